@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 DOCKERFILE = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
 MELANGE = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
 APKO = "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
-_MARKS = tuple(each.encode() for each in (DOCKERFILE, MELANGE, APKO))
+LOCALHOST = (
+    "// What the service looks for on its own machine is beside it: connections to these ports of localhost go there."
+)
+_MARKS = tuple(each.encode() for each in (DOCKERFILE, MELANGE, APKO, LOCALHOST))
 
 
 def generated(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
@@ -32,5 +35,6 @@ def _files(variant: Variant) -> Iterator[str]:
     for key in ("dockerfile", "config"):
         if isinstance(name := getattr(variant, key, None), str):
             yield name
+    yield from variant.run.files.values()
     packages = getattr(variant, "packages", ())
     yield from (str(each) for each in (packages if isinstance(packages, tuple) else ()) if str(each).endswith(".yaml"))

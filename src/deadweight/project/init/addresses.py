@@ -21,7 +21,7 @@ _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.
 
 def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
     """The surroundings with every address of this machine replaced by the container that a Compose file starts there."""
-    published = {port: (need, origin) for need, origin, port in _published(tree, service)}
+    published = {port: (need, origin) for need, origin, port in published_near(tree, service)}
     if not published:
         return around
     env = dict(around.env) or _examples(tree, service)
@@ -33,7 +33,7 @@ def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
     return replace(around, env=changed, needs=(*around.needs, *more))
 
 
-def _published(tree: Tree, service: Service) -> Iterator[tuple[Beside, str, int]]:
+def published_near(tree: Tree, service: Service) -> Iterator[tuple[Beside, str, int]]:
     """Containers of Compose files near the service with the port of this machine at which they are reached."""
     for path, services in compose_files(tree):
         folder = folder_of(path)

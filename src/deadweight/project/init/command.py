@@ -74,10 +74,9 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         left_out: dict[str, str] = {}
         if tools is not None:
             drafts = _proved(drafts, written, tools, left_out)
-        kept = {name for draft in drafts for rung in draft.rungs for name in rung.files}
+        kept = {name: text for draft in drafts for name, text in draft.files.items()}
         written.remove(name for name in files if name not in kept)
-        files = {name: text for draft in drafts for name, text in draft.ladder.files.items() if name in kept}
-        written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **files})
+        written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
         return Outcome(drafts, written.names, tuple(told), _program(root), left_out)
 
 

@@ -69,12 +69,18 @@ class Draft:
         made = _generated(self)
         rungs = (*own_rungs(self.service), *made.rungs)
         marked = (replace(each, refused=each.refused or self.left_out.get(each.name, "")) for each in rungs)
-        return Ladder(tuple(marked), made.files)
+        return Ladder(tuple(marked), {**made.files, **self.service.beside_files})
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """Those that are written as variants."""
         return tuple(each for each in self.ladder.rungs if not each.refused)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What is written for the rungs that are kept, with its text."""
+        kept = {name for rung in self.rungs for name in rung.files} | set(self.service.beside_files)
+        return {name: text for name, text in self.ladder.files.items() if name in kept}
 
 
 def first_draft(service: Service, place: str, port: int | None = None, health: str | None = None) -> Draft:

@@ -49,6 +49,7 @@ class Proof:
         self.draft, self.written, self.tools = draft, written, tools
         self.bound = Bound(tools.minutes)
         self._said: set[str] = set()
+        self._made: set[str] = set()
         self.built: set[str] = set()
         self.verified: list[str] = []
         self.put_last: set[str] = set()
@@ -64,11 +65,10 @@ class Proof:
 
     def workspace(self) -> Workspace:
         """The project as it is written now, without the files of what is left out: a build would take them for its input."""
-        files, kept = self.draft.ladder.files, {name for rung in self.draft.rungs for name in rung.files}
-        self.written.remove(name for name in files if name not in kept)
-        self.written.write(
-            {SUITE_FILE: suite_text(self.draft), **{name: text for name, text in files.items() if name in kept}}
-        )
+        kept = self.draft.files
+        self._made |= set(self.draft.ladder.files)
+        self.written.remove(name for name in self._made if name not in kept)
+        self.written.write({SUITE_FILE: suite_text(self.draft), **kept})
         return Workspace.open(self.say, self.written.root / SUITE_FILE)
 
     def variant(self, workspace: Workspace, name: str) -> Variant:

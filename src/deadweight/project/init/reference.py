@@ -14,12 +14,12 @@ from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.learned import with_seen
-from deadweight.project.init.observe import NotUp, observe, told_of, watch_with
+from deadweight.project.init.observe import NotUp, kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
-from deadweight.project.init.remedies import next_remedy
+from deadweight.project.init.remedies import next_remedy, with_database_it_lacks
 from deadweight.project.init.tree import look
 from deadweight.suite.model import RunSettings
 
@@ -103,24 +103,40 @@ def _installs_otherwise(draft: Draft, other: Draft) -> bool:
     )
 
 
+class Unwell(NotUp):
+    """The service came up and answers with an error of its own; something that it may lack is known."""
+
+
 def _why_not_up(proof: Proof, rung: Rung) -> str:
     """Learn from a rung that is built, with an older language, or with what it lacks, where it dies. Empty where it comes up."""
-    before, why = proof.draft, ""
+    before, why, unwell = proof.draft, "", None
     while True:
         try:
-            _learn(proof, rung)
+            _learn(proof, rung, demanding=unwell is None)
             return ""
         except NotUp as error:
             proof.say(f"{rung.name}: {error.message}")
-            why = why or error.message
-            again = next_remedy(proof.draft, rung, error.message, look(proof.written.root))
+            tree = look(proof.written.root)
+            if isinstance(error, Unwell):
+                unwell, again = proof.draft, with_database_it_lacks(proof.draft, error.message, tree)
+            else:
+                why = why or error.message
+                again = next_remedy(proof.draft, rung, error.message, tree)
             proof.draft = again or before
-            if again is None or proof.bound.over() or not built_somehow(proof, rung):
+            if again is not None and not proof.bound.over() and built_somehow(proof, rung):
+                continue
+            if unwell is None:
                 return why
+            before = proof.draft = unwell  # it is as well as it was
+            try:
+                _learn(proof, rung, demanding=False)
+            except NotUp:
+                return why
+            return ""
 
 
-def _learn(proof: Proof, rung: Rung) -> None:
-    """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp."""
+def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
+    """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp; Unwell only where ``demanding``."""
     with proof.workspace() as workspace:
         proof.draft = draft = with_what_can_be_had(
             proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
@@ -147,6 +163,8 @@ def _learn(proof: Proof, rung: Rung) -> None:
             refuse_server_that_ends(seen.health.kind, draft.port)
             if seen.health.kind == "exit" and serving_command(draft, look(proof.written.root)):
                 raise NotUp(f"{ENDS}: {seen.printed}")
+            if demanding and seen.health.status >= 500 and with_database_it_lacks(draft, "", look(proof.written.root)):
+                raise Unwell(f"{kind_told(seen.health)}, and it may lack a database")
             proof.say(f"{rung.name}: {told_of(seen)}")
             found = posture.tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other

@@ -13,6 +13,7 @@ from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
+from deadweight.project.init.localhost import with_what_is_at_localhost
 from deadweight.project.init.older import with_examples, with_help, with_older_language
 from deadweight.project.init.reachable import with_open_address, with_open_command
 from deadweight.project.init.records import SEEN, Known, Rung, Service
@@ -35,7 +36,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
     again = again or with_serving_command(draft, died, tree)
-    again = again or with_own_settings(draft) or with_what_it_lacks(draft, tree)
+    again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 
 
@@ -44,6 +45,11 @@ def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | 
     again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
     again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
     return again or with_time_zones(draft, died) or with_writable_files(draft, died) or with_examples(draft)
+
+
+def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:
+    """The draft with what its code takes from its environment, or looks for on its own machine."""
+    return with_what_it_lacks(draft, tree) or with_what_is_at_localhost(draft, died, tree)
 
 
 def with_own_settings(draft: Draft) -> Draft | None:
