@@ -17,6 +17,7 @@ from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
 
+EVERYWHERE = ("--host", "0.0.0.0", "--port", "8000")
 FLASK = {"app.py": "app = Flask(__name__)\n", "requirements.txt": "flask\n"}
 
 
@@ -136,3 +137,43 @@ def test_a_pipfile_without_a_lock_is_locked_in_the_build_with_the_index_of_the_m
     assert "COPY Pipfile Pipfile.lock* ./" in text
     assert "[ -f Pipfile.lock ] || PIPENV_PYPI_MIRROR=${PIP_INDEX_URL-} pipenv lock" in text
     assert "sed -E '/^-i https:..pypi(.python)?.org/d'" in text
+
+
+@pytest.mark.parametrize(
+    ("files", "start"),
+    [
+        (
+            ("shop/wsgi.py", "shop/a/backends/wsgi.py"),
+            ("-m", "gunicorn", "--bind", "0.0.0.0:8000", "shop.wsgi:application"),
+        ),
+        (
+            ("shop/asgi.py", "shop/a/backends/sendfile.py"),
+            ("-m", "uvicorn", "--host", "0.0.0.0", "--port", "8000", "shop.asgi:application"),
+        ),
+        ((), ("manage.py", "runserver", "0.0.0.0:8000")),
+    ],
+)
+def test_django_is_served_by_its_own_gate(tmp_path, files, start):
+    gates = {
+        path: f"application = get_{path[-7:-3]}_application()\n" if "backends" not in path else "" for path in files
+    }
+    (service,) = found(tmp_path, {"manage.py": "import django\n", "requirements.txt": "django\n", **gates})
+    assert service.project.start == start
+
+
+def test_an_application_of_a_test_is_none(tmp_path):
+    files = {
+        "test_app.py": "app = create_app('testing')\n",
+        "shop/__init__.py": "def create_app():\n    Flask(__name__)\n",
+    }
+    (service,) = found(tmp_path, {**files, "requirements.txt": "flask\n"})
+    assert service.project.start[-1] == "shop:create_app()"
+
+
+@pytest.mark.parametrize("place", ["deploy/test-server/start.sh", "start.sh", "scripts/start.sh", "a/b/start.sh"])
+def test_a_start_script_is_found_where_the_image_has_it(tmp_path, place):
+    script = "#!/bin/sh\ncd /app\npython manage.py migrate\nuvicorn shop.asgi:application --port 3735\n"
+    image = 'FROM python:3.12\nCOPY . /app\nENTRYPOINT ["/app/deploy/test-server/start.sh"]\n'
+    files = {"requirements.txt": "uvicorn\n", "manage.py": "import django\n", "shop/asgi.py": "", "Dockerfile": image}
+    (service,) = found(tmp_path, {**files, place: script})
+    assert service.project.start == ("-m", "uvicorn", "shop.asgi:application", "--port", "3735")

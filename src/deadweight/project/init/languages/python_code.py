@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
+from deadweight.project.init.languages.sources import TESTS
 from deadweight.project.init.tree import Tree, aside, folder_of, joined
 
 _APP = re.compile(
@@ -29,14 +30,13 @@ def framework(tree: Tree, folder: str) -> Started:
     manage = _manage(tree, folder)
     if manage is not None and re.search("django", tree.text(manage), re.IGNORECASE):
         home = folder_of(manage)
-        wsgi = next((path for path in tree.below(home, "wsgi.py")), None)
-        module = posixpath.relpath(folder_of(wsgi), home).replace("/", ".") if wsgi else ""
-        if module:
-            module = f"{module}.wsgi" if module != "." else "wsgi"  # it may lie beside manage.py
-            return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:8000", f"{module}:application"), "django"
+        if wsgi := _gate(tree, home, "wsgi"):
+            return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:8000", f"{wsgi}:application"), "django"
+        if asgi := _gate(tree, home, "asgi"):
+            return ("-m", "uvicorn", "--host", EVERYWHERE, "--port", "8000", f"{asgi}:application"), "django"
         return ("manage.py", "runserver", f"{EVERYWHERE}:8000"), "django"
     sources = sorted(tree.below(folder, ".py"), key=lambda path: (path.count("/"), path))
-    sources = [path for path in sources if not aside(path)]
+    sources = [path for path in sources if not aside(path) and not TESTS.search(path)]
     if made := _made(tree, folder, sources) or _made_by_a_function(tree, folder, sources):
         return made
     for name in _SCRIPTS:
@@ -45,6 +45,14 @@ def framework(tree: Tree, folder: str) -> Started:
     packages = [folder_of(path) for path in tree.below(folder, "/__main__.py") if not aside(path)]
     own = [each for each in packages if folder_of(each) == folder]
     return (("-m", posixpath.basename(own[0])), "") if len(own) == 1 else ((), "")
+
+
+def _gate(tree: Tree, home: str, kind: str) -> str:
+    """The module by which a Django project is served, ``wsgi`` or ``asgi``; empty without one."""
+    made = f"get_{kind}_application"
+    paths = (path for path in tree.below(home, f"{kind}.py") if posixpath.basename(path) == f"{kind}.py")
+    found = sorted(paths, key=lambda path: (made not in tree.text(path), aside(path), path.count("/"), path))
+    return _module(found[0], home) if found and (kind == "wsgi" or made in tree.text(found[0])) else ""
 
 
 def _manage(tree: Tree, folder: str) -> str | None:

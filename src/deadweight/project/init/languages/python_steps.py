@@ -75,7 +75,7 @@ def _lines(words: Words, tree: Tree, folder: str, port: str) -> list[str]:
         text = words[2]
     else:
         script = words[1] if posixpath.basename(words[0]) in _SHELLS and len(words) > 1 else words[0]
-        text = next((tree.text(path) for path in _places(script, folder) if tree.has(path)), "")
+        text = next((tree.text(path) for path in _places(script, tree, folder) if tree.has(path)), "")
         served = words[words.index(script) + 1 :]  # what a script ends with: exec "$@"
         if served and re.search(r"^exec \"?\$@\"?\s*$", text, re.MULTILINE):
             text += "\n" + shlex.join(served)
@@ -91,8 +91,11 @@ def _lines(words: Words, tree: Tree, folder: str, port: str) -> list[str]:
     return [each for each in plain if each and not _SAYS_NOTHING.fullmatch(each)]
 
 
-def _places(script: str, folder: str) -> list[str]:
-    """Where a script of the image may lie in the repository."""
-    name = posixpath.basename(script)
-    inside = posixpath.normpath(script.lstrip("/"))
-    return [joined(folder, each) for each in dict.fromkeys((inside, name, f"scripts/{name}", f"docker/{name}"))]
+def _places(script: str, tree: Tree, folder: str) -> list[str]:
+    """Where a script of the image may lie in the repository: below each folder that it is said to be in, else the only one of its
+    name."""
+    parts = posixpath.normpath(script.lstrip("/")).split("/")
+    likely = ["/".join(parts[at:]) for at in range(len(parts))]
+    named = list(tree.below(folder, f"/{parts[-1]}"))
+    likely += [f"scripts/{parts[-1]}", f"docker/{parts[-1]}"]
+    return [*(joined(folder, each) for each in likely), *(named if len(named) == 1 else [])]

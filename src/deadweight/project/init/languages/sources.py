@@ -37,7 +37,7 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
-_TESTS = re.compile(r"(_test\.go|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
+TESTS = re.compile(r"(_test\.go|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
 
 
 def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tuple[Known[str], ...]]:
@@ -45,7 +45,7 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
     ports: dict[int, Known[int]] = {}
     health: dict[str, Known[str]] = {}
     for path in paths:
-        if _TESTS.search(path) or aside(path):
+        if TESTS.search(path) or aside(path):
             continue
         text = tree.text(path)
         for pattern in _PORTS:
@@ -122,5 +122,5 @@ def reads_host(tree: Tree, folder: str) -> Known[str] | None:
 
 def _code(tree: Tree, folder: str) -> list[str]:
     """Its own code, without tests, the upper folders first."""
-    found = (path for path in tree.below(folder, *_CODE) if not _TESTS.search(path) and not aside(path))
+    found = (path for path in tree.below(folder, *_CODE) if not TESTS.search(path) and not aside(path))
     return sorted(found, key=lambda path: (path.count("/"), path))
