@@ -1083,6 +1083,7 @@ def test_the_own_build_is_not_trimmed_where_it_does_not_build(tmp_path, built):
     class Standing:
         def __init__(self, draft):
             self.draft, self.built = replace(draft, left_out={"today": "RUN failed"}), built
+            self.verified = []
             self.leave_out = lambda name, reason: said.append((name, reason))
 
     said: list[tuple[str, str]] = []
@@ -1093,6 +1094,21 @@ def test_the_own_build_is_not_trimmed_where_it_does_not_build(tmp_path, built):
     assert is_spare(proof, by_name["trimmed"]) is (not built)
     assert said == ([] if built else [("trimmed", "it begins with Dockerfile, which does not build")])
     assert not is_spare(proof, by_name["debian"])
+
+
+@pytest.mark.parametrize("verified", [[], ["debian"]])
+def test_the_own_build_is_trimmed_where_no_other_one_holds_the_same_program(tmp_path, verified):
+    class Standing:
+        def __init__(self, draft):
+            self.draft, self.built, self.verified = draft, {"today", "debian"}, ["today", *verified]
+            self.leave_out = lambda *_: None
+
+    files = {"go.mod": "module x.org/y\n", "main.go": MAIN}
+    files["Dockerfile"] = 'FROM golang AS b\nCOPY . .\nRUN make\nFROM alpine\nCOPY --from=b /y /y\nCMD ["/y"]\n'
+    (service,) = found(tmp_path, files)
+    proof = Standing(first_draft(service, "build"))
+    (trimmed,) = [each for each in proof.draft.rungs if each.name == "trimmed"]
+    assert is_spare(proof, trimmed) is bool(verified)
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])

@@ -121,7 +121,7 @@ def is_spare(proof: Proof, rung: Rung) -> bool:
     ):
         proof.leave_out(rung.name, f"it begins with {own.path}, which does not build")
         return True
-    made = any(each.files and each.name in proof.built for each in proof.draft.rungs)
+    made = any(each.files and each.name in proof.verified for each in proof.draft.rungs)
     if rung.name != TRIMMED or project is None or project.language not in COMPILED or not made:
         return False
     proof.leave_out(rung.name, "the others hold the same program; it is for a build that does more than compile")

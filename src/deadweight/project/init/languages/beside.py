@@ -95,22 +95,31 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
 
 
-_CONSTRAINED = re.compile(r"^//go:build (?!linux\b)", re.MULTILINE)
+_CONSTRAINT = re.compile(r"^//go:build (?!linux\b)(.*)$", re.MULTILINE)
+_KEEPS = (".gitkeep", ".keep", ".gitignore", ".placeholder", "placeholder", "placeholder.txt", "README.md")
+"""Files that keep a folder in a repository until a build fills it."""
 
 
-def not_there(tree: Tree, folder: str, others: Collection[str]) -> str | None:
-    """What a Go module compiles in and the repository lacks: an earlier build makes it. ``others`` are other programs' folders."""
+def not_there(tree: Tree, folder: str, others: Collection[str], tags: Collection[str] = ()) -> dict[str, bool]:
+    """What a Go module compiles in and the repository lacks, relative to the module: an earlier build makes it. True where not
+    even a file is there that keeps its place, without which nothing compiles. ``others`` are other programs' folders."""
+    found: dict[str, bool] = {}
     for path in tree.below(folder, ".go"):
         text = tree.text(path)
         if "//go:embed" not in text or path.endswith("_test.go") or aside(path) or folder_of(path) in others:
             continue
-        for found in () if _CONSTRAINED.search(text) else _EMBED.finditer(text):
-            for word in found[1].split():
-                plain = re.split(r"[*?\[]", word.strip('"`').removeprefix("all:"), maxsplit=1)[0]
-                place = f"{folder_of(path)}/{plain}".removeprefix("./")
-                if plain and not (any(each.startswith(place) for each in tree.files) or (tree.root / place).exists()):
-                    return posixpath.relpath(place, folder)
-    return None
+        said = _CONSTRAINT.search(text)
+        if said and said[1].strip() not in tags:
+            continue
+        for word in (word for each in _EMBED.finditer(text) for word in each[1].split()):
+            plain, *more = re.split(r"[*?\[]", word.strip('"`').removeprefix("all:"), maxsplit=1)
+            place = f"{folder_of(path)}/{plain}".removeprefix("./")
+            there = [each for each in tree.files if each.startswith(place)]
+            kept = [each for each in there if posixpath.basename(each) not in _KEEPS]
+            if plain and not kept and not (not there and (tree.root / place).exists()):
+                made = place if not more or place.endswith("/") else folder_of(place)
+                found[posixpath.relpath(made, folder)] = not there
+    return found
 
 
 def _embedded(tree: Tree, folder: str) -> Iterator[str]:

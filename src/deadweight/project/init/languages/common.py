@@ -14,7 +14,7 @@ HEADER = generated.DOCKERFILE
 
 _IGNORED = {
     "": (".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/__pycache__"),
-    "go": ("**/*_test.go",),
+    "go": ("**/*_test.go", "**/node_modules"),
     "python": (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc"),
     "node": ("node_modules", "coverage"),
     "java": ("target", "build", ".gradle", "src/test"),
@@ -33,6 +33,7 @@ def dockerignore(language: str, place: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+_NONE: Mapping[str, str] = {}
 SHOWN = {
     "debian": "a complete small distribution",
     "alpine": "musl and busybox",
@@ -41,10 +42,12 @@ SHOWN = {
 }
 
 
-def rungs_on(bases: Mapping[str, tuple[str, str]], what: str, dockerfile: str, source: str) -> Iterator[Rung]:
-    """One rung for each base of one Dockerfile that takes them as ARGs."""
+def rungs_on(
+    bases: Mapping[str, tuple[str, str]], what: str, dockerfile: str, source: str, more: Mapping[str, str] = _NONE
+) -> Iterator[Rung]:
+    """One rung for each base of one Dockerfile that takes them as ARGs; ``more`` are bases that all have."""
     for name, (build, base) in bases.items():
-        keys = {"dockerfile": dockerfile, "source": source, "bases": flow({"BUILD": build, "BASE": base})}
+        keys = {"dockerfile": dockerfile, "source": source, "bases": flow({**more, "BUILD": build, "BASE": base})}
         files = (dockerfile, f"{dockerfile}.dockerignore")
         yield Rung(name, "dockerfile", f"{what} on {SHOWN[name]}", keys, files)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import golang_apk, golang_bare, golang_ko
+from deadweight.project.init.languages import front_end, golang_apk, golang_bare, golang_build, golang_ko
 from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
 from deadweight.project.init.languages.common import ZONES, dockerignore, home_of, rungs_on
 from deadweight.project.init.languages.golang_dockerfile import arguments, context_of, dockerfile
@@ -18,18 +17,12 @@ from deadweight.project.init.records import ImageWords, Known, Ladder, Project, 
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
-_IN_C = r"(?:gorm\.io/driver/sqlite|github\.com/(?:jinzhu/gorm/dialects/sqlite|mattn/go-sqlite3))"
-_CGO = re.compile(rf"^import \"C\"|^\s+\"C\"$|^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"{_IN_C}\"", re.MULTILINE)
-"""Code in C, or a driver that is some: go.mod names what others bring along since Go 1.17 alone."""
-_CGO_MODULES = ("github.com/mattn/go-sqlite3", "github.com/confluentinc/confluent-kafka-go")
 _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
 )
 _OF_BUILD = re.compile(
     r"CGO_ENABLED|GO(?:EXPERIMENT|OS|ARCH|AMD64|PROXY|FLAGS|111MODULE|PATH|PRIVATE|SUMDB|TOOLCHAIN|CACHE|MODCACHE|BIN|ROOT)"
 )
-_BUILDS = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|Makefile|\.goreleaser\.ya?ml"
-_BUILD = re.compile(r"go (?:build|install)\b[^\n&|;]*?\s((?:\./)?[\w./-]+/?)(?=\s|$|\")")
 _NOT_LINUX = re.compile(
     r"^//go:build (?:tools|windows|darwin|js|wasm|mage|docs?|gen|generate|generator|readme|.*\bignore\b)", re.MULTILINE
 )
@@ -57,6 +50,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     chosen = _chosen(tree, mains, words, asked, posixpath.basename(name), folder) if asked or not main else None
     below = chosen if chosen and chosen != "." else ""
     ports, health = scan(tree, _sources(tree, folder, below))
+    tags = golang_build.tags(tree, folder)
+    absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")], tags)
+    front = front_end.find(tree, folder, tuple(absent), words) if absent else {}
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
     return Project(
         language="go",
@@ -74,19 +70,22 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "mains": " ".join(mains),
             **{f"ko_{name}": value for name, value in said.items()},
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
-            "cgo": "1" if _needs_cgo(tree, folder, text) else "",
+            "cgo": "1" if golang_build.needs_cgo(tree, folder, text) else "",
             "made": made,
             "gopath": "1" if made and golang_bare.is_below_gopath(tree, folder) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
             "replaced": " ".join(dict.fromkeys((*_replaced(text), *_workspace(tree, folder, text)))),
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),
             "examples": " ".join("=".join(each) for each in examples(tree, folder, ".go")),
-            "experiment": _experiment(tree, folder),
+            "experiment": golang_build.experiment(tree, folder),
             "work": "1" if tree.has(joined(folder, "go.work")) else "",
+            "tags": ",".join(tags),
+            **front,
             **({ZONES: "1"} if _needs_zones(tree, folder) else {}),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
-        problem=_above(tree, folder, text) or _problem(tree, folder, mains, chosen),
+        problem=_above(tree, folder, text)
+        or _problem(chosen, [] if front else [each for each in absent if absent[each]]),
     )
 
 
@@ -100,11 +99,10 @@ def _above(tree: Tree, folder: str, gomod: str) -> str:
     return ""
 
 
-def _problem(tree: Tree, folder: str, mains: Sequence[str], chosen: str | None) -> str:
+def _problem(chosen: str | None, absent: Sequence[str]) -> str:
     if not chosen:
         return "cannot determine its main package; name it with --main"
-    absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")])
-    return f"it compiles in {absent}, which is not in the repository and must be built first" if absent else ""
+    return f"it compiles in {absent[0]}, which is not in the repository and must be built first" if absent else ""
 
 
 _READS_ZONES = re.compile(r"\btime\.LoadLocation\(|[\"'&?]loc=|\.Add\(\"loc\"")
@@ -228,24 +226,6 @@ def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, a
     return [each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")]
 
 
-def _experiment(tree: Tree, folder: str) -> str:
-    """What of Go is switched on for its build."""
-    builds = (tree.text(path) for path in tree.named(_BUILDS) if folder_of(path) in (".", folder))
-    found = (re.search(r"\bGOEXPERIMENT[ =]\s*[\"']?([\w,]+)", text) for text in builds)
-    return next((each[1] for each in found if each), "")
-
-
-def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
-    builds = [tree.text(path) for path in tree.named(_BUILDS) if folder_of(path) in (".", folder)]
-    said = {found for text in builds for found in re.findall(r"CGO_ENABLED\s*[:?]?[=:\s]\s*[\"']?([01])", text)}
-    if len(said) == 1:
-        return said == {"1"}
-    if any(f"{name} v" in gomod for name in _CGO_MODULES):
-        return True
-    code = (path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path))
-    return any(_CGO.search(tree.text(path)) for path in itertools.islice(code, 2000))
-
-
 def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     """Multi-stage on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
     details, own = project.details, service.own
@@ -275,7 +255,8 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         ),
     }
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
-    rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project)))
+    front = {front_end.FRONT: f"node:{project.details['front_version']}"} if "front" in project.details else {}
+    rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project), front))
     apko, apk_files = golang_apk.rung(project, words, arguments(words), copied, place)
     return Ladder((*rungs, golang_ko.rung(project, words, arguments(words), copied), apko), {**files, **apk_files})
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from deadweight.builders.shared import generated
+from deadweight.project.init.languages import front_end
 from deadweight.project.init.languages.common import ZONES, is_owned, scalar
 from deadweight.project.init.languages.golang_dockerfile import context_of
 from deadweight.project.init.records import ImageWords, Project, Rung
@@ -22,6 +23,8 @@ def rung(
     refused = "the module needs cgo, but the packages to compile it with are unknown" if project.details["cgo"] else ""
     if project.details["made"]:
         refused = "it has no go.mod, without which melange builds nothing (go mod init and go mod tidy make one)"
+    if "front" in project.details:
+        refused = front_end.FIRST
     context = context_of(project)
     files = {
         f"{place}/melange.yaml": _melange(project, copied, posixpath.relpath(project.folder, context)),
@@ -41,6 +44,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]], module: str) -
     """``module`` is the module's folder in the workspace, which holds those that stand in for modules of it too."""
     details = project.details
     root = "" if module == "." else f", modroot: {scalar(module)}"
+    tags = f", tags: {scalar(details['tags'])}" if details["tags"] else ""
     main = "." if details["main"] == "." else f"./{details['main']}"
     lines = [
         MELANGE_HEADER,
@@ -59,7 +63,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]], module: str) -
         "",
         "pipeline:",
         "  - uses: go/build",
-        f"    with: {{packages: {main}, output: {scalar(details['binary'])}, strip: -s -w{root}}}",
+        f"    with: {{packages: {main}, output: {scalar(details['binary'])}, strip: -s -w{tags}{root}}}",
     ]
     if copied:
         lines += ["  # Files that the service reads beside its binary.", "  - runs: |"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
+from deadweight.project.init.languages import front_end
 from deadweight.project.init.languages.common import (
     EMPTY,
     HEADER,
@@ -33,29 +34,33 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     main = "." if details["main"] == "." else f"./{details['main']}"
     cgo = "1" if details["cgo"] else "0"
     empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
-    zones = " -tags timetzdata" if ZONES in details else ""
+    tags = ",".join([*filter(None, details["tags"].split(",")), *(["timetzdata"] if ZONES in details else [])])
+    tagged = f" -tags {tags}" if tags else ""
+    inside, fronted = posixpath.relpath(project.folder, context_of(project)), "front" in details
     switched = f"CGO_ENABLED={cgo}{' GO111MODULE=off' if details['gopath'] else ''}"
     switched += f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
     lines = [
         HEADER,
+        *([f"ARG {front_end.FRONT}=node:{details['front_version']}"] if fronted else []),
         f"ARG BUILD=golang:{project.version.value}",
         "ARG BASE=gcr.io/distroless/static-debian12:nonroot",
         "",
+        *(front_end.stage(details, inside) if fronted else []),
         "FROM ${BUILD} AS build",
         "WORKDIR /src",
     ]
-    lines += _sources_in(project)
     lines += [
+        *_sources_in(project),
+        *(front_end.taken(details, inside) if fronted else []),
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    {switched} go build -trimpath{zones} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
+        f"    {switched} go build -trimpath{tagged} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
         "",
         "FROM ${BASE}",
         "# For outgoing TLS; not every base has them.",
         "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
         f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
     ]
-    inside = posixpath.relpath(project.folder, context_of(project))
     lines += [
         *own_folder(project, words.workdir),
         *(copied(project, posixpath.normpath(posixpath.join(inside, source)), target) for source, target in beside),

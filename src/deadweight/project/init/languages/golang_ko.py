@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deadweight.project.init.languages import front_end
 from deadweight.project.init.languages.common import exec_form, flow, is_owned, sequence
 from deadweight.project.init.records import ImageWords, Project, Rung
 from deadweight.project.init.tree import joined
@@ -11,11 +12,6 @@ from deadweight.project.init.tree import joined
 
 def rung(project: Project, words: ImageWords, arguments: Sequence[str], copied: Sequence[tuple[str, str]]) -> Rung:
     """The rung. ``copied`` are files beside the binary: (source, absolute path in the image)."""
-    refused = ""
-    if project.details["cgo"]:
-        refused = "the module needs cgo, but ko's base images have no C library"
-    if project.details["made"]:
-        refused = "it has no go.mod, without which ko builds nothing (go mod init and go mod tidy make one)"
     main = project.details["main"]
     details = project.details
     keys = {"source": project.folder, "base": details.get("ko_base", "cgr.dev/chainguard/static:latest")}
@@ -34,4 +30,20 @@ def rung(project: Project, words: ImageWords, arguments: Sequence[str], copied: 
         run["tmpfs"] = sequence(("/tmp", words.workdir))  # noqa: S108 - in the container
     if run:
         keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
-    return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), refused)
+    return Rung(
+        "ko",
+        "ko",
+        "no Dockerfile and no engine: ko compiles and puts the binary on a base",
+        keys,
+        (),
+        _refused(project),
+    )
+
+
+def _refused(project: Project) -> str:
+    """Why ko cannot build it; empty where it can."""
+    if project.details["made"]:
+        return "it has no go.mod, without which ko builds nothing (go mod init and go mod tidy make one)"
+    if "front" in project.details:
+        return front_end.FIRST
+    return "the module needs cgo, but ko's base images have no C library" if project.details["cgo"] else ""
