@@ -19,6 +19,7 @@ from deadweight.project.init.records import Known, unwrapped
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
+from deadweight.project.init.values import MADE_UP
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
 from tests.support.trees import written
@@ -393,7 +394,7 @@ secrets: {db: {environment: DB}}
     }
     suite, _, _ = brought_in(tmp_path, files)
     run = suite.variants[0].run
-    assert run.env["DB_PASSWORD"] == run.needs["db"].env["POSTGRES_PASSWORD"] == "not-a-secret-for-trials-only"
+    assert run.env["DB_PASSWORD"] == run.needs["db"].env["POSTGRES_PASSWORD"] == MADE_UP
     assert run.env["CERT_FILE"] == "/etc/cert.pem"
     assert not {"DB_PASSWORD_FILE", "POSTGRES_PASSWORD_FILE"} & {*run.env, *run.needs["db"].env}
 

@@ -11,6 +11,7 @@ from deadweight.project.init.lacking import variable_it_wants, with_what_it_lack
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
+from deadweight.project.init.values import MADE_UP
 from deadweight.suite.model import RunSettings
 from tests.support.trees import written
 
@@ -87,7 +88,7 @@ def test_what_cargo_gives_a_program_for_developers_shows_what_it_takes(tmp_path)
 def test_a_secret_gets_a_value_and_nothing_beside_it(tmp_path):
     draft = lacking(tmp_path, 'os.environ["DJANGO_SECRET_KEY"]', "")
     assert draft is not None
-    assert "DJANGO_SECRET_KEY: not-a-secret-for-trials-only" in draft.run["env"].value
+    assert f"DJANGO_SECRET_KEY: {MADE_UP}" in draft.run["env"].value
     assert "needs" not in draft.run
 
 
@@ -108,6 +109,16 @@ def test_what_the_start_file_of_express_generator_reads_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("code", "name", "value"),
     [
+        ("connect(process.env.ATLAS_URI || '')\n", "ATLAS_URI", "mongodb://mongo:27017/app"),
+        ("connect(process.env.MONGO_DB_STRING)\n", "MONGO_DB_STRING", "mongodb://mongo:27017/app"),
+        ("connect(process.env.MONGODB_URI_LOCAL)\n", "MONGODB_URI_LOCAL", "mongodb://mongo:27017/app"),
+        ("connect(process.env.DB_CONNECT)\n", "DB_CONNECT", "mongodb://mongo:27017/app"),
+        ("connect(process.env.CONNECTION_STRING)\n", "CONNECTION_STRING", "mongodb://mongo:27017/app"),
+        (
+            "connect(process.env.AZURE_COSMOS_CONNECTIONSTRING)\n",
+            "AZURE_COSMOS_CONNECTIONSTRING",
+            "mongodb://mongo:27017/app",
+        ),
         ("const { PORT = 3000, STORE_URI } = process.env\n", "STORE_URI", None),
         ("const { PORT, MONGO_URI: uri = 'x' } = process.env\n", "MONGO_URI", "mongodb://mongo:27017/app"),
         (

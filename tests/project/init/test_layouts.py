@@ -582,6 +582,34 @@ def test_a_start_script_is_followed_to_the_program(tmp_path, start, files, run, 
 
 
 @pytest.mark.parametrize(
+    ("start", "package", "run"),
+    [
+        ("nodemon --exec babel-node src/a.js", "@babel/node", ["node_modules/.bin/babel-node", "src/a.js"]),
+        ("nodemon -w src --exec 'ts-node' src/b.ts", "ts-node", ["node_modules/.bin/ts-node", "src/b.ts"]),
+        ("nodemon src/b.ts", "ts-node", ["node_modules/.bin/ts-node", "src/b.ts"]),
+        ("tsx src/b.ts", "tsx", ["node_modules/.bin/tsx", "src/b.ts"]),
+        ("nodemon --exec 'node src/a.js'", "nodemon", ["src/a.js"]),
+    ],
+)
+def test_what_is_not_javascript_yet_is_run_by_what_developers_run_it_with(tmp_path, start, package, run):
+    manifest = {"scripts": {"start": start}, "dependencies": {"express": "*"}, "devDependencies": {package: "*"}}
+    there = {"package.json": json.dumps(manifest), "src/a.js": "", "src/b.ts": ""}
+    (service,) = found(tmp_path, there)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert text.endswith(f"ENTRYPOINT {json.dumps(['node', *run])}\n")
+    assert ("omit=dev" in text) == (package == "nodemon")
+
+
+def test_a_script_of_another_name_makes_what_is_started(tmp_path):
+    scripts = {"start": "node ./build/main.js", "compile": "tsup src/main.ts", "prepare": "husky && npm run compile"}
+    files = {"pnpm-lock.yaml": "lockfileVersion: '9.0'\n", "pnpm-workspace.yaml": "packages: [.]\n", "src/main.ts": ""}
+    (service,) = found(tmp_path, {"package.json": json.dumps({"scripts": scripts}), **files})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "RUN npm run compile && CI=true pnpm prune --prod\n" in text
+    assert "COPY . .\nRUN --mount=type=cache" in text, "pnpm reads the file of the workspace too"
+
+
+@pytest.mark.parametrize(
     ("start", "steps"),
     [
         ("npm run db:setup && node a.js", "[['node_modules/.bin/knex', 'migrate:latest'], ['seeds.js', '--all']]"),

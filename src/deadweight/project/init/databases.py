@@ -48,7 +48,15 @@ SERVERS = {
     "redis": Server("redis:7", 6379, r"\bredis\b|ioredis|go-redis|rueidis|redigo", "redis://", {}),
 }
 SCHEMES = {"postgresql": "postgres", "mariadb": "mysql", "mongodb": "mongo", "rediss": "redis"}
-KINDS = {"PG": "postgres", "POSTGRESQL": "postgres", "MARIADB": "mysql", "MONGODB": "mongo"}
+KINDS = {
+    "PG": "postgres",
+    "POSTGRESQL": "postgres",
+    "MARIADB": "mysql",
+    "MONGODB": "mongo",
+    "ATLAS": "mongo",
+    "COSMOS": "mongo",
+    "COSMOSDB": "mongo",
+}
 
 
 def libraries_of(tree: Tree, service: Service) -> list[str]:

@@ -18,8 +18,9 @@ from deadweight.project.init.values import MADE_UP
 from deadweight.project.init.variables import read, shown
 
 _ADDRESS = re.compile(
-    r"(?:[A-Z][A-Z0-9]*_+)*?"
-    r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_{0,2}(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
+    r"(?:(?:[A-Z][A-Z0-9]*_+)*?"
+    r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|ATLAS|COSMOS(?:DB)?|REDIS)(?:_DB)?|DATABASE|DB|SQLALCHEMY_DATABASE)"
+    r"_{0,2}(?:URL|URI|DSN|STRING|CONN(?:ECT(?:ION)?)?(?:_?STR(?:ING)?)?)|CONN(?:ECTION)?_?STR(?:ING)?)(?:_(?:LOCAL|DEV|PROD))?"
 )
 _PART = re.compile(
     r"(?:[A-Z][A-Z0-9]*_+)*?(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_{0,2}"

@@ -108,9 +108,10 @@ def _start(
 ) -> tuple[Words, tuple[Words, ...]]:
     """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names; and what goes before."""
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
+    runs = {**{each: "*" for each in part(package, "devDependencies") if each in node_scripts.INTERPRETERS}, **needs}
     own = node_scripts.in_repository(tree, folder, words) if words else ()
     for said in (own, *(("npm", "run", name) for name in ("start:prod", "start"))):
-        started = node_scripts.started(tree, folder, said, scripts, needs)
+        started = node_scripts.started(tree, folder, said, scripts, runs)
         if started and "next" in needs and started == ("server.js",) and not tree.has(joined(folder, "server.js")):
             started = ("node_modules/.bin/next", "start")  # what its own image takes out of .next/standalone
         if started:
@@ -125,6 +126,19 @@ def _start(
     return (node_scripts.compiled(tree, folder, found, scripts),), ()
 
 
+_COMPILES_TOO = (
+    "prestart:prod",
+    "prestart",
+    "compile",
+    "build:prod",
+    "build:ts",
+    "build-ts",
+    "tsc",
+    "transpile",
+    "bundle",
+)
+"""Scripts that make what is started where none is called ``build``, the likeliest first."""
+
 _NO_BUILD = re.compile(r"\b(?:docker|podman|electron\w*|pkg|nexe)\b")
 
 
@@ -133,8 +147,8 @@ def _builds(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder:
     names = [name for name in ("build",) if name in scripts and not _NO_BUILD.search(str(scripts[name]))]
     entry = next((word for word in start if not word.startswith("-")), "")
     there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
-    if not names and not there and "prestart:prod" in scripts:
-        names = ["prestart:prod"]
+    if not names and entry and not there and not entry.startswith("node_modules/"):
+        names = [name for name in _COMPILES_TOO if name in scripts][:1]
     first = str(scripts.get("start", "")).rpartition("&&")[0]
     found = re.findall(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?) ([\w:.-]+)", first)
     names += [name for name in found if name in scripts and not node_steps.when_it_starts(name, scripts)]
@@ -151,14 +165,18 @@ def _details(
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
     entry = next((joined(folder, word) for word in start if not word.startswith("-")), "")
     said = tree.text(entry) if tree.has(entry) else ""
-    compiles = re.search(r"ts-node|tsx|@babel/register|babel-register|esbuild-register", f"{said} {' '.join(start)}")
+    compiles = re.search(
+        r"ts-node|tsnd|\btsx\b|@babel/register|babel-register|babel-node|esbuild-register|@swc-node|\besno\b",
+        f"{said} {' '.join(start)}",
+    )
     programs = (posixpath.basename(each[0]) for each in before if each[0].startswith("node_modules/"))
     developers = any(name not in needs and PROGRAMS.get(name) not in needs for name in programs)
+    whole = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
     return {
         "build": _builds(scripts, start, tree, folder),
         "generate": "1" if node_steps.must_generate(tree, folder, package, scripts) else "",
         "all": "1" if compiles or developers else "",
-        "early": "1" if "workspaces" in package or any(name in scripts for name in _EARLY) else "",
+        "early": "1" if whole or any(name in scripts for name in _EARLY) else "",
         "prepare": "1" if "prepare" in scripts else "",
         "npmrc": "1" if tree.has(joined(folder, ".npmrc")) else "",
     }

@@ -16,14 +16,20 @@ PROGRAMS = {
     "remix-serve": "@remix-run/serve",
     "strapi": "@strapi/strapi",
     "sequelize": "sequelize-cli",
+    "babel-node": "@babel/node",
+    "tsnd": "ts-node-dev",
 }
 """Programs that are not named as their package is."""
 
 _KEEPERS = ("nodemon", "pm2", "pm2-runtime", "forever", "supervisor")
 """Programs that start another one again when it ends: a container's engine does that."""
 
+INTERPRETERS = ("ts-node", "ts-node-dev", "tsx", "@babel/node", "babel-cli", "@swc-node/register", "esno")
+"""Packages that run what is not JavaScript yet, mostly listed for developers: where the start script calls one, it serves."""
+
 _SCRIPT = re.compile(r"[\"']?script[\"']?\s*:\s*[\"']([^\"']+)[\"']")
 _FILE = re.compile(r"[\w./-]+\.[cm]?js")
+_SOURCE = re.compile(r"[\w./-]+\.[cm]?[jt]s")
 
 
 def started(
@@ -44,7 +50,9 @@ def started(
         inner = () if re.search(r"[;|<>$`()&]", last) else tuple(last.split())
         return started(tree, folder, bare(inner), scripts, needs, depth - 1)
     if words[0] in _KEEPERS:
-        return _kept(tree, folder, words)
+        direct = _kept(tree, folder, words)
+        by = _interpreter(words, direct)
+        return started(tree, folder, (*by, *direct), scripts, needs, depth - 1) if by else direct
     if words[0] in ("npm-run-all", "run-s") and words[-1] in scripts:
         return started(tree, folder, ("npm", "run", words[-1]), scripts, needs, depth - 1)
     if words[0] in needs or PROGRAMS.get(words[0]) in needs:
@@ -59,8 +67,23 @@ def _kept(tree: Tree, folder: str, words: tuple[str, ...]) -> tuple[str, ...]:
         named = _SCRIPT.search(tree.text(settings)) if word.startswith("ecosystem") and tree.has(settings) else None
         if named:
             return (posixpath.normpath(named[1]),)
-    files = (word for word in words[1:] if _FILE.fullmatch(word) and tree.has(joined(folder, posixpath.normpath(word))))
+    words = tuple(word.strip("\"'") for word in words)
+    files = (
+        word for word in words[1:] if _SOURCE.fullmatch(word) and tree.has(joined(folder, posixpath.normpath(word)))
+    )
     return next(((posixpath.normpath(word),) for word in files), ())
+
+
+def _interpreter(words: tuple[str, ...], file: tuple[str, ...]) -> tuple[str, ...]:
+    """What a keeper starts a file with (``--exec babel-node``, and nodemon TypeScript by itself); nothing for node."""
+    if not file:
+        return ()
+    after = next((words[at + 1 :] for at, word in enumerate(words) if word in ("--exec", "-x")), ())
+    said = [each.strip("\"'") for each in after]
+    by = tuple(said[: next((at for at, each in enumerate(said) if _SOURCE.fullmatch(each)), 1)])
+    if by and by[0] not in ("node", "npm", "npx"):
+        return by
+    return ("ts-node",) if file[0].endswith("ts") else ()
 
 
 def in_repository(tree: Tree, folder: str, words: ImageWords) -> tuple[str, ...]:
