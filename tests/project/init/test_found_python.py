@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.older import with_older_language
 from deadweight.project.init.records import Known
 from deadweight.project.init.services import find_services
@@ -177,3 +180,46 @@ def test_a_start_script_is_found_where_the_image_has_it(tmp_path, place):
     files = {"requirements.txt": "uvicorn\n", "manage.py": "import django\n", "shop/asgi.py": "", "Dockerfile": image}
     (service,) = found(tmp_path, {**files, place: script})
     assert service.project.start == ("-m", "uvicorn", "shop.asgi:application", "--port", "3735")
+
+
+SCRIPT = """#!/bin/bash
+PORT="${PORT:-9090}"
+mkdir -p data data/icons
+if [ -n "$FIRST" ]; then
+  python manage.py first
+fi
+python manage.py migrate
+python manage.py tasks | tee log
+case $KIND in
+  a) python manage.py other ;;
+esac
+chown -R www-data data
+"""
+MADE = ["-c", "import os; [os.makedirs(each, exist_ok=True) for each in ['data', 'data/icons']]"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "last", "may_fail"),
+    [
+        ("exec uwsgi --http :$PORT uwsgi.ini", "shop.wsgi:application", "1"),
+        ("if [ $A ]; then\n  supervisord\nelse\n  exec uwsgi uwsgi.ini\nfi", "shop.wsgi:application", "1"),
+        ("set -e\nexec gunicorn shop.wsgi -b :$PORT", ":9090", ""),
+    ],
+)
+def test_what_a_script_does_in_any_case_is_done_before_it_serves(tmp_path, ends, last, may_fail):
+    image = 'FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD ["./start.sh"]\n'
+    files = {"manage.py": "import django\n", "requirements.txt": "django\n", "shop/wsgi.py": "", "Dockerfile": image}
+    (service,) = found(tmp_path, {**files, "start.sh": SCRIPT + ends + "\n"})
+    project = service.project
+    assert json.loads(project.details["before"]) == [MADE, ["manage.py", "migrate"]]
+    assert (project.start[-1], project.details["may_fail"]) == (last, may_fail)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert f"check={not may_fail}" in text
+
+
+def test_a_step_that_fails_ends_it_only_where_the_script_says_so(tmp_path):
+    last = tmp_path / "last.py"
+    last.write_text("print('up')\n")
+    for check, printed in ((False, "up\n"), (True, "")):
+        words = [sys.executable, *in_turn([("-c", "raise SystemExit(1)")], (str(last),), check=check)]
+        assert subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout == printed

@@ -907,7 +907,18 @@ STEPS = ((("-m", "alembic", "upgrade", "head"),), ("-m", "uvicorn", "--port=8000
             "until alembic upgrade head; do\n  echo again\n  sleep 5\ndone\nuvicorn --port=8000 app:app\n",
             STEPS,
         ),
-        ('CMD ["./start.sh"]', "for each in a b; do alembic upgrade head; done\nuvicorn app:app\n", ((), ("app.py",))),
+        (
+            'CMD ["./start.sh"]',
+            "for each in a b; do alembic upgrade head; done\nuvicorn app:app\n",
+            ((), ("-m", "uvicorn", "app:app")),
+        ),
+        ("ENV N=8000 A=app:app\nCMD alembic upgrade head && uvicorn --port=$N $A", "", STEPS),
+        (
+            'CMD ["./start.sh"]',
+            'A="app:app"\nexport N=${N:-8000}\nalembic upgrade head\nuvicorn --port=$N ${A}\n',
+            STEPS,
+        ),
+        ("CMD wait-for-it.sh db:5432 -- gosu app uvicorn --port=8000 app:app", "", ((), STEPS[1])),
     ],
 )
 def test_what_a_command_does_before_it_serves_is_done_without_a_shell(tmp_path, command, script, told):

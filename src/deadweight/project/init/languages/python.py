@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from collections.abc import Mapping
 
 from deadweight.project.init.languages import python_lists
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.python_code import framework, inside
 from deadweight.project.init.languages.python_dockerfile import dockerfile
-from deadweight.project.init.languages.python_steps import Words, steps
+from deadweight.project.init.languages.python_steps import Words, steps, understood
 from deadweight.project.init.languages.python_versions import pair, version_of
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight.project.init.stages import filled
 from deadweight.project.init.tree import Tree, aside, joined
 
 _MODULES = (
@@ -47,7 +49,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     if kind is None:
         return None
     first = (told or python_lists.list_of(tree, folder)) if kind == "pip" else None
-    before, start, code = _start(tree, folder, words)
+    before, start, code, may_fail = _start(tree, folder, words)
     start = _as_its_version_starts(start, python_lists.texts_of(tree, folder, first))
     start = tuple(word for word in start if word != "--reload")  # for developers: it watches the files
     where = inside(tree, folder, start)
@@ -79,6 +81,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "inside": where,
             "collects": "1" if _collects(tree, joined(folder, where)) else "",
             "before": json.dumps(before) if before else "",
+            "may_fail": "1" if may_fail else "",
             "by_code": "1" if start and start == framework(tree, folder)[0] else "",
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
@@ -99,24 +102,30 @@ def _sources(tree: Tree, folder: str) -> list[str]:
     return sorted(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"), key=lambda path: (path.count("/"), path))
 
 
-def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Words, ...], Words, str]:
-    """What is done before, what is started, both as arguments of ``python3``, and the kind of framework.
+def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Words, ...], Words, str, bool]:
+    """What is done before, what is started, both as arguments of ``python3``, the kind of framework, and whether what is done
+    before may fail.
 
     The own image's command goes first.
     """
     found, code = framework(tree, folder)
+    before: tuple[Words, ...] = ()
+    may_fail = False
     if words is not None:
         port = _port_of(words)
-        if said := _as_python(_plain(words.words, port), tree, folder):
-            return (), tuple(_in_repository(word, tree, folder, words) for word in said), code
-        if told := steps(words.words, tree, folder, port, lambda line: _as_python(line, tree, folder)):
-            return told[:-1], told[-1], code
+        env = {**words.env, **({"PORT": port} if port else {})}
+        if said := _as_python(_plain(words.words, env), tree, folder):
+            return (), tuple(_in_repository(word, tree, folder, words) for word in said), code, False
+        if told := steps(words.words, tree, folder, env, lambda line: _as_python(line, tree, folder)):
+            return told[:-1], told[-1], code, False
+        before, last, may_fail = understood(words.words, tree, folder, env, lambda line: _as_python(line, tree, folder))
         # a script that only a shell can run, and the program that it is given
-        if words.entrypoint and (said := _as_python(_plain(words.command, port), tree, folder)):
-            return (), said, code
+        given = _as_python(_plain(words.command, env), tree, folder) if words.entrypoint else ()
+        if given or last:
+            return before, given or last, code, may_fail
     procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
     started = _as_python(_plain(("sh", "-c", procfile[1])), tree, folder) if procfile else ()
-    return (), started or found, code
+    return before, started or found, code, may_fail
 
 
 _FILE = re.compile(r"[\w./-]+\.(?:py|ini|toml|cfg|conf|json|ya?ml)")
@@ -145,26 +154,39 @@ def _port_of(words: ImageWords) -> str:
 
 
 _PORT_VARIABLE = re.compile(r"\$(?:PORT\b|\{PORT(?::?-(\d+))?\})")
+_NO_VARIABLES: Mapping[str, str] = {}
 
 
-def _plain(words: tuple[str, ...], port: str = "") -> tuple[str, ...]:
+def _plain(words: tuple[str, ...], env: Mapping[str, str] = _NO_VARIABLES) -> tuple[str, ...]:
     """A shell form of one simple command as its words; nothing for what needs the shell. Init programs are taken off.
 
-    The variable PORT is the port that is told, the command's own default, or 8080.
+    Variables of the image are put in. PORT is the port that is told, the command's own default, or 8080.
     """
     if words[:2] in (("/bin/sh", "-c"), ("sh", "-c"), ("/bin/bash", "-c"), ("bash", "-c")) and len(words) == 3:
-        text = _PORT_VARIABLE.sub(lambda found: port or found[1] or "8080", words[2].strip().removeprefix("exec "))
+        text = filled(words[2].strip().removeprefix("exec "), env)
+        text = _PORT_VARIABLE.sub(lambda found: found[1] or "8080", text)
         return () if re.search(r"[;&|<>$`()]", text) else tuple(text.split())
     while words[:1] and posixpath.basename(words[0]) in ("tini", "dumb-init", "--"):
         words = words[1:]
     return tuple(word for number, word in enumerate(words) if number or word != "--")
 
 
+_WRAPPERS = (
+    *((each, 2) for each in (("poetry", "run"), ("uv", "run"), ("pipenv", "run"), ("newrelic-admin", "run-program"))),
+    *((each, 1) for each in (("ddtrace-run",), ("opentelemetry-instrument",))),
+    *((each, 2) for each in (("gosu",), ("su-exec",))),
+)
+"""Programs that start another one, and how many words are theirs."""
+
+_WAITS = re.compile(r"(?:^|/)(?:wait[-_]for[\w.-]*|dockerize)$")
+
+
 def _as_python(words: tuple[str, ...], tree: Tree, folder: str) -> tuple[str, ...]:
     """A command as arguments of the interpreter: ``gunicorn …`` is ``python3 -m gunicorn …``; nothing for other programs."""
-    for wrapper in (("poetry", "run"), ("uv", "run"), ("pipenv", "run")):
-        if words[:2] == wrapper:
-            words = words[2:]
+    if words and _WAITS.search(words[0]) and "--" in words:
+        words = words[words.index("--") + 1 :]
+    while taken := next((many for first, many in _WRAPPERS if words[: len(first)] == first), 0):
+        words = words[taken:]
     if not words:
         return ()
     program = posixpath.basename(words[0])

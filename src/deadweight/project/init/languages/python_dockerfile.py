@@ -164,7 +164,7 @@ def entry(project: Project, port: int) -> tuple[str, ...]:
     start = project.start
     if project.details["by_code"]:
         start = tuple(re.sub(rf"^({re.escape(EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start)
-    return in_turn(json.loads(project.details["before"] or "[]"), start)
+    return in_turn(json.loads(project.details["before"] or "[]"), start, check=not project.details["may_fail"])
 
 
 def _healthcheck(port: int, health: str | None) -> list[str]:

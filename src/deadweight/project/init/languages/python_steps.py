@@ -8,14 +8,18 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from deadweight.project.init.stages import filled
 from deadweight.project.init.tree import Tree, joined
 
 _SHELLS = ("sh", "bash", "ash", "dash")
 _SAYS_NOTHING = re.compile(
-    r"set [-+]\w+( \w+)?|cd (?:\.|/app|/code|/src|/usr/src/app)|echo\b.*|\"?\$@\"?|export \w+=\S*|:"
+    r"set [-+]\w+( \w+)?|cd (?:\.|/app|/code|/src|/usr/src/app)|(?:echo|chown|chmod)\b.*|\"?\$@\"?|:"
 )
+_ASSIGNED = re.compile(r"(?:export +)?(\w+)=(?:\"([^\"]*)\"|'([^']*)'|(\S*))")
+_BEGINS, _ENDS = re.compile(r"(?:if|while|until|for|case)\b"), re.compile(r"(?:^|[;\s])(?:fi|done|esac)(?=$|[\s;&|)])")
+_FOLDERS = re.compile(r"mkdir (?:-\w+ +)*((?:[\w./-]+ *)+)")
 _TOOLS = r"(?:nc|pg_isready|mysqladmin|curl|wget|redis-cli)"
 _WAITS = (
     re.compile(rf"^[ \t]*(?:while|until)\b[^\n]*?\b{_TOOLS}\b.*?\bdone\b[^\n]*$", re.MULTILINE | re.DOTALL),
@@ -36,41 +40,88 @@ _TRIED_AGAIN = (
 _NEEDS_A_SHELL = re.compile(r"[;|<>`()]|&(?!&)|\$")
 _CODE = (
     "import os, subprocess, sys; "
-    "[subprocess.run([sys.executable, *step], check=True) for step in {first}]; "
+    "[subprocess.run([sys.executable, *step], check={check}) for step in {first}]; "
     "os.execv(sys.executable, [sys.executable, *{last}])"
 )
 
 Words = tuple[str, ...]
 
 
-def steps(words: Words, tree: Tree, folder: str, port: str, as_python: Callable[[Words], Words]) -> tuple[Words, ...]:
+def steps(
+    words: Words, tree: Tree, folder: str, env: Mapping[str, str], as_python: Callable[[Words], Words]
+) -> tuple[Words, ...]:
     """What a command does, one step after the other, each as arguments of the interpreter; nothing for what only a shell can do.
 
-    ``port`` is what the variable PORT stands for, ``as_python`` turns a simple command into such arguments.
+    ``env`` are variables of the image, ``as_python`` turns a simple command into such arguments.
     """
     found = []
-    for line in _lines(words, tree, folder, port):
-        try:
-            step = () if _NEEDS_A_SHELL.search(line) else as_python(tuple(shlex.split(line)))
-        except ValueError:
-            step = ()
+    for line in _lines(_text(words, tree, folder), env):
+        step = _step(line, as_python)
         if not step:
             return ()
         found.append(step)
     return tuple(found)
 
 
-def in_turn(before: Sequence[Sequence[str]], last: Words) -> Words:
-    """Arguments of the interpreter that take these steps in turn; process 1 is the last one's in the end."""
-    return ("-c", _CODE.format(first=[list(each) for each in before], last=list(last))) if before else last
+def understood(
+    words: Words, tree: Tree, folder: str, env: Mapping[str, str], as_python: Callable[[Words], Words]
+) -> tuple[tuple[Words, ...], Words, bool]:
+    """Of a script that only a shell can run as a whole what it does in any case: the steps before it serves, what it serves with
+    (empty where that is no program of Python's), and whether it goes on where a step fails."""
+    text = _text(words, tree, folder)
+    if "\n" not in text.strip():
+        return (), (), False
+    lines = list(_lines("\n".join(_unconditional(text)), env))
+    found = [(number, step) for number, line in enumerate(lines) if (step := _step(line, as_python))]
+    last = found.pop()[1] if found and found[-1][0] == len(lines) - 1 and _serves(found[-1][1]) else ()
+    before = tuple(step for _, step in found if not _serves(step) or step[0].endswith(".py"))
+    return before, last, re.search(r"^\s*set -\w*e|^#!.*\s-\w*e", text, re.MULTILINE) is None
 
 
-def _lines(words: Words, tree: Tree, folder: str, port: str) -> list[str]:
-    """The simple commands of a shell's argument or of a script of the repository; empty for anything else."""
+def in_turn(before: Sequence[Sequence[str]], last: Words, *, check: bool = True) -> Words:
+    """Arguments of the interpreter that take these steps in turn; process 1 is the last one's in the end. ``check``: a step that
+    fails ends it."""
+    if not before:
+        return last
+    return ("-c", _CODE.format(first=[list(each) for each in before], last=list(last), check=check))
+
+
+def _serves(step: Words) -> bool:
+    """Whether a step may be what serves; tools of databases and workers are not."""
+    if step[0] == "-m":
+        return step[1] not in ("alembic", "celery") and (step[1] != "flask" or "run" in step[2:])
+    return step[0] != "-c" and (posixpath.basename(step[0]) != "manage.py" or step[1:2] == ("runserver",))
+
+
+def _step(line: str, as_python: Callable[[Words], Words]) -> Words:
+    """A line as arguments of the interpreter; empty for what is none."""
+    if made := _FOLDERS.fullmatch(line):
+        return ("-c", f"import os; [os.makedirs(each, exist_ok=True) for each in {made[1].split()}]")
+    try:
+        return () if _NEEDS_A_SHELL.search(line) else as_python(tuple(shlex.split(line)))
+    except ValueError:
+        return ()
+
+
+def _unconditional(text: str) -> Iterator[str]:
+    """The lines that are in no loop and under no condition."""
+    depth = 0
+    for line in text.splitlines():
+        plain = line.strip()
+        begins = bool(_BEGINS.match(plain))
+        depth += begins
+        if not depth:
+            yield plain
+        if begins or depth:
+            depth = max(0, depth - len(_ENDS.findall(plain)))
+
+
+def _text(words: Words, tree: Tree, folder: str) -> str:
+    """A shell's argument, or the script of the repository that is started, as simple commands; empty for anything else."""
     while words[:1] and posixpath.basename(words[0]) in ("tini", "dumb-init", "--"):
         words = words[1:]
     if not words:
-        return []
+        return ""
     if posixpath.basename(words[0]) in _SHELLS and len(words) == 3 and words[1] == "-c":
         text = words[2]
     else:
@@ -84,11 +135,19 @@ def _lines(words: Words, tree: Tree, folder: str, port: str) -> list[str]:
         text = pattern.sub("", text)
     for pattern in _TRIED_AGAIN:
         text = pattern.sub(lambda found: found["step"], text)
-    text = re.sub(r"\$PORT\b|\$\{PORT\}", port, text) if port else text
-    text = re.sub(r"\$\{(\w+):-([\w./:-]*)\}", r"\2", text)
-    simple = [each.strip() for line in text.splitlines() if not line.startswith("#!") for each in re.split(r"&&", line)]
-    plain = [each.removeprefix("exec ").strip() for each in simple if not each.startswith("#")]
-    return [each for each in plain if each and not _SAYS_NOTHING.fullmatch(each)]
+    return text
+
+
+def _lines(text: str, env: Mapping[str, str]) -> Iterator[str]:
+    """The simple commands of a script, with the variables that are known put in."""
+    values = dict(env)
+    for line in (each for each in text.splitlines() if not each.lstrip().startswith("#")):
+        for part in re.split(r"&&", line):
+            plain = filled(part.strip().removeprefix("exec ").strip(), values)
+            if said := _ASSIGNED.fullmatch(plain):
+                values[said[1]] = said[2] or said[3] or said[4] or ""
+            elif plain and not _SAYS_NOTHING.fullmatch(plain):
+                yield plain
 
 
 def _places(script: str, tree: Tree, folder: str) -> list[str]:
