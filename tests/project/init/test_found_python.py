@@ -223,3 +223,37 @@ def test_a_step_that_fails_ends_it_only_where_the_script_says_so(tmp_path):
     for check, printed in ((False, "up\n"), (True, "")):
         words = [sys.executable, *in_turn([("-c", "raise SystemExit(1)")], (str(last),), check=check)]
         assert subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout == printed
+
+
+GUNICORN = ("-m", "gunicorn", "main:app")
+
+
+@pytest.mark.parametrize(
+    ("files", "before"),
+    [
+        ({"Procfile": "release: python manage.py migrate\nweb: gunicorn main:app\n"}, [["manage.py", "migrate"]]),
+        (
+            {
+                "render.yaml": "services:\n- {type: worker, startCommand: x}\n- {type: web, startCommand: gunicorn main:app}\n"
+            },
+            [],
+        ),
+        ({"railway.json": '{"deploy": {"startCommand": "gunicorn main:app"}}'}, []),
+        (
+            {"railway.toml": "[deploy]\nstartCommand = 'flask db upgrade && gunicorn main:app'\n"},
+            [["-m", "flask", "db", "upgrade"]],
+        ),
+        ({".do/app.yaml": "services:\n- {run_command: gunicorn main:app}\n"}, []),
+        (
+            {
+                "fly.toml": "[deploy]\nrelease_command = 'python manage.py migrate'\n[processes]\napp = 'gunicorn main:app'\n"
+            },
+            [["manage.py", "migrate"]],
+        ),
+        ({"nixpacks.toml": "[start]\ncmd = 'gunicorn main:app'\n", "railway.json": "{"}, []),
+    ],
+)
+def test_a_hosting_platform_is_told_what_serves(tmp_path, files, before):
+    (service,) = found(tmp_path, {"other.py": "x = Flask(__name__)\n", "requirements.txt": "gunicorn\n", **files})
+    project = service.project
+    assert (project.start, json.loads(project.details["before"] or "[]")) == (GUNICORN, before)

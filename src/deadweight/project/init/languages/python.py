@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from deadweight.project.init.languages import python_lists
 from deadweight.project.init.languages.common import dockerignore, rungs_on
+from deadweight.project.init.languages.platforms import release_command, web_command
 from deadweight.project.init.languages.python_code import framework, inside
 from deadweight.project.init.languages.python_dockerfile import dockerfile
 from deadweight.project.init.languages.python_steps import Words, steps, understood
@@ -123,9 +124,20 @@ def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Wor
         given = _as_python(_plain(words.command, env), tree, folder) if words.entrypoint else ()
         if given or last:
             return before, given or last, code, may_fail
-    procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
-    started = _as_python(_plain(("sh", "-c", procfile[1])), tree, folder) if procfile else ()
-    return before, started or found, code, may_fail
+    served, released = _on_a_platform(tree, folder)
+    if released and not before:
+        before, may_fail = released, True
+    return (*before, *served[:-1]), served[-1] if served else found, code, may_fail
+
+
+def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], tuple[Words, ...]]:
+    """The steps of what a hosting platform is told to serve, the server last, and those that are taken before a release."""
+
+    def taken(command: str) -> tuple[Words, ...]:
+        text = _PORT_VARIABLE.sub(lambda found: found[1] or "8080", command)
+        return steps(("sh", "-c", text), tree, folder, {}, lambda line: _as_python(line, tree, folder)) if text else ()
+
+    return taken(web_command(tree, folder)), taken(release_command(tree, folder))
 
 
 _FILE = re.compile(r"[\w./-]+\.(?:py|ini|toml|cfg|conf|json|ya?ml)")
