@@ -529,6 +529,16 @@ def test_a_base_that_nothing_gives_leaves_a_dockerfile_out(tmp_path):
     assert only(tmp_path, {}).own.refused == "it is built on $BASE, for which nothing here gives a build argument"
 
 
+def test_what_stands_on_the_published_image_adds_to_the_service(tmp_path):
+    files = {
+        "go.mod": "module example.com/team/shop/v2\n\ngo 1.22\n",
+        "main.go": MAIN_GO,
+        "Dockerfile": 'FROM golang AS b\nCOPY . .\nFROM scratch\nCOPY --from=b /shop /shop\nCMD ["/shop"]\n',
+        "Dockerfile.site": 'FROM ghcr.io/team/shop\nCOPY main.go /pages/\nEXPOSE 8080\nCMD ["/shop", "--pages"]\n',
+    }
+    assert [each.path for each in only(tmp_path, files).dockerfiles] == ["Dockerfile", "Dockerfile.site"]
+
+
 def test_dockerfiles_of_tests_bases_and_editors_are_none_of_the_service(tmp_path):
     files = {
         "go.mod": "module x\n\ngo 1.22\n",

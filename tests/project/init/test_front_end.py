@@ -120,3 +120,30 @@ def test_what_a_tag_compiles_in_must_be_there_with_the_tag_alone(tmp_path):
     own = 'FROM golang:1.24\nCOPY . .\nRUN go build -tags embed -o /x .\nCMD ["/x"]\n'
     made = draft(tmp_path, {"Dockerfile": own})
     assert "it compiles in ui/dist" in made.service.project.problem
+
+
+@pytest.mark.parametrize(
+    ("said", "start"),
+    [
+        ('ENTRYPOINT ["go", "run", "main.go"]\nCMD ["serve", "-v"]', ["serve", "-v"]),
+        ('CMD ["go", "run", ".", "serve"]', ["serve"]),
+        ('CMD ["go", "run", "-race", "./cmd/shop"]', []),
+        ('CMD ["/wait-for.sh", "db:5432", "--", "/app/start.sh", "/app/shop", "serve"]', ["serve"]),
+        ('CMD ["./wait-for-it.sh", "db:5432", "-t", "60", "--", "./shop"]', []),
+        ('ENTRYPOINT ["/entry.sh"]\nCMD ["serve"]', ["serve"]),
+        ('CMD ["dockerize", "-wait", "tcp://db:5432", "--", "/shop", "-x"]', ["-x"]),
+    ],
+)
+def test_what_waits_or_prepares_is_no_argument_of_the_program(tmp_path, said, start):
+    own = f"FROM golang:1.24\nWORKDIR /app\nCOPY . .\n{said}\n"
+    entry = json.loads(lines(draft(tmp_path, {**BASE, "Dockerfile": own}))[-1].removeprefix("ENTRYPOINT "))
+    assert entry == ["/usr/local/bin/shop", *start]
+
+
+def test_what_the_own_image_has_in_its_root_is_found_from_there(tmp_path):
+    own = "FROM golang:1.24 AS b\nCOPY . .\nRUN go build -o /shop .\nFROM scratch\nCOPY --from=b /shop /shop\n"
+    own += 'COPY shop.yml ./conf/shop.yml\nCMD ["/shop"]\n'
+    code = MAIN.replace("{}", '{\n\tos.ReadFile("words.txt")\n}')
+    text = lines(draft(tmp_path, {**BASE, "main.go": code, "words.txt": "", "shop.yml": "", "Dockerfile": own}))
+    assert {"COPY shop.yml /conf/shop.yml", "COPY words.txt /words.txt"} <= set(text)
+    assert not any(each.startswith("WORKDIR /") and each != "WORKDIR /src" for each in text)

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deadweight.project.init.alongside import without
+from deadweight.project.init.alongside import instead_of, without
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.folders import with_own_files, with_writable_files
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.learned import with_seen
+from deadweight.project.init.needed import as_plain_server
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language
 from deadweight.project.init.prove import is_spare
@@ -159,6 +160,33 @@ def test_what_cannot_be_had_beside_a_service_is_left_out_with_its_reason(tmp_pat
     )
     assert draft.run["needs"].origin == "from compose.yaml:5; trace is left out: no stand-in for x/jaeger"
     assert "needs" not in without(draft, {"db": "gone"}).run
+
+
+@pytest.mark.parametrize(
+    ("image", "env", "plain"),
+    [
+        (
+            "acme/shop-db:v2",
+            "{POSTGRES_PASSWORD: x}",
+            '{image: "postgres:16", port: 5432, env: {POSTGRES_PASSWORD: x}}',
+        ),
+        (
+            "bitnami/postgresql:14",
+            "{POSTGRESQL_USERNAME: a, POSTGRESQL_DATABASE: b}",
+            '{image: "postgres:16", port: 5432, env: {POSTGRES_HOST_AUTH_METHOD: trust, POSTGRES_USER: a, POSTGRES_DB: b}}',
+        ),
+    ],
+)
+def test_the_plain_server_takes_the_place_of_an_image_that_cannot_be_had(tmp_path, image, env, plain):
+    db = f"  db: {{image: '{image}', environment: {env}, ports: ['5432']}}\n"
+    compose = f"services:\n  web:\n    build: .\n    depends_on: [db]\n{db}"
+    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
+    draft = first_draft(service, "build")
+    (need,) = service.around.needs
+    other = as_plain_server(need.value)
+    assert instead_of(draft, {"db": other}).run["needs"].value == f"\n      db: {plain}"
+    assert f"postgres:16 takes the place of {image}" in instead_of(draft, {"db": other}).run["needs"].origin
+    assert as_plain_server(other) is None
 
 
 def test_the_compose_service_that_builds_the_first_dockerfile_speaks_for_it(tmp_path):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.project.init.draft import Draft
-from deadweight.project.init.needed import as_yaml
+from deadweight.project.init.needed import as_plain_server, as_yaml
 from deadweight.project.init.observe import NotUp
-from deadweight.project.init.records import Known
+from deadweight.project.init.records import Beside, Known
 from deadweight.sources.no_base import NoBase
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, say: Callable[[str], None]) -> Draft:
-    """The draft without the containers whose images the source does not have: many come up so."""
+    """The draft with the plain server in the place of an image that the source does not have, and without those of which nothing
+    is known: many come up so."""
     missing: dict[str, str] = {}
     for name in variant.run.needs:
         try:
@@ -28,7 +29,26 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
         except NoBase as error:
             missing[name] = error.message.splitlines()[0].partition("; it can stand in for")[0]
             say(f"{name}: not started beside the service: {missing[name]}")
-    return draft if not missing else without(draft, missing)
+    plain = {each.value.name: other for each in draft.service.around.needs if (other := as_plain_server(each.value))}
+    instead = {name: plain[name] for name in missing if name in plain}
+    for name, other in instead.items():
+        say(f"{name}: {other.image} is started in its place")
+    draft = instead_of(draft, instead) if instead else draft
+    absent = {name: reason for name, reason in missing.items() if name not in instead}
+    return without(draft, absent) if absent else draft
+
+
+def instead_of(draft: Draft, others: Mapping[str, Beside]) -> Draft:
+    """The draft with other containers in the place of some of its needs; a comment says which."""
+    around = draft.service.around
+    needs = tuple(replace(each, value=others.get(each.value.name, each.value)) for each in around.needs)
+    run = dict(draft.run)
+    told = as_yaml(needs, 6)
+    if told is not None:
+        images = {each.value.name: each.value.image for each in around.needs}
+        why = "; ".join(f"{other.image} takes the place of {images[name]}" for name, other in others.items())
+        run["needs"] = replace(told, origin=f"{told.origin}; {why}")
+    return replace(draft, service=replace(draft.service, around=replace(around, needs=needs)), run=run)
 
 
 def without(draft: Draft, missing: Mapping[str, str]) -> Draft:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deadweight.project.init.around import FOR_DEVELOPERS, ComposeService
 from deadweight.project.init.records import OwnDockerfile
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight.records.reference import split
 
 _COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"
 _BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")
@@ -62,6 +63,22 @@ def apart(
             yield names[first], [*(each for each in own if each.path == first), *rest]
             return
     yield "", list(own)
+
+
+_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
+
+
+def in_order(own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
+    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
+    are the repository's: what stands on its own published image adds to the service, such as pages to show."""
+
+    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
+        adds = posixpath.basename(split(each.words.base)[0]).lower() in names and "/" in each.words.base
+        return (
+            aside(each.path), bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
+        )  # fmt: skip
+
+    return sorted(own, key=rank)
 
 
 _BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)

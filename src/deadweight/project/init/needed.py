@@ -6,6 +6,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from deadweight.project.init.built_needs import as_image
@@ -78,6 +79,28 @@ _OPEN = {
     "mariadb": ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "yes"),
 }
 """How databases are told that nobody needs a password, by the last part of their image's name."""
+
+
+_PLAIN = {5432: "postgres:16", 3306: "mysql:8", 6379: "redis:7", 27017: "mongo:7", 11211: "memcached:1"}
+"""The server that listens where, in its plain image: others are made of it, with an extension or first tables."""
+
+_BITNAMI = {
+    **{
+        f"POSTGRESQL_{name}": f"POSTGRES_{short}"
+        for name, short in (("USERNAME", "USER"), ("PASSWORD", "PASSWORD"), ("DATABASE", "DB"))
+    },
+    **{f"MONGODB_ROOT_{name}": f"MONGO_INITDB_ROOT_{name}" for name in ("USER", "PASSWORD")},
+}
+"""What Bitnami's images call what the plain ones read."""
+
+
+def as_plain_server(need: Beside) -> Beside | None:
+    """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
+    image = _PLAIN.get(need.port)
+    if image is None or split(need.image)[0] == split(image)[0]:
+        return None
+    env = {_BITNAMI.get(name, name): value for name, value in need.env.items()}
+    return replace(need, image=image, env={**_open_to_all(image, env), **env})
 
 
 _READ = {

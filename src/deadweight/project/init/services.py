@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
-from deadweight.project.init.builds import Build, apart, builds, stage_of
+from deadweight.project.init.builds import Build, apart, builds, in_order, stage_of
 from deadweight.project.init.cluster_needs import cluster_needs
 from deadweight.project.init.configured import with_configured
 from deadweight.project.init.contexts import contexts, likely
@@ -21,6 +21,7 @@ from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
 from deadweight.project.init.manifests import kubernetes
 from deadweight.project.init.mounts import with_own_mounts
+from deadweight.project.init.names import own_names
 from deadweight.project.init.placed import beside, beside_binary
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.stages import unknown_bases, without_default
@@ -36,7 +37,6 @@ _FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IG
 _OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
 """A folder whose Dockerfile is for tests, whatever else may lie there."""
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
-_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
 MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
 MANIFESTS += r"|setup\.(?:py|cfg)|manage\.py|Cargo\.toml"
 _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
@@ -159,7 +159,7 @@ def _covers(home: str, folder: str) -> bool:
 
 
 def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:
-    ordered = sorted(own, key=_order)
+    ordered = in_order(own, own_names(tree))
     words = ordered[0].words if ordered else None
     project = _project(tree, folder, words, main)
     if project is None and ordered and ordered[0].context != folder:
@@ -177,12 +177,6 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         *(plain_name(name), folder, tuple(ordered), project),
         port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
     )  # fmt: skip
-
-
-def _order(own: OwnDockerfile) -> tuple[bool | str, ...]:
-    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools."""
-    quiet = not own.words.ports
-    return (aside(own.path), bool(own.refused), bool(_LATER.search(own.path)), quiet, own.path)
 
 
 def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:

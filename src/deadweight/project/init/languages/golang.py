@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import front_end, golang_apk, golang_bare, golang_build, golang_ko
+from deadweight.project.init.languages import front_end, golang_apk, golang_bare, golang_build, golang_ko, started
 from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
-from deadweight.project.init.languages.common import ZONES, dockerignore, home_of, rungs_on
-from deadweight.project.init.languages.golang_dockerfile import arguments, context_of, dockerfile
+from deadweight.project.init.languages.common import ZONES, dockerignore, rungs_on
+from deadweight.project.init.languages.golang_dockerfile import context_of, dockerfile
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
@@ -192,8 +192,8 @@ def _chosen(
         return posixpath.normpath(asked)
     candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
     candidates.sort(key=lambda each: (each != "." and not each.startswith("cmd/"), "internal" in each.split("/")))
-    started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
-    named = [each for each in candidates if posixpath.basename(each) in started]
+    first = {posixpath.basename(word) for word in started.program(words.program if words else ())[:3]}
+    named = [each for each in candidates if posixpath.basename(each) in first]
     if named:
         return named[0]
     if "." in candidates or len(candidates) == 1:
@@ -220,8 +220,8 @@ def _chosen(
 
 def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, asked: str | None) -> list[str]:
     """The other programs, where nobody has said which one is meant: not the user, and not the own image."""
-    started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
-    if asked is not None or chosen in (None, ".") or posixpath.basename(str(chosen)) in started:
+    first = {posixpath.basename(word) for word in started.program(words.program if words else ())[:3]}
+    if asked is not None or chosen in (None, ".") or posixpath.basename(str(chosen)) in first:
         return []
     return [each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")]
 
@@ -235,14 +235,12 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     copied = _run_time_files(words, project) if own and own.context == project.folder else []
     there = [posixpath.normpath(source) for source, _ in copied]
     reads = [each for each in project.details["reads"].split() if not any(_is_in(each, other) for other in there)]
-    if reads:
-        words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
-        copied = [*copied, *((each, posixpath.join(words.workdir, each)) for each in reads)]
+    more = [(each, each) for each in reads]
     if "with_examples" in details:
-        words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
-        pairs = (each.partition("=") for each in details["examples"].split())
-        copied = [*copied, *((source, posixpath.join(words.workdir, name)) for source, _, name in pairs)]
-    words = replace(words, workdir=home_of(project, words.workdir, filled=bool(copied)))
+        more += [(source, name) for source, _, name in (each.partition("=") for each in details["examples"].split())]
+    home = started.home(project, words, kept=bool(copied), filled=bool(copied or more))
+    copied += [(source, posixpath.join(home, name)) for source, name in more]
+    words = replace(words, workdir=home)
     text = dockerfile(project, words, copied, port)
     build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
     bases = {
@@ -257,8 +255,9 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     front = {front_end.FRONT: f"node:{project.details['front_version']}"} if "front" in project.details else {}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project), front))
-    apko, apk_files = golang_apk.rung(project, words, arguments(words), copied, place)
-    return Ladder((*rungs, golang_ko.rung(project, words, arguments(words), copied), apko), {**files, **apk_files})
+    given = started.arguments(words.program)
+    apko, apk_files = golang_apk.rung(project, words, given, copied, place)
+    return Ladder((*rungs, golang_ko.rung(project, words, given, copied), apko), {**files, **apk_files})
 
 
 def _is_in(path: str, folder: str) -> bool:

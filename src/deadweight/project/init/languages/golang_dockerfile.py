@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-from deadweight.project.init.languages import front_end
+from deadweight.project.init.languages import front_end, started
 from deadweight.project.init.languages.common import (
     EMPTY,
     HEADER,
@@ -70,7 +70,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         f"EXPOSE {port}",
         *stop_line(words.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *arguments(words)))}",
+        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *started.arguments(words.program)))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -108,8 +108,3 @@ def _sources_in(project: Project) -> list[str]:
         "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
         "COPY . .",
     ]
-
-
-def arguments(words: ImageWords) -> tuple[str, ...]:
-    """What the own image gives its binary."""
-    return words.program[1:]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.languages import rust_lock
+from deadweight.project.init.languages import rust_lock, started
 from deadweight.project.init.languages.beside import read_at_run_time
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.rust_dockerfile import dockerfile
@@ -37,8 +37,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     if not isinstance(package, dict):
         return None
     binaries = _binaries(tree, folder, manifest, package)
-    started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
-    chosen = main or next((name for name in binaries if name in started), next(iter(binaries), None))
+    first = {posixpath.basename(word) for word in started.program(words.program if words else ())[:3]}
+    chosen = main or next((name for name in binaries if name in first), next(iter(binaries), None))
     if chosen is None or chosen not in binaries:
         return None
     ports, health = scan(tree, sorted(tree.below(folder, ".rs"), key=lambda path: (path.count("/"), path)))

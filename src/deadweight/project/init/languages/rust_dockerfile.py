@@ -6,13 +6,13 @@ import posixpath
 import re
 from dataclasses import replace
 
+from deadweight.project.init.languages import started
 from deadweight.project.init.languages.common import (
     EMPTY,
     HEADER,
     copied,
     env_lines,
     exec_form,
-    home_of,
     is_owned,
     own_folder,
     stop_line,
@@ -82,7 +82,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         f"EXPOSE {port}",
         *stop_line(own.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form((place, *own.program[1:]))}",
+        f"ENTRYPOINT {exec_form((place, *started.arguments(own.program)))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -104,7 +104,7 @@ def _beside(project: Project, own: ImageWords, inside: str) -> list[str]:
     beside = [each for each in own.copied if _is_beside(each[0], project)]
     if re.match(r"(?:.*/)?rust\b", own.base):  # it is compiled there, so they are what that needs
         beside = []
-    home = home_of(project, own.workdir, filled=bool(reads or beside))
+    home = started.home(project, own, kept=bool(beside), filled=bool(reads or beside))
     there = {posixpath.normpath(each) for each, _ in beside}
     pairs = [*beside, *((source(each), posixpath.join(home, each)) for each in reads if source(each) not in there)]
     pairs += [(source(each), f"/src/{source(each)}") for each in fixed]
