@@ -325,14 +325,31 @@ def test_a_jar_that_does_not_say_where_its_libraries_are_is_started_by_its_class
     assert "package dependency:copy-dependencies" in text
 
 
-def test_a_war_for_a_servlet_container_has_no_ladder_and_that_is_told(tmp_path):
-    files = {
-        "pom.xml": POM.format("x", "<packaging>war</packaging><artifactId>spring-web</artifactId>"),
-        "Dockerfile": "FROM tomcat:9\nCOPY . .\nEXPOSE 8080\n",
-    }
-    said: list[str] = []
-    init(written(tmp_path, files), Wanted(), lambda *_: None, said.append, None)
-    assert any("no images of our own for it: its package is a war" in line for line in said)
+@pytest.mark.parametrize(
+    ("needs", "jetty"),
+    [
+        ("<groupId>javax.servlet</groupId>", "9.4.58.v20250814"),
+        ("<groupId>jakarta.servlet</groupId>", "11.0.18"),
+        ("<groupId>jakarta.platform</groupId>", "11.0.18"),
+    ],
+)
+def test_a_war_is_served_by_jetty(tmp_path, needs, jetty):
+    files = {"pom.xml": POM.format("x", f"<packaging>war</packaging>{needs}"), "src/main/webapp/index.jsp": ""}
+    (service,) = found(tmp_path, files)
+    draft = first_draft(service, "build")
+    text = draft.ladder.files["build/Dockerfile"]
+    assert f"-Dartifact=org.eclipse.jetty:jetty-runner:{jetty} " in text
+    assert 'cp "$(ls -S target/*.war ' in text
+    assert "COPY --from=build /app.war /app/app.war\n" in text
+    assert text.endswith('ENTRYPOINT ["java", "-jar", "/app/jetty-runner.jar", "--port", "8080", "/app/app.war"]\n')
+    assert {each.name for each in draft.rungs} == {"debian", "alpine", "chainguard", "distroless"}
+
+
+def test_a_war_that_runs_by_itself_needs_no_jetty(tmp_path):
+    more = "<packaging>war</packaging><artifactId>spring-boot-maven-plugin</artifactId>"
+    text = text_of(tmp_path, {"pom.xml": POM.format("x", more), "src/main/java/A.java": APP})
+    assert "jetty" not in text
+    assert text.endswith('ENTRYPOINT ["java", "-jar", "/app/app.jar"]\n')
 
 
 # Rust

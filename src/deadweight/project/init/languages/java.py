@@ -1,4 +1,5 @@
-"""Java and Kotlin: a Maven or Gradle project whose package is an executable jar (Spring Boot, Quarkus' uber-jar, a shaded one)."""
+"""Java and Kotlin: a Maven or Gradle project whose package is an executable jar (Spring Boot, Quarkus' uber-jar, a shaded one), or
+a war."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import replace
 from deadweight.project.init import declared
 from deadweight.project.init.languages import java_modules, java_versions
 from deadweight.project.init.languages.common import OWNED, dockerignore, flow, rungs_on
-from deadweight.project.init.languages.java_dockerfile import build_image, dockerfile, environment
+from deadweight.project.init.languages.java_dockerfile import build_image, container_for, dockerfile, environment
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined, line_of
@@ -55,6 +56,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         f"{whole}\n{tree.text(joined(folder, 'gradle.properties'))}\n{tree.text(joined(top, 'gradle.properties'))}"
     )
     quarkus, usual = "quarkus" in whole, bool(re.search(r"spring-?boot|springframework\.boot|quarkus|micronaut", whole))
+    is_war = kind == "maven" and bool(re.search(r"<packaging>\s*war\s*<", text))
     if "actuator" in whole:
         health = (Known("/actuator/health", f"guessed from {file}"), *health)
     if quarkus:
@@ -65,7 +67,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         folder=folder,
         name=_name(text) or tree.root.name,
         version=Known(str(runtime), _origin(file, text, at)),
-        ports=jib_ports or ports or ((Known(8080),) if usual else more_ports),
+        ports=jib_ports or ports or ((Known(8080),) if usual or is_war else more_ports),
         health=health,
         details={
             "quarkus": java_versions.quarkus_package(settings) if quarkus else "",
@@ -76,21 +78,21 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "beside": _beside(text),
             "top": top,
             "listed": "1" if kind == "maven" and java_modules.lists(tree, top, folder) else "",
-            "war": "1" if kind == "maven" and re.search(r"<packaging>\s*war\s*<", text) else "",
+            "war": "1" if is_war else "",
+            "container": container_for(whole) if is_war and not _EXECUTABLE.search(whole) else "",
             "main": "" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder),
             "without": _without(whole, kind),
         },
-        problem=_problem(tree, folder, text, whole, listens or bool(words and words.ports), top),
+        problem=_problem(tree, folder, text, whole, listens or is_war or bool(words and words.ports), top),
     )
 
 
 def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top: str) -> str:
     if not (_SERVES.search(whole) or listens):
         return "it does not look like a server"
-    if top != folder and not java_modules.is_program(tree, folder, text):
+    is_war = re.search(r"<packaging>\s*war\s*<", text)
+    if top != folder and not is_war and not java_modules.is_program(tree, folder, text):
         return "it is a library: it has no main class"
-    if re.search(r"<packaging>\s*war\s*<", text) and not _EXECUTABLE.search(whole):
-        return "its package is a war, which a servlet container has to run"
     return ""
 
 
@@ -151,7 +153,8 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         f"{place}/Dockerfile": dockerfile(service, project, port),
         f"{place}/Dockerfile.dockerignore": dockerignore("java", place),
     }
-    rungs = list(rungs_on(bases, "the executable jar", f"{place}/Dockerfile", details["top"]))
+    what = "the war in Jetty" if details["container"] else "the executable jar"
+    rungs = list(rungs_on(bases, what, f"{place}/Dockerfile", details["top"]))
     env = environment(service.own.words) if service.own else {}
     for name, base in (
         ("jib", details["jib_base"] or f"eclipse-temurin:{version}-jre"),
@@ -161,7 +164,8 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         if env:
             keys["env"] = flow(env)
         what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
-        rungs.append(Rung(name, "jib", what, keys))
+        why = "its package is a war, which Jib puts on the image of a servlet container" if details["container"] else ""
+        rungs.append(Rung(name, "jib", what, keys, refused=why))
     return Ladder(tuple(_without_newer(rungs, version)), files)
 
 

@@ -16,6 +16,16 @@ _OF_SCRIPTS = ("PATH", "JAVA_HOME", "JAVA_APP_JAR", "JAVA_APP_DIR", "JAVA_MAIN_C
 """What is for a base's start script, which is not used here, or for the base itself."""
 
 
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+_JETTY = {"javax": "9.4.58.v20250814", "jakarta": "11.0.18"}
+"""The newest jetty-runner for each name of the servlet API: it is Jetty as one jar, which serves a war."""
+
+
+def container_for(poms: str) -> str:
+    """The version of Jetty that serves a war of these poms."""
+    return _JETTY["jakarta" if re.search(r"jakarta\.(?:servlet|platform|ws|jakartaee)", poms) else "javax"]
+
+
 def build_image(project: Project) -> str:
     """The image that builds it: Maven's, a JDK for a project that brings Gradle, or Gradle's."""
     jdk = project.details["jdk"]
@@ -47,7 +57,8 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
     version, libraries = project.version.value, "lib" if details["main"] else details["beside"]
     copies = [
         *([copied(project, f"--from=build /{libraries}", f"/app/{libraries}")] if libraries else []),
-        copied(project, "--from=build /app.jar", "/app/app.jar"),
+        *([copied(project, "--from=build /jetty-runner.jar", "/app/jetty-runner.jar")] if details["container"] else []),
+        copied(project, f"--from=build {_package(project)}", f"/app{_package(project)}"),
     ]
     cache = "/root/.m2" if project.kind == "maven" else "/root/.gradle"
     lines = [
@@ -58,7 +69,9 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "FROM ${BUILD} AS build",
         "WORKDIR /src",
         "COPY . .",
-        "# What is executable is the one jar that is neither sources nor what a plug-in put aside.",
+        "# Jetty comes as one jar that serves a war."
+        if details["container"]
+        else "# What is executable is the one jar that is neither sources nor what a plug-in put aside.",
         f"RUN --mount=type=cache,target={cache} \\",
         f"    {_command(project)} \\",
         f"    && {_taken(project, libraries)}",
@@ -70,12 +83,18 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         f"EXPOSE {port}",
         *stop_line(own.stop),
         "# Exec form: the JVM is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(_start(project))}",
+        f"ENTRYPOINT {exec_form(_start(project, port))}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _start(project: Project) -> tuple[str, ...]:
+def _package(project: Project) -> str:
+    return "/app.war" if project.details["container"] else "/app.jar"
+
+
+def _start(project: Project, port: int) -> tuple[str, ...]:
+    if project.details["container"]:
+        return ("java", "-jar", "/app/jetty-runner.jar", "--port", str(port), "/app/app.war")
     if main := project.details["main"]:  # the jar does not say where its libraries are
         return ("java", "-cp", "/app/app.jar:/app/lib/*", main)
     return ("java", "-jar", "/app/app.jar")
@@ -104,6 +123,9 @@ def _taken(project: Project, libraries: str) -> str:
     details, maven = project.details, project.kind == "maven"
     output = posixpath.normpath(posixpath.join(_inside(project), "target" if maven else "build/libs"))
     jars = f"{output}/*.{'war' if details['war'] else 'jar'}"
-    command = f"cp \"$(ls -S {jars} | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" /app.jar"
+    command = f"cp \"$(ls -S {jars} | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" {_package(project)}"
+    if version := details["container"]:
+        jetty = f"-Dartifact=org.eclipse.jetty:jetty-runner:{version} -Dmdep.stripVersion=true -DoutputDirectory=/"
+        return f"{command} \\\n    && mvn --batch-mode --non-recursive {_COPY} {jetty}"
     beside = f"{output}/dependency" if details["main"] else f"{output}/{libraries}"
     return f"{command} && cp -r {beside} /{libraries}" if libraries else command
