@@ -257,3 +257,13 @@ def test_a_hosting_platform_is_told_what_serves(tmp_path, files, before):
     (service,) = found(tmp_path, {"other.py": "x = Flask(__name__)\n", "requirements.txt": "gunicorn\n", **files})
     project = service.project
     assert (project.start, json.loads(project.details["before"] or "[]")) == (GUNICORN, before)
+
+
+def test_a_compose_file_for_one_case_goes_after_the_one_for_users(tmp_path):
+    image = "FROM python:3.12\nVOLUME /data/\nCOPY . .\nCMD python app.py\n"
+    of_case = "services:\n  shop: {image: me/shop, environment: {KIND: postgres}}\n"
+    files = {"Dockerfile": image, "scripts/cases/postgres/compose.yml": of_case, "setup.py": "name='shop'\n"}
+    files["docker-compose.yml"] = "services:\n  shop: {image: me/shop, environment: {KIND: plain}}\n"
+    (service,) = found(tmp_path / "shop", {**FLASK, **files})
+    assert {name: known.value for name, known in service.around.env.items()} == {"KIND": "plain"}
+    assert list(service.volumes) == ["/data"]

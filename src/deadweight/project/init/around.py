@@ -70,6 +70,13 @@ class ComposeService:
         """Its Dockerfile, seen from the root."""
         return joined(self.context, self.dockerfile or "Dockerfile")
 
+    @property
+    def distance(self) -> tuple[bool, int]:
+        """How far its file is from what it starts: the nearest is the deepest, but of those for a published image, which may lie
+        anywhere, the one for users lies above those for single cases."""
+        depth = self.file.count("/")
+        return aside(self.file), depth if self.published else -depth
+
 
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""

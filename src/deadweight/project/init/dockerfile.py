@@ -155,7 +155,7 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
     if each.word == "VOLUME":
         # a list without quotes is no list: Docker makes a folder named "[/data]" of it
         paths = (path for path in words_of(filled(body, values)) if not re.search(r"[$\[\]]", path))
-        named = (Known(posixpath.join("/", path), origin) for path in paths)
+        named = (Known(posixpath.normpath(posixpath.join("/", path)), origin) for path in paths)
         return replace(words, volumes=(*words.volumes, *named))
     if each.word in ("USER", "STOPSIGNAL"):
         plain = filled(body.strip(), values)

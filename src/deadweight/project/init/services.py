@@ -260,7 +260,7 @@ def _with_surroundings(
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names)
         near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: (each.published, each.path != first, -each.file.count("/"), not each.around.ports))
+        near.sort(key=lambda each: (each.published, each.path != first, each.distance, not each.around.ports))
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
