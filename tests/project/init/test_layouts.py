@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -23,7 +24,7 @@ from deadweight.project.init.learned import with_seen
 from deadweight.project.init.needed import as_plain_server
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language
-from deadweight.project.init.prove import is_spare
+from deadweight.project.init.prove import is_spare, on_other_bases
 from deadweight.project.init.records import Known
 from deadweight.project.init.reference import built_somehow
 from deadweight.project.init.services import find_services
@@ -1002,6 +1003,7 @@ STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chaing
         ("ruby:3.3-slim-bookworm", {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
         ("php:8.3-fpm", {"alpine": "php:8.3-fpm-alpine"}),
         ("php:8-alpine", {}),
+        ("golang:1.22", {"alpine": "golang:1.22-alpine"}),
         ("ruby", {"slim": "ruby:slim", "alpine": "ruby:alpine"}),
         (
             "mcr.microsoft.com/dotnet/aspnet:8.0",
@@ -1161,6 +1163,30 @@ def test_the_own_build_is_not_trimmed_where_it_does_not_build(tmp_path, built):
     assert is_spare(proof, by_name["trimmed"]) is (not built)
     assert said == ([] if built else [("trimmed", "it begins with Dockerfile, which does not build")])
     assert not is_spare(proof, by_name["debian"])
+
+
+class Alone:
+    """A proof of which so much is verified."""
+
+    def __init__(self, draft, verified):
+        self.draft, self.verified = draft, verified
+        self.bound = SimpleNamespace(over=lambda: False)
+        self.soonest = list
+
+
+def test_the_own_image_is_tried_on_other_bases_where_nothing_beside_it_passes(tmp_path):
+    own = (
+        'FROM golang AS b\nCOPY . .\nFROM alpine:3.20\nCOPY --from=b /y /y\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n'
+    )
+    files = {"go.mod": "module x.org/y\n", "main.go": MAIN, "start.sh": "#!/bin/sh\nexec /y\n", "Dockerfile": own}
+    draft = first_draft(found(tmp_path, files)[0], "build")
+    proof = Alone(draft, ["today"])
+    (rung,) = on_other_bases(proof)
+    assert (rung.name, rung.keys["bases"]) == ("today-on-chainguard", '{BASE: "cgr.dev/chainguard/wolfi-base:latest"}')
+    assert "FROM ${BASE}\nCOPY --from=b /y /y" in proof.draft.ladder.files["build/flavours.Dockerfile"]
+    assert on_other_bases(proof) == []  # once
+    assert on_other_bases(Alone(draft, ["today", "debian"])) == []
+    assert on_other_bases(Alone(draft, ["debian"])) == []
 
 
 @pytest.mark.parametrize("verified", [[], ["debian"]])

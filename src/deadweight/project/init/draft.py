@@ -40,7 +40,8 @@ class Draft:
     line of a job's that it writes each time. ``stops`` is within how many seconds it ends, where ten are few.
 
     ``accepted`` is what the gates of single rungs let pass that a service should not have. ``unattacked`` is why its attacks are
-    left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it.
+    left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it. ``flavoured``: the own
+    Dockerfile has rungs on other bases too, as no generated image does.
     """
 
     service: Service
@@ -58,6 +59,7 @@ class Draft:
     unattacked: str = ""
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     suite: str = ""
+    flavoured: bool = False
 
     def full(self, name: str) -> str:
         """A rung's name as a variant of the suite."""
@@ -190,7 +192,10 @@ def _generated(draft: Draft) -> Ladder:
         return flavours.ladder(service, place)
     ladder = _of_language(draft, project)
     more = trimmed.rung(service, project, place, draft.port.value, service.own.text if service.own else "")
-    return ladder if more is None else Ladder((*ladder.rungs, more[0]), {**ladder.files, **more[1]})
+    if more is not None:
+        ladder = Ladder((*ladder.rungs, more[0]), {**ladder.files, **more[1]})
+    other = flavours.beside(service, place) if draft.flavoured else Ladder(())
+    return Ladder((*ladder.rungs, *other.rungs), {**ladder.files, **other.files})
 
 
 def _of_language(draft: Draft, project: Project) -> Ladder:

@@ -53,7 +53,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
         *again,
         *proof.soonest([rung for rung in proof.draft.rungs if rung.name != reference and rung not in again]),
     ]
-    while rest:
+    while rest or (rest := on_other_bases(proof)):
         some, rest = together(rest, 1 if _is_short(proof) else AT_ONCE)
         _try(proof, [rung for rung in some if not is_spare(proof, rung)])
         rest = [*_once_more(proof, some), *rest]
@@ -61,6 +61,18 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
         raise nothing_left("no image that was built here runs as it should", proof.draft)
     _attacked(proof)
     return replace(proof.draft, proven=True)
+
+
+def on_other_bases(proof: Proof) -> list[Rung]:
+    """The own Dockerfile on other bases, where it passes and nothing beside it does: what it does before the service starts no
+    generated image knows."""
+    own = proof.draft.rungs[:1]
+    alone = len(proof.verified) < ENOUGH and bool(own) and not own[0].is_made and own[0].name in proof.verified
+    if proof.draft.flavoured or not alone or proof.bound.over():
+        return []
+    before = {each.name for each in proof.draft.rungs}
+    proof.draft = replace(proof.draft, flavoured=True)
+    return proof.soonest([each for each in proof.draft.rungs if each.name not in before])
 
 
 def _is_short(proof: Proof) -> bool:

@@ -9,7 +9,9 @@ from deadweight.project.init.languages.common import HEADER, flow
 from deadweight.project.init.records import Ladder, OwnDockerfile, Rung, Service
 from deadweight.records.reference import split
 
-_LANGUAGES = r"(?:docker\.io/)?(?:library/)?(?P<name>python|node|ruby|rust|php|perl|elixir|erlang|julia|swift|haskell)"
+_LANGUAGES = (
+    r"(?:docker\.io/)?(?:library/)?(?P<name>python|node|golang|ruby|rust|php|perl|elixir|erlang|julia|swift|haskell)"
+)
 _FLAVOURED = (
     (re.compile(rf"{_LANGUAGES}"), ("slim", "alpine")),
     (re.compile(r"(?:docker\.io/)?(?:library/)?(?:eclipse-temurin|amazoncorretto)"), ("jre", "jre-alpine")),
@@ -37,7 +39,7 @@ _RELATED = (
 """Bases of others with the same package manager, or with the same programs. What runs on nothing, or on files without one
 program, runs on every base that has as much."""
 
-_ONLY_ALPINE = frozenset(("php", "elixir", "erlang"))
+_ONLY_ALPINE = frozenset(("golang", "php", "elixir", "erlang"))
 """Of these there is no slim flavour: what has no name for it is small already."""
 
 _OF_DEBIAN = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*(?:install|update)\b")
@@ -51,7 +53,12 @@ _FROM = re.compile(
 )
 
 
-def ladder(service: Service, place: str) -> Ladder:
+def beside(service: Service, place: str) -> Ladder:
+    """The same beside a ladder of which nothing passed: in a file of their own, under names of their own."""
+    return ladder(service, place, "flavours.Dockerfile", "today-on-")
+
+
+def ladder(service: Service, place: str, name: str = "Dockerfile", prefix: str = "") -> Ladder:
     """One Dockerfile with the base as an argument, and a rung for each flavour; nothing where its base has none."""
     own = service.own
     if own is None or own.refused:
@@ -62,16 +69,16 @@ def ladder(service: Service, place: str) -> Ladder:
     text = _text(own) if flavours else None
     if text is None:
         return Ladder(())
-    file = f"{place}/Dockerfile"
-    return Ladder(tuple(_rungs(own, file, flavours)), {file: text})
+    file = f"{place}/{name}"
+    return Ladder(tuple(_rungs(own, file, flavours, prefix)), {file: text})
 
 
-def _rungs(own: OwnDockerfile, file: str, flavours: dict[str, str]) -> Iterator[Rung]:
+def _rungs(own: OwnDockerfile, file: str, flavours: dict[str, str], prefix: str) -> Iterator[Rung]:
     for name, base in flavours.items():
         keys = {"dockerfile": file, "bases": flow({"BASE": base})}
         if own.context != ".":
             keys["source"] = own.context
-        yield Rung(name, "dockerfile", f"{own.path} on {base}", keys, (file,))
+        yield Rung(f"{prefix}{name}", "dockerfile", f"{own.path} on {base}", keys, (file,))
 
 
 def _flavours(base: str) -> Iterator[tuple[str, str]]:
