@@ -316,6 +316,27 @@ def test_a_need_has_the_files_that_are_its_secrets(tmp_path):
     assert [dict(each.value.files) for each in service.around.needs] == [{"/run/secrets/pw": "db/pw.txt"}]
 
 
+def test_a_database_has_the_password_that_the_service_reads_from_the_file(tmp_path):
+    compose = (
+        "services:\n  web: {build: ., secrets: [pw], environment: {DB_PASSWORD_FILE: /run/secrets/pw}}\n"
+        "  db: {image: postgres, secrets: [pw], environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pw}}\n"
+        "secrets:\n  pw: {file: db/pw.txt}\n"
+    )
+    files = {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", "app.py": "host = 'db'\n", "db/pw.txt": "sesame\n"}
+    (service,) = found(tmp_path, files)
+    assert [dict(each.value.env) for each in service.around.needs] == [{"POSTGRES_PASSWORD": "sesame"}]
+    assert {name: known.value for name, known in service.around.env.items()} == {"DB_PASSWORD_FILE": "/run/secrets/pw"}
+
+
+def test_what_main_names_is_made_by_the_build(tmp_path):
+    package = {"main": "dist/index.js", "scripts": {"build": "tsc", "dev": "tsx src/index.ts"}}
+    package["dependencies"] = {"express": "*"}
+    (service,) = found(tmp_path, {"package.json": json.dumps(package), "src/index.ts": ""})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "RUN npm run build" in text
+    assert text.endswith('ENTRYPOINT ["node", "dist/index.js"]\n')
+
+
 @pytest.mark.parametrize(
     ("code", "needed"),
     [

@@ -208,7 +208,8 @@ def _around(
     test = (service.get("healthcheck") or {}).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
-    given = environment(service.get("environment"), examples(tree, folder_of(path)))
+    secrets = {target: tree.text(file) for target, file in mounted_files(tree, folder_of(path), service).items()}
+    given = environment(service.get("environment"), examples(tree, folder_of(path)), secrets)
     shown = env_files(tree, folder_of(path), service.get("env_file"))
     given = {**{name: value for name, value in shown.items() if not _OF_COMPOSE.match(name)}, **given}
     env = {key: Known(value, origin(key)) for key, value in given.items()}

@@ -65,11 +65,11 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     if reference is None or port is None or plain is None:
         return None
     shown = _read(reference, env_files(tree, folder, service.get("env_file")))
-    env = {**shown, **environment(service.get("environment"), values)}
+    files = mounted_files(tree, folder, service)
+    secrets = {target: tree.text(path).strip() for target, path in files.items()}
+    env = {**shown, **environment(service.get("environment"), values, secrets, read=True)}
     env = {**_open_to_all(reference, env), **env}
-    return Beside(
-        name, reference, port, env, command_words(service.get("command"), values), mounted_files(tree, folder, service)
-    )
+    return Beside(name, reference, port, env, command_words(service.get("command"), values), files)
 
 
 _OPEN = {

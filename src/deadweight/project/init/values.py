@@ -110,14 +110,19 @@ def dotenv(text: str) -> dict[str, str]:
     return found
 
 
-def environment(given: Any, values: Mapping[str, str]) -> dict[str, str]:
-    """A mapping or a list of ``A=b`` as Compose takes it. What the shell would give is taken from ``values``, or left out."""
+def environment(
+    given: Any, values: Mapping[str, str], secrets: Mapping[str, str] | None = None, *, read: bool = False
+) -> dict[str, str]:
+    """A mapping or a list of ``A=b`` as Compose takes it. What the shell would give is taken from ``values``, or left out.
+
+    ``secrets`` are the files of secrets that are mounted, with their texts; ``read`` is for an image that takes the text itself.
+    """
     if isinstance(given, list):
         pairs: list[tuple[str, Any]] = [(str(each).partition("=")[0], _after(str(each))) for each in given]
     else:
         pairs = [(str(key), value) for key, value in given.items()] if isinstance(given, dict) else []
     found = {key: values.get(key) if value is None else filled_in(_text(value), values) for key, value in pairs}
-    return _without_secret_files({key: value for key, value in found.items() if value is not None})
+    return _without_secret_files({key: value for key, value in found.items() if value is not None}, secrets or {}, read)
 
 
 MADE_UP = "notASecretForTrialsOnlyNotASecretForTrialsOnlyNotASecretForTrial"
@@ -127,13 +132,15 @@ hash, 64 bytes at most), some decode them as base64."""
 _SECRET_FILE = re.compile(r"/run/secrets/[\w.-]+")
 
 
-def _without_secret_files(env: dict[str, str]) -> dict[str, str]:
-    """``X_FILE: /run/secrets/NAME`` is, by the custom of official images, a way to give ``X``: here one that is no secret."""
+def _without_secret_files(env: dict[str, str], secrets: Mapping[str, str], read: bool) -> dict[str, str]:
+    """``X_FILE: /run/secrets/NAME`` is, by the custom of official images, a way to give ``X``: where the repository has no such
+    file, one that is no secret."""
     found: dict[str, str] = {}
     for key, value in env.items():
         plain = key.removesuffix("_FILE")
-        if plain != key and _SECRET_FILE.fullmatch(value):
-            found.setdefault(plain, MADE_UP)
+        is_file = plain != key and _SECRET_FILE.fullmatch(value)
+        if is_file and (read or value not in secrets):
+            found.setdefault(plain, secrets.get(value, MADE_UP))
         else:
             found[key] = value
     return found

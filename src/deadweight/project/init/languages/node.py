@@ -121,10 +121,16 @@ def _start(
     names = [posixpath.normpath(main)] if isinstance(main, str) else []
     names += [f"{name}.js" for name in names if not name.endswith(".js")]
     found = next((name for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), "")
+    made = next((name for name in names if _MADE.match(name)), "")
+    if not found and made and any(name in scripts for name in ("build", *_COMPILES_TOO)):
+        return (made,), ()
     if not found:
         return node_scripts.of_bin(package, scripts), ()
     return (node_scripts.compiled(tree, folder, found, scripts),), ()
 
+
+_MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
+"""Folders that a build makes: what ``main`` names there is not in the repository."""
 
 _COMPILES_TOO = (
     "prestart:prod",
