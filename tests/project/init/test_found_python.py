@@ -267,3 +267,31 @@ def test_a_compose_file_for_one_case_goes_after_the_one_for_users(tmp_path):
     (service,) = found(tmp_path / "shop", {**FLASK, **files})
     assert {name: known.value for name, known in service.around.env.items()} == {"KIND": "plain"}
     assert list(service.volumes) == ["/data"]
+
+
+SERVING = "if __name__ == '__main__':\n    "
+
+
+@pytest.mark.parametrize(
+    ("files", "start"),
+    [
+        (
+            {
+                "celery_worker.py": "app = create_app()\n",
+                "wsgi.py": "shop = create_app()\n",
+                "a.py": "app = Flask(1)\n",
+            },
+            "wsgi:shop",
+        ),
+        ({"hello.py": f"{SERVING}web.run_app(make())\n", "other.py": ""}, "hello.py"),
+        ({"hello.py": f"{SERVING}run(host='0.0.0.0', port=8080)\n", "other.py": "run(1)\n"}, "hello.py"),
+        ({"hello.py": "app.listen(8888)\n"}, "hello.py"),
+        (
+            {"shop/application.py": "async def create_app():\n    return web.Application()\n"},
+            "from aiohttp import web; import shop.application as made; web.run_app(made.create_app(), port=8000)",
+        ),
+    ],
+)
+def test_what_serves_is_found_in_the_code(tmp_path, files, start):
+    (service,) = found(tmp_path, {"requirements.txt": "x\n", **files})
+    assert service.project.start[-1] == start

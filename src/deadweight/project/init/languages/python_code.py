@@ -14,12 +14,21 @@ _APP = re.compile(
     r"(FastAPI|Flask|Starlette|Quart|Sanic|Litestar|APIFlask|Dash|FlaskApp|AsyncApp|create_app\w*|make_app|build_app|get_application)\(",
     re.MULTILINE,
 )
-_FACTORY = re.compile(r"^def (create_app|make_app|build_app|get_app|app_factory)\(", re.MULTILINE)
+_FACTORY = re.compile(r"^(?:async )?def (create_app|make_app|build_app|get_app|app_factory)\(", re.MULTILINE)
 _ASGI = ("FastAPI", "Starlette", "Quart", "Litestar", "AsyncApp", "get_application")
 _IMPORTED = re.compile(r"^(?:from|import)\s+(\w+)", re.MULTILINE)
 _DJANGO = re.compile(r"DJANGO_SETTINGS_MODULE|\bdjango\.core\b")
 _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(?:\(.*\))?|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)")
 _SCRIPTS = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py")
+_GATES = ("wsgi.py", "asgi.py")
+_WORKERS = re.compile(r"celery|worker|tasks|huey|scheduler")
+_SERVES = re.compile(
+    r"^[ \t]*(?:[\w.]+\.)?(?:run_app|run_simple|serve_forever|uvicorn\.run|bottle\.run|hypercorn\.run)\(|\.listen\("
+    r"|^[ \t]*(?:app|application|bottle)\.run\(|^[ \t]*run\([^)\n]*\b(?:host|port)=",
+    re.MULTILINE,
+)
+"""How a script starts its server: aiohttp, Werkzeug, the standard library, ASGI servers, Tornado, Flask and the like, Bottle."""
+
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container
 
 Started = tuple[tuple[str, ...], str]
@@ -35,7 +44,7 @@ def framework(tree: Tree, folder: str) -> Started:
         if asgi := _gate(tree, home, "asgi"):
             return ("-m", "uvicorn", "--host", EVERYWHERE, "--port", "8000", f"{asgi}:application"), "django"
         return ("manage.py", "runserver", f"{EVERYWHERE}:8000"), "django"
-    sources = sorted(tree.below(folder, ".py"), key=lambda path: (path.count("/"), path))
+    sources = sorted(tree.below(folder, ".py"), key=_credible)
     sources = [path for path in sources if not aside(path) and not TESTS.search(path)]
     if made := _made(tree, folder, sources) or _made_by_a_function(tree, folder, sources):
         return made
@@ -44,7 +53,16 @@ def framework(tree: Tree, folder: str) -> Started:
             return (name,), ""
     packages = [folder_of(path) for path in tree.below(folder, "/__main__.py") if not aside(path)]
     own = [each for each in packages if folder_of(each) == folder]
-    return (("-m", posixpath.basename(own[0])), "") if len(own) == 1 else ((), "")
+    if len(own) == 1:
+        return ("-m", posixpath.basename(own[0])), ""
+    scripts = [path for path in sources if folder_of(path) == folder and _SERVES.search(tree.text(path))]
+    return ((posixpath.basename(scripts[0]),), "") if len(scripts) == 1 else ((), "")
+
+
+def _credible(path: str) -> tuple[int, bool, bool, str]:
+    """The upper files first; of one folder those made for servers, and what is a worker's last."""
+    name = posixpath.basename(path)
+    return path.count("/"), bool(_WORKERS.search(name)), name not in _GATES, path
 
 
 def _gate(tree: Tree, home: str, kind: str) -> str:
@@ -87,6 +105,9 @@ def _made_by_a_function(tree: Tree, folder: str, sources: Iterable[str]) -> Star
         if re.search(r"\bFastAPI\(", text):
             factory = ("-m", "uvicorn", "--factory", f"{name}:{found[1]}", "--host", EVERYWHERE, "--port", "8000")
             return factory, "asgi"
+        if re.search(r"\bweb\.Application\(", text):
+            code = f"from aiohttp import web; import {name} as made; web.run_app(made.{found[1]}(), port=8000)"
+            return ("-c", code), "asgi"
         if re.search(r"\bFlask\(", text):
             return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:5000", f"{name}:{found[1]}()"), "flask"
     return None
