@@ -131,6 +131,7 @@ def test_what_a_tag_compiles_in_must_be_there_with_the_tag_alone(tmp_path):
         ('CMD ["/wait-for.sh", "db:5432", "--", "/app/start.sh", "/app/shop", "serve"]', ["serve"]),
         ('CMD ["./wait-for-it.sh", "db:5432", "-t", "60", "--", "./shop"]', []),
         ('ENTRYPOINT ["/entry.sh"]\nCMD ["serve"]', ["serve"]),
+        ('ENTRYPOINT ["/entry.sh"]\nCMD ["shop", "serve"]', ["serve"]),
         ('CMD ["dockerize", "-wait", "tcp://db:5432", "--", "/shop", "-x"]', ["-x"]),
     ],
 )

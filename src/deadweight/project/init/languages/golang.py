@@ -192,7 +192,10 @@ def _chosen(
         return posixpath.normpath(asked)
     candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
     candidates.sort(key=lambda each: (each != "." and not each.startswith("cmd/"), "internal" in each.split("/")))
-    first = {posixpath.basename(word) for word in started.program(words.program if words else ())[:3]}
+    first = {
+        posixpath.basename(word)
+        for word in started.program(words.program if words else (), [posixpath.basename(each) for each in mains])[:3]
+    }
     named = [each for each in candidates if posixpath.basename(each) in first]
     if named:
         return named[0]
@@ -220,7 +223,10 @@ def _chosen(
 
 def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, asked: str | None) -> list[str]:
     """The other programs, where nobody has said which one is meant: not the user, and not the own image."""
-    first = {posixpath.basename(word) for word in started.program(words.program if words else ())[:3]}
+    first = {
+        posixpath.basename(word)
+        for word in started.program(words.program if words else (), [posixpath.basename(each) for each in mains])[:3]
+    }
     if asked is not None or chosen in (None, ".") or posixpath.basename(str(chosen)) in first:
         return []
     return [each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")]
@@ -255,7 +261,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     front = {front_end.FRONT: f"node:{project.details['front_version']}"} if "front" in project.details else {}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project), front))
-    given = started.arguments(words.program)
+    given = started.arguments(words.program, (details["binary"],))
     apko, apk_files = golang_apk.rung(project, words, given, copied, place)
     return Ladder((*rungs, golang_ko.rung(project, words, given, copied), apko), {**files, **apk_files})
 

@@ -70,7 +70,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         f"EXPOSE {port}",
         *stop_line(words.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *started.arguments(words.program)))}",
+        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *started.arguments(words.program, (details['binary'],))))}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -37,7 +37,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     if not isinstance(package, dict):
         return None
     binaries = _binaries(tree, folder, manifest, package)
-    first = {posixpath.basename(word) for word in started.program(words.program if words else ())[:3]}
+    first = {posixpath.basename(word) for word in started.program(words.program if words else (), binaries)[:3]}
     chosen = main or next((name for name in binaries if name in first), next(iter(binaries), None))
     if chosen is None or chosen not in binaries:
         return None

@@ -82,7 +82,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         f"EXPOSE {port}",
         *stop_line(own.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form((place, *started.arguments(own.program)))}",
+        f"ENTRYPOINT {exec_form((place, *started.arguments(own.program, (binary,))))}",
     ]
     return "\n".join(lines) + "\n"
 

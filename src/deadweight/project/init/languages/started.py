@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Collection
 
 from deadweight.project.init.languages.common import home_of, is_owned
 from deadweight.project.init.records import ImageWords, Project, unwrapped
@@ -14,22 +15,25 @@ _WAITS = re.compile(r"wait[-_]?(?:for)?(?:[-_]?it)?(?:\.sh)?|dockerize|wait4x|wa
 Words = tuple[str, ...]
 
 
-def program(words: Words) -> Words:
-    """The program and its arguments, without what waits for others, or prepares, before it starts it."""
+def program(words: Words, names: Collection[str] = ()) -> Words:
+    """The program and its arguments, without what waits for others, or prepares, before it starts it. ``names`` are those that the
+    program may go by."""
     while words:
         name = posixpath.basename(words[0])
         if _WAITS.fullmatch(name) and "--" in words:
             words = unwrapped(words[words.index("--") + 1 :])
-        elif name.endswith(".sh") and len(words) > 1 and posixpath.isabs(words[1]):
+        elif (
+            name.endswith(".sh") and words[1:] and (posixpath.isabs(words[1]) or posixpath.basename(words[1]) in names)
+        ):
             words = words[1:]
         else:
             break
     return words
 
 
-def arguments(words: Words) -> Words:
+def arguments(words: Words, names: Collection[str] = ()) -> Words:
     """Its arguments alone: of ``go run main.go serve`` what comes after the package."""
-    words = program(words)
+    words = program(words, names)
     if words[:2] != ("go", "run"):
         return words[1:]
     rest = words[2:]
