@@ -16,11 +16,12 @@ from deadweight.checks.attacks.deliver import fire
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.protocol import Subject
-from deadweight.checks.scan.reach import observed
+from deadweight.checks.scan.reach import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import hardened_for
 from deadweight.trials.harden.trial import attempt
+from deadweight.trials.seccomp import recorder
 from tests.support.apart_engine import apart_engine
 from tests.support.attack_grounds import castle, left
 from tests.support.small_images import reference
@@ -96,7 +97,16 @@ def test_a_trial_of_harden_reaches_a_network_that_nothing_leads_into(there, subj
     assert found.user == "65532:65532"
 
 
-def test_what_it_reads_cannot_be_watched_and_is_not_measured(subject):
+def test_what_it_reads_is_seen_from_beside_it(subject):
+    """Over TLS, in an engine whose processes and files are not seen from here."""
     found = observed(subject, may_run=True)
-    assert isinstance(found, str)
-    assert "do not run on this machine" in found
+    assert isinstance(found, Observation), found
+    assert {"/app", "/usr/bin/awk"} <= set(found.executed)
+
+
+def test_its_system_calls_are_recorded_from_beside_it(there, subject):
+    with there.network("harden", internal=True) as network:
+        options = hardened_for(subject.variant, "").but(network=network)
+        trial, recording = recorder.recorded(subject, options, None, "amd64")
+    assert trial.problem == ""
+    assert recording.seen_in("listen") == ("start",)

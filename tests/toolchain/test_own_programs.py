@@ -9,9 +9,8 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import helper
-from deadweight.engine import through
+from deadweight.engine import recorders, through
 from deadweight.toolchain import own_programs
-from deadweight.trials.seccomp import recorder
 
 
 def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
@@ -29,7 +28,7 @@ def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, mon
 
 
 @pytest.mark.tools
-@pytest.mark.parametrize("source", [helper.SOURCE, through.SOURCE, recorder.SOURCE], ids=lambda source: source.name)
+@pytest.mark.parametrize("source", [helper.SOURCE, through.SOURCE, recorders.SOURCE], ids=lambda source: source.name)
 @pytest.mark.parametrize("architecture", sorted(set(own_programs.ARCHITECTURES.values())))
 def test_each_compiles_for_both_architectures(source, architecture):
     env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}

@@ -87,8 +87,11 @@ NAME = "AS_ROOT"
 
 
 def possible(subject: Subject) -> bool:
-    """Whether root's rights have to be borrowed, and can be without asking: the engine is on this machine, sudo says yes."""
-    return sys.platform == "linux" and subject.engine().host.startswith("unix://") and sudo.silent()
+    """Whether root's rights have to be borrowed, and can be without asking: the engine is on this machine, sudo says yes. In an
+    engine without root they open nothing."""
+    engine = subject.engine()
+    here = sys.platform == "linux" and engine.host.startswith("unix://")
+    return here and not engine.info.rootless and sudo.silent()
 
 
 def place_of(subject: Subject) -> Place:

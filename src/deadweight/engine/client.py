@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from deadweight import _sudo
 from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.engine import http, in_memory, leftovers, libpod, owner
 from deadweight.engine.body import create_body
@@ -28,7 +29,9 @@ from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
 from deadweight.engine.leftovers import Leftover
 from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off, namespaces, without_gateway
 from deadweight.engine.options import Mount, RunOptions
+from deadweight.engine.recorders import Recorders
 from deadweight.engine.route import route_to
+from deadweight.engine.seccomp.handed import Handed
 from deadweight.engine.through import Tunnels
 from deadweight.records import runs
 from deadweight.records.paths import State
@@ -53,6 +56,8 @@ class Engine:
         self._asked_for: set[str] = set()
         self._numbers: dict[tuple[str, str], int | None] = {}
         self.tunnels = Tunnels(self)
+        self.recorders = Recorders(self)
+        self._profiles = Handed()
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -75,6 +80,8 @@ class Engine:
         """Remove every container and network that this object made, then let go of the engine."""
         self.end_all()
         self.tunnels.close()
+        self.recorders.close()
+        self._profiles.close()
         for name in list(self._asked_for):
             leftovers.remove_when_there(self.api, name)
         for network in list(self._networks):
@@ -158,7 +165,9 @@ class Engine:
         self._before_the_first()
         options = self.owned(image, self._with_files(options))
         if options.seccomp not in ("default", "unconfined"):
-            options = options.but(seccomp=str(self.profile(options.seccomp)))
+            file = self.profile(options.seccomp)
+            others = self.info.podman and self.info.rootless and _sudo.is_root()
+            options = options.but(seccomp=str(self._profiles.copy(file) if others else file))
         marks = {**self.marks(purpose, variant), **options.labels}
         body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
@@ -248,6 +257,7 @@ class Engine:
         with self._guard:
             self._mine.pop(container.id, None)
         self.tunnels.ended(container.id)
+        self.recorders.ended(container.id)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
         """The way to a container's port, whichever leads there (``route_to``).

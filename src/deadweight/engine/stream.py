@@ -40,6 +40,16 @@ def frames(raw: Any, seconds: float | None) -> Iterator[tuple[int, bytes]]:
             yield number, data
 
 
+def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
+    """The next frame, whole; 0 and nothing where the other side has ended. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    header = _exactly(raw, 8, deadline)
+    if not header:
+        return 0, b""
+    number, length = struct.unpack(">BxxxL", header)
+    return number, _exactly(raw, length, deadline)
+
+
 def _exactly(raw: Any, count: int, deadline: float | None) -> bytes:
     """So many bytes; nothing where the stream ends before."""
     got = b""

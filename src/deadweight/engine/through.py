@@ -11,25 +11,19 @@ import select
 import socket
 import struct
 import threading
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.engine import single
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import RunOptions
+from deadweight.engine.own_image import Host, OwnImage
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
-from deadweight.toolchain import own_programs
 
 if TYPE_CHECKING:
-    from docker.api.client import APIClient
-
     from deadweight.engine.container import Container
-    from deadweight.engine.images import Images
-    from deadweight.engine.info import EngineInfo
 
 SOURCE = Path(__file__).with_name("tunnel")
 PROGRAM = "/tunnel"
@@ -43,29 +37,13 @@ _PROCESSES = 128
 _CHUNK = 65536
 
 
-class Host(Protocol):
-    """The engine, as far as it is used here."""
-
-    api: APIClient
-    images: Images
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    def marks(self, purpose: str) -> dict[str, str]: ...
-
-    def namespaces(self) -> tuple[str, ...]: ...
-
-    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
-
-
 class Tunnels:
     """The programs that stand beside containers of one engine, one each: they end with their container."""
 
     def __init__(self, engine: Host) -> None:
         self._engine = engine
         self._beside: dict[str, Container] = {}
-        self._image = ""
+        self._program = OwnImage(engine, SOURCE, PROGRAM, PURPOSE)
         self._guard = threading.RLock()  # a start that fails tells of its end
 
     def beside(self, container: Container) -> Container:
@@ -146,23 +124,10 @@ class Tunnels:
 
     def close(self) -> None:
         """Remove the image."""
-        if self._image:
-            with contextlib.suppress(DeadweightError):
-                self._engine.images.remove(self._image, force=True)
-            self._image = ""
+        self._program.close()
 
     def _loaded(self) -> str:
-        if not self._image:
-            architecture = own_programs.go_architecture(self._engine.info.architecture)
-            program = own_programs.built(architecture, SOURCE).read_bytes()
-            name = f"deadweight/{PURPOSE}:{uuid.uuid4().hex[:12]}"  # of our own: who else has the program here removes its name
-            with translated("load the program that reaches containers"):
-                for _ in self._engine.api.load_image(
-                    single.image(program, PROGRAM, architecture, name, self._engine.marks(PURPOSE))
-                ):
-                    pass
-            self._image = name
-        return self._image
+        return self._program.loaded()
 
 
 def _pass_on(stream: Any, theirs: socket.socket) -> None:

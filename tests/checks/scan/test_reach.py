@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from deadweight.checks.scan import reach, watch
+from deadweight.checks.scan import reach, watch, watch_beside
 from deadweight.checks.scan.model import Found
 from deadweight.checks.scan.reach import Observation, observed, reachable
 from deadweight.engine.container import Container
+from deadweight.engine.seccomp import profile
 from tests.support.small_project import put_built, subject_of, write_suite
 
 SUITE = """\
@@ -69,6 +70,15 @@ def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
 
 
 @needs_fanotify
+def test_from_beside_the_same_is_seen_as_the_kernel_tells_root(subject):
+    """By a container beside it, which needs no root here: the same files and programs, also of what lives for milliseconds."""
+    here = reach._from_here(subject)
+    beside = watch_beside.watched(subject, lambda container: reach._ask_everything(subject, container))
+    assert [sorted(each) for each in beside] == [sorted(each) for each in here]
+    assert not subject.engine().api.containers(filters={"label": "deadweight.purpose=recorder"})
+
+
+@needs_fanotify
 def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(subject, monkeypatch):
     """The number that an engine in another kernel tells is that of any process here: nothing of it was reached."""
     real = Container.inspect
@@ -79,17 +89,41 @@ def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(s
         return document
 
     monkeypatch.setattr(Container, "inspect", elsewhere)
-    assert "do not run on this machine" in str(observed(subject, may_run=True))
+    with pytest.raises(watch.CannotWatch, match="do not run on this machine"):
+        reach._from_here(subject)
+    found = observed(subject, may_run=True)
+    assert isinstance(found, Observation), "seen from beside"
+    assert "/app" in found.executed
 
 
-def test_without_permission_it_is_not_measured(subject, monkeypatch):
+def test_without_permission_it_is_measured_from_beside_and_else_both_reasons_are_told(subject, monkeypatch):
     def refuse() -> int:
         raise watch.CannotWatch("fanotify is not permitted here")
 
     monkeypatch.setattr(watch, "_new_group", refuse)
-    assert observed(subject, may_run=True) == "fanotify is not permitted here"
+    seen = observed(subject, may_run=True)
+    assert isinstance(seen, Observation)
+    assert "/app" in seen.executed
     found = reach.reach((), (), "fanotify is not permitted here")
     assert (found.status, found.reachable, found.dead_weight) == ("not_measured", None, None)
+
+
+def test_a_kernel_that_tells_of_no_calls_is_said_beside_why_root_is_not_told(subject, monkeypatch, tmp_path):
+    """As such a kernel answers who asks for a listener."""
+    refused = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
+
+    def refuse() -> int:
+        raise watch.CannotWatch("fanotify is not permitted here")
+
+    monkeypatch.setattr(watch, "_new_group", refuse)
+    rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
+    file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
+    options = subject.service.options().but(seccomp=str(file))
+    monkeypatch.setattr(subject.service, "options", lambda: options)
+    assert observed(subject, may_run=True) == (
+        "fanotify is not permitted here; the engine's kernel does not tell which files a service opens (seccomp_unotify(2), "
+        "Linux 5.5 and later): invalid argument"
+    )
 
 
 def test_where_the_service_may_not_be_run_the_command_is_named(subject):

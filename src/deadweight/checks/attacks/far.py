@@ -7,31 +7,22 @@ is otherwise bound into the attacked containers lies in an image made of theirs:
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import socket
-import struct
-import sys
-import tarfile
 import threading
-import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.helper import TARGET as HELPER
-from deadweight.checks.attacks.host import PURPOSE
 from deadweight.checks.attacks.listeners import Listener, Word, order, served
 from deadweight.checks.attacks.shell import TARGET as SHELL
 from deadweight.engine.faults import translated
-from deadweight.engine.options import RunOptions
 from deadweight.engine.stream import STDERR, frames, hijacked
 
 if TYPE_CHECKING:
     from deadweight.checks.attacks.model import Payload
-    from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
+    from deadweight.engine.options import RunOptions
+    from deadweight.engine.packing import Packing
     from deadweight.engine.through import Tunnels
 
 NAME = "deadweight/attacked"
@@ -46,22 +37,6 @@ NOT_THERE = {
     "host": "a folder of this machine cannot be handed to a container of an engine that runs elsewhere, or without root",
     "neighbour": "where processes are shared, the attacked service could not be told apart from here",
 }
-
-
-def needed(engine: Engine) -> bool:
-    """Whether this process cannot enter networks of the engine's: it is not root, or not of the engine's machine."""
-    if sys.platform != "linux" or os.geteuid() != 0 or not engine.host.startswith("unix://"):
-        return True
-    return engine.info.desktop or engine.info.rootless or not _seen(engine.host.removeprefix("unix://"))
-
-
-def _seen(path: str) -> bool:
-    """Whether who listens on a socket is a process that we see (unix(7), SO_PEERCRED: 0 for one of another namespace)."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
-        asked.connect(path)
-        pid: int = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        return pid > 0
-    return False
 
 
 def untold(payload: Payload) -> str:
@@ -117,42 +92,11 @@ class FarListener(Listener):
                     self.received += data
 
 
-class Packing:
-    """Images that hold the programs which would be bound in; ``close`` removes them."""
-
-    def __init__(self, engine: Engine, image: str) -> None:
-        self._engine, self._image = engine, image
-        self._made: dict[tuple[str, ...], str] = {}
-
-    def packed(self, options: RunOptions) -> tuple[str, RunOptions]:
-        """The image for these options, and the options without what it holds."""
-        files = {each.target: each.source for each in options.mounts if each.target in PROGRAMS}
-        wanted = tuple(sorted(files))
-        if wanted and wanted not in self._made:
-            contents = {path: file.read_bytes() for path, file in files.items()}
-            self._made[wanted] = made_with(self._engine, self._image, contents)
-        left = tuple(each for each in options.mounts if each.target not in files)
-        return self._made.get(wanted, self._image), options.but(mounts=left)
-
-    def close(self) -> None:
-        for made in self._made.values():
-            self._engine.images.remove(made, force=True)
-
-
-def made_with(engine: Engine, image: str, files: Mapping[str, bytes]) -> str:
-    """An image like another one, with programs at these absolute paths. Gives its name; who asked for it removes it."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for path, program in files.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.size, member.mode = len(program), 0o755
-            tar.addfile(member, io.BytesIO(program))
-    tag = uuid.uuid4().hex[:12]
-    with (
-        engine.create(image, RunOptions(network="none"), purpose=PURPOSE) as container,
-        translated(f"put programs into an image like {image}"),
-    ):
-        if not engine.api.put_archive(container.id, "/", content.getvalue()):
-            raise DeadweightError("the engine takes no files for a container")
-        engine.api.commit(container.id, repository=NAME, tag=tag)
-    return f"{NAME}:{tag}"
+def packed(packing: Packing, image: str, options: RunOptions) -> tuple[str, RunOptions]:
+    """The image with the programs in it that these options bind in, and the options without them."""
+    files = {each.target: each.source for each in options.mounts if each.target in PROGRAMS}
+    left = tuple(each for each in options.mounts if each.target not in files)
+    if not files:
+        return image, options.but(mounts=left)
+    contents = {path: file.read_bytes() for path, file in files.items()}
+    return packing.packed(image, contents), options.but(mounts=left)

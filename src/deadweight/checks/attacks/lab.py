@@ -32,10 +32,12 @@ from deadweight.checks.attacks.profile import found_profile, named_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
+from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.files import read_file
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.engine.packing import Packing
 from deadweight.suite.checks import AttacksCheck
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Lab:
         self.far = False
         self._guard: Guard | None = None
         self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
-        self._packing = far.Packing(self.engine, self.image)
+        self._packing = Packing(self.engine, far.NAME, PURPOSE)
         self._stack.callback(self._packing.close)
 
     def __enter__(self) -> Lab:
@@ -100,7 +102,7 @@ class Lab:
             self._stack.close()
 
     def _build(self) -> None:
-        self.far = far.needed(self.engine)
+        self.far = elsewhere(self.engine)
         sweep_host_folders()
         unfence()
         facts = self.engine.images.need(self.image)
@@ -228,7 +230,7 @@ class Lab:
 
     def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
         marked = options.but(labels={**options.labels, **(labels or {})})
-        image, marked = self._packing.packed(marked) if self.far else (self.image, marked)
+        image, marked = far.packed(self._packing, self.image, marked) if self.far else (self.image, marked)
         with self.unguarded():
             return self.engine.start(image, marked, purpose=PURPOSE, variant=self.variant.name)
 

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.http_request import prepare
 from deadweight.checks.protocol import Subject
+from deadweight.checks.scan import watch_beside
 from deadweight.checks.scan.kept import folder
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.checks.scan.watch import CannotWatch, Watch
 from deadweight.engine import netns
 from deadweight.engine.container import Container
+from deadweight.engine.elsewhere import elsewhere
 from deadweight.records import store
 
 ANSWER_SECONDS = 60.0
@@ -80,6 +82,20 @@ def _observe(subject: Subject, key: str) -> Observation:
 
 
 def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
+    """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
+    here = ""
+    if not elsewhere(subject.engine()):
+        try:
+            return _from_here(subject)
+        except CannotWatch as reason:
+            here = f"{reason}; "
+    try:
+        return watch_beside.watched(subject, lambda container: _ask_everything(subject, container))
+    except CannotWatch as reason:
+        raise CannotWatch(f"{here}{reason}") from reason
+
+
+def _from_here(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     options = subject.service.options()
     subject.engine_image()
     with Watch() as watch, subject.service.start(options) as container:
@@ -94,9 +110,13 @@ def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
             raise DeadweightError(readiness.reason)
         if not ours:
             raise CannotWatch("the engine's containers do not run on this machine, so their files cannot be watched")
-        for item in subject.variant.checks.api:
-            _ask(subject, container, item.request)
+        _ask_everything(subject, container)
         return watch.files()
+
+
+def _ask_everything(subject: Subject, container: Container) -> None:
+    for item in subject.variant.checks.api:
+        _ask(subject, container, item.request)
 
 
 def _ask(subject: Subject, container: Container, asked: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -137,12 +138,23 @@ def starting_under(runtime: Runtime, bundle: Path, seccomp: dict[str, Any], seco
 
 
 def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
-    """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges."""
-    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount", "network")]
+    """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges. Without root the container
+    is in a user namespace in which this user is the only one."""
+    kinds = ["pid", "ipc", "uts", "mount", "network"]
+    alone: dict[str, Any] = {}
+    user = 65532
+    if os.geteuid() != 0:
+        kinds.append("user")
+        user = 0
+        alone = {
+            "uidMappings": [{"containerID": user, "hostID": os.geteuid(), "size": 1}],
+            "gidMappings": [{"containerID": user, "hostID": os.getegid(), "size": 1}],
+        }
+    namespaces = [{"type": each} for each in kinds]
     return {
         "ociVersion": "1.0.2",
         "process": {
-            "user": {"uid": 65532, "gid": 65532},
+            "user": {"uid": user, "gid": user},
             "args": ["/end"],
             "cwd": "/",
             "noNewPrivileges": True,
@@ -158,5 +170,5 @@ def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
                 "options": ["nosuid", "mode=755", "size=65536k"],
             },
         ],
-        "linux": {"namespaces": namespaces, "seccomp": seccomp},
+        "linux": {"namespaces": namespaces, "seccomp": seccomp, **alone},
     }

@@ -58,6 +58,8 @@ class _Given(Service):
 
 
 Mark = Callable[[str], None]
+"""Told of the end of a phase."""
+Begun = Callable[["Container"], None]
 START, IDLE, END = "start", "idle", "end"
 
 
@@ -68,12 +70,14 @@ def attempt(
     *,
     watch_seconds: float | None = None,
     mark: Mark = lambda _phase: None,
+    begun: Begun = lambda _container: None,
 ) -> Trial:
     """Start, ask everything that the suite asks, watch and stop as ``runs`` does; ``exits`` are the exit codes to take (None: any).
 
     ``watch_seconds`` is how long it has to stay up (None: as long as ``runs`` asks). ``mark`` is told of the end of each phase: the
-    start, each request by its name, the watch, the end. What goes wrong is the trial's problem; nothing is left behind. Raises
-    MissingError where nothing leads to the service: not even through the engine (that takes Go).
+    start, each request by its name, the watch, the end; ``begun`` is told of the container once it runs. What goes wrong is the
+    trial's problem; nothing is left behind. Raises MissingError where nothing leads to the service: not even through the engine
+    (that takes Go).
     """
     variant = subject.variant
     try:
@@ -81,6 +85,7 @@ def attempt(
     except CannotStart as refusal:
         return Trial(refusal.message)
     with container:
+        begun(container)
         if options.network != OUTGOING:
             _refuse_unreachable(container, variant.port)
         readiness = container.wait_healthy(variant.health, variant.port)

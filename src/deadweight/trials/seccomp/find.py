@@ -10,6 +10,7 @@ from deadweight.checks.attacks import helper, walls
 from deadweight.checks.attacks.entrance import attack
 from deadweight.checks.attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
+from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.floor import Floor, keep_floor, kept_floor
@@ -18,7 +19,7 @@ from deadweight.records import store
 from deadweight.toolchain import own_programs
 from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.found import Found
-from deadweight.trials.seccomp import recorder, search
+from deadweight.trials.seccomp import search
 from deadweight.trials.seccomp.model import Seccomp, Stopped
 
 Told = Callable[[str], None]
@@ -33,7 +34,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
     runtime = runtime_of(subject.engine())
     options = found.options.but(seccomp="default")  # not under one that the suite names
-    for source in (helper.SOURCE, recorder.SOURCE):  # built here: nothing of root's should lie in the caller's folders
+    for source in (helper.SOURCE, recorders.SOURCE):  # built here: nothing of root's should lie in the caller's folders
         own_programs.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):

@@ -1,8 +1,10 @@
 """A trial in which every system call is counted.
 
-The recorder (``recorder/main.go``) is bound in, started first, and becomes the service. It puts a filter on itself that tells a
-process outside of each call, which counts it and lets it go on (seccomp_unotify(2)). So it needs no root, no right and no tracer,
-sees all from the first call on, and nothing else runs beside the service.
+The recorder (``engine/recorder/main.go``) is bound in, started first, and becomes the service. It puts a filter on itself that
+tells a process outside of each call, which counts it and lets it go on (seccomp_unotify(2)). So it needs no root, no right and no
+tracer, sees all from the first call on, and nothing else runs beside the service. Where this process cannot enter the engine's
+containers (``engine/elsewhere.py``), the recorder lies in an image instead, and who counts is a container beside it
+(``engine/recorders.py``).
 """
 
 from __future__ import annotations
@@ -10,32 +12,32 @@ from __future__ import annotations
 import contextlib
 import struct
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
 from deadweight.checks.attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight.checks.attacks.helper import TARGET as ATTACKER
+from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.options import Mount, RunOptions
+from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.toolchain import own_programs
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
 
-SOURCE = Path(__file__).with_name("recorder")
-TARGET, SOCKET = "/.deadweight-recorder", "/.deadweight-calls.sock"
+SOCKET = "/.deadweight-calls.sock"
 CALLS, FAMILIES = 960, 64
 TEXT, SIZE = (CALLS + FAMILIES) * 4, (CALLS + FAMILIES) * 4 + 1024
-BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
-"""What the recorder may take before it becomes the service."""
 ENDS_SECONDS = 60.0
-UNTOLD = "recorder: a filter that tells of system calls: "
-"""What the recorder says where the kernel has no filter whose calls may go on."""
+AGAIN = "run it again; --no-seccomp leaves this search out"
 
 
 class Hindered(DeadweightError):
@@ -75,16 +77,18 @@ class Recording:
 
 
 class Counters:
-    """The file that the recorder counts in. ``mark`` ends a phase."""
+    """What the recorder counts; ``read`` gives it as it stands. ``mark`` ends a phase."""
 
-    def __init__(self, file: Path, architecture: str) -> None:
-        self._file, self._names = file, {number: name for name, number in numbers(architecture).items()}
-        self._last = self._read()
+    def __init__(self, architecture: str, read: Callable[[], bytes] = lambda: bytes(SIZE)) -> None:
+        self._names = {number: name for name, number in numbers(architecture).items()}
+        self._read = read
+        self._content = read()
         self._phases: list[Phase] = []
 
     def mark(self, phase: str) -> None:
-        now = self._read()
-        grown = {index: count - self._last[index] & 0xFFFFFFFF for index, count in enumerate(now)}
+        before, self._content = _counted(self._content), self._read()
+        now = _counted(self._content)
+        grown = {index: count - before[index] & 0xFFFFFFFF for index, count in enumerate(now)}
         calls = {
             self._names.get(index, f"number {index}"): count
             for index, count in grown.items()
@@ -92,43 +96,89 @@ class Counters:
         }
         families = {index - CALLS: count for index, count in grown.items() if count and index >= CALLS}
         self._phases.append(Phase(phase, calls, families))
-        self._last = now
 
     def recording(self) -> Recording:
-        text = self._file.read_bytes()[TEXT:].partition(b"\0")[0]
+        """All that was counted until the last mark."""
+        text = self._content[TEXT:].partition(b"\0")[0]
         return Recording(tuple(self._phases), text.decode(errors="replace"))
 
-    def _read(self) -> tuple[int, ...]:
-        return struct.unpack(f"<{CALLS + FAMILIES}I", self._file.read_bytes()[:TEXT])
+    def begun(self, container: Container) -> None:
+        """Told of the container once it is started."""
+
+
+class CountersBeside(Counters):
+    """Those of who listens beside a container; nothing where it ended before that."""
+
+    def __init__(self, architecture: str, engine: Engine, name: str, held: contextlib.ExitStack) -> None:
+        super().__init__(architecture)
+        self._engine, self._name, self._held = engine, name, held
+
+    def begun(self, container: Container) -> None:
+        try:
+            heard = self._held.enter_context(self._engine.recorders.listening(container, self._name, TALLY))
+        except Interrupted:
+            raise
+        except DeadweightError:
+            if not container.state().running:
+                return  # what it said of its end says more
+            raise
+        self._read = lambda: heard.content(SIZE)
+
+    def mark(self, phase: str) -> None:
+        try:
+            super().mark(phase)
+        except Gone as error:
+            raise Hindered(error.message, hint=AGAIN) from error
+
+
+def _counted(content: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{CALLS + FAMILIES}I", content[:TEXT])
 
 
 @contextlib.contextmanager
 def counting(
-    options: RunOptions, argv: Sequence[str], architecture: str, known: Collection[str] = ()
-) -> Iterator[tuple[RunOptions, Counters]]:
-    """The options with which ``argv`` runs under the recorder, which is not told of the ``known`` calls: a service that makes
-    thousands of them would be slowed. Raises DeadweightError where nobody can listen."""
+    subject: Subject,
+    options: RunOptions,
+    argv: Sequence[str],
+    architecture: str,
+    known: Collection[str] = (),
+    also: Mapping[str, Path] | None = None,
+) -> Iterator[tuple[Subject, RunOptions, Counters]]:
+    """The subject and the options with which ``argv`` runs under the recorder, which is not told of the ``known`` calls: a service
+    that makes thousands of them would be slowed. ``also`` are files that are brought in beside it. Raises DeadweightError where
+    nobody can listen."""
     skipped = ",".join(str(numbers(architecture)[name]) for name in sorted(known))
-    program = own_programs.built(architecture, SOURCE)
-    with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as name:
-        file, socket = Path(name) / "calls", Path(name) / "socket"
+    subject, options = brought(subject, roomier(options), architecture, also or {})
+    if elsewhere(subject.engine()):
+        options, name = recording(options, argv, skipped)
+        with contextlib.ExitStack() as held:
+            yield subject, options, CountersBeside(architecture, subject.engine(), name, held)
+        return
+    with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as folder:
+        socket, file = Path(folder) / "socket", Path(folder) / "counters"
         file.write_bytes(bytes(SIZE))
-        with piped([program, "supervise", socket, file]) as said:
+        with piped([own_programs.built(architecture, SOURCE), "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
-                raise Hindered(
-                    "the helper program that records system calls did not start",
-                    hint="run it again; --no-seccomp leaves this search out",
-                )
-            yield (
-                options.but(
-                    mounts=(*options.mounts, Mount(program, TARGET), Mount(socket, SOCKET, read_only=False)),
-                    entrypoint=(TARGET, "record", SOCKET, skipped, *argv),
-                    args=(),
-                    memory_bytes=options.memory_bytes and options.memory_bytes + BEFORE_MEMORY_BYTES,
-                    pids=options.pids and options.pids + BEFORE_PIDS,
-                ),
-                Counters(file, architecture),
+                raise Hindered("the helper program that records system calls did not start", hint=AGAIN)
+            bound = options.but(
+                mounts=(*options.mounts, Mount(socket, SOCKET, read_only=False)),
+                entrypoint=(TARGET, "record", SOCKET, skipped, *argv),
+                args=(),
             )
+            yield subject, bound, Counters(architecture, file.read_bytes)
+
+
+def brought(
+    subject: Subject, options: RunOptions, architecture: str, also: Mapping[str, Path]
+) -> tuple[Subject, RunOptions]:
+    """The subject and the options with the recorder, and other files, in the container: bound in, or in an image of their own."""
+    engine = subject.engine()
+    if elsewhere(engine):
+        image = engine.recorders.packed(subject.engine_image(), also)
+        return replace(subject, engine_image=lambda: image), options
+    files = {TARGET: own_programs.built(architecture, SOURCE), **also}
+    mounts = (Mount(file, target) for target, file in files.items())
+    return subject, options.but(mounts=(*options.mounts, *mounts))
 
 
 def recorded(
@@ -139,47 +189,42 @@ def recorded(
     known: Collection[str] = (),
 ) -> tuple[Trial, Recording]:
     """A whole trial, recorded but for the ``known`` calls. Raises as ``attempt`` does."""
-    with counting(options, argv(subject, options), architecture, known) as (counted, counters):
-        trial = attempt(subject, counted, exits, mark=counters.mark)
+    words = argv(subject.engine().images.need(subject.engine_image()), options)
+    with counting(subject, options, words, architecture, known) as (counted, under, counters):
+        trial = attempt(counted, under, exits, mark=counters.mark, begun=counters.begun)
         return trial, counters.recording()
-
-
-def argv(subject: Subject, options: RunOptions) -> tuple[str, ...]:
-    """What the container is started with, as the engine puts it together (OCI image config: ``Entrypoint``, ``Cmd``)."""
-    facts = subject.engine().images.need(subject.engine_image())
-    if options.entrypoint is not None:
-        return (*options.entrypoint, *options.args)
-    return (*facts.entrypoint, *(options.args or facts.command))
 
 
 def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recording:
     """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
-    options = options.but(
-        mounts=(Mount(own_programs.built(architecture, ATTACKERS_SOURCE), ATTACKER),), publish=None, network="none"
-    )
-    with counting(options, (ATTACKER, "rehearse", "a", "b"), architecture) as (counted, counters):
-        ran(subject, counted)
-        counters.mark("rehearsal")
+    also = {ATTACKER: own_programs.built(architecture, ATTACKERS_SOURCE)}
+    options = options.but(publish=None, network="none")
+    words = (ATTACKER, "rehearse", "a", "b")
+    with counting(subject, options, words, architecture, also=also) as (counted, under, counters):
+        ran(counted, under, counters)
         return counters.recording()
 
 
 def allowed(subject: Subject, options: RunOptions, architecture: str) -> frozenset[str]:
     """The calls that a container with these options may make: each is asked for, and none is carried out."""
     known = {str(number): name for name, number in numbers(architecture).items()}
-    options = options.but(
-        entrypoint=(TARGET, "ask", *known), args=(), publish=None, network="none",
-        mounts=(Mount(own_programs.built(architecture, SOURCE), TARGET),),
-    )  # fmt: skip
+    options = options.but(entrypoint=(TARGET, "ask", *known), args=(), publish=None, network="none")
+    subject, options = brought(subject, options, architecture, {})
     return frozenset(known[line] for line in ran(subject, options) if line in known)
 
 
-def ran(subject: Subject, options: RunOptions) -> list[str]:
-    """What a container's program said that ends by itself. Raises DeadweightError for one that does not, or not with 0."""
+def ran(subject: Subject, options: RunOptions, counters: Counters | None = None) -> list[str]:
+    """What a container's program said that ends by itself, counted as one phase. Raises DeadweightError for one that does not, or
+    not with 0."""
     what = PurePosixPath((options.entrypoint or ("",))[0]).name.removeprefix(".")
     with subject.engine().start(
         subject.engine_image(), options, purpose=PURPOSE, variant=subject.variant.name
     ) as container:
+        if counters is not None:
+            counters.begun(container)
         state = container.wait_ended(ENDS_SECONDS)
+        if counters is not None:
+            counters.mark(what)
         lines = container.logs(None)
     if UNTOLD in " ".join(lines):
         raise DeadweightError(

@@ -3,4 +3,6 @@ package main
 const (
 	auditArchitecture = 0xc00000b7 // AUDIT_ARCH_AARCH64
 	sysSeccomp        = 277
+	sysExecveat       = 281
+	sysOpen           = 0xffffffff // there is none
 )

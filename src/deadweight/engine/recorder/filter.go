@@ -17,6 +17,7 @@ const (
 	allow           = 0x7fff0000 // SECCOMP_RET_ALLOW
 	receive         = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
 	answer          = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
+	stillThere      = 0x40082102 // SECCOMP_IOCTL_NOTIF_ID_VALID
 	goOn            = 1          // SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5
 )
 
@@ -36,17 +37,28 @@ type reply struct { // struct seccomp_notif_resp
 	flag  uint32
 }
 
-// watched gives a filter that tells of every call of this architecture but the known ones; of sendmsg on one socket it does not, by
-// which the other side is handed what the filter tells.
-func watched(socket int, known string) ([]syscall.SockFilter, error) {
-	const load, same, give = syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, syscall.BPF_RET | syscall.BPF_K
+const (
+	load = syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS
+	same = syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K
+	give = syscall.BPF_RET | syscall.BPF_K
+)
+
+// filterFor gives a filter that tells of the calls on files alone (`files`), or of every call but those with these numbers. Of sendmsg
+// on one socket it never tells: by that, the other side is handed what it tells of.
+func filterFor(socket int, told string) ([]syscall.SockFilter, error) {
 	filter := []syscall.SockFilter{
 		{Code: load, K: 4}, // seccomp_data.arch
 		{Code: same, K: auditArchitecture, Jt: 1},
 		{Code: give, K: allow},
 		{Code: load, K: 0}, // .nr
 	}
-	for _, word := range strings.FieldsFunc(known, func(sign rune) bool { return sign == ',' }) {
+	if told == "files" {
+		for _, number := range onFiles {
+			filter = append(filter, syscall.SockFilter{Code: same, K: number, Jf: 1}, syscall.SockFilter{Code: give, K: notify})
+		}
+		return append(filter, syscall.SockFilter{Code: give, K: allow}), nil
+	}
+	for _, word := range strings.FieldsFunc(told, func(sign rune) bool { return sign == ',' }) {
 		number, err := strconv.Atoi(word)
 		if err != nil {
 			return nil, err

@@ -27,7 +27,7 @@ func ask(words []string) error {
 	}
 	var listener atomic.Int64
 	go refuse(&listener)
-	filter, err := watched(-1, "")
+	filter, err := filterFor(-1, "")
 	if err != nil {
 		return err
 	}

@@ -24,16 +24,13 @@ const (
 	channel         = 200 // a descriptor that the program does not have, closed when it starts
 )
 
-func record(socket, known string, words []string) error {
+func record(socket, told string, words []string) error {
 	program, err := exec.LookPath(words[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return err
 	}
-	opened, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	opened, err := meet(socket)
 	if err != nil {
-		return err
-	}
-	if err := syscall.Connect(opened, &syscall.SockaddrUnix{Name: socket}); err != nil {
 		return fmt.Errorf("%s: %w", socket, err)
 	}
 	if err := syscall.Dup3(opened, channel, syscall.O_CLOEXEC); err != nil {
@@ -43,7 +40,7 @@ func record(socket, known string, words []string) error {
 	argv, _ := syscall.SlicePtrFromStrings(words)
 	env, _ := syscall.SlicePtrFromStrings(os.Environ())
 	said := []byte(linker(program, 0) + "\x00")
-	filter, err := watched(channel, known)
+	filter, err := filterFor(channel, told)
 	if err != nil {
 		return err
 	}
@@ -76,31 +73,42 @@ func mask(blocked, before *uint64) {
 // linker tells what a program is linked by at its start: of a script, what its interpreter is.
 func linker(program string, depth int) string {
 	opened, err := os.Open(program)
-	if err != nil || depth > 4 {
+	if err != nil || depth > deepest {
 		return ""
 	}
 	defer opened.Close()
+	next, script := startedBy(opened)
+	if script {
+		return linker(next, depth+1)
+	}
+	return next
+}
+
+const deepest = 4 // scripts that are interpreted by scripts
+
+// startedBy gives what the kernel starts instead of a program, or before it: the interpreter of a script, or what links it.
+func startedBy(opened io.ReaderAt) (string, bool) {
 	head := make([]byte, 256)
-	count, _ := io.ReadFull(opened, head)
-	if bytes.HasPrefix(head, []byte("#!")) {
+	count, _ := opened.ReadAt(head, 0)
+	if bytes.HasPrefix(head[:count], []byte("#!")) {
 		line, _, _ := strings.Cut(string(head[2:count]), "\n")
 		if words := strings.Fields(line); len(words) > 0 {
-			return linker(words[0], depth+1)
+			return words[0], true
 		}
-		return ""
+		return "", false
 	}
 	binary, err := elf.NewFile(opened)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	for _, part := range binary.Progs {
 		if part.Type == elf.PT_INTERP && part.Filesz < 512 {
 			name := make([]byte, part.Filesz)
 			part.ReadAt(name, 0)
-			return strings.TrimRight(string(name), "\x00")
+			return strings.TrimRight(string(name), "\x00"), false
 		}
 	}
-	return ""
+	return "", false
 }
 
 // supervise counts, and lets every call go on, until nobody is left who could make one. It says so once it listens.
@@ -125,23 +133,32 @@ func supervise(socket, file string) error {
 	if err != nil {
 		return err
 	}
+	listener, said, err := handed(connection)
+	if err != nil {
+		return err
+	}
+	copy(shared[text:], said)
+	tally(listener, (*[calls + families]uint32)(unsafe.Pointer(&shared[0])))
+	return nil
+}
+
+// handed gives what the filter tells by, and what else was said of the program.
+func handed(connection *net.UnixConn) (int, []byte, error) {
+	defer connection.Close()
 	said, control := make([]byte, size-text), make([]byte, syscall.CmsgSpace(4))
 	count, got, _, _, err := connection.ReadMsgUnix(said, control)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	messages, err := syscall.ParseSocketControlMessage(control[:got])
 	if err != nil || len(messages) != 1 {
-		return fmt.Errorf("nothing to listen to: %v", err)
+		return 0, nil, fmt.Errorf("nothing to listen to: %v", err)
 	}
 	rights, err := syscall.ParseUnixRights(&messages[0])
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	connection.Close()
-	copy(shared[text:], said[:count])
-	tally(rights[0], (*[calls + families]uint32)(unsafe.Pointer(&shared[0])))
-	return nil
+	return rights[0], said[:count], nil
 }
 
 func tally(listener int, counters *[calls + families]uint32) {

@@ -3,4 +3,6 @@ package main
 const (
 	auditArchitecture = 0xc000003e // AUDIT_ARCH_X86_64
 	sysSeccomp        = 317
+	sysExecveat       = 322
+	sysOpen           = 2
 )
