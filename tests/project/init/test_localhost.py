@@ -12,7 +12,7 @@ import pytest
 from deadweight.builders.shared.generated import generated
 from deadweight.project.init import reference
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.localhost import FILE, with_what_is_at_localhost
+from deadweight.project.init.localhost import FILE, with_open_sockets, with_what_is_at_localhost
 from deadweight.project.init.observe import NotUp
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
@@ -119,6 +119,45 @@ def test_connections_go_beside_however_they_are_asked_for(tmp_path):
     words = ["node", "--require", f"./{FILE}", "tried.js"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout.split(), done.stderr) == (["beside"] * 10, "")
+
+
+SHUT_IN = "it listens on 127.0.0.1:3000 only, which cannot be reached from outside the container: bind it to 0.0.0.0"
+
+
+def test_a_service_that_listens_on_loopback_is_told_to_listen_everywhere(tmp_path):
+    draft, _ = drafted(tmp_path, "mongoose", **{"db.js": "connect('mongodb://localhost/shop')"})
+    opened = with_open_sockets(draft, SHUT_IN)
+    assert opened is not None
+    assert opened.run["env"].value.count("--require /localhost.cjs") == 1
+    text = opened.files["build/localhost.cjs"]
+    assert "'0.0.0.0' }" in text
+    assert '{"27017": {"host": "mongo", "port": 27017}}' in text, "what was told before is kept"
+    assert with_open_sockets(opened, SHUT_IN) is None
+    assert with_open_sockets(draft, "it ended") is None
+    alone, _ = drafted(tmp_path / "other", "fastify")
+    assert alone is None, "it looks for nothing"
+    plain = first_draft(find_services(look(tmp_path / "other"))[0], "build")
+    assert "connect." not in with_open_sockets(plain, SHUT_IN).files["build/localhost.cjs"]
+
+
+LISTENED = """
+const net = require('net')
+const ways = [[{ port: 0, host: 'localhost' }], [0, '127.0.0.1'], [{ port: 0, host: '127.0.0.2' }], [0]]
+const told = ways.map(way => new Promise(done => {
+  const server = net.createServer().listen(...way, () => { done(server.address().address); server.close() })
+}))
+Promise.all(told).then(all => console.log(all.join(' ')))
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_sockets_are_opened_however_they_are_asked_for(tmp_path):
+    written(tmp_path / "shop", {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": ""})
+    draft = with_open_sockets(first_draft(find_services(look(tmp_path / "shop"))[0], "build"), SHUT_IN)
+    written(tmp_path, {FILE: draft.files[f"build/{FILE}"], "listened.js": LISTENED})
+    words = ["node", "--require", f"./{FILE}", "listened.js"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout.split()[:3], done.stderr) == (["0.0.0.0", "0.0.0.0", "127.0.0.2"], "")
 
 
 class Learned:

@@ -1,7 +1,8 @@
-"""A Node service whose code looks for its database on its own machine, and takes no variable that says otherwise.
+"""A Node service whose code names its own machine, where it looks for its database or listens, and takes no variable for it.
 
-In a container nothing is there. The database is started beside it, and node is told to connect to that one instead: by a file
-that it reads first (``NODE_OPTIONS``, https://nodejs.org/api/cli.html), mounted when it runs. The image stays as it is.
+In a container no database is there, and nobody reaches it there. The database is started beside it, and node is told to go there
+instead, or to listen everywhere: by a file that it reads first (``NODE_OPTIONS``, https://nodejs.org/api/cli.html), mounted when it
+runs. The image stays as it is.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from deadweight.builders.shared.generated import LOCALHOST
 from deadweight.project.init.addresses import published_near
 from deadweight.project.init.databases import SCHEMES, SERVERS, kind_of, libraries_of, need_of, server_for
 from deadweight.project.init.draft import Draft, run_of
+from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.records import SEEN, Beside, Known, Service
 from deadweight.project.init.tree import Tree, aside, line_of
 
 FILE = "localhost.cjs"
 MOUNTED = f"/{FILE}"
 _OPTION = f"--require {MOUNTED}"
+_DETAIL = "localhost"
 
 _CODE = (".js", ".mjs", ".cjs", ".ts", ".json", "bin/www")
 _MANIFESTS = re.compile(r"(?:package|package-lock|npm-shrinkwrap|tsconfig[\w.]*)\.json")
@@ -47,28 +51,52 @@ def with_what_is_at_localhost(draft: Draft, died: str, tree: Tree) -> Draft | No
     """The draft with the databases that the code looks for at ``localhost``, where it finds them now. None for a service that is
     no Node's, that looks for none, and for the same again."""
     service, project = draft.service, draft.service.project
-    if project is None or project.language != "node" or MOUNTED in service.around.files:
+    if project is None or project.language != "node" or _settings_of(service)["beside"]:
         return None
     found = _looked_for(tree, service, died)
     if not found:
         return None
-    options = f"{_given_options(service)} {_OPTION}".strip()
-    origin = next(iter(found.values())).origin
-    around = service.around
-    there = {each.value.name for each in around.needs}
+    there = {each.value.name for each in service.around.needs}
+    needs = tuple(each for each in found.values() if each.value.name not in there)
+    table = {str(port): {"host": each.value.name, "port": each.value.port} for port, each in found.items()}
+    origin = f"{SEEN}: it does not come up without ({next(iter(found.values())).origin})"
+    return _told(draft, needs, {**_settings_of(service), "beside": table}, origin)
+
+
+def with_open_sockets(draft: Draft, died: str) -> Draft | None:
+    """The draft of a Node service that listens on loopback alone, and is told to listen everywhere. None for another reason, and
+    for the same again."""
+    project = draft.service.project
+    if project is None or project.language != "node" or ONLY_LOOPBACK not in died:
+        return None
+    settings = _settings_of(draft.service)
+    if settings["open"]:
+        return None
+    return _told(draft, (), {**settings, "open": True}, f"{SEEN}: else it listens on loopback alone")
+
+
+def _told(draft: Draft, needs: tuple[Known[Beside], ...], settings: Mapping[str, Any], origin: str) -> Draft:
+    """The draft whose service reads our file first."""
+    service, project, file = draft.service, draft.service.project, f"{draft.place}/{FILE}"
+    around, env = service.around, dict(service.around.env)
+    if MOUNTED not in around.files:
+        env["NODE_OPTIONS"] = Known(f"{_given_options(service)} {_OPTION}".strip(), origin)
     changed = replace(
         around,
-        env={**around.env, "NODE_OPTIONS": Known(options, f"{SEEN}: it does not come up without ({origin})")},
-        needs=(*around.needs, *(each for each in found.values() if each.value.name not in there)),
-        files={
-            **around.files,
-            MOUNTED: Known(f"{draft.place}/{FILE}", f"{SEEN}: connections to localhost go beside it"),
-        },
+        env=env,
+        needs=(*around.needs, *needs),
+        files={**around.files, MOUNTED: Known(file, f"{SEEN}: what its code does at localhost goes elsewhere")},
     )
-    text = _javascript({port: (each.value.name, each.value.port) for port, each in found.items()})
-    beside = {**service.beside_files, f"{draft.place}/{FILE}": text}
-    new = replace(service, around=changed, beside_files=beside)
+    kept = None if project is None else replace(project, details={**project.details, _DETAIL: json.dumps(settings)})
+    beside = {**service.beside_files, file: _javascript(settings)}
+    new = replace(service, project=kept, around=changed, beside_files=beside)
     return replace(draft, service=new, run={**draft.run, **run_of(new, draft.port)})
+
+
+def _settings_of(service: Service) -> dict[str, Any]:
+    """What our file does already: ``beside`` leads ports elsewhere, ``open`` says that it listens everywhere."""
+    said = service.project.details.get(_DETAIL) if service.project else None
+    return json.loads(said) if said else {"beside": {}, "open": False}
 
 
 def _given_options(service: Service) -> str:
@@ -141,30 +169,43 @@ def _server(kind: str, name: str | None, user: str | None, password: str | None)
     return server_for(kind, plain[0] or "test", plain[1] or _DEFAULT_USER[kind], plain[2])
 
 
-def _javascript(beside: Mapping[int, tuple[str, int]]) -> str:
-    """What node reads before the service: sockets that would be connected to a port of this machine go to another one."""
-    table = {str(port): {"host": name, "port": inner} for port, (name, inner) in beside.items()}
-    return f"""\
-{LOCALHOST}
-const net = require('net')
+def _javascript(settings: Mapping[str, Any]) -> str:
+    """What node reads before the service."""
+    connecting = _CONNECTING.replace("TABLE", json.dumps(settings["beside"])) if settings["beside"] else ""
+    return f"{LOCALHOST}\nconst net = require('net')\n{connecting}{_LISTENING if settings['open'] else ''}"
 
-const beside = {json.dumps(table)}
+
+_CONNECTING = """
+// What it looks for on its own machine is beside it.
+const beside = TABLE
 const here = [undefined, null, '', 'localhost', '127.0.0.1', '0.0.0.0', '::1', '::']
-const {{ connect }} = net.Socket.prototype
+const { connect } = net.Socket.prototype
 
-net.Socket.prototype.connect = function (...given) {{
+net.Socket.prototype.connect = function (...given) {
   const [first] = given
   const options = Array.isArray(first) ? first[0] : first // net.connect() hands on a list
-  if (options && typeof options === 'object') {{
+  if (options && typeof options === 'object') {
     const other = options.path ? undefined : beside[options.port]
-    const changed = other && here.includes(options.host) ? {{ ...options, ...other }} : options
+    const changed = other && here.includes(options.host) ? { ...options, ...other } : options
     if (Array.isArray(first)) first[0] = changed
     else given[0] = changed
-  }} else {{
+  } else {
     const host = typeof given[1] === 'string' ? given[1] : undefined
     const other = beside[options]
     if (other && here.includes(host)) given.splice(0, host === undefined ? 1 : 2, other.port, other.host)
-  }}
+  }
   return connect.apply(this, given)
-}}
+}
+"""
+
+_LISTENING = """
+// Nothing outside of a container reaches what listens on loopback.
+const loopback = ['localhost', '127.0.0.1']
+const { listen } = net.Server.prototype
+
+net.Server.prototype.listen = function (...given) {
+  if (given[0] && loopback.includes(given[0].host)) given[0] = { ...given[0], host: '0.0.0.0' }
+  if (loopback.includes(given[1])) given[1] = '0.0.0.0'
+  return listen.apply(this, given)
+}
 """

@@ -13,7 +13,7 @@ from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
-from deadweight.project.init.localhost import with_what_is_at_localhost
+from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
 from deadweight.project.init.older import with_examples, with_help, with_older_language
 from deadweight.project.init.open_flags import with_open_flag
 from deadweight.project.init.reachable import with_open_address, with_open_command
@@ -30,7 +30,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     made = rung.is_made
     again = with_older_language(draft, rung.name, died) if made else None
     again = again or (with_open_address if made else with_open_command)(draft, died, tree)
-    again = again or with_open_flag(draft, died, tree)
+    again = again or with_open_flag(draft, died, tree) or with_open_sockets(draft, died)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
     again = again or (with_packages_of_their_time(draft, died, tree) if made else None)
     again = again or (with_missing_package(draft, died, tree) if made else None)
