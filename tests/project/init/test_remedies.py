@@ -22,6 +22,7 @@ from deadweight.project.init.remedies import (
     with_settings_file,
 )
 from deadweight.project.init.services import find_services
+from deadweight.project.init.settings_files import with_example_of_settings
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -213,6 +214,42 @@ def test_an_example_of_a_settings_file_is_mounted_where_the_service_looks_for_it
     assert "WORKDIR /srv\n" in again.ladder.files["build/Dockerfile"].rpartition("FROM ${BASE}")[2]
     assert with_settings_file(again, died, tree) is None
     assert with_settings_file(draft, "connection refused", tree) is None
+
+
+@pytest.mark.parametrize(
+    ("died", "example", "target"),
+    [
+        (
+            "Error: ENOENT: no such file or directory, open '/srv/config/db.json'",
+            "config/db.example.json",
+            "config/db.json",
+        ),
+        ("Error: Cannot find module './config/keys' | Require stack", "config/keys.js.sample", "config/keys.js"),
+        ("Error: Cannot find module '../config'", "config-template.json", "config.json"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'settings.yml'", "settings.yml.dist", "settings.yml"),
+        (
+            "java.io.FileNotFoundException: conf/app.yml (No such file or directory)",
+            "conf/example.app.yml",
+            "conf/app.yml",
+        ),
+    ],
+)
+def test_an_example_of_a_missing_file_is_mounted_where_it_is_looked_for(tmp_path, died, example, target):
+    files = {
+        "package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node app.js"}}',
+        "Dockerfile": 'FROM node:22\nWORKDIR /srv\nCOPY . .\nCMD ["node", "app.js"]\n',
+        "app.js": "",
+        example: "x",
+    }
+    draft, tree = drafted(tmp_path, files)
+    again = with_example_of_settings(draft, died, tree)
+    assert again is not None
+    assert {place: known.value for place, known in again.service.around.files.items()} == {
+        f"/app/{target}": example,
+        f"/srv/{target}": example,
+    }
+    assert with_example_of_settings(again, died, tree) is None
+    assert with_example_of_settings(draft, "Error: Cannot find module 'left-pad'", tree) is None
 
 
 def test_without_an_own_image_the_settings_file_is_where_the_generated_ones_start(tmp_path):
