@@ -25,6 +25,12 @@ _LIBRARIES = {
 }
 """Crates that link a C library of the OS, and what is in a lock file where they compile it themselves."""
 
+_MAKE = ("openssl-src", "tikv-jemalloc-sys", "jemalloc-sys", "luajit-src", "sasl2-src", "krb5-src")
+"""Crates that compile a C library with make, some with Perl too: the slim images have neither."""
+
+_BY_ITSELF = frozenset(("aws-lc-sys", "aws-lc-fips-sys"))
+"""Crates that name tools which they do without on most machines."""
+
 _PROTOC = ("prost-build", "tonic-build", "tonic-prost-build", "grpcio-compiler")
 _RELATIVE = re.compile(r"\brelative!\(\s*\"([\w./-]+)\"\s*\)")
 
@@ -63,8 +69,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "mains": " ".join(binaries),
             "locked": "1" if lock else "",
             "top": top,
-            "links": " ".join(_links(crates) if lock else _likely_links(tree.text(file))),
-            "protoc": "1" if crates & set(_PROTOC) else "",
+            "links": " ".join(_links(lock, crates) if lock else _likely_links(tree.text(file))),
+            "installs": " ".join(_installs(lock, crates)),
+            "make": " ".join(each for each in _MAKE if each in crates),
             "rocket": "1" if rocket else "",
         },
     )
@@ -111,11 +118,24 @@ def _binaries(tree: Tree, folder: str, manifest: dict[str, Any], package: dict[s
     return sorted(named, key=lambda name: name != default)
 
 
-def _links(crates: Collection[str]) -> Iterator[str]:
+def _links(lock: str, crates: Collection[str]) -> Iterator[str]:
     """The crates that link a library of the OS."""
+    if "libsqlite3-sys" in crates and "libsqlite3-sys" not in rust_lock.users(
+        lock, "cc"
+    ):  # it compiles its own with that
+        yield "libsqlite3-sys"
     for crate, compiled in _LIBRARIES.items():
         if crate in crates and compiled not in crates:
             yield crate
+
+
+def _installs(lock: str, crates: Collection[str]) -> Iterator[str]:
+    """Debian's packages of the tools that its crates call when they are compiled."""
+    if not set(_PROTOC).isdisjoint(crates):
+        yield from ("protobuf-compiler", "libprotobuf-dev")
+    for crate, package in (("cmake", "cmake"), ("bindgen", "libclang-dev")):
+        if crate in crates and rust_lock.users(lock, crate) & set(crates) - _BY_ITSELF:
+            yield package
 
 
 def _likely_links(manifest: str) -> Iterator[str]:
@@ -152,8 +172,8 @@ def _compiled_in(tree: Tree, folder: str) -> Iterator[str]:
 def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     """Multi-stage on Debian, Alpine (built with musl there), Chainguard and distroless."""
     version, details = project.version.value, project.details
-    # the whole image has the headers of the OS's libraries
-    whole = f"rust:{version}-bookworm" if details["links"] else f"rust:{version}-slim-bookworm"
+    # the whole image has the headers of the OS's libraries, make and Perl
+    whole = f"rust:{version}-bookworm" if details["links"] or details["make"] else f"rust:{version}-slim-bookworm"
     bases = {
         "debian": (whole, "debian:12-slim"),
         "chainguard": (whole, "cgr.dev/chainguard/glibc-dynamic:latest"),
@@ -168,6 +188,10 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     why = ""
     if details["links"]:
         why = f"it links a library of the OS ({details['links'].replace(' ', ', ')}), which is not built for musl here"
-    elif details["protoc"]:
-        why = "its build calls protoc, which is installed with apt-get here"
+    elif details["installs"]:
+        why = f"its build calls what is installed with apt-get here ({details['installs'].replace(' ', ', ')})"
+    elif details["make"]:
+        why = (
+            f"it compiles C with make and Perl ({details['make'].replace(' ', ', ')}), which Rust's Alpine image lacks"
+        )
     return Ladder(tuple(replace(each, refused=why) if each.name == "alpine" else each for each in rungs), files)

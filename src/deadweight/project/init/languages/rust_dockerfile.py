@@ -22,12 +22,7 @@ from deadweight.project.init.records import ImageWords, Project, Service
 _SHARED = "awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|gcc_s)\\.so/ {print $3}'"
 """The shared libraries of what ldd tells, beside the C library, which every base brings in its own version."""
 
-_LIBRARIES = ("# The libraries that it links: not every base has them.",)
-_LINKED = (
-    "COPY --from=build /libraries /usr/local/lib/libraries",
-    "ENV LD_LIBRARY_PATH=/usr/local/lib/libraries",
-)
-_PROTOC = "RUN apt-get update && apt-get install -y --no-install-recommends protobuf-compiler libprotobuf-dev"
+_INSTALL = "RUN apt-get update && apt-get install -y --no-install-recommends"
 
 
 def dockerfile(service: Service, project: Project, port: int) -> str:
@@ -45,11 +40,11 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
     place, links = f"/usr/local/bin/{binary}", bool(details["links"])
     lines = [
         HEADER,
-        f"ARG BUILD=rust:{version}{'' if links else '-slim'}-bookworm",
+        f"ARG BUILD=rust:{version}{'' if links or details['make'] else '-slim'}-bookworm",
         "ARG BASE=gcr.io/distroless/cc-debian12:nonroot",
         "",
         "FROM ${BUILD} AS build",
-        *([_PROTOC] if details["protoc"] else []),
+        *([f"{_INSTALL} {details['installs']}"] if details["installs"] else []),
         "WORKDIR /src",
         "COPY . .",
         "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",

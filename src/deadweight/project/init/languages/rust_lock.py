@@ -28,6 +28,11 @@ def crates(lock: str, package: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def users(lock: str, crate: str) -> frozenset[str]:
+    """The crates that need one directly."""
+    return frozenset(name for name, needs in _needs(lock) if crate in needs)
+
+
 def _needs(lock: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each crate with those that it needs directly. Of one in several versions they are put together."""
     found: dict[str, dict[str, None]] = {}
