@@ -326,6 +326,33 @@ def test_a_jar_that_does_not_say_where_its_libraries_are_is_started_by_its_class
 
 
 @pytest.mark.parametrize(
+    ("files", "settings"),
+    [
+        (
+            {
+                "README.md": "    java -jar target/x.jar server conf/prod.yml\n",
+                "conf/prod.yml": "",
+                "a.yml": "server: {}\n",
+            },
+            "conf/prod.yml",
+        ),
+        ({"docker-compose.yml": "services: {}\n", "config.yml": "logging:\n  level: INFO\n"}, "config.yml"),
+    ],
+)
+def test_dropwizard_is_given_its_command_and_its_settings(tmp_path, files, settings):
+    pom = POM.format("x", "<groupId>io.dropwizard</groupId><artifactId>maven-shade-plugin</artifactId>")
+    (service,) = found(tmp_path, {"pom.xml": pom, "src/main/java/A.java": APP, **files})
+    draft = first_draft(service, "build")
+    name = settings.rpartition("/")[2]
+    text = draft.ladder.files["build/Dockerfile"]
+    assert f"COPY --from=build /src/{settings} /app/{name}\n" in text
+    assert text.endswith(f'ENTRYPOINT ["java", "-jar", "/app/app.jar", "server", "/app/{name}"]\n')
+    jib = next(each for each in draft.rungs if each.name == "jib")
+    assert jib.keys["files"] == f"{{/app/{name}: {settings}}}"
+    assert jib.keys["args"] == f'{{jib.container.args: "server,/app/{name}"}}'
+
+
+@pytest.mark.parametrize(
     ("needs", "jetty"),
     [
         ("<groupId>javax.servlet</groupId>", "9.4.58.v20250814"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import java_modules, java_versions
+from deadweight.project.init.languages import java_dropwizard, java_modules, java_versions
 from deadweight.project.init.languages.common import OWNED, dockerignore, flow, rungs_on
 from deadweight.project.init.languages.java_dockerfile import build_image, container_for, dockerfile, environment
 from deadweight.project.init.languages.sources import scan
@@ -76,6 +77,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "jib_base": declared.jib_base(text),
             **({OWNED: "1"} if any(_FILE_DATABASE.search(tree.text(path)) for path in config) else {}),
             "beside": _beside(text),
+            "settings": java_dropwizard.settings(tree, folder, whole),
             "top": top,
             "listed": "1" if kind == "maven" and java_modules.lists(tree, top, folder) else "",
             "war": "1" if is_war else "",
@@ -160,7 +162,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         ("jib", details["jib_base"] or f"eclipse-temurin:{version}-jre"),
         ("jib-distroless", distroless),
     ):
-        keys = {"source": details["top"], "base": base, **_module_for_jib(project)}
+        keys = {"source": details["top"], "base": base, **_keys_for_jib(project)}
         if env:
             keys["env"] = flow(env)
         what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
@@ -178,15 +180,23 @@ def _without_newer(rungs: list[Rung], version: str) -> list[Rung]:
     return [replace(each, refused=why) if each.name in newer else each for each in rungs]
 
 
-def _module_for_jib(project: Project) -> dict[str, str]:
+def _keys_for_jib(project: Project) -> dict[str, str]:
+    """Which module becomes the image; what its program is given, and the file that is for it."""
+    module, given = _module_for_jib(project), java_dropwizard.words(project)
+    args = {**module.pop("args", {}), **({"jib.container.args": ",".join(given)} if given else {})}
+    files = {"files": flow({java_dropwizard.placed(project): project.details["settings"]})} if given else {}
+    return {**module, **files, **({"args": flow(args)} if args else {})}
+
+
+def _module_for_jib(project: Project) -> dict[str, Any]:
     """Which of several modules becomes the image."""
     details = project.details
     if details["top"] == project.folder:
         return {}
     if project.kind == "gradle":
         inside = project.folder if details["top"] == "." else project.folder.removeprefix(f"{details['top']}/")
-        return {"args": flow({"jib.containerize": f":{inside.replace('/', ':')}"})}
+        return {"args": {"jib.containerize": f":{inside.replace('/', ':')}"}}
     if details["listed"]:
-        return {"args": flow({"jib.containerize": f":{project.name}"})}
+        return {"args": {"jib.containerize": f":{project.name}"}}
     inside = project.folder if details["top"] == "." else project.folder.removeprefix(f"{details['top']}/")
     return {"pom": f"{inside}/pom.xml"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from deadweight.project.init.languages import java_dropwizard
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed, stop_line
 from deadweight.project.init.records import ImageWords, Project, Service
 
@@ -60,6 +61,9 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         *([copied(project, "--from=build /jetty-runner.jar", "/app/jetty-runner.jar")] if details["container"] else []),
         copied(project, f"--from=build {_package(project)}", f"/app{_package(project)}"),
     ]
+    if details["settings"]:
+        inside = posixpath.relpath(details["settings"], details["top"])
+        copies.append(copied(project, f"--from=build /src/{inside}", java_dropwizard.placed(project)))
     cache = "/root/.m2" if project.kind == "maven" else "/root/.gradle"
     lines = [
         HEADER,
@@ -83,7 +87,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         f"EXPOSE {port}",
         *stop_line(own.stop),
         "# Exec form: the JVM is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(_start(project, port))}",
+        f"ENTRYPOINT {exec_form((*_start(project, port), *java_dropwizard.words(project)))}",
     ]
     return "\n".join(lines) + "\n"
 
