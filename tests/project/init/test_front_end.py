@@ -58,6 +58,18 @@ def test_a_folder_that_is_only_kept_for_the_front_end_is_filled(tmp_path):
     assert "front" not in "\n".join(lines(made))
 
 
+def test_what_git_ignores_in_a_folder_that_is_compiled_in_is_made_too(tmp_path):
+    code = "package ui\n\n//go:embed all:pages\nvar files embed.FS\n"
+    files = {**BASE, "ui/ui.go": code, "ui/pages/index.html": "", "package.json": PACKAGE}
+    files[".gitignore"] = "/ui/pages/dist\n/ui/pages/notes\n/bin\ndist\n"
+    made = draft(tmp_path, files)
+    assert [each for each in lines(made) if "--from=front" in each] == [
+        "COPY --from=front /src/ui/pages/dist ./ui/pages/dist"
+    ]
+    (tmp_path / ".gitignore").write_text("!/ui/pages/dist\n# /ui/pages/js\n")
+    assert "front" not in draft(tmp_path, {}).service.project.details
+
+
 @pytest.mark.parametrize(
     ("file", "text", "found"),
     [

@@ -45,7 +45,9 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
     return sorted(tops)[:MOST]
 
 
-_EXAMPLE = re.compile(r"(?P<stem>[\w.-]+?)(?:\.(?:example|sample|dist))(?P<ending>\.(?:ya?ml|json|toml|ini|conf|cfg))?")
+_EXAMPLE = re.compile(
+    r"(?P<stem>[\w.-]+?)(?:\.(?:example|sample|dist|default))(?P<ending>\.(?:ya?ml|json|toml|ini|conf|cfg))?"
+)
 
 
 _PLACES = ("example", "examples", "sample", "samples", "conf", "config", "configs", "etc", "contrib")
@@ -100,6 +102,21 @@ _KEEPS = (".gitkeep", ".keep", ".gitignore", ".placeholder", "placeholder", "pla
 """Files that keep a folder in a repository until a build fills it."""
 
 
+_MADE = re.compile(
+    r"(?:.*/)?(?:dist|build|out|public|static|assets|generated|bundle[sd]?|js|css|_site|www|[\w.-]+\.(?:js|css))"
+)
+
+
+def _left_to_a_build(tree: Tree, place: str) -> Iterator[str]:
+    """What git ignores below a folder, and is not there: what a build puts in beside what the repository has."""
+    for path in dict.fromkeys((".gitignore", f"{place}/.gitignore")):
+        for line in tree.text(path).splitlines():
+            anchored = "/" in line.strip().rstrip("/") or path != ".gitignore"
+            ignored = joined(folder_of(path), line.strip().strip("/")) if anchored and line[:1] not in "#!" else ""
+            if ignored.startswith(f"{place}/") and _MADE.fullmatch(ignored) and not (tree.root / ignored).exists():
+                yield ignored
+
+
 def not_there(tree: Tree, folder: str, others: Collection[str], tags: Collection[str] = ()) -> dict[str, bool]:
     """What a Go module compiles in and the repository lacks, relative to the module: an earlier build makes it. True where not
     even a file is there that keeps its place, without which nothing compiles. ``others`` are other programs' folders."""
@@ -119,6 +136,8 @@ def not_there(tree: Tree, folder: str, others: Collection[str], tags: Collection
             if plain and not kept and not (not there and (tree.root / place).exists()):
                 made = place if not more or place.endswith("/") else folder_of(place)
                 found[posixpath.relpath(made, folder)] = not there
+            for each in _left_to_a_build(tree, place.rstrip("/")) if kept else ():
+                found.setdefault(posixpath.relpath(each, folder), False)
     return found
 
 

@@ -27,22 +27,23 @@ _DOCKERFILES = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?"
 _OTHERS = re.compile(r"(?i)^(?:dev|start|serve|preview|test|lint|format|ci|install)")
 
 
-def find(tree: Tree, folder: str, absent: Sequence[str], words: ImageWords | None) -> dict[str, str]:
-    """What is known of it, as a project's details; empty where no package is known to make all that is ``absent``, which are paths
-    relative to the module."""
+def find(tree: Tree, folder: str, absent: Mapping[str, bool], words: ImageWords | None) -> dict[str, str]:
+    """What is known of it, as a project's details; empty where no package is known to make all that is ``absent``: paths relative
+    to the module, each with whether nothing compiles without."""
     packages = [
         each
         for each in dict.fromkeys(folder_of(path) for path in tree.below(folder, "package.json"))
         if not aside(f"{each}/x") and "build" in part(read_package(tree, each), "scripts")
     ]
-    makers = {next(_makers(tree, packages, joined(folder, each)), "") for each in absent}
-    if len(makers) != 1 or "" in makers:
+    makers = {each: next(_makers(tree, packages, joined(folder, each)), "") for each in absent}
+    makes = [each for each in absent if makers[each]]
+    if any(absent[each] and not makers[each] for each in absent) or len({makers[each] for each in makes}) != 1:
         return {}
-    (home,) = makers
+    home = makers[makes[0]]
     package, kind = read_package(tree, home), manager(tree, home)
     return {
         "front": posixpath.relpath(home, folder),
-        "front_makes": " ".join(absent),
+        "front_makes": " ".join(makes),
         "front_version": version_of(tree, home, words, package).value,
         "front_manager": kind,
         "front_program": pinned(tree, home, package, kind),

@@ -52,7 +52,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     ports, health = scan(tree, _sources(tree, folder, below))
     tags = golang_build.tags(tree, folder)
     absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")], tags)
-    front = front_end.find(tree, folder, tuple(absent), words) if absent else {}
+    front = front_end.find(tree, folder, absent, words) if absent else {}
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
     return Project(
         language="go",
