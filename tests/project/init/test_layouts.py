@@ -328,6 +328,28 @@ def test_a_database_has_the_password_that_the_service_reads_from_the_file(tmp_pa
     assert {name: known.value for name, known in service.around.env.items()} == {"DB_PASSWORD_FILE": "/run/secrets/pw"}
 
 
+@pytest.mark.parametrize(
+    ("build", "version", "again"),
+    [
+        ("next build", "13.4.1", "npm run build"),
+        ("next build", "^16.0.1", "npx next build --webpack"),
+        ("next build", "latest", "npx next build --webpack"),
+        ("next build --turbopack", "15.5.0", "npx next build"),
+        ("next build --webpack", "16.1.0", "npm run build"),
+    ],
+)
+def test_fonts_that_a_next_build_cannot_fetch_do_not_end_it(tmp_path, build, version, again):
+    package = {"scripts": {"build": build, "start": "next start"}, "dependencies": {"next": version}}
+    layout = "import { Inter } from 'next/font/google'\n"
+    (service,) = found(tmp_path, {"package.json": json.dumps(package), "app/layout.tsx": layout})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert f"RUN (npm run build || NEXT_FONT_GOOGLE_MOCKED_RESPONSES=/fonts.cjs {again}) && npm prune" in text
+    (service,) = found(
+        tmp_path / "plain", {"package.json": json.dumps(package), "app/layout.tsx": "", "pages/a.js": ""}
+    )
+    assert "fonts" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
+
+
 def test_what_main_names_is_made_by_the_build(tmp_path):
     package = {"main": "dist/index.js", "scripts": {"build": "tsc", "dev": "tsx src/index.ts"}}
     package["dependencies"] = {"express": "*"}

@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import Any
 
-from deadweight.project.init.languages import node_scripts, node_steps
+from deadweight.project.init.languages import node_fonts, node_scripts, node_steps
 from deadweight.project.init.languages.common import (
     DEAF,
     ENDS,
@@ -177,9 +177,13 @@ def _details(
     )
     programs = (posixpath.basename(each[0]) for each in before if each[0].startswith("node_modules/"))
     developers = any(name not in needs and PROGRAMS.get(name) not in needs for name in programs)
+    fonts = node_fonts.fetched(tree, folder, needs)
     whole = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
     return {
         "build": _builds(scripts, start, tree, folder),
+        "fonts": node_fonts.with_stand_in("npm run build", str(scripts.get("build", "")), str(needs["next"]))
+        if fonts
+        else "",
         "generate": "1" if node_steps.must_generate(tree, folder, package, scripts) else "",
         "all": "1" if compiles or developers else "",
         "early": "1" if whole or any(name in scripts for name in _EARLY) else "",
@@ -238,7 +242,8 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
     made = ["npx prisma generate"] if details["generate"] else []
-    made += [f"npm run {details['build']}"] if details["build"] else []
+    build = f"npm run {details['build']}" if details["build"] else ""
+    made += [build.replace("npm run build", details["fonts"], 1) if details["fonts"] else build] if build else []
     early = bool(details["early"]) or modules.whole
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
@@ -262,6 +267,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         f"RUN {modules.cache} \\",
         f"    {first}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
+        *(node_fonts.LINES if details["fonts"] and build else ()),
         *([f"RUN {again}{' && '.join(made)}{prune}"] if made else []),
         *(_ENDS if deaf else ()),
         "",
