@@ -295,3 +295,17 @@ SERVING = "if __name__ == '__main__':\n    "
 def test_what_serves_is_found_in_the_code(tmp_path, files, start):
     (service,) = found(tmp_path, {"requirements.txt": "x\n", **files})
     assert service.project.start[-1] == start
+
+
+@pytest.mark.parametrize(
+    ("died", "older"),
+    [
+        ("ImportError: cannot import name 'escape' from 'jinja2' (/site-packages/jinja2/__init__.py)", False),
+        ("ImportError: cannot import name 'Mapping' from 'collections' (/usr/local/lib)", True),
+        ("ImportError: libfoo.so.1: cannot open shared object file", True),
+        ("RuntimeError: __class__ not set defining 'A' as <class 'A'>. Was __classcell__ propagated", True),
+    ],
+)
+def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died, older):
+    (service,) = found(tmp_path, FLASK)
+    assert (with_older_language(first_draft(service, "build"), "debian", died) is not None) is older
