@@ -144,6 +144,8 @@ def test_what_a_tag_compiles_in_must_be_there_with_the_tag_alone(tmp_path):
         ('CMD ["./wait-for-it.sh", "db:5432", "-t", "60", "--", "./shop"]', []),
         ('ENTRYPOINT ["/entry.sh"]\nCMD ["serve"]', ["serve"]),
         ('ENTRYPOINT ["/entry.sh"]\nCMD ["shop", "serve"]', ["serve"]),
+        ('ENTRYPOINT ["/app/start.sh"]\nCMD ["/usr/bin/s6-svscan", "/app/s6/"]', []),
+        ('CMD ["air", "-c", ".air.toml"]', []),
         ('CMD ["dockerize", "-wait", "tcp://db:5432", "--", "/shop", "-x"]', ["-x"]),
     ],
 )
@@ -160,3 +162,19 @@ def test_what_the_own_image_has_in_its_root_is_found_from_there(tmp_path):
     text = lines(draft(tmp_path, {**BASE, "main.go": code, "words.txt": "", "shop.yml": "", "Dockerfile": own}))
     assert {"COPY shop.yml /conf/shop.yml", "COPY words.txt /words.txt"} <= set(text)
     assert not any(each.startswith("WORKDIR /") and each != "WORKDIR /src" for each in text)
+
+
+@pytest.mark.parametrize(
+    ("said", "main"),
+    [
+        ("go build -o /x ./cmd/shopd", "./cmd/shopd"),
+        ('CGO_ENABLED=0 go install "./cmd/other/"', "./cmd/other"),
+        ("go build -o /x .", "."),
+        ("go build -o /x ./cmd/$NAME", "."),
+        ("go build ./...", "."),
+    ],
+)
+def test_the_program_is_the_one_that_the_own_dockerfile_compiles(tmp_path, said, main):
+    own = f'FROM golang:1.24 AS b\nCOPY . .\nRUN {said}\nFROM alpine\nCOPY --from=b /x /x\nCMD ["/init.sh"]\n'
+    made = draft(tmp_path, {**BASE, "cmd/shopd/main.go": MAIN, "cmd/other/main.go": MAIN, "Dockerfile": own})
+    assert next(each for each in lines(made) if " go build " in each).endswith(f" {main}")

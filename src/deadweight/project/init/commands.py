@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from deadweight.project.init.draft import Draft
+from deadweight.project.init.languages.started import arguments
 from deadweight.project.init.older import GIVEN_COMMAND, WANTS_ARGUMENTS
 from deadweight.project.init.records import Known
 from deadweight.project.init.tree import Tree, aside
@@ -30,7 +31,8 @@ ENDS = "it ended at once with exit code 0, and has a command that serves"
 def serving_command(draft: Draft, tree: Tree) -> str:
     """The command of its code that serves; empty without one, and where something says already how it is started."""
     project = draft.service.project
-    told = any(each.words.program[1:] or each.args for each in draft.service.dockerfiles)
+    names = (project.details.get("binary", ""),) if project else ()
+    told = any(arguments(each.words.program, names) or each.args for each in draft.service.dockerfiles)
     if project is None or told or "args" in draft.run:
         return ""
     found: set[str] = set()

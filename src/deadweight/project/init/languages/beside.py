@@ -50,7 +50,20 @@ _EXAMPLE = re.compile(
 )
 
 
-_PLACES = ("example", "examples", "sample", "samples", "conf", "config", "configs", "etc", "contrib")
+_PLACES = (
+    "example",
+    "examples",
+    "sample",
+    "samples",
+    "conf",
+    "config",
+    "configs",
+    "etc",
+    "contrib",
+    "docs",
+    "doc",
+    "deploy",
+)
 """Folders in which a configuration to begin with may lie, under its own name."""
 _CONFIGURES = re.compile(r"[\w.-]+\.(?:ya?ml|json|toml|ini|conf|cfg)")
 

@@ -187,7 +187,7 @@ def _named(mains: Sequence[str], name: str) -> str | None:
 def _chosen(
     tree: Tree, mains: Sequence[str], words: ImageWords | None, asked: str | None, module: str, folder: str
 ) -> str | None:
-    """What the user names; else what the own image starts; else the only one; else what serves and is named as the module."""
+    """What the user names; else what the own image starts, or is built of; else the only one; else what serves, by its name."""
     if asked is not None:
         return posixpath.normpath(asked)
     candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
@@ -197,8 +197,9 @@ def _chosen(
         for word in started.program(words.program if words else (), [posixpath.basename(each) for each in mains])[:3]
     }
     named = [each for each in candidates if posixpath.basename(each) in first]
-    if named:
-        return named[0]
+    built = [each for each in golang_build.packages(tree, folder) if each in candidates]
+    if named or built:
+        return (named or built)[0]
     if "." in candidates or len(candidates) == 1:
         return "." if "." in candidates else candidates[0]
     serving = [

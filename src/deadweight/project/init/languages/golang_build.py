@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -43,6 +44,21 @@ def needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
         return True
     code = (path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path))
     return any(_CGO.search(tree.text(path)) for path in itertools.islice(code, 2000))
+
+
+_PACKAGE = re.compile(r"\bgo\s+(?:build|install)\b(?=\s)([^\n&|;]*)")
+
+
+def packages(tree: Tree, folder: str) -> tuple[str, ...]:
+    """The main packages that its own Dockerfile compiles, relative to the module, in order; as it writes them, none with a
+    variable in it."""
+    found: dict[str, None] = {}
+    for text in _own(tree, folder, _DOCKERFILES):
+        for each in _PACKAGE.findall(text):
+            last = (each.split() or [""])[-1].strip("\"'")
+            if re.fullmatch(r"\.|\./[\w./-]*[\w-]/?", last) and not last.endswith(".go"):
+                found[posixpath.normpath(last)] = None
+    return tuple(found)
 
 
 def tags(tree: Tree, folder: str) -> tuple[str, ...]:

@@ -12,6 +12,11 @@ from deadweight.project.init.records import ImageWords, Project, unwrapped
 _WAITS = re.compile(r"wait[-_]?(?:for)?(?:[-_]?it)?(?:\.sh)?|dockerize|wait4x|wait4ports")
 """Programs that wait for another container, and then start what stands after ``--``."""
 
+_SUPERVISES = re.compile(
+    r"s6-svscan|supervisord|runsvdir|runit(?:-init)?|init|circusd|multirun|start-stop-daemon|make|air|reflex|dlv|watchexec"
+)
+"""Programs that start others, by words of their own."""
+
 Words = tuple[str, ...]
 
 
@@ -34,6 +39,8 @@ def program(words: Words, names: Collection[str] = ()) -> Words:
 def arguments(words: Words, names: Collection[str] = ()) -> Words:
     """Its arguments alone: of ``go run main.go serve`` what comes after the package."""
     words = program(words, names)
+    if words and _SUPERVISES.fullmatch(posixpath.basename(words[0])) and posixpath.basename(words[0]) not in names:
+        return ()
     if words[:2] != ("go", "run"):
         return words[1:]
     rest = words[2:]
