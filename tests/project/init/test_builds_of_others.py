@@ -372,6 +372,12 @@ def test_a_war_is_served_by_jetty(tmp_path, needs, jetty):
     assert {each.name for each in draft.rungs} == {"debian", "alpine", "chainguard", "distroless"}
 
 
+def test_the_parent_of_micronaut_makes_the_jar_executable(tmp_path):
+    pom = POM.format("x", "<parent><artifactId>micronaut-parent</artifactId></parent>")
+    text = text_of(tmp_path, {"pom.xml": pom, "src/main/java/a/A.java": f"package a;\n{APP}"})
+    assert text.endswith('ENTRYPOINT ["java", "-jar", "/app/app.jar"]\n')
+
+
 def test_a_war_that_runs_by_itself_needs_no_jetty(tmp_path):
     more = "<packaging>war</packaging><artifactId>spring-boot-maven-plugin</artifactId>"
     text = text_of(tmp_path, {"pom.xml": POM.format("x", more), "src/main/java/A.java": APP})

@@ -20,7 +20,9 @@ _CONFIG = ("application.properties", "application.yml", "application.yaml")
 _SERVES = re.compile(
     r"spring-boot|springframework\.boot|quarkus|micronaut|\bktor\b|helidon|javalin|dropwizard|vertx|http4k|armeria|sparkjava"
 )
-_EXECUTABLE = re.compile(r"spring-boot-maven-plugin|quarkus|maven-shade-plugin|maven-assembly-plugin|addClasspath")
+_EXECUTABLE = re.compile(
+    r"spring-boot-maven-plugin|quarkus|maven-shade-plugin|maven-assembly-plugin|addClasspath|micronaut-(?:maven-plugin|parent)"
+)
 _LISTENS = re.compile(
     r"Https?Server\.create\(|new ServerSocket\(|ServerSocketChannel\.open\(|ServerBuilder\.forPort\(|ServerBootstrap\("
 )
