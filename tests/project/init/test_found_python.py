@@ -309,3 +309,20 @@ def test_what_serves_is_found_in_the_code(tmp_path, files, start):
 def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died, older):
     (service,) = found(tmp_path, FLASK)
     assert (with_older_language(first_draft(service, "build"), "debian", died) is not None) is older
+
+
+def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
+    compose = "services:\n  web:\n    build: .\n    environment:\n"
+    compose += (
+        "      DATABASE_URL: mongodb://localhost:27017/shop\n      REDIS_HOST: cache\n      OTHER: http://localhost:1\n"
+    )
+    image = "FROM python:3.12\nCOPY . .\nCMD python app.py\n"
+    files = {**FLASK, "requirements.txt": "flask\nmotor\nredis\n", "compose.yaml": compose, "Dockerfile": image}
+    tree = look(written(tmp_path, files))
+    (service,) = find_services(tree)
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    assert draft is not None
+    env = {name: known.value for name, known in draft.service.around.env.items()}
+    assert env == {"DATABASE_URL": "mongodb://mongo:27017/app", "REDIS_HOST": "cache", "OTHER": "http://localhost:1"}
+    assert [each.value.name for each in draft.service.around.needs] == ["mongo"]
+    assert with_what_it_lacks(draft, tree) is None

@@ -7,7 +7,7 @@ which it has a library, and with values of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
 from deadweight.project.init.databases import KINDS, SCHEMES, SERVERS, account_of, kind_of, libraries_of, need_of
@@ -27,6 +27,7 @@ _PART = re.compile(
     r"(?P<part>HOST(?:NAME)?|SERVER|PORT|USER(?:NAME)?|PASS(?:WORD)?|NAME|DB|DATABASE)"
 )
 _SECRET = re.compile(r"(?:[A-Z]+_+)*(?:SECRET|SECRET_KEY|SECRET_TOKEN|JWT_KEY|SESSION_KEY|COOKIE_KEY|TOKEN_KEY)")
+_HERE = re.compile(r"(?:^|//|@)(?:localhost|127\.0\.0\.1)(?=[:/]|$)")
 _UNSET = tuple(
     re.compile(pattern)
     for pattern in (
@@ -57,11 +58,13 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     there = {kind: each.value for each in service.around.needs if (kind := kind_of(each.value.image))}
     told = {kind for name in service.around.env for kind in _told_of(name, libraries)}
     examples = shown(tree, service)
+    at_home = _at_home(service.around.env, libraries, there)
     others = ((name, f"from {file}", "") for name, (_, file) in examples.items())
-    for name, origin, instead in (*read(tree, service), *others):
+    stale = ((name, each.origin.removeprefix("seen: "), each.value) for name, each in at_home.items())
+    for name, origin, instead in (*stale, *read(tree, service), *others):
         form = examples.get(name, ("", ""))[0] or instead
         kind = _leads_to(name, libraries) or _of_scheme(form, libraries)
-        if name in service.around.env or name in given or (kind in there and kind in told):
+        if (name in service.around.env and name not in at_home) or name in given or (kind in there and kind in told):
             continue
         need = there.get(kind) or (need_of(kind) if kind else None)
         known = _value(name, kind, need, form, service.project.language)
@@ -73,9 +76,18 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     if not given:
         return None
     around = service.around
-    more = replace(around, env={**given, **around.env}, needs=(*around.needs, *needs.values()))
+    kept = {name: known for name, known in around.env.items() if name not in given}
+    more = replace(around, env={**given, **kept}, needs=(*around.needs, *needs.values()))
     changed = replace(service, around=more)
     return replace(draft, service=changed, run={**draft.run, **run_of(changed, draft.port)})
+
+
+def _at_home(env: Mapping[str, Known[str]], libraries: list[str], there: Container[str]) -> dict[str, Known[str]]:
+    """The variables that lead to a database on this machine, where no container is it: in one nothing is at that address. All of
+    such a database, as its user and password are others then."""
+    kinds = {name: _leads_to(name, libraries) or _of_scheme(known.value, libraries) for name, known in env.items()}
+    gone = {kinds[name] for name, known in env.items() if _HERE.search(known.value)} - {""}
+    return {name: env[name] for name, kind in kinds.items() if kind in gone and kind not in there}
 
 
 def _leads_to(name: str, libraries: list[str]) -> str:
