@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import Any
 
-from deadweight.project.init.languages import node_fonts, node_scripts, node_steps
+from deadweight.project.init.languages import node_builds, node_fonts, node_scripts, node_steps
 from deadweight.project.init.languages.common import (
     DEAF,
     ENDS,
@@ -121,44 +121,12 @@ def _start(
     names = [posixpath.normpath(main)] if isinstance(main, str) else []
     names += [f"{name}.js" for name in names if not name.endswith(".js")]
     found = next((name for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), "")
-    made = next((name for name in names if _MADE.match(name)), "")
-    if not found and made and any(name in scripts for name in ("build", *_COMPILES_TOO)):
+    made = next((name for name in names if node_builds.MADE.match(name)), "")
+    if not found and made and any(name in scripts for name in ("build", *node_builds.OTHERS)):
         return (made,), ()
     if not found:
         return node_scripts.of_bin(package, scripts), ()
     return (node_scripts.compiled(tree, folder, found, scripts),), ()
-
-
-_MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
-"""Folders that a build makes: what ``main`` names there is not in the repository."""
-
-_COMPILES_TOO = (
-    "prestart:prod",
-    "prestart",
-    "compile",
-    "build:prod",
-    "build:ts",
-    "build-ts",
-    "tsc",
-    "transpile",
-    "bundle",
-)
-"""Scripts that make what is started where none is called ``build``, the likeliest first."""
-
-_NO_BUILD = re.compile(r"\b(?:docker|podman|electron\w*|pkg|nexe)\b")
-
-
-def _builds(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> str:
-    """The script that makes what is started or shown, as platforms run it; and what the start script does before."""
-    names = [name for name in ("build",) if name in scripts and not _NO_BUILD.search(str(scripts[name]))]
-    entry = next((word for word in start if not word.startswith("-")), "")
-    there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
-    if not names and entry and not there and not entry.startswith("node_modules/"):
-        names = [name for name in _COMPILES_TOO if name in scripts][:1]
-    first = str(scripts.get("start", "")).rpartition("&&")[0]
-    found = re.findall(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?) ([\w:.-]+)", first)
-    names += [name for name in found if name in scripts and not node_steps.when_it_starts(name, scripts)]
-    return " && npm run ".join(dict.fromkeys(names))
 
 
 _EARLY = ("preinstall", "install", "postinstall")
@@ -180,7 +148,7 @@ def _details(
     fonts = node_fonts.fetched(tree, folder, needs)
     whole = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
     return {
-        "build": _builds(scripts, start, tree, folder),
+        "build": node_builds.commands(scripts, start, tree, folder),
         "fonts": node_fonts.with_stand_in("npm run build", str(scripts.get("build", "")), str(needs["next"]))
         if fonts
         else "",
@@ -242,7 +210,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
     made = ["npx prisma generate"] if details["generate"] else []
-    build = f"npm run {details['build']}" if details["build"] else ""
+    build = details["build"]
     made += [build.replace("npm run build", details["fonts"], 1) if details["fonts"] else build] if build else []
     early = bool(details["early"]) or modules.whole
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there

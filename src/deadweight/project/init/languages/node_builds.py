@@ -1,0 +1,50 @@
+"""What makes that which a Node package starts: its build script, and what its start script does first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from deadweight.project.init.languages import node_steps
+from deadweight.project.init.languages.node_scripts import bare
+from deadweight.project.init.tree import Tree, joined
+
+MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
+"""Folders that a build makes: what ``main`` names there is not in the repository."""
+
+OTHERS = (
+    *("prestart:prod", "prestart", "compile", "build:prod", "build:ts", "build-ts"),
+    *("tsc", "transpile", "bundle"),
+)
+"""Scripts that make what is started where none is called ``build``, the likeliest first."""
+
+_NO_BUILD = re.compile(r"\b(?:docker|podman|electron\w*|pkg|nexe)\b")
+_RUN = re.compile(r"(?:npm run|yarn(?: run)?|pnpm(?: run)?) ([\w:.-]+)")
+_COMPILERS = ("tsc", "babel", "swc", "webpack", "rollup", "esbuild", "tsup", "vite", "nest", "gulp", "grunt", "sass")
+_PLAIN = re.compile(r"[\w@./:=,*\" -]+")
+
+
+def commands(scripts: Mapping[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> str:
+    """A shell's words; empty where nothing has to be made."""
+    names = [name for name in ("build",) if name in scripts and not _NO_BUILD.search(str(scripts[name]))]
+    entry = next((word for word in start if not word.startswith("-")), "")
+    there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
+    said = [f"npm run {name}" for name in names]
+    first = [*_before(scripts, "start:prod"), *_before(scripts, "start")]
+    if not said and not first and entry and not there and not entry.startswith("node_modules/"):
+        said = [f"npm run {name}" for name in OTHERS if name in scripts][:1]
+    return " && ".join(dict.fromkeys((*said, *first)))
+
+
+def _before(scripts: Mapping[str, Any], name: str) -> list[str]:
+    """The steps before the last of a script that are done once: other scripts, and compilers."""
+    found = []
+    for step in str(scripts.get(name, "")).split("&&")[:-1]:
+        for each in _RUN.findall(step):
+            if each in scripts and not node_steps.when_it_starts(each, scripts):
+                found.append(f"npm run {each}")
+        words = bare(tuple(step.split()))
+        if words and words[0] in _COMPILERS and _PLAIN.fullmatch(" ".join(words)):
+            found.append(f"npx {' '.join(words)}")
+    return found
