@@ -16,6 +16,7 @@ from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.older import with_older_language
 from deadweight.project.init.records import Known
+from deadweight.project.init.remedies import next_remedy
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -298,17 +299,25 @@ def test_what_serves_is_found_in_the_code(tmp_path, files, start):
 
 
 @pytest.mark.parametrize(
-    ("died", "older"),
+    ("died", "first"),
     [
-        ("ImportError: cannot import name 'escape' from 'jinja2' (/site-packages/jinja2/__init__.py)", False),
-        ("ImportError: cannot import name 'Mapping' from 'collections' (/usr/local/lib)", True),
-        ("ImportError: libfoo.so.1: cannot open shared object file", True),
-        ("RuntimeError: __class__ not set defining 'A' as <class 'A'>. Was __classcell__ propagated", True),
+        ("ImportError: cannot import name 'escape' from 'jinja2' (/site-packages/jinja2/__init__.py)", True),
+        ("ImportError: cannot import name 'Mapping' from 'collections' (/usr/local/lib)", False),
+        ("ImportError: libfoo.so.1: cannot open shared object file", False),
+        ("RuntimeError: __class__ not set defining 'A' as <class 'A'>. Was __classcell__ propagated", False),
     ],
 )
-def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died, older):
-    (service,) = found(tmp_path, FLASK)
-    assert (with_older_language(first_draft(service, "build"), "debian", died) is not None) is older
+def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died, first):
+    tree = look(written(tmp_path, FLASK))
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "One", date="2019-07-04")
+    (service,) = find_services(tree)
+    draft = first_draft(service, "build")
+    again = next_remedy(draft, draft.rungs[0], died, tree)
+    assert again is not None
+    assert again.service.project.details.get("until") == ("2019-07-04" if first else None)
+    assert again.service.project.version.value == ("3.12" if first else "3.10")
 
 
 def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
@@ -326,3 +335,38 @@ def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
     assert env == {"DATABASE_URL": "mongodb://mongo:27017/app", "REDIS_HOST": "cache", "OTHER": "http://localhost:1"}
     assert [each.value.name for each in draft.service.around.needs] == ["mongo"]
     assert with_what_it_lacks(draft, tree) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "packages", "start"),
+    [
+        (
+            {
+                "manage.py": "import django\n",
+                "shop/wsgi.py": "",
+                "shop/a.py": "import rest_framework, os\nimport unknown\n",
+            },
+            "pip install --no-compile --target=/site-packages django djangorestframework",
+            "shop.wsgi:application",
+        ),
+        (
+            {
+                "app.py": "from flask import Flask\nfrom dotenv import x\napp = Flask(1)\n",
+                "tests/a.py": "import redis\n",
+            },
+            "pip install --no-compile --target=/site-packages flask python-dotenv",
+            "app:app",
+        ),
+    ],
+)
+def test_code_without_a_list_gets_what_it_imports_of_what_many_use(tmp_path, files, packages, start):
+    (service,) = found(tmp_path, files)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert f"    {packages}\n" in text
+    assert service.project.start[-1] == start
+
+
+def test_python_beside_another_language_is_a_tool_of_it(tmp_path):
+    files = {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "http.createServer().listen(1)\n"}
+    (service,) = found(tmp_path, {**files, "server.py": "from flask import Flask\napp = Flask(1)\n"})
+    assert service.project.language == "node"

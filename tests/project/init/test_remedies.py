@@ -143,7 +143,7 @@ def test_modules_for_development_that_the_code_needs_are_kept(tmp_path, died, he
 @pytest.mark.parametrize(
     ("died", "package"),
     [
-        ("ModuleNotFoundError: No module named 'debug_toolbar' | File x", "debug_toolbar"),
+        ("ModuleNotFoundError: No module named 'debug_toolbar' | File x", "django-debug-toolbar"),
         ("ModuleNotFoundError: No module named 'pkg_resources'", "'setuptools<81'"),
         ("ModuleNotFoundError: No module named 'psycopg' | sqlalchemy/dialects/postgresql", "'psycopg[binary]'"),
         ('RuntimeError: Form data requires "python-multipart" to be installed.', "python-multipart"),

@@ -16,6 +16,16 @@ _MOVED_ON = re.compile(
 )
 """The last: SQLAlchemy 2.1 takes psycopg where 2.0 took psycopg2."""
 
+_OF_PACKAGES = re.compile(
+    r"cannot import name '\w+' from '(?!(?:collections|inspect|typing|asyncio|fractions|importlib)\b)"
+)
+"""What is no matter of the language: these are its own modules that have lost names."""
+
+
+def with_packages_first(draft: Draft, died: str, tree: Tree) -> Draft | None:
+    """The same, where that alone can help: it is tried before older languages are."""
+    return with_packages_of_their_time(draft, died, tree) if _OF_PACKAGES.search(died) else None
+
 
 def with_packages_of_their_time(draft: Draft, died: str, tree: Tree) -> Draft | None:
     """The draft of a Python service with packages none of which is newer than its ``requirements.txt``, where one of them lacks

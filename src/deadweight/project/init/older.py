@@ -22,11 +22,8 @@ _OLDEST = {"3.9": "3.7"}
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b")
 
 
-_OF_THE_LANGUAGE = "collections|inspect|typing|asyncio|fractions|importlib"
-"""Modules of Python that lost names; those of other packages are a matter of their versions."""
-
 _DIES = re.compile(
-    rf"\b(?:ImportError(?!: cannot import name '\w+' from '(?!{_OF_THE_LANGUAGE}))|AttributeError|SyntaxError|TypeError"
+    r"\b(?:ImportError|AttributeError|SyntaxError|TypeError"
     r"|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
     r"|RuntimeError: __class__ not set|generator raised StopIteration"
     r"|primordials is not defined|ERR_OSSL_EVP_UNSUPPORTED|SlowBuffer)"

@@ -8,11 +8,12 @@ import re
 from dataclasses import replace
 
 from deadweight.project.init.commands import with_serving_command
-from deadweight.project.init.dated import with_packages_of_their_time
+from deadweight.project.init.dated import with_packages_first, with_packages_of_their_time
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
+from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
 from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
 from deadweight.project.init.older import with_examples, with_help, with_older_language
 from deadweight.project.init.open_flags import with_open_flag
@@ -29,7 +30,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     What is the repository's own stays as it is: only generated files change.
     """
     made = rung.is_made
-    again = with_older_language(draft, rung.name, died) if made else None
+    again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died) if made else None
     again = again or (with_open_address if made else with_open_command)(draft, died, tree)
     again = again or with_open_flag(draft, died, tree) or with_open_sockets(draft, died)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
@@ -46,7 +47,8 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
 
 def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
     """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
-    again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
+    again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died)
+    again = again or with_developers_modules(draft, died, tree)
     again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
     return again or with_time_zones(draft, died) or with_writable_files(draft, died) or with_examples(draft)
 
@@ -113,50 +115,6 @@ def with_developers_modules(draft: Draft, died: str, tree: Tree) -> Draft | None
 _NO_PACKAGE = re.compile(
     r"No module named '([A-Za-z_]\w*)|requires \"(python-multipart)\"|(email-validator) is not installed"
 )
-_PACKAGES = {
-    "pkg_resources": "setuptools<81",
-    "yaml": "pyyaml",
-    "dotenv": "python-dotenv",
-    "jwt": "pyjwt",
-    "jose": "python-jose",
-    "PIL": "pillow",
-    "bs4": "beautifulsoup4",
-    "dateutil": "python-dateutil",
-    "psycopg2": "psycopg2-binary",
-    "psycopg": "psycopg[binary]",
-    "multipart": "python-multipart",
-    "MySQLdb": "mysqlclient",
-    "sklearn": "scikit-learn",
-}
-"""Packages whose modules have another name."""
-_WELL_KNOWN = frozenset(
-    (
-        "packaging",
-        "six",
-        "typing_extensions",
-        "importlib_metadata",
-        "pytz",
-        "tzdata",
-        "greenlet",
-        "redis",
-        "httpx",
-        "requests",
-    )
-) | frozenset(
-    (
-        "asyncpg",
-        "aiosqlite",
-        "aiomysql",
-        "pymysql",
-        "gevent",
-        "eventlet",
-        "uvloop",
-        "simplejson",
-        "itsdangerous",
-        "setuptools",
-    )
-)
-"""Packages that others import without saying so, or only for the database or the worker that the settings name."""
 _LISTS = (
     r"[\w.-]*requirements[\w.-]*\.txt|(?:base|common|dev|development|local|prod|production|test)\.txt|pyproject\.toml|Pipfile"
     r"|setup\.(?:py|cfg)|uv\.lock|poetry\.lock|(?:Dockerfile|Containerfile)[\w.-]*"
@@ -172,11 +130,11 @@ def with_missing_package(draft: Draft, died: str, tree: Tree) -> Draft | None:
     if project is None or project.language != "python" or found is None:
         return None
     module = next(each for each in found.groups() if each)
-    package = _PACKAGES.get(module, module)
+    package = PACKAGES.get(module, module)
     plain = re.escape(re.split(r"[<[]", package)[0]).replace("_", "[-_]")
     named = any(re.search(rf"(?i)(?<![\w-]){plain}(?![\w-])", tree.text(path)) for path in tree.named(_LISTS))
     extra = project.details["extra"].split()
-    known = module in _PACKAGES or module in _WELL_KNOWN
+    known = module in PACKAGES or module in WELL_KNOWN
     if package in extra or not (named or known or found[1] is None):
         return None
     details = {**project.details, "extra": " ".join((*extra, package))}

@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from deadweight.project.init.languages import python_lists
+from deadweight.project.init.languages import python_bare, python_lists
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.platforms import release_command, web_command
 from deadweight.project.init.languages.python_code import framework, inside
@@ -47,8 +47,10 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The Python project of a folder."""
     told = python_lists.told_list(tree, folder, words)
     kind = python_lists.kind_of(tree, folder, told)
-    if kind is None:
+    bare = python_bare.packages(tree, folder) if kind is None and framework(tree, folder)[0] else []
+    if kind is None and not bare:
         return None
+    kind = kind or "bare"
     first = (told or python_lists.list_of(tree, folder)) if kind == "pip" else None
     before, start, code, may_fail = _start(tree, folder, words)
     start = _as_its_version_starts(start, python_lists.texts_of(tree, folder, first))
@@ -71,9 +73,10 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         health=health,
         details={
             "extra": " ".join(
-                [*_extra(tree, folder, start, first), *python_lists.binary_of_psycopg(tree, folder, first)]
+                [*_extra(tree, folder, start, first, bare), *python_lists.binary_of_psycopg(tree, folder, first)]
             ),
             "list": first or "",
+            "made": " ".join(bare),
             "includes": "\n".join(python_lists.includes(tree, folder, first)),
             "psycopg2": " ".join(python_lists.compiled_against_libpq(tree, folder, first)),
             "libpq": "1" if python_lists.names_psycopg2(tree, folder, first) else "",
@@ -236,14 +239,14 @@ def _port_in(start: tuple[str, ...]) -> int | None:
     return int(found[1]) if found else None
 
 
-def _extra(tree: Tree, folder: str, start: tuple[str, ...], first: str | None) -> list[str]:
+def _extra(tree: Tree, folder: str, start: tuple[str, ...], first: str | None, bare: list[str]) -> list[str]:
     """The server that the start command names, where what is installed does not ask for it. ``first`` is the list of pip's."""
     if start[:1] != ("-m",) or start[1] not in _MODULES:  # an older server's module is listed with its version
         return []
     others = ["pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock"]
     names = python_lists.closure(tree, folder, first) if first else others
     said = "\n".join(tree.text(joined(folder, name)).lower() for name in names)
-    return [] if start[1] in said else [start[1]]
+    return [] if start[1] in said or start[1] in bare else [start[1]]
 
 
 def _distroless(version: Known[str], whole: str) -> tuple[str, str]:

@@ -42,6 +42,7 @@ _INSTALL = {
     "pdm": ("pyproject.toml pdm.lock", _PDM + _EXPORTED),
     "pipenv": ("Pipfile Pipfile.lock*", _PIPENV + _EXPORTED),
     "project": (".", f"{_TO_FOLDER} ."),
+    "bare": ("", f"{_TO_FOLDER} {{made}}"),
 }
 UNTIL = "until"
 """The detail of a project whose packages are no newer than a day."""
@@ -85,8 +86,16 @@ _DROPPED = re.compile(
 
 
 def dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
-    manifest, install = (each.replace("{list}", project.details["list"]) for each in _INSTALL[project.kind])
-    manifests = [f"COPY {manifest} ./{manifest if '/' in manifest else ''}", *project.details["includes"].splitlines()]
+    made = " ".join(map(shlex.quote, project.details["made"].split()))
+    manifest, install = (
+        each.replace("{list}", project.details["list"]).replace("{made}", made) for each in _INSTALL[project.kind]
+    )
+    copies = (
+        f"COPY {manifest} ./{manifest if '/' in manifest else ''}"
+        if manifest
+        else "# No list names them: the code does."
+    )
+    manifests = [copies, *project.details["includes"].splitlines()]
     to_folder = _TO_FOLDER
     if until := project.details.get(UNTIL):
         to_folder = f"uv pip install --python python3 --target=/site-packages --exclude-newer {until}"
