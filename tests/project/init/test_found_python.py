@@ -287,6 +287,12 @@ SERVING = "if __name__ == '__main__':\n    "
         ({"hello.py": f"{SERVING}web.run_app(make())\n", "other.py": ""}, "hello.py"),
         ({"hello.py": f"{SERVING}run(host='0.0.0.0', port=8080)\n", "other.py": "run(1)\n"}, "hello.py"),
         ({"hello.py": "app.listen(8888)\n"}, "hello.py"),
+        ({"Hello.py": "import streamlit as st\n", "other.py": "import streamlit\n"}, "0.0.0.0"),
+        ({"a.py": "app = dash.Dash(__name__)\nserver = app.server\n"}, "a:server"),
+        (
+            {"a.py": "app = Dash(__name__)\n"},
+            "import a as made; made.app.run(host='0.0.0.0', port=8050)",
+        ),
         (
             {"shop/application.py": "async def create_app():\n    return web.Application()\n"},
             "from aiohttp import web; import shop.application as made; web.run_app(made.create_app(), port=8000)",

@@ -58,7 +58,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     where = inside(tree, folder, start)
     lists = python_lists.closure(tree, folder, first) if first else python_lists.LOCKS
     ports, health = scan(tree, _sources(tree, folder))
-    default = {"asgi": 8000, "flask": 5000, "django": 8000}.get(code)
+    default = {"asgi": 8000, "flask": 5000, "django": 8000, "dash": 8050, "streamlit": 8501}.get(code)
     given = _port_in(start)
     ports = (*([Known(given, "from its start command")] if given else []), *ports)
     ports = (*ports, *([Known(default)] if default and not ports else []))

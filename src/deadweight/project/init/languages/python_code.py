@@ -21,6 +21,8 @@ _DJANGO = re.compile(r"DJANGO_SETTINGS_MODULE|\bdjango\.core\b")
 _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(?:\(.*\))?|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)")
 _SCRIPTS = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py")
 _GATES = ("wsgi.py", "asgi.py")
+_STREAMLIT = re.compile(r"^(?:import|from) streamlit\b", re.MULTILINE)
+_PAGES = ("streamlit_app.py", "app.py", "main.py", "home.py", "hello.py")
 _WORKERS = re.compile(r"celery|worker|tasks|huey|scheduler")
 _SERVES = re.compile(
     r"^[ \t]*(?:[\w.]+\.)?(?:run_app|run_simple|serve_forever|uvicorn\.run|bottle\.run|hypercorn\.run)\(|\.listen\("
@@ -48,6 +50,8 @@ def framework(tree: Tree, folder: str) -> Started:
     sources = [path for path in sources if not aside(path) and not TESTS.search(path)]
     if made := _made(tree, folder, sources) or _made_by_a_function(tree, folder, sources):
         return made
+    if page := _page(tree, folder, sources):
+        return page
     for name in _SCRIPTS:
         if tree.has(joined(folder, name)):
             return (name,), ""
@@ -90,8 +94,23 @@ def _made(tree: Tree, folder: str, sources: Iterable[str]) -> Started | None:
         module = _module(path, _home(tree, folder, path))
         if found[2] in _ASGI or re.search(r"^(?:from|import) fastapi\b", text, re.MULTILINE):
             return ("-m", "uvicorn", f"{module}:{found[1]}", "--host", EVERYWHERE, "--port", "8000"), "asgi"
-        return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:5000", f"{module}:{found[1]}"), "flask"
+        name = found[1]
+        if found[2] == "Dash":  # what is served is the Flask application in it
+            served = re.search(rf"^(\w+)\s*=\s*{name}\.server\b", text, re.MULTILINE)
+            if served is None:
+                return ("-c", f"import {module} as made; made.{name}.run(host='{EVERYWHERE}', port=8050)"), "dash"
+            name = served[1]
+        return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:5000", f"{module}:{name}"), "flask"
     return None
+
+
+def _page(tree: Tree, folder: str, sources: Iterable[str]) -> Started | None:
+    """What starts Streamlit's page; None without one, or with several of which none has a usual name."""
+    named = [path for path in sources if folder_of(path) == folder and _STREAMLIT.search(tree.text(path))]
+    usual = [path for path in named if posixpath.basename(path).lower() in _PAGES]
+    page = usual[0] if usual else named[0] if len(named) == 1 else None
+    words = ("--server.port", "8501", "--server.address", EVERYWHERE)
+    return (("-m", "streamlit", "run", posixpath.basename(page), *words), "streamlit") if page else None
 
 
 def _made_by_a_function(tree: Tree, folder: str, sources: Iterable[str]) -> Started | None:
