@@ -109,7 +109,7 @@ def test_what_node_starts_is_called_as_in_the_repository(tmp_path, files, start,
     main = f', "main": "{files.pop("main")}"' if "main" in files else ""
     package = f'{{"dependencies": {{"express": "4", "knex": "1"}}, "scripts": {{{files.pop("scripts")}}}{main}}}'
     project = only(tmp_path, {"package.json": package, **files}).project
-    assert (project.start, project.details["build"]) == (start, build)
+    assert (project.start, project.details["build"]) == (start, build and f"npm run {build}")
 
 
 def test_next_starts_itself_where_its_own_image_starts_what_it_put_aside(tmp_path):
@@ -370,6 +370,22 @@ def test_a_war_is_served_by_jetty(tmp_path, needs, jetty):
     assert "COPY --from=build /app.war /app/app.war\n" in text
     assert text.endswith('ENTRYPOINT ["java", "-jar", "/app/jetty-runner.jar", "--port", "8080", "/app/app.war"]\n')
     assert {each.name for each in draft.rungs} == {"debian", "alpine", "chainguard", "distroless"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"),
+    [
+        ("server.servlet.context-path=/shop/\n", ["/shop/actuator/health", "/actuator/health", "/shop/"]),
+        ("server:\n  servlet:\n    contextPath: /shop\n", ["/shop/actuator/health", "/actuator/health", "/shop/"]),
+        ("management.endpoints.web.base-path=/m\n", ["/actuator/health"]),
+    ],
+)
+def test_a_health_route_is_below_the_path_of_the_settings(tmp_path, settings, paths):
+    name = "yml" if ":" in settings else "properties"
+    pom = POM.format("x", "<artifactId>spring-boot-starter-actuator</artifactId>")
+    files = {"pom.xml": pom, "src/main/java/A.java": APP, f"src/main/resources/application.{name}": settings}
+    (service,) = found(tmp_path, files)
+    assert [each.value for each in service.project.health] == paths
 
 
 def test_the_parent_of_micronaut_makes_the_jar_executable(tmp_path):

@@ -4,6 +4,7 @@ a war."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,13 @@ _LISTENS = re.compile(
 """How code of the JDK alone, of gRPC and of Netty opens a port."""
 _MAIN = re.compile(r"\bstatic\s+void\s+main\s*\(")
 
+
+_CONTEXT = re.compile(
+    r"^[ \t]*(?:(?:server\.(?:servlet\.)?|micronaut\.server\.)?context-?path|spring\.webflux\.base-path"
+    r"|(?:quarkus\.http\.)?root-path)[ \t]*[=:][ \t]*[\"']?(/[\w/.-]*)",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""How Spring, Quarkus and Micronaut are told a path before all others."""
 
 _FILE_DATABASE = re.compile(r"jdbc:(?:h2:(?:file:)?|hsqldb:file:|derby:|sqlite:)(?:\./)?(?!mem:|tcp:|file:|ssl:)[\w-]")
 """A database in the folder in which the service is started."""
@@ -64,6 +72,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         health = (Known("/actuator/health", f"guessed from {file}"), *health)
     if quarkus:
         health = (Known("/q/health", f"guessed from {file}"), *health)
+    if context := _context(tree, config):
+        below = (Known(f"{context.value}{each.value}", context.origin) for each in health)
+        health = (*below, *health, Known(f"{context.value}/", context.origin))
     return Project(
         language="java",
         kind=kind,
@@ -89,6 +100,16 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         },
         problem=_problem(tree, folder, text, whole, listens or is_war or bool(words and words.ports), top),
     )
+
+
+def _context(tree: Tree, config: Sequence[str]) -> Known[str] | None:
+    """The path below which everything is served, as the settings say; None without one."""
+    for path in config:
+        text = tree.text(path)
+        found = _CONTEXT.search(text)
+        if found and (inside := found[1].strip("/")):
+            return Known(f"/{inside}", f"from {path}:{line_of(text, found.start())}")
+    return None
 
 
 def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top: str) -> str:
