@@ -280,6 +280,14 @@ def test_compile_errors_that_only_sound_like_a_cause():
     assert error.reason == "v: the service does not compile"
 
 
+def test_a_module_that_does_not_compile_is_no_matter_of_the_network():
+    said = [
+        "npm error node-pre-gyp WARN Tried to download: getaddrinfo ENOTFOUND github.example",
+        "npm error gyp ERR! stack Error: `make` failed with exit code: 2",
+    ]
+    assert _causes.found(_dockerfile.RUN, said).told == "a module of npm's does not compile with this version of Node"
+
+
 @pytest.mark.parametrize("table", [_dockerfile.RUN, _causes.NATIVE], ids=["RUN", "NATIVE"])
 @pytest.mark.parametrize(
     ("said", "told"),

@@ -23,7 +23,7 @@ from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.needed import as_plain_server
 from deadweight.project.init.observe import Health, Seen
-from deadweight.project.init.older import with_compiler, with_examples, with_older_language
+from deadweight.project.init.older import with_compiler, with_examples, with_older_language, with_what_installs
 from deadweight.project.init.prove import is_spare, on_other_bases
 from deadweight.project.init.records import Known
 from deadweight.project.init.reference import built_somehow
@@ -536,6 +536,10 @@ def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_ba
     assert 'export npm_config_nodedir="$(dirname "$(dirname "$(command -v node)")")" && npm install' in text
     assert text.index("apk add --no-cache g++ make python3") < text.index("npm install")
     assert with_compiler(replace(compiled, left_out=left_out), "debian") is None
+    why = "a module of npm's does not compile with this version of Node (RUN export npm_config_nodedir=…)"
+    older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian")
+    assert older is not None
+    assert older.rungs[0].keys["bases"] == '{BUILD: "node:20", BASE: "node:20-slim"}'
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,11 @@ RUN = (
         "for 401 and 403, add credentials under <servers> in the settings.xml that the secret maven_settings mounts "
         "(docs/how-to/sources.md)",
     ),
+    Cause(
+        r"gyp ERR! build error|gyp ERR! stack Error: .make. failed",
+        "a module of npm's does not compile with this version of Node",
+        "take an older Node (engines in package.json, or another base), or a newer version of the module",
+    ),
     Cause(rf"{NO_NAME}|[Cc]ould not transfer artifact", "a build step cannot reach the network", NETWORK, reach=True),
     Cause(NO_ANSWER, "a build step gets no answer from the network", NETWORK, reach=True),
     Cause(

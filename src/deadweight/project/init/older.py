@@ -15,11 +15,11 @@ from deadweight.project.init.languages.node_managers import OPEN
 from deadweight.project.init.languages.python_versions import OF_ITS_TIME
 from deadweight.project.init.records import GUESSED, SEEN, Known
 
-OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18")}
+OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
 _OLDEST = {"3.9": "3.7"}
 """For packages that were pinned before 2020, of which many have no ready-made files for a later one."""
 
-_INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b")
+_INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
 
 
 _DIES = re.compile(
