@@ -137,6 +137,9 @@ DIGEST = "sha256:" + "a" * 64
         ("mariadb:11-noble", StandIn("mariadb")),
         ("mongo:4.2.1-bionic", StandIn("mongo")),
         ("memcached:1.6-alpine", StandIn("memcached")),
+        ("rabbitmq:4.0-management-alpine", StandIn("rabbitmq", "management")),
+        ("rabbitmq:3", StandIn("rabbitmq")),
+        ("nats:2.10-alpine", StandIn("nats")),
         (GENERATOR, StandIn("scanner")),
     ],
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from deadweight.sources.local import (
     alpine,
+    brokers,
     busybox,
     cross,
     databases,
@@ -90,6 +91,8 @@ RECIPES: Mapping[str, Recipe] = {
     "mariadb": databases.mariadb,
     "memcached": databases.memcached,
     "mongo": databases.mongo,
+    "rabbitmq": brokers.rabbitmq,
+    "nats": brokers.nats,
     "scanner": sboms.generator,
 }
 

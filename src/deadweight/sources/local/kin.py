@@ -57,7 +57,7 @@ KIN: tuple[tuple[str, str, str], ...] = (
     (r".*/alpine-node|.*/nodejs", r"(\d+).*", "node:{0}"),
     (rf"{_BITNAMI}/postgresql", r".*", "postgres"),
     (rf"{_BITNAMI}/(node|golang|python|ruby)", r"(\d+(?:\.\d+)?).*", "{0}:{1}"),
-    (rf"{_BITNAMI}/(redis|valkey|nginx|node|golang|python|ruby)", r".*", "{0}"),
+    (rf"{_BITNAMI}/(redis|valkey|nginx|node|golang|python|ruby|rabbitmq|nats)", r".*", "{0}"),
     (rf"{_BITNAMI}/(?:java|minideb)", r".*", "debian:12"),
     (r".*/alpine-(?:glibc|java|extended)", r".*", "alpine"),
     (

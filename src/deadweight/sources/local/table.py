@@ -65,7 +65,7 @@ WITH_APT = (
         "deno",
         "ruby",
     ),
-    *("nginx", "redis", "postgres", "caddy", "mariadb", "memcached", "mongo"),
+    *("nginx", "redis", "postgres", "caddy", "mariadb", "memcached", "mongo", "rabbitmq", "nats"),
 )
 
 
@@ -294,6 +294,14 @@ TABLE = (
     Row(r"docker\.io/(?:library/mongo|mongodb/mongodb-community-server)", r".*", "mongo", "mongo:*"),
     Row(r"docker\.io/library/memcached", r".*", "memcached", "memcached:*"),
     Row(r"docker\.io/library/postgres", r".*", "postgres", "postgres:*"),
+    Row(
+        r"docker\.io/library/rabbitmq",
+        r".*?(management)?(?:-alpine)?",
+        "rabbitmq",
+        "rabbitmq:*[-management]",
+        lambda g: g[0] or "",
+    ),
+    Row(r"docker\.io/library/nats", r"(?!.*(?:windows|nanoserver)).*", "nats", "nats:*"),
     Row(r"docker\.io/docker/buildkit-syft-scanner", r".*", "scanner", "docker/buildkit-syft-scanner"),
     Row(r"docker\.io/deadweight/tools", r".*", "tools", TOOLS_REFERENCE),
 )
