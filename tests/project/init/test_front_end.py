@@ -66,6 +66,7 @@ def test_what_git_ignores_in_a_folder_that_is_compiled_in_is_made_too(tmp_path):
     assert [each for each in lines(made) if "--from=front" in each] == [
         "COPY --from=front /src/ui/pages/dist ./ui/pages/dist"
     ]
+    assert "RUN mkdir -p /src/ui/pages/dist" in lines(made)  # whatever npm makes, it compiles
     (tmp_path / ".gitignore").write_text("!/ui/pages/dist\n# /ui/pages/js\n")
     assert "front" not in draft(tmp_path, {}).service.project.details
 

@@ -44,6 +44,7 @@ def find(tree: Tree, folder: str, absent: Mapping[str, bool], words: ImageWords 
     return {
         "front": posixpath.relpath(home, folder),
         "front_makes": " ".join(makes),
+        "front_may": " ".join(each for each in makes if not absent[each] and not posixpath.splitext(each)[1]),
         "front_version": version_of(tree, home, words, package).value,
         "front_manager": kind,
         "front_program": pinned(tree, home, package, kind),
@@ -81,6 +82,7 @@ def stage(details: Mapping[str, str], inside: str) -> list[str]:
     """The stage of a Dockerfile that makes it. ``inside`` is the module's folder in the context."""
     modules = commands(details["front_manager"], details["front_program"])
     home = posixpath.normpath(posixpath.join("/src", inside, details["front"]))
+    may = [posixpath.normpath(posixpath.join("/src", inside, each)) for each in details["front_may"].split()]
     return [
         "# The front end, which the program compiles in.",
         f"FROM ${{{FRONT}}} AS front",
@@ -90,6 +92,7 @@ def stage(details: Mapping[str, str], inside: str) -> list[str]:
         f"WORKDIR {home}",
         f"RUN {modules.cache} {modules.install}",
         *(f"RUN npm run {each}" for each in details["front_runs"].split()),
+        *([f"# The program compiles without it.\nRUN mkdir -p {' '.join(may)}"] if may else []),
         "",
     ]
 
