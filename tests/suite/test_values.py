@@ -228,6 +228,8 @@ WRONG = [
     ("[breach-write-root]", "[breach-write-root, wriet-root]", f"{ATTACKS}.gates[0].blocked[1]", "no attack 'wriet-root'"),
     ("name: demo", "name: My Demo", "name", "invalid name 'My Demo'"),
     ("user: nonroot", "user: two words", f"{A}.run.user", "expected a user, or user:group"),
+    ("user: nonroot", "capabilities: [CAP_SETUID]", f"{A}.run.capabilities[0]", "a Linux capability without CAP_"),
+    ("user: nonroot", "capabilities: [ALL]", f"{A}.run.capabilities[0]", "a Linux capability without CAP_"),
     ("env: {MODE: x}", 'env: {"A=B": x}', f"{A}.run.env.A=B", "the name of an environment variable"),
     ("env: {A: b}", 'env: {"": b}', "variants.b.env.", "the name of an environment variable"),
     ("args: [serve]", 'args: ["a\\0b"]', f"{A}.run.args[0]", "text without NUL characters"),

@@ -117,14 +117,15 @@ class RunOptions:
 def hardened(settings: RunSettings, *, port: int | None = None, image_user: str = "") -> RunOptions:
     """The default posture: what a careful platform would give the service, and no more.
 
-    Read-only root, no capabilities, no new privileges, not root (``settings.user``, else the image's own user, else 65532),
-    limits on memory (no swap), CPU and processes, tmpfs without exec and set-uid, one port on loopback.
+    Read-only root, no capabilities but those that are named, no new privileges, not root (``settings.user``, else the image's own
+    user, else 65532), limits on memory (no swap), CPU and processes, tmpfs without exec and set-uid, one port on loopback.
     """
     return RunOptions(
         user=settings.user or (image_user if not is_root(image_user) else NON_ROOT),
         read_only=settings.read_only,
         tmpfs=tuple(_tmpfs(entry, settings.memory) for entry in settings.tmpfs),
         cap_drop=("ALL",),
+        cap_add=settings.capabilities,
         no_new_privileges=True,
         seccomp=settings.seccomp or "default",
         memory_bytes=settings.memory,

@@ -18,6 +18,7 @@ from deadweight.suite.pool import Pool
 from deadweight.suite.values import (
     STRICT,
     AbsolutePath,
+    Capability,
     Count,
     EnvName,
     Flag,
@@ -106,14 +107,15 @@ class RunSettings(Record):
 
     ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
     ``ports`` are those on which it listens besides the variant's ``port``. ``files`` maps paths in it to files or folders of the
-    project, which it may read. ``seccomp`` is a profile in Docker's format, in place of the engine's. ``needs`` are containers that
-    are started before it, in this order, and removed after it.
+    project, which it may read. ``capabilities`` are those of Linux that root keeps. ``seccomp`` is a profile in Docker's format, in
+    place of the engine's. ``needs`` are containers that are started before it, in this order, and removed after it.
     """
 
     memory: Memory = 256 * 2**20
     cpus: Annotated[float, Field(ge=0.01, le=64), STRICT] = 1.0
     pids: Annotated[int, Field(ge=4, le=4096), STRICT] = 64
     user: User | None = None
+    capabilities: tuple[Capability, ...] = ()
     read_only: Flag = True
     tmpfs: tuple[Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
     env: dict[EnvName, Text] = {}

@@ -107,6 +107,12 @@ def _tmpfs(text: str) -> str:
     return text
 
 
+def _capability(value: str) -> str:
+    if not re.fullmatch(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", value):
+        raise ValueError("the name of a Linux capability without CAP_, such as SETUID")
+    return value
+
+
 def _user(text: str) -> str:
     if not _USER.fullmatch(text):
         raise ValueError("a user, or user:group, by name or number")
@@ -177,6 +183,7 @@ Day = Annotated[str, BeforeValidator(_day)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
 User = Annotated[str, AfterValidator(_user)]
+Capability = Annotated[str, AfterValidator(_capability)]
 EnvName = Annotated[str, AfterValidator(check_env_name)]
 MountId = Annotated[str, AfterValidator(_mount_id)]
 UrlPath = Annotated[str, AfterValidator(_url_path)]

@@ -252,6 +252,10 @@ def test_a_folder_of_the_system_that_it_writes_to_is_not_put_in_memory():
     told = [each for _, each in posture._postures(saw, RunSettings(), ())]
     assert {each["tmpfs"].value for each in told if "tmpfs" in each} == {"[/tmp, /var/lib/shop]"}
     assert told[-1]["read_only"].value == "false"
+    kept = [each for _, each in posture._with_capabilities(saw, RunSettings())]
+    assert {each["tmpfs"].value for each in kept if "tmpfs" in each} == {"[/tmp, /var/lib/shop]"}
+    assert "SYS_CHROOT" in kept[-1]["capabilities"].value
+    assert kept[-1]["read_only"].value == "false"
 
 
 @pytest.mark.parametrize(

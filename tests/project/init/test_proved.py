@@ -255,6 +255,13 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     assert (found.told, found.settings.read_only, found.problem) == ({}, True, "")
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
     assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
+    assert "capabilities" not in found.told
+
+
+def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_image):
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "changes-user"}), "v")
+    assert (found.problem, found.settings.read_only, found.settings.user) == ("", True, "0:0")
+    assert found.told["capabilities"].value == "[CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID]"
 
 
 def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):

@@ -8,6 +8,7 @@
 //	panics        ends with a panic of Go
 //	speechless    listens, and ends every connection without a word
 //	wants-root    ends with code 1 unless it is root
+//	changes-user  ends with code 1 unless it can become another user
 //	wants-disk    ends with code 1 unless it can write to /
 //	late          listens at once, and answers the first request after more than five seconds
 //	stubborn      ignores SIGTERM
@@ -70,6 +71,10 @@ func main() {
 	}
 	if mode == "wants-root" && os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "misbehave: must be run as root")
+		os.Exit(1)
+	}
+	if mode == "changes-user" && (syscall.Setgid(1000) != nil || syscall.Setuid(1000) != nil) {
+		fmt.Fprintln(os.Stderr, "misbehave: cannot become another user")
 		os.Exit(1)
 	}
 	if mode == "wants-disk" && os.WriteFile("/state", nil, 0o600) != nil {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import CannotStart
-from deadweight.engine.options import hardened
+from deadweight.engine.options import hardened, is_root
 from deadweight.project.init.folders import OF_THE_SYSTEM
 from deadweight.project.init.languages.common import sequence
 from deadweight.project.init.observe import Seen, WhileUp, with_cause
@@ -70,7 +70,9 @@ def tightest(
     """
     user = engine.images.need(image).user
     last = ""
-    for settings, told in _postures(seen, wanted, volumes):
+
+    def holds(settings: model.RunSettings, told: WhileUp) -> bool:
+        nonlocal last
         options = hardened(settings, port=seen.health.port, image_user=user).but(hosts=hosts or {}, tls=seen.health.tls)
         try:
             with engine.start(image, options, purpose="init", variant=variant) as container:
@@ -78,13 +80,27 @@ def tightest(
                 if found.healthy and seen.health.kind != "exit" and not container.wait_ended(1.0).running:
                     last = with_cause("it started, and then ended", container)
                 elif found.healthy:
-                    while_up(container, seen.health)
-                    return Posture(settings, told)
+                    told(container, seen.health)
+                    return True
                 else:
                     last = with_cause(found.reason, container)
         except CannotStart as error:
             last = error.message
+        return False
+
+    for settings, told in _postures(seen, wanted, volumes):
+        if holds(settings, while_up):
+            return Posture(settings, told)
+    as_root = list(_with_capabilities(seen, wanted)) if is_root(user) else []
+    if as_root and holds(as_root[-1][0], _nothing):
+        for settings, told in as_root:
+            if holds(settings, while_up):
+                return Posture(settings, told)
     return Posture(wanted, {}, last)
+
+
+def _nothing(container: object, health: object) -> None:
+    """What is done with a container that only shows whether a service comes up."""
 
 
 def _patient(seen: Seen) -> model.Health:
@@ -125,6 +141,29 @@ def _postures(
     if not folders:
         yield loose, writable
     yield loose.model_copy(update={"user": "0:0"}), {**writable, **as_root}
+
+
+_TO_CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+_OF_SERVERS = ("KILL", "NET_BIND_SERVICE", "SYS_CHROOT")
+
+
+def _with_capabilities(
+    seen: Seen, wanted: model.RunSettings
+) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
+    """As root that keeps some of Docker's capabilities, from tight to loose: many images begin so, and become another user by
+    themselves."""
+    memory, limits = _limits(seen)
+    base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen), "user": "0:0"})
+    folders = tuple(each for each in _tops(seen.writes) if each not in OF_THE_SYSTEM)
+    tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
+    writes = {"tmpfs": Known(sequence(tight.tmpfs), "seen: it writes there")} if folders else {}
+    loose = base.model_copy(update={"read_only": False})
+    writable = {"read_only": Known("false", "seen: it does not start with a read-only file system")}
+    as_root = {"user": Known('"0:0"', "seen: it starts only as root")}
+    for names in (_TO_CHANGE_USER, tuple(sorted((*_TO_CHANGE_USER, *_OF_SERVERS)))):
+        kept = {"capabilities": Known(sequence(names), "seen: root needs them, as to become another user")}
+        for settings, told in ((tight, writes), (loose, writable)):
+            yield settings.model_copy(update={"capabilities": names}), {**limits, **told, **as_root, **kept}
 
 
 def _limits(seen: Seen) -> tuple[int, dict[str, Known[str]]]:
