@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight.project.init.dated import with_packages_of_their_time
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.python_steps import in_turn
@@ -317,13 +318,13 @@ def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died
     tree = look(written(tmp_path, FLASK))
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "One", date="2019-07-04")
+    git(tmp_path, "commit", "-qm", "One", date="2022-07-04")
     (service,) = find_services(tree)
     draft = first_draft(service, "build")
     again = next_remedy(draft, draft.rungs[0], died, tree)
     assert again is not None
-    assert again.service.project.details.get("until") == ("2019-07-04" if first else None)
-    assert again.service.project.version.value == ("3.12" if first else "3.10")
+    assert again.service.project.details.get("until") == ("2022-07-04" if first else None)
+    assert again.service.project.version.value == "3.10"
 
 
 def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
@@ -376,3 +377,17 @@ def test_python_beside_another_language_is_a_tool_of_it(tmp_path):
     files = {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "http.createServer().listen(1)\n"}
     (service,) = found(tmp_path, {**files, "server.py": "from flask import Flask\napp = Flask(1)\n"})
     assert service.project.language == "node"
+
+
+def test_packages_of_old_lists_are_those_that_were_ready_made_for_their_python_first(tmp_path):
+    tree = look(written(tmp_path, FLASK))
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "One", date="2018-07-04")
+    (service,) = find_services(tree)
+    draft = first_draft(service, "build")
+    again = with_packages_of_their_time(draft, "ImportError: cannot import name 'escape' from 'jinja2'", tree)
+    assert again is not None
+    project = again.service.project
+    assert (project.details["until"], project.version.value) == ("2021-05-01", "3.9")
+    assert "--exclude-newer 2021-05-01 -r requirements.txt" in again.ladder.files["build/Dockerfile"]

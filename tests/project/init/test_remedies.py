@@ -181,7 +181,7 @@ def test_packages_that_have_moved_on_are_taken_from_the_time_of_their_list(tmp_p
     root = written(tmp_path / "shop", {**files, "app.py": "app = Flask(__name__)\n"})
     git = ["git", "-C", root, "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
-        env = {**os.environ, "GIT_COMMITTER_DATE": "2021-04-03T12:00:00Z"}
+        env = {**os.environ, "GIT_COMMITTER_DATE": "2021-06-03T12:00:00Z"}
         subprocess.run([*git, *words], check=True, env=env)
     tree = look(root)
     draft = first_draft(find_services(tree)[0], "build")
@@ -189,7 +189,7 @@ def test_packages_that_have_moved_on_are_taken_from_the_time_of_their_list(tmp_p
     assert (again is not None) is dated
     if again is not None:
         text = again.ladder.files["build/Dockerfile"]
-        install = "uv pip install --python python3 --target=/site-packages --exclude-newer 2021-04-03"
+        install = "uv pip install --python python3 --target=/site-packages --exclude-newer 2021-06-03"
         assert f"    pip install uv && {install} -r requirements.txt\n" in text
         assert f"RUN {install} gunicorn\n" in text
         further = next_remedy(again, rung(draft, "debian"), died, tree)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.history import last_change
 from deadweight.project.init.languages.python_dockerfile import UNTIL
+from deadweight.project.init.languages.python_versions import of_date, ready_by
+from deadweight.project.init.records import GUESSED
 from deadweight.project.init.tree import Tree, joined
 
 _MOVED_ON = re.compile(
@@ -33,8 +35,12 @@ def with_packages_of_their_time(draft: Draft, died: str, tree: Tree) -> Draft | 
     project = draft.service.project
     if project is None or project.kind != "pip" or UNTIL in project.details or not _MOVED_ON.search(died):
         return None
-    date = last_change(tree, joined(project.folder, project.details["list"]))
+    file = joined(project.folder, project.details["list"])
+    date = last_change(tree, file)
     if date is None:
         return None
-    details = {**project.details, UNTIL: date}
-    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
+    version = project.version
+    if version.origin.startswith(GUESSED):
+        version = of_date(date, file) or version
+    details = {**project.details, UNTIL: max(date, ready_by(version.value))}
+    return replace(draft, service=replace(draft.service, project=replace(project, version=version, details=details)))

@@ -51,10 +51,18 @@ def _of_their_time(tree: Tree, folder: str, lists: Sequence[str]) -> Known[str] 
     """The version of the time at which packages were pinned; None where that is not long ago, or nothing is pinned."""
     pinned = next((name for name in lists if _PINNED.search(tree.text(joined(folder, name)))), None)
     date = last_change(tree, joined(folder, pinned)) if pinned else None
-    version = next((each for until, each in _OF_THEIR_TIME if date and date < until), None)
-    return (
-        Known(version, f"{GUESSED}: {joined(folder, pinned or '')}{OF_ITS_TIME}{(date or '')[:4]}") if version else None
-    )
+    return of_date(date, joined(folder, pinned or "")) if date else None
+
+
+def of_date(date: str, file: str) -> Known[str] | None:
+    """The version of the time at which a list of packages was last changed; None where that is not long ago."""
+    version = next((each for until, each in _OF_THEIR_TIME if date < until), None)
+    return Known(version, f"{GUESSED}: {file}{OF_ITS_TIME}{date[:4]}") if version else None
+
+
+def ready_by(version: str) -> str:
+    """The day from which packages were ready-made for the version that is taken for what is older; empty for others."""
+    return "2021-05-01" if version == _OF_THEIR_TIME[0][1] else ""
 
 
 def _within(asked: str, usual: tuple[int, int]) -> str:
