@@ -272,7 +272,7 @@ def test_no_folder_of_the_system_is_hidden(tmp_path, died):
     assert with_folder_it_lacks(first_draft(find_services(tree)[0], "build"), died) is None
 
 
-@pytest.mark.parametrize(("started", "within"), [(0.4, 20), (3.04, 30), (12.6, 120), (62.12, 248)])
+@pytest.mark.parametrize(("started", "within"), [(0.4, 20), (3.04, 30), (12.6, 126), (31.4, 240), (62.12, 248)])
 def test_a_start_is_given_a_round_number_of_seconds(started, within):
     saw = Seen(Health("http", 8080, "/", 200), (8080,), "0:0", 10**7, 4, (), started, 0.1, 0)
     assert posture.health_of(saw).within_seconds == within

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 LEAST_SECONDS = 15.0
-MOST_SECONDS = 120.0
+MOST_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def health_of(seen: Seen) -> model.Health:
 
 def _within(seen: Seen, least: float) -> float:
     """How long a start may take, in seconds: ten times what was seen, as other builds of it start side by side, later in
-    smaller containers, and on other machines; above two minutes four times will do."""
+    smaller containers, and on other machines; above four minutes four times will do."""
     most = max(MOST_SECONDS, round(seen.started_seconds * 4))
     return max(least, min(most, round(seen.started_seconds * 10)))
 
