@@ -44,12 +44,12 @@ WORK = {
     "breach-bind-shell": "a shell on port",
     "breach-ptrace": "the planted secret came back",
     "breach-write-any": "came back",
+    "breach-metadata": "the planted secret came back",
 }
 """Attacks that work with all walls down, each way of proof at least once, and what tells that they did."""
 UNTOLD = {
     "breach-host-read": "a folder of this machine",
     "breach-other-processes": "told apart",
-    "breach-metadata": "cloud's",
 }
 
 

@@ -1,4 +1,4 @@
-"""Attacks in a Podman without root, whose bridges are in a network namespace that its user owns, and not this machine."""
+"""That an attack network is cut off in a Podman without root, whose bridges are in a network namespace that its user owns."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks import walls
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.deliver import fire
 from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.protocol import Subject
 from deadweight.engine import netns
 from deadweight.engine.client import Engine
@@ -35,8 +31,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),
     pytest.mark.skipif(bool(missing()), reason=f"not installed: {missing()}"),
 ]
-WORK = ("breach-reverse-shell", "breach-write-any", "breach-raw-socket", "write-root")
-"""Attacks that work with all walls down; in the hardened posture three are stopped, and Podman leaves /tmp writable."""
 TRIES = """
 ip link set eth0 up
 for address in {addresses}; do
@@ -58,19 +52,6 @@ def built(podman, playground_archive, tmp_path_factory) -> Iterator[Lab]:
     subject: Subject = castle(tmp_path_factory.mktemp("rootless"), podman[0], playground_archive)
     with quiet_lab(subject) as lab:
         yield lab
-
-
-def test_attacks_are_carried_out_and_stopped(built):
-    payloads = {each.id: each for each in load_payloads().payloads}
-    assert built.far
-    with Yard(built, walls.OPEN) as yard:
-        assert yard.session.difference() == {}
-        for name in WORK:
-            assert fire(built, yard, payloads[name]).seen == "succeeded", name
-    with Yard(built, walls.HARDENED) as yard:
-        assert yard.session.difference() == {}
-        seen = [fire(built, yard, payloads[name]).seen for name in WORK]
-    assert seen == ["failed", "succeeded", "failed", "failed"]
 
 
 @pytest.mark.parametrize(

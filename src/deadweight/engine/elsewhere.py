@@ -17,13 +17,16 @@ def elsewhere(engine: Engine) -> bool:
     """Whether this process cannot enter networks of the engine's: it is not root, or not of the engine's machine."""
     if sys.platform != "linux" or os.geteuid() != 0 or not engine.host.startswith("unix://"):
         return True
-    return engine.info.desktop or engine.info.rootless or not _seen(engine.host.removeprefix("unix://"))
+    return engine.info.desktop or engine.info.rootless or engines_user(engine) is None
 
 
-def _seen(path: str) -> bool:
-    """Whether who listens on a socket is a process that we see (unix(7), SO_PEERCRED: 0 for one of another namespace)."""
+def engines_user(engine: Engine) -> int | None:
+    """The number of the user that an engine on this machine runs as; None where it is not on this machine, or none of the processes
+    that we see (unix(7), SO_PEERCRED: the number is 0 for one of another namespace)."""
+    if sys.platform != "linux" or not engine.host.startswith("unix://"):
+        return None
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
-        asked.connect(path)
-        pid: int = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        return pid > 0
-    return False
+        asked.connect(engine.host.removeprefix("unix://"))
+        process, user, _ = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return user if process > 0 else None
+    return None

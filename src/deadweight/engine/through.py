@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.own_image import Host, OwnImage
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
@@ -31,6 +31,7 @@ HERE = "127.0.0.1"
 END_SECONDS = 20.0
 PURPOSE = "tunnel"
 MEMORY_BYTES = 64 * 2**20
+RULES = ("NET_ADMIN", "NET_BIND_SERVICE")
 LOOK_SECONDS = 1.0
 """How often it is looked whether who asked is still there."""
 _PROCESSES = 128
@@ -46,14 +47,16 @@ class Tunnels:
         self._program = OwnImage(engine, SOURCE, PROGRAM, PURPOSE)
         self._guard = threading.RLock()  # a start that fails tells of its end
 
-    def beside(self, container: Container) -> Container:
-        """The one beside this container, started where there is none yet. Raises DeadweightError (MissingError without Go)."""
+    def beside(self, container: Container, *, rules: bool = False) -> Container:
+        """The one beside this container, started where there is none yet; with ``rules`` it may change how this network leads.
+        Raises DeadweightError (MissingError without Go)."""
         with self._guard:
             if container.id not in self._beside:
                 options = RunOptions(
                     user="65534:65534", read_only=True, cap_drop=("ALL",), no_new_privileges=True, memory_bytes=MEMORY_BYTES,
                     pids=_PROCESSES, network=f"container:{container.id}", args=("wait",),
                 )  # fmt: skip
+                options = options.but(user="0:0", cap_add=RULES) if rules else options
                 self._beside[container.id] = self._engine.start(self._loaded(), options, purpose=PURPOSE)
             return self._beside[container.id]
 
@@ -82,6 +85,27 @@ class Tunnels:
         beside = self.beside(container)
         handle = self._engine.api.exec_create(beside.id, [PROGRAM, *words], stdin=True)["Id"]
         return self._engine.api.exec_start(handle, socket=True)
+
+    def ruled(self, container: Container, words: Sequence[str]) -> None:
+        """The program's own words carried out in its network, with the right to change how that leads. Raises DeadweightError with
+        what it said where it fails."""
+        done = self.beside(container, rules=True).exec([PROGRAM, *words], seconds=END_SECONDS)
+        if done.exit_code:
+            raise DeadweightError(done.errors.decode(errors="replace").strip() or f"exit code {done.exit_code}")
+
+    def refused(self, mounts: tuple[Mount, ...]) -> str:
+        """Why the engine starts no container with these mounts; empty where it does. Raises DeadweightError without the program."""
+        options = RunOptions(
+            network="none", cap_drop=("ALL",), mounts=mounts, memory_bytes=MEMORY_BYTES, pids=_PROCESSES, args=("wait",)
+        )
+        image = self._loaded()
+        try:
+            self._engine.start(image, options, purpose=PURPOSE).remove()
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            return error.message
+        return ""
 
     def by_bridges(self, words: Sequence[str]) -> None:
         """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises

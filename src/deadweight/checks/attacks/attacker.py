@@ -44,19 +44,21 @@ class Attacker:
     """It is the variant's own image, as the suite runs it; what it serves does not matter, only that it lives.
 
     Its network is held by a file of its own, so that nobody else's is entered where its process has ended and the number went to
-    another. ``tunnels``: it cannot be entered, and a program beside it acts there. Raises DeadweightError where it has ended, or
-    nothing leads into its network.
+    another. ``tunnels``: it cannot be entered, and a program beside it acts there. ``seen``: its process is one that we see.
+    Raises DeadweightError where it has ended, or nothing leads into its network.
     """
 
     def __init__(self, container: Container, network: str, tunnels: Tunnels | None = None) -> None:
         self.container, self._tunnels = container, tunnels
         document = container.inspect()
         pid = int(document["State"].get("Pid") or 0)
+        self._since = str(document["State"].get("StartedAt") or "")
         self.host = str(document["NetworkSettings"]["Networks"][network].get("IPAddress") or "")
         self._network: IO[bytes] | None = None
+        self.seen = netns.is_process_of(pid, container.id)
         if tunnels is not None:
             self.check(NOTICE_SECONDS)
-            tunnels.beside(container)
+            tunnels.beside(container, rules=True)
             return
         with contextlib.suppress(OSError):
             self._network = open(f"/proc/{pid}/ns/net", "rb")  # noqa: PTH123, SIM115 - its file number is what is needed
@@ -69,11 +71,14 @@ class Attacker:
             )
 
     def check(self, wait: float = 0.0) -> None:
-        """Raises DeadweightError where it does not run (any more): then nothing can arrive at it. ``wait`` in seconds."""
+        """Raises DeadweightError where it does not run (any more): then nothing arrives at it. ``wait`` in seconds. Podman starts
+        it anew, in another network, with the next container that shares its processes."""
         state = self.container.wait_ended(wait)
         if not state.running:
             told = with_last_lines(f"the service {state.told()}", self.container)
             raise DeadweightError(f"the container that the attack runs in has ended: {told}")
+        if state.started_at != self._since:
+            raise DeadweightError("the container that the attack runs in had ended, and the engine has started it anew")
 
     def within(self, work: Callable[[], T]) -> T:
         """Do something in its network. Raises OSError, also that of ``work``."""

@@ -96,6 +96,8 @@ class Yard:
             self.lab.attacker.check()
             raise
         self.started += 1
+        if self.lab.metadata is not None and self.options.network == self.lab.network:
+            self.lab.metadata.accompany(container)
         return container
 
     def _lead(self, container: Container) -> None:
@@ -103,7 +105,7 @@ class Yard:
         if self.lab.metadata is None or not self._at:
             return
         try:
-            self.lab.metadata.lead(container.state().pid, self._at)
+            self.lab.metadata.lead(container, self._at)
         except Interrupted:
             raise
         except (OSError, DeadweightError) as error:

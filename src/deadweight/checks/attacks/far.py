@@ -7,19 +7,24 @@ is otherwise bound into the attacked containers lies in an image made of theirs:
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.helper import TARGET as HELPER
+from deadweight.checks.attacks.limits import listed
 from deadweight.checks.attacks.listeners import Listener, Word, order, served
 from deadweight.checks.attacks.shell import TARGET as SHELL
+from deadweight.engine.elsewhere import engines_user
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import STDERR, frames, hijacked
 
 if TYPE_CHECKING:
     from deadweight.checks.attacks.model import Payload
+    from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
     from deadweight.engine.options import RunOptions
     from deadweight.engine.packing import Packing
@@ -29,24 +34,51 @@ NAME = "deadweight/attacked"
 PROGRAMS = (HELPER, SHELL)
 PORT_SECONDS = 20.0
 ENTERED = "only where root of the engine's own machine enters its network"
-NOTE = (
-    "the attack network cannot be entered from here, so attacks were carried out through the engine; those on a mounted host "
-    "folder, the engine's socket, a neighbour and the cloud's metadata were not tried"
-)
+ELSEWHERE = "the attack network cannot be entered from here, so attacks were carried out through the engine"
 NOT_THERE = {
-    "host": "a folder of this machine cannot be handed to a container of an engine that runs elsewhere, or without root",
+    "host": "a folder of this machine cannot be handed to a container of an engine that runs elsewhere, or not as a user of ours",
     "neighbour": "where processes are shared, the attacked service could not be told apart from here",
 }
 
 
-def untold(payload: Payload) -> str:
+@dataclass(frozen=True)
+class Reach:
+    """What of an engine's containers this process reaches although it cannot enter their network. ``user``: as whom an engine of
+    this machine runs that is none of root's, where folders of ours can be handed to it. ``disks``: where it writes is seen.
+    ``processes``: those of its containers are seen."""
+
+    user: int | None = None
+    disks: bool = False
+    processes: bool = False
+
+
+def reach(engine: Engine) -> Reach:
+    """Of an engine elsewhere, as far as that is known before a container runs."""
+    user = engines_user(engine)
+    ours = user is not None and engine.info.rootless and os.geteuid() in (0, user)
+    return Reach(user if ours else None, user is not None)
+
+
+def untold(payload: Payload, reach: Reach) -> str:
     """Why an attack cannot be measured so; empty where it can."""
     proof = payload.evidence
-    if proof.kind in ("socket", "host-file"):
+    if reach.user is None and (proof.kind in ("socket", "host-file") or proof.where == "host"):
         return NOT_THERE["host"]
     if payload.flood == "slow":
         return "so many connections at once cannot be held through the engine"
-    return NOT_THERE.get(proof.where or "", "")
+    if proof.where == "neighbour" and not reach.processes:
+        return NOT_THERE["neighbour"]
+    return ""
+
+
+def note(reach: Reach, *, metadata: bool) -> str:
+    """What a reader is told of attacks through the engine."""
+    lacking = [
+        *(["a mounted host folder", "the engine's socket"] if reach.user is None else []),
+        *([] if reach.processes else ["a neighbour"]),
+        *([] if metadata else ["the cloud's metadata"]),
+    ]
+    return f"{ELSEWHERE}; those on {listed(lacking)} were not tried" if lacking else ELSEWHERE
 
 
 class FarListener(Listener):

@@ -28,13 +28,13 @@ def fill(lab: Lab, payload: Payload, port: int) -> Filled:
     Raises DeadweightError for an attack on resources where the engine would not hold it within bounds, or where the bound hides
     what it takes: it is never sent.
     """
-    if payload.resource and lab.unenforced:
+    if payload.resource and payload.evidence.takes != "disk" and lab.unenforced:  # what is written has its own bounds
         raise DeadweightError(not_held(lab.unenforced))
     if payload.evidence.of == "memory" and lab.ground.too_much:
         raise DeadweightError(lab.ground.too_much)
     if payload.evidence.where == "metadata" and lab.metadata is None:
         raise DeadweightError(lab.notes["metadata"])
-    if lab.far and (why := far.untold(payload)):
+    if lab.far and (why := far.untold(payload, lab.reach)):
         raise DeadweightError(why)
     word = Word(random_name(), random_name())
     places = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight.checks.attacks.listeners import MOST_BYTES, EngineStandIn, Word
-from deadweight.engine import owner
+from deadweight.engine.owner import is_stale, labels
 
 if TYPE_CHECKING:
     from deadweight.engine.options import Mount
@@ -31,20 +31,25 @@ class HostFolder:
     """A folder with a planted file and the engine's stand-in socket, on a file system of its own in memory.
 
     So what attacks write there is bounded, and an engine that does not see that file system finds no folder to hand in. It belongs
-    to us and only we may write there, as on a real host. ``handed`` False: no container gets it, so it needs none of that. Raises
-    OSError where nothing can be mounted.
+    to us and only we may write there, as on a real host. ``handed`` False: no container gets it, so it needs none of that.
+    ``owner`` is the user of an engine without root, to whom it then belongs: an ordinary folder, for what is mounted now is not
+    seen there. Raises OSError where nothing can be mounted.
     """
 
-    def __init__(self, secret: str, *, handed: bool = True) -> None:
+    def __init__(self, secret: str, *, handed: bool = True, owner: int | None = None) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
-            if handed:
+            if handed and owner is None:
                 _mount_memory(self.path)
-            (self.path / "owner.json").write_text(json.dumps(owner.labels("-", PURPOSE)), encoding="utf-8")
+            (self.path / "owner.json").write_text(json.dumps(labels("-", PURPOSE)), encoding="utf-8")
             self.mounted.mkdir(mode=0o755)
             self.file = "planted"
             (self.mounted / self.file).write_text(secret + "\n", encoding="ascii")
             self.engine = EngineStandIn(self.path / "engine.sock")
+            if owner is not None and owner != os.geteuid():  # what is around them stays ours: our guard writes there
+                for each in (self.engine.path, self.mounted / self.file, self.mounted):
+                    os.chown(each, owner, owner)
+                self.path.chmod(0o711)
         except BaseException:
             _remove(self.path)
             raise
@@ -94,7 +99,7 @@ def _stale(path: Path) -> bool:
         marks = json.loads((path / "owner.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return time.time() - path.stat().st_mtime > NAMELESS_SECONDS
-    return owner.is_stale(marks)
+    return is_stale(marks)
 
 
 def _remove(path: Path) -> None:

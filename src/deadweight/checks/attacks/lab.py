@@ -24,7 +24,7 @@ from deadweight.checks.attacks.landlock import putting_on
 from deadweight.checks.attacks.limits import not_held, unenforced
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
-from deadweight.checks.attacks.metadata import Metadata
+from deadweight.checks.attacks.metadata import FarMetadata, Metadata
 from deadweight.checks.attacks.model import KERNELS
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
@@ -82,7 +82,7 @@ class Lab:
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
-        self.far = False
+        self.far, self.reach = False, far.Reach()
         self._guard: Guard | None = None
         self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
         self._packing = Packing(self.engine, far.NAME, PURPOSE)
@@ -103,6 +103,7 @@ class Lab:
 
     def _build(self) -> None:
         self.far = elsewhere(self.engine)
+        self.reach = far.reach(self.engine) if self.far else self.reach
         sweep_host_folders()
         unfence()
         facts = self.engine.images.need(self.image)
@@ -140,14 +141,21 @@ class Lab:
                 cut_off(bridge)
         except DeadweightError as error:
             raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
-        if self.far:
-            self.notes["elsewhere"] = far.NOTE
+        self.reach = replace(self.reach, processes=self.attacker.seen)
         try:
-            self.metadata = Metadata(self.attacker, self.planted.metadata)
+            self.metadata = self._stand_in()
             self._stack.callback(self.metadata.close)
-        except OSError as error:
+        except Interrupted:
+            raise
+        except (OSError, DeadweightError) as error:
             self.without_metadata(str(error))
         return bridge
+
+    def _stand_in(self) -> Metadata:
+        if not self.far:
+            return Metadata(self.attacker, self.planted.metadata)
+        attacker = self.attacker
+        return FarMetadata(self.engine.tunnels, attacker.container, attacker.host, self.planted.metadata)
 
     def _beside(self, hard: RunOptions) -> Container:
         """The attacker: our own program, where the image can start it, so that no port of its is taken; else the service."""
@@ -170,13 +178,19 @@ class Lab:
     def _bound(self, bridge: str) -> None:
         """The host folder, what is watched, the guard over it, and the firewall."""
         try:
-            self.host = HostFolder(self.planted.host, handed=not self.far)
+            handed = not self.far or self.reach.user is not None
+            self.host = HostFolder(self.planted.host, handed=handed, owner=self.reach.user)
         except OSError as error:
             raise NoService(
                 f"attacks need a small file system in memory, which could not be mounted: {error}"
             ) from error
         self._stack.callback(self.host.close)
-        self._disks = () if self.far else disks_of(self.engine.host, self.engine.info)
+        if self.reach.user is not None and (why := self.engine.tunnels.refused(self.host.handed())):
+            self.notes["host"] = f"a folder of this machine cannot be handed to a container: {why}"
+            self.reach = replace(self.reach, user=None)
+        if self.far:
+            self.notes["elsewhere"] = far.note(self.reach, metadata=self.metadata is not None)
+        self._disks = () if self.far and not self.reach.disks else disks_of(self.engine.host, self.engine.info)
         if not self._disks:
             self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
         if self.engine.info.podman:
@@ -186,7 +200,7 @@ class Lab:
             )
         self.unenforced = unenforced(self.engine)
         if self.unenforced:
-            self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on resources were not tried"
+            self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on these were not tried"
         self._guard = Guard(
             self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates
         )
@@ -201,7 +215,7 @@ class Lab:
 
     def _lay_out(self, hard: RunOptions) -> None:
         """What postures are made of on this machine."""
-        mounts = () if self.far else self.host.handed()
+        mounts = () if self.far and self.reach.user is None else self.host.handed()
         unstartable, devices = self._probe(hard)
         try:
             self.has_shell = self.attacker.has_shell()
@@ -221,7 +235,7 @@ class Lab:
             devices=devices,
             profile=self._stack.enter_context(found_profile(self.subject)),
             named=self._stack.enter_context(named_profile(self.subject)),
-            neighbour=self.attacker.container.id if self._brought and not self.far else "",
+            neighbour=self.attacker.container.id if self._brought and (self.reach.processes or not self.far) else "",
             landlocked=self._landlocked(hard, mounts),
             command=self._command,
         )

@@ -16,15 +16,20 @@ import struct
 import threading
 from typing import TYPE_CHECKING
 
+from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.checks.attacks.serving import Serving
 from deadweight.engine import netns
+from deadweight.engine.faults import translated
+from deadweight.engine.stream import frame, hijacked
 
 if TYPE_CHECKING:
     from deadweight.checks.attacks.attacker import Attacker
+    from deadweight.engine.container import Container
+    from deadweight.engine.through import Tunnels
 
 ADDRESS, PORT = "169.254.169.254", 80
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS, START_SECONDS, ARRIVES_SECONDS = 0.5, 20.0, 3.0
 ASKS_FOR = b"\r\n\r\n"
 
 SIOCADDRT, SIOCGIFADDR = 0x890B, 0x8915
@@ -44,11 +49,12 @@ class Metadata:
         self._turned_to = f"{attacker.host}:{server.getsockname()[1]}"
         self._serving = Serving(server, self._talk)
 
-    def lead(self, pid: int, address: str) -> None:
-        """Have packets to the address arrive here, in the network of a process that has ``address``.
+    def lead(self, container: Container, address: str) -> None:
+        """Have packets to the address arrive here, in the network of a container that has ``address``.
 
         Raises OSError, DeadweightError.
         """
+        pid = container.state().pid
 
         def turn() -> None:
             _route(_interface(address))
@@ -59,6 +65,9 @@ class Metadata:
 
         netns.within(pid, turn)
 
+    def accompany(self, container: Container) -> None:
+        """Told of a container before anything else is done with it."""
+
     def close(self) -> None:
         self._serving.close()
 
@@ -68,6 +77,48 @@ class Metadata:
         while ASKS_FOR not in asked and (more := connection.recv(4096)):
             asked += more
         connection.sendall(self._answer)
+
+
+class FarMetadata(Metadata):
+    """The same where the attacker's network cannot be entered: a program beside the attacker, which has that address too, answers;
+    those beside the attacked containers have packets go to the attacker, or hand them on where a firewall of the engine's (which
+    knows the network's own addresses alone) drops these. Raises OSError, DeadweightError."""
+
+    def __init__(self, tunnels: Tunnels, attacker: Container, host: str, secret: str) -> None:
+        self._tunnels, self._host, self._handed_on = tunnels, host, False
+        self._guard = threading.Lock()
+        tunnels.ruled(attacker, ["address", ADDRESS])
+        with translated("answer as the cloud's metadata"):
+            stream = tunnels.started(attacker, ["answer", str(PORT), _answer(secret).decode()])
+        self._held = contextlib.ExitStack()
+        _, said = frame(self._held.enter_context(hijacked(stream)), START_SECONDS)
+        if said.strip() != b"listening":
+            self._held.close()
+            raise OSError(said.decode(errors="replace").strip() or "nothing listens there")
+
+    def accompany(self, container: Container) -> None:
+        """Who stands beside it may change how its network leads."""
+        with contextlib.suppress(DeadweightError):  # it may have ended: whoever asks for it is told
+            self._tunnels.beside(container, rules=True)
+
+    def lead(self, container: Container, address: str) -> None:
+        del address
+        with self._guard:
+            if not self._handed_on:
+                self._tunnels.ruled(container, ["lead", ADDRESS, self._host])
+                self._handed_on = not self._arrives(container)
+            if self._handed_on:
+                self._tunnels.ruled(container, ["relay", ADDRESS, str(PORT), f"{self._host}:{PORT}"])
+
+    def _arrives(self, container: Container) -> bool:
+        try:
+            self._tunnels.dial(container, ADDRESS, PORT, ARRIVES_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._held.close()
 
 
 def _answer(secret: str) -> bytes:

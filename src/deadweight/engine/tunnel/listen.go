@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"time"
 )
 
 // listen says on stderr which port it took, and a line "connected" for each connection or datagram; what comes goes to stdout.
@@ -57,6 +59,38 @@ func datagrams() {
 		fmt.Fprintln(os.Stderr, "connected")
 		os.Stdout.Write(buffer[:count])
 	}
+}
+
+// answer gives the text to whoever has sent a whole request (RFC 9110: up to an empty line), says "listening" once it can, and ends
+// when stdin does.
+func answer(port, text string) {
+	server, err := net.Listen("tcp4", ":"+port)
+	if err != nil {
+		fail(err)
+	}
+	go endWithStdin()
+	fmt.Fprintln(os.Stderr, "listening")
+	for {
+		connection, err := server.Accept()
+		if err != nil {
+			fail(err)
+		}
+		go reply(connection, text)
+	}
+}
+
+func reply(connection net.Conn, text string) {
+	defer connection.Close()
+	connection.SetDeadline(time.Now().Add(patience))
+	asked, piece := []byte{}, make([]byte, 4096)
+	for !bytes.Contains(asked, []byte("\r\n\r\n")) {
+		count, err := connection.Read(piece)
+		if err != nil {
+			return
+		}
+		asked = append(asked, piece[:count]...)
+	}
+	io.WriteString(connection, text)
 }
 
 // endWithStdin: whoever asked is gone.

@@ -4,6 +4,10 @@
 //	tunnel dial PORT         connects to that port of the loopback address, and passes on what comes in and goes out
 //	tunnel dial PORT HOST    the same to another address
 //	tunnel listen KIND TEXT  takes connections (tcp, serve) or datagrams (udp), see listen.go
+//	tunnel answer PORT TEXT  answers each HTTP request with the text, see listen.go
+//	tunnel address ADDRESS   gives this network one more address
+//	tunnel lead ADDRESS BY   has packets to an address go by another one of this network
+//	tunnel relay ADDRESS PORT TO  gives this network one more address, and passes on what comes to its port; does not wait
 //	tunnel listeners         prints what listens in this network, as the kernel lists it
 //	tunnel cut-off BRIDGE    closes what leads from that bridge to this machine, in whose network it stands
 package main
@@ -34,6 +38,16 @@ func main() {
 		dial(words[2], words[1])
 	case name == "listen" && count == 3:
 		listen(words[1], words[2])
+	case name == "answer" && count == 3:
+		answer(words[1], words[2])
+	case name == "address" && count == 2:
+		address(words[1])
+	case name == "lead" && count == 3:
+		lead(words[1], words[2])
+	case name == "relay" && count == 4:
+		relay(words[1], words[2], words[3])
+	case name == "relaying" && count == 2:
+		relaying(words[1])
 	case name == "listeners" && count == 1:
 		for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 			content, err := os.ReadFile(name)
@@ -44,7 +58,7 @@ func main() {
 	case name == "cut-off" && count == 2:
 		cutOff(words[1])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: tunnel wait | dial PORT [HOST] | listen tcp|serve|udp TEXT | listeners | cut-off BRIDGE")
+		fmt.Fprintln(os.Stderr, "usage: tunnel wait | dial PORT [HOST] | listen tcp|serve|udp TEXT | answer PORT TEXT | address ADDRESS | lead ADDRESS BY | relay ADDRESS PORT TO | listeners | cut-off BRIDGE")
 		os.Exit(2)
 	}
 }

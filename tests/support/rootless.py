@@ -1,0 +1,101 @@
+"""An engine of a user who is not root: with user numbers of its own, a store and a run folder; nothing else here is changed.
+Needs root (to become that user), newuidmap and slirp4netns or pasta."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.engine import api as wire
+from deadweight.engine.own import mounts, processes
+
+START_SECONDS = 30.0
+NAMES = ("passwd", "group", "subuid", "subgid")
+START = """
+set -e
+for name in passwd group subuid subgid; do mount --bind "$1/etc/$name" "/etc/$name"; done
+mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200
+cd /
+folder=$1 user=$2
+shift 2
+exec setpriv --reuid $user --regid $user --clear-groups env -i HOME="$folder/home" XDG_RUNTIME_DIR="$folder/run" PATH="$PATH" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """By number; ``subordinate`` is the first of 65536 that are its own beside that."""
+
+    number: int
+    subordinate: int
+
+    def files(self, home: str) -> dict[str, str]:
+        """What lies over the files in ``/etc`` of the engine's own mounts."""
+        known = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
+        beside = f"rootless:{self.subordinate}:65536\n"
+        return {
+            "passwd": f"{known}rootless:x:{self.number}:{self.number}::{home}:/bin/sh\n",
+            "group": f"root:x:0:\nnogroup:x:65534:\nrootless:x:{self.number}:\n",
+            "subuid": beside,
+            "subgid": beside,
+        }
+
+
+def lacking(*programs: str) -> str:
+    """What there is none of here; empty where such an engine can be started."""
+    wanted = [name for name in (*programs, "newuidmap", "setpriv", "unshare") if shutil.which(name) is None]
+    if not any(map(shutil.which, ("slirp4netns", "pasta"))):
+        wanted.append("slirp4netns")
+    return ", ".join(wanted)
+
+
+@contextlib.contextmanager
+def engine_of(user: User, socket: str, argv: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Start it with these words, in which ``FOLDER`` is its folder; gives where it listens (a path below that), and its folder.
+    It is gone afterwards, with all that it started."""
+    # not where only root enters, nor in /run, over which Podman mounts
+    folder = Path(f"/var/tmp/dw-rootless-{os.getpid()}-{user.number}")
+    for part in ("etc", "home", "run"):
+        (folder / part).mkdir(parents=True)
+    for name, text in user.files(str(folder / "home")).items():
+        (folder / "etc" / name).write_text(text)
+    for part in ("home", "run"):
+        os.chown(folder / part, user.number, user.number)
+        (folder / part).chmod(0o700)
+    host = f"unix://{folder}/{socket}"
+    words = [word.replace("FOLDER", str(folder)) for word in argv]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(user.number), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        until = time.monotonic() + START_SECONDS
+        while (problem := wire.trouble(host)) and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.1)
+        assert not problem, (folder / "log").read_text()[-2000:]
+        yield host, folder
+    finally:
+        _end(user)
+        process.wait(20)
+        mounts.unmount_below(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(f"/dev/shm/libpod_rootless_lock_{user.number}").unlink(missing_ok=True)
+
+
+def _end(user: User) -> None:
+    """All that runs as that user, or as one of its subordinates."""
+    users = {user.number, *range(user.subordinate, user.subordinate + 65536)}
+    for each in processes.everyone():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{each.pid}").stat().st_uid in users:
+                os.kill(each.pid, signal.SIGKILL)
