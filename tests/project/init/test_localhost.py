@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.builders.shared.generated import generated
-from deadweight.project.init import reference
+from deadweight.project.init import command, reference
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.localhost import FILE, with_open_sockets, with_what_is_at_localhost
 from deadweight.project.init.observe import NotUp
@@ -158,6 +158,13 @@ def test_sockets_are_opened_however_they_are_asked_for(tmp_path):
     words = ["node", "--require", f"./{FILE}", "listened.js"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout.split()[:3], done.stderr) == (["0.0.0.0", "0.0.0.0", "127.0.0.2"], "")
+
+
+def test_the_file_of_an_earlier_run_may_be_replaced_with_the_suite(tmp_path):
+    draft, _ = drafted(tmp_path, "mongoose", **{"db.js": "connect('mongodb://localhost/shop')"})
+    written(tmp_path, {"deadweight.yaml": "", **draft.files, "containers/localhost.cjs": "mine"})
+    assert command._forced(tmp_path, ["deadweight.yaml"]) == ["deadweight.yaml", "build/localhost.cjs"]
+    assert command._forced(tmp_path, ["app.js"]) == ["app.js"]
 
 
 class Learned:

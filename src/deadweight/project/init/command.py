@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight.builders.shared.generated import LOCALHOST
 from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
 from deadweight.project.init.languages.common import HEADER
+from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
 from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
 from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
@@ -258,7 +260,14 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
                 f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
             )
         found.append(relative)
-    return found
+    return [*found, *(_read_first(root) if SUITE_FILE in found else ())]
+
+
+def _read_first(root: Path) -> Iterator[str]:
+    """Files for node of an earlier run: whether one is needed is known only when the service has been tried."""
+    for path in (each for place in PLACES for each in (root / place).glob(f"**/{LOCALHOST_FILE}")):
+        if path.read_text(encoding="utf-8", errors="replace").startswith(LOCALHOST):
+            yield path.relative_to(root).as_posix()
 
 
 def _place(tree: Tree) -> str:
