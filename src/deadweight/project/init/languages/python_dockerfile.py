@@ -100,7 +100,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
     if until := project.details.get(UNTIL):
         to_folder = f"uv pip install --python python3 --target=/site-packages --exclude-newer {until}"
         install = f"pip install uv && {install.replace(_TO_FOLDER, to_folder)}"
-        manifests.append(f"# What the list leaves open is no newer than it was when the list was made: {until}.")
+        manifests.append(f"# What the list leaves open is no newer than {until}: later packages do not fit it.")
     compiled, inside = "compiler" in project.details, project.details["inside"]
     if lists := project.details["psycopg2"]:
         manifests.append(
