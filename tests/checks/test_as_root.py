@@ -194,3 +194,12 @@ def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_p
     found = entrance.attack(subject, brief=True)
     assert found.status == "not_measured"
     assert "go is not here" in found.reason
+
+
+def test_no_root_is_borrowed_for_an_engine_without_root(subject, monkeypatch):
+    """It opens nothing there that its user could not."""
+    engine = subject.engine()
+    monkeypatch.setattr(sudo, "silent", lambda: True)
+    assert as_root.possible(subject)
+    monkeypatch.setitem(engine.__dict__, "info", dataclasses.replace(engine.info, rootless=True))
+    assert not as_root.possible(subject)

@@ -22,7 +22,8 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reach import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
-from deadweight.engine.seccomp import floor, profile
+from deadweight.engine.seccomp import floor, profile, stops
+from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.kinds import HELD
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight.trials.harden.trial import PURPOSE, attempt
@@ -144,6 +145,14 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
             file = profile.write(tmp_path / "p.json", profile.document(calls - {refused}, recording.families, "amd64"))
             seen = attempt(subject, options.but(seccomp=str(file)))
             assert (seen.problem == "") is works, seen.problem
+
+
+def test_a_profile_under_which_nothing_starts_names_the_call(subject, tmp_path: Path):
+    """Tried with the runtime itself: the engine may wait for ever for one that is refused a call."""
+    everything = set(numbers("amd64")) - {"execve"}
+    file = profile.write(tmp_path / "p.json", profile.document(everything, range(64), "amd64"))
+    with pytest.raises(stops.StoppedByProfile, match="the call execve is refused"):
+        stops.check(subject.engine(), hardened_for(subject.variant).but(seccomp=str(file)))
 
 
 def test_what_the_attackers_program_needs_is_recorded(subject):
