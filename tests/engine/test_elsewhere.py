@@ -6,10 +6,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, MissingError
 from deadweight.checks.attacks import walls
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import fire
@@ -20,6 +21,7 @@ from deadweight.checks.scan.reach import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import hardened_for
+from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight.trials.harden.trial import attempt
 from deadweight.trials.seccomp import recorder
 from tests.support.apart_engine import apart_engine
@@ -110,3 +112,17 @@ def test_its_system_calls_are_recorded_from_beside_it(there, subject):
         trial, recording = recorder.recorded(subject, options, None, "amd64")
     assert trial.problem == ""
     assert recording.seen_in("listen") == ("start",)
+
+
+def test_its_runtime_is_tried_here_where_this_machine_has_the_same(there, monkeypatch):
+    """The same version of the same one, and with Docker alone: Podman reads a profile from a file of its own machine."""
+    assert runtime_of(there).name == "runc"
+    version, info = there.documents
+    monkeypatch.setitem(
+        there.__dict__, "documents", ({**version, "Components": [{"Name": "runc", "Version": "0.9"}]}, info)
+    )
+    with pytest.raises(MissingError, match=r"with runc 0\.9, which cannot be tried from here: this machine has runc 1"):
+        runtime_of(there)
+    monkeypatch.setitem(there.__dict__, "info", replace(there.info, name="Podman"))
+    with pytest.raises(MissingError, match="a file of its own machine"):
+        runtime_of(there)

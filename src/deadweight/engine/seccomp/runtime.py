@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,24 +34,41 @@ class Runtime:
 
 
 def runtime_of(engine: Engine) -> Runtime:
-    """The default runtime of an engine on this machine. Raises DeadweightError for one that we do not know, or cannot run here."""
+    """The default runtime of an engine: of one on another machine, the same one here, where it has the same version. Raises
+    DeadweightError for one that we do not know, or cannot run here."""
     version, info = engine.documents
     architecture = ARCHITECTURES.get(engine.info.architecture)
     if architecture is None:
         raise DeadweightError(
             f"the engine's architecture {engine.info.architecture} is not supported here (amd64 and arm64 are)"
         )
-    if not engine.host.startswith("unix://") or engine.info.desktop:
-        raise MissingError(
-            f"the engine at {engine.host} runs on another machine, so its runtime cannot be tried from here"
-        )
     name = _name(version, info)
     if name not in KNOWN:
         raise DeadweightError(f"the engine's runtime is {name or 'unknown'}; only {', '.join(KNOWN)} can be tried")
-    path = _path(name, info)
+    here = engine.host.startswith("unix://") and not engine.info.desktop
+    path = _path(name, info if here else {})
     if path is None:
         raise MissingError(f"the engine's runtime {name} was not found on this machine")
-    return Runtime(name, version_of(path), path, architecture)
+    found = Runtime(name, version_of(path), path, architecture)
+    if not here:
+        _refuse_another(engine, found, _version(version, name))
+    return found
+
+
+def _refuse_another(engine: Engine, found: Runtime, told: str) -> None:
+    """Raises MissingError where what an engine elsewhere starts containers with, or reads profiles from, is not here."""
+    there = f"the engine at {engine.host} runs on another machine"
+    if engine.info.podman:
+        raise MissingError(f"{there}, and Podman reads a seccomp profile from a file of its own machine")
+    if found.version != told:
+        raise MissingError(
+            f"{there}, with {found.name} {told or 'of an unknown version'}, which cannot be tried from here: this machine has "
+            f"{found.told}"
+        )
+    if ARCHITECTURES.get(platform.machine()) != found.architecture:
+        raise MissingError(
+            f"{there}, of the architecture {found.architecture}, whose {found.name} cannot be tried from here"
+        )
 
 
 def version_of(path: str) -> str:
@@ -64,6 +82,10 @@ def _name(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
         if str(part.get("Name", "")).startswith("OCI Runtime ("):
             return Path(str(part["Name"])[len("OCI Runtime (") : -1]).name
     return str(info.get("DefaultRuntime") or "")
+
+
+def _version(version: Mapping[str, Any], name: str) -> str:
+    return next((str(part.get("Version")) for part in version.get("Components") or () if part.get("Name") == name), "")
 
 
 def _path(name: str, info: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ prove what is left from scratch."""
 from __future__ import annotations
 
 import contextlib
+import platform
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,9 +84,11 @@ class _Search:
             recordings = self._recordings(architecture)
             with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
                 found = self._smallest(recordings, floor, engines, Path(folder) / "profile.json")
-        kernel_has = calls.of_kernel(architecture)
+        kernel = self.subject.engine().info.kernel
+        kernel_has = calls.of_kernel(architecture) if kernel == platform.release() else None
         found = replace(
             found,
+            kernel=kernel,
             attacker=tuple(sorted({*attacker, *BY_TIMING} & set(calls.numbers(architecture)))),
             engine_allows=len(engines),
             kernel_has=None if kernel_has is None else len(kernel_has),
