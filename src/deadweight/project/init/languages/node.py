@@ -216,7 +216,10 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
     first = f"{_HEADERS if 'compiler' in details else ''}{prepare}"
-    prune = "" if details["all"] else f" && {modules.prune}"
+    again_prepare = (
+        prepare if project.kind.removesuffix(OPEN) == "pnpm" else ""
+    )  # it runs that once more when it prunes
+    prune = "" if details["all"] else f" && {again_prepare}{modules.prune}"
     again = f"{modules.cache} \\\n    " if prune and "yarn" in prune else ""  # it fetches what it keeps once more
     version = project.version.value
     lines = [
