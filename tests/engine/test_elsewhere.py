@@ -114,6 +114,11 @@ def test_its_system_calls_are_recorded_from_beside_it(there, subject):
     assert recording.seen_in("listen") == ("start",)
 
 
+def test_the_attackers_program_may_tell_its_walls_under_a_tight_profile(subject):
+    """Nobody else can here; without these calls no attack after a breach is measured under the profile."""
+    assert {"readlinkat", "write"} <= recorder.rehearsed(subject, hardened_for(subject.variant, ""), "amd64").calls
+
+
 def test_its_runtime_is_tried_here_where_this_machine_has_the_same(there, monkeypatch):
     """The same version of the same one, and with Docker alone: Podman reads a profile from a file of its own machine."""
     assert runtime_of(there).name == "runc"

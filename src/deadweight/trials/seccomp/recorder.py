@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
+from deadweight.checks.attacks import far
 from deadweight.checks.attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight.checks.attacks.helper import TARGET as ATTACKER
 from deadweight.engine.elsewhere import elsewhere
@@ -196,10 +197,13 @@ def recorded(
 
 
 def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recording:
-    """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
+    """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``); and to tell its walls itself,
+    where its processes are not seen from here."""
     also = {ATTACKER: own_programs.built(architecture, ATTACKERS_SOURCE)}
     options = options.but(publish=None, network="none")
-    words = (ATTACKER, "rehearse", "a", "b")
+    engine = subject.engine()
+    unseen = elsewhere(engine) and far.reach(engine).user is None
+    words = (ATTACKER, "rehearse", "a", "b", *(["walls"] if unseen else []))
     with counting(subject, options, words, architecture, also=also) as (counted, under, counters):
         ran(counted, under, counters)
         return counters.recording()

@@ -151,9 +151,13 @@ func itself(words ...string) *exec.Cmd { return exec.Command(os.Args[0], words..
 
 func hello(words []string) error { fmt.Println(words[0] + words[1]); return nil }
 
-// rehearse A B: what a session does for one order, without one: who records the calls of this sees what all others need as well.
+// rehearse A B [DEED]: what a session does for one order, without one: who records the calls of this sees what all others need as
+// well; and what that deed does.
 func rehearse(words []string) error {
 	fmt.Print(obey(order{Words: []string{"hello", words[0], words[1]}, Seconds: 5}).Output)
+	for _, deed := range words[2:] {
+		obey(order{Words: []string{deed}, Seconds: 5})
+	}
 	return nil
 }
 
