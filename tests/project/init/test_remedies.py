@@ -148,6 +148,7 @@ def test_modules_for_development_that_the_code_needs_are_kept(tmp_path, died, he
         ("ModuleNotFoundError: No module named 'psycopg' | sqlalchemy/dialects/postgresql", "'psycopg[binary]'"),
         ('RuntimeError: Form data requires "python-multipart" to be installed.', "python-multipart"),
         ("ModuleNotFoundError: No module named 'packaging'", "packaging"),
+        ("/usr/local/bin/python3: No module named gevent", "gevent"),
         ("ModuleNotFoundError: No module named 'absent'", ""),
         ("ModuleNotFoundError: No module named 'debug'", ""),
         ("connection refused", ""),
