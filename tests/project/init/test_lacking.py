@@ -7,7 +7,7 @@ import pytest
 from deadweight.project.init import posture
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.folders import in_memory, with_folder_it_lacks
-from deadweight.project.init.lacking import variable_it_wants, with_what_it_lacks
+from deadweight.project.init.lacking import variable_it_wants, with_its_example, with_what_it_lacks
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
@@ -156,6 +156,28 @@ def test_a_variable_of_any_name_leads_to_the_database_whose_address_the_example_
     assert {name: known.value for name, known in draft.service.around.env.items()} == {
         "ATLAS": "mongodb://mongo:27017/app"
     }
+
+
+@pytest.mark.parametrize(
+    ("died", "given"),
+    [
+        ("it ended: MissingEnvVarsError: defined in /app/.env.example but not present in the environment", True),
+        ("it ended: ZodError: at path MAIL_FROM: Required", True),
+        ("it ended: connect ECONNREFUSED 10.0.0.1:25", False),
+    ],
+)
+def test_all_that_an_example_shows_is_given_where_a_service_ends_for_want_of_a_variable(tmp_path, died, given):
+    example = "DAYS=15\nMAIL_FROM=\nMAIL_PORT=\nNODE_ENV=development\nLIMIT=3\n"
+    files = {"package.json": '{"main": "a.js", "dependencies": {"express": "*"}}', "a.js": "", ".env.example": example}
+    tree = look(written(tmp_path, {**files, "compose.yaml": "services: {a: {build: ., environment: {LIMIT: '9'}}}\n"}))
+    (service,) = find_services(tree)
+    draft = with_its_example(first_draft(service, "build"), died, tree)
+    assert (draft is not None) == given
+    if draft is not None:
+        env = {name: each.value for name, each in draft.service.around.env.items()}
+        assert env == {"LIMIT": "9", "DAYS": "15", "MAIL_FROM": MADE_UP, "MAIL_PORT": "1"}
+        assert "DAYS" in draft.run["env"].value
+        assert with_its_example(draft, died, tree) is None
 
 
 def test_what_a_compose_file_gives_is_not_given_twice(tmp_path):

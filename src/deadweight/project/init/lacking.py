@@ -6,6 +6,7 @@ which it has a library, and with values of ours.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
@@ -41,6 +42,11 @@ _UNSET = tuple(
         r"Could not resolve placeholder '([\w.-]+)'",
     )
 )
+
+
+_OF_ENVIRONMENT = re.compile(r"(?i:environment|env(?:ironment)?[ _]?vars?\b)|MissingEnvVars")
+_OF_THE_IMAGE = ("NODE_ENV", "PORT", "HOST")
+"""What generated images set, or the port and address of the service, which are found otherwise."""
 
 
 def variable_it_wants(died: str) -> str | None:
@@ -79,6 +85,30 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     kept = {name: known for name, known in around.env.items() if name not in given}
     more = replace(around, env={**given, **kept}, needs=(*around.needs, *needs.values()))
     changed = replace(service, around=more)
+    return replace(draft, service=changed, run={**draft.run, **run_of(changed, draft.port)})
+
+
+def with_its_example(draft: Draft, died: str, tree: Tree) -> Draft | None:
+    """The draft with all that its example file shows and nobody gives, where it ended for want of a variable: ``died`` names one of
+    them, that file, or the environment. What the file leaves empty has a value of ours, as some take an empty one for none. None
+    for another reason, and where there is nothing to add."""
+    service = draft.service
+    missing = {
+        name: each
+        for name, each in shown(tree, service).items()
+        if name not in service.around.env and name not in _OF_THE_IMAGE
+    }
+    told = [*missing, *(posixpath.basename(file) for _, file in missing.values())]
+    if not missing or not (_OF_ENVIRONMENT.search(died) or any(each in died for each in told)):
+        return None
+    given = {
+        name: Known(
+            value or ("1" if name.endswith("PORT") else MADE_UP), f"{SEEN}: it does not come up without (from {file})"
+        )
+        for name, (value, file) in missing.items()
+    }
+    around = replace(service.around, env={**given, **service.around.env})
+    changed = replace(service, around=around)
     return replace(draft, service=changed, run={**draft.run, **run_of(changed, draft.port)})
 
 

@@ -11,7 +11,7 @@ from deadweight.project.init.commands import with_serving_command
 from deadweight.project.init.dated import with_packages_first, with_packages_of_their_time
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
-from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
 from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
 from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
@@ -42,6 +42,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or (with_own_files(draft, died) if made else None)
     again = again or with_serving_command(draft, died, tree)
     again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
+    again = again or with_its_example(draft, died, tree)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 
 
