@@ -29,11 +29,15 @@ def paths(document: Any) -> dict[str, dict[str, Any]]:
     )
 
 
+_SERVER = re.compile(r"^(?:\w+://[^/]*|localhost(?=[:/]|$)(?::\d+)?|[\w-]+(?:\.[\w-]+)*:\d+|[\w-]+(?:\.[\w-]+)+)")
+"""Scheme and host; some documents leave the scheme out."""
+
+
 def prefix(document: dict[str, Any]) -> str:
     """``basePath`` of version 2, the path of the first server of version 3."""
     servers = document.get("servers")
     url = (
         str(servers[0].get("url", "")) if isinstance(servers, list) and servers and isinstance(servers[0], dict) else ""
     )
-    path = str(document.get("basePath") or re.sub(r"^\w+://[^/]*", "", url)).rstrip("/")
+    path = str(document.get("basePath") or _SERVER.sub("", url)).rstrip("/")
     return path if path.startswith("/") and "{" not in path else ""
