@@ -6,6 +6,7 @@ once: shells send SIGHUP twice, people press Ctrl-C twice, and what removes cont
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import functools
@@ -13,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 HEEDED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PRESSES = 3
 """So many Ctrl-C end us at once, whatever is still there: the next command removes it."""
+
+SENDS, SEND_SECONDS = 500, 0.01
+"""How often, and how far apart, a thread looks whether the hook that started it is done."""
 
 FILES = range(1, 64)
 """Numbers under which a terminal may be open: pytest keeps it under one of its own while it captures output."""
@@ -130,11 +135,20 @@ def _unraisable(hook: Callable[[UnraisableHookArgs], Any], lost: UnraisableHookA
     if _now.first is None or not issubclass(lost.exc_type, KeyboardInterrupt):
         hook(lost)
         return
+    # Thread.start() waits for the thread, and the signal that it sends would come while this still runs, and be dropped again.
+    _thread.start_new_thread(_send_again, (_now,))
     _now.swallowed = True
-    main, number = cast("int", threading.main_thread().ident), _now.heeded[-1]
-    timer = threading.Timer(0.01, signal.pthread_kill, (main, number))
-    timer.daemon = True
-    timer.start()
+
+
+def _send_again(ending: _Ending) -> None:
+    main, number = cast("int", threading.main_thread().ident), ending.heeded[-1]
+    for _ in range(SENDS):
+        time.sleep(SEND_SECONDS)
+        if ending is not _now:
+            return  # nothing heeds it any more
+        if ending.swallowed:
+            signal.pthread_kill(main, number)
+            return
 
 
 def _again() -> None:

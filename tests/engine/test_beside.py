@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight._errors import ConfigError, MissingError
+from deadweight._errors import ConfigError, DeadweightError, MissingError
 from deadweight.checks import runner
 from deadweight.checks.service import Service
-from deadweight.engine import owner
+from deadweight.engine import owner, recorders
 from deadweight.engine.beside import beside
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
@@ -122,3 +122,11 @@ def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
         write_suite(tmp_path, text)
     assert said in str(found.value)
     assert "deadweight.yaml:6" in str(found.value)
+
+
+def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):
+    """Who listens among the processes of a container is ended with them; the engine notes the container's end a moment later."""
+    options = RunOptions(entrypoint=("/bin/sh", "-c", "sleep 0.7"), network="none")
+    with engine.start(tools_image, options) as container:
+        assert recorders.running_on(container, DeadweightError("another fault"))
+        assert not recorders.running_on(container, recorders.Gone("who listens to the recorder said: nothing"))

@@ -192,7 +192,7 @@ def test_a_thread_that_meets_it_wakes_the_main_thread(monkeypatch):
 
 
 WORK = """
-import os, signal, sys, time, weakref
+import os, signal, sys, threading, time, weakref
 from deadweight.tasks._task import guard
 
 class Thing: pass
@@ -206,11 +206,19 @@ def in_a_callback():
     del thing
     time.sleep(20)
 
+def in_a_callback_while_busy():
+    end = time.monotonic() + 2
+    def spin():
+        while time.monotonic() < end: pass
+    for _ in range(8):
+        threading.Thread(target=spin, daemon=True).start()
+    in_a_callback()
+
 sys.exit(guard(WORK))
 """
 
 
-@pytest.mark.parametrize("work", ["in_an_exec", "in_a_callback"])
+@pytest.mark.parametrize("work", ["in_an_exec", "in_a_callback", "in_a_callback_while_busy"])
 def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
     """Python remembers an interrupt in an ``exec`` (as at the import of any dataclass) and would end as by Ctrl-C; one in a
     callback of the garbage collector's (as at any import) it only prints."""

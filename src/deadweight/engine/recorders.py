@@ -35,6 +35,7 @@ TALLY, WATCH = "tally", "watch"
 FILES = "files"
 """What is told of in place of all calls (``recorder/main.go``)."""
 JOIN_SECONDS, ANSWER_SECONDS = 90.0, 30.0
+NOTED_SECONDS = 5.0
 MEMORY_BYTES, PIDS = 128 * 2**20, 64
 BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
 """What the recorder may take before it becomes the service."""
@@ -162,6 +163,12 @@ def roomier(options: RunOptions) -> RunOptions:
         memory_bytes=options.memory_bytes and options.memory_bytes + BEFORE_MEMORY_BYTES,
         pids=options.pids and options.pids + BEFORE_PIDS,
     )
+
+
+def running_on(container: Container, error: DeadweightError) -> bool:
+    """Whether the container runs although ``error`` came of listening to it. Who listens among its processes is ended with them, a
+    moment before the engine notes the end. Raises DeadweightError."""
+    return container.wait_ended(NOTED_SECONDS if isinstance(error, Gone) else 0).running
 
 
 def argv(facts: EngineImage, options: RunOptions) -> tuple[str, ...]:

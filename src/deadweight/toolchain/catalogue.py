@@ -294,6 +294,14 @@ PROGRAMS: dict[str, Program] = {
             size=120 * _MB,
         ),
         system_program("buildah", apt=("buildah",), dnf=("buildah",), least="1.23", seconds=10, size=60 * _MB),
+        # The engine's own tests start Docker of a user who is not root in it.
+        system_program(
+            "rootlesskit",
+            apt=("rootlesskit", "uidmap", "slirp4netns"),
+            pattern=r"version (\d+\.\d+(?:\.\d+)*)",
+            seconds=1,
+            size=10 * _MB,
+        ),
         system_program("iptables", apt=("iptables",), dnf=("iptables",), seconds=1, size=2 * _MB),
     )
 }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.scan.watch import CannotWatch
 from deadweight.checks.service import with_last_lines
-from deadweight.engine.recorders import FILES, UNTOLD, WATCH, argv, recording, roomier
+from deadweight.engine.recorders import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -48,7 +48,7 @@ def watched(subject: Subject, ask: Callable[[Container], None]) -> tuple[frozens
 
 def _better(error: DeadweightError, container: Container) -> Exception:
     """What the recorder or the service said, where it has ended."""
-    if container.state().running:
+    if running_on(container, error):
         return error
     said = " ".join(container.logs(3))
     if UNTOLD in said:

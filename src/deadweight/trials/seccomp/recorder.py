@@ -24,7 +24,7 @@ from deadweight.checks.attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight.checks.attacks.helper import TARGET as ATTACKER
 from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.options import Mount, RunOptions
-from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier
+from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.toolchain import own_programs
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
@@ -119,8 +119,8 @@ class CountersBeside(Counters):
             heard = self._held.enter_context(self._engine.recorders.listening(container, self._name, TALLY))
         except Interrupted:
             raise
-        except DeadweightError:
-            if not container.state().running:
+        except DeadweightError as error:
+            if not running_on(container, error):
                 return  # what it said of its end says more
             raise
         self._read = lambda: heard.content(SIZE)
