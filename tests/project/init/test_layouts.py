@@ -1109,6 +1109,23 @@ def test_a_compose_file_in_a_folder_above_speaks_for_its_services(tmp_path):
     assert [need.value.name for each in services for need in each.around.needs] == ["db", "db"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "needs"),
+    [("docker", ["db"]), ("deploy/local", ["db"]), ("examples", [])],
+)
+def test_a_compose_file_below_speaks_for_the_service_whose_dockerfile_it_builds(tmp_path, folder, needs):
+    up = "/".join(".." for _ in folder.split("/"))
+    compose = f"services:\n  web:\n    build: {{context: {up}, dockerfile: docker/Dockerfile}}\n    depends_on: [db]\n"
+    files = {
+        "requirements.txt": "flask\n",
+        "app.py": "app = Flask(__name__)\n",
+        "docker/Dockerfile": "FROM python:3.12\nCOPY . .\nCMD python app.py\n",
+        f"{folder}/compose.yaml": f"{compose}  db: {{image: postgres:16}}\n",
+    }
+    (service,) = found(tmp_path, files)
+    assert [need.value.name for need in service.around.needs] == needs
+
+
 def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
     outcome = init(
         written(tmp_path, in_folders("one/backend", "two/backend", "mail")),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from deadweight.project.init import posture
+from deadweight.project.init.allowed_hosts import REFUSES, with_all_hosts
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.bound import OutOfTime
 from deadweight.project.init.commands import ENDS, serving_command
@@ -107,6 +108,10 @@ class Unwell(NotUp):
     """The service came up and answers with an error of its own; something that it may lack is known."""
 
 
+class Shut(NotUp):
+    """The service came up and lets in only who asks by a name that it knows; how to let in all is known."""
+
+
 def _why_not_up(proof: Proof, rung: Rung) -> str:
     """Learn from a rung that is built, with an older language, or with what it lacks, where it dies. Empty where it comes up."""
     before, why, unwell = proof.draft, "", None
@@ -117,7 +122,9 @@ def _why_not_up(proof: Proof, rung: Rung) -> str:
         except NotUp as error:
             proof.say(f"{rung.name}: {error.message}")
             tree = look(proof.written.root)
-            if isinstance(error, Unwell):
+            if isinstance(error, Shut):  # it is no word on what it lacks beside that
+                again = with_all_hosts(proof.draft, tree)
+            elif isinstance(error, Unwell):
                 unwell, again = proof.draft, with_database_it_lacks(proof.draft, error.message, tree)
             else:
                 why = why or error.message
@@ -163,6 +170,8 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
             refuse_server_that_ends(seen.health.kind, draft.port)
             if seen.health.kind == "exit" and serving_command(draft, look(proof.written.root)):
                 raise NotUp(f"{ENDS}: {seen.printed}")
+            if demanding and seen.health.status == REFUSES and with_all_hosts(draft, look(proof.written.root)):
+                raise Shut(f"{kind_told(seen.health)}, and it may not allow who asks by address")
             if demanding and seen.health.status >= 500 and with_database_it_lacks(draft, "", look(proof.written.root)):
                 raise Unwell(f"{kind_told(seen.health)}, and it may lack a database")
             proof.say(f"{rung.name}: {told_of(seen)}")

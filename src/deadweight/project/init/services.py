@@ -259,6 +259,7 @@ def _with_surroundings(
         names = {service.name, plain_name(tree.root.name), *([service.project.name] if service.project else [])}
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names)
         near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
+        near = near or [each for each in mine if each.path in paths and not aside(each.file)]  # deploy/compose.yaml
         first = service.dockerfiles[0].path if service.dockerfiles else ""
         near.sort(key=lambda each: (each.published, each.path != first, each.distance, not each.around.ports))
         outer = outside(tree, service, near[0].around if near else Surroundings())

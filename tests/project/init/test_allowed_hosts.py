@@ -1,0 +1,74 @@
+"""Services that answer only who asks for them by a name that they know."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight.project.init import reference
+from deadweight.project.init.allowed_hosts import with_all_hosts
+from deadweight.project.init.draft import first_draft
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
+from tests.support.trees import written
+
+MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+COMPOSE = "services:\n  web: {build: ., environment: {ALLOWED_HOSTS: %s, DEBUG: 'False'}, ports: ['8000:8000']}\n"
+
+
+def opened(root, settings: str, **more: str):
+    files = {"manage.py": MANAGE, "requirements.txt": "django\n", "shop/wsgi.py": "application = 1\n"}
+    tree = look(written(root, {**files, "shop/settings.py": settings, **more}))
+    (service,) = find_services(tree)
+    return with_all_hosts(first_draft(service, "build"), tree), tree
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ('ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost").split(" ")', "DJANGO_ALLOWED_HOSTS"),
+        ('ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")', "ALLOWED_HOSTS"),
+        ('ALLOWED_HOSTS = [config("ALLOWED_HOST")]', "ALLOWED_HOST"),
+    ],
+)
+def test_all_hosts_are_let_in_by_the_variable_that_the_settings_read(tmp_path, settings, name):
+    draft, tree = opened(tmp_path, settings)
+    assert draft is not None
+    assert {key: known.value for key, known in draft.service.around.env.items()} == {name: "*"}
+    assert draft.run["env"].origin == "seen: it answers 400 to who asks by address"
+    assert with_all_hosts(draft, tree) is None
+
+
+def test_what_a_compose_file_says_of_them_gives_way_and_the_rest_stays(tmp_path):
+    own = {"Dockerfile": "FROM python:3.12\nCOPY . .\nEXPOSE 8000\n", "compose.yaml": COMPOSE % "localhost"}
+    draft, _ = opened(tmp_path, 'ALLOWED_HOSTS = os.getenv("ALLOWED_HOSTS")', **own)
+    env = {key: known.value for key, known in draft.service.around.env.items()}
+    assert env == {"ALLOWED_HOSTS": "*", "DEBUG": "False"}
+
+
+def test_names_that_stand_in_the_code_stay(tmp_path):
+    draft, _ = opened(tmp_path, 'ALLOWED_HOSTS = ["shop.example"]')
+    assert draft is None
+
+
+def test_a_service_that_lets_nobody_in_is_still_tried_with_a_database_afterwards(monkeypatch, tmp_path):
+    answers, asked = [reference.Shut("400"), reference.Unwell("500"), None], []
+
+    def learn(proof, rung, *, demanding=True):
+        asked.append((proof.draft, demanding))
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(reference, "_learn", learn)
+    monkeypatch.setattr(reference, "with_all_hosts", lambda *_: "open")
+    monkeypatch.setattr(reference, "with_database_it_lacks", lambda *_: "with database")
+    monkeypatch.setattr(reference, "built_somehow", lambda *_: True)
+    proof = SimpleNamespace(
+        draft="draft",
+        written=SimpleNamespace(root=tmp_path),
+        say=lambda _: None,
+        bound=SimpleNamespace(over=lambda: False),
+    )
+    assert reference._why_not_up(proof, SimpleNamespace(name="debian")) == ""
+    assert asked == [("draft", True), ("open", True), ("with database", False)]
