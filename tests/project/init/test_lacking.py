@@ -135,6 +135,11 @@ def test_what_the_start_file_of_express_generator_reads_is_found(tmp_path):
             "mongodb://mongo:27017/app",
         ),
         ("get(process.env.API || 'https://api.example')\n", "API", None),
+        ("mongoose.connect(process.env.STORE, options)\n", "STORE", "mongodb://mongo:27017/app"),
+        ("const url = process.env.STORE\nawait mongoose.connect(url)\n", "STORE", "mongodb://mongo:27017/app"),
+        ("new MongoClient(`${process.env.STORE}`)\n", "STORE", "mongodb://mongo:27017/app"),
+        ("connect(process.env.CONNECTION_URL)\n", "CONNECTION_URL", "mongodb://mongo:27017/app"),
+        ("const c = url\nmongoose.connect(config.url + process.env.STORE)\n", "STORE", None),
     ],
 )
 def test_javascript_reads_its_environment_in_many_ways(tmp_path, code, name, value):

@@ -16,12 +16,12 @@ from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.records import SEEN, Beside, Known
 from deadweight.project.init.tree import Tree
 from deadweight.project.init.values import MADE_UP
-from deadweight.project.init.variables import read, shown
+from deadweight.project.init.variables import read, shown, used_as
 
 _ADDRESS = re.compile(
     r"(?:(?:[A-Z][A-Z0-9]*_+)*?"
     r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|ATLAS|COSMOS(?:DB)?|REDIS)(?:_DB)?|DATABASE|DB|SQLALCHEMY_DATABASE)"
-    r"_{0,2}(?:URL|URI|DSN|STRING|CONN(?:ECT(?:ION)?)?(?:_?STR(?:ING)?)?)|CONN(?:ECTION)?_?STR(?:ING)?)(?:_(?:LOCAL|DEV|PROD))?"
+    r"_{0,2}(?:URL|URI|DSN|STRING|CONN(?:ECT(?:ION)?)?(?:_?STR(?:ING)?)?)|CONN(?:ECTION)?_?(?:STR(?:ING)?|UR[IL]))(?:_(?:LOCAL|DEV|PROD))?"
 )
 _PART = re.compile(
     r"(?:[A-Z][A-Z0-9]*_+)*?(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_{0,2}"
@@ -67,9 +67,11 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     at_home = _at_home(service.around.env, libraries, there)
     others = ((name, f"from {file}", "") for name, (_, file) in examples.items())
     stale = ((name, each.origin.removeprefix("seen: "), each.value) for name, each in at_home.items())
+    used = used_as(tree, service)
     for name, origin, instead in (*stale, *read(tree, service), *others):
         form = examples.get(name, ("", ""))[0] or instead
-        kind = _leads_to(name, libraries) or _of_scheme(form, libraries)
+        by_use = used[name] if used.get(name) in libraries else ""
+        kind = _leads_to(name, libraries) or _of_scheme(form, libraries) or by_use
         if (name in service.around.env and name not in at_home) or name in given or (kind in there and kind in told):
             continue
         need = there.get(kind) or (need_of(kind) if kind else None)

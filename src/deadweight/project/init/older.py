@@ -12,6 +12,7 @@ from dataclasses import replace
 from deadweight.builders.dockerfile.causes import LOCK
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.node_managers import OPEN
+from deadweight.project.init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
 from deadweight.project.init.languages.python_versions import OF_ITS_TIME
 from deadweight.project.init.records import GUESSED, SEEN, Known
 
@@ -36,6 +37,17 @@ def with_examples(draft: Draft) -> Draft | None:
     if project is None or not project.details.get("examples") or "with_examples" in project.details:
         return None
     details = {**project.details, "with_examples": "1"}
+    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
+
+
+def with_own_environment(draft: Draft) -> Draft | None:
+    """The draft of a Node service with the ``NODE_ENV`` that its start script sets: some have settings for no other one. None where
+    that is ``production``, as generated images say, and for the same again."""
+    project = draft.service.project
+    own = project.details.get(OWN_ENVIRONMENT, "") if project else ""
+    if project is None or own in ("", "production") or ENVIRONMENT in project.details:
+        return None
+    details = {**project.details, ENVIRONMENT: own}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 

@@ -15,7 +15,7 @@ from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
 from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
 from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
-from deadweight.project.init.older import with_examples, with_help, with_older_language
+from deadweight.project.init.older import with_examples, with_help, with_older_language, with_own_environment
 from deadweight.project.init.open_flags import with_open_flag
 from deadweight.project.init.reachable import with_open_address, with_open_command
 from deadweight.project.init.records import SEEN, Known, Rung, Service
@@ -43,6 +43,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_serving_command(draft, died, tree)
     again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
     again = again or with_its_example(draft, died, tree)
+    again = again or (with_own_environment(draft) if made else None)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 
 

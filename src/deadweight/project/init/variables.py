@@ -56,6 +56,39 @@ def read(tree: Tree, service: Service) -> Iterator[tuple[str, str, str]]:
                 yield name, f"from {path}:{line_of(text, at)}", instead[1] if instead else ""
 
 
+_CONNECTS = {
+    "mongo": r"mongoose\.(?:connect|createConnection)\(|\bMongoClient(?:\.connect)?\(",
+    "postgres": r"\bconnectionString\s*:|\bnew (?:pg\.)?(?:Pool|Client)\(|\bpostgres\(",
+    "mysql": r"\bmysql2?\.create(?:Connection|Pool)\(",
+    "redis": r"\bnew (?:Io)?Redis\(|\bcreateClient\(\s*\{\s*url\s*:",
+}
+"""What begins a call of Node's clients that is given an address first."""
+
+_GIVEN = (
+    r"\s*(?:String\()?[\"'`]?(?:\$\{)?(?:process\.env\.(?P<direct>[A-Z][A-Z0-9_]*)|(?P<named>[A-Za-z_]\w*))\b(?!\.|\()"
+)
+
+
+def used_as(tree: Tree, service: Service) -> dict[str, str]:
+    """The variables whose value is the address that a client of Node's is given, whatever they are called, each with the kind of
+    database: ``mongoose.connect(process.env.DB)``, also by way of a constant."""
+    folder, found = service.project.folder if service.project else service.folder, dict[str, str]()
+    for path in sorted(tree.below(folder, *_CODE), key=lambda path: (path.count("/"), path)):
+        text = "" if aside(path) else tree.text(path)
+        for kind, begins in _CONNECTS.items():
+            for call in re.finditer(rf"(?:{begins}){_GIVEN}", text):
+                name = call["direct"] or _constant(text, call["named"])
+                if name:
+                    found.setdefault(name, kind)
+    return found
+
+
+def _constant(text: str, name: str) -> str:
+    """The variable of the environment that a constant of the same file has; empty where it has none."""
+    said = re.search(rf"\b{re.escape(name)}\s*=\s*process\.env\.([A-Z][A-Z0-9_]*)\b", text)
+    return said[1] if said else ""
+
+
 def _names(text: str) -> Iterator[tuple[str, int, int]]:
     """Each name with where it begins and ends."""
     for found in _READ.finditer(text):

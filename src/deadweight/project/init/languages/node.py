@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import Any
 
-from deadweight.project.init.languages import node_builds, node_fonts, node_scripts, node_steps
+from deadweight.project.init.languages import node_builds, node_fonts, node_start, node_steps
 from deadweight.project.init.languages.common import (
     DEAF,
     ENDS,
@@ -21,6 +21,7 @@ from deadweight.project.init.languages.common import (
 )
 from deadweight.project.init.languages.node_managers import OPEN, commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import PROGRAMS
+from deadweight.project.init.languages.node_start import part, read_package
 from deadweight.project.init.languages.node_versions import version_of
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
@@ -48,26 +49,16 @@ SERVERS = (
     "nuxt",
 )
 _SOURCES = (".js", ".ts", ".mjs", ".cjs", "package.json")
-_ENTRIES = (
-    "server.js",
-    "index.js",
-    "app.js",
-    "main.js",
-    "src/server.js",
-    "src/index.js",
-    "src/app.js",
-    "src/main.js",
-    "bin/www",
-)
 
 
 def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The package of a folder; None where nothing says that it is a server."""
     package = read_package(tree, folder)
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
-    (start, before), kind = _start(tree, folder, package, words), manager(tree, folder)
-    if not package or not (words or "start" in scripts or any(name in needs for name in SERVERS)):
+    serves = words or "start" in scripts or any(name in needs for name in SERVERS)
+    if not package or not (serves or node_start.serves(tree, folder, package)):
         return None
+    start, kind = node_start.found(tree, folder, package, words), manager(tree, folder)
     paths = sorted(tree.below(folder, *_SOURCES), key=lambda path: (path.count("/"), path))
     ports, health = scan(tree, (path for path in paths if "package-lock" not in path))
     return Project(
@@ -76,79 +67,45 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         folder=folder,
         name=str(package.get("name") or tree.root.name).rpartition("/")[2],
         version=version_of(tree, folder, words, package),
-        start=start,
+        start=start.words,
         ports=ports or (Known(3000),),
         health=health,
         details={
-            **_details(tree, folder, package, start, before),
+            **_details(tree, folder, package, start),
             "program": pinned(tree, folder, package, kind),
-            "before": json.dumps(before) if before else "",
+            "before": json.dumps(start.before) if start.before else "",
+            SETTINGS: json.dumps({name: each for name, each in start.settings.items() if name not in _NOT_SET}),
+            node_start.OWN_ENVIRONMENT: start.settings.get("NODE_ENV", ""),
         },
-        problem="" if start else "cannot determine how it is started: no CMD, no start script, no main",
+        problem="" if start.words else "cannot determine how it is started: no CMD, no start script, no main",
     )
-
-
-def read_package(tree: Tree, folder: str) -> dict[str, Any]:
-    """The package.json of a folder; empty without one that can be read."""
-    try:
-        found = json.loads(tree.text(joined(folder, "package.json")) or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def part(package: dict[str, Any], key: str) -> dict[str, Any]:
-    """A section of a package.json; empty without it."""
-    found = package.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _start(
-    tree: Tree, folder: str, package: dict[str, Any], words: ImageWords | None
-) -> tuple[Words, tuple[Words, ...]]:
-    """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names; and what goes before."""
-    scripts, needs = part(package, "scripts"), part(package, "dependencies")
-    runs = {**{each: "*" for each in part(package, "devDependencies") if each in node_scripts.INTERPRETERS}, **needs}
-    own = node_scripts.in_repository(tree, folder, words) if words else ()
-    for said in (own, *(("npm", "run", name) for name in ("start:prod", "start"))):
-        started = node_scripts.started(tree, folder, said, scripts, runs)
-        if started and "next" in needs and started == ("server.js",) and not tree.has(joined(folder, "server.js")):
-            started = ("node_modules/.bin/next", "start")  # what its own image takes out of .next/standalone
-        if started:
-            programs = {*needs, *part(package, "devDependencies")}
-            return started, node_steps.before_serving(said, scripts, programs)
-    main = package.get("main")
-    names = [posixpath.normpath(main)] if isinstance(main, str) else []
-    names += [f"{name}.js" for name in names if not name.endswith(".js")]
-    found = next((name for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), "")
-    made = next((name for name in names if node_builds.MADE.match(name)), "")
-    if not found and made and any(name in scripts for name in ("build", *node_builds.OTHERS)):
-        return (made,), ()
-    if not found:
-        return node_scripts.of_bin(package, scripts), ()
-    return (node_scripts.compiled(tree, folder, found, scripts),), ()
 
 
 _EARLY = ("preinstall", "install", "postinstall")
 
 
-def _details(
-    tree: Tree, folder: str, package: dict[str, Any], start: Words, before: tuple[Words, ...]
-) -> dict[str, str]:
+SETTINGS = "settings"
+"""Of a project's details: the variables that the start script sets."""
+
+_NOT_SET = ("NODE_ENV", "PORT", "PATH")
+"""What generated images set themselves, and the port, which is found otherwise."""
+
+
+def _details(tree: Tree, folder: str, package: dict[str, Any], start: node_start.Start) -> dict[str, str]:
     """``all``: its development packages are needed when it runs. ``early``: the installation needs more than the manifests."""
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
-    entry = next((joined(folder, word) for word in start if not word.startswith("-")), "")
+    entry = next((joined(folder, word) for word in start.words if not word.startswith("-")), "")
     said = tree.text(entry) if tree.has(entry) else ""
     compiles = re.search(
         r"ts-node|tsnd|\btsx\b|@babel/register|babel-register|babel-node|esbuild-register|@swc-node|\besno\b",
-        f"{said} {' '.join(start)}",
+        f"{said} {' '.join(start.words)}",
     )
-    programs = (posixpath.basename(each[0]) for each in before if each[0].startswith("node_modules/"))
+    programs = (posixpath.basename(each[0]) for each in start.before if each[0].startswith("node_modules/"))
     developers = any(name not in needs and PROGRAMS.get(name) not in needs for name in programs)
     fonts = node_fonts.fetched(tree, folder, needs)
     whole = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
     return {
-        "build": node_builds.commands(scripts, start, tree, folder),
+        "build": node_builds.commands(scripts, start.words, tree, folder),
         "fonts": node_fonts.with_stand_in("npm run build", str(scripts.get("build", "")), str(needs["next"]))
         if fonts
         else "",
@@ -191,7 +148,7 @@ _HEADERS = 'export npm_config_nodedir="$(dirname "$(dirname "$(command -v node)"
 
 _PATH = (
     "# The path is distroless', where node is in a folder of its own.",
-    'ENV NODE_ENV=production PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"',
+    'ENV NODE_ENV={} PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"',
 )
 
 
@@ -210,9 +167,11 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
     made = ["npx prisma generate"] if details["generate"] else []
+    env |= json.loads(details.get(SETTINGS) or "{}")
     build = details["build"]
     made += [build.replace("npm run build", details["fonts"], 1) if details["fonts"] else build] if build else []
     early = bool(details["early"]) or modules.whole
+    paths = (_PATH[0], _PATH[1].format(details.get(node_start.ENVIRONMENT) or "production"))
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
     first = f"{_HEADERS if 'compiler' in details else ''}{prepare}"
@@ -244,7 +203,12 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "",
         "FROM ${BASE}",
         *(["COPY --from=build /end.cjs /end.cjs"] if deaf else []),
-        *placed(project, "/app", (*_PATH, *env_lines(env)), [copied(project, "--from=build /app", "/app")]),
+        *placed(
+            project,
+            "/app",
+            (*paths, *env_lines(env)),
+            [copied(project, "--from=build /app", "/app")],
+        ),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

@@ -26,8 +26,10 @@ _PLAIN = re.compile(r"[\w@./:=,*\" -]+")
 
 
 def commands(scripts: Mapping[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> str:
-    """A shell's words; empty where nothing has to be made."""
-    names = [name for name in ("build",) if name in scripts and not _NO_BUILD.search(str(scripts[name]))]
+    """A shell's words; empty where nothing has to be made. Heroku runs ``heroku-postbuild`` instead of ``build``: it makes the
+    front end that such a service has in a folder of its own."""
+    usual = [name for name in ("heroku-postbuild", "build") if _builds(str(scripts.get(name, "")))]
+    names = usual[:1]
     entry = next((word for word in start if not word.startswith("-")), "")
     there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
     said = [f"npm run {name}" for name in names]
@@ -35,6 +37,11 @@ def commands(scripts: Mapping[str, Any], start: tuple[str, ...], tree: Tree, fol
     if not said and not first and entry and not there and not entry.startswith("node_modules/"):
         said = [f"npm run {name}" for name in OTHERS if name in scripts][:1]
     return " && ".join(dict.fromkeys((*said, *first)))
+
+
+def _builds(script: str) -> bool:
+    """Whether a script is there, does something, and makes no image or program of it."""
+    return bool(script.strip()) and not re.match(r"(?:echo|true|:|exit)\b", script) and not _NO_BUILD.search(script)
 
 
 def _before(scripts: Mapping[str, Any], name: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ _KEEPERS = ("nodemon", "pm2", "pm2-runtime", "forever", "supervisor")
 INTERPRETERS = ("ts-node", "ts-node-dev", "tsx", "@babel/node", "babel-cli", "@swc-node/register", "esno")
 """Packages that run what is not JavaScript yet, mostly listed for developers: where the start script calls one, it serves."""
 
+_SETTING = re.compile(r"([A-Z_][A-Z0-9_]*)=(.*)")
 _SCRIPT = re.compile(r"[\"']?script[\"']?\s*:\s*[\"']([^\"']+)[\"']")
 _FILE = re.compile(r"[\w./-]+\.[cm]?js")
 _SOURCE = re.compile(r"[\w./-]+\.[cm]?[jt]s")
@@ -150,6 +152,24 @@ def bare(words: tuple[str, ...]) -> tuple[str, ...]:
         while reads_file and words and (words[0] in ("run", "--") or words[0].startswith("-")):
             words = words[2:] if words[0] in ("-e", "-f", "--file") else words[1:]
     return words
+
+
+def settings_of(words: tuple[str, ...], scripts: Mapping[str, Any], depth: int = 4) -> dict[str, str]:
+    """The variables that a command sets for what it starts: ``NODE_PATH=src node app.js``, also by way of npm's scripts."""
+    found: dict[str, str] = {}
+    while words and ("=" in words[0] or words[0] in ("cross-env", "env", "exec", "npx")):
+        if said := _SETTING.fullmatch(words[0]):
+            found[said[1]] = said[2]
+        words = words[1:]
+    runs = (words[1:2] == ("run",) and words[2:3]) or words[1:2]
+    if not depth or words[:1] not in (("npm",), ("yarn",), ("pnpm",)) or not runs or runs[0] not in scripts:
+        return found
+    last = str(scripts[runs[0]]).rpartition("&&")[2]
+    try:
+        inner = () if re.search(r"[;|<>$`()&]", last) else tuple(shlex.split(last))
+    except ValueError:
+        inner = ()
+    return {**found, **settings_of(inner, scripts, depth - 1)}
 
 
 def of_node(words: tuple[str, ...]) -> tuple[str, ...]:

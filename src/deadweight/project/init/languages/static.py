@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from deadweight.project.init.languages.common import HEADER, dockerignore, exec_form, flow
-from deadweight.project.init.languages.node import SERVERS, part, read_package
+from deadweight.project.init.languages.node import SERVERS
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import of_node
+from deadweight.project.init.languages.node_start import part, read_package
 from deadweight.project.init.languages.node_versions import version_of
 from deadweight.project.init.records import ImageWords, Known, Ladder, OwnDockerfile, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined
