@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -84,7 +85,10 @@ def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
         return words
     if len(words) < 3 or words[1] != "-c" or re.search(r"[;&|<>$`()]", words[2]):
         return ()
-    return unwrapped(tuple(words[2].split()))
+    try:
+        return unwrapped(tuple(shlex.split(words[2])))
+    except ValueError:
+        return unwrapped(tuple(words[2].split()))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.languages import rust_lock, started
+from deadweight.project.init.languages import rust_build, rust_lock, started
 from deadweight.project.init.languages.beside import read_at_run_time
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.rust_dockerfile import dockerfile
@@ -70,7 +70,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "locked": "1" if lock else "",
             "top": top,
             "links": " ".join(_links(lock, crates) if lock else _likely_links(tree.text(file))),
-            "installs": " ".join(_installs(lock, crates)),
+            "installs": " ".join((*_installs(lock, crates), *dict.fromkeys(rust_build.linkers(tree, folder)))),
+            "features": rust_build.features(tree, folder),
+            "offline": "1" if rust_build.is_offline(tree, folder) else "",
             "make": " ".join(each for each in _MAKE if each in crates),
             "rocket": "1" if rocket else "",
         },
@@ -107,15 +109,16 @@ def _top(tree: Tree, folder: str) -> str:
 
 
 def _binaries(tree: Tree, folder: str, manifest: dict[str, Any], package: dict[str, Any]) -> list[str]:
-    """Its programs, that which ``default-run`` names first."""
-    named = [str(each.get("name")) for each in manifest.get("bin") or () if isinstance(each, dict) and each.get("name")]
-    if tree.has(joined(folder, "src/main.rs")):
-        named = named or [str(package.get("name") or "")]
+    """Its programs, that which is most likely the service first."""
+    bins = [each for each in manifest.get("bin") or () if isinstance(each, dict) and each.get("name")]
+    named = {str(each["name"]): str(each.get("path") or f"src/bin/{each['name']}.rs") for each in bins}
+    if not named and tree.has(joined(folder, "src/main.rs")):
+        named = {str(package.get("name") or ""): "src/main.rs"}
     if not named:
-        below = (path.removesuffix("/main.rs") for path in tree.below(joined(folder, "src/bin"), ".rs"))
-        named = [posixpath.basename(path).removesuffix(".rs") for path in below]
-    default = package.get("default-run")
-    return sorted(named, key=lambda name: name != default)
+        for path in (posixpath.relpath(each, folder) for each in tree.below(joined(folder, "src/bin"), ".rs")):
+            if found := re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", path):
+                named[found[1]] = path
+    return rust_build.serving_first(tree, folder, package, named)
 
 
 def _links(lock: str, crates: Collection[str]) -> Iterator[str]:

@@ -33,6 +33,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
     locked = " --locked" if details["locked"] else ""
     inside = posixpath.relpath(project.folder, details["top"])
     package = "" if inside == "." else f" --package {project.name}"
+    chosen = f" {details['features']}" if details["features"] else ""
     given = {name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}
     if details["rocket"]:
         given = {"ROCKET_ADDRESS": "0.0.0.0", "ROCKET_PORT": str(port), **given}  # noqa: S104 - in a container
@@ -45,13 +46,18 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "",
         "FROM ${BUILD} AS build",
         *([f"{_INSTALL} {details['installs']}"] if details["installs"] else []),
+        *(
+            ["# What SQLx would ask a database lies in the repository.", "ENV SQLX_OFFLINE=true"]
+            if details["offline"]
+            else []
+        ),
         "WORKDIR /src",
         "COPY . .",
         "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",
         "# The second is this service's own: Cargo knows programs by their names and the age of their sources.",
         "RUN --mount=type=cache,target=/usr/local/cargo/registry \\",
         f"    --mount=type=cache,id={service.name}-target,target=/src/target \\",
-        f"    cargo build --release{locked}{package} --bin {binary} && cp target/release/{binary} {place}{empty}",
+        f"    cargo build --release{locked}{package}{chosen} --bin {binary} && cp target/release/{binary} {place}{empty}",
         *(
             [
                 "# The libraries that it links: not every base has them.",

@@ -14,6 +14,7 @@ _WAITS = re.compile(r"wait[-_]?(?:for)?(?:[-_]?it)?(?:\.sh)?|dockerize|wait4x|wa
 
 _SUPERVISES = re.compile(
     r"s6-svscan|supervisord|runsvdir|runit(?:-init)?|init|circusd|multirun|start-stop-daemon|make|air|reflex|dlv|watchexec"
+    r"|CompileDaemon|compiledaemon|nodemon|gow|wgo|modd|realize|fresh|refresh|bee|entr|bacon|cargo-watch|systemfd"
 )
 """Programs that start others, by words of their own."""
 
@@ -37,10 +38,13 @@ def program(words: Words, names: Collection[str] = ()) -> Words:
 
 
 def arguments(words: Words, names: Collection[str] = ()) -> Words:
-    """Its arguments alone: of ``go run main.go serve`` what comes after the package."""
+    """Its arguments alone: of ``go run main.go serve`` what comes after the package, of ``cargo run -- serve`` what comes after
+    the dashes."""
     words = program(words, names)
     if words and _SUPERVISES.fullmatch(posixpath.basename(words[0])) and posixpath.basename(words[0]) not in names:
         return ()
+    if words[:1] == ("cargo",):
+        return words[words.index("--") + 1 :] if "--" in words and words[1] == "run" else ()
     if words[:2] != ("go", "run"):
         return words[1:]
     rest = words[2:]
