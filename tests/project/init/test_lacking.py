@@ -44,6 +44,7 @@ def lacking(root, code: str, package: str, **more: str):
         ('os.environ["DB_PORT"]', "PyMySQL", "3306", "mysql:8"),
         ('get_env("POSTGRES_USER")', "asyncpg", "app", "postgres:16"),
         ("class Settings(BaseSettings):\n    POSTGRES_SERVER: str", "psycopg", "postgres", "postgres:16"),
+        ("class Settings(BaseSettings):\n    db_host: str", "psycopg", "postgres", "postgres:16"),
     ],
 )
 def test_a_database_that_the_code_names_is_of_the_kind_that_it_has_a_library_for(tmp_path, code, package, env, image):
@@ -265,6 +266,12 @@ def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, fo
         ("Error: Missing required env SESSION_SECRET", "SESSION_SECRET"),
         ('Please set "STRIPE_SECRET_KEY" first', "STRIPE_SECRET_KEY"),
         ("Could not resolve placeholder 'mail.host' in value", "mail.host"),
+        ("decouple.UndefinedValueError: MAIL_KEY not found. Declare it as envvar or define a default", "MAIL_KEY"),
+        ("ImproperlyConfigured: Set the MAIL_KEY environment variable", "MAIL_KEY"),
+        (
+            "2 validation errors for Settings | mail_key | Field required [type=missing, input_value={}] | For",
+            "mail_key",
+        ),
         ("it ended with exit code 1: listen tcp :80: bind: permission denied", None),
         ("KeyError: 'name'", None),
         ("SQLITE_CANTOPEN: unable to open database file", None),

@@ -39,6 +39,9 @@ _UNSET = tuple(
             r"(?:not set|unset|set|required|missing|undefined|not defined|empty)\b"
         ),
         r"(?i:missing|required|unset|undefined|must set|please set)[^A-Z|]{0,30}[\"'`$]{0,2}([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
+        r"\b([A-Z][A-Z0-9_]+) not found\. Declare it as envvar",
+        r"[Ss]et the ([A-Z][A-Z0-9_]+) environment variable",
+        r"(?:^|[|:\n]) *([A-Za-z]\w*)\s*[|\n]\s*[Ff]ield required",
         r"Could not resolve placeholder '([\w.-]+)'",
     )
 )

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init.commands import with_serving_command
 from deadweight.project.init.dated import with_packages_first, with_packages_of_their_time
+from deadweight.project.init.demanded import with_what_it_demands
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
 from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
@@ -44,6 +45,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
     again = again or with_its_example(draft, died, tree)
     again = again or (with_own_environment(draft) if made else None)
+    again = again or with_what_it_demands(draft, died, tree)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 
 

@@ -24,6 +24,12 @@ _READ = re.compile(
 )
 """How code reads a variable: by a call (also by a helper of its own), a field's tag, a class of settings, or a schema of them."""
 
+_PYDANTIC = re.compile(
+    r"^[ \t]+([a-z][a-z0-9_]*)[ \t]*:[ \t]*(?:Optional\[)?(?:str|int|SecretStr|\w+Dsn|\w+Url)\b", re.MULTILINE
+)
+_PREFIX = re.compile(r"env_prefix[\"']?\s*[=:]\s*[\"'](\w+)[\"']")
+"""Fields of a class of pydantic's settings in small letters, and what stands before them in the environment."""
+
 _TAKEN_APART = re.compile(r"\{([^{}]*)\}\s*=\s*process\.env\b(?!\.)")
 _OF_THESE = re.compile(r"(?:^|,)\s*([A-Z][A-Z0-9_]+)\b")
 _ELSE = re.compile(r"[\"'\])]*\s*(?:\|\||\?\?|,)\s*[\"'`]([^\"'`\n]+)[\"'`]")
@@ -94,6 +100,10 @@ def _names(text: str) -> Iterator[tuple[str, int, int]]:
     for found in _READ.finditer(text):
         name = "DATABASE_URL" if found[4] else found[1] or found[2] or found[3] or found[5] or found[6]
         yield name, found.start(), found.end()
+    if "BaseSettings" in text:
+        prefix = _PREFIX.search(text)
+        for found in _PYDANTIC.finditer(text):
+            yield f"{prefix[1] if prefix else ''}{found[1]}".upper(), found.start(1), found.end()
     for found in _TAKEN_APART.finditer(text):
         for each in _OF_THESE.finditer(found[1]):
             yield each[1], found.start(1) + each.start(1), found.end()
