@@ -22,7 +22,7 @@ from deadweight.project.init.remedies import (
     with_settings_file,
 )
 from deadweight.project.init.services import find_services
-from deadweight.project.init.settings_files import with_example_of_settings
+from deadweight.project.init.settings_files import with_example_of_settings, with_settings_of_repository
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -251,6 +251,50 @@ def test_an_example_of_a_missing_file_is_mounted_where_it_is_looked_for(tmp_path
     }
     assert with_example_of_settings(again, died, tree) is None
     assert with_example_of_settings(draft, "Error: Cannot find module 'left-pad'", tree) is None
+
+
+@pytest.mark.parametrize(
+    ("died", "file", "own", "mounted"),
+    [
+        ("Read 'shop.conf' failed | Os { code: 2, kind: NotFound }", "shop-default.conf", "/", ["/shop.conf", "/app/shop.conf"]),
+        ("/srv/config.toml is not found, please provide one", "config.toml", "/srv", ["/srv/config.toml"]),
+        ('Config File "config" Not Found in "[/srv]"', "config.yaml", "/srv", ["/srv/config.yaml"]),
+        ("open /etc/shop/shop.cfg: no such file or directory", "contrib/shop.cfg", "/srv", ["/etc/shop/shop.cfg"]),
+        ("could not read config.yml: No such file", "configs/config.example.yml", "/root", ["/root/config.yml", "/app/config.yml"]),
+        ("failed to parse config.toml: missing field `x`", "config.toml", "/srv", []),
+        ("open config.yaml: no such file or directory", "other.yaml", "/srv", []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("language", [GO, RUST])
+def test_a_program_gets_the_settings_of_the_repository(tmp_path, language, died, file, own, mounted):
+    image = {"Dockerfile": f"FROM scratch\nWORKDIR {own}\nCOPY --from=build /x /x\nCMD /x\n"}
+    draft, tree = drafted(tmp_path, {**language, **image, file: "a"})
+    again = with_settings_of_repository(draft, died, tree)
+    assert (list(again.service.around.files) if again else []) == mounted
+    if again:
+        assert {known.value for known in again.service.around.files.values()} == {file}
+        last = again.ladder.files["build/Dockerfile"].rpartition("FROM ${BASE}")[2]
+        assert f"WORKDIR {'/srv' if own == '/srv' else '/app'}\n" in last
+        assert with_settings_of_repository(again, died, tree) is None
+
+
+@pytest.mark.parametrize(
+    ("copies", "source", "kept"),
+    [
+        ("COPY --from=build /src/shop .", "config.toml", True),
+        ("COPY . .", "config.toml", False),
+        ("COPY --from=build /src/shop .", "Cargo.toml", False),
+        ("COPY --from=build /src/shop .", "src/main.rs", False),
+        ("COPY config.toml .", "config.toml", False),
+    ],
+)
+def test_settings_that_users_mount_beside_a_binary_are_mounted(tmp_path, copies, source, kept):
+    own = f'FROM rust AS build\nWORKDIR /src\nCOPY . .\nFROM scratch\nWORKDIR /app\n{copies}\nCMD ["./shop"]\n'
+    compose = f"services:\n  shop:\n    build: .\n    volumes: [./{source}:/app/{source}]\n"
+    draft, _ = drafted(tmp_path, {**RUST, "config.toml": "", "Dockerfile": own, "compose.yaml": compose})
+    assert (f"/app/{source}" in draft.service.around.files) is kept
+    if kept:
+        assert "WORKDIR /app\n" in draft.ladder.files["build/Dockerfile"].rpartition("FROM ${BASE}")[2]
 
 
 def test_without_an_own_image_the_settings_file_is_where_the_generated_ones_start(tmp_path):

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from deadweight.project.init.languages.common import HOME
 from deadweight.project.init.records import ImageWords, Service
+from deadweight.project.init.tree import joined
 
 _MADE = frozenset(
     ("node_modules", ".venv", "venv", "vendor", "target", ".next", ".cache", "__pycache__", ".gradle", ".m2")
@@ -26,7 +28,7 @@ def with_own_mounts(service: Service) -> Service:
     files = {
         target: known
         for target, known in around.files.items()
-        if not _in_image(target, own)
+        if (not _in_image(target, own) or _is_left_out(known.value, target, service))
         and (own or (known.value not in (".", service.folder) and not _CODE.match(target)))
     }
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
@@ -40,7 +42,30 @@ def with_own_mounts(service: Service) -> Service:
         )
         for each in service.dockerfiles
     )
-    return replace(service, around=around, dockerfiles=images)
+    project = service.project
+    homes = [posixpath.normpath(each.workdir) for each in own]
+    if project is not None and any(_is_in(each, home) for each in files for home in homes if home != "/"):
+        project = replace(project, details={**project.details, HOME: "1"})
+    return replace(service, project=project, around=around, dockerfiles=images)
+
+
+_SETTINGS = re.compile(r"\.(?:toml|ya?ml|json|conf|cfg|ini|ron|env|properties|hcl)$")
+_OF_BUILDS = re.compile(
+    r"(?:package|package-lock|tsconfig[\w.-]*|nest-cli|components|composer|deno|angular|turbo|nx)\.json|pnpm-[\w-]+\.yaml"
+    r"|(?:pyproject|Cargo|poetry|\.air|air|clippy|rustfmt)\.toml|setup\.cfg|\.[\w.-]+|(?:alembic|pytest|tox|uwsgi)\.ini"
+)
+
+
+def _is_left_out(path: str, target: str, service: Service) -> bool:
+    """Whether a file of settings is mounted beside a compiled program whose image does not have it: it has the binary alone."""
+    language = service.project.language if service.project else ""
+    name = posixpath.basename(path)
+    if language not in ("go", "rust") or not _SETTINGS.search(name) or _OF_BUILDS.fullmatch(name):
+        return False
+    copied = [(each.context, *pair) for each in service.dockerfiles for pair in each.words.copied]
+    there = (joined(context, source) for context, source, _ in copied)
+    taken = {place for each in service.dockerfiles for place in each.words.taken}
+    return target not in taken and not any(each == "." or _is_in(path, each) for each in there)
 
 
 def _in_image(target: str, own: Iterable[ImageWords]) -> bool:

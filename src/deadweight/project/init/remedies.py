@@ -20,7 +20,7 @@ from deadweight.project.init.older import with_examples, with_help, with_older_l
 from deadweight.project.init.open_flags import with_open_flag
 from deadweight.project.init.reachable import with_open_address, with_open_command
 from deadweight.project.init.records import SEEN, Known, Rung, Service
-from deadweight.project.init.settings_files import with_example_of_settings
+from deadweight.project.init.settings_files import with_example_of_settings, with_settings_of_repository
 from deadweight.project.init.tree import Tree, joined
 from deadweight.project.init.values import example_file
 
@@ -38,7 +38,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or (with_packages_of_their_time(draft, died, tree) if made else None)
     again = again or (with_missing_package(draft, died, tree) if made else None)
     again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
-    again = again or with_example_of_settings(draft, died, tree)
+    again = again or with_example_of_settings(draft, died, tree) or with_settings_of_repository(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
     again = again or with_serving_command(draft, died, tree)

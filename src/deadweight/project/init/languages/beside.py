@@ -50,7 +50,7 @@ _EXAMPLE = re.compile(
 )
 
 
-_PLACES = (
+PLACES = (
     "example",
     "examples",
     "sample",
@@ -74,7 +74,7 @@ def examples(tree: Tree, folder: str, ending: str) -> list[tuple[str, str]]:
         tree.text(path) for path in tree.below(folder, ending) if not path.endswith("_test.go") and not aside(path)
     )
     found: dict[str, str] = {}
-    homes = [folder, *(joined(folder, place) for place in _PLACES)]
+    homes = [folder, *(joined(folder, place) for place in PLACES)]
     for path in sorted((path for path in tree.files if folder_of(path) in homes), key=lambda each: each.count("/")):
         base = posixpath.basename(path)
         match = _EXAMPLE.fullmatch(base)

@@ -83,9 +83,10 @@ HOME = "home"
 
 
 def home_of(project: Project, workdir: str, *, filled: bool) -> str:
-    """The folder in which a compiled program is started: the root, unless files are there (``filled``) or it writes there."""
+    """The folder in which a compiled program is started: the root, unless files are there (``filled``) or it writes there. The home
+    of root is nobody else's to read."""
     wanted = filled or is_owned(project) or HOME in project.details
-    return "/" if not wanted else workdir if workdir != "/" else "/app"
+    return "/" if not wanted else workdir if workdir != "/" and not re.match(r"/root(?:/|$)", workdir) else "/app"
 
 
 ZONES = "zones"
