@@ -288,6 +288,11 @@ def test_a_module_that_does_not_compile_is_no_matter_of_the_network():
     assert _causes.found(_dockerfile.RUN, said).told == "a module of npm's does not compile with this version of Node"
 
 
+def test_a_bundler_of_the_time_before_openssl_3_is_told():
+    said = ["Error: error:0308010C:digital envelope routines::unsupported", "  code: 'ERR_OSSL_EVP_UNSUPPORTED'"]
+    assert _causes.found(_dockerfile.RUN, said).told == _dockerfile.OLD_HASHES
+
+
 @pytest.mark.parametrize("table", [_dockerfile.RUN, _causes.NATIVE], ids=["RUN", "NATIVE"])
 @pytest.mark.parametrize(
     ("said", "told"),

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.causes import LOCK
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_open_lock, with_what_installs
+from deadweight.project.init.older import with_old_hashes, with_open_lock, with_what_installs
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -73,6 +73,19 @@ def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, s
     assert again.left_out == {}
     assert with_open_lock(replace(again, left_out=failed.left_out), "debian") is None
     assert with_open_lock(replace(draft, left_out={"debian": "RUN failed (RUN npm ci)"}), "debian") is None
+
+
+def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "webpack"}}
+    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
+    (service,) = find_services(look(root))
+    draft = first_draft(service, "build")
+    failed = replace(draft, left_out={"debian": f"{OLD_HASHES} (build/Dockerfile:13: RUN npm run build)"})
+    again = with_what_installs(failed, "debian")
+    text = again.ladder.files["build/Dockerfile"]
+    assert "RUN export NODE_OPTIONS=--openssl-legacy-provider && npm run build && npm prune" in text
+    assert again.left_out == {}
+    assert with_old_hashes(replace(again, left_out=failed.left_out), "debian") is None
 
 
 EXACT = [

@@ -177,9 +177,16 @@ _LOCKS = Cause(
     LOCK,
     "npm install, pnpm install or yarn install on your machine writes it anew: commit it",
 )
+OLD_HASHES = "a bundler asks for a hash that OpenSSL 3 lacks, which Node has from version 17 on"
+_OLD_HASHES = Cause(
+    r"ERR_OSSL_EVP_UNSUPPORTED|error:0308010C:digital envelope routines",
+    OLD_HASHES,
+    "NODE_OPTIONS=--openssl-legacy-provider before the command lets it have that hash; a newer version of the bundler needs none",
+)
 RUN = (
     *_CREDENTIALS,
     _LOCKS,
+    _OLD_HASHES,
     *GO,
     *_ENGINE,
     *GRADLE,

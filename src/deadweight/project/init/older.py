@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.builders.dockerfile.causes import LOCK
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES
 from deadweight.project.init.draft import Draft
+from deadweight.project.init.languages.node_builds import OLD
 from deadweight.project.init.languages.node_managers import OPEN
 from deadweight.project.init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
 from deadweight.project.init.languages.python_versions import OF_ITS_TIME
@@ -94,7 +95,8 @@ def with_what_installs(draft: Draft, rung: str) -> Draft | None:
     npm's modules are compiled with any version; Python's, pinned years ago, are ready-made for an older one."""
     project = draft.service.project
     if project is not None and project.language == "node":
-        return with_open_lock(draft, rung) or with_compiler(draft, rung) or with_older_language(draft, rung)
+        again = with_open_lock(draft, rung) or with_old_hashes(draft, rung)
+        return again or with_compiler(draft, rung) or with_older_language(draft, rung)
     return with_older_language(draft, rung) or with_compiler(draft, rung)
 
 
@@ -106,6 +108,17 @@ def with_open_lock(draft: Draft, rung: str) -> Draft | None:
         return None
     rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
     service = replace(draft.service, project=replace(project, kind=f"{project.kind}{OPEN}"))
+    return replace(draft, service=service, left_out=rest)
+
+
+def with_old_hashes(draft: Draft, rung: str) -> Draft | None:
+    """The draft of a Node service whose build may have the hashes that older bundlers ask for; None for another reason, or the same
+    again."""
+    project = draft.service.project
+    if project is None or OLD_HASHES not in draft.left_out.get(rung, "") or OLD in project.details:
+        return None
+    rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
+    service = replace(draft.service, project=replace(project, details={**project.details, OLD: "1"}))
     return replace(draft, service=service, left_out=rest)
 
 

@@ -14,6 +14,7 @@ from deadweight.project.init.commands import ENDS, serving_command
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
+from deadweight.project.init.languages.node_builds import OLD
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import NotUp, kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
@@ -99,9 +100,11 @@ def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
 
 
 def _installs_otherwise(draft: Draft, other: Draft) -> bool:
-    return (draft.service.project and draft.service.project.kind) != (
-        other.service.project and other.service.project.kind
-    )
+    """Whether the modules, or what is made of them, come about in another way on the same bases."""
+    now, then = draft.service.project, other.service.project
+    if now is None or then is None:
+        return False
+    return (now.kind, OLD in now.details) != (then.kind, OLD in then.details)
 
 
 class Unwell(NotUp):

@@ -180,6 +180,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     )  # it runs that once more when it prunes
     prune = "" if details["all"] else f" && {again_prepare}{modules.prune}"
     again = f"{modules.cache} \\\n    " if prune and "yarn" in prune else ""  # it fetches what it keeps once more
+    hashes = "export NODE_OPTIONS=--openssl-legacy-provider && " if node_builds.OLD in details else ""
     version = project.version.value
     lines = [
         HEADER,
@@ -198,7 +199,8 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         f"    {first}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
         *(node_fonts.LINES if details["fonts"] and build else ()),
-        *([f"RUN {again}{' && '.join(made)}{prune}"] if made else []),
+        *(["# Its bundler asks for a hash that OpenSSL 3 has among its old ones alone."] if hashes else []),
+        *([f"RUN {again}{hashes}{' && '.join(made)}{prune}"] if made else []),
         *(_ENDS if deaf else ()),
         "",
         "FROM ${BASE}",

@@ -13,6 +13,9 @@ from deadweight.project.init.tree import Tree, joined
 MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
 """Folders that a build makes: what ``main`` names there is not in the repository."""
 
+OLD = "old hashes"
+"""Of a project's details: its bundler asks for a hash that OpenSSL 3 lacks."""
+
 OTHERS = (
     *("prestart:prod", "prestart", "compile", "build:prod", "build:ts", "build-ts"),
     *("tsc", "transpile", "bundle"),
