@@ -75,6 +75,18 @@ def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, s
     assert with_open_lock(replace(draft, left_out={"debian": "RUN failed (RUN npm ci)"}), "debian") is None
 
 
+def test_what_pnpm_installs_can_be_run_by_node(tmp_path):
+    scripts = {"build": "next build", "start": "next start"}
+    package = {"name": "shop", "dependencies": {"next": "15"}, "scripts": scripts}
+    root = written(
+        tmp_path / "shop", {"package.json": json.dumps(package), "pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}
+    )
+    (service,) = find_services(look(root))
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert '["node", "node_modules/.bin/next", "start"]' in text
+    assert text.count("--config.prefer-symlinked-executables=true") == 2
+
+
 def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
     package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "webpack"}}
     root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})

@@ -163,7 +163,8 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     before = tuple(tuple(each) for each in json.loads(details["before"] or "[]"))
     deaf = DEAF in details and not before  # where steps come first, it is not process 1
     start = ("--require", "/end.cjs", *project.start) if deaf else project.start
-    modules = commands(project.kind, details["program"])
+    programs = [each[0] for each in (*before, project.start) if each and each[0].startswith("node_modules/.bin/")]
+    modules = commands(project.kind, details["program"], of_bin=bool(programs))
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
     made = ["npx prisma generate"] if details["generate"] else []

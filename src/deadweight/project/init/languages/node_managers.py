@@ -94,9 +94,16 @@ _OPENED = (
 )
 
 
-def commands(kind: str, program: str) -> Manager:
-    """How this program installs modules; ``program`` is what npm has to install first."""
+_LINKS = " --config.prefer-symlinked-executables=true"
+"""pnpm writes scripts for a shell into ``node_modules/.bin`` else, which node cannot run."""
+
+
+def commands(kind: str, program: str, *, of_bin: bool = False) -> Manager:
+    """How this program installs modules; ``program`` is what npm has to install first. ``of_bin``: node runs a program of
+    ``node_modules/.bin``."""
     found = _MANAGERS[kind.removesuffix(OPEN)]
+    if of_bin and kind.removesuffix(OPEN) == "pnpm":
+        found = replace(found, install=f"{found.install}{_LINKS}", prune=f"{found.prune}{_LINKS}")
     if kind.endswith(OPEN):
         for strict, lenient in _OPENED:
             found = replace(
