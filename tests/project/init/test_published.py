@@ -38,6 +38,13 @@ def test_a_compose_file_of_the_published_image_tells_how_it_is_run(tmp_path, nam
     assert first_draft(service, "build").run["tmpfs"].value == "[/tmp, /data]"
 
 
+def test_its_own_address_needs_no_second_one_of_it(tmp_path):
+    own = COMPOSE.replace("DATABASE_URL:", "BASE_URL: 'http://localhost:80', DATABASE_URL:").replace("80:8080", "80:80")
+    (service,) = find_services(look(written(tmp_path / "feeds", {**FILES, "compose.yaml": own})))
+    assert [each.value.name for each in service.around.needs] == ["db"]
+    assert service.around.env["BASE_URL"].value == "http://localhost:80"
+
+
 def test_a_compose_file_of_another_image_does_not(tmp_path):
     root = written(tmp_path / "shop", {"Dockerfile": FILES["Dockerfile"], "compose.yaml": COMPOSE})
     (service,) = find_services(look(root))

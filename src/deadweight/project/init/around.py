@@ -88,7 +88,7 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
         }
         for name, service in services.items():
             build = service.get("build") or built.get(service.get("image")) if isinstance(service, dict) else None
-            published = build is None and _is_own_image(tree, path, service, names)
+            published = build is None and is_own_image(tree, path, service, names)
             if build is None and not published:
                 continue
             fields = build if isinstance(build, dict) else {"context": build}
@@ -121,7 +121,7 @@ def _mappings(services: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [each for each in services.values() if isinstance(each, dict)]
 
 
-def _is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) -> bool:
+def is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) -> bool:
     """Whether a service of a Compose file is started from the repository's own image, as it is published."""
     said = service.get("image") if isinstance(service, dict) else None
     reference = filled_in(str(said), examples(tree, folder_of(path))) if said else None

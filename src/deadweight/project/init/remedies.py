@@ -118,6 +118,7 @@ def with_developers_modules(draft: Draft, died: str, tree: Tree) -> Draft | None
 
 _NO_PACKAGE = re.compile(
     r"No module named '?([A-Za-z_]\w*)|requires \"(python-multipart)\"|(email-validator) is not installed"
+    r"|\bpip3? install [\"'`]?([A-Za-z][\w.-]*(?:\[[\w,]+\])?)"
 )
 _LISTS = (
     r"[\w.-]*requirements[\w.-]*\.txt|(?:base|common|dev|development|local|prod|production|test)\.txt|pyproject\.toml|Pipfile"
