@@ -377,3 +377,28 @@ def test_what_gradle_has_from_its_makers_alone_is_told_apart(said, told):
     assert found is not None
     assert found.told == told
     assert "{{" not in found.step
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "ERROR: Cannot find command 'git' - do you have 'git' installed and in your PATH?",
+            "git is not in the image at this step, and a package is fetched with it",
+        ),
+        ("npm error syscall spawn git", "git is not in the image at this step, and a package is fetched with it"),
+        (
+            "  fatal: unable to access 'https://git.example/me/shop/': Could not resolve host: git.example",
+            "a build step cannot reach the network: git.example, from which it clones with git",
+        ),
+        (
+            "npm error ssh: Could not resolve hostname git.example: Name or service not known",
+            "a build step cannot reach the network: git.example, from which it clones with git",
+        ),
+        ("curl: (6) Could not resolve host: git.example", "a build step cannot reach the network"),
+    ],
+)
+def test_what_is_cloned_is_told_by_its_host(said, told):
+    found = _causes.found(_dockerfile.RUN, [said])
+    assert found is not None
+    assert found.told == told

@@ -43,6 +43,33 @@ def test_a_pattern_beside_a_file_may_match_nothing(tmp_path, copies, refused):
     assert service.dockerfiles[0].refused == refused
 
 
+@pytest.mark.parametrize(
+    ("files", "export"),
+    [
+        ({"requirements.txt": "flask\n-r more.txt\n", "more.txt": "shop @ git+https://git.example/shop@v1\n"}, ""),
+        (
+            {"pyproject.toml": "[project]\n", "uv.lock": 'source = { git = "https://git.example/shop?rev=1#2" }\n'},
+            "uv export --no-hashes --frozen",
+        ),
+        (
+            {"pyproject.toml": "[tool.poetry]\n", "poetry.lock": '[package.source]\ntype = "git"\nurl = "x"\n'},
+            "poetry export --without-hashes",
+        ),
+        ({"Pipfile": "", "Pipfile.lock": '{"default": {"shop": {"git": "https://git.example/shop"}}}'}, ""),
+    ],
+)
+def test_packages_that_are_cloned_have_git_and_no_hashes(tmp_path, files, export):
+    (service,) = found(tmp_path, {"app.py": "app = Flask(__name__)\n", **files})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "\nRUN command -v git || { command -v apk && apk add --no-cache git; } \\\n" in text
+    assert export in text
+
+
+def test_packages_of_an_index_want_no_git(tmp_path):
+    (service,) = found(tmp_path, {**FLASK, "requirements.txt": "flask\ngitpython==3.1\ngit-lint==1\n"})
+    assert "command -v git" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
+
+
 def test_a_server_goes_before_the_worker_beside_it(tmp_path):
     compose = "services:\n  worker: {build: {context: ., dockerfile: Dockerfile.worker}}\n"
     compose += "  web: {build: ., ports: ['80:5000'], depends_on: [db]}\n  db: {image: postgres}\n"

@@ -261,6 +261,19 @@ RUN = (
         "a module of npm's does not compile with this version of Node",
         "take an older Node (engines in package.json, or another base), or a newer version of the module",
     ),
+    Cause(
+        r"Cannot find command 'git'|spawn git\b|git: (?:command )?not found|Git executable not found",
+        "git is not in the image at this step, and a package is fetched with it",
+        "install it in an earlier instruction: apt-get install git, apk add git",
+    ),
+    Cause(
+        r"unable to access 'https?://(?:[^@/']*@)?([\w.:-]+)[^']*': (?:Could not resolve|Failed to connect|Connection|Operation)"
+        r"|ssh: (?:Could not resolve hostname|connect to host) ([\w.-]+)",
+        "a build step cannot reach the network: {0}{1}, from which it clones with git",
+        "a package is fetched from git there, not from an index: let the build reach that host (proxies: docs/how-to/engine.md), or"
+        " list a release of the package instead",
+        reach=True,
+    ),
     Cause(rf"{NO_NAME}|[Cc]ould not transfer artifact", "a build step cannot reach the network", NETWORK, reach=True),
     Cause(NO_ANSWER, "a build step gets no answer from the network", NETWORK, reach=True),
     Cause(

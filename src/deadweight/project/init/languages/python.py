@@ -82,6 +82,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "libpq": "1" if python_lists.names_psycopg2(tree, folder, first) else "",
             "older_psycopg2": "1" if python_lists.before_binary(tree, folder, first) else "",
             **({"compiler": "1"} if python_lists.must_compile(tree, folder, first) else {}),
+            **({"git": "1"} if python_lists.from_git(tree, folder, first) else {}),
             "inside": where,
             "collects": "1" if _collects(tree, joined(folder, where)) else "",
             "before": json.dumps(before) if before else "",

@@ -44,6 +44,13 @@ _INSTALL = {
     "project": (".", f"{_TO_FOLDER} ."),
     "bare": ("", f"{_TO_FOLDER} {{made}}"),
 }
+_UNHASHED = (
+    ("uv export ", "--no-hashes "),
+    ("poetry export ", "--without-hashes "),
+    ("pdm export ", "--without-hashes "),
+)
+"""What is cloned has no hash, and pip wants one of each package or of none."""
+
 UNTIL = "until"
 """The detail of a project whose packages are no newer than a day."""
 
@@ -57,6 +64,11 @@ def _compilers(project: Project) -> tuple[str, str]:
     )
 
 
+_GIT = (
+    "# Some packages are cloned: pip wants git for them.",
+    "RUN command -v git || { command -v apk && apk add --no-cache git; } \\",
+    "    || { apt-get update && apt-get install -y --no-install-recommends ca-certificates git; }",
+)
 _LIBRARIES = (
     "# What was compiled links libraries of the OS, which not every base has.",
     "RUN mkdir -p /site-packages/lib \\",
@@ -90,6 +102,8 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
     manifest, install = (
         each.replace("{list}", project.details["list"]).replace("{made}", made) for each in _INSTALL[project.kind]
     )
+    for export, without in _UNHASHED if "git" in project.details else ():
+        install = install.replace(export, f"{export}{without}")
     copies = (
         f"COPY {manifest} ./{manifest if '/' in manifest else ''}"
         if manifest
@@ -126,6 +140,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         "USER root",
         "WORKDIR /src",
         *(_compilers(project) if compiled else ()),
+        *(_GIT if "git" in project.details else ()),
         "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
         *manifests,
         "RUN --mount=type=cache,target=/root/.cache/pip \\",

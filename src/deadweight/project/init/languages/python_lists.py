@@ -141,6 +141,16 @@ def must_compile(tree: Tree, folder: str, first: str | None) -> bool:
     return bool(found - {"psycopg2"} if first else found)
 
 
+_FROM_GIT = re.compile(r"\bgit\+(?:https?|ssh|git|file)://|\bgit\s*=\s*\"|^type = \"git\"|\"git\":", re.MULTILINE)
+
+
+def from_git(tree: Tree, folder: str, first: str | None) -> bool:
+    """Whether a package is cloned from a git host, and not fetched from an index."""
+    others = ("pyproject.toml", "setup.py", "setup.cfg", *LOCKS)
+    texts = texts_of(tree, folder, first) if first else [tree.text(joined(folder, name)) for name in others]
+    return any(_FROM_GIT.search(text) for text in texts)
+
+
 def closure(tree: Tree, folder: str, first: str | None) -> list[str]:
     """A list of packages and all that it includes of the folder; nothing where there is none."""
     included = [line.split()[1] for line in includes(tree, folder, first) if not line.startswith("COPY . ")]
