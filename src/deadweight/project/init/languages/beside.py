@@ -20,6 +20,8 @@ _READS = {
         r"\b(?:ServeDir::new|ServeFile::new|Tera::new|File::open|read_to_string|NamedFile::open|Files::new)\(([^()\n]*)"
     ),
 }
+_NAMED = re.compile(r"[\"`](?:\./)?((?:[\w-]+/){0,3}[\w-][\w.-]*\.(?:ya?ml|toml|ini|conf|cfg|ron))[\"`]")
+"""A file of settings, by whatever it is read: ``folder.join("config.toml")``."""
 _EMBED = re.compile(r"^[ \t]*//go:embed +(.+)$", re.MULTILINE)
 _LITERAL = re.compile(r"\"([^\"\n]*)\"|`([^`\n]*)`")
 _DATA = re.compile(
@@ -35,9 +37,11 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
     for path in tree.below(folder, ending):
         if path.endswith("_test.go") or aside(path):
             continue
-        for call in _READS[ending].finditer(tree.text(path)):
-            for literal in _LITERAL.finditer(call[1]):
-                plain = _plain(literal[1] or literal[2] or "")
+        text = tree.text(path)
+        said = [each[1] or each[2] or "" for call in _READS[ending].finditer(text) for each in _LITERAL.finditer(call[1])]
+        for literal in (*said, *(each[1] for each in _NAMED.finditer(text) if tree.has(joined(folder, each[1])))):
+            plain = _plain(literal)
+            if plain not in found:
                 compiled_in = any(plain == each or plain.startswith(f"{each}/") for each in embedded)
                 if plain and not compiled_in and _is_data(tree, joined(folder, plain), ending):
                     found[plain] = None
