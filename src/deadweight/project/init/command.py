@@ -14,6 +14,7 @@ from deadweight.builders.shared.generated import LOCALHOST
 from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
 from deadweight.project.init.languages.common import HEADER
+from deadweight.project.init.local_settings import FOLDER as SETTINGS
 from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
 from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
@@ -264,10 +265,14 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
 
 
 def _read_first(root: Path) -> Iterator[str]:
-    """Files for node of an earlier run: whether one is needed is known only when the service has been tried."""
+    """Files for node and copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
     for path in (each for place in PLACES for each in (root / place).glob(f"**/{LOCALHOST_FILE}")):
         if path.read_text(encoding="utf-8", errors="replace").startswith(LOCALHOST):
             yield path.relative_to(root).as_posix()
+    for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
+        own = folder.parent / "Dockerfile"
+        if own.is_file() and own.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+            yield from (path.relative_to(root).as_posix() for path in folder.iterdir())
 
 
 def _place(tree: Tree) -> str:

@@ -15,6 +15,7 @@ from deadweight.project.init.folders import with_folder_it_lacks, with_own_files
 from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
 from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
+from deadweight.project.init.local_settings import with_databases_of_settings, with_open_settings
 from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
 from deadweight.project.init.older import with_examples, with_help, with_older_language, with_own_environment
 from deadweight.project.init.open_flags import with_open_flag
@@ -34,6 +35,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died) if made else None
     again = again or (with_open_address if made else with_open_command)(draft, died, tree)
     again = again or with_open_flag(draft, died, tree) or with_open_sockets(draft, died)
+    again = again or with_open_settings(draft, died, tree)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
     again = again or (with_packages_of_their_time(draft, died, tree) if made else None)
     again = again or (with_missing_package(draft, died, tree) if made else None)
@@ -59,7 +61,8 @@ def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | 
 
 def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:
     """The draft with what its code takes from its environment, or looks for on its own machine."""
-    return with_what_it_lacks(draft, tree) or with_what_is_at_localhost(draft, died, tree)
+    again = with_what_it_lacks(draft, tree) or with_what_is_at_localhost(draft, died, tree)
+    return again or with_databases_of_settings(draft, died, tree)
 
 
 def with_own_settings(draft: Draft) -> Draft | None:

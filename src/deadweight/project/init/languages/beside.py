@@ -38,7 +38,9 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
         if path.endswith("_test.go") or aside(path):
             continue
         text = tree.text(path)
-        said = [each[1] or each[2] or "" for call in _READS[ending].finditer(text) for each in _LITERAL.finditer(call[1])]
+        said = [
+            each[1] or each[2] or "" for call in _READS[ending].finditer(text) for each in _LITERAL.finditer(call[1])
+        ]
         for literal in (*said, *(each[1] for each in _NAMED.finditer(text) if tree.has(joined(folder, each[1])))):
             plain = _plain(literal)
             if plain not in found:
