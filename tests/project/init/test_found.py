@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from deadweight._errors import UsageError
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources, read_words, urls
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
+from deadweight.project.init.proof import nothing_left, step_of
 from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
 from deadweight.project.init.records import Known, unwrapped
@@ -328,11 +330,37 @@ def test_what_the_own_image_has_beside_the_binary_is_on_every_rung(tmp_path):
         ("1 of 1 variant was not built\ntoday: docker build today: no such command\n  log: /x\n  | sh: foo: not found\n",
          "no such command (sh: foo: not found)"),
         ("no stand-in for x:1; it can stand in for a; b\n  hint: use another", "no stand-in for x:1"),
+        ("1 of 1 variant was not built\njib: jib build jib: no Gradle\n  | at java.base/sun.net.Client.open(Client.java:633)\n",
+         "no Gradle"),
         ("runs: not healthy within 20 s", "runs: not healthy within 20 s"),
     ],
 )  # fmt: skip
 def test_of_an_error_the_first_sentence_is_kept(text, said):
     assert first_sentence(text) == said
+
+
+def test_where_nothing_can_be_built_the_error_says_what_helps():
+    left_out = {"debian": "no Gradle", "alpine": "no Gradle", "jib": "no Jib"}
+    proof = SimpleNamespace(draft=SimpleNamespace(left_out=left_out), steps={"no Gradle": "set distributionUrl"})
+    error = nothing_left("no way works", proof)
+    assert error.message == "no way works\ndebian, alpine: no Gradle\njib: no Jib"
+    assert error.hint.startswith("set distributionUrl; or write the suite without trying it: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("docker failed\n  log: /x\n  | words\n  hint: set a proxy", "set a proxy"),
+        (
+            "docker failed\n  hint: add two lines:\n        secrets:\n          a: b\n",
+            "add two lines:\n        secrets:\n          a: b",
+        ),
+        ("docker failed\n  hint: see the log for the whole output", ""),
+        ("docker failed", ""),
+    ],
+)
+def test_what_an_error_advises_is_kept(text, step):
+    assert step_of(text) == step
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):

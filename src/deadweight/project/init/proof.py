@@ -54,6 +54,8 @@ class Proof:
         self.verified: list[str] = []
         self.put_last: set[str] = set()
         self.died: dict[str, str] = {}
+        self.steps: dict[str, str] = {}
+        """What helps, by the reason for which rungs were left out."""
         self.slowest = 0.0
         self._engine_ran = False
 
@@ -78,6 +80,7 @@ class Proof:
     def leave_out(self, name: str, reason: str) -> None:
         """Leave a rung out; the reason becomes a comment of the suite."""
         short = first_sentence(reason)
+        self.steps.setdefault(short, step_of(reason))
         self.say(f"{name}: left out: {short}")
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
@@ -167,16 +170,27 @@ def _engine_runs() -> bool:
         return False
 
 
-def nothing_left(what: str, draft: Draft) -> DeadweightError:
-    """The error where no rung can be kept, with what became of each."""
+def nothing_left(what: str, proof: Proof) -> DeadweightError:
+    """The error where no rung can be kept, with what became of each, and what helps the first."""
     by_reason: dict[str, list[str]] = {}
-    for name, why in draft.left_out.items():
+    for name, why in proof.draft.left_out.items():
         by_reason.setdefault(why, []).append(name)
     reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
-    return DeadweightError(
-        f"{what}\n{reasons}",
-        hint="write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more",
+    helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
+    unproved = (
+        "write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more"
     )
+    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}; or {unproved}" if helps else unproved)
+
+
+def step_of(text: str) -> str:
+    """What an error advises; empty where that is no more than to look at its log."""
+    found = re.search(r"^\s*hint: (.+(?:\n {8,}.+)*)", text, re.MULTILINE)
+    return "" if found is None or found[1].startswith("see the log") else found[1]
+
+
+_FRAME = re.compile(r"\|\s+at [\w.$/<>]+\(")
+"""A line of a stack trace: it tells where, and not why."""
 
 
 def first_sentence(text: str) -> str:
@@ -188,5 +202,5 @@ def first_sentence(text: str) -> str:
     # "NAME: docker build NAME: what went wrong": the rung's name stands before it already
     said = re.sub(r"^([\w.-]+): (?:\w+ build [\w./-]+: )?", "", kept[0]) if len(lines) > 1 else kept[0]
     said = re.sub(r"; it can stand in for .*", "", said)
-    causes = [line.removeprefix("| ") for line in kept[1:] if line.startswith("| ")]
+    causes = [line.removeprefix("| ") for line in kept[1:] if line.startswith("| ") and not _FRAME.match(line)]
     return " ".join([said, *([f"({causes[-1]})"] if causes and len(said) < 120 else [])])[:300]

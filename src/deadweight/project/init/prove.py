@@ -58,7 +58,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
         _try(proof, [rung for rung in some if not is_spare(proof, rung)])
         rest = [*_once_more(proof, some), *rest]
     if not proof.draft.rungs:
-        raise nothing_left("no image that was built here runs as it should", proof.draft)
+        raise nothing_left("no image that was built here runs as it should", proof)
     _attacked(proof)
     return replace(proof.draft, proven=True)
 

@@ -54,7 +54,7 @@ def find_reference(proof: Proof) -> str:
             proof.build(rung)
         return rung.name
     if not first_built:
-        raise nothing_left("no way to build this service works here", proof.draft)
+        raise nothing_left("no way to build this service works here", proof)
     proof.draft = replace(proof.draft, not_runnable=f"seen: {first_sentence(problem)}")
     return first_built
 
