@@ -11,9 +11,9 @@ import pytest
 
 from deadweight.builders.shared.generated import generated
 from deadweight.project.init import command, reference
+from deadweight.project.init.coming_up import NotUp
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.localhost import FILE, with_open_sockets, with_what_is_at_localhost
-from deadweight.project.init.observe import NotUp
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look

@@ -13,11 +13,12 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.project.init import coming_up, posture, prove
 from deadweight.project.init import observe as observe_module
-from deadweight.project.init import posture, prove
 from deadweight.project.init.alongside import refuse_server_that_ends
+from deadweight.project.init.coming_up import NotUp
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
+from deadweight.project.init.observe import Health, Seen, observe, watch_with
 from deadweight.project.init.older import with_help
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known
@@ -196,14 +197,14 @@ def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image)
     ("env", "said"),
     [
         ({"LISTEN": "127.0.0.1:8080"}, r"it listens on 127\.0\.0\.1:8080 only, .* bind it to 0\.0\.0\.0"),
-        ({"MODE": "deaf"}, r"it does not listen on any port after 2 s: misbehave: mode deaf"),
+        ({"MODE": "deaf"}, r"it does not listen on any port after \d s: misbehave: mode deaf"),
     ],
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
-    monkeypatch.setattr(observe_module, "LOOPBACK_SECONDS", 1.0)
+    monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
     options = observe_module.PLAIN.but(env=env)
     with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
-        observe_module.wait_listening(container, (8080,), seconds=2)
+        coming_up.wait_listening(container, (8080,), seconds=2)
 
 
 def test_what_a_service_lacks_is_taken_from_what_the_repository_shows():

@@ -10,17 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted
-from deadweight._said import plain
-from deadweight.checks.service import last_lines
+from deadweight._errors import DeadweightError
 from deadweight.engine.faults import translated
 from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
+from deadweight.project.init.coming_up import NotUp, first_line, wait_listening, with_cause
 from deadweight.project.init.described import served
-from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
@@ -30,11 +27,6 @@ if TYPE_CHECKING:
     from deadweight.engine.http import Answer
     from deadweight.suite.model import RunSettings
 
-START_SECONDS = 90.0
-LOOPBACK_SECONDS = 10.0
-"""So long something may listen on loopback alone before it is clear that nothing else will."""
-
-SETTLE_SECONDS = 1.0
 FIRST_SECONDS = 30.0
 """Some listen long before they answer: a server whose workers still load."""
 
@@ -120,10 +112,6 @@ def told_of(seen: Seen) -> str:
     return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
 
 
-class NotUp(DeadweightError):
-    """The service did not come up; says why, with its last lines."""
-
-
 def observe(
     engine: Engine,
     image: str,
@@ -195,32 +183,6 @@ def _job(container: Container, ports: Sequence[int]) -> Seen:
     return Seen(health, (), "", 0, 0, written(container), seconds, 0.0, 0, first_line(container))
 
 
-def wait_listening(container: Container, ports: Sequence[int], seconds: float = START_SECONDS) -> tuple[int, ...]:
-    """The ports that can be reached from outside, once it listens. Raises NotUp: it ended, never listens, on loopback only."""
-    deadline = container.started + seconds
-    while True:
-        if _run.cancelled():
-            raise Interrupted("interrupted")
-        state = container.state()
-        if not state.running:
-            raise NotUp(with_cause(f"it {state.told()}", container))
-        found = container.listeners() or ()
-        if any(not each.loopback for each in found):
-            break
-        if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
-            if found:
-                where = ", ".join(f"{each.address}:{each.port}" for each in found)
-                raise NotUp(f"it listens on {where} only, {ONLY_LOOPBACK}: bind it to 0.0.0.0")
-            raise NotUp(with_cause(f"it does not listen on any port after {seconds:g} s", container))
-        time.sleep(0.2)
-    time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
-    state = container.state()
-    if not state.running:
-        raise NotUp(with_cause(f"it {state.told()}", container))
-    open_now = {each.port for each in container.listeners() or found if not each.loopback}
-    return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
-
-
 def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:
     """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
     del ports
@@ -263,28 +225,6 @@ def ask(
         return replace(route, tls=tls or route.tls).request("GET", path, timeout=seconds)
     except (OSError, http.client.HTTPException, DeadweightError):
         return None
-
-
-def with_cause(reason: str, container: Container) -> str:
-    """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
-    lines = [line.strip() for line in _all_lines(container)]
-    words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
-    cause = next((line for line in lines if any(word in line.lower() for word in words)), "")
-    shown = [line for line in last_lines(container, 3) if line.strip() != cause]
-    said = " | ".join([*([cause[:300]] if cause else []), *shown])
-    return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
-
-
-def first_line(container: Container) -> str:
-    """The first line that it wrote; empty where it wrote none."""
-    return next((line.strip() for line in _all_lines(container) if line.strip()), "")
-
-
-def _all_lines(container: Container) -> list[str]:
-    try:
-        return [plain(line) for line in container.logs(None)[:2000]]
-    except DeadweightError:
-        return []
 
 
 def written(container: Container) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
+from deadweight.project.init.coming_up import with_cause
 from deadweight.project.init.folders import OF_THE_SYSTEM
 from deadweight.project.init.languages.common import sequence
-from deadweight.project.init.observe import Seen, WhileUp, with_cause
+from deadweight.project.init.observe import Seen, WhileUp
 from deadweight.project.init.records import Known
 from deadweight.suite import model
 from deadweight.suite.sizes import format_bytes

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from deadweight.project.init.coming_up import first_line
 from deadweight.project.init.described import served
 from deadweight.project.init.draft import Draft, Recorded
-from deadweight.project.init.observe import Health, Seen, ask, first_line
+from deadweight.project.init.observe import Health, Seen, ask
 from deadweight.project.init.records import SEEN, Known
 from deadweight.project.init.tree import Tree
 from deadweight.suite import openapi

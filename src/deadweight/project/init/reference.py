@@ -10,13 +10,14 @@ from deadweight.project.init import posture
 from deadweight.project.init.allowed_hosts import REFUSES, with_all_hosts
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.bound import OutOfTime
+from deadweight.project.init.coming_up import NotUp
 from deadweight.project.init.commands import ENDS, serving_command
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.node_builds import OLD
 from deadweight.project.init.learned import with_seen
-from deadweight.project.init.observe import NotUp, kind_told, observe, told_of, watch_with
+from deadweight.project.init.observe import kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
