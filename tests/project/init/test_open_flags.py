@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.project.init.draft import Draft, first_draft
-from deadweight.project.init.open_flags import with_open_flag
+from deadweight.project.init.open_flags import with_open_flag, with_place
 from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.records import Known
 from deadweight.project.init.services import find_services
@@ -71,3 +71,19 @@ def test_the_flag_goes_after_what_is_given_already(tmp_path):
     assert with_open_flag(type(made)(**{**vars(made), "run": given}), DIED, look(tmp_path)).run["args"].value == (
         '[serve, "--host=0.0.0.0"]'
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        (go('http.ListenAndServe("127.0.0.1:8080", nil)'), "main.go:4"),
+        (go('db := open("127.0.0.1:5432")'), ""),
+        (go('http.ListenAndServe(":8080", nil)'), ""),
+        (rust('TcpListener::bind(&format!("127.0.0.1:{port}"))'), "src/main.rs:3"),
+        (rust("let addr = SocketAddr::from(([127, 0, 0, 1], 8000));"), "src/main.rs:3"),
+    ],
+)
+def test_the_place_of_an_address_that_is_fixed_in_code_is_told(tmp_path, files, place):
+    made = draft(tmp_path, files)
+    assert with_place(made, DIED, look(tmp_path)) == DIED + (f" (that address is in {place})" if place else "")
+    assert with_place(made, "it ended", look(tmp_path)) == "it ended"

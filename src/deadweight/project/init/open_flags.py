@@ -9,6 +9,7 @@ from dataclasses import replace
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.common import sequence
 from deadweight.project.init.languages.python_code import EVERYWHERE
+from deadweight.project.init.languages.sources import TESTS
 from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.records import SEEN, Known
 from deadweight.project.init.tree import Tree, aside, line_of
@@ -55,6 +56,27 @@ def with_open_flag(draft: Draft, died: str, tree: Tree) -> Draft | None:
     args = before.value[:-1] + f", {sequence([flag.value])[1:]}" if before else sequence([flag.value])
     run = {**draft.run, "args": Known(args, origin)}
     return replace(draft, service=replace(draft.service, dockerfiles=images), run=run)
+
+
+_FIXED = re.compile(rf"[\"`]{_LOOPBACK}(?::[^\"`\n]*)?[\"`]|127, ?0, ?0, ?1\b|Ipv4Addr::LOCALHOST")
+_LISTENS = re.compile(r"(?i)listen|bind|serve|socket|addr|host|run\(|start\(")
+_CODE = {"go": (".go",), "rust": (".rs",), "java": (".java", ".kt")}
+
+
+def with_place(draft: Draft, died: str, tree: Tree) -> str:
+    """What a service died of, with the place in its code where the address of loopback is fixed, if that is what it died of."""
+    project = draft.service.project
+    if project is None or ONLY_LOOPBACK not in died:
+        return died
+    for path in sorted(
+        tree.below(project.folder, *_CODE.get(project.language, ())), key=lambda path: (path.count("/"), path)
+    ):
+        text = tree.text(path)
+        for found in _FIXED.finditer(text) if not (aside(path) or TESTS.search(path)) else ():
+            line = text[text.rfind("\n", 0, found.start()) + 1 : text.find("\n", found.end())]
+            if _LISTENS.search(line):
+                return f"{died} (that address is in {path}:{line_of(text, found.start())})"
+    return died
 
 
 def _flags(tree: Tree, folder: str, ending: str) -> Iterator[Known[str]]:

@@ -19,6 +19,7 @@ from deadweight.project.init.languages.node_builds import OLD
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
+from deadweight.project.init.open_flags import with_place
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
@@ -131,7 +132,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> str:
             elif isinstance(error, Unwell):
                 unwell, again = proof.draft, with_database_it_lacks(proof.draft, error.message, tree)
             else:
-                why = why or error.message
+                why = why or with_place(proof.draft, error.message, tree)
                 again = next_remedy(proof.draft, rung, error.message, tree)
             proof.draft = again or before
             if again is not None and not proof.bound.over() and built_somehow(proof, rung):
