@@ -203,19 +203,23 @@ def test_compose_tells_context_environment_and_needs(tmp_path):
 
 
 def test_compose_tells_where_data_lies_and_which_files_are_mounted(tmp_path):
-    volumes = "['data:/srv/data', './conf/app.ini:/etc/app.ini:ro', '.:/app', './src:/app/src', '/app/node_modules', 'all:/app']"
+    volumes = "['data:/srv/data', './conf/app.ini:/etc/app.ini:ro', '.:/app', './src:/app/src', '/app/node_modules', 'all:/app',"
+    volumes += " '.:/repository', '${PWD}/conf/b.ini:/etc/b.ini', '${CONFIG:-./conf/c.ini}:/etc/c.ini']"
     files = {
         "compose.yaml": f"services:\n  api:\n    build: .\n    volumes: {volumes}\nvolumes: {{data: {{}}, all: {{}}}}\n",
         "Dockerfile": "FROM node:22\nWORKDIR /app\nCOPY . .\nVOLUME /var/state\nCMD node a.js\n",
-        "conf/app.ini": "",
-        "src/a.js": "",
-        "package.json": "{}",
+        **dict.fromkeys(("conf/app.ini", "conf/b.ini", "conf/c.ini"), ""),
+        ".devcontainer/compose.yaml": "services:\n  api:\n    build: ..\n    volumes: ['../src:/workspace']\n",
+        "a.js": "",
+        "src/b.js": "",
+        "package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}',
     }
     (service,) = found(tmp_path, files)
     assert service.volumes == {"/var/state": "from Dockerfile:4", "/srv/data": "from compose.yaml:4"}
     run = first_draft(service, "build").run
     assert run["tmpfs"].value == "[/tmp, /srv/data, /var/state]"
-    assert (run["files"].value, run["files"].origin) == ("{/etc/app.ini: conf/app.ini}", "from compose.yaml:4")
+    mounted = "{/etc/app.ini: conf/app.ini, /etc/b.ini: conf/b.ini, /etc/c.ini: conf/c.ini}"
+    assert (run["files"].value, run["files"].origin) == (mounted, "from compose.yaml:4")
 
 
 def test_folders_of_odd_names_are_quoted_and_a_list_that_is_none_is_passed_over(tmp_path):
@@ -519,13 +523,19 @@ def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
     code = (
         'package main\n\nimport _ "embed"\n\n//go:embed sql/*.sql\nvar sql string\n\nfunc main() {\n'
         '\tr.LoadHTMLGlob("templates/*.html")\n\tr.Static("/static", "./static")\n\tfs.ReadFile("sql/a.sql")\n'
+        '\tjoin(home, "app.toml")\n\tpath := "./conf/docker"\n'
         '\tos.Open("absent.yml")\n\tflag.String("config", "shop.yml", "")\n\tlog.String("main.go", "internal")\n}\n'
     )
     data = ("templates/a.html", "static/a.css", "sql/a.sql", "shop.yml", "internal/x.go", "templates/mail/b.html")
-    suite, _, _ = brought_in(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **dict.fromkeys(data, "")})
+    more = ("app.toml", "conf/docker.yml", "conf/local.yml")
+    suite, _, _ = brought_in(
+        tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **dict.fromkeys(data + more, "")}
+    )
     text = (tmp_path / "build/Dockerfile").read_text()
-    lines = [line for line in text.splitlines() if line.startswith(("COPY s", "COPY t", "WORKDIR /app"))]
-    wanted = ["shop.yml", "static", "templates"]
+    lines = [
+        line for line in text.splitlines() if line.startswith(("COPY a", "COPY c", "COPY s", "COPY t", "WORKDIR /app"))
+    ]
+    wanted = ["app.toml", "conf/docker.yml", "shop.yml", "static", "templates"]
     assert lines == ["WORKDIR /app", *(f"COPY {each} /app/{each}" for each in wanted)]
     ko = next(each for each in suite.variants if each.name == "ko")
     assert (ko.files, ko.workdir) == ({f"/app/{each}": each for each in wanted}, "/app")

@@ -155,7 +155,8 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
 def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
     named = (*tree.named(COMPOSE), *(path for path in tree.named(r".+\.ya?ml") if _FOLDER.search(folder_of(path))))
-    paths = sorted(named, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
+    of_users = (path for path in named if ".devcontainer" not in path.split("/"))
+    paths = sorted(of_users, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
     services = {path: _services(tree.text(path)) for path in paths}
     for path in paths:
         if ".override." in posixpath.basename(path):

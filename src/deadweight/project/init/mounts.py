@@ -25,11 +25,13 @@ def with_own_mounts(service: Service) -> Service:
     """The service with what its platform gives it: data and settings, and no code that its image has already."""
     own = [each.words for each in service.dockerfiles]
     around = service.around
+    made = service.project is not None and service.project.language != "static"
     files = {
         target: known
         for target, known in around.files.items()
         if (not _in_image(target, own) or _is_left_out(known.value, target, service))
-        and (own or (known.value not in (".", service.folder) and not _CODE.match(target)))
+        and (own or not _CODE.match(target))
+        and not ((made or not own) and known.value in (".", service.folder))
     }
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
     around = replace(around, files=files, volumes=tuple(volumes))

@@ -158,8 +158,9 @@ def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[s
 
 
 def mounted(text: str) -> tuple[str, str]:
-    """What is mounted and where, of ``SOURCE:TARGET[:MODE]``, or of ``TARGET`` alone."""
-    parts = text.split(":")
+    """What is mounted and where, of ``SOURCE:TARGET[:MODE]``, or of ``TARGET`` alone. ``${PWD}`` is the folder of the file."""
+    filled = re.sub(r"\$\{PWD\}|\$PWD\b|\$\{\w+:?-([^}]*)\}", lambda found: found[1] or ".", text)
+    parts = filled.split(":")
     return (parts[0], parts[1]) if len(parts) > 1 else ("", text)
 
 

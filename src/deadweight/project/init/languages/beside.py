@@ -20,8 +20,11 @@ _READS = {
         r"\b(?:ServeDir::new|ServeFile::new|Tera::new|File::open|read_to_string|NamedFile::open|Files::new)\(([^()\n]*)"
     ),
 }
-_NAMED = re.compile(r"[\"`](?:\./)?((?:[\w-]+/){0,3}[\w-][\w.-]*\.(?:ya?ml|toml|ini|conf|cfg|ron))[\"`]")
-"""A file of settings, by whatever it is read: ``folder.join("config.toml")``."""
+_NAMED = re.compile(
+    r"[\"`](?:\./)?((?:[\w-]+/){0,3}[\w-][\w.-]*\.(?:ya?ml|toml|ini|conf|cfg|ron|crt|pem|key)|(?:[\w-]+/){1,3}[\w-][\w.-]*)[\"`]"
+)
+"""A file of settings, by whatever it is read: ``folder.join("config.toml")``; viper is told its name without the ending."""
+_ENDINGS = (".yaml", ".yml", ".toml", ".json")
 _EMBED = re.compile(r"^[ \t]*//go:embed +(.+)$", re.MULTILINE)
 _LITERAL = re.compile(r"\"([^\"\n]*)\"|`([^`\n]*)`")
 _DATA = re.compile(
@@ -41,7 +44,8 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
         said = [
             each[1] or each[2] or "" for call in _READS[ending].finditer(text) for each in _LITERAL.finditer(call[1])
         ]
-        for literal in (*said, *(each[1] for each in _NAMED.finditer(text) if tree.has(joined(folder, each[1])))):
+        named = (f"{each[1]}{end}" for each in _NAMED.finditer(text) for end in ("", *_ENDINGS))
+        for literal in (*said, *(each for each in named if tree.has(joined(folder, each)))):
             plain = _plain(literal)
             if plain not in found:
                 compiled_in = any(plain == each or plain.startswith(f"{each}/") for each in embedded)
