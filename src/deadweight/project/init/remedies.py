@@ -14,6 +14,7 @@ from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
 from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
+from deadweight.project.init.languages.node_workspace import home_in_image
 from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
 from deadweight.project.init.local_settings import with_databases_of_settings, with_open_settings
 from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
@@ -181,5 +182,5 @@ def _looked_in(service: Service) -> list[str]:
     own = [posixpath.normpath(service.own.words.workdir)] if service.own else []
     made = own if own and own != ["/"] else ["/app"]
     if service.project is not None and service.project.language not in ("go", "rust"):
-        made = ["/app"]
+        made = [home_in_image(service.project)]
     return [posixpath.join(each, ".env") for each in dict.fromkeys((*own, *made))]

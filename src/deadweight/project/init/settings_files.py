@@ -11,6 +11,7 @@ from dataclasses import replace
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.languages.beside import PLACES
 from deadweight.project.init.languages.common import HOME, home_of
+from deadweight.project.init.languages.node_workspace import home_in_image
 from deadweight.project.init.records import SEEN, Known, Project, Service
 from deadweight.project.init.tree import Tree, joined
 
@@ -124,7 +125,7 @@ _KINDS = ("yaml", "yml", "toml", "json", "ini", "env")
 def _places(service: Service, path: str) -> Iterator[tuple[str, str, str]]:
     """Where a service may be at home in its images, the path from there, and the folder of the repository that is there."""
     project = service.project
-    homes = [("/app", project.folder)] if project is not None else []
+    homes = [(home_in_image(project), project.folder)] if project is not None else []
     homes += [(posixpath.normpath(each.words.workdir), each.context) for each in service.dockerfiles]
     inside = next((path.removeprefix(f"{home}/") for home, _ in homes if path.startswith(f"{home}/")), path)
     plain = posixpath.normpath(inside)

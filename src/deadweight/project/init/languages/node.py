@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import Any
 
-from deadweight.project.init.languages import node_builds, node_fonts, node_start, node_steps
+from deadweight.project.init.languages import node_builds, node_fonts, node_start, node_steps, node_workspace
 from deadweight.project.init.languages.common import (
     DEAF,
     ENDS,
@@ -24,7 +24,7 @@ from deadweight.project.init.languages.node_scripts import PROGRAMS
 from deadweight.project.init.languages.node_start import part, read_package
 from deadweight.project.init.languages.node_versions import version_of
 from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight.project.init.records import GUESSED, ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, joined
 
 Words = tuple[str, ...]
@@ -53,12 +53,21 @@ _SOURCES = (".js", ".ts", ".mjs", ".cjs", "package.json")
 
 def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The package of a folder; None where nothing says that it is a server."""
+    if member := node_workspace.started_member(tree, folder, words):
+        return find(tree, member, words)
     package = read_package(tree, folder)
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
     serves = words or "start" in scripts or any(name in needs for name in SERVERS)
     if not package or not (serves or node_start.serves(tree, folder, package)):
         return None
-    start, kind = node_start.found(tree, folder, package, words), manager(tree, folder)
+    workspace = node_workspace.workspace_of(tree, folder)
+    root = workspace.root if workspace else folder
+    above = read_package(tree, root)
+    package = {**package, "devDependencies": {**part(above, "devDependencies"), **part(package, "devDependencies")}}
+    start, kind = node_start.found(tree, folder, package, words), manager(tree, root)
+    version = version_of(tree, folder, words, package)
+    if workspace and version.origin == GUESSED:
+        version = version_of(tree, root, None, above)
     paths = sorted(tree.below(folder, *_SOURCES), key=lambda path: (path.count("/"), path))
     ports, health = scan(tree, (path for path in paths if "package-lock" not in path))
     return Project(
@@ -66,13 +75,14 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         kind=kind,
         folder=folder,
         name=str(package.get("name") or tree.root.name).rpartition("/")[2],
-        version=version_of(tree, folder, words, package),
+        version=version,
         start=start.words,
         ports=ports or (Known(3000),),
         health=health,
         details={
             **_details(tree, folder, package, start),
-            "program": pinned(tree, folder, package, kind),
+            **(node_workspace.details_of(workspace, package, above) if workspace else {}),
+            "program": pinned(tree, root, above, kind),
             "before": json.dumps(start.before) if start.before else "",
             SETTINGS: json.dumps({name: each for name, each in start.settings.items() if name not in _NOT_SET}),
             node_start.OWN_ENVIRONMENT: start.settings.get("NODE_ENV", ""),
@@ -134,7 +144,11 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
         f"{place}/Dockerfile": _dockerfile(service, project, port, health),
         f"{place}/Dockerfile.dockerignore": dockerignore("node", place),
     }
-    return Ladder(tuple(rungs_on(bases, "the service and its modules", f"{place}/Dockerfile", project.folder)), files)
+    return Ladder(tuple(rungs_on(bases, "the service and its modules", f"{place}/Dockerfile", _source(project))), files)
+
+
+def _source(project: Project) -> str:
+    return project.details.get(node_workspace.ROOT) or project.folder
 
 
 _COMPILES = (
@@ -152,6 +166,7 @@ _PATH = (
 )
 
 
+_AND = (" && ", " && \\\n    ")
 _ENDS = (
     ENDS.format("Node"),
     "RUN echo \"process.on('SIGTERM', () => { if (process.listenerCount('SIGTERM') === 1) process.exit(143) })\" > /end.cjs",
@@ -165,12 +180,18 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     start = ("--require", "/end.cjs", *project.start) if deaf else project.start
     programs = [each[0] for each in (*before, project.start) if each and each[0].startswith("node_modules/.bin/")]
     modules = commands(project.kind, details["program"], of_bin=bool(programs))
+    member = details.get(node_workspace.MEMBER, "")
+    if member:
+        modules = node_workspace.as_member(modules, project.kind, details)
+        before = tuple(node_workspace.hoisted(project, each) for each in before)
+        start = node_workspace.hoisted(project, start)
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
     made = ["npx prisma generate"] if details["generate"] else []
     env |= json.loads(details.get(SETTINGS) or "{}")
     build = details["build"]
     made += [build.replace("npm run build", details["fonts"], 1) if details["fonts"] else build] if build else []
+    made = node_workspace.in_turn(details, made) if member else made
     early = bool(details["early"]) or modules.whole
     paths = (_PATH[0], _PATH[1].format(details.get(node_start.ENVIRONMENT) or "production"))
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
@@ -179,8 +200,9 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     again_prepare = (
         prepare if project.kind.removesuffix(OPEN) == "pnpm" else ""
     )  # it runs that once more when it prunes
-    prune = "" if details["all"] else f" && {again_prepare}{modules.prune}"
-    again = f"{modules.cache} \\\n    " if prune and "yarn" in prune else ""  # it fetches what it keeps once more
+    prune = "" if details["all"] else f"{_AND[bool(member)]}{again_prepare}{modules.prune}"
+    # it fetches what it keeps once more
+    again = f"{modules.cache} \\\n    " if re.search("yarn|--offline", prune) else ""
     hashes = "export NODE_OPTIONS=--openssl-legacy-provider && " if node_builds.OLD in details else ""
     version = project.version.value
     lines = [
@@ -201,14 +223,14 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         *([] if early else ["COPY . ."]),
         *(node_fonts.LINES if details["fonts"] and build else ()),
         *(["# Its bundler asks for a hash that OpenSSL 3 has among its old ones alone."] if hashes else []),
-        *([f"RUN {again}{hashes}{' && '.join(made)}{prune}"] if made else []),
+        *([f"RUN {again}{hashes}{_AND[bool(member)].join(made)}{prune}"] if made else []),
         *(_ENDS if deaf else ()),
         "",
         "FROM ${BASE}",
         *(["COPY --from=build /end.cjs /end.cjs"] if deaf else []),
         *placed(
             project,
-            "/app",
+            node_workspace.home_in_image(project),
             (*paths, *env_lines(env)),
             [copied(project, "--from=build /app", "/app")],
         ),

@@ -42,6 +42,11 @@ def commands(scripts: Mapping[str, Any], start: tuple[str, ...], tree: Tree, fol
     return " && ".join(dict.fromkeys((*said, *first)))
 
 
+def is_built(scripts: Mapping[str, Any]) -> bool:
+    """Whether a package that others use has to be built before they are."""
+    return _builds(str(scripts.get("build", "")))
+
+
 def _builds(script: str) -> bool:
     """Whether a script is there, does something, and makes no image or program of it."""
     return bool(script.strip()) and not re.match(r"(?:echo|true|:|exit)\b", script) and not _NO_BUILD.search(script)
