@@ -147,6 +147,13 @@ def _told_of(name: str, libraries: list[str]) -> Iterator[str]:
         yield kind
 
 
+def value_for(name: str, libraries: list[str], there: Mapping[str, Beside], language: str) -> tuple[str, str]:
+    """The kind of database to which a name leads, and what leads there; both empty for another name."""
+    kind = _leads_to(name, libraries)
+    need = there.get(kind) or (need_of(kind) if kind else None)
+    return (kind, _value(name, kind, need, "", language) or "") if need is not None else ("", "")
+
+
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://)[^/?]*(?P<path>/[^?]*)?(?P<rest>\?.*)?")
 
 

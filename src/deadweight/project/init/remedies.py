@@ -22,6 +22,7 @@ from deadweight.project.init.older import with_examples, with_help, with_older_l
 from deadweight.project.init.open_flags import with_open_flag
 from deadweight.project.init.reachable import with_open_address, with_open_command
 from deadweight.project.init.records import SEEN, Known, Rung, Service
+from deadweight.project.init.required_flags import with_required_flags
 from deadweight.project.init.settings_files import with_example_of_settings, with_settings_of_repository
 from deadweight.project.init.tree import Tree, joined
 from deadweight.project.init.values import example_file
@@ -44,7 +45,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_example_of_settings(draft, died, tree) or with_settings_of_repository(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
-    again = again or with_serving_command(draft, died, tree)
+    again = again or with_serving_command(draft, died, tree) or with_required_flags(draft, died, tree)
     again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
     again = again or with_its_example(draft, died, tree)
     again = again or (with_own_environment(draft) if made else None)

@@ -24,6 +24,13 @@ _READ = re.compile(
 )
 """How code reads a variable: by a call (also by a helper of its own), a field's tag, a class of settings, or a schema of them."""
 
+_OF_CLAP = re.compile(
+    rf"#\[(?:arg|clap|structopt)\((?:[^\[\]]*[,(]\s*)?env(?:\s*=\s*{_NAME}|\({_NAME}\))?\s*(?:,[^\[\]]*)?\)\]"
+    r"\s*(?:(?:///|#\[)[^\n]*\s*)*(?:pub(?:\([^)]*\))?\s+)?(?P<field>\w+)\s*:"
+)
+_OF_FLAGS = re.compile(rf"(?:\.Envar\(|EnvVars?:\s*(?:\[\]string\{{)?|\bEnvVars\()\s*{_NAME}")
+"""The variable that stands for a flag: clap's is called as its field is where nothing else is said; kingpin and urfave/cli."""
+
 _PYDANTIC = re.compile(
     r"^[ \t]+([a-z][a-z0-9_]*)[ \t]*:[ \t]*(?:Optional\[)?(?:str|int|SecretStr|\w+Dsn|\w+Url)\b", re.MULTILINE
 )
@@ -104,6 +111,10 @@ def _names(text: str) -> Iterator[tuple[str, int, int]]:
         prefix = _PREFIX.search(text)
         for found in _PYDANTIC.finditer(text):
             yield f"{prefix[1] if prefix else ''}{found[1]}".upper(), found.start(1), found.end()
+    for found in _OF_CLAP.finditer(text) if "env" in text and "#[" in text else ():
+        yield found[1] or found[2] or found["field"].upper(), found.start(), found.end()
+    for found in _OF_FLAGS.finditer(text):
+        yield found[1], found.start(), found.end()
     for found in _TAKEN_APART.finditer(text):
         for each in _OF_THESE.finditer(found[1]):
             yield each[1], found.start(1) + each.start(1), found.end()
