@@ -82,26 +82,3 @@ def test_the_linker_that_cargo_is_told_is_there(tmp_path, settings, installed):
     ladder = drafted(tmp_path, files).ladder
     lines = [each for each in ladder.files["build/Dockerfile"].splitlines() if "apt-get install" in each]
     assert [each.rpartition("recommends ")[2] for each in lines] == ([installed] if installed else [])
-
-
-@pytest.mark.parametrize(
-    ("command", "entrypoint"),
-    [
-        ('["cargo", "run", "--release"]', '["/usr/local/bin/shop"]'),
-        ('["cargo", "run", "--", "serve"]', '["/usr/local/bin/shop", "serve"]'),
-        ("cargo-watch -x 'run --bin shop'", '["/usr/local/bin/shop"]'),
-        ('["./shop", "serve"]', '["/usr/local/bin/shop", "serve"]'),
-    ],
-)
-def test_what_a_program_for_developers_is_told_is_not_for_the_service(tmp_path, command, entrypoint):
-    own = f"FROM rust:1.80\nCOPY . .\nCMD {command}\n"
-    files = {"Cargo.toml": MANIFEST, "src/main.rs": LISTENS, "Dockerfile": own}
-    assert f"ENTRYPOINT {entrypoint}" in drafted(tmp_path, files).ladder.files["build/Dockerfile"]
-
-
-def test_words_in_quotes_of_a_shell_s_command_stay_together(tmp_path):
-    own = 'FROM golang:1.24\nCOPY . .\nENTRYPOINT CompileDaemon --build="go build cmd/api/main.go" --command=./main\n'
-    main = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'
-    made = drafted(tmp_path, {"go.mod": "module x.org/shop\n", "main.go": main, "Dockerfile": own})
-    assert made.service.own.words.program[1] == "--build=go build cmd/api/main.go"
-    assert all("args" not in each.keys.get("run", "") for each in made.ladder.rungs)

@@ -53,6 +53,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     tags = golang_build.tags(tree, folder)
     absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")], tags)
     front = front_end.find(tree, folder, absent, words) if absent else {}
+    binary = posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name)
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
     return Project(
         language="go",
@@ -69,7 +70,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "others": " ".join(_alike(mains, chosen, words, asked)),
             "mains": " ".join(mains),
             **{f"ko_{name}": value for name, value in said.items()},
-            "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
+            "binary": binary,
+            "called": " ".join((binary, posixpath.basename(name), *golang_build.outputs(tree, folder))),
             "cgo": "1" if golang_build.needs_cgo(tree, folder, text) else "",
             "made": made,
             "gopath": "1" if made and golang_bare.is_below_gopath(tree, folder) else "",
@@ -262,7 +264,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     front = {front_end.FRONT: f"node:{project.details['front_version']}"} if "front" in project.details else {}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project), front))
-    given = started.arguments(words.program, (details["binary"],))
+    given = started.arguments(words.program, details["called"].split())
     apko, apk_files = golang_apk.rung(project, words, given, copied, place)
     return Ladder((*rungs, golang_ko.rung(project, words, given, copied), apko), {**files, **apk_files})
 

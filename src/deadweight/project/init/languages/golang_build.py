@@ -61,6 +61,15 @@ def packages(tree: Tree, folder: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+_OUTPUT = re.compile(r"\bgo\s+build\b[^\n&|;]*?\s-o[= ]+[\"']?([\w./$(){}-]*?)([\w-]+)[\"']?(?=\s|$)")
+
+
+def outputs(tree: Tree, folder: str) -> tuple[str, ...]:
+    """What its own builds call the program that they compile, whatever its package is called."""
+    found = (each[2] for text in _own(tree, folder, _BUILDS) for each in _OUTPUT.finditer(text))
+    return tuple(dict.fromkeys(found))
+
+
 def tags(tree: Tree, folder: str) -> tuple[str, ...]:
     """The build tags that its own Dockerfile compiles it with, without those for tests."""
     for text in _own(tree, folder, _DOCKERFILES):

@@ -39,6 +39,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     inside, fronted = posixpath.relpath(project.folder, context_of(project)), "front" in details
     switched = f"CGO_ENABLED={cgo}{' GO111MODULE=off' if details['gopath'] else ''}"
     switched += f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
+    given = started.arguments(words.program, details["called"].split())
     lines = [
         HEADER,
         *([f"ARG {front_end.FRONT}=node:{details['front_version']}"] if fronted else []),
@@ -70,7 +71,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         f"EXPOSE {port}",
         *stop_line(words.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *started.arguments(words.program, (details['binary'],))))}",
+        f"ENTRYPOINT {exec_form((f'/usr/local/bin/{details["binary"]}', *given))}",
     ]
     return "\n".join(lines) + "\n"
 
