@@ -39,6 +39,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     inside, fronted = posixpath.relpath(project.folder, context_of(project)), "front" in details
     switched = f"CGO_ENABLED={cgo}{' GO111MODULE=off' if details['gopath'] else ''}"
     switched += f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
+    place = f"/usr/local/bin/{details['binary']}"
     given = started.arguments(words.program, details["called"].split())
     lines = [
         HEADER,
@@ -60,7 +61,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         "FROM ${BASE}",
         "# For outgoing TLS; not every base has them.",
         "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
-        f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
+        f"COPY --from=build /out/{details['binary']} {place}",
     ]
     lines += [
         *own_folder(project, words.workdir),
@@ -71,7 +72,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         f"EXPOSE {port}",
         *stop_line(words.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form((f'/usr/local/bin/{details["binary"]}', *given))}",
+        f"ENTRYPOINT {exec_form((place, *given))}",
     ]
     return "\n".join(lines) + "\n"
 
