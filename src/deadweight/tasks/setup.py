@@ -90,7 +90,7 @@ def _tell(
 
 
 @task(
-    help={"json": "print one JSON document on stdout", "tests": "also install what Deadweight's own tests use"},
+    help={"json": "print one JSON document on stdout", "tests": "also look for what Deadweight's own tests use"},
     reads_only=True,
 )
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:

@@ -171,15 +171,33 @@ def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, 
     read = iter([counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8)])
     kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, waited))
     monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
-    monkeypatch.setattr(resource, "_answer_seconds", lambda *_: 0.01)
     walls = SimpleNamespace(walls=frozenset() if waited else {"limits"})
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=walls, options=SimpleNamespace(cpus=2.0))
     lab = SimpleNamespace(
-        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health())
+        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
     )
-    watch = resource._Watch(lab, yard, SimpleNamespace(), "cpu")
+    service = SimpleNamespace(question=lambda *_: lambda _limit: "")
+    watch = resource._Watch(lab, yard, service, "cpu")
     shot = watch.look()
     assert (watch.held, shot is not None) == (held, proven)
+
+
+@pytest.mark.parametrize(("of", "asked"), [("memory", 1), ("answers", 4)])
+def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
+    """How long its answers take is what some attacks are for; others must not be measured by our own load."""
+    kernel = SimpleNamespace(read=lambda: counted(0.0, 0, 0.0))
+    monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
+    limits = SimpleNamespace(walls={"limits"})
+    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=limits, options=SimpleNamespace(cpus=2.0))
+    lab = SimpleNamespace(
+        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
+    )
+    said: list[float] = []
+    service = SimpleNamespace(question=lambda *_: said.append)
+    watch = resource._Watch(lab, yard, service, of)
+    for _ in range(4):
+        watch.look()
+    assert len(said) == asked
 
 
 def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
@@ -210,9 +228,7 @@ def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
     def ended(_limit: float) -> str:
         raise Ended("container 1 does not run")
 
-    container = SimpleNamespace(question=lambda *_: ended)
-    lab = SimpleNamespace(variant=SimpleNamespace(health=None, port=8080))
-    assert resource._answer_seconds(container, lab, 3.0) == 3.0
+    assert resource._answer_seconds(ended, 3.0) == 3.0
 
 
 @pytest.mark.parametrize("does", ["collect", "datagram"])

@@ -595,6 +595,17 @@ def test_a_proof_needs_the_whole_word(shared):
         assert fire(shared, yard, harmless).seen == "failed"
 
 
+@pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])
+def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
+    """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
+    payload = next(each for each in load_payloads().payloads if each.id == name)
+    with Yard(shared, walls.OPEN) as yard:
+        assert fire_one(shared, yard, payload).seen == seen
+        assert yard.kept
+        assert fire_one(shared, yard, payload).seen == seen
+        assert yard.started == 1
+
+
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
     """Where it cannot read its cgroups, an engine answers with zeros."""
     bomb = next(each for each in load_payloads().payloads if each.id == "memory-bomb")

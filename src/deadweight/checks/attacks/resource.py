@@ -32,12 +32,15 @@ from deadweight.engine.health import NO_ANSWER
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
+    from deadweight.engine.health import Question
 
 PATIENCE_SECONDS = 8.0
 """A busy machine gets so long to give the attack what it wants, or the limit that is to hold it."""
-PROCESSOR_SECONDS = 2.5
-"""The same of processors where a limit is to hold it: other load does not end by waiting."""
+PROCESSOR_SECONDS = 1.6
+"""The same of processors where a limit is to hold it, two slices and the looks between: other load does not end by waiting."""
 LOOK_SECONDS = 0.05
+ASK_SECONDS = 0.2
+"""How often the service is asked meanwhile: each question takes of the machine what the attack is measured by."""
 START_SECONDS = 10.0
 NOTHING = Order(("hello", "", ""))
 PERIOD_SECONDS = 0.1
@@ -162,8 +165,10 @@ class _Watch:
     """What was seen of a container under attack. ``held``: a limit holds what the attack takes."""
 
     def __init__(self, lab: Lab, yard: Yard, container: Container, of: str) -> None:
-        self._lab, self._yard, self._container, self._of = lab, yard, container, of
+        self._yard, self._container, self._of = yard, container, of
         self._granted, self._limit = _granted(lab.ground, of), answer_seconds(lab.variant.health)
+        self._ask = container.question(lab.variant.health, lab.variant.port)
+        self._asked = 0.0
         self._counters = Counters(container)
         self._before = self._last = self._counters.read()
         self._waited = self._counters.waited_seconds(yard.beside) if of == "cpu" else 0.0
@@ -187,12 +192,20 @@ class _Watch:
         self._last = now
         if self._peak > self._granted * MARGIN:
             return self._succeeded()
-        self._slowest = max(self._slowest, _answer_seconds(self._container, self._lab, self._limit))
+        self._slowest = max(self._slowest, self._asked_again())
         if self._slowest >= self._limit:
             if not self._yard.alive(NOTICE_SECONDS):
                 return _crashed(self._container, self._peak, self._granted)
             return self._succeeded(f"the service did not answer within {self._limit:g} s")
         return self._held_by_others()
+
+    def _asked_again(self) -> float:
+        """How long the service took to say that it is healthy, in seconds; 0 where it was asked a moment ago."""
+        now = time.monotonic()
+        if now - self._asked < ASK_SECONDS and self._of != "answers":
+            return 0.0
+        self._asked = now
+        return _answer_seconds(self._ask, self._limit)
 
     def _slice(self, taken: float, now: Use) -> None:
         """A slice of time is over: how many processors were kept busy or waited for, and whether the limit was met in most of its
@@ -275,14 +288,14 @@ def _shown(of: str, amount: float) -> str:
     return f"{amount:.0f} processes" if of == "pids" else f"{amount:.2f} processors"
 
 
-def _answer_seconds(container: Container, lab: Lab, limit: float) -> float:
+def _answer_seconds(ask: Question, limit: float) -> float:
     """How long the service takes to say that it is healthy; the limit where it does not, and where it has ended.
 
-    The container under attack is asked, never the yard, which would put a new one in the place of one that has ended.
+    ``ask`` asks the container under attack, never the yard, which would put a new one in the place of one that has ended.
     """
     started = time.monotonic()
     try:
-        container.question(lab.variant.health, lab.variant.port)(limit)
+        ask(limit)
     except (*NO_ANSWER, Ended):
         return limit
     return time.monotonic() - started

@@ -90,6 +90,13 @@ def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if complaint:
         shot = shot.ended(complaint)
     taken = payload.trace == "state" and shot.seen == "succeeded"
-    if complaint or taken or shot.seen == "crashed" or not shot.status:
+    if complaint or taken or shot.seen == "crashed" or (not shot.status and _at_work(payload, shot)):
         yard.spoil()
     return shot
+
+
+def _at_work(payload: Payload, shot: Shot) -> bool:
+    """Whether what got no answer may still be at work in the service: not where nothing was sent, nor where it was proven and ended
+    with the attacker's program."""
+    ended = payload.breach is not None and shot.seen == "succeeded"
+    return not ended and shot.seen != "not_measured"
