@@ -55,6 +55,12 @@ def test_the_file_of_an_error_is_the_one_that_has_it(maven_project):
             ["'a' is wrong. @ ", "  The project example:x:1 (/p q/o.xml) has 1 error", "    'a' is wrong. @ line 2, column 9"],
             ["o.xml:2:9: 'a' is wrong."],
         ),
+        (
+            ["Execution default-war of goal x:war failed: no such method", "-----------------------------------------------------",
+             "realm =    plugin>x", "strategy = org.codehaus.plexus.classworlds.strategy.SelfFirstStrategy",
+             "urls[0] = file:/m2/x.jar", "Number of foreign imports: 1", "import: Entry[import  from realm ClassRealm[maven.api]]"],
+            ["Execution default-war of goal x:war failed: no such method"],
+        ),
     ],
 )  # fmt: skip
 def test_mavens_places_in_our_words(lines, said):

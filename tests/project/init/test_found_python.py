@@ -92,6 +92,39 @@ def test_a_program_of_a_virtual_environment_is_a_module(tmp_path, command, start
     assert service.project.start in (start, (f"/{start[0]}",))
 
 
+CALLED = "import sys; from shop.cli import run; sys.argv[0] = 'shop-server'; sys.exit(run())"
+
+
+@pytest.mark.parametrize(
+    ("home", "manifest", "inside"),
+    [
+        ("", "[project]\nname = 'shop'\n[project.scripts]\nshop-server = 'shop.cli:run'\n", ""),
+        ("src/", "[project]\nname = 'shop'\n[project.scripts]\nshop-server = 'shop.cli:run'\n", ""),
+        ("src/", "[tool.poetry]\n[tool.poetry.scripts]\nshop-server = 'shop.cli:run'\n", "src"),
+    ],
+)
+def test_a_program_that_the_project_installs_is_called_by_its_function(tmp_path, home, manifest, inside):
+    files = {"pyproject.toml": manifest, f"{home}shop/__init__.py": "", f"{home}shop/cli.py": "def run(): ...\n"}
+    image = 'FROM python:3.12\nCOPY . .\nENTRYPOINT ["shop-server"]\nCMD ["--port", "80"]\n'
+    (service,) = found(tmp_path, {**files, "Dockerfile": image})
+    assert service.project.start == ("-c", CALLED, "--port", "80")
+    assert service.project.details["inside"] == inside
+
+
+def test_a_program_of_another_package_is_not_made_up(tmp_path):
+    files = {"pyproject.toml": "[project]\n[project.scripts]\nshop = 'store.cli:run'\n", "shop/__init__.py": ""}
+    (service,) = found(tmp_path, {**files, "Dockerfile": 'FROM python:3.12\nCOPY . .\nCMD ["shop"]\n'})
+    assert service.project is None or service.project.problem
+
+
+def test_the_function_is_called_with_the_program_s_name(tmp_path):
+    written(tmp_path, {"shop/cli.py": "import sys\ndef run():\n    print(sys.argv)\n    return 3\n"})
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED, "--port", "80"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("['shop-server', '--port', '80']\n", 3)
+
+
 NESTED = "DATABASE__HOSTNAME=localhost\nDATABASE__PORT=5455\nDATABASE__USERNAME=me\n"
 
 

@@ -18,7 +18,8 @@ _ANY_LEVEL = re.compile(r"^\[(?:INFO|WARNING|ERROR|FATAL)\] ?")
 _CHATTER = re.compile(
     r"^(?:To see the full stack trace|Re-run Maven|For more information about|\[Help \d+\]|After correcting the problems"
     r"|mvn <args>|See .* for the individual test|Please refer to |-> \[Help|COMPILATION ERROR|The build could not read"
-    r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|.*\.java:\[\d)"
+    r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|.*\.java:\[\d"
+    r"|urls\[\d+\] = |(?:realm|strategy) =|Number of foreign imports|import: Entry\[|-{9,}$)"
 )
 _GOAL = re.compile(r"^Failed to execute goal (?:on project |\S+ (?:\([^)]*\) )?on project )\S+: ")
 _ADVICE = re.compile(r", perhaps you should add a `mainClass`.*$|\. If your intention was to specify a platform.*$")

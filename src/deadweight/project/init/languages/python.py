@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from deadweight.project.init.languages import python_bare, python_lists
+from deadweight.project.init.languages import python_bare, python_lists, python_scripts
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.platforms import release_command, web_command
 from deadweight.project.init.languages.python_code import framework, inside
@@ -55,7 +55,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     before, start, code, may_fail = _start(tree, folder, words)
     start = _as_its_version_starts(start, python_lists.texts_of(tree, folder, first))
     start = tuple(word for word in start if word != "--reload")  # for developers: it watches the files
-    where = inside(tree, folder, start)
+    where = inside(tree, folder, python_scripts.named(start, kind))
     lists = python_lists.closure(tree, folder, first) if first else python_lists.LOCKS
     ports, health = scan(tree, _sources(tree, folder))
     default = {"asgi": 8000, "flask": 5000, "django": 8000, "dash": 8050, "streamlit": 8501}.get(code)
@@ -212,20 +212,8 @@ def _as_python(words: tuple[str, ...], tree: Tree, folder: str) -> tuple[str, ..
         return (_as_python((installed[1], *words[2:]), tree, folder) if installed else ()) or words[1:]
     if program in _MODULES:
         return ("-m", program, *words[1:])
-    packages = {program, _script(tree, folder, program).partition(":")[0].partition(".")[0]}
-    own = (each for each in sorted(packages) if each and tree.has(joined(folder, f"{each}/__main__.py")))
-    return next((("-m", each, *words[1:]) for each in own), ())
-
-
-def _script(tree: Tree, folder: str, program: str) -> str:
-    """What a program that the project itself installs is made of: ``package.module:function``."""
-    for name in ("pyproject.toml", "setup.py", "setup.cfg"):
-        found = re.search(
-            rf"[\"']?{re.escape(program)}[\"']?\s*=\s*[\"']?([\w.]+:\w+)", tree.text(joined(folder, name))
-        )
-        if found:
-            return found[1]
-    return ""
+    started = python_scripts.started(tree, folder, program)
+    return (*started, *words[1:]) if started else ()
 
 
 def _collects(tree: Tree, folder: str) -> bool:
