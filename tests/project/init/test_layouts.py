@@ -364,6 +364,9 @@ def test_what_main_names_is_made_by_the_build(tmp_path):
     [
         ("createClient({ host: 'store', port: 6379 })", ["store"]),
         ('url = "redis://store:6379/0"', ["store"]),
+        ('url = "redis://${cache:store}:6379/0"', ["store"]),
+        ('host = "${CACHE_HOST:store}"', ["store"]),
+        ('name = "${CACHE_NAME:store}"', []),
         ('dial("store:6379")', ["store"]),
         ("restore = 'store'", []),
     ],

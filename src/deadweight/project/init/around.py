@@ -262,10 +262,11 @@ def _depends(
 
 
 def _is_host(name: str, code: Iterable[str]) -> bool:
-    """Whether code names this host: in an address, with a port, or as a host's value."""
-    quoted = re.escape(name)
-    address = rf"(?:://|@){quoted}[:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
-    host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}[\"']", re.IGNORECASE)
+    """Whether code names this host: in an address, with a port, or as a host's value; also as the default of a placeholder,
+    ``${HOST:db}``, as Spring has it."""
+    quoted = rf"(?:\$\{{[\w.-]+:)?{re.escape(name)}"
+    address = rf"(?:://|@){quoted}[}}:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
+    host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}\}}?[\"']", re.IGNORECASE)
     return any(host.search(text) for text in code)
 
 
