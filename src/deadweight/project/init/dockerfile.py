@@ -99,7 +99,10 @@ def missing_sources(tree: Tree, text: str, context: str, ignore: Ignore, target:
         values = {**given, **PLATFORM}
         for each in stage.said:
             learn(each, values)
-            sources = {source: _is_there(source, present, folders) for source in _sources(each, values)}
+            sources = {
+                source: _is_there(source, present, folders) or _is_kept(tree, context, source)
+                for source in _sources(each, values)
+            }
             # a pattern that nothing matches copies nothing, which is meant so beside a file (``pyproject.toml poetry.lock*``)
             some = any(sources.values())
             absent += [source for source, there in sources.items() if not there and not (some and "*" in source)]
@@ -112,6 +115,15 @@ def _is_there(source: str, present: Sequence[str], folders: set[str]) -> bool:
         return True
     pattern = _glob(path)
     return any(pattern.fullmatch(each) for each in (*present, *folders))
+
+
+_KEPT = ("vendor", "third_party")
+"""Folders of other people's code that a repository holds: it is no service of its own, and the list of files has none of it."""
+
+
+def _is_kept(tree: Tree, context: str, source: str) -> bool:
+    path = posixpath.normpath(source.lstrip("/") or ".")
+    return any(each in _KEPT for each in path.split("/")) and (tree.root / context / path).exists()
 
 
 def _glob(path: str) -> re.Pattern[str]:

@@ -23,6 +23,7 @@ from deadweight.project.init.manifests import kubernetes
 from deadweight.project.init.mounts import with_own_mounts
 from deadweight.project.init.names import own_names
 from deadweight.project.init.placed import beside, beside_binary
+from deadweight.project.init.ranking import is_bare, listens, rank
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.stages import unknown_bases, without_default
 from deadweight.project.init.tree import Tree, aside, folder_of, with_above
@@ -39,9 +40,6 @@ _OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
 MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
 MANIFESTS += r"|setup\.(?:py|cfg)|manage\.py|Cargo\.toml"
-_IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
-"""Folders of what shows or passes on what another service answers."""
-
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
     "Pipfile, setup.py, Cargo.toml, an index.html, an apko.yaml"
@@ -74,20 +72,10 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     if not found:
         service = _service(tree, ".", (), main)
         plain = service.project is not None and service.project.language == "static"
-        found = [service] if service.more or plain or _is_bare(service) else []
+        found = [service] if service.more or plain or is_bare(service) else []
     services = _with_surroundings(tree, composed, _named(tree, found))
-    heard = {each.folder for each in services if _listens(each)}
-    return tuple(sorted(services, key=lambda each: _rank(each, each.folder in heard and not _listens(each))))
-
-
-def _listens(service: Service) -> bool:
-    """Whether its Dockerfile or a Compose file names a port of it."""
-    return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)
-
-
-def _is_bare(service: Service) -> bool:
-    """Whether it is Go code without a go.mod, which no manifest tells."""
-    return service.project is not None and bool(service.project.details.get("made")) and not service.project.problem
+    heard = {each.folder for each in services if listens(each)}
+    return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
 
 
 def problems_of(tree: Tree) -> Iterator[str]:
@@ -278,17 +266,6 @@ def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
     if cluster.env:
         origin = next(iter(cluster.env.values())).origin
         yield Known({name: known.value for name, known in cluster.env.items()}, origin)
-
-
-def _rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
-    """The likeliest first. ``is_quiet``: it names no port, and another service of the same folder does: it is a worker of that."""
-    usable = any(not each.refused for each in service.dockerfiles)
-    ladder = service.project is not None and not service.project.problem and not _is_bare(service)
-    depth = 0 if service.folder == "." else service.folder.count("/") + 1
-    pages = service.project is not None and service.project.language == "static"
-    in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
-    needs = bool(service.around.needs)
-    return (aside(f"{service.folder}/x"), not ladder, not usable, in_front, is_quiet, needs, depth, service.folder)
 
 
 def plain_name(name: str) -> str:
