@@ -49,13 +49,21 @@ _ENVIRONMENTS = (
 )
 """How a Dockerfile says where its virtual environment is: made there, named, or put in front of PATH."""
 
+_IN_PLACE = re.compile(r"\buv sync\b|POETRY_VIRTUALENVS_IN_PROJECT|virtualenvs\.in-project")
+"""What makes one in the folder of the project, ``.venv``, where nothing says another one."""
+
 _SYSTEM = ("/usr", "/usr/local", "/root/.local")
 
 
 def _environments(text: str, words: ImageWords) -> list[str]:
     """The folders of virtual environments, absolute."""
-    said = (each[1] for pattern in _ENVIRONMENTS for each in re.finditer(pattern, text, re.MULTILINE))
-    found = dict.fromkeys(posixpath.normpath(posixpath.join(words.workdir, each)) for each in said)
+    said = [each[1] for pattern in _ENVIRONMENTS for each in re.finditer(pattern, text, re.MULTILINE)]
+    said += [words.env[name] for name in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT") if words.env.get(name)]
+    own = posixpath.join(words.workdir, ".venv")
+    named = "UV_PROJECT_ENVIRONMENT" in words.env
+    if not named and _IN_PLACE.search(text) and any(own.startswith(f"{path.rstrip('/')}/") for path in words.taken):
+        said.append(own)
+    found = dict.fromkeys(posixpath.normpath(posixpath.join(words.workdir, each)) for each in said if "$" not in each)
     return [each for each in found if each not in _SYSTEM]
 
 
