@@ -377,6 +377,28 @@ def test_a_host_that_the_code_names_is_needed(tmp_path, code, needed):
     assert [each.value.name for each in service.around.needs] == needed
 
 
+def test_a_service_of_the_root_goes_before_databases_with_settings_and_tools(tmp_path):
+    files = {
+        "requirements.txt": "pyramid\n",
+        "vendor/lib.tar.gz": "",
+        "Dockerfile": "FROM python:3.12\nCOPY ./vendor /app/vendor/\nCOPY . /app\nEXPOSE 8000\n",
+        "docker/mariadb/Dockerfile": "FROM mariadb:10.5\nCOPY my.cnf /etc/mysql/conf.d/\n",
+        "docker/mariadb/my.cnf": "",
+        "docker/tools/Dockerfile": "FROM ruby:3\nCOPY a.rb .\nCMD ruby a.rb\n",
+        "docker/tools/a.rb": "",
+        "compose.yaml": "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: postgres:16}\n",
+    }
+    services = found(tmp_path, files)
+    assert [each.folder for each in services] == [".", "docker/tools", "docker/mariadb"]
+    assert services[0].dockerfiles[0].refused == ""
+
+
+def test_a_vendored_folder_that_is_not_there_has_to_be_made(tmp_path):
+    image = "FROM golang\nCOPY vendor vendor\nCOPY . .\nRUN go build -o /x\nCMD /x\n"
+    (service,) = found(tmp_path, {"go.mod": "module x\n", "main.go": MAIN, "Dockerfile": image})
+    assert service.dockerfiles[0].refused == "it copies vendor, which is not in the repository and must be built first"
+
+
 def test_what_answers_goes_before_what_shows_it(tmp_path):
     services = found(tmp_path, in_folders("frontend", "server"))
     assert [each.folder for each in services] == ["server", "frontend"]
