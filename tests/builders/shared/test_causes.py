@@ -288,6 +288,21 @@ def test_a_module_that_does_not_compile_is_no_matter_of_the_network():
     assert _causes.found(_dockerfile.RUN, said).told == "a module of npm's does not compile with this version of Node"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error: No connection string was provided. Perhaps an environment variable has not been set?",
+        "error: Invalid environment variables: { DATABASE_URL: [ 'Required' ] }",
+        "Error: Please define the MONGODB_URI environment variable inside .env.local",
+        "Error: Environment variable not found: DATABASE_URL.",
+        "Error: STRIPE_SECRET_KEY is not set",
+        "Error: supabaseUrl is required.",
+    ],
+)
+def test_a_build_that_wants_variables_is_told(said):
+    assert _causes.found(_dockerfile.RUN, [said, "Build error occurred"]).told == _dockerfile.WANTS_VARIABLES
+
+
 def test_a_bundler_of_the_time_before_openssl_3_is_told():
     said = ["Error: error:0308010C:digital envelope routines::unsupported", "  code: 'ERR_OSSL_EVP_UNSUPPORTED'"]
     assert _causes.found(_dockerfile.RUN, said).told == _dockerfile.OLD_HASHES

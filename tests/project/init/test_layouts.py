@@ -562,7 +562,7 @@ def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_ba
     assert text.index("apk add --no-cache g++ make python3") < text.index("npm install")
     assert with_compiler(replace(compiled, left_out=left_out), "debian") is None
     why = "a module of npm's does not compile with this version of Node (RUN export npm_config_nodedir=…)"
-    older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian")
+    older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian", look(tmp_path))
     assert older is not None
     assert older.rungs[0].keys["bases"] == '{BUILD: "node:20", BASE: "node:20-slim"}'
 
@@ -1216,7 +1216,7 @@ def test_what_starts_a_python_service_is_found(tmp_path, files, start):
 def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_image(tmp_path):
     class Failing:
         def __init__(self, draft):
-            self.draft, self.built = draft, []
+            self.draft, self.built, self.written = draft, [], SimpleNamespace(root=tmp_path)
 
         def build(self, rung):
             self.built.append((rung.name, self.draft.service.project.version.value))

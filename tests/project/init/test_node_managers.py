@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, WANTS_VARIABLES
+from deadweight.project.init.build_variables import with_build_variables
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.older import with_old_hashes, with_open_lock, with_what_installs
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
+from deadweight.project.init.values import MADE_UP
 from tests.support.trees import written
 
 BERRY = "# This file is generated\n__metadata:\n  version: 8\n"
@@ -66,7 +68,7 @@ def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, s
     draft = first_draft(service, "build")
     assert strict in draft.ladder.files["build/Dockerfile"]
     failed = replace(draft, left_out={"debian": f"{LOCK} (build/Dockerfile:11: RUN npm ci)"})
-    again = with_what_installs(failed, "debian")
+    again = with_what_installs(failed, "debian", look(tmp_path))
     text = again.ladder.files["build/Dockerfile"]
     assert lenient in text
     assert strict not in text
@@ -93,11 +95,40 @@ def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
     (service,) = find_services(look(root))
     draft = first_draft(service, "build")
     failed = replace(draft, left_out={"debian": f"{OLD_HASHES} (build/Dockerfile:13: RUN npm run build)"})
-    again = with_what_installs(failed, "debian")
+    again = with_what_installs(failed, "debian", look(tmp_path))
     text = again.ladder.files["build/Dockerfile"]
     assert "RUN export NODE_OPTIONS=--openssl-legacy-provider && npm run build && npm prune" in text
     assert again.left_out == {}
     assert with_old_hashes(replace(again, left_out=failed.left_out), "debian") is None
+
+
+def test_a_build_that_wants_variables_has_those_of_the_example_file(tmp_path):
+    scripts = {"build": "next build", "start": "next start"}
+    package = {"name": "shop", "dependencies": {"next": "15"}, "scripts": scripts}
+    example = "POSTGRES_URL=\nSITE_URL=http://localhost:3000/x\nSTRIPE_KEY=\nPORT=3000\nPLAN='small one'\n"
+    code = "neon(process.env.STORE_URL!); process.env.VERCEL_URL; process.env.CI"
+    root = written(
+        tmp_path / "shop",
+        {"package.json": json.dumps(package), ".env.example": example, "lib/db.ts": code},
+    )
+    (service,) = find_services(look(root))
+    draft = first_draft(service, "build")
+    failed = replace(draft, left_out={"debian": f"{WANTS_VARIABLES} (build/Dockerfile:13: RUN npm run build)"})
+    again = with_what_installs(failed, "debian", look(root))
+    first, last = again.ladder.files["build/Dockerfile"].split("FROM ${BASE}")
+    for line in (
+        "ENV POSTGRES_URL=postgresql://app:app@localhost:5432/app",
+        "ENV SITE_URL=http://localhost:3000/x",
+        f"ENV STRIPE_KEY={MADE_UP}",
+        'ENV PLAN="small one"',
+        "ENV STORE_URL=http://localhost:3000",
+    ):
+        assert f"{line}\n" in first
+        assert line not in last
+    assert "VERCEL_URL" not in first
+    assert "ENV PORT" not in first
+    assert "ENV CI" not in first
+    assert with_build_variables(replace(again, left_out=failed.left_out), "debian", look(root)) is None
 
 
 EXACT = [

@@ -183,6 +183,15 @@ _OLD_HASHES = Cause(
     OLD_HASHES,
     "NODE_OPTIONS=--openssl-legacy-provider before the command lets it have that hash; a newer version of the bundler needs none",
 )
+WANTS_VARIABLES = "the build wants variables of the environment that are not set"
+_WANTS_VARIABLES = Cause(
+    r"(?i:environment variables?\b[^.]{0,60}\b(?:not|missing|invalid|unset|undefined|required|inside)\b)"
+    r"|(?i:\b(?:missing|invalid|undefined|define)\b[^.]{0,60}\benvironment variables?)"
+    r"|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b[\"'`]? (?:is |are |was )?(?:not set|not defined|missing|required|undefined)\b"
+    r"|supabaseUrl is required|URL and Key are required|Neither apiKey nor|[Mm]issing API key",
+    WANTS_VARIABLES,
+    "ENV in the stage that builds sets those that are no secrets; the others: secrets: in the variant, mounted in that RUN",
+)
 RUN = (
     *_CREDENTIALS,
     _LOCKS,
@@ -281,5 +290,6 @@ RUN = (
         "a build step was killed, most likely because it ran out of memory",
         "give the engine more memory, or compile with fewer jobs (GOFLAGS=-p=1, MAVEN_OPTS=-Xmx512m)",
     ),
+    _WANTS_VARIABLES,
 )
 """Where a program runs within the build."""

@@ -125,13 +125,18 @@ def _at_home(env: Mapping[str, Known[str]], libraries: list[str], there: Contain
     return {name: env[name] for name, kind in kinds.items() if kind in gone and kind not in there}
 
 
-def _leads_to(name: str, libraries: list[str]) -> str:
-    """The kind of database to which a variable leads; empty for another one, or where there is no library for it."""
+def kind_by_name(name: str, libraries: list[str]) -> str:
+    """The kind of database that a variable is called after, of these where it says none; empty for another variable."""
     found = _ADDRESS.fullmatch(name) or _PART.fullmatch(name)
     if found is None:
         return ""
     said = found["kind"] or ""
-    kind = KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
+    return KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
+
+
+def _leads_to(name: str, libraries: list[str]) -> str:
+    """The kind of database to which a variable leads; empty for another one, or where there is no library for it."""
+    kind = kind_by_name(name, libraries)
     return kind if kind in libraries else ""
 
 

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES
+from deadweight.project.init.build_variables import with_build_variables
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.node_builds import OLD
 from deadweight.project.init.languages.node_managers import OPEN
 from deadweight.project.init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
 from deadweight.project.init.languages.python_versions import OF_ITS_TIME
 from deadweight.project.init.records import GUESSED, SEEN, Known
+from deadweight.project.init.tree import Tree
 
 OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
 _OLDEST = {"3.9": "3.7"}
@@ -90,12 +92,12 @@ def with_compiler(draft: Draft, rung: str) -> Draft | None:
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)), left_out=rest)
 
 
-def with_what_installs(draft: Draft, rung: str) -> Draft | None:
+def with_what_installs(draft: Draft, rung: str, tree: Tree) -> Draft | None:
     """The draft with the next that is tried where a rung's packages could not be installed. Node has compilers at hand first, as
     npm's modules are compiled with any version; Python's, pinned years ago, are ready-made for an older one."""
     project = draft.service.project
     if project is not None and project.language == "node":
-        again = with_open_lock(draft, rung) or with_old_hashes(draft, rung)
+        again = with_open_lock(draft, rung) or with_old_hashes(draft, rung) or with_build_variables(draft, rung, tree)
         return again or with_compiler(draft, rung) or with_older_language(draft, rung)
     return with_older_language(draft, rung) or with_compiler(draft, rung)
 

@@ -112,7 +112,7 @@ def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
         if rung.name in proof.died:
             again = remedy_of_files(proof.draft, rung, proof.died[rung.name], look(proof.written.root))
         else:
-            again = with_what_installs(proof.draft, rung.name)
+            again = with_what_installs(proof.draft, rung.name, look(proof.written.root))
         if again is not None:
             left_out = {name: why for name, why in again.left_out.items() if name not in {each.name for each in made}}
             proof.draft = replace(again, left_out=left_out)

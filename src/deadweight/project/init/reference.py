@@ -15,7 +15,7 @@ from deadweight.project.init.commands import ENDS, serving_command
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
-from deadweight.project.init.languages.node_builds import OLD
+from deadweight.project.init.languages.node_builds import OLD, VARIABLES
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
@@ -88,7 +88,7 @@ def built_somehow(proof: Proof, rung: Rung) -> bool:
     """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
     while rung.name in proof.draft.left_out or not proof.build(rung):
         # what is the repository's own stays as it is
-        other = with_what_installs(proof.draft, rung.name) if rung.files else None
+        other = with_what_installs(proof.draft, rung.name, look(proof.written.root)) if rung.files else None
         if other is None or not (_stands_elsewhere(other, rung) or _installs_otherwise(proof.draft, other)):
             return False
         proof.draft = other
@@ -101,12 +101,15 @@ def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
     return now.keys.get("bases") != rung.keys.get("bases")
 
 
+_WAYS = {OLD, VARIABLES}
+
+
 def _installs_otherwise(draft: Draft, other: Draft) -> bool:
     """Whether the modules, or what is made of them, come about in another way on the same bases."""
     now, then = draft.service.project, other.service.project
     if now is None or then is None:
         return False
-    return (now.kind, OLD in now.details) != (then.kind, OLD in then.details)
+    return (now.kind, now.details.keys() & _WAYS) != (then.kind, then.details.keys() & _WAYS)
 
 
 class Unwell(NotUp):

@@ -222,6 +222,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         f"    {first}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
         *(node_fonts.LINES if details["fonts"] and build else ()),
+        *node_builds.variable_lines(details),
         *(["# Its bundler asks for a hash that OpenSSL 3 has among its old ones alone."] if hashes else []),
         *([f"RUN {again}{hashes}{_AND[bool(member)].join(made)}{prune}"] if made else []),
         *(_ENDS if deaf else ()),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from deadweight.project.init.languages import node_steps
+from deadweight.project.init.languages.common import env_lines
 from deadweight.project.init.languages.node_scripts import bare
 from deadweight.project.init.tree import Tree, joined
 
 MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
 """Folders that a build makes: what ``main`` names there is not in the repository."""
+
+VARIABLES = "build variables"
+"""Of a project's details: what its build wants of the environment, with values."""
 
 OLD = "old hashes"
 """Of a project's details: its bundler asks for a hash that OpenSSL 3 lacks."""
@@ -40,6 +45,13 @@ def commands(scripts: Mapping[str, Any], start: tuple[str, ...], tree: Tree, fol
     if not said and not first and entry and not there and not entry.startswith("node_modules/"):
         said = [f"npm run {name}" for name in OTHERS if name in scripts][:1]
     return " && ".join(dict.fromkeys((*said, *first)))
+
+
+def variable_lines(details: Mapping[str, str]) -> list[str]:
+    """The instructions of the build's stage that set what the build wants."""
+    found = json.loads(details.get(VARIABLES) or "{}")
+    told = "# It is not built without these; the values are of the example file, or made up. What the browser gets of them stays."
+    return [told, *env_lines(found)] if found else []
 
 
 def is_built(scripts: Mapping[str, Any]) -> bool:
