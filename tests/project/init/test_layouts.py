@@ -384,12 +384,12 @@ def test_a_service_of_the_root_goes_before_databases_with_settings_and_tools(tmp
         "Dockerfile": "FROM python:3.12\nCOPY ./vendor /app/vendor/\nCOPY . /app\nEXPOSE 8000\n",
         "docker/mariadb/Dockerfile": "FROM mariadb:10.5\nCOPY my.cnf /etc/mysql/conf.d/\n",
         "docker/mariadb/my.cnf": "",
-        "docker/tools/Dockerfile": "FROM ruby:3\nCOPY a.rb .\nCMD ruby a.rb\n",
-        "docker/tools/a.rb": "",
+        "docker/assets/Dockerfile": "FROM ruby:3\nCOPY a.rb .\nCMD ruby a.rb\n",
+        "docker/assets/a.rb": "",
         "compose.yaml": "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: postgres:16}\n",
     }
     services = found(tmp_path, files)
-    assert [each.folder for each in services] == [".", "docker/tools", "docker/mariadb"]
+    assert [each.folder for each in services] == [".", "docker/assets", "docker/mariadb"]
     assert services[0].dockerfiles[0].refused == ""
 
 
