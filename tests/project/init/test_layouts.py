@@ -75,7 +75,8 @@ def test_the_shorter_of_two_folders_goes_first(tmp_path):
 def test_of_two_programs_the_daemon_is_the_service(tmp_path):
     client = {"cmd/wtf/main.go": MAIN, "cmd/wtf-pages/main.go": MAIN}
     plain = MAIN.replace('import "net/http"', 'import "x.org/wtf/http"')
-    (service,) = found(tmp_path, {"go.mod": "module x.org/wtf\n", **client, "cmd/wtfd/main.go": plain})
+    files = {"go.mod": "module x.org/wtf\n", "http/http.go": "package http\n", **client, "cmd/wtfd/main.go": plain}
+    (service,) = found(tmp_path, files)
     assert service.project.details["main"] == "cmd/wtfd"
 
 

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import front_end, golang_apk, golang_bare, golang_build, golang_ko, started
+from deadweight.project.init.languages import (
+    front_end,
+    golang_apk,
+    golang_bare,
+    golang_build,
+    golang_generated,
+    golang_ko,
+    started,
+)
 from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
 from deadweight.project.init.languages.common import ZONES, dockerignore, rungs_on
 from deadweight.project.init.languages.golang_dockerfile import context_of, dockerfile
@@ -53,6 +61,10 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     tags = golang_build.tags(tree, folder)
     absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")], tags)
     front = front_end.find(tree, folder, absent, words) if absent else {}
+    plain = (re.search(r"^module\s+(\S+)", text, re.MULTILINE) or ["", ""])[1]
+    made_first, ungenerated = (
+        golang_generated.find(tree, folder, text, plain, chosen) if chosen and not made else ([], "")
+    )
     binary = posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name)
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
     return Project(
@@ -82,12 +94,14 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "experiment": golang_build.experiment(tree, folder),
             "work": "1" if tree.has(joined(folder, "go.work")) else "",
             "tags": ",".join(tags),
+            "generated": "\n".join(made_first),
             **front,
-            **({ZONES: "1"} if _needs_zones(tree, folder) else {}),
+            **({ZONES: "1"} if golang_build.needs_zones(tree, folder) else {}),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
         problem=_above(tree, folder, text)
-        or _problem(chosen, [] if front else [each for each in absent if absent[each]]),
+        or _problem(chosen, [] if front else [each for each in absent if absent[each]])
+        or ungenerated,
     )
 
 
@@ -105,15 +119,6 @@ def _problem(chosen: str | None, absent: Sequence[str]) -> str:
     if not chosen:
         return "cannot determine its main package; name it with --main"
     return f"it compiles in {absent[0]}, which is not in the repository and must be built first" if absent else ""
-
-
-_READS_ZONES = re.compile(r"\btime\.LoadLocation\(|[\"'&?]loc=|\.Add\(\"loc\"")
-
-
-def _needs_zones(tree: Tree, folder: str) -> bool:
-    """Whether it asks for a time zone by its name, which not every base knows: then they are compiled in."""
-    files = (path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path))
-    return any(_READS_ZONES.search(tree.text(path)) for path in files)
 
 
 def _version(words: ImageWords | None, least: tuple[int, int], origin: str) -> Known[str]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from deadweight.builders.shared import generated
-from deadweight.project.init.languages import front_end
+from deadweight.project.init.languages import front_end, golang_generated
 from deadweight.project.init.languages.common import ZONES, is_owned, scalar
 from deadweight.project.init.languages.golang_dockerfile import context_of
 from deadweight.project.init.records import ImageWords, Project, Rung
@@ -25,6 +25,8 @@ def rung(
         refused = "it has no go.mod, without which melange builds nothing (go mod init and go mod tidy make one)"
     if "front" in project.details:
         refused = front_end.FIRST
+    if project.details["generated"]:
+        refused = golang_generated.first(project.details["generated"].splitlines())
     context = context_of(project)
     files = {
         f"{place}/melange.yaml": _melange(project, copied, posixpath.relpath(project.folder, context)),

@@ -78,3 +78,12 @@ def tags(tree: Tree, folder: str) -> tuple[str, ...]:
             if not any(_FOR_TESTS.search(each) for each in said):
                 return said
     return ()
+
+
+_READS_ZONES = re.compile(r"\btime\.LoadLocation\(|[\"'&?]loc=|\.Add\(\"loc\"")
+
+
+def needs_zones(tree: Tree, folder: str) -> bool:
+    """Whether it asks for a time zone by its name, which not every base knows: then they are compiled in."""
+    files = (path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path))
+    return any(_READS_ZONES.search(tree.text(path)) for path in files)

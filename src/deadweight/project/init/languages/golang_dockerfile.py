@@ -54,6 +54,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     lines += [
         *_sources_in(project),
         *(front_end.taken(details, inside) if fronted else []),
+        *_generated(details["generated"].splitlines()),
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
         f"    {switched} go build -trimpath{tagged} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
@@ -75,6 +76,13 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         f"ENTRYPOINT {exec_form((place, *given))}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _generated(steps: Sequence[str]) -> list[str]:
+    """The instructions that make the code which the repository does not hold."""
+    caches = "--mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build"
+    told = ["# Code that the repository does not hold: its generators make it."] if steps else []
+    return [*told, *(f"RUN {caches} \\\n    {each}" for each in steps)]
 
 
 def _sources_in(project: Project) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deadweight.project.init.languages import front_end
+from deadweight.project.init.languages import front_end, golang_generated
 from deadweight.project.init.languages.common import exec_form, flow, is_owned, sequence
 from deadweight.project.init.records import ImageWords, Project, Rung
 from deadweight.project.init.tree import joined
@@ -46,4 +46,6 @@ def _refused(project: Project) -> str:
         return "it has no go.mod, without which ko builds nothing (go mod init and go mod tidy make one)"
     if "front" in project.details:
         return front_end.FIRST
+    if project.details["generated"]:
+        return golang_generated.first(project.details["generated"].splitlines())
     return "the module needs cgo, but ko's base images have no C library" if project.details["cgo"] else ""
