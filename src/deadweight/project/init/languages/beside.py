@@ -35,24 +35,26 @@ MOST = 8
 
 def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
     """Files and folders, relative to ``folder``, in which the program is started; none below another, at most eight."""
-    found: dict[str, None] = {}
+    opened, named = dict[str, None](), dict[str, None]()
     embedded = set(_embedded(tree, folder)) if ending == ".go" else set()
     for path in tree.below(folder, ending):
         if path.endswith("_test.go") or aside(path):
             continue
         text = tree.text(path)
-        said = [
-            each[1] or each[2] or "" for call in _READS[ending].finditer(text) for each in _LITERAL.finditer(call[1])
-        ]
-        named = (f"{each[1]}{end}" for each in _NAMED.finditer(text) for end in ("", *_ENDINGS))
-        for literal in (*said, *(each for each in named if tree.has(joined(folder, each)))):
-            plain = _plain(literal)
-            if plain not in found:
-                compiled_in = any(plain == each or plain.startswith(f"{each}/") for each in embedded)
-                if plain and not compiled_in and _is_data(tree, joined(folder, plain), ending):
-                    found[plain] = None
-    tops = [each for each in found if not any(each.startswith(f"{other}/") for other in found)]
-    return sorted(tops)[:MOST]
+        for call in _READS[ending].finditer(text):
+            opened |= dict.fromkeys(_plain(each[1] or each[2] or "") for each in _LITERAL.finditer(call[1]))
+        for found in (f"{each[1]}{end}" for each in _NAMED.finditer(text) for end in ("", *_ENDINGS)):
+            if tree.has(joined(folder, found)) and not aside(found):
+                named[_plain(found)] = None
+    data = [
+        each
+        for each in dict.fromkeys((*opened, *named))
+        if each
+        and not any(each == other or each.startswith(f"{other}/") for other in embedded)
+        and _is_data(tree, joined(folder, each), ending)
+    ]
+    tops = [each for each in data if not any(each.startswith(f"{other}/") for other in data)]
+    return sorted(tops[:MOST])
 
 
 _EXAMPLE = re.compile(
