@@ -322,6 +322,8 @@ def test_a_jar_that_does_not_say_where_its_libraries_are_is_started_by_its_class
     }
     text = text_of(tmp_path, files)
     assert '["java", "-cp", "/app/app.jar:/app/lib/*", "a.A"]' in text
+    assert "target/dependency /libraries" in text
+    assert "COPY --from=build /libraries /app/lib\n" in text
     assert "package dependency:copy-dependencies" in text
 
 

@@ -422,8 +422,8 @@ def test_libraries_that_a_jar_looks_for_beside_it_lie_beside_it(tmp_path):
     }
     (service,) = found(tmp_path, files)
     lines = first_draft(service, "build").ladder.files["build/Dockerfile"].splitlines()
-    assert "COPY --from=build /libs /app/libs" in lines
-    assert next(line for line in lines if "ls -S" in line).endswith("/app.jar && cp -r target/libs /libs")
+    assert "COPY --from=build /libraries /app/libs" in lines
+    assert next(line for line in lines if "ls -S" in line).endswith("/app.jar && cp -r target/libs /libraries")
 
 
 def test_a_java_program_whose_image_has_a_port_is_a_server(tmp_path):

@@ -22,6 +22,10 @@ _JETTY = {"javax": "9.4.58.v20250814", "jakarta": "11.0.18"}
 """The newest jetty-runner for each name of the servlet API: it is Jetty as one jar, which serves a war."""
 
 
+_LIBRARIES = "/libraries"
+"""Where the build puts the jars that lie beside the program's: ``/lib`` is the OS's own."""
+
+
 def container_for(poms: str) -> str:
     """The version of Jetty that serves a war of these poms."""
     return _JETTY["jakarta" if re.search(r"jakarta\.(?:servlet|platform|ws|jakartaee)", poms) else "javax"]
@@ -57,7 +61,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
     own, details = service.own.words if service.own else ImageWords(), project.details
     version, libraries = project.version.value, "lib" if details["main"] else details["beside"]
     copies = [
-        *([copied(project, f"--from=build /{libraries}", f"/app/{libraries}")] if libraries else []),
+        *([copied(project, f"--from=build {_LIBRARIES}", f"/app/{libraries}")] if libraries else []),
         *([copied(project, "--from=build /jetty-runner.jar", "/app/jetty-runner.jar")] if details["container"] else []),
         copied(project, f"--from=build {_package(project)}", f"/app{_package(project)}"),
     ]
@@ -132,4 +136,4 @@ def _taken(project: Project, libraries: str) -> str:
         jetty = f"-Dartifact=org.eclipse.jetty:jetty-runner:{version} -Dmdep.stripVersion=true -DoutputDirectory=/"
         return f"{command} \\\n    && mvn --batch-mode --non-recursive {_COPY} {jetty}"
     beside = f"{output}/dependency" if details["main"] else f"{output}/{libraries}"
-    return f"{command} && cp -r {beside} /{libraries}" if libraries else command
+    return f"{command} && cp -r {beside} {_LIBRARIES}" if libraries else command
