@@ -65,6 +65,12 @@ def test_packages_that_are_cloned_have_git_and_no_hashes(tmp_path, files, export
     assert export in text
 
 
+def test_a_variable_of_the_official_image_that_the_code_reads_is_set_on_every_base(tmp_path):
+    code = "app = Flask(__name__)\nversion = os.environ['PYTHON_VERSION']\n"
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", ".python-version": "3.13", "app.py": code})
+    assert "\nENV PYTHON_VERSION=3.13\n" in first_draft(service, "build").ladder.files["build/Dockerfile"]
+
+
 def test_packages_of_an_index_want_no_git(tmp_path):
     (service,) = found(tmp_path, {**FLASK, "requirements.txt": "flask\ngitpython==3.1\ngit-lint==1\n"})
     assert "command -v git" not in first_draft(service, "build").ladder.files["build/Dockerfile"]

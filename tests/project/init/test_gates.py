@@ -9,10 +9,15 @@ import yaml
 
 from deadweight.image.findings import MAX_FINDINGS
 from deadweight.image.look.base_image import BaseImage
+from deadweight.project.init.draft import first_draft
 from deadweight.project.init.gates import MOST_NAMED, and_attacks, by_owner, measured
+from deadweight.project.init.learned import with_slower_end
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite
+from tests.support.trees import written
 
 SECRET = {"owner": "mine", "confidence": "high", "allowed": None}
 BASE = {**SECRET, "owner": "gcr.io/x"}
@@ -108,3 +113,25 @@ def test_what_the_base_brought_is_told_as_the_bases():
     assert "unread: {mine: none, base: allow" in measured(1, told, killed=False).value
     mine = by_owner(found, BaseImage(frozenset(("sha256:c",))))
     assert "secrets: allow" in measured(1, mine, killed=False).value
+
+
+@pytest.mark.parametrize(
+    ("took", "stops"),
+    [
+        ({"debian": 3.3, "alpine": 3.9}, None),
+        ({"debian": 3.3, "alpine": 9.92, "today": 6.0}, "seen: alpine took 9.9 s"),
+        ({"debian": None}, None),
+    ],
+)
+def test_a_suite_waits_for_the_slowest_of_its_variants_to_end(tmp_path, took, stops):
+    (service,) = find_services(
+        look(written(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}))
+    )
+    provenance = Provenance(image_digest="", tool="", tool_version="", at="")
+    found = [
+        Evidence(name, "runs", "pass", "", provenance, data={} if seconds is None else {"stop_seconds": seconds})
+        for name, seconds in took.items()
+    ]
+    draft = with_slower_end(first_draft(service, "build"), found)
+    assert (draft.stops and draft.stops.origin) == stops
+    assert draft.stops is None or draft.stops.value == 30

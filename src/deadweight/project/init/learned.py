@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -14,6 +15,9 @@ from deadweight.project.init.draft import Draft, port_hints
 from deadweight.project.init.languages.common import DEAF, OWNED, scalar, sequence
 from deadweight.project.init.observe import Seen, kind_told
 from deadweight.project.init.records import SEEN, Known, Service
+
+if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
 
 NO_ROUTE = ", its OpenAPI document; no health route was found"
 
@@ -51,6 +55,16 @@ def _stops(seen: Seen) -> Known[int] | None:
     if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
         return None
     return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
+
+
+def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
+    """The draft whose suite waits for the slowest of its variants to end: one may take three seconds, and the next nine."""
+    took = {each.variant: each.data.get("stop_seconds") for each in found if each.check == "runs" and each.ok}
+    slow = {name: seconds for name, seconds in took.items() if isinstance(seconds, float) and seconds >= _LONG_SECONDS}
+    if draft.stops is not None or not slow:
+        return draft
+    name = max(slow, key=lambda each: slow[each])
+    return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
 
 
 def _ending(service: Service, seen: Seen) -> Service:

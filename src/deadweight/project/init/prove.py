@@ -16,6 +16,7 @@ from deadweight.project.init import gates
 from deadweight.project.init.bound import GRACE_SECONDS, OutOfTime
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
+from deadweight.project.init.learned import with_slower_end
 from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, Tools, first_sentence, nothing_left
 from deadweight.project.init.reconciled import reconciled
@@ -165,7 +166,7 @@ def _gate(proof: Proof, names: Sequence[str], *, again: bool = False) -> None:
         own[name] = {"checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
         accepted[name] = gates.accepted(wrong.get("layers"), killed="runs" in wrong)
         proof.verified.append(name)
-    proof.draft = replace(proof.draft, own=own, accepted=accepted)
+    proof.draft = with_slower_end(replace(proof.draft, own=own, accepted=accepted), found)
     if otherwise:  # each time less is held, so this comes to an end
         _gate(proof, otherwise, again=True)
 

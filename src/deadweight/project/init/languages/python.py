@@ -83,6 +83,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "older_psycopg2": "1" if python_lists.before_binary(tree, folder, first) else "",
             **({"compiler": "1"} if python_lists.must_compile(tree, folder, first) else {}),
             **({"git": "1"} if python_lists.from_git(tree, folder, first) else {}),
+            **({"says_version": "1"} if _reads_version(tree, folder) else {}),
             "inside": where,
             "collects": "1" if _collects(tree, joined(folder, where)) else "",
             "before": json.dumps(before) if before else "",
@@ -221,6 +222,11 @@ def _collects(tree: Tree, folder: str) -> bool:
     settings = (path for path in tree.below(folder, ".py") if "settings" in path and not aside(path))
     told = (re.search(r"^STATIC_ROOT\s*=", tree.text(path), re.MULTILINE) for path in settings)
     return "django" in tree.text(joined(folder, "manage.py")).lower() and any(told)
+
+
+def _reads_version(tree: Tree, folder: str) -> bool:
+    """Whether the code reads the variable that the official images of Python set, and others do not."""
+    return any("PYTHON_VERSION" in tree.text(path) for path in tree.below(folder, ".py") if not aside(path))
 
 
 def _port_in(start: tuple[str, ...]) -> int | None:

@@ -127,6 +127,8 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
     extra = "".join(f" {shlex.quote(each)}" for each in project.details["extra"].split())
     version = project.version.value
     libraries = " LD_LIBRARY_PATH=/site-packages/lib" if compiled else ""
+    if "says_version" in project.details:
+        env = {"PYTHON_VERSION": version, **env}
     before = (f"ENV PYTHONPATH=/site-packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}", *env_lines(env))
     target = "/app" if is_owned(project) or project.details["collects"] or inside else "."
     source = "--from=build /src" if project.details["collects"] else "."
