@@ -41,6 +41,7 @@ def given(root, died: str, code: str, **more: str):
             {"SHOP_PAGE_SIZE": "1"},
         ),
         ("Could not resolve placeholder 'mail.from-email'", "", {"MAIL_FROM_EMAIL": "nobody@example.com"}),
+        ("Could not resolve placeholder 'app.jwtSecret'", "", {"APP_JWTSECRET": MADE_UP}),
         ("KeyError: 'ITEMS'", "items['ITEMS']", None),
         ("it ended with exit code 1: ValueError", "os.environ['A']", None),
     ],
@@ -51,6 +52,26 @@ def test_a_value_is_made_up_by_what_the_name_says(tmp_path, died, code, env):
     if draft is not None:
         name = next(iter(env))
         assert draft.run["env"].origin == f"seen: it does not come up without {name}; the value is made up"
+
+
+def test_all_that_spring_finds_no_value_for_is_given_at_once(tmp_path):
+    settings = "server.port=8080\nmail.host=${MAIL_HOST}\nmail.from=${mail.sender}\napp.name=${project.name}\nlevel=${LEVEL:info}\n"
+    code = '@Value("${server.port}") int port; @Value("${app.jwtSecret}") String secret; @Value("${a.b:1}") int b;\n'
+    files = {
+        "pom.xml": "<project><artifactId>spring-boot-parent</artifactId></project>",
+        "src/main/resources/application.properties": settings,
+        "src/main/java/A.java": code,
+        "src/test/java/ATest.java": '@Value("${only.tests}") int x;',
+    }
+    tree = look(written(tmp_path, files))
+    (service,) = find_services(tree)
+    died = "it ended with exit code 1: Could not resolve placeholder 'MAIL_HOST' in value"
+    draft = with_what_it_demands(first_draft(service, "build"), died, tree)
+    assert {name: each.value for name, each in draft.service.around.env.items()} == {
+        "MAIL_HOST": "localhost",
+        "APP_JWTSECRET": MADE_UP,
+        "MAIL_SENDER": "nobody@example.com",
+    }
 
 
 def test_what_is_given_stays_and_is_no_reason(tmp_path):

@@ -53,7 +53,7 @@ def with_configured(tree: Tree, service: Service, around: Surroundings) -> Surro
     project = service.project
     if project is None or project.language != "java" or around.needs:
         return around
-    settings = _settings(tree, project.folder)
+    settings = settings_of(tree, project.folder)
     env, needs = dict[str, Known[str]](), dict[str, Known[Beside]]()
     for name, need, told in (*_databases(settings), *_others(settings)):
         if not any(variable in around.env for variable in told):
@@ -100,7 +100,7 @@ def _variable(name: str) -> str:
     return re.sub(r"[^A-Z0-9]", "_", plain.upper())
 
 
-def _settings(tree: Tree, folder: str) -> dict[str, _Setting]:
+def settings_of(tree: Tree, folder: str) -> dict[str, _Setting]:
     """What holds where nothing else is said: the files without a profile, then those of the profiles that these make active."""
     files: dict[str, list[str]] = {}
     for path in tree.below(folder, ".properties", ".yml", ".yaml"):
