@@ -79,6 +79,7 @@ def _told(draft: Draft, tree: Tree, copies: Mapping[str, str], needs: tuple[Know
 def _mounted(service: Service, project: Project, tree: Tree) -> dict[str, str]:
     """Files of settings that its images have, or that are mounted: where they lie, and which of the repository each is."""
     workdir = posixpath.normpath(service.own.words.workdir) if service.own else "/"
+    workdir = "/" if "$" in workdir else workdir
     homes = dict.fromkeys((workdir, home_of(project, workdir, filled=True)))
     found: dict[str, str] = {}
     for each in project.details["reads"].split():
