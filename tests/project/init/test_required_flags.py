@@ -24,7 +24,7 @@ CARGO = '[package]\nname = "shop"\nversion = "0.1.0"\n'
         ('Error: required flag(s) "db-url", "token" not set', ["db-url", "token"]),
         ('Required flag "listen" not set', ["listen"]),
         ("the required flags `--a-url' and `--b' were not specified", ["a-url", "b"]),
-        ("error: the following required arguments were not provided: |   --hmac-key <KEY> |   --url <URL>", ["hmac-key", "url"]),
+        ("error: The following required arguments were not provided: |   --hmac-key <KEY> |   --url <URL>", ["hmac-key", "url"]),
         ("fatal: flag -config is required", ["config"]),
         ("--upstream must be set", ["upstream"]),
         ("missing required flag: --id", ["id"]),

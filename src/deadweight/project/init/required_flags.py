@@ -21,7 +21,7 @@ _SAYS = tuple(
             r"(?i)required flags?(?:\(s\))?:? (?P<all>(?:[\"'`]?-{0,2}[\w.-]+[\"'`]?(?:, | and )?)+)"
             r" (?:is |are |was |were )?not (?:set|provided|specified)"
         ),
-        r"the following required arguments were not provided:(?P<all>(?:\s*\|?\s*--[\w-]+ <[^>]*>)+)",
+        r"(?i)the following required arguments were not provided:(?P<all>(?:\s*\|?\s*--[\w-]+ <[^>]*>)+)",
         r"(?i)(?:missing|no) required (?:flag|option|argument)s?:? (?P<all>[\"'`]?--?[\w.-]+)",
         rf"(?i)(?:flag|option|argument) (?P<all>[\"'`]?--?[\w.-]+[\"'`]?) {_NOT_THERE}",
         rf"(?i)(?P<all>--[\w.-]+) (?:flag )?{_NOT_THERE}",
