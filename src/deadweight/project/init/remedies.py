@@ -21,6 +21,7 @@ from deadweight.project.init.localhost import with_open_sockets, with_what_is_at
 from deadweight.project.init.older import with_examples, with_help, with_older_language, with_own_environment
 from deadweight.project.init.open_flags import with_open_flag
 from deadweight.project.init.reachable import with_open_address, with_open_command
+from deadweight.project.init.readme import with_what_the_readme_gives
 from deadweight.project.init.records import SEEN, Known, Rung, Service
 from deadweight.project.init.required_flags import with_required_flags
 from deadweight.project.init.settings_files import with_example_of_settings, with_settings_of_repository
@@ -50,6 +51,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_its_example(draft, died, tree)
     again = again or (with_own_environment(draft) if made else None)
     again = again or with_what_it_demands(draft, died, tree)
+    again = again or with_what_the_readme_gives(draft, tree)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 
 

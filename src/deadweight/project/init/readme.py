@@ -1,0 +1,148 @@
+"""How the README says that the image is run: ``docker run -e KEY=value -v ./conf:/conf shop --provider local``.
+
+Asked where a service does not come up: what users are told to give it is what it may lack. Placeholders are no values.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from deadweight.project.init.draft import Draft, run_of
+from deadweight.project.init.languages.common import sequence
+from deadweight.project.init.needed import PORTS, mounted
+from deadweight.project.init.records import SEEN, Known, Service
+from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight.records.reference import split
+
+_RUN = re.compile(
+    r"^[ \t>]*(?:[$#] ?)?(?:sudo )?(?:docker|podman)(?: container)? run ((?:[^\n\\`]|\\\n|\\.)+)", re.MULTILINE
+)
+_README = r"readme(?:\.\w+)?"
+_PLACEHOLDER = re.compile(r"[<>{}\[\]$`|;&]|\.\.\.|^(?:your|my|path/to)\b|YOUR|PATH_TO")
+_ALONE = frozenset(
+    (
+        *(
+            "-d",
+            "--detach",
+            "-i",
+            "-t",
+            "-it",
+            "-ti",
+            "-dit",
+            "-itd",
+            "-td",
+            "-dt",
+            "-di",
+            "-id",
+            "--rm",
+            "--init",
+            "--tty",
+        ),
+        *("--interactive", "-P", "--publish-all", "--privileged", "--read-only", "--no-healthcheck", "--rm=true"),
+    )
+)
+"""Options of ``docker run`` without a value."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One such command: where it is, and what it gives the image."""
+
+    origin: str
+    env: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    args: tuple[str, ...] = ()
+
+
+def commands(tree: Tree, service: Service) -> Iterator[Told]:
+    """The commands of its README, and of the one of the root, that run its image and give it something."""
+    names = {
+        service.name,
+        tree.root.name,
+        *(service.project.details.get("called", "").split() if service.project else ()),
+    }
+    if service.project is not None:
+        names |= {service.project.name, service.project.details.get("binary", "")}
+    plain = {_plain(each) for each in names if each}
+    for path in tree.named(_README):
+        if posixpath.dirname(path) not in ("", service.folder, service.project.folder if service.project else "."):
+            continue
+        text = tree.text(path)
+        for found in _RUN.finditer(text):
+            told = _told(tree, found[1], f"from {path}:{line_of(text, found.start(1))}", plain)
+            if told is not None and (told.env or told.files or told.args):
+                yield told
+
+
+def _told(tree: Tree, command: str, origin: str, names: set[str]) -> Told | None:
+    """What a command gives the image; None for one of another image."""
+    try:
+        words = shlex.split(re.sub(r"\\\n", " ", command), comments=True)
+    except ValueError:
+        return None
+    env, files = dict[str, str](), dict[str, str]()
+    while words and words[0].startswith("-"):
+        option, _, value = words[0].partition("=")
+        takes = not _ALONE & {words[0], option} and "=" not in words[0]
+        value = value if not takes else words[1] if len(words) > 1 else ""
+        words = words[2 if takes else 1 :]
+        if option in ("-e", "--env") and "=" in value:
+            name, _, given = value.partition("=")
+            if re.fullmatch(r"\w+", name) and given and not _PLACEHOLDER.search(given):
+                env[name] = given
+        elif option in ("-v", "--volume"):
+            source, target = mounted(re.sub(r"\$\(pwd\)|`pwd`", ".", value))
+            path = joined(".", source)
+            if (
+                source.startswith(".")
+                and path != "."
+                and target.startswith("/")
+                and (tree.has(path) or any(tree.below(path, "")))
+            ):
+                files[target] = path
+    image = posixpath.basename(split(words[0])[0]) if words else ""
+    is_own = any(name and (name in _plain(image) or _plain(image) in name) for name in names)
+    if not image or image in PORTS or not (is_own and _plain(image)):
+        return None
+    args = tuple(words[1:])
+    return Told(origin, env, files, () if any(_PLACEHOLDER.search(each) for each in args) else args)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def with_what_the_readme_gives(draft: Draft, tree: Tree) -> Draft | None:
+    """The draft with what the first command of the README gives the image that nobody gives it yet; None where there is none."""
+    service = draft.service
+    for told in commands(tree, service):
+        env = {name: value for name, value in told.env.items() if name not in service.around.env}
+        files = {target: path for target, path in told.files.items() if target not in service.around.files}
+        args = told.args if "args" not in draft.run and not any(each.args for each in service.dockerfiles) else ()
+        if env or files or args:
+            return _given(draft, env, files, args, f"{SEEN}: it does not come up without ({told.origin})")
+    return None
+
+
+def _given(draft: Draft, env: dict[str, str], files: dict[str, str], args: Sequence[str], origin: str) -> Draft:
+    service, around = draft.service, draft.service.around
+    around = replace(
+        around,
+        env={**around.env, **{name: Known(value, origin) for name, value in env.items()}},
+        files={**around.files, **{target: Known(path, origin) for target, path in files.items()}},
+    )
+    images = tuple(
+        replace(each, args=tuple(args), args_origin=origin) if args and each.words.command else each
+        for each in service.dockerfiles
+    )
+    changed = replace(service, around=around, dockerfiles=images)
+    run = {**draft.run, **run_of(changed, draft.port)}
+    names = (service.project.details.get("called", "").split() if service.project else []) or [service.name]
+    own = list(args[1:] if args and posixpath.basename(args[0]) in names else args)
+    if own:
+        run["args"] = Known(sequence(own), origin)
+    return replace(draft, service=changed, run=run)
