@@ -51,6 +51,28 @@ def test_defaults_of_placeholders_hold_and_what_has_none_is_given(tmp_path):
     assert needs["postgres"].value.env == {"POSTGRES_USER": "app", "POSTGRES_PASSWORD": "app", "POSTGRES_DB": "shop"}
 
 
+MONGO = "spring.data.mongodb.uri=mongodb://${db:carts-db}:27017/data\n"
+MYSQL = "spring.datasource.url=jdbc:mysql://localhost/shop\n"
+
+
+@pytest.mark.parametrize(
+    ("beside", "text", "needed"),
+    [
+        ("zipkin: {image: openzipkin/zipkin, ports: ['9411:9411']}", MONGO, ["beside", "mongo"]),
+        ("beside: {image: mongo}", MONGO, ["beside"]),
+        ("beside: {image: postgres}", MYSQL, ["beside"]),
+        ("beside: {image: redis}", MYSQL, ["beside", "mysql"]),
+        ("beside: {image: redis}", "spring.data.mongodb.uri=mongodb://cluster.example.org/x\n", ["beside"]),
+    ],
+)
+def test_what_a_compose_file_leaves_out_is_taken_from_the_settings(tmp_path, beside, text, needed):
+    beside = beside.replace("zipkin:", "beside:", 1)
+    compose = f"services:\n  web: {{build: ., depends_on: [beside]}}\n  {beside}\n"
+    image = "FROM eclipse-temurin:17\nCOPY . .\nCMD java -jar x.jar\n"
+    files = {"compose.yaml": compose, "Dockerfile": image, f"{PLACE}/application.properties": text}
+    assert list(around(tmp_path, files)[1]) == needed
+
+
 def test_quarkus_settings_for_production_hold(tmp_path):
     text = (
         "quarkus.datasource.username=hibernate\nquarkus.datasource.password=hibernate\n"

@@ -36,8 +36,11 @@ _HOSTS = {
     "spring.rabbitmq.host": ("rabbitmq:3", 5672),
     "spring.data.mongodb.host": ("mongo:7", 27017),
 }
-_MONGO = re.compile(r"mongodb://(?:[^@/]*@)?(?:localhost|127\.0\.0\.1)(?::\d+)?(?P<rest>(?:/.*)?)")
+_MONGO = re.compile(r"mongodb://(?:[^@/]*@)?(?:localhost|127\.0\.0\.1|[a-z][\w-]*)(?::\d+)?(?P<rest>(?:/.*)?)")
+"""On this machine, or at a name without a domain, which only a network of containers knows."""
+
 _MONGO_SETTINGS = ("spring.data.mongodb.uri", "quarkus.mongodb.connection-string")
+_SQL = {5432, 3306}
 _HERE = ("localhost", "127.0.0.1")
 _APP = "app"
 
@@ -49,18 +52,22 @@ class _Setting:
 
 
 def with_configured(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
-    """The surroundings with the databases of a Java service's settings, where neither Compose nor manifests name one."""
+    """The surroundings with the databases of a Java service's settings, where nothing else names one of that kind."""
     project = service.project
-    if project is None or project.language != "java" or around.needs:
+    if project is None or project.language != "java":
         return around
+    there = {each.value.port for each in around.needs}
+    if there & _SQL or any("jdbc:" in known.value for known in around.env.values()):
+        there |= _SQL  # it has the one that it is given, whatever its settings name without that
     settings = settings_of(tree, project.folder)
     env, needs = dict[str, Known[str]](), dict[str, Known[Beside]]()
     for name, need, told in (*_databases(settings), *_others(settings)):
-        if not any(variable in around.env for variable in told):
+        if need.port not in there and not any(variable in around.env for variable in told):
             origin = settings[name].origin
             env |= {variable: Known(value, origin) for variable, value in told.items()}
             needs.setdefault(need.name, Known(need, origin))
-    return replace(around, env={**env, **around.env}, needs=tuple(needs.values())) if needs else around
+    more = (*around.needs, *needs.values())
+    return replace(around, env={**env, **around.env}, needs=more) if needs else around
 
 
 def _databases(settings: Mapping[str, _Setting]) -> Iterator[tuple[str, Beside, dict[str, str]]]:
