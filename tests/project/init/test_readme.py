@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight.project.init.draft import first_draft
+from deadweight.project.init.older import with_help
 from deadweight.project.init.readme import commands, with_what_the_readme_gives
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
@@ -30,6 +31,9 @@ def told(folder, line, **more):
         ("docker run -e KEY=x someone/else", None, {}, ()),
         ("docker run me/shop <flags>", None, {}, ()),
         ("docker run -p 80:80 me/shop", None, {}, ()),
+        ("docker run --rm me/shop -v", None, {}, ()),
+        ("docker run --entrypoint /cli me/shop get", None, {}, ()),
+        ("docker run -v $(pwd):/c shop -c /c/conf/a.yml", {}, {"/c/conf/a.yml": "conf/a.yml"}, ("-c", "/c/conf/a.yml")),
     ],
 )  # fmt: skip
 def test_a_command_that_runs_the_image_tells_what_it_is_given(tmp_path, line, env, files, args):
@@ -51,3 +55,10 @@ def test_it_is_given_once_and_to_images_of_both_kinds(tmp_path):
     assert (again.run["env"].value, again.run["files"].value) == ("{KEY: x}", "{/a.yml: conf/a.yml}")
     assert again.run["args"].origin == "seen: it does not come up without (from README.md:4)"
     assert with_what_the_readme_gives(again, tree) is None
+
+
+def test_what_the_readme_gives_in_vain_gives_way_to_help(tmp_path):
+    tree, service = told(tmp_path, "docker run shop --kind local")
+    again = with_what_the_readme_gives(first_draft(service, "build"), tree)
+    assert with_help(again, "it ended with exit code 1: Usage: shop [options]").run["args"].value == '["--help"]'
+    assert with_help(again, "it ended with exit code 1: connection refused") is None

@@ -67,6 +67,7 @@ def with_help(draft: Draft, died: str) -> Draft | None:
     """The draft of a program that wants arguments: it is asked for its help. None for one that ended for another reason."""
     given = draft.run.get("args")
     in_vain = given is not None and given.origin == GIVEN_COMMAND and "it ended" in died
+    in_vain = in_vain or (given is not None and "(from README" in given.origin and bool(WANTS_ARGUMENTS.search(died)))
     if (given is not None or not WANTS_ARGUMENTS.search(died)) and not in_vain:
         return None
     origin = f"{SEEN}: without arguments it tells how it is used"

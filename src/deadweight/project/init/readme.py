@@ -23,6 +23,9 @@ _RUN = re.compile(
 )
 _README = r"readme(?:\.\w+)?"
 _PLACEHOLDER = re.compile(r"[<>{}\[\]$`|;&]|\.\.\.|^(?:your|my|path/to)\b|YOUR|PATH_TO")
+_TELLS = re.compile(r"-{0,2}(?:v|h|version|help|list|usage)")
+"""Arguments with which a program tells something of itself, and ends."""
+
 _ALONE = frozenset(
     (
         *(
@@ -79,37 +82,50 @@ def commands(tree: Tree, service: Service) -> Iterator[Told]:
 
 
 def _told(tree: Tree, command: str, origin: str, names: set[str]) -> Told | None:
-    """What a command gives the image; None for one of another image."""
+    """What a command gives the image; None for one of another image, or that asks a program of something about itself."""
     try:
-        words = shlex.split(re.sub(r"\\\n", " ", command), comments=True)
+        options, words = _apart(shlex.split(re.sub(r"\\\n", " ", command), comments=True))
     except ValueError:
         return None
-    env, files = dict[str, str](), dict[str, str]()
-    while words and words[0].startswith("-"):
-        option, _, value = words[0].partition("=")
-        takes = not _ALONE & {words[0], option} and "=" not in words[0]
-        value = value if not takes else words[1] if len(words) > 1 else ""
-        words = words[2 if takes else 1 :]
-        if option in ("-e", "--env") and "=" in value:
-            name, _, given = value.partition("=")
-            if re.fullmatch(r"\w+", name) and given and not _PLACEHOLDER.search(given):
-                env[name] = given
-        elif option in ("-v", "--volume"):
-            source, target = mounted(re.sub(r"\$\(pwd\)|`pwd`", ".", value))
-            path = joined(".", source)
-            if (
-                source.startswith(".")
-                and path != "."
-                and target.startswith("/")
-                and (tree.has(path) or any(tree.below(path, "")))
-            ):
-                files[target] = path
-    image = posixpath.basename(split(words[0])[0]) if words else ""
-    is_own = any(name and (name in _plain(image) or _plain(image) in name) for name in names)
-    if not image or image in PORTS or not (is_own and _plain(image)):
-        return None
+    image = _plain(posixpath.basename(split(words[0])[0])) if words else ""
+    is_own = any(name and (name in image or image in name) for name in names)
     args = tuple(words[1:])
+    asks = bool(args) and all(_TELLS.fullmatch(each) for each in args)
+    if not image or image in PORTS or not is_own or asks or any(name == "--entrypoint" for name, _ in options):
+        return None
+    given = [value.partition("=") for name, value in options if name in ("-e", "--env")]
+    env = {
+        name: value
+        for name, _, value in given
+        if re.fullmatch(r"\w+", name) and value and not _PLACEHOLDER.search(value)
+    }
+    files = dict(_files(tree, [value for name, value in options if name in ("-v", "--volume")], " ".join(args)))
     return Told(origin, env, files, () if any(_PLACEHOLDER.search(each) for each in args) else args)
+
+
+def _apart(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The options with their values, and the image with what stands after it."""
+    options = []
+    while words and words[0].startswith("-"):
+        option, sign, value = words[0].partition("=")
+        takes = not sign and option not in _ALONE
+        options.append((option, (words[1] if len(words) > 1 else "") if takes else value))
+        words = words[2 if takes else 1 :]
+    return options, words
+
+
+def _files(tree: Tree, volumes: Sequence[str], args: str) -> Iterator[tuple[str, str]]:
+    """What of the repository is mounted: (place in the image, path). Of the whole repository that which the arguments name."""
+    for each in volumes:
+        source, target = mounted(re.sub(r"\$\(pwd\)|`pwd`", ".", each))
+        path = joined(".", source)
+        if not source.startswith(".") or not target.startswith("/"):
+            continue
+        if path != "." and (tree.has(path) or any(tree.below(path, ""))):
+            yield target, path
+        for found in re.finditer(rf"{re.escape(target.rstrip('/'))}/([\w./-]+)", args) if path == "." else ():
+            if tree.has(found[1]):
+                yield found[0], found[1]
 
 
 def _plain(name: str) -> str:
