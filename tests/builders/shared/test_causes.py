@@ -383,7 +383,7 @@ def test_every_step_of_a_table_can_be_filled_in(table):
         ("> Could not GET 'https://plugins.gradle.org/m2/x/y.pom'.", "Gradle cannot reach its plug-in portal"),
         (
             "Caused by: java.net.UnknownHostException: repo.example.com",
-            "a build step cannot reach the network",
+            "a build step cannot reach the network: it does not find repo.example.com",
         ),
     ],
 )
@@ -410,7 +410,15 @@ def test_what_gradle_has_from_its_makers_alone_is_told_apart(said, told):
             "npm error ssh: Could not resolve hostname git.example: Name or service not known",
             "a build step cannot reach the network: git.example, from which it clones with git",
         ),
-        ("curl: (6) Could not resolve host: git.example", "a build step cannot reach the network"),
+        (
+            "curl: (6) Could not resolve host: git.example",
+            "a build step cannot reach the network: it does not find git.example",
+        ),
+        (
+            "npm error ffmpeg install: Error: getaddrinfo ENOTFOUND files.example",
+            "a build step cannot reach the network: it does not find files.example",
+        ),
+        ("npm error code ERESOLVE", _dockerfile.PEERS),
     ],
 )
 def test_what_is_cloned_is_told_by_its_host(said, told):

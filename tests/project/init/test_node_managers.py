@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, WANTS_VARIABLES
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, WANTS_VARIABLES
 from deadweight.project.init.build_variables import with_build_variables
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_old_hashes, with_open_lock, with_what_installs
+from deadweight.project.init.older import with_open_lock, with_other_build, with_what_installs
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from deadweight.project.init.values import MADE_UP
@@ -99,7 +99,21 @@ def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
     text = again.ladder.files["build/Dockerfile"]
     assert "RUN export NODE_OPTIONS=--openssl-legacy-provider && npm run build && npm prune" in text
     assert again.left_out == {}
-    assert with_old_hashes(replace(again, left_out=failed.left_out), "debian") is None
+    assert with_other_build(replace(again, left_out=failed.left_out), "debian") is None
+
+
+def test_packages_that_do_not_go_together_are_installed_all_the_same(tmp_path):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "tsc"}}
+    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
+    (service,) = find_services(look(root))
+    failed = replace(
+        first_draft(service, "build"), left_out={"debian": f"{PEERS} (build/Dockerfile:11: RUN npm install)"}
+    )
+    again = with_what_installs(failed, "debian", look(root))
+    text = again.ladder.files["build/Dockerfile"]
+    assert "npm install --no-audit --no-fund --legacy-peer-deps\n" in text
+    assert "npm prune --omit=dev --ignore-scripts --legacy-peer-deps\n" in text
+    assert with_other_build(replace(again, left_out=failed.left_out), "debian") is None
 
 
 def test_a_build_that_wants_variables_has_those_of_the_example_file(tmp_path):

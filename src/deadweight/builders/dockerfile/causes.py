@@ -177,6 +177,12 @@ _LOCKS = Cause(
     LOCK,
     "npm install, pnpm install or yarn install on your machine writes it anew: commit it",
 )
+PEERS = "packages of npm's ask for versions of another package that do not go together"
+_PEERS = Cause(
+    r"npm (?:error|ERR!) (?:code )?ERESOLVE",
+    PEERS,
+    "npm install --legacy-peer-deps installs them all the same; newer versions of these packages may agree",
+)
 OLD_HASHES = "a bundler asks for a hash that OpenSSL 3 lacks, which Node has from version 17 on"
 _OLD_HASHES = Cause(
     r"ERR_OSSL_EVP_UNSUPPORTED|error:0308010C:digital envelope routines",
@@ -195,6 +201,7 @@ _WANTS_VARIABLES = Cause(
 RUN = (
     *_CREDENTIALS,
     _LOCKS,
+    _PEERS,
     _OLD_HASHES,
     *GO,
     *_ENGINE,
@@ -281,6 +288,12 @@ RUN = (
         "a build step cannot reach the network: {0}{1}, from which it clones with git",
         "a package is fetched from git there, not from an index: let the build reach that host (proxies: docs/how-to/engine.md), or"
         " list a release of the package instead",
+        reach=True,
+    ),
+    Cause(
+        r"(?:ENOTFOUND|EAI_AGAIN|Could not resolve host:|UnknownHostException:|bad address|\blookup) '?([\w-]+(?:\.[\w-]+)+)",
+        "a build step cannot reach the network: it does not find {0}",
+        NETWORK,
         reach=True,
     ),
     Cause(rf"{NO_NAME}|[Cc]ould not transfer artifact", "a build step cannot reach the network", NETWORK, reach=True),

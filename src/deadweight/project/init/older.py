@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS
 from deadweight.project.init.build_variables import with_build_variables
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.node_builds import OLD
-from deadweight.project.init.languages.node_managers import OPEN
+from deadweight.project.init.languages.node_managers import APART, OPEN
 from deadweight.project.init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
 from deadweight.project.init.languages.python_versions import OF_ITS_TIME
 from deadweight.project.init.records import GUESSED, SEEN, Known
@@ -98,7 +98,7 @@ def with_what_installs(draft: Draft, rung: str, tree: Tree) -> Draft | None:
     npm's modules are compiled with any version; Python's, pinned years ago, are ready-made for an older one."""
     project = draft.service.project
     if project is not None and project.language == "node":
-        again = with_open_lock(draft, rung) or with_old_hashes(draft, rung) or with_build_variables(draft, rung, tree)
+        again = with_open_lock(draft, rung) or with_other_build(draft, rung) or with_build_variables(draft, rung, tree)
         return again or with_compiler(draft, rung) or with_older_language(draft, rung)
     return with_older_language(draft, rung) or with_compiler(draft, rung)
 
@@ -114,14 +114,18 @@ def with_open_lock(draft: Draft, rung: str) -> Draft | None:
     return replace(draft, service=service, left_out=rest)
 
 
-def with_old_hashes(draft: Draft, rung: str) -> Draft | None:
-    """The draft of a Node service whose build may have the hashes that older bundlers ask for; None for another reason, or the same
-    again."""
-    project = draft.service.project
-    if project is None or OLD_HASHES not in draft.left_out.get(rung, "") or OLD in project.details:
+_BUILT_OTHERWISE = {OLD_HASHES: OLD, PEERS: APART}
+
+
+def with_other_build(draft: Draft, rung: str) -> Draft | None:
+    """The draft of a Node service that is built with an option for what it failed of: the hashes that older bundlers ask for,
+    packages that do not go together. None for another reason, or the same again."""
+    project, why = draft.service.project, draft.left_out.get(rung, "")
+    way = next((way for told, way in _BUILT_OTHERWISE.items() if told in why), "")
+    if project is None or not way or way in project.details:
         return None
     rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
-    service = replace(draft.service, project=replace(project, details={**project.details, OLD: "1"}))
+    service = replace(draft.service, project=replace(project, details={**project.details, way: "1"}))
     return replace(draft, service=service, left_out=rest)
 
 

@@ -16,6 +16,7 @@ from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.node_builds import OLD, VARIABLES
+from deadweight.project.init.languages.node_managers import APART
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
@@ -101,7 +102,7 @@ def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
     return now.keys.get("bases") != rung.keys.get("bases")
 
 
-_WAYS = {OLD, VARIABLES}
+_WAYS = {OLD, VARIABLES, APART}
 
 
 def _installs_otherwise(draft: Draft, other: Draft) -> bool:

@@ -19,7 +19,7 @@ from deadweight.project.init.languages.common import (
     placed,
     rungs_on,
 )
-from deadweight.project.init.languages.node_managers import OPEN, commands, manager, pinned
+from deadweight.project.init.languages.node_managers import APART, OPEN, commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import PROGRAMS
 from deadweight.project.init.languages.node_start import part, read_package
 from deadweight.project.init.languages.node_versions import version_of
@@ -179,7 +179,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     deaf = DEAF in details and not before  # where steps come first, it is not process 1
     start = ("--require", "/end.cjs", *project.start) if deaf else project.start
     programs = [each[0] for each in (*before, project.start) if each and each[0].startswith("node_modules/.bin/")]
-    modules = commands(project.kind, details["program"], of_bin=bool(programs))
+    modules = commands(project.kind, details["program"], of_bin=bool(programs), apart=APART in details)
     member = details.get(node_workspace.MEMBER, "")
     if member:
         modules = node_workspace.as_member(modules, project.kind, details)

@@ -23,6 +23,10 @@ class Manager:
     cache: str = "--mount=type=cache,target=/root/.npm"
 
 
+APART = "peers apart"
+"""Of a project's details: packages ask for versions of another one that do not go together."""
+_APART = " --legacy-peer-deps"
+
 OPEN = "-open"
 """At the end of a kind: its lock file does not fit the manifest, and is no more than a wish."""
 _NPM_PRUNE = "npm prune --omit=dev --ignore-scripts"
@@ -98,10 +102,12 @@ _LINKS = " --config.prefer-symlinked-executables=true"
 """pnpm writes scripts for a shell into ``node_modules/.bin`` else, which node cannot run."""
 
 
-def commands(kind: str, program: str, *, of_bin: bool = False) -> Manager:
+def commands(kind: str, program: str, *, of_bin: bool = False, apart: bool = False) -> Manager:
     """How this program installs modules; ``program`` is what npm has to install first. ``of_bin``: node runs a program of
-    ``node_modules/.bin``."""
+    ``node_modules/.bin``. ``apart``: what packages ask of each other is no condition."""
     found = _MANAGERS[kind.removesuffix(OPEN)]
+    if apart and kind.startswith("npm"):
+        found = replace(found, install=f"{found.install}{_APART}", prune=f"{found.prune}{_APART}")
     if of_bin and kind.removesuffix(OPEN) == "pnpm":
         found = replace(found, install=f"{found.install}{_LINKS}", prune=f"{found.prune}{_LINKS}")
     if kind.endswith(OPEN):
