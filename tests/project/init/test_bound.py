@@ -79,9 +79,29 @@ def test_an_own_image_whose_base_cannot_be_had_takes_no_share_of_the_time(there)
     own, made = Rung("today", "dockerfile", "", {}), Rung("debian", "dockerfile", "", {}, ("build/Dockerfile",))
     proof = SimpleNamespace(
         bound=Bound(10),
+        draft=SimpleNamespace(service=SimpleNamespace(project=None)),
         can_be_had=lambda _: there,
         build=lambda *rungs: built.append(rungs),
         teller_of_failure=lambda _: bool,
     )
     _begin(proof, (own, made))
     assert built == ([(own, made)] if there else [])
+
+
+@pytest.mark.parametrize(("language", "processors", "last"), [("rust", 2, True), ("rust", 4, False), ("go", 2, False)])
+def test_what_compiles_for_minutes_is_built_alone_on_few_processors(monkeypatch, language, processors, last):
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    built = []
+    own, made = Rung("today", "dockerfile", "", {}), Rung("debian", "dockerfile", "", {}, ("build/Dockerfile",))
+    proof = SimpleNamespace(
+        bound=Bound(10),
+        draft=SimpleNamespace(service=SimpleNamespace(project=SimpleNamespace(language=language))),
+        put_last=set(),
+        say=lambda _: None,
+        can_be_had=lambda _: True,
+        build=lambda *rungs: built.append(rungs),
+        teller_of_failure=lambda _: bool,
+    )
+    _begin(proof, (own, made))
+    assert proof.put_last == ({"today"} if last else set())
+    assert built == ([] if last else [(own, made)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,6 +35,9 @@ MOST_DOWN = 3
 SHARE = 0.6
 """So much of the bound the first two may take together."""
 
+
+FEW = 2
+"""With so few processors two builds side by side take twice as long as one: of those that take minutes, none may end in time."""
 
 LEAST_MINUTES = 1.0
 """With less time than that one is built after the other."""
@@ -74,6 +78,11 @@ def _begin(proof: Proof, first: Sequence[Rung]) -> None:
     takes more than its share of the bound, each has its turn, the generated one first, as it keeps what it has compiled; where the
     own one has failed by then, the other goes on."""
     if len(first) < 2 or first[0].files or not first[1].files or 0 < proof.bound.minutes < LEAST_MINUTES:
+        return
+    project = proof.draft.service.project
+    if project is not None and project.language == "rust" and (os.cpu_count() or 1) <= FEW:
+        proof.say(f"{first[0].name}: put last: Rust compiles for minutes, and one build at a time is done first")
+        proof.put_last.add(first[0].name)
         return
     if not proof.can_be_had(first[0].name):  # it is told at once, and the other one has all the time
         return
