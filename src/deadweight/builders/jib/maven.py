@@ -34,6 +34,7 @@ SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 _OPENED = (
     *(f"java.base/java.{name}" for name in ("io", "lang", "lang.reflect", "net", "text", "time", "util")),
+    "java.desktop/java.awt.font",
     *(
         f"jdk.compiler/com.sun.tools.javac.{name}"
         for name in ("api", "code", "comp", "file", "jvm", "main", "model", "parser", "processing", "tree", "util")
