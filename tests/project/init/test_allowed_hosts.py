@@ -62,7 +62,7 @@ def test_a_service_that_lets_nobody_in_is_still_tried_with_a_database_afterwards
 
     monkeypatch.setattr(reference, "_learn", learn)
     monkeypatch.setattr(reference, "with_all_hosts", lambda *_: "open")
-    monkeypatch.setattr(reference, "with_database_it_lacks", lambda *_: "with database")
+    monkeypatch.setattr(reference, "remedy_of_errors", lambda *_: "with database")
     monkeypatch.setattr(reference, "built_somehow", lambda *_: True)
     proof = SimpleNamespace(
         draft="draft",

@@ -199,8 +199,9 @@ def test_a_service_that_answers_with_an_error_is_tried_with_a_database_and_kept_
 ):
     learned = Learned(*answers)
     monkeypatch.setattr(reference, "_learn", learned)
-    monkeypatch.setattr(reference, "with_database_it_lacks", lambda *_: "more")
+    monkeypatch.setattr(reference, "remedy_of_errors", lambda *_: "more")
     monkeypatch.setattr(reference, "next_remedy", lambda *_: None)
+    monkeypatch.setattr(reference, "with_place", lambda _draft, died, _tree: died)
     monkeypatch.setattr(reference, "built_somehow", lambda *_: True)
     proof = SimpleNamespace(
         draft="draft",

@@ -25,7 +25,7 @@ from deadweight.project.init.open_flags import with_place
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
-from deadweight.project.init.remedies import next_remedy, with_database_it_lacks
+from deadweight.project.init.remedies import next_remedy, remedy_of_errors
 from deadweight.project.init.tree import look
 from deadweight.suite.model import RunSettings
 
@@ -143,7 +143,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> str:
             if isinstance(error, Shut):  # it is no word on what it lacks beside that
                 again = with_all_hosts(proof.draft, tree)
             elif isinstance(error, Unwell):
-                unwell, again = proof.draft, with_database_it_lacks(proof.draft, error.message, tree)
+                unwell, again = proof.draft, remedy_of_errors(proof.draft, rung, error.message, tree)
             else:
                 why = why or with_place(proof.draft, error.message, tree)
                 again = next_remedy(proof.draft, rung, error.message, tree)
@@ -190,8 +190,8 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
                 raise NotUp(f"{ENDS}: {seen.printed}")
             if demanding and seen.health.status == REFUSES and with_all_hosts(draft, look(proof.written.root)):
                 raise Shut(f"{kind_told(seen.health)}, and it may not allow who asks by address")
-            if demanding and seen.health.status >= 500 and with_database_it_lacks(draft, "", look(proof.written.root)):
-                raise Unwell(f"{kind_told(seen.health)}, and it may lack a database")
+            if demanding and seen.health.status >= 500 and remedy_of_errors(draft, rung, "", look(proof.written.root)):
+                raise Unwell(f"{kind_told(seen.health)}, and it may lack a database, or tables in it")
             proof.say(f"{rung.name}: {told_of(seen)}")
             found = posture.tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other

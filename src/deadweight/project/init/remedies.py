@@ -18,6 +18,7 @@ from deadweight.project.init.languages.node_workspace import home_in_image
 from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
 from deadweight.project.init.local_settings import with_databases_of_settings, with_open_settings
 from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
+from deadweight.project.init.migrated import with_migrations
 from deadweight.project.init.older import with_examples, with_help, with_older_language, with_own_environment
 from deadweight.project.init.open_flags import with_open_flag
 from deadweight.project.init.reachable import with_open_address, with_open_command
@@ -67,6 +68,12 @@ def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:
     """The draft with what its code takes from its environment, or looks for on its own machine."""
     again = with_what_it_lacks(draft, tree) or with_what_is_at_localhost(draft, died, tree)
     return again or with_databases_of_settings(draft, died, tree)
+
+
+def remedy_of_errors(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
+    """The draft with what a service may lack that comes up and answers with errors: a database, and its tables."""
+    found = with_database_it_lacks(draft, died, tree)
+    return (with_migrations(found or draft, tree) if rung.is_made else None) or found
 
 
 def with_own_settings(draft: Draft) -> Draft | None:
