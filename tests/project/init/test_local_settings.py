@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.local_settings import with_databases_of_settings, with_open_settings
+from deadweight.project.init.observe import written as writes
 from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.services import find_services
 from deadweight.project.init.settings_text import Servers, opened, served_beside
@@ -106,7 +108,7 @@ def test_a_copy_is_mounted_where_the_images_have_the_file(tmp_path, own):
     home = "/srv" if own else "/app"
     suite = yaml.safe_load(suite_text(again))
     mounted = suite["defaults"]["run"]["files"]
-    assert mounted[f"{home}/conf/app.yaml"] == "build/settings/conf-app.yaml"
+    assert mounted == {f"{home}/conf/app.yaml": "build/settings/conf-app.yaml"}
     assert "postgres" in suite["defaults"]["run"]["needs"]
     assert again.files["build/settings/conf-app.yaml"] == files["conf/app.yaml"].replace(
         "host: localhost", "host: postgres"
@@ -132,3 +134,19 @@ def test_an_earlier_copy_may_be_replaced(tmp_path):
     }
     written(tmp_path, files)
     assert _forced(tmp_path, ["deadweight.yaml"]) == ["deadweight.yaml", "build/settings/app.yaml"]
+
+
+def test_where_the_engine_mounts_a_file_is_no_folder_that_the_service_writes_to():
+    paths = (
+        "/conf",
+        "/conf/app.yaml",
+        "/data",
+        "/data/shop.db",
+        "/etc",
+        "/etc/shop",
+        "/etc/shop/a.yaml",
+        "/etc/shop/b.pid",
+    )
+    diff = [{"Path": path, "Kind": 1} for path in paths]
+    container = SimpleNamespace(id="1", name="shop", api=SimpleNamespace(diff=lambda _: diff))
+    assert writes(container, ["/conf/app.yaml", "/etc/shop/a.yaml"]) == ("/data", "/etc/shop")

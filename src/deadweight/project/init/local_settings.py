@@ -80,7 +80,8 @@ def _mounted(service: Service, project: Project, tree: Tree) -> dict[str, str]:
     """Files of settings that its images have, or that are mounted: where they lie, and which of the repository each is."""
     workdir = posixpath.normpath(service.own.words.workdir) if service.own else "/"
     workdir = "/" if "$" in workdir else workdir
-    homes = dict.fromkeys((workdir, home_of(project, workdir, filled=True)))
+    made = home_of(project, workdir, filled=True)
+    homes = dict.fromkeys((workdir, made) if service.own else (made,))
     found: dict[str, str] = {}
     for each in project.details["reads"].split():
         for home in homes:

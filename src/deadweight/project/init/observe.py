@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import posixpath
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -136,7 +136,7 @@ def observe(
             state = container.state()
             if state.running or state.exit_code != 0:
                 raise
-            return _job(container, ports)
+            return _job(container, ports, options.files)
         health = find_health(container, up, ports, paths)
         if health.kind == "tcp":  # a server listens while its workers load, or die
             container.wait_ended(WORKERS_SECONDS)
@@ -146,7 +146,7 @@ def observe(
         seconds = time.monotonic() - container.started
         while_up(container, health)
         used = _use(container)
-        user, writes = user_of(container), written(container)
+        user, writes = user_of(container), written(container, options.files)
         stopped = container.stop(STOP_SECONDS)
     return Seen(
         health, up, user, used.get("memory", 0), used.get("pids", 0), writes, seconds,
@@ -177,10 +177,10 @@ def watch_with(
     raise first
 
 
-def _job(container: Container, ports: Sequence[int]) -> Seen:
+def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
     seconds = time.monotonic() - container.started
     health = Health("exit", ports[0] if ports else 8080)
-    return Seen(health, (), "", 0, 0, written(container), seconds, 0.0, 0, first_line(container))
+    return Seen(health, (), "", 0, 0, written(container, mounted), seconds, 0.0, 0, first_line(container))
 
 
 def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:
@@ -227,11 +227,13 @@ def ask(
         return None
 
 
-def written(container: Container) -> tuple[str, ...]:
-    """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out."""
+def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, ...]:
+    """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out, and so is
+    where the engine put what is ``mounted``."""
     with translated(f"changes of container {container.name}"):
         changes: list[dict[str, Any]] = container.api.diff(container.id) or []
     paths = [str(each["Path"]) for each in changes if each.get("Kind") in (0, 1)]
+    paths = [path for path in paths if not any(f"{each}/".startswith(f"{path}/") for each in mounted)]
     # a folder above what was written has changed too: only the lowest ones were written to
     lowest = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
     folders = {posixpath.dirname(path) for path in lowest if not _noise(path)}
