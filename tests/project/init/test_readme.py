@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deadweight.project.init.draft import first_draft
@@ -62,3 +64,13 @@ def test_what_the_readme_gives_in_vain_gives_way_to_help(tmp_path):
     again = with_what_the_readme_gives(first_draft(service, "build"), tree)
     assert with_help(again, "it ended with exit code 1: Usage: shop [options]").run["args"].value == '["--help"]'
     assert with_help(again, "it ended with exit code 1: connection refused") is None
+
+
+@pytest.mark.parametrize(("args", "given"), [("python init_db.py", ()), ("--kind local", ("--kind", "local"))])
+def test_what_prepares_once_is_not_how_a_service_is_run(tmp_path, args, given):
+    files = {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": 'FROM python:3.12\nCOPY . .\nCMD ["app.py"]\n'}
+    tree = look(written(tmp_path, {**files, "README.md": f"    docker run -e A=b shop {args}\n"}))
+    draft = first_draft(replace(find_services(tree)[0], name="shop"), "build")
+    again = with_what_the_readme_gives(draft, tree)
+    assert again.run["env"].value == "{A: b}"
+    assert again.service.dockerfiles[0].args == given

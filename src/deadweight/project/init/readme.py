@@ -138,10 +138,17 @@ def with_what_the_readme_gives(draft: Draft, tree: Tree) -> Draft | None:
     for told in commands(tree, service):
         env = {name: value for name, value in told.env.items() if name not in service.around.env}
         files = {target: path for target, path in told.files.items() if target not in service.around.files}
-        args = told.args if "args" not in draft.run and not any(each.args for each in service.dockerfiles) else ()
+        given = "args" in draft.run or any(each.args for each in service.dockerfiles)
+        args = told.args if not given and _is_for_service(told.args, service) else ()
         if env or files or args:
             return _given(draft, env, files, args, f"{SEEN}: it does not come up without ({told.origin})")
     return None
+
+
+def _is_for_service(args: Sequence[str], service: Service) -> bool:
+    """Whether these are for the service: an interpreter or a shell can be told anything, as to prepare a database once."""
+    compiled = service.project is not None and service.project.language in ("go", "rust")
+    return compiled or bool(args and args[0].startswith("-"))
 
 
 def _given(draft: Draft, env: dict[str, str], files: dict[str, str], args: Sequence[str], origin: str) -> Draft:
