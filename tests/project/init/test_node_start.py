@@ -99,4 +99,5 @@ def test_the_environment_of_the_start_script_is_tried_where_it_does_not_come_up_
 )
 def test_the_front_end_that_heroku_has_built_is_built(tmp_path, scripts, run):
     text = dockerfile(tmp_path, {"scripts": {"start": "node a.js", **scripts}}, **{"a.js": ""})
-    assert f"RUN {run} && npm prune" in text
+    assert f"    {run} && npm prune" in text.replace("RUN ", "    ")
+    assert (text.count("--mount=type=cache,target=/root/.npm") == 2) == ("heroku-postbuild" in run)

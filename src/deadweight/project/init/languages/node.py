@@ -201,8 +201,8 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         prepare if project.kind.removesuffix(OPEN) == "pnpm" else ""
     )  # it runs that once more when it prunes
     prune = "" if details["all"] else f"{_AND[bool(member)]}{again_prepare}{modules.prune}"
-    # it fetches what it keeps once more
-    again = f"{modules.cache} \\\n    " if re.search("yarn|--offline", prune) else ""
+    # it fetches what it keeps once more, or the modules of a front end
+    again = f"{modules.cache} \\\n    " if re.search("yarn|--offline|heroku-postbuild", f"{build} {prune}") else ""
     hashes = "export NODE_OPTIONS=--openssl-legacy-provider && " if node_builds.OLD in details else ""
     version = project.version.value
     lines = [
