@@ -57,3 +57,23 @@ def test_a_program_goes_by_the_name_that_its_own_build_gives_it(tmp_path, build,
     own = f'FROM golang:1.24 AS b\nCOPY . .\nRUN {build}\nFROM alpine\nENTRYPOINT ["/entrypoint.sh"]\nCMD {command}\n'
     made = drafted(tmp_path, {"go.mod": "module x.org/shop\n", "cmd/cli/main.go": GO, "Dockerfile": own})
     assert f"ENTRYPOINT {entrypoint}" in made.ladder.files["build/Dockerfile"]
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "refused"),
+    [
+        (
+            'FROM alpine:3\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["bin/shop"]\n',
+            "it starts bin/shop, which is not in the repository",
+        ),
+        ('FROM scratch\nCOPY . /srv\nCMD ["/srv/shop", "serve"]\n', "it starts shop, which is not in the repository"),
+        ('FROM alpine:3\nCOPY . /srv\nCMD ["/srv/start"]\n', ""),
+        ('FROM alpine:3\nWORKDIR /app\nCOPY . .\nRUN make\nENTRYPOINT ["bin/shop"]\n', ""),
+        ('FROM golang\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["bin/shop"]\n', ""),
+        ('FROM alpine:3\nCOPY . .\nENTRYPOINT ["httpd"]\n', ""),
+    ],
+)
+def test_an_image_whose_program_an_earlier_build_makes_is_known(tmp_path, dockerfile, refused):
+    made = drafted(tmp_path, {"go.mod": "module x.org/shop\n", "main.go": GO, "start": "", "Dockerfile": dockerfile})
+    assert made.service.dockerfiles[0].refused.startswith(refused)
+    assert bool(made.service.dockerfiles[0].refused) is bool(refused)

@@ -22,7 +22,7 @@ from deadweight.project.init.languages.sources import reads_host, reads_port
 from deadweight.project.init.manifests import kubernetes
 from deadweight.project.init.mounts import with_own_mounts
 from deadweight.project.init.names import own_names
-from deadweight.project.init.placed import beside, beside_binary
+from deadweight.project.init.placed import absent_program, beside, beside_binary
 from deadweight.project.init.ranking import is_bare, listens, rank
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.stages import unknown_bases, without_default
@@ -126,7 +126,11 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
         refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
     words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
-    return OwnDockerfile(path, context, words, target, text, refused, args, build_args=build_args)
+    own = OwnDockerfile(path, context, words, target, text, refused, args, build_args=build_args)
+    program = "" if refused else absent_program(tree, own)
+    if program:
+        own = replace(own, refused=f"it starts {program}, which is not in the repository and must be built first")
+    return own
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
