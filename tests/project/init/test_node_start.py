@@ -101,3 +101,12 @@ def test_the_front_end_that_heroku_has_built_is_built(tmp_path, scripts, run):
     text = dockerfile(tmp_path, {"scripts": {"start": "node a.js", **scripts}}, **{"a.js": ""})
     assert f"    {run} && npm prune" in text.replace("RUN ", "    ")
     assert (text.count("--mount=type=cache,target=/root/.npm") == 2) == ("heroku-postbuild" in run)
+
+
+@pytest.mark.parametrize(
+    ("needs", "gone"), [('{"devDependencies": {"vite": "5"}}', True), ('{"dependencies": {"next": "15"}}', False)]
+)
+def test_the_modules_of_a_front_end_that_is_bundled_stay_behind(tmp_path, needs, gone):
+    scripts = {"start": "node a.js", "heroku-postbuild": "npm install --prefix web && npm run build --prefix web"}
+    text = dockerfile(tmp_path, {"scripts": scripts}, **{"a.js": "", "web/package.json": needs})
+    assert ("npm run heroku-postbuild && rm -rf web/node_modules && npm prune" in text) == gone

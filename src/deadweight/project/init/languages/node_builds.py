@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -40,11 +41,23 @@ def commands(scripts: Mapping[str, Any], start: tuple[str, ...], tree: Tree, fol
     names = usual[:1]
     entry = next((word for word in start if not word.startswith("-")), "")
     there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
-    said = [f"npm run {name}" for name in names]
+    said = [f"npm run {name}{_without_modules(str(scripts[name]), tree, folder)}" for name in names]
     first = [*_before(scripts, "start:prod"), *_before(scripts, "start")]
     if not said and not first and entry and not there and not entry.startswith("node_modules/"):
         said = [f"npm run {name}" for name in OTHERS if name in scripts][:1]
     return " && ".join(dict.fromkeys((*said, *first)))
+
+
+_BUNDLED = re.compile(r"\"(?:react-scripts|vite|@vue/cli-service|@angular/cli|parcel)\"")
+_PLACE = re.compile(r"--(?:prefix|cwd)[ =]([\w./-]+)|\bcd ([\w./-]+)")
+
+
+def _without_modules(script: str, tree: Tree, folder: str) -> str:
+    """What removes the modules of a front end that a script installs and bundles in a folder of its own: pages need none."""
+    places = dict.fromkeys(posixpath.normpath(one or two) for one, two in _PLACE.findall(script))
+    fronts = [each for each in places if _BUNDLED.search(tree.text(joined(folder, f"{each}/package.json")))]
+    gone = [f"{each}/node_modules" for each in fronts if not each.startswith(".")] if "install" in script else []
+    return f" && rm -rf {' '.join(gone)}" if gone else ""
 
 
 def variable_lines(details: Mapping[str, str]) -> list[str]:
