@@ -1,6 +1,7 @@
-"""Answers where the modules are all there that a Python may have been built without, and packages with programs of their own."""
+"""Answers where the modules are all there that a Python may have been built without, time zones, and packages with programs."""
 
 import importlib
+from zoneinfo import ZoneInfo
 
 import sqlalchemy
 from fastapi import FastAPI
@@ -25,4 +26,5 @@ app = FastAPI()
 def health() -> int:
     for name in MODULES:
         importlib.import_module(name)
+    ZoneInfo("Europe/Rome")
     return sqlalchemy.create_engine("sqlite://").connect().exec_driver_sql("select 1").scalar()

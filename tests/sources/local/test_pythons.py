@@ -126,6 +126,10 @@ def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch
     assert maven.fetch(shop, "a/b/b-1.jar", good).read_bytes() == b"https://maven.example.com/a/b/b-1.jar"
 
 
+def test_a_python_on_alpine_is_made_anew_with_its_time_zones():
+    assert catalogue.edition_of(stand_in("python:3.12-alpine")) != catalogue.edition_of(stand_in("python:3.12-slim"))
+
+
 def test_a_python_before_3_10_has_an_edition_of_its_own():
     old, now = catalogue.edition_of(stand_in("python:3.8-slim")), catalogue.edition_of(stand_in("python:3.10-slim"))
     assert old == f"{now} old {catalogue._OLD_PYTHONS}"

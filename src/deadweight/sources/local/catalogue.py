@@ -103,6 +103,8 @@ _HEADERS = 1
 _OLD_PYTHON = re.compile(r"(?:2|3\.\d)(?!\d)(?:[.-].*)?")
 _OLD_PYTHONS = 1
 """The edition of those before 3.10."""
+_ZONES = 1
+"""The edition of the time zones that Python's image for Alpine has beside Alpine."""
 
 
 def edition_of(item: StandIn) -> str:
@@ -111,8 +113,9 @@ def edition_of(item: StandIn) -> str:
     own = EDITIONS.get(item.recipe)
     full = item.recipe in _FULL and not item.parameter.endswith(("slim", "alpine"))
     old = item.recipe in ("python", "uvpython") and _OLD_PYTHON.fullmatch(item.parameter)
+    zones = item.recipe in ("python", "uvpython") and item.parameter.endswith("alpine")
     parts = (f".{own}" if own else "", f" headers {_HEADERS}" if full else "", f" old {_OLD_PYTHONS}" if old else "")
-    return EDITION + "".join(parts)
+    return EDITION + "".join(parts) + (f" zones {_ZONES}" if zones else "")
 
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")

@@ -31,6 +31,7 @@ from deadweight.sources.local.recipes import (
     in_place_of,
     number,
     unpack_libraries,
+    zones,
 )
 from deadweight.sources.local.workshop import Workshop, link, put
 
@@ -155,11 +156,12 @@ def python(shop: Workshop, parameter: str) -> Made:
     env = (f"PATH={PATHS}", "LANG=C.UTF-8", f"PYTHON_VERSION={found.version}")
     labels = in_place_of("Python", found.version, wanted, lacking)
     if flavour == "alpine":
-        base = alpine.layer(shop, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
+        below = alpine.layer(shop, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
+        base: tuple[Layer, ...] = (below, shop.tree_layer("zones", lambda root: zones(shop, root)))
     else:
         packages = (*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *RUNTIME)
-        base = shop.rootfs_layer(packages, fast=True)
-    return Made((base, made, tuning), Settings(env=env, cmd=("python3",), labels=labels))
+        base = (shop.rootfs_layer(packages, fast=True),)
+    return Made((*base, made, tuning), Settings(env=env, cmd=("python3",), labels=labels))
 
 
 def python3(shop: Workshop, flavour: str) -> Made:

@@ -182,7 +182,7 @@ def _debug_tools(shop: Workshop, root: Path) -> None:
 
 def distroless(shop: Workshop, root: Path, packages: tuple[str, ...]) -> None:
     accounts(root, "/sbin/nologin")
-    base, net, zones = (shop.unpacked(name) for name in ("base-files", "netbase", "tzdata"))
+    base, net = (shop.unpacked(name) for name in ("base-files", "netbase"))
     for name in ("protocols", "services", "rpc", "ethertypes"):
         if (net / "etc" / name).is_file():
             put(root, f"etc/{name}", net / "etc" / name)
@@ -190,17 +190,22 @@ def distroless(shop: Workshop, root: Path, packages: tuple[str, ...]) -> None:
     link(root, "etc/os-release", "../usr/lib/os-release")
     put(root, "etc/debian_version", base / "etc/debian_version")
     put(root, CERTIFICATES, shop.certificates())
-    zoneinfo = zones / "usr/share/zoneinfo"
+    zones(shop, root)
+    for name, package in shop.packages.get(packages).items():
+        if name in packages:
+            control = _run.run(["dpkg-deb", "--field", package]).output
+            put(root, f"var/lib/dpkg/status.d/{name}", control)
+
+
+def zones(shop: Workshop, root: Path) -> None:
+    """The time zones where programs look for them."""
+    zoneinfo = shop.unpacked("tzdata") / "usr/share/zoneinfo"
     for path in sorted(zoneinfo.rglob("*")):
         name = f"usr/share/zoneinfo/{path.relative_to(zoneinfo).as_posix()}"
         if path.is_symlink():
             link(root, name, str(path.readlink()))
         elif path.is_file():
             put(root, name, path)
-    for name, package in shop.packages.get(packages).items():
-        if name in packages:
-            control = _run.run(["dpkg-deb", "--field", package]).output
-            put(root, f"var/lib/dpkg/status.d/{name}", control)
 
 
 def distroless_settings(flavour: str, *, cmd: tuple[str, ...] = (), **more: tuple[str, ...]) -> Settings:
