@@ -65,12 +65,14 @@ def without(draft: Draft, missing: Mapping[str, str]) -> Draft:
     return replace(draft, service=replace(draft.service, around=replace(around, needs=kept)), run=run)
 
 
-def refuse_server_that_ends(kind: str, port: Known[int]) -> None:
-    """Raises NotUp for what ends with 0 although the repository says that it listens: that is no job."""
-    if kind == "exit" and port.origin.startswith("from "):
-        said = port.origin.removeprefix("from ")
+def refuse_server_that_ends(kind: str, port: Known[int], env: Mapping[str, Known[str]]) -> None:
+    """Raises NotUp for what ends with 0 although the repository says that it listens, or that it is told where: that is no job."""
+    told = next((each for each in (port, *filter(None, [env.get("PORT")])) if each.origin.startswith("from ")), None)
+    if kind == "exit" and told is not None:
+        said = told.origin.removeprefix("from ")
         raise NotUp(
-            f"it ended with exit code 0, but listens on {port.value} by {said}: its command may lack an argument (run.args)"
+            f"it ended with exit code 0, but listens on {told.value} by {said}: its command may lack an argument (run.args), or it "
+            "ends where nobody types to it (its standard input is closed)"
         )
 
 
