@@ -310,6 +310,16 @@ def test_without_an_own_image_the_settings_file_is_where_the_generated_ones_star
     assert with_settings_file(draft, "Error loading .env file", tree) is None
 
 
+@pytest.mark.parametrize(("own", "kept"), [("ENV PYTHONPATH=/mnt/code\n", False), ("", True)])
+def test_where_packages_lie_in_the_own_image_is_said_of_no_other(tmp_path, own, kept):
+    """A ladder's images have their packages elsewhere, and would not find them."""
+    compose = "services:\n  web:\n    build: .\n    environment: {PYTHONPATH: /mnt/code, NODE_PATH: src}\n"
+    files = {"requirements.txt": "flask\n", "main.py": "", "compose.yaml": compose}
+    draft, _ = drafted(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\n{own}COPY . .\nCMD python main.py\n"})
+    assert ("PYTHONPATH" in draft.service.around.env) is kept
+    assert "NODE_PATH" in draft.service.around.env
+
+
 def test_what_a_compose_file_overrides_of_the_image_is_left_to_the_image(tmp_path):
     files = {
         "Dockerfile": "FROM python:3.12\nENV NO_DEV=1 PORT=8000 DB=localhost:5432\nCOPY . .\nCMD python3 app.py\n",

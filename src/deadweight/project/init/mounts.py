@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from deadweight.project.init.languages.common import HOME
@@ -34,7 +34,8 @@ def with_own_mounts(service: Service) -> Service:
         and not ((made or not own) and known.value in (".", service.folder))
     }
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
-    around = replace(around, files=files, volumes=tuple(volumes))
+    env = {name: known for name, known in around.env.items() if not _is_path_in(name, known.value, own)}
+    around = replace(around, files=files, volumes=tuple(volumes), env=env)
     images = tuple(
         replace(
             each,
@@ -49,6 +50,16 @@ def with_own_mounts(service: Service) -> Service:
     if project is not None and any(_is_in(each, home) for each in files for home in homes if home != "/"):
         project = replace(project, details={**project.details, HOME: "1"})
     return replace(service, project=project, around=around, dockerfiles=images)
+
+
+_SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")
+
+
+def _is_path_in(name: str, value: str, own: Sequence[ImageWords]) -> bool:
+    """Whether a variable says where programs or packages lie in an image that says so itself, or in one that is not there: in
+    others it would lead past their own."""
+    told = not own or all(name in each.env for each in own)
+    return _SEARCHED.fullmatch(name) is not None and value.startswith("/") and told
 
 
 _SETTINGS = re.compile(r"\.(?:toml|ya?ml|json|conf|cfg|ini|ron|env|properties|hcl)$")
