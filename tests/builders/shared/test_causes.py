@@ -419,9 +419,18 @@ def test_what_gradle_has_from_its_makers_alone_is_told_apart(said, told):
             "a build step cannot reach the network: it does not find files.example",
         ),
         ("npm error code ERESOLVE", _dockerfile.PEERS),
+        (
+            "npm error notarget No matching version found for some-auth@beta.",
+            "the package index that is asked has no some-auth@beta",
+        ),
+        (
+            "[ERROR]   Could not find artifact org.example:client:jar:3.3.2.1 in central (https://repo.example.com/maven2)",
+            "the package index that is asked has no org.example:client:jar:3.3.2.1",
+        ),
+        ("ERROR: No matching distribution found for flask==9.9", "the package index that is asked has no flask==9.9"),
     ],
 )
-def test_what_is_cloned_is_told_by_its_host(said, told):
+def test_what_is_fetched_is_told_by_its_host_or_its_name(said, told):
     found = _causes.found(_dockerfile.RUN, [said])
     assert found is not None
     assert found.told == told
