@@ -45,6 +45,16 @@ def test_its_own_address_needs_no_second_one_of_it(tmp_path):
     assert service.around.env["BASE_URL"].value == "http://localhost:80"
 
 
+def test_a_program_that_it_is_named_after_is_not_it(tmp_path):
+    """Beside an image of the repository's name, one of a part of the name is another program."""
+    beside = "services:\n  feeds:\n    image: feeds:2\n    command: --feeds\n    environment: {OTHER: x}\n"
+    own = "  guard:\n    image: me/feeds-guard\n    environment: {SECRET: y}\n"
+    files = {"Dockerfile": FILES["Dockerfile"], "examples/compose.yaml": beside + own, "old/compose.yaml": beside}
+    (service,) = find_services(look(written(tmp_path / "feeds-guard", files)))
+    assert set(service.around.env) == {"SECRET"}
+    assert service.dockerfiles[0].args == ()
+
+
 def test_a_compose_file_of_another_image_does_not(tmp_path):
     root = written(tmp_path / "shop", {"Dockerfile": FILES["Dockerfile"], "compose.yaml": COMPOSE})
     (service,) = find_services(look(root))

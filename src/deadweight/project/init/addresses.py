@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.around import compose_files, is_own_image
-from deadweight.project.init.names import own_names
+from deadweight.project.init.around import compose_files, own_image
 from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Beside, Known, Service, Surroundings
 from deadweight.project.init.tree import Tree, folder_of, line_of, with_above
@@ -36,14 +35,14 @@ def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
 
 def published_near(tree: Tree, service: Service) -> Iterator[tuple[Beside, str, int]]:
     """Containers of Compose files near the service with the port of this machine at which they are reached; none is the service."""
-    names = own_names(tree)
+    is_own = own_image(tree)
     for path, services in compose_files(tree):
         folder = folder_of(path)
         if folder not in (*with_above(service.folder), service.project.folder if service.project else "."):
             continue
         for name, each in services.items():
             need = needed(tree, folder, str(name), each)
-            if need is None or is_own_image(tree, path, each, names):
+            if need is None or is_own(path, each):
                 continue
             at = re.search(rf"^[ \t]+[\"']?{re.escape(str(name))}[\"']?:", tree.text(path), re.MULTILINE)
             origin = f"from {path}:{line_of(tree.text(path), at.start()) if at else 1}"

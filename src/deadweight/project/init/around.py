@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,14 +81,14 @@ class ComposeService:
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
     found: list[ComposeService] = []
-    names = own_names(tree)
+    is_own = own_image(tree)
     for path, services in compose_files(tree):
         built = {
             each["image"]: each["build"] for each in _mappings(services) if each.get("image") and each.get("build")
         }
         for name, service in services.items():
             build = service.get("build") or built.get(service.get("image")) if isinstance(service, dict) else None
-            published = build is None and is_own_image(tree, path, service, names)
+            published = build is None and is_own(path, service)
             if build is None and not published:
                 continue
             fields = build if isinstance(build, dict) else {"context": build}
@@ -121,12 +121,28 @@ def _mappings(services: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [each for each in services.values() if isinstance(each, dict)]
 
 
-def is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) -> bool:
-    """Whether a service of a Compose file is started from the repository's own image, as it is published."""
+def own_image(tree: Tree) -> Callable[[str, Any], bool]:
+    """Tells whether a service of the Compose file at a path is started from the repository's own image, as it is published: by its
+    name, or where no file has that, by a part of it."""
+    names = own_names(tree)
+    exactly = any(
+        _image_of(tree, path, each) in names for path, services in compose_files(tree) for each in services.values()
+    )
+
+    def told(path: str, service: Any) -> bool:
+        image = _image_of(tree, path, service)
+        if len(image) < 3 or image in PORTS:
+            return False
+        return image in names or (not exactly and any(image in name or name in image for name in names))
+
+    return told
+
+
+def _image_of(tree: Tree, path: str, service: Any) -> str:
+    """The last part of the name of a service's image; empty without one."""
     said = service.get("image") if isinstance(service, dict) else None
     reference = filled_in(str(said), examples(tree, folder_of(path))) if said else None
-    image = posixpath.basename(split(reference)[0]).lower() if reference else ""
-    return len(image) > 2 and image not in PORTS and any(image in name or name in image for name in names)
+    return posixpath.basename(split(reference)[0]).lower() if reference else ""
 
 
 def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
