@@ -427,6 +427,10 @@ def test_what_gradle_has_from_its_makers_alone_is_told_apart(said, told):
             "[ERROR]   Could not find artifact org.example:client:jar:3.3.2.1 in central (https://repo.example.com/maven2)",
             "the package index that is asked has no org.example:client:jar:3.3.2.1",
         ),
+        (
+            "➤ YN0035: │ @some/parser@npm:4.7.15: Package not found",
+            "the package index that is asked has no @some/parser@npm:4.7.15",
+        ),
         ("ERROR: No matching distribution found for flask==9.9", "the package index that is asked has no flask==9.9"),
     ],
 )

@@ -304,8 +304,9 @@ RUN = (
         "give the engine more memory, or compile with fewer jobs (GOFLAGS=-p=1, MAVEN_OPTS=-Xmx512m)",
     ),
     Cause(
-        r"No matching version found for (\S+?)\.?\s*$|Could not find artifact (\S+) in\b|No matching distribution found for (\S+)",
-        "the package index that is asked has no {0}{1}{2}",
+        r"No matching version found for (\S+?)\.?\s*$|Could not find artifact (\S+) in\b|No matching distribution found for (\S+)"
+        r"|(\S+@npm:\S+): Package not found",
+        "the package index that is asked has no {0}{1}{2}{3}",
         "ask for a version that is there; a mirror may lack what the public index has (.npmrc, settings.xml, PIP_INDEX_URL)",
     ),
     _WANTS_VARIABLES,
