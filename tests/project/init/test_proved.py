@@ -175,14 +175,14 @@ def test_a_program_that_wants_arguments_is_asked_for_its_help(tmp_path):
 
 
 def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
-    refuse_server_that_ends("exit", Known(8080, "guessed"), {"PORT": Known("8080", "guessed")})
-    refuse_server_that_ends("tcp", Known(80, "from Dockerfile:3"), {})
+    refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "guessed"))
+    refuse_server_that_ends("tcp", Known(80, "from Dockerfile:3"), None)
     with pytest.raises(
         NotUp, match=r"but listens on 80 by Dockerfile:3: its command may lack an argument \(run\.args\)"
     ):
-        refuse_server_that_ends("exit", Known(80, "from Dockerfile:3"), {})
-    with pytest.raises(NotUp, match=r"listens on 3000 by app\.js:19.*standard input"):
-        refuse_server_that_ends("exit", Known(8080, "guessed"), {"PORT": Known("3000", "from app.js:19")})
+        refuse_server_that_ends("exit", Known(80, "from Dockerfile:3"), None)
+    with pytest.raises(NotUp, match=r"listens on PORT by app\.js:19.*standard input"):
+        refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "from app.js:19"))
 
 
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):

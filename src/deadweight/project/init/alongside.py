@@ -65,9 +65,10 @@ def without(draft: Draft, missing: Mapping[str, str]) -> Draft:
     return replace(draft, service=replace(draft.service, around=replace(around, needs=kept)), run=run)
 
 
-def refuse_server_that_ends(kind: str, port: Known[int], env: Mapping[str, Known[str]]) -> None:
-    """Raises NotUp for what ends with 0 although the repository says that it listens, or that it is told where: that is no job."""
-    told = next((each for each in (port, *filter(None, [env.get("PORT")])) if each.origin.startswith("from ")), None)
+def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | None) -> None:
+    """Raises NotUp for what ends with 0 although the repository says that it listens, or takes its port from a variable: that is no
+    job."""
+    told = next((each for each in (port, variable) if each is not None and each.origin.startswith("from ")), None)
     if kind == "exit" and told is not None:
         said = told.origin.removeprefix("from ")
         raise NotUp(

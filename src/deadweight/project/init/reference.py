@@ -185,7 +185,7 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
             )
             env = {**env, **more.value}
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
-            refuse_server_that_ends(seen.health.kind, draft.port, draft.service.around.env)
+            refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
             if seen.health.kind == "exit" and serving_command(draft, look(proof.written.root)):
                 raise NotUp(f"{ENDS}: {seen.printed}")
             if demanding and seen.health.status == REFUSES and with_all_hosts(draft, look(proof.written.root)):
