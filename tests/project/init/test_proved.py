@@ -181,7 +181,7 @@ def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
         NotUp, match=r"but listens on 80 by Dockerfile:3: its command may lack an argument \(run\.args\)"
     ):
         refuse_server_that_ends("exit", Known(80, "from Dockerfile:3"), None)
-    with pytest.raises(NotUp, match=r"listens on PORT by app\.js:19.*standard input"):
+    with pytest.raises(NotUp, match=r"takes its port from PORT by app\.js:19.*standard input"):
         refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "from app.js:19"))
 
 

@@ -28,6 +28,7 @@ CARGO = '[package]\nname = "shop"\nversion = "0.1.0"\n'
         ("fatal: flag -config is required", ["config"]),
         ("--upstream must be set", ["upstream"]),
         ("missing required flag: --id", ["id"]),
+        ("the 'dir' flag/key is required", ["dir"]),
         ("it ended with exit code 1: connection refused", []),
         ("unknown flag: --foo", []),
     ],

@@ -70,9 +70,10 @@ def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | 
     job."""
     told = next((each for each in (port, variable) if each is not None and each.origin.startswith("from ")), None)
     if kind == "exit" and told is not None:
+        does = "listens on" if told is port else "takes its port from"
         said = told.origin.removeprefix("from ")
         raise NotUp(
-            f"it ended with exit code 0, but listens on {told.value} by {said}: its command may lack an argument (run.args), or it "
+            f"it ended with exit code 0, but {does} {told.value} by {said}: its command may lack an argument (run.args), or it "
             "ends where nobody types to it (its standard input is closed)"
         )
 

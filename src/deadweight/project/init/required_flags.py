@@ -25,6 +25,7 @@ _SAYS = tuple(
         r"(?i)(?:missing|no) required (?:flag|option|argument)s?:? (?P<all>[\"'`]?--?[\w.-]+)",
         rf"(?i)(?:flag|option|argument) (?P<all>[\"'`]?--?[\w.-]+[\"'`]?) {_NOT_THERE}",
         rf"(?i)(?P<all>--[\w.-]+) (?:flag )?{_NOT_THERE}",
+        rf"(?i)(?P<all>[\"'`]-{{0,2}}[\w.-]+[\"'`]) (?:flag|option|argument)(?:/\w+)? {_NOT_THERE}",
     )
 )
 """kingpin, cobra, urfave/cli, go-flags and clap, and what programs say by themselves."""
