@@ -216,8 +216,8 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     )
     with Yard(with_tools, walls.OPEN.with_shell()) as castle_yard:
         done = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + script], user="0:0", seconds=120)
-        routes = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + "run ip route"], user="0:0")
-    assert b"default dev eth0" in routes.output, done.errors.decode()
+        asked = ["/bin/sh", "-c", PRELUDE + "run ip route"]
+        wait_for(lambda: b"default dev eth0" in castle_yard.get().exec(asked, user="0:0").output)
     assert b"applet not found" not in done.errors
     assert bool(heard) is not cut, f"{heard} {done.errors.decode()}"
 

@@ -344,7 +344,7 @@ def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answ
 
     def slowly(*given):
         shot = real(*given)
-        time.sleep(0.2)
+        time.sleep(0.6)
         return shot
 
     with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
