@@ -10,8 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,6 +25,7 @@ from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
+from deadweight.engine.http import Answer
 from deadweight.suite.model import Health
 from tests.support.fault_project import wait_for
 
@@ -182,6 +186,26 @@ def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, 
     assert (watch.held, shot is not None) == (held, proven)
 
 
+@pytest.mark.parametrize(("walls", "told"), [(set(), True), ({"limits"}, False)])
+def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, walls, told):
+    """A limit grants them a period at a time, which a short slice takes for more than is granted."""
+    read = iter([counted(0.0, 0, 0.0), counted(0.6, 0, 0.4)])
+    kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, 0.0))
+    monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
+    assert (watching(walls, "cpu").look() is not None) == told
+
+
+@pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])
+def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monkeypatch, refused, status):
+    """A Java service that has no process left to start answers 503: it looked as if nothing had come."""
+    read = iter([counted(0.0, 0, 0.0), replace(counted(0.0, 0, 0.1), pids=60, refused=refused)])
+    monkeypatch.setattr(resource, "Counters", lambda _container: SimpleNamespace(read=lambda: next(read)))
+    watch, answer = watching({"limits"}, "pids"), Future[Any]()
+    answer.set_result(Answer(503, {}, b"could not be started", 0.1))
+    assert watch.look() is None
+    assert watch.failed([answer]).status == status
+
+
 @pytest.mark.parametrize(("of", "asked"), [("memory", 1), ("answers", 4)])
 def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     """How long its answers take is what some attacks are for; others must not be measured by our own load."""
@@ -198,6 +222,15 @@ def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     for _ in range(4):
         watch.look()
     assert len(said) == asked
+
+
+def watching(walls: set[str], of: str) -> resource._Watch:
+    posture = SimpleNamespace(walls=walls)
+    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
+    lab = SimpleNamespace(
+        ground=SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
+    )
+    return resource._Watch(lab, yard, SimpleNamespace(question=lambda *_: lambda _limit: ""), of)
 
 
 def counted(cpu_seconds: float, throttled: int, at: float) -> Use:

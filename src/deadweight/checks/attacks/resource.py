@@ -48,6 +48,8 @@ PERIOD_SECONDS = 0.1
 SLICE_SECONDS = 0.7
 """Processor time is averaged over so long at least: who uses a share up at the start of each period takes at most a seventh more in
 such a slice, wherever it begins, and that is within the margin."""
+BRISK_SECONDS = 0.3
+"""Where no limit is set there are no such periods, and less time tells as much."""
 
 NEAR, HELD_SECONDS = 0.9, 0.5
 """What takes nearly all that is granted, and no more, or is refused more, for so long is held by the limit."""
@@ -172,7 +174,8 @@ class _Watch:
         self._counters = Counters(container)
         self._before = self._last = self._counters.read()
         self._waited = self._counters.waited_seconds(yard.beside) if of == "cpu" else 0.0
-        self._hold, self.held = Hold(self._granted), False
+        self._hold, self.held, self._met = Hold(self._granted), False, False
+        self._slice_seconds = SLICE_SECONDS if "limits" in yard.posture.walls else BRISK_SECONDS
         self._peak = self._wanted = self._slowest = 0.0
         self.begun = time.monotonic()
         if not self._before.pids and yard.alive():
@@ -183,10 +186,12 @@ class _Watch:
         if not self._yard.alive():
             return _crashed(self._container, self._peak, self._granted)
         now = self._counters.read()
-        taken = _taken(self._before, now, self._of)
+        taken = _taken(self._before, now, self._of, self._slice_seconds)
         self._peak = max(self._peak, taken or 0.0)
         if self._of != "cpu":
-            self.held = self._hold.holds(taken or 0.0, now.at, _refused(self._last, now, self._of))
+            refused = _refused(self._last, now, self._of)
+            self._met = self._met or refused
+            self.held = self._hold.holds(taken or 0.0, now.at, refused)
         elif taken is not None:
             self._slice(taken, now)
         self._last = now
@@ -237,8 +242,9 @@ class _Watch:
         took = f"took {_shown(self._of, self._peak)} of the {_shown(self._of, self._granted)} granted; "
         last = f"; the attack ended: {told(sent[0].result())}" if ended else ""
         said = f"{'' if self._of == 'answers' else took}the service answered within {self._slowest:.2f} s{last}"
-        # One that is still at work arrived, whatever became of the others.
-        status = min((status_of(each.result()) for each in sent), default=0) if ended else 0
+        # One that is still at work arrived, whatever became of the others; so did one that met its limit, which may be why the
+        # service answers that it cannot do more.
+        status = min((status_of(each.result()) for each in sent), default=0) if ended and not self._met else 0
         return Shot("failed", said, {**self._detail(), "proof": None}, status=status)
 
     def _detail(self) -> dict[str, Any]:
@@ -260,14 +266,14 @@ def _granted(ground: Ground, of: str) -> float:
     return {"memory": float(ground.memory_bytes), "pids": float(ground.pids), "cpu": ground.cpus, "answers": 1.0}[of]
 
 
-def _taken(before: Use, now: Use, of: str) -> float | None:
-    """Bytes, processes, or processors kept busy on average; None where it is too early to tell."""
+def _taken(before: Use, now: Use, of: str, slice_seconds: float) -> float | None:
+    """Bytes, processes, or processors kept busy on average over a slice; None where it is too early to tell."""
     if of == "memory":
         return float(now.memory_bytes)
     if of == "pids":
         return float(now.pids)
     elapsed = now.at - before.at
-    return (now.cpu_seconds - before.cpu_seconds) / elapsed if of == "cpu" and elapsed > SLICE_SECONDS else None
+    return (now.cpu_seconds - before.cpu_seconds) / elapsed if of == "cpu" and elapsed > slice_seconds else None
 
 
 def _refused(before: Use, now: Use, of: str) -> bool:
