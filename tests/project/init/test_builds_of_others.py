@@ -688,6 +688,21 @@ def test_a_file_of_variables_that_is_not_there_is_no_folder(tmp_path):
     assert [each.value for each in only(tmp_path, files).around.volumes] == ["/var/state"]
 
 
+def test_folders_that_only_a_run_makes_are_data_wherever_they_lie(tmp_path):
+    mounts = [
+        ".data/logs:/var/log/shop", "../up:/up", "/srv/shop:/srv", "~/shop:/home/shop", "${DATA}:/data", "../conf:/conf",
+        "/etc/localtime:/etc/localtime:ro", "/var/run/docker.sock:/var/run/docker.sock", "/:/host", "/proc:/host/proc:ro",
+        "${CERT}:/certs/a.pem", "~/.aws:/root/.aws", "../../else:/else",
+    ]  # fmt: skip
+    files = {
+        "Dockerfile": "FROM alpine\nCMD x\n",
+        "conf/a.ini": "",
+        "deploy/compose.yaml": f"services:\n  x: {{build: .., volumes: {mounts!r}}}\n",
+    }
+    around = only(tmp_path, files).around
+    assert [each.value for each in around.volumes] == ["/var/log/shop", "/up", "/srv", "/home/shop", "/data"]
+
+
 def test_ports_of_an_example_file_go_before_numbers_in_the_code(tmp_path):
     files = {
         "package.json": '{"dependencies": {"express": "4"}, "main": "a.js"}',

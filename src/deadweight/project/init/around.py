@@ -15,7 +15,7 @@ import yaml
 
 from deadweight.project.init.dockerfile import urls
 from deadweight.project.init.names import own_names
-from deadweight.project.init.needed import PORTS, command_words, mounted, mounted_files, needed
+from deadweight.project.init.needed import PORTS, command_words, mounted_files, mounted_folders, needed
 from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 from deadweight.project.init.values import env_files, environment, examples, filled_in
@@ -237,20 +237,9 @@ def _around(
         need = needed(tree, folder, called, services.get(each))
         if need is not None:
             needs.append(Known(need, f"from {path}:{_line_of_service(text, each)}"))
-    volumes = tuple(Known(each, origin(each)) for each in _volumes(tree, folder, service))
+    volumes = tuple(Known(each, origin(each)) for each in mounted_folders(tree, folder, service))
     files = {target: Known(path, origin(target)) for target, path in mounted_files(tree, folder, service).items()}
     return Surroundings(tuple(ports), health, env, tuple(needs), volumes, files)
-
-
-def _volumes(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:
-    """Where volumes of the engine are mounted, named or not, folders in memory, and folders that only a run makes."""
-    for each in (*_list(service.get("volumes")), *_list(service.get("tmpfs"))):
-        source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))
-        path = joined(folder, str(source)) if str(source or "").startswith("./") else ""
-        is_file = posixpath.splitext(path)[1] or posixpath.basename(path).startswith(".")
-        made = path and not is_file and not path.startswith("..") and not tree.has_folder(path)
-        if target and (made or not str(source or "").startswith((".", "/", "~", "$"))):
-            yield posixpath.normpath(str(target))
 
 
 def _line_of_service(text: str, name: str) -> int:

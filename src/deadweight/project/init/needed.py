@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -155,6 +155,32 @@ def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[s
         if path and target and not path.startswith("..") and (tree.has(path) or any(tree.below(path, ""))):
             found[str(target)] = path
     return found
+
+
+_OF_THE_HOST = re.compile(r"/(?:etc|proc|sys|dev|run|var/run|boot|lib/modules|var/lib/docker)/|/+$")
+"""Where a machine keeps what is its own: a container that mounts that looks at the machine, and keeps no data."""
+
+
+def mounted_folders(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:
+    """Where data is kept: volumes of the engine, named or not, folders in memory, and folders that only a run makes, in the
+    repository (``./state``, ``.data/logs``) or on the machine (``/srv/shop``)."""
+    for each in (*(service.get("volumes") or ()), *(service.get("tmpfs") or ())):
+        source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))
+        if target and _is_made_by_a_run(tree, folder, str(source or ""), str(target)):
+            yield posixpath.normpath(str(target))
+
+
+def _is_made_by_a_run(tree: Tree, folder: str, source: str, target: str) -> bool:
+    """Whether nothing lies at the source of a mount before the service runs."""
+    if not source.startswith((".", "/", "~", "$")):
+        return True
+    path = joined(folder, source)
+    names = [posixpath.basename(each) for each in (path, posixpath.normpath(target))]
+    if any(posixpath.splitext(each)[1] for each in names) or names[0].startswith("."):  # a file
+        return False
+    if not source.startswith("."):
+        return not _OF_THE_HOST.match(f"{path}/")
+    return not path.startswith("..") and not tree.has_folder(path)
 
 
 def mounted(text: str) -> tuple[str, str]:
