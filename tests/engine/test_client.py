@@ -324,7 +324,10 @@ def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, mo
 class Inspected:
     """A container that runs, as Podman tells of it: its port is published, on whatever network it is."""
 
-    name, id = "c", "c"
+    name, id, known_to_run = "c", "c", False
+
+    def settled(self):
+        return self.inspect()
 
     def inspect(self):
         ports = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4321"}]}

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight.checks.attacks.pulse import Pulse
 from deadweight.engine import counters, netns
+from deadweight.engine.pulse import Pulse
 from tests.support.fault_project import wait_for
 
 ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"
@@ -86,7 +86,7 @@ def test_of_an_engine_elsewhere_its_own_counters_are_asked(monkeypatch):
     container = SimpleNamespace(
         id=ID,
         name="it",
-        state=lambda: SimpleNamespace(pid=os.getpid()),
+        pid=os.getpid(),
         api=SimpleNamespace(stats=lambda *_, **__: document),
     )
     read = counters.Counters(container)
@@ -117,7 +117,7 @@ def test_both_tell_the_same_of_a_real_container(engine, playground_image):
 def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
     monkeypatch.setattr(netns, "is_process_of", lambda *_: True)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        pulse = Pulse.of(SimpleNamespace(id=ID, state=lambda: SimpleNamespace(pid=process.pid)))
+        pulse = Pulse.of(process.pid, ID)
         assert pulse.beats()
         process.stdin.close()
         assert not pulse.beats(20)
@@ -126,5 +126,5 @@ def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
 
 def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     before = len(list(Path("/proc/self/fd").iterdir()))
-    assert Pulse.of(SimpleNamespace(id=ID, state=lambda: SimpleNamespace(pid=os.getpid()))) is None
+    assert Pulse.of(os.getpid(), ID) is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before

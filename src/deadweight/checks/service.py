@@ -17,7 +17,8 @@ from deadweight.engine.seccomp import stops
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container, Readiness
+    from deadweight.engine.container import Container
+    from deadweight.engine.states import Readiness
     from deadweight.suite.model import Variant
 
 SHOWN_LINES = 5

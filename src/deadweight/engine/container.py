@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,8 @@ from deadweight.engine import http as routes
 from deadweight.engine import listening
 from deadweight.engine.faults import Unreachable, translated
 from deadweight.engine.options import RunOptions
+from deadweight.engine.pulse import Pulse
+from deadweight.engine.states import ContainerState, ExecResult, Readiness, Stopped
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
@@ -28,54 +30,6 @@ LONGEST_PAUSE_SECONDS = 0.1
 NO_ANSWER = "no answer"
 TELLING_SECONDS = 0.5
 """What was answered before tells more than that the last question had less time than this."""
-
-
-@dataclass(frozen=True)
-class ContainerState:
-    """The engine's view of a container. ``exit_code`` means something only once it is not running."""
-
-    running: bool
-    exit_code: int
-    oom_killed: bool
-    error: str
-    pid: int
-    started_at: str
-    finished_at: str
-
-    def told(self) -> str:
-        """One clause for a message: how it ended."""
-        if self.running:
-            return "is running"
-        if self.oom_killed:
-            return f"was ended for using more memory than allowed (exit code {self.exit_code})"
-        return f"ended with exit code {self.exit_code}" + (f" ({self.error})" if self.error else "")
-
-
-@dataclass(frozen=True)
-class ExecResult:
-    """What a program run inside the container gave. Exit codes 126 and 127: it could not be started, it is not there."""
-
-    exit_code: int
-    output: bytes
-    errors: bytes
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether a service came up. ``seconds`` from the start call to the first healthy answer, None where it never came."""
-
-    healthy: bool
-    seconds: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """How a container ended on SIGTERM. ``in_time`` False: it did not, and was killed after ``seconds``."""
-
-    in_time: bool
-    seconds: float
-    exit_code: int
 
 
 KILLED = 137
@@ -109,6 +63,8 @@ class Container:
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
         self._removed = False
+        self._settled: dict[str, Any] | None = None
+        self._pulse: Pulse | None = None
 
     def __enter__(self) -> Container:
         return self
@@ -127,6 +83,32 @@ class Container:
         with translated(f"container {self.name}"):
             document: dict[str, Any] = self.api.inspect_container(self.id)
         return document
+
+    def settled(self) -> dict[str, Any]:
+        """The same as when it was first seen to run: its process, addresses and ports, which stay as they are while it does."""
+        if self._settled is None:
+            document = self.inspect()
+            if not document["State"].get("Running"):
+                return document
+            self._settled = document
+        return self._settled
+
+    @property
+    def pid(self) -> int:
+        """Its first process, as the engine's machine numbers it; 0 where it has none."""
+        return int(self.settled()["State"].get("Pid") or 0)
+
+    @property
+    def pulse(self) -> Pulse | None:
+        """The kernel's own word on whether it runs, kept until it is removed; None where it cannot be had here."""
+        if self._pulse is None and not self._removed:
+            self._pulse = Pulse.of(self.pid, self.id)
+        return self._pulse
+
+    @property
+    def known_to_run(self) -> bool:
+        """Whether the kernel of this machine says that it runs; False where that cannot be told without asking the engine."""
+        return self.pulse is not None and self.pulse.beats()
 
     def state(self) -> ContainerState:
         document = self.inspect()["State"]
@@ -192,8 +174,7 @@ class Container:
             except questions.ERRORS as error:
                 if last == NO_ANSWER or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
                     last = questions.unanswered(health, error)
-            state = self.state()
-            if not state.running:
+            if not self.known_to_run and not (state := self.state()).running:
                 return Readiness(False, None, f"it {state.told()} before it was healthy")
             if time.monotonic() >= deadline:
                 return Readiness(False, None, self._unhealthy(health, port, last))
@@ -295,6 +276,9 @@ class Container:
         """End and remove it, with its anonymous volumes. Safe to call twice, and after somebody else removed it."""
         if not self._removed:
             self._removed = True
+            pulse, self._pulse = self._pulse, None
+            if pulse is not None:
+                pulse.close()
             self._keeper.forget(self)
             with contextlib.suppress(DeadweightError):
                 self._keeper.remove_container(self.id)

@@ -45,7 +45,7 @@ class Counters:
     """The counters of one running container."""
 
     def __init__(self, container: Container) -> None:
-        self._container, self._pid = container, container.state().pid
+        self._container, self._pid = container, container.pid
         self._own = netns.is_process_of(self._pid, container.id)  # else the number is anybody's
         self._folders = cgroups(self._pid, container.id) if self._own else {}
 

@@ -21,8 +21,8 @@ def route_to(
 
     Raises Ended where the container does not run any more, Unreachable where no way leads there.
     """
-    document = container.inspect()
-    if not document["State"].get("Running"):
+    document = container.settled()
+    if not container.known_to_run and not (document := container.inspect())["State"].get("Running"):
         raise Ended(f"container {container.name} is not running")
     settings = document["NetworkSettings"]
     local = host.startswith(("unix://", "npipe://", "http+unix://"))

@@ -9,7 +9,6 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.metadata import ADDRESS as METADATA
-from deadweight.checks.attacks.pulse import Pulse
 from deadweight.checks.attacks.session import Session
 from deadweight.checks.attacks.walls import LANDLOCK, OPEN, Posture
 from deadweight.checks.service import with_last_lines
@@ -51,7 +50,6 @@ class Yard:
         self._route: Route | None = None
         self._asks: Question | None = None
         self._session: Session | None = None
-        self._pulse: Pulse | None = None
         self._at = ""
 
     def __enter__(self) -> Yard:
@@ -85,7 +83,7 @@ class Yard:
                 raise NoService(f"{self.posture.name}: {message}")
             self._at = self._address(container)
             self._lead(container)
-            self._container, self._pulse = container, Pulse.of(container)
+            self._container = container
         return self._container
 
     def _started(self) -> Container:
@@ -120,8 +118,8 @@ class Yard:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
         if self._container is None:
             return True
-        if self._pulse is not None:
-            if self._pulse.beats(wait):
+        if (pulse := self._container.pulse) is not None:
+            if pulse.beats(wait):
                 return True
             wait = max(wait, NOTICE_SECONDS)
         try:
@@ -182,7 +180,7 @@ class Yard:
         return self._at
 
     def _address(self, container: Container) -> str:
-        networks = container.inspect()["NetworkSettings"]["Networks"]
+        networks = container.settled()["NetworkSettings"]["Networks"]
         return str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
 
     @property
@@ -199,9 +197,6 @@ class Yard:
     def spoil(self) -> None:
         """Throw the container away; the next attack gets a new one."""
         container, self._container, self._route, self._asks = self._container, None, None, None
-        pulse, self._pulse = self._pulse, None
         self.hang_up()
-        if pulse is not None:
-            pulse.close()
         if container is not None:
             container.remove()

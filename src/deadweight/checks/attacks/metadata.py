@@ -54,7 +54,7 @@ class Metadata:
 
         Raises OSError, DeadweightError.
         """
-        pid = container.state().pid
+        pid = container.pid
 
         def turn() -> None:
             _route(_interface(address))

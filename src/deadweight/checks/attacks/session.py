@@ -112,7 +112,7 @@ class Session:
     def difference(self) -> dict[str, str]:
         """In what it differs from the service's first process (``service's → its own``); empty where the walls are the same. Raises
         OSError where that cannot be seen."""
-        service = self.container.state().pid
+        service = self.container.pid
         if netns.is_process_of(service, self.container.id):
             return difference(service, self.pid)
         return _compared(*self._seen_inside())

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING
 
 from deadweight.engine import netns
-
-if TYPE_CHECKING:
-    from deadweight.engine.container import Container
 
 
 class Pulse:
@@ -19,14 +15,14 @@ class Pulse:
         self._number = number
 
     @classmethod
-    def of(cls, container: Container) -> Pulse | None:
-        """That of a container's first process; None where it is none of this machine's, or this kernel gives no hold on it."""
-        pid = container.state().pid
+    def of(cls, pid: int, container: str) -> Pulse | None:
+        """That of the first process of the container of this id; None where it is none of this machine's, or this kernel gives no
+        hold on it."""
         try:
             held = cls(os.pidfd_open(pid))
         except (OSError, AttributeError):
             return None
-        if netns.is_process_of(pid, container.id):  # asked after it was held: then the number still was its own
+        if netns.is_process_of(pid, container):  # asked after it was held: then the number still was its own
             return held
         held.close()
         return None

@@ -1,0 +1,53 @@
+"""What is told of a container: its state, whether it came up, what a program in it gave, how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """The engine's view of a container. ``exit_code`` means something only once it is not running."""
+
+    running: bool
+    exit_code: int
+    oom_killed: bool
+    error: str
+    pid: int
+    started_at: str
+    finished_at: str
+
+    def told(self) -> str:
+        """One clause for a message: how it ended."""
+        if self.running:
+            return "is running"
+        if self.oom_killed:
+            return f"was ended for using more memory than allowed (exit code {self.exit_code})"
+        return f"ended with exit code {self.exit_code}" + (f" ({self.error})" if self.error else "")
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """What a program run inside the container gave. Exit codes 126 and 127: it could not be started, it is not there."""
+
+    exit_code: int
+    output: bytes
+    errors: bytes
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a service came up. ``seconds`` from the start call to the first healthy answer, None where it never came."""
+
+    healthy: bool
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a container ended on SIGTERM. ``in_time`` False: it did not, and was killed after ``seconds``."""
+
+    in_time: bool
+    seconds: float
+    exit_code: int
