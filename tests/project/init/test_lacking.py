@@ -6,7 +6,7 @@ import pytest
 
 from deadweight.project.init import posture
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.folders import in_memory, with_folder_it_lacks
+from deadweight.project.init.folders import in_memory, with_folder_in_memory, with_folder_it_lacks
 from deadweight.project.init.lacking import variable_it_wants, with_its_example, with_what_it_lacks
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.services import find_services
@@ -243,6 +243,7 @@ def test_the_form_of_an_address_is_the_one_of_the_example(tmp_path):
         ("java.nio.file.AccessDeniedException: /var/log/app/app.log", "/var/log/app"),
         ("java.io.FileNotFoundException: /logs/app.log (Permission denied)", "/logs"),
         ("mkdir: cannot create directory '/cache/x': Permission denied", "/cache/x"),
+        ("PermissionError: [Errno 13] Permission denied: '/uploads'", "/uploads"),
     ],
 )
 def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, folder):
@@ -252,6 +253,21 @@ def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, fo
     assert again is not None
     assert in_memory(again.service) == (folder,)
     assert with_folder_it_lacks(again, died) is None
+
+
+def test_generated_variants_have_in_memory_what_the_own_image_brings_to_its_user(tmp_path):
+    files = {"app.py": APP, "requirements.txt": "flask\n", "Dockerfile": "FROM python:3.12\nCMD python app.py\n"}
+    draft = first_draft(find_services(look(written(tmp_path, files)))[0], "build")
+    died = "OSError: [Errno 30] Read-only file system: '/var/log/shop/a.log'"
+    again = with_folder_in_memory(draft, died)
+    assert again is not None
+    assert "today" not in again.own
+    assert again.own["debian"]["run"].value == again.own["alpine"]["run"].value == "{tmpfs: [/tmp, /var/log/shop]}"
+    more = with_folder_in_memory(again, died.replace("/log/", "/lib/"))
+    assert more is not None
+    assert more.own["debian"]["run"].value == "{tmpfs: [/tmp, /var/log/shop, /var/lib/shop]}"
+    assert with_folder_in_memory(more, died) is None
+    assert with_folder_in_memory(draft, died.replace("/var/log/shop", "/app")) is None
 
 
 @pytest.mark.parametrize(
@@ -296,6 +312,7 @@ def test_a_folder_of_the_system_that_it_writes_to_is_not_put_in_memory():
     "died",
     [
         "open /etc/passwd: permission denied",
+        "PermissionError: [Errno 13] Permission denied: '/dev/shm/x'",
         "EACCES: permission denied, open '/x'",
         "no luck",
         "java.nio.file.AccessDeniedException: /app/shop.mv.db",  # the service itself is there

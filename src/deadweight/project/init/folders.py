@@ -6,8 +6,10 @@ import posixpath
 import re
 from dataclasses import replace
 
+import yaml
+
 from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.common import OWNED, is_owned
+from deadweight.project.init.languages.common import OWNED, is_owned, sequence
 from deadweight.project.init.records import SEEN, Known, Service
 
 _PATH = r"[\"'`]?(?P<path>/[\w.@+-]+(?:/[\w.@+-]+)*)/?[\"'`]?"
@@ -26,6 +28,8 @@ _REFUSED = tuple(
 OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
 """In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
 
+_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
+
 
 def in_memory(service: Service) -> tuple[str, ...]:
     """The folders that it cannot do without, as far as that was seen."""
@@ -41,6 +45,26 @@ def with_folder_it_lacks(draft: Draft, died: str) -> Draft | None:
     known = Known(folder, f"{SEEN}: it does not come up where it cannot write there")
     around = replace(service.around, volumes=(*service.around.volumes, known))
     return replace(draft, service=replace(service, around=around))
+
+
+def with_folder_in_memory(draft: Draft, died: str) -> Draft | None:
+    """The same for generated variants beside a verified one, whose image has this folder and brings it to its user: theirs alone
+    have it in memory."""
+    folder = _refused(died)
+    if folder is None or folder in _homes(draft.service):
+        return None
+    own = dict(draft.own)
+    for name in (rung.name for rung in draft.ladder.rungs if rung.is_made):
+        said = own.get(name, {}).get("run") or draft.run.get("tmpfs")
+        loaded = yaml.safe_load(said.value) if said else ["/tmp"]  # noqa: S108 - in the container
+        there = [str(each) for each in (loaded["tmpfs"] if isinstance(loaded, dict) else loaded)]
+        if folder in there:
+            return None
+        known = Known(
+            f"{{tmpfs: {sequence((*there, folder))}}}", f"{SEEN}: it does not come up where it cannot write there"
+        )
+        own[name] = {**own.get(name, {}), "run": known}
+    return replace(draft, own=own)
 
 
 _AMONG_ITS_OWN = re.compile(
@@ -85,8 +109,11 @@ def _refused(died: str) -> str | None:
     for pattern in _REFUSED:
         for found in pattern.finditer(died):
             path = posixpath.normpath(found["path"])
-            call = found.groupdict().get("call") or ""
-            folder = path if call.startswith("mkdir") else posixpath.dirname(path)
-            if folder not in OF_THE_SYSTEM:
+            call = found.groupdict().get("call")
+            above = posixpath.dirname(path)
+            # Python does not say whether it is a folder; one right below the system's is
+            made = call.startswith("mkdir") if call else above in OF_THE_SYSTEM and not posixpath.splitext(path)[1]
+            folder = path if made else above
+            if folder not in OF_THE_SYSTEM and not folder.startswith(_OF_THE_KERNEL):
                 return folder
     return None

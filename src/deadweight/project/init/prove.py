@@ -163,7 +163,7 @@ def _gate(proof: Proof, names: Sequence[str], *, again: bool = False) -> None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
             proof.died[name] = running.reason
             continue
-        own[name] = {"checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
+        own[name] = {**own.get(name, {}), "checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
         accepted[name] = gates.accepted(wrong.get("layers"), killed="runs" in wrong)
         proof.verified.append(name)
     proof.draft = with_slower_end(replace(proof.draft, own=own, accepted=accepted), found)

@@ -11,7 +11,12 @@ from deadweight.project.init.commands import with_serving_command
 from deadweight.project.init.dated import with_packages_first, with_packages_of_their_time
 from deadweight.project.init.demanded import with_what_it_demands
 from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
+from deadweight.project.init.folders import (
+    with_folder_in_memory,
+    with_folder_it_lacks,
+    with_own_files,
+    with_writable_files,
+)
 from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
 from deadweight.project.init.languages.node_workspace import home_in_image
@@ -61,7 +66,8 @@ def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | 
     again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died)
     again = again or with_developers_modules(draft, died, tree)
     again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
-    return again or with_time_zones(draft, died) or with_writable_files(draft, died) or with_examples(draft)
+    again = again or with_time_zones(draft, died) or with_folder_in_memory(draft, died)
+    return again or with_writable_files(draft, died) or with_examples(draft)
 
 
 def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:
