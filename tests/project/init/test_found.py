@@ -673,6 +673,24 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("compose.yaml", "services: {web: {image: nginx}}\n", "starts images, and nothing here builds them"),
+        ("melange.yaml", "package: {name: x}\n", "makes a package; the image that holds it needs an apko.yaml"),
+    ],
+)
+def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_path, name, text, reason):
+    with pytest.raises(UsageError, match=rf"no service found; looked for .*\n{name}: {reason}"):
+        brought_in(tmp_path, {name: text})
+
+
+def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "Dockerfile")  # root may read anything
+    with pytest.raises(UsageError, match=r"\nDockerfile: cannot be read: Permission denied"):
+        brought_in(tmp_path, {"Dockerfile": ""})
+
+
 def test_the_program_in_a_folder_that_the_own_dockerfile_copies_is_the_services(tmp_path):
     dockerfile = "ARG ARCH=\nFROM ${ARCH}node:20\nWORKDIR /app\nCOPY src/package.json ./\nCOPY src/. .\nCMD npm start\n"
     package = '{"scripts": {"start": "node server.js"}, "dependencies": {"express": "*"}}'

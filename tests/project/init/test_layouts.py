@@ -51,6 +51,47 @@ def test_a_root_that_only_holds_packages_together_hides_none_of_them(tmp_path):
     assert [(each.name, each.folder) for each in services] == [("cart", "apps/cart"), ("mail", "apps/mail")]
 
 
+POD = "spec: {containers: [{name: NAME, image: x.org/NAME, ports: [{containerPort: PORT}]}]}\n"
+
+
+def pod(name: str, port: int) -> str:
+    return POD.replace("NAME", name).replace("PORT", str(port))
+
+
+def test_manifests_beside_the_services_are_those_of_the_one_that_they_name(tmp_path):
+    files = {
+        **in_folders("apps/cart", "apps/mail"),
+        "k8s/cart.yaml": pod("cart", 6001),
+        "k8s/mail.yaml": pod("mail", 6002),
+    }
+    services = found(tmp_path, files)
+    assert {each.name: [port.value for port in each.around.ports] for each in services} == {
+        "cart": [6001],
+        "mail": [6002],
+    }
+
+
+def test_a_service_at_the_root_has_no_port_of_a_manifest_that_names_another(tmp_path):
+    dockerfile = "FROM python:3\nCOPY tool.py .\nEXPOSE 7000\n"
+    files = {
+        **in_folders("apps/cart"),
+        "deploy/Dockerfile": dockerfile,
+        "tool.py": "",
+        "k8s/cart.yaml": pod("cart", 6001),
+    }
+    services = found(tmp_path / "shop", files)
+    assert {each.name: [port.value for port in each.around.ports] for each in services} == {"cart": [6001], "shop": []}
+
+
+def test_a_go_program_has_no_health_route_of_another_one_beside_it(tmp_path):
+    files = {
+        "go.mod": "module x.org/shop\n",
+        "cmd/api/main.go": MAIN.replace('"net/http"\n', '"net/http"\nconst p = "/ready"\n'),
+    }
+    (service,) = find_services(look(written(tmp_path, {**files, "cmd/worker/main.go": MAIN})), "cmd/worker")
+    assert service.project.health == ()
+
+
 def test_a_program_and_its_dockerfile_further_down_are_one_service(tmp_path):
     files = {
         "go.mod": "module x.org/shop\n",

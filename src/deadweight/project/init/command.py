@@ -16,6 +16,7 @@ from deadweight.project.init.files import Written
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.local_settings import FOLDER as SETTINGS
 from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
+from deadweight.project.init.not_found import instead
 from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
 from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
@@ -185,7 +186,7 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
         _refuse_main(tree, wanted.main)
     if not services:
         hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
-        problems = "".join(f"\n{each}" for each in problems_of(tree))
+        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *instead(tree)))
         raise UsageError(f"{tree.root}: no service found; looked for {LOOKED_FOR}{problems}", hint=hint)
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):

@@ -42,17 +42,23 @@ class _Container:
         return frozenset((str(self.said.get("name")), _image(self.said)))
 
 
-def kubernetes(tree: Tree, folder: str, names: Collection[str]) -> Surroundings:
-    """What the manifests and charts in a folder say. ``names`` are the service's: its containers are told by them."""
+def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collection[str] = ()) -> Surroundings:
+    """What the manifests and charts in a folder say, and those elsewhere that name the service.
+
+    ``names`` are the service's: its containers are told by them. ``foreign`` are those of the repository's other services.
+    """
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
     files = [path for path in tree.below(folder, ".yaml", ".yml") if "containers:" in tree.text(path)]
     containers = [each for path in files for each in _containers(tree, path)]
-    own = _mine(containers, names)
-    others = {each.file for each in containers} - {each.file for each in own} if own else set()
+    own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
+    others = {each.file for each in containers if own or each.names & set(foreign)} - {each.file for each in own}
+    files = [path for path in files if path not in others]
+    if not files and folder != ".":
+        elsewhere = [path for path in tree.below(".", ".yaml", ".yml") if "containers:" in tree.text(path)]
+        own = [each for path in elsewhere for each in _containers(tree, path) if each.names & set(names) - set(foreign)]
+        files = [path for path in elsewhere if path in {each.file for each in own}]
     for path in files:
-        if path in others:
-            continue
         text = tree.text(path)
         for found in _CONTAINER_PORT.finditer(text):
             if int(found[1]) not in _OTHERS:
@@ -62,7 +68,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str]) -> Surroundings:
     env: dict[str, Known[str]] = {}
     volumes: list[Known[str]] = []
     for mine in own:
-        maps = config_maps(tree, folder)
+        maps = config_maps(tree, folder if mine.file in tree.below(folder, ".yaml", ".yml") else ".")
         env = {**{name: Known(value, f"from {mine.file}") for name, value in env_of(mine.said, maps)}, **env}
         volumes += [Known(path, f"from {mine.file}") for path in _data(mine)]
     return Surroundings(tuple(ports), tuple(health), env, volumes=tuple(volumes))

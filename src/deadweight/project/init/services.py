@@ -248,8 +248,10 @@ def _with_surroundings(
     for service in services:
         paths = {each.path for each in service.dockerfiles}
         mine = [each for each in composed if each.path in paths or each.context == service.folder]
-        names = {service.name, plain_name(tree.root.name), *([service.project.name] if service.project else [])}
-        inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names)
+        whole = len(services) == 1 or service.folder == "."
+        names = {*_names(service), *([plain_name(tree.root.name)] if whole else [])}
+        foreign = {name for each in services if each is not service for name in _names(each)} - {service.name}
+        inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
         near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
         near = near or [each for each in mine if each.path in paths and not aside(each.file)]  # deploy/compose.yaml
         first = service.dockerfiles[0].path if service.dockerfiles else ""
@@ -263,6 +265,10 @@ def _with_surroundings(
         both = with_configured(tree, service, both)
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
+
+
+def _names(service: Service) -> tuple[str, ...]:
+    return (service.name, service.project.name) if service.project else (service.name,)
 
 
 def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:

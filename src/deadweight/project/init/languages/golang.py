@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
@@ -57,7 +57,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     asked = _named(mains, main) if main else declared.main(said, mains, words)
     chosen = _chosen(tree, mains, words, asked, posixpath.basename(name), folder) if asked or not main else None
     below = chosen if chosen and chosen != "." else ""
-    ports, health = scan(tree, _sources(tree, folder, below))
+    ports, health = scan(tree, _sources(tree, folder, below, [each for each in mains if chosen and each != chosen]))
     tags = golang_build.tags(tree, folder)
     absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")], tags)
     front = front_end.find(tree, folder, absent, words) if absent else {}
@@ -164,9 +164,10 @@ def _pair(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _sources(tree: Tree, folder: str, first: str) -> Iterator[str]:
-    """The main package's files before the others."""
-    own = list(tree.below(folder, ".go"))
+def _sources(tree: Tree, folder: str, first: str, others: Collection[str] = ()) -> Iterator[str]:
+    """The main package's files before the others, without those of ``others``: they are programs of their own."""
+    apart = {joined(folder, each) for each in others}
+    own = [path for path in tree.below(folder, ".go") if folder_of(path) not in apart]
     start = joined(folder, first) + "/" if first else ""
     return iter(sorted(own, key=lambda path: (not path.startswith(start), path.count("/"), path)))
 
