@@ -340,7 +340,7 @@ def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive)
         timer.cancel()
         timer.join()
         _run.reset_cancel()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 50
 
 
 def test_evidence_on_disk_is_plain_json(make):

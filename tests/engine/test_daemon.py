@@ -189,7 +189,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     started = time.monotonic()
     with pytest.raises(CommandError) as caught:
         daemon.find_or_start(print)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert "ended right after it started" in str(caught.value)
     assert "no such luck" in str(caught.value)
     assert str(layout().log) in str(caught.value)

@@ -92,7 +92,7 @@ def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     process.send_signal(signal.SIGINT)
     done = project.finish(process)
     project.was_ended(done, 130, "interrupted")
-    assert done.seconds < 15
+    assert done.seconds < 60
     project.suite(v=SLOW)
     project.builds()
 

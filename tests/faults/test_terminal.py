@@ -204,7 +204,7 @@ def in_a_callback():
     thing = Thing()
     seen = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     del thing
-    time.sleep(20)
+    time.sleep(60)
 
 def in_a_callback_while_busy():
     end = time.monotonic() + 2
@@ -227,7 +227,7 @@ def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
     began = time.monotonic()
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "ended by SIGTERM; run it again to go on\n")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50
 
 
 def test_output_that_nobody_reads_is_no_error(project):
