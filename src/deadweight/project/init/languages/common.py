@@ -107,6 +107,25 @@ def own_folder(project: Project, home: str) -> list[str]:
     return [*(made if is_owned(project) else []), f"WORKDIR {home}"]
 
 
+AS_ROOT = (
+    "# Some bases for building start as another user; only this stage is root's.",
+    "USER root",
+)
+CERTIFICATES = (
+    "# For outgoing TLS; not every base has them.",
+    "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
+)
+
+
+def unprivileged(port: int) -> list[str]:
+    """The user that a service runs as, and the port that it listens on."""
+    return [
+        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+    ]
+
+
 def is_owned(project: Project) -> bool:
     """Whether the service's files are to be its user's."""
     return OWNED in project.details

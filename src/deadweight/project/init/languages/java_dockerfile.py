@@ -6,7 +6,15 @@ import posixpath
 import re
 
 from deadweight.project.init.languages import java_dropwizard
-from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed, stop_line
+from deadweight.project.init.languages.common import (
+    HEADER,
+    copied,
+    env_lines,
+    exec_form,
+    placed,
+    stop_line,
+    unprivileged,
+)
 from deadweight.project.init.records import ImageWords, Project, Service
 
 _HEAP = "-XX:MaxRAMPercentage=75.0"  # Java 8 takes no whole number
@@ -86,9 +94,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "",
         "FROM ${BASE}",
         *placed(project, "/app", _with_heap(environment(own)), copies),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
+        *unprivileged(port),
         *stop_line(own.stop),
         "# Exec form: the JVM is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
         f"ENTRYPOINT {exec_form((*_start(project, port), *java_dropwizard.words(project)))}",

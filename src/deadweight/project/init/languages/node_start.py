@@ -17,6 +17,9 @@ from deadweight.project.init.tree import Tree, joined
 
 Words = tuple[str, ...]
 
+SETTINGS = "settings"
+"""Of a project's details: the variables that its start script sets."""
+
 OWN_ENVIRONMENT, ENVIRONMENT = "own environment", "environment"
 """Of a project's details: the ``NODE_ENV`` that its start script sets, and the one of generated images (else ``production``)."""
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from deadweight.project.init.languages.common import HEADER, dockerignore, exec_form, flow
+from deadweight.project.init.languages.common import HEADER, dockerignore, exec_form, flow, unprivileged
 from deadweight.project.init.languages.node import SERVERS
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import of_node
@@ -200,9 +200,7 @@ def _dockerfile(project: Project) -> str:
         "FROM ${BASE}",
         *(["COPY --from=build /site.conf /etc/nginx/conf.d/default.conf"] if routes else []),
         f"COPY {taken} {ROOT}",
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {PORT}",
+        *unprivileged(PORT),
         f"ENTRYPOINT {_START}",
     ]
     return "\n".join(lines) + "\n"
