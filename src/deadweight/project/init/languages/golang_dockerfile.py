@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from deadweight.project.init.languages import front_end, started
 from deadweight.project.init.languages.common import (
+    CERTIFICATES,
     EMPTY,
     HEADER,
     ZONES,
@@ -16,8 +17,11 @@ from deadweight.project.init.languages.common import (
     is_owned,
     own_folder,
     stop_line,
+    unprivileged,
 )
 from deadweight.project.init.records import ImageWords, Project
+
+_CACHES = "--mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build"
 
 
 def context_of(project: Project) -> str:
@@ -30,17 +34,8 @@ def context_of(project: Project) -> str:
 
 
 def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, str]], port: int) -> str:
-    details = project.details
-    main = "." if details["main"] == "." else f"./{details['main']}"
-    cgo = "1" if details["cgo"] else "0"
-    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
-    tags = ",".join([*filter(None, details["tags"].split(",")), *(["timetzdata"] if ZONES in details else [])])
-    tagged = f" -tags {tags}" if tags else ""
-    inside, fronted = posixpath.relpath(project.folder, context_of(project)), "front" in details
-    switched = f"CGO_ENABLED={cgo}{' GO111MODULE=off' if details['gopath'] else ''}"
-    switched += f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
-    place = f"/usr/local/bin/{details['binary']}"
-    given = started.arguments(words.program, details["called"].split())
+    details, inside = project.details, _inside(project)
+    fronted = "front" in details
     lines = [
         HEADER,
         *([f"ARG {front_end.FRONT}=node:{details['front_version']}"] if fronted else []),
@@ -50,45 +45,67 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         *(front_end.stage(details, inside) if fronted else []),
         "FROM ${BUILD} AS build",
         "WORKDIR /src",
-    ]
-    lines += [
         *_sources_in(project),
         *(front_end.taken(details, inside) if fronted else []),
         *_generated(details["generated"].splitlines()),
-        "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
-        "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    {switched} go build -trimpath{tagged} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
+        *_compiled(project),
         "",
-        "FROM ${BASE}",
-        "# For outgoing TLS; not every base has them.",
-        "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
-        f"COPY --from=build /out/{details['binary']} {place}",
-    ]
-    lines += [
-        *own_folder(project, words.workdir),
-        *(copied(project, posixpath.normpath(posixpath.join(inside, source)), target) for source, target in beside),
-        *env_lines(words.env),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
-        *stop_line(words.stop),
-        "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form((place, *given))}",
+        *_run_stage(project, words, beside, port),
     ]
     return "\n".join(lines) + "\n"
 
 
+def _inside(project: Project) -> str:
+    """The module's folder, seen from the one that is built."""
+    return posixpath.relpath(project.folder, context_of(project))
+
+
+def _compiled(project: Project) -> list[str]:
+    """The instruction that makes the binary."""
+    details = project.details
+    main = "." if details["main"] == "." else f"./{details['main']}"
+    cgo = "1" if details["cgo"] else "0"
+    switched = f"CGO_ENABLED={cgo}{' GO111MODULE=off' if details['gopath'] else ''}"
+    switched += f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
+    tags = ",".join([*filter(None, details["tags"].split(",")), *(["timetzdata"] if ZONES in details else [])])
+    tagged = f" -tags {tags}" if tags else ""
+    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
+    return [
+        "# The module needs cgo."
+        if details["cgo"]
+        else "# The binary needs no C library, so that it runs on every base.",
+        f"RUN {_CACHES} \\",
+        f"    {switched} go build -trimpath{tagged} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
+    ]
+
+
+def _run_stage(project: Project, words: ImageWords, beside: Sequence[tuple[str, str]], port: int) -> list[str]:
+    binary, inside = project.details["binary"], _inside(project)
+    place = f"/usr/local/bin/{binary}"
+    given = started.arguments(words.program, project.details["called"].split())
+    return [
+        "FROM ${BASE}",
+        *CERTIFICATES,
+        f"COPY --from=build /out/{binary} {place}",
+        *own_folder(project, words.workdir),
+        *(copied(project, posixpath.normpath(posixpath.join(inside, source)), target) for source, target in beside),
+        *env_lines(words.env),
+        *unprivileged(port),
+        *stop_line(words.stop),
+        "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
+        f"ENTRYPOINT {exec_form((place, *given))}",
+    ]
+
+
 def _generated(steps: Sequence[str]) -> list[str]:
     """The instructions that make the code which the repository does not hold."""
-    caches = "--mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build"
     told = ["# Code that the repository does not hold: its generators make it."] if steps else []
-    return [*told, *(f"RUN {caches} \\\n    {each}" for each in steps)]
+    return [*told, *(f"RUN {_CACHES} \\\n    {each}" for each in steps)]
 
 
 def _sources_in(project: Project) -> list[str]:
     """The instructions that bring in modules and code."""
-    context, details = context_of(project), project.details
-    inside = posixpath.relpath(project.folder, context)
+    details, inside = project.details, _inside(project)
     if inside != ".":
         return [
             "# The module is built beside those that stand in for modules of it.",
@@ -107,7 +124,7 @@ def _sources_in(project: Project) -> list[str]:
         return [
             "COPY . .",
             "# The repository has no go.mod: this takes its modules as they are today. One of its own would pin them.",
-            "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
+            f"RUN {_CACHES} \\",
             f"    go mod init {details['made']} && go mod tidy",
         ]
     replaced = [f"COPY {each}/go.mod ./{each}/" for each in details["replaced"].split() if not each.startswith(".")]
