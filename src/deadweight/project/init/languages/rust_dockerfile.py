@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from deadweight.project.init.languages import started
 from deadweight.project.init.languages.common import (
+    CERTIFICATES,
     EMPTY,
     HEADER,
     copied,
@@ -16,6 +17,7 @@ from deadweight.project.init.languages.common import (
     is_owned,
     own_folder,
     stop_line,
+    unprivileged,
 )
 from deadweight.project.init.records import ImageWords, Project, Service
 
@@ -23,69 +25,88 @@ _SHARED = "awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|gcc_s)\\.so/ {pr
 """The shared libraries of what ldd tells, beside the C library, which every base brings in its own version."""
 
 _INSTALL = "RUN apt-get update && apt-get install -y --no-install-recommends"
+_OFFLINE = ("# What SQLx would ask a database lies in the repository.", "ENV SQLX_OFFLINE=true")
+_LINKED = ("COPY --from=build /libraries /usr/local/lib/libraries", "ENV LD_LIBRARY_PATH=/usr/local/lib/libraries")
 
 
 def dockerfile(service: Service, project: Project, port: int) -> str:
-    own, details = service.own.words if service.own else ImageWords(), project.details
-    if service.own and service.own.context != details["top"]:  # what it copies is called otherwise here
-        own = replace(own, copied=())
-    binary, version = details["binary"], project.version.value
-    locked = " --locked" if details["locked"] else ""
-    inside = posixpath.relpath(project.folder, details["top"])
-    package = "" if inside == "." else f" --package {project.name}"
-    chosen = f" {details['features']}" if details["features"] else ""
-    given = {name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}
-    if details["rocket"]:
-        given = {"ROCKET_ADDRESS": "0.0.0.0", "ROCKET_PORT": str(port), **given}  # noqa: S104 - in a container
-    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
-    place, links = f"/usr/local/bin/{binary}", bool(details["links"])
+    details, version = project.details, project.version.value
+    whole = details["links"] or details["make"]
     lines = [
         HEADER,
-        f"ARG BUILD=rust:{version}{'' if links or details['make'] else '-slim'}-bookworm",
+        f"ARG BUILD=rust:{version}{'' if whole else '-slim'}-bookworm",
         "ARG BASE=gcr.io/distroless/cc-debian12:nonroot",
         "",
+        *_build_stage(service, project),
+        "",
+        *_run_stage(service, project, port),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _build_stage(service: Service, project: Project) -> list[str]:
+    details, place = project.details, _place(project)
+    taken = f"cp target/release/{details['binary']} {place}{f' && mkdir {EMPTY}' if is_owned(project) else ''}"
+    return [
         "FROM ${BUILD} AS build",
         *([f"{_INSTALL} {details['installs']}"] if details["installs"] else []),
-        *(
-            ["# What SQLx would ask a database lies in the repository.", "ENV SQLX_OFFLINE=true"]
-            if details["offline"]
-            else []
-        ),
+        *(_OFFLINE if details["offline"] else ()),
         "WORKDIR /src",
         "COPY . .",
         "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",
         "# The second is this service's own: Cargo knows programs by their names and the age of their sources.",
         "RUN --mount=type=cache,target=/usr/local/cargo/registry \\",
         f"    --mount=type=cache,id={service.name}-target,target=/src/target \\",
-        f"    cargo build --release{locked}{package}{chosen} --bin {binary} && cp target/release/{binary} {place}{empty}",
-        *(
-            [
-                "# The libraries that it links: not every base has them.",
-                f"RUN mkdir /libraries && ldd {place} | {_SHARED} | xargs -r cp -Lt /libraries",
-            ]
-            if links
-            else []
-        ),
-        "",
+        f"    {_cargo(project)} && {taken}",
+        *(_libraries(place) if details["links"] else ()),
+    ]
+
+
+def _cargo(project: Project) -> str:
+    """The command that compiles the program."""
+    details = project.details
+    locked = " --locked" if details["locked"] else ""
+    package = "" if _inside(project) == "." else f" --package {project.name}"
+    chosen = f" {details['features']}" if details["features"] else ""
+    return f"cargo build --release{locked}{package}{chosen} --bin {details['binary']}"
+
+
+def _libraries(place: str) -> tuple[str, ...]:
+    return (
+        "# The libraries that it links: not every base has them.",
+        f"RUN mkdir /libraries && ldd {place} | {_SHARED} | xargs -r cp -Lt /libraries",
+    )
+
+
+def _run_stage(service: Service, project: Project, port: int) -> list[str]:
+    own, details, place = service.own.words if service.own else ImageWords(), project.details, _place(project)
+    if service.own and service.own.context != details["top"]:  # what it copies is called otherwise here
+        own = replace(own, copied=())
+    env = {name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}
+    if details["rocket"]:
+        env = {"ROCKET_ADDRESS": "0.0.0.0", "ROCKET_PORT": str(port), **env}  # noqa: S104 - in a container
+    return [
         "FROM ${BASE}",
-        *env_lines(given),
-        "# For outgoing TLS; not every base has them.",
-        "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
-        *(
-            ["COPY --from=build /libraries /usr/local/lib/libraries", "ENV LD_LIBRARY_PATH=/usr/local/lib/libraries"]
-            if links
-            else []
-        ),
+        *env_lines(env),
+        *CERTIFICATES,
+        *(_LINKED if details["links"] else ()),
         f"COPY --from=build {place} {place}",
-        *_beside(project, own, inside),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
+        *_beside(project, own, _inside(project)),
+        *unprivileged(port),
         *stop_line(own.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form((place, *started.arguments(own.program, (binary,))))}",
+        f"ENTRYPOINT {exec_form((place, *started.arguments(own.program, (details['binary'],))))}",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _place(project: Project) -> str:
+    """Where the binary lies in both stages."""
+    return f"/usr/local/bin/{project.details['binary']}"
+
+
+def _inside(project: Project) -> str:
+    """The package's folder, seen from the one that is built."""
+    return posixpath.relpath(project.folder, project.details["top"])
 
 
 def _is_beside(source: str, project: Project) -> bool:
