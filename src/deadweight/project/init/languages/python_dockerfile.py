@@ -7,6 +7,7 @@ import re
 import shlex
 
 from deadweight.project.init.languages.common import (
+    AS_ROOT,
     DEAF,
     ENDS,
     HEADER,
@@ -15,12 +16,14 @@ from deadweight.project.init.languages.common import (
     exec_form,
     is_owned,
     placed,
+    unprivileged,
 )
 from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
 _TO_FOLDER = "pip install --no-compile --target=/site-packages"
+_UV_TO_FOLDER = "uv pip install --python python3 --target=/site-packages"
 _EXPORTED = f" \\\n    && {_TO_FOLDER} --no-deps -r /tmp/requirements.txt"
 """A lock file names all that there is; pip would refuse ``uvicorn[standard]``, which has no hash of its own."""
 
@@ -98,79 +101,105 @@ _DROPPED = re.compile(
 
 
 def dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
-    made = " ".join(map(shlex.quote, project.details["made"].split()))
-    manifest, install = (
-        each.replace("{list}", project.details["list"]).replace("{made}", made) for each in _INSTALL[project.kind]
-    )
-    for export, without in _UNHASHED if "git" in project.details else ():
-        install = install.replace(export, f"{export}{without}")
-    copies = (
-        f"COPY {manifest} ./{manifest if '/' in manifest else ''}"
-        if manifest
-        else "# No list names them: the code does."
-    )
-    manifests = [copies, *project.details["includes"].splitlines()]
-    to_folder = _TO_FOLDER
-    if until := project.details.get(UNTIL):
-        to_folder = f"uv pip install --python python3 --target=/site-packages --exclude-newer {until}"
-        install = f"pip install uv && {install.replace(_TO_FOLDER, to_folder)}"
-        manifests.append(f"# What the list leaves open is no newer than {until}: later packages do not fit it.")
-    compiled, inside = "compiler" in project.details, project.details["inside"]
-    if lists := project.details["psycopg2"]:
-        manifests.append(
-            "# psycopg2 would be compiled and need libpq when it runs; its binary form is the same code with both."
-        )
-        first = _FIRST_BINARY if project.details["older_psycopg2"] else ""
-        install = f"sed -i -E {first}{_BINARY} {lists} \\\n    && {install}"
-    own = service.own.words if service.own else ImageWords()
-    env = {name: value for name, value in own.env.items() if not _DROPPED.fullmatch(name) and "$" not in value}
-    extra = "".join(f" {shlex.quote(each)}" for each in project.details["extra"].split())
     version = project.version.value
-    libraries = " LD_LIBRARY_PATH=/site-packages/lib" if compiled else ""
-    if "says_version" in project.details:
-        env = {"PYTHON_VERSION": version, **env}
-    before = (f"ENV PYTHONPATH=/site-packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}", *env_lines(env))
-    target = "/app" if is_owned(project) or project.details["collects"] or inside else "."
-    source = "--from=build /src" if project.details["collects"] else "."
     lines = [
         HEADER,
         f"ARG BUILD=python:{version}-slim",
         f"ARG BASE=python:{version}-slim",
         "",
+        *_build_stage(project),
+        "",
+        *_run_stage(service, project, port, health),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _build_stage(project: Project) -> list[str]:
+    details, compiled = project.details, "compiler" in project.details
+    extra = "".join(f" {shlex.quote(each)}" for each in details["extra"].split())
+    return [
         "FROM ${BUILD} AS build",
-        "# Some bases for building start as another user; only this stage is root's.",
-        "USER root",
+        *AS_ROOT,
         "WORKDIR /src",
         *(_compilers(project) if compiled else ()),
-        *(_GIT if "git" in project.details else ()),
+        *(_GIT if "git" in details else ()),
         "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
-        *manifests,
+        *_manifests(project),
         "RUN --mount=type=cache,target=/root/.cache/pip \\",
-        f"    {install}",
-        *([f"RUN {to_folder}{extra}"] if extra else []),
+        f"    {_install(project)}",
+        *([f"RUN {_to_folder(project)}{extra}"] if extra else []),
         *(_LIBRARIES if compiled else []),
         *_PATH_FILES,
-        *(_ENDS if DEAF in project.details else ()),
+        *(_ENDS if DEAF in details else ()),
         *_COMPILED,
-        *(_collected(inside) if project.details["collects"] else []),
-        "",
+        *(_collected(details["inside"]) if details["collects"] else []),
+    ]
+
+
+def _manifests(project: Project) -> list[str]:
+    """The instructions that bring in what names the packages, with what is changed of it."""
+    details, (manifest, _) = project.details, _INSTALL[project.kind]
+    manifest = manifest.replace("{list}", details["list"])
+    into = f"./{manifest if '/' in manifest else ''}"
+    lines = [f"COPY {manifest} {into}" if manifest else "# No list names them: the code does."]
+    lines += details["includes"].splitlines()
+    if until := details.get(UNTIL):
+        lines.append(f"# What the list leaves open is no newer than {until}: later packages do not fit it.")
+    if details["psycopg2"]:
+        lines.append(
+            "# psycopg2 would be compiled and need libpq when it runs; its binary form is the same code with both."
+        )
+    return lines
+
+
+def _to_folder(project: Project) -> str:
+    """The command that installs packages, without their names."""
+    until = project.details.get(UNTIL)
+    return f"{_UV_TO_FOLDER} --exclude-newer {until}" if until else _TO_FOLDER
+
+
+def _install(project: Project) -> str:
+    """A shell's commands that install all packages that are named."""
+    details, (_, install) = project.details, _INSTALL[project.kind]
+    made = " ".join(map(shlex.quote, details["made"].split()))
+    install = install.replace("{list}", details["list"]).replace("{made}", made)
+    for export, without in _UNHASHED if "git" in details else ():
+        install = install.replace(export, f"{export}{without}")
+    if details.get(UNTIL):
+        install = f"pip install uv && {install.replace(_TO_FOLDER, _to_folder(project))}"
+    if lists := details["psycopg2"]:
+        first = _FIRST_BINARY if details["older_psycopg2"] else ""
+        install = f"sed -i -E {first}{_BINARY} {lists} \\\n    && {install}"
+    return install
+
+
+def _run_stage(service: Service, project: Project, port: int, health: str | None) -> list[str]:
+    details, inside = project.details, project.details["inside"]
+    target = "/app" if is_owned(project) or details["collects"] or inside else "."
+    source = "--from=build /src" if details["collects"] else "."
+    brought = (*_environment(service, project), "COPY --from=build /site-packages /site-packages")
+    return [
         "FROM ${BASE}",
-        *placed(
-            project,
-            "/app",
-            (*before, "COPY --from=build /site-packages /site-packages"),
-            [copied(project, source, target)],
-        ),
+        *placed(project, "/app", brought, [copied(project, source, target)]),
         *([f"WORKDIR /app/{inside}"] if inside else []),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
+        *unprivileged(port),
         *_healthcheck(port, health),
-        *(["# What its own command does before it serves, without a shell."] if project.details["before"] else []),
+        *(["# What its own command does before it serves, without a shell."] if details["before"] else []),
         "# Exec form: the interpreter is process 1 and gets SIGTERM.",
         f"ENTRYPOINT {exec_form(('python3', *entry(project, port)))}",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _environment(service: Service, project: Project) -> list[str]:
+    own = service.own.words if service.own else ImageWords()
+    env = {name: value for name, value in own.env.items() if not _DROPPED.fullmatch(name) and "$" not in value}
+    if "says_version" in project.details:
+        env = {"PYTHON_VERSION": project.version.value, **env}
+    libraries = " LD_LIBRARY_PATH=/site-packages/lib" if "compiler" in project.details else ""
+    return [
+        f"ENV PYTHONPATH=/site-packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}",
+        *env_lines(env),
+    ]
 
 
 def _collected(inside: str) -> list[str]:
