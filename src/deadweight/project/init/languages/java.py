@@ -28,6 +28,10 @@ _LISTENS = re.compile(
     r"Https?Server\.create\(|new ServerSocket\(|ServerSocketChannel\.open\(|ServerBuilder\.forPort\(|ServerBootstrap\("
 )
 """How code of the JDK alone, of gRPC and of Netty opens a port."""
+_WAR = re.compile(r"<packaging>\s*war\s*<")
+_USUAL = re.compile(r"spring-?boot|springframework\.boot|quarkus|micronaut")
+"""Frameworks that listen on 8080 where nothing says otherwise."""
+
 _MAIN = re.compile(r"\bstatic\s+void\s+main\s*\(")
 
 
@@ -53,53 +57,72 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     whole = "\n".join((text, java_modules.texts_above(tree, folder, top, tuple(_KINDS))))
     asked, at = java_versions.asked(whole)
     runtime = java_versions.runs_on(asked, whole)
-    wrapper = _wrapper(tree, folder, top, kind)
-    properties = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
     config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
-    ports, _ = scan(tree, config)
     code = sorted(tree.below(folder, ".java", ".kt"))
-    more_ports, health = scan(tree, code)
-    jib_ports = tuple(
-        Known(int(each[1]), f"from {file}:{line_of(text, each.start(1))}") for each in declared.jib_ports(text)
-    )
-    listens = bool(more_ports or jib_ports) or any(_LISTENS.search(tree.text(path)) for path in code)
-    settings = (
-        f"{whole}\n{tree.text(joined(folder, 'gradle.properties'))}\n{tree.text(joined(top, 'gradle.properties'))}"
-    )
-    quarkus, usual = "quarkus" in whole, bool(re.search(r"spring-?boot|springframework\.boot|quarkus|micronaut", whole))
-    is_war = kind == "maven" and bool(re.search(r"<packaging>\s*war\s*<", text))
-    if "actuator" in whole:
-        health = (Known("/actuator/health", f"guessed from {file}"), *health)
-    if quarkus:
-        health = (Known("/q/health", f"guessed from {file}"), *health)
-    if context := _context(tree, config):
-        below = (Known(f"{context.value}{each.value}", context.origin) for each in health)
-        health = (*below, *health, Known(f"{context.value}/", context.origin))
+    of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
+    jib = tuple(Known(int(each[1]), f"from {file}:{line_of(text, each.start(1))}") for each in declared.jib_ports(text))
+    is_war, usual = _is_war(text, kind), bool(_USUAL.search(whole))
+    listens = bool(of_code or jib) or any(_LISTENS.search(tree.text(path)) for path in code)
     return Project(
         language="java",
         kind=kind,
         folder=folder,
         name=_name(text) or tree.root.name,
         version=Known(str(runtime), _origin(file, text, at)),
-        ports=jib_ports or ports or ((Known(8080),) if usual or is_war else more_ports),
-        health=health,
+        ports=jib or of_config or ((Known(8080),) if usual or is_war else of_code),
+        health=_health(tree, file, whole, config, health),
         details={
-            "quarkus": java_versions.quarkus_package(settings) if quarkus else "",
-            "wrapper": wrapper,
-            "jdk": str(java_versions.built_with(runtime, properties if wrapper else "")),
+            **_of_build(tree, folder, top, kind, runtime, whole),
+            **_of_package(tree, folder, kind, text, whole),
             "jib_base": declared.jib_base(text),
             **({OWNED: "1"} if any(_FILE_DATABASE.search(tree.text(path)) for path in config) else {}),
-            "beside": _beside(text),
             "settings": java_dropwizard.settings(tree, folder, whole),
-            "top": top,
-            "listed": "1" if kind == "maven" and java_modules.lists(tree, top, folder) else "",
-            "war": "1" if is_war else "",
-            "container": container_for(whole) if is_war and not _EXECUTABLE.search(whole) else "",
-            "main": "" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder),
-            "without": _without(whole, kind),
         },
         problem=_problem(tree, folder, text, whole, listens or is_war or bool(words and words.ports), top),
     )
+
+
+def _is_war(text: str, kind: str) -> bool:
+    return kind == "maven" and bool(_WAR.search(text))
+
+
+def _of_build(tree: Tree, folder: str, top: str, kind: str, runtime: int, whole: str) -> dict[str, str]:
+    """With what it is built, and in which folder."""
+    wrapper = _wrapper(tree, folder, top, kind)
+    properties = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
+    settings = "\n".join((whole, *(tree.text(joined(each, "gradle.properties")) for each in (folder, top))))
+    return {
+        "quarkus": java_versions.quarkus_package(settings) if "quarkus" in whole else "",
+        "wrapper": wrapper,
+        "jdk": str(java_versions.built_with(runtime, properties if wrapper else "")),
+        "top": top,
+        "listed": "1" if kind == "maven" and java_modules.lists(tree, top, folder) else "",
+        "without": _without(whole, kind),
+    }
+
+
+def _of_package(tree: Tree, folder: str, kind: str, text: str, whole: str) -> dict[str, str]:
+    """What the build makes, and what has to lie beside it when it runs."""
+    executable = _EXECUTABLE.search(whole)
+    is_war = _is_war(text, kind)
+    return {
+        "beside": _beside(text),
+        "war": "1" if is_war else "",
+        "container": container_for(whole) if is_war and not executable else "",
+        "main": "" if kind == "gradle" or executable else _main_class(tree, folder),
+    }
+
+
+def _health(
+    tree: Tree, file: str, whole: str, config: Sequence[str], written: tuple[Known[str], ...]
+) -> tuple[Known[str], ...]:
+    """The paths of its framework before those that its code names (``written``), all below the path of its settings."""
+    usual = (path for name, path in (("quarkus", "/q/health"), ("actuator", "/actuator/health")) if name in whole)
+    health = (*(Known(path, f"guessed from {file}") for path in usual), *written)
+    if context := _context(tree, config):
+        below = (Known(f"{context.value}{each.value}", context.origin) for each in health)
+        return (*below, *health, Known(f"{context.value}/", context.origin))
+    return health
 
 
 def _context(tree: Tree, config: Sequence[str]) -> Known[str] | None:
@@ -115,8 +138,7 @@ def _context(tree: Tree, config: Sequence[str]) -> Known[str] | None:
 def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top: str) -> str:
     if not (_SERVES.search(whole) or listens):
         return "it does not look like a server"
-    is_war = re.search(r"<packaging>\s*war\s*<", text)
-    if top != folder and not is_war and not java_modules.is_program(tree, folder, text):
+    if top != folder and not _WAR.search(text) and not java_modules.is_program(tree, folder, text):
         return "it is a library: it has no main class"
     return ""
 

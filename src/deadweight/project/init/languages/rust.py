@@ -49,9 +49,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         return None
     ports, health = scan(tree, sorted(tree.below(folder, ".rs"), key=lambda path: (path.count("/"), path)))
     top = _top(tree, folder)
-    lock = tree.text(joined(top, "Cargo.lock"))
-    crates = rust_lock.crates(lock, str(package.get("name") or ""))
     rocket = bool(re.search(r"^rocket\s*=|^\[dependencies\.rocket\]", tree.text(file), re.MULTILINE))
+    reads = dict.fromkeys((*read_at_run_time(tree, folder, ".rs"), *_of_rocket(tree, folder, rocket)))
     return Project(
         language="rust",
         kind="cargo",
@@ -61,22 +60,30 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         ports=ports or (Known(8000 if rocket else 8080),),
         health=health,
         details={
-            "reads": " ".join(
-                dict.fromkeys((*read_at_run_time(tree, folder, ".rs"), *_of_rocket(tree, folder, rocket)))
-            ),
+            **_of_crates(tree, folder, top, str(package.get("name") or "")),
+            "reads": " ".join(reads),
             "compiled_in": " ".join(_compiled_in(tree, folder)),
             "binary": chosen,
             "mains": " ".join(binaries),
-            "locked": "1" if lock else "",
             "top": top,
-            "links": " ".join(_links(lock, crates) if lock else _likely_links(tree.text(file))),
-            "installs": " ".join((*_installs(lock, crates), *dict.fromkeys(rust_build.linkers(tree, folder)))),
             "features": rust_build.features(tree, folder),
             "offline": "1" if rust_build.is_offline(tree, folder) else "",
-            "make": " ".join(each for each in _MAKE if each in crates),
             "rocket": "1" if rocket else "",
         },
     )
+
+
+def _of_crates(tree: Tree, folder: str, top: str, package: str) -> dict[str, str]:
+    """What the crates that it needs ask of a build."""
+    lock = tree.text(joined(top, "Cargo.lock"))
+    crates = rust_lock.crates(lock, package)
+    links = _links(lock, crates) if lock else _likely_links(tree.text(joined(folder, "Cargo.toml")))
+    return {
+        "locked": "1" if lock else "",
+        "links": " ".join(links),
+        "installs": " ".join((*_installs(lock, crates), *dict.fromkeys(rust_build.linkers(tree, folder)))),
+        "make": " ".join(each for each in _MAKE if each in crates),
+    }
 
 
 def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:
