@@ -86,6 +86,26 @@ def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
     assert _attacks.total([SimpleNamespace(variant="v", data={"postures": postures})]) == said
 
 
+def test_what_was_not_measured_or_broke_a_gate_is_said_first():
+    """A table of a hundred rows before it hid that nothing in it was measured."""
+    summary = "open: 3 not measured; default: 3 not measured"
+    nothing = f"nothing was measured in open, default: {'no route, ' * 40}. {summary}"
+    found = [
+        SimpleNamespace(variant="fine", status="pass", ok=True, reason=summary),
+        SimpleNamespace(variant="a", status="not_measured", ok=True, reason=nothing),
+        SimpleNamespace(variant="b", status="not_measured", ok=True, reason=nothing),
+        SimpleNamespace(
+            variant="holed", status="fail", ok=False, reason=f"write-root succeeded in hardened. {summary}"
+        ),
+        SimpleNamespace(variant="meant", status="fail", ok=True, reason=f"write-root succeeded in hardened. {summary}"),
+    ]
+    first, second = _attacks.amiss(found)
+    assert first.startswith("a, b: not measured: nothing was measured in open, default: no route, no route")
+    assert first.endswith("…")
+    assert len(first) < 200
+    assert second == "holed: fail: write-root succeeded in hardened"
+
+
 @pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
 def test_what_is_not_built_keeps_nobody_from_attacking_the_others_and_notes_reach_whoever_reads_the_matrix(

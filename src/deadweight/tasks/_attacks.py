@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
 WALLS_NAMED = 2
+REASON_LETTERS = 160
 DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 
@@ -22,6 +23,17 @@ def print_attacks(found: Sequence[Evidence], out: Console) -> None:
         return
     for name in tried_now(found):
         _by_variant(found, name, out)
+
+
+def amiss(found: Sequence[Evidence]) -> list[str]:
+    """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
+    about: dict[str, list[str]] = {}
+    for each in found:
+        if each.status == "not_measured" or not each.ok:
+            reason = each.reason.split(". ")[0]  # then comes the summary, which the tables show
+            cut = reason if len(reason) <= REASON_LETTERS else f"{reason[: REASON_LETTERS - 1].rstrip()}…"
+            about.setdefault(f"{each.status.replace('_', ' ')}: {cut}", []).append(each.variant)
+    return [f"{', '.join(who)}: {told}" for told, who in about.items()]
 
 
 def total(found: Sequence[Evidence]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks import _choose
-from deadweight.tasks._attacks import print_attacks, total, unmeasured, ways_left_out
+from deadweight.tasks._attacks import amiss, print_attacks, total, unmeasured, ways_left_out
 from deadweight.tasks._options import names
 from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
@@ -81,7 +81,10 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
     if as_json:
         print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     else:
-        print_attacks(found, console())
+        out = console()
+        for line in amiss(found):
+            out.print(line, style="bold", markup=False, soft_wrap=True)
+        print_attacks(found, out)
     notes = {each.variant: attack_notes(each.data) for each in found}
     for told in shared_notes(notes):
         say(f"note: {told}")
