@@ -24,7 +24,7 @@ from deadweight.project.init.learned import with_seen
 from deadweight.project.init.needed import as_plain_server
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language, with_what_installs
-from deadweight.project.init.prove import is_spare, on_other_bases
+from deadweight.project.init.prove import is_spare, leave_out_no_smaller, on_other_bases
 from deadweight.project.init.records import Known
 from deadweight.project.init.reference import built_somehow
 from deadweight.project.init.services import find_services
@@ -1297,6 +1297,28 @@ def test_the_own_build_is_not_trimmed_where_it_does_not_build(tmp_path, built):
     assert is_spare(proof, by_name["trimmed"]) is (not built)
     assert said == ([] if built else [("trimmed", "it begins with Dockerfile, which does not build")])
     assert not is_spare(proof, by_name["debian"])
+
+
+@pytest.mark.parametrize(
+    ("size", "verified", "said"),
+    [
+        (155_000_000, ["today", "debian", "trimmed"], "it is no smaller (155 MB) than your own image (152 MB)"),
+        (120_000_000, ["today", "debian", "trimmed"], ""),
+        (155_000_000, ["today", "trimmed"], ""),
+    ],
+)
+def test_the_own_build_is_trimmed_only_where_that_makes_it_smaller(tmp_path, size, verified, said):
+    """Unless nothing else is there to compare with."""
+    own = 'FROM python:3.12-slim\nCOPY . .\nRUN pip install -r requirements.txt\nCMD ["python", "app.py"]\n'
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
+    left: dict[str, str] = {}
+    proof = SimpleNamespace(
+        draft=first_draft(service, "build"), verified=verified, sizes={"today": 152_000_000, "trimmed": size},
+        leave_out=left.__setitem__,
+    )  # fmt: skip
+    leave_out_no_smaller(proof)
+    assert left == ({"trimmed": said} if said else {})
+    assert ("trimmed" in proof.verified) is not bool(said)
 
 
 class Alone:

@@ -54,6 +54,8 @@ class Proof:
         self.verified: list[str] = []
         self.put_last: set[str] = set()
         self.died: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
+        """Bytes of each rung that is verified."""
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
         self.slowest = 0.0

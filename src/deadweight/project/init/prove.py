@@ -24,6 +24,7 @@ from deadweight.project.init.records import Rung
 from deadweight.project.init.reference import find_reference
 from deadweight.project.init.remedies import remedy_of_files
 from deadweight.project.init.tree import look
+from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
     from deadweight.project.init.files import Written
@@ -60,6 +61,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
         rest = [*_once_more(proof, some), *rest]
     if not proof.draft.rungs:
         raise nothing_left("no image that was built here runs as it should", proof)
+    leave_out_no_smaller(proof)
     _attacked(proof)
     return replace(proof.draft, proven=True)
 
@@ -141,6 +143,20 @@ def is_spare(proof: Proof, rung: Rung) -> bool:
     return True
 
 
+def leave_out_no_smaller(proof: Proof) -> None:
+    """Leave out the own build on a minimal base where that saves nothing and enough others are left to compare with."""
+    own = proof.draft.service.own
+    of_own = [each.name for each in proof.draft.rungs if own and each.keys.get("dockerfile") == own.path]
+    sizes = [proof.sizes[name] for name in of_own if name in proof.sizes]
+    size = proof.sizes.get(TRIMMED)
+    if size is None or not sizes or size < min(sizes) or len(proof.verified) <= ENOUGH:
+        return
+    proof.verified.remove(TRIMMED)
+    proof.leave_out(
+        TRIMMED, f"it is no smaller ({format_bytes(size)}) than your own image ({format_bytes(min(sizes))})"
+    )
+
+
 def _gate(proof: Proof, names: Sequence[str], *, again: bool = False) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
@@ -166,6 +182,7 @@ def _gate(proof: Proof, names: Sequence[str], *, again: bool = False) -> None:
         own[name] = {**own.get(name, {}), "checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
         accepted[name] = gates.accepted(wrong.get("layers"), killed="runs" in wrong)
         proof.verified.append(name)
+        proof.sizes[name] = size
     proof.draft = with_slower_end(replace(proof.draft, own=own, accepted=accepted), found)
     if otherwise:  # each time less is held, so this comes to an end
         _gate(proof, otherwise, again=True)
