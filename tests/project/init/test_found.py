@@ -662,6 +662,9 @@ def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
     with pytest.raises(UsageError, match="already there") as caught:
         brought_in(tmp_path, GO)
     assert "--force deadweight.yaml --force build/Dockerfile" in caught.value.hint
+    with pytest.raises(UsageError, match="already there") as again:
+        brought_in(tmp_path, GO, force=("deadweight.yaml",))
+    assert caught.value.hint == again.value.hint  # the line that it shows can be run as it is
     brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", caught.value.hint.partition(",")[0])))
     assert not (tmp_path / "containers").exists()
 

@@ -36,15 +36,12 @@ class Written:
 
     def write(self, files: Mapping[str, str]) -> None:
         """Write these. Raises UsageError, before anything is written, for files that are there and are not ours to replace."""
-        there = [
-            name
-            for name in files
-            if name not in self._before and name not in self._may_replace and os.path.lexists(self.root / name)
-        ]
+        replaced = [name for name in files if name not in self._before and os.path.lexists(self.root / name)]
+        there = [name for name in replaced if name not in self._may_replace]
         if there:
             raise UsageError(
                 f"{self.root}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} already there; nothing was overwritten",
-                hint=f"deadweight init {' '.join(f'--force {name}' for name in there)}, or --check to see what has drifted",
+                hint=f"deadweight init {' '.join(f'--force {name}' for name in replaced)}, or --check to see what has drifted",
             )
         for name, text in files.items():
             self._one(name, text)
