@@ -250,6 +250,21 @@ def test_a_probe_on_one_line_is_read_too(tmp_path):
     assert first_draft(service, "build").health == Known("{path: /alive}", "from k8s/app.yaml:4")
 
 
+@pytest.mark.parametrize(
+    ("probe", "health"),
+    [
+        ("livenessProbe: {tcpSocket: {port: 9898}}", Known("{kind: tcp}", "from k8s/app.yaml:4")),
+        ("readinessProbe:\n      periodSeconds: 5\n      grpc:\n        port: 9898", Known("{kind: grpc}", "from k8s/app.yaml:6")),
+        ("startupProbe: {tcpSocket: {}}\n    livenessProbe: {httpGet: {path: /up}}", Known("{path: /up}", "from k8s/app.yaml:5")),
+        ("livenessProbe: {exec: {command: [/x]}}", Known("{path: /, status: [2xx, 3xx, 4xx]}")),
+    ],
+)  # fmt: skip
+def test_a_probe_that_asks_no_path_tells_the_kind_of_health(tmp_path, probe, health):
+    manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
+    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
+    assert first_draft(service, "build").health == health
+
+
 def test_manifests_tell_port_and_probe(tmp_path):
     ports = "spec:\n  containers:\n  - ports:\n    - containerPort: 9898\n"
     manifest = f"{ports}    livenessProbe:\n      httpGet:\n        path: /livez\n"

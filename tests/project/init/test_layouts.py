@@ -72,13 +72,8 @@ def test_manifests_beside_the_services_are_those_of_the_one_that_they_name(tmp_p
 
 
 def test_a_service_at_the_root_has_no_port_of_a_manifest_that_names_another(tmp_path):
-    dockerfile = "FROM python:3\nCOPY tool.py .\nEXPOSE 7000\n"
-    files = {
-        **in_folders("apps/cart"),
-        "deploy/Dockerfile": dockerfile,
-        "tool.py": "",
-        "k8s/cart.yaml": pod("cart", 6001),
-    }
+    files = {**in_folders("apps/cart"), "apps/cart/Dockerfile": "FROM node:22\nCOPY . .\n", "tool.py": ""}
+    files |= {"deploy/Dockerfile": "FROM python:3\nCOPY tool.py .\nEXPOSE 7000\n", "k8s/cart.yaml": pod("cart", 6001)}
     services = found(tmp_path / "shop", files)
     assert {each.name: [port.value for port in each.around.ports] for each in services} == {"cart": [6001], "shop": []}
 

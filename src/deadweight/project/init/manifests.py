@@ -24,6 +24,8 @@ _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
     r"httpGet:\s*(?:\{[^{}\n]*?\bpath:|\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:)\s*[\"']?(/[^\s\"',{}]*)"
 )
+_OTHER_PROBE = re.compile(r"Probe:\s*(?:\{\s*|\n\s+(?:\w+:[^\n]*\n\s+){0,5}?)(tcpSocket|grpc):")
+_KINDS = {"tcpSocket": "tcp", "grpc": "grpc"}
 _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
 
@@ -49,6 +51,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     """
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
+    probes: list[Known[str]] = []
     files = [path for path in tree.below(folder, ".yaml", ".yml") if "containers:" in tree.text(path)]
     containers = [each for path in files for each in _containers(tree, path)]
     own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
@@ -65,13 +68,15 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
                 ports.append(Known(int(found[1]), f"from {path}:{line_of(text, found.start())}"))
         for found in _PROBE_PATH.finditer(text):
             health.append(Known(found[1], f"from {path}:{line_of(text, found.start(1))}"))
+        for found in _OTHER_PROBE.finditer(text):
+            probes.append(Known(_KINDS[found[1]], f"from {path}:{line_of(text, found.start(1))}"))
     env: dict[str, Known[str]] = {}
     volumes: list[Known[str]] = []
     for mine in own:
         maps = config_maps(tree, folder if mine.file in tree.below(folder, ".yaml", ".yml") else ".")
         env = {**{name: Known(value, f"from {mine.file}") for name, value in env_of(mine.said, maps)}, **env}
         volumes += [Known(path, f"from {mine.file}") for path in _data(mine)]
-    return Surroundings(tuple(ports), tuple(health), env, volumes=tuple(volumes))
+    return Surroundings(tuple(ports), tuple(health), env, volumes=tuple(volumes), probe=next(iter(probes), None))
 
 
 def _image(container: Mapping[str, Any]) -> str:
