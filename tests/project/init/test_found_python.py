@@ -457,3 +457,6 @@ def test_packages_of_old_lists_are_those_that_were_ready_made_for_their_python_f
     project = again.service.project
     assert (project.details["until"], project.version.value) == ("2021-05-01", "3.9")
     assert "--exclude-newer 2021-05-01 -r requirements.txt" in again.ladder.files["build/Dockerfile"]
+    old = replace(project, version=Known("3.6", "from your Dockerfile's base"))
+    text = replace(again, service=replace(service, project=old)).ladder.files["build/Dockerfile"]
+    assert "pip install --ignore-requires-python uv && uv pip install" in text  # pip with 3.6 takes no uv otherwise

@@ -144,6 +144,7 @@ class Proof:
             raise lost from next(iter(failed.values()))
         for name, variant in zip(names, variants, strict=True):
             if variant.name in failed:
+                self.built.discard(name)  # it may have been, of another file
                 self.leave_out(name, str(failed[variant.name]))
             else:
                 self.built.add(name)

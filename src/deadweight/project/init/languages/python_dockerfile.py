@@ -27,6 +27,9 @@ _UV_TO_FOLDER = "uv pip install --python python3 --target=/site-packages"
 _EXPORTED = f" \\\n    && {_TO_FOLDER} --no-deps -r /tmp/requirements.txt"
 """A lock file names all that there is; pip would refuse ``uvicorn[standard]``, which has no hash of its own."""
 
+_BEFORE_UV = ("3.6", "3.7")
+"""uv is a program of its own, and installs for these too; pip with one of them refuses it."""
+
 _UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/requirements.txt"
 _LOCKED = "{ [ -f poetry.lock ] || poetry lock; }"
 _POETRY = f"pip install poetry poetry-plugin-export && {_LOCKED} && poetry export -f requirements.txt -o /tmp/requirements.txt"
@@ -166,7 +169,8 @@ def _install(project: Project) -> str:
     for export, without in _UNHASHED if "git" in details else ():
         install = install.replace(export, f"{export}{without}")
     if details.get(UNTIL):
-        install = f"pip install uv && {install.replace(_TO_FOLDER, _to_folder(project))}"
+        anyhow = "--ignore-requires-python " if project.version.value in _BEFORE_UV else ""
+        install = f"pip install {anyhow}uv && {install.replace(_TO_FOLDER, _to_folder(project))}"
     if lists := details["psycopg2"]:
         first = _FIRST_BINARY if details["older_psycopg2"] else ""
         install = f"sed -i -E {first}{_BINARY} {lists} \\\n    && {install}"
