@@ -63,7 +63,7 @@ def init(
     if check:
         _check(root)
         return
-    wanted = Wanted(service, main, _port(port), health_path, names(force))
+    wanted = Wanted(service, main, _port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = Tools(say, lambda workspace, variants: _build(workspace, variants, yes=yes), most) if prove else None
     outcome = bring_in(root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools)
@@ -100,14 +100,14 @@ def _check(root: Path) -> None:
     found = list(drift(tree, find_services(tree)))
     if found:
         lines = "\n".join(found)
-        raise CheckFailed(
-            f"the suite no longer matches the repository\n{lines}", hint="edit deadweight.yaml, or init --force"
-        )
+        hint = "edit deadweight.yaml, or write it anew: deadweight init --force deadweight.yaml"
+        raise CheckFailed(f"the suite no longer matches the repository\n{lines}", hint=hint)
     say("the suite matches the repository")
 
 
 def _show(outcome: Outcome) -> None:
     from deadweight.project.init.lacking import variable_it_wants
+    from deadweight.project.init.reachable import ONLY_LOOPBACK
 
     for line in outcome.told:
         say(line)
@@ -128,7 +128,10 @@ def _show(outcome: Outcome) -> None:
         variable = variable_it_wants(stuck[0].not_runnable)
         what = f"{variable}, which it asks for," if variable else "what it needs"
         where = "run.env" if variable else "run:"
-        say(f"set {what} under {where} in deadweight.yaml, remove runnable: false, then run {outcome.program} verify")
+        first = f"set {what} under {where} in deadweight.yaml"
+        if ONLY_LOOPBACK in stuck[0].not_runnable:
+            first = "let it listen on an address that can be reached"
+        say(f"{first}, remove runnable: false, then run {outcome.program} verify")
     else:
         then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
         say(f"next: {outcome.program} {then}")
@@ -153,6 +156,18 @@ def _port(given: str | None) -> int | None:
     if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
         raise UsageError(f"--port: expected a number from 1 to 65535, found {given!r}")
     return int(given)
+
+
+def _path(given: str | None) -> str | None:
+    from deadweight._errors import UsageError
+    from deadweight.suite.values import plain_url_path
+
+    if given is None:
+        return None
+    try:
+        return plain_url_path(given)
+    except ValueError as error:
+        raise UsageError(f"--health-path: expected {error}, found {given!r}") from None
 
 
 def _minutes(given: str) -> float:

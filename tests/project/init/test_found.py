@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import UsageError
-from deadweight.project.init.command import Wanted, init
+from deadweight.project.init.command import Outcome, Wanted, init
 from deadweight.project.init.dockerfile import missing_sources, read_words, urls
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.proof import nothing_left, step_of
@@ -24,6 +24,7 @@ from deadweight.project.init.tree import look
 from deadweight.project.init.values import MADE_UP
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
+from deadweight.tasks.init import _show
 from tests.support.trees import written
 
 GO = {
@@ -805,3 +806,18 @@ def test_the_own_build_tells_the_version_where_it_is_new_enough(tmp_path, base, 
     (service,) = found(tmp_path, {**GO, "Dockerfile": own})
     assert service.project is not None
     assert service.project.version.value == version
+
+
+@pytest.mark.parametrize(
+    ("why", "then"),
+    [
+        ("it listens on 127.0.0.1:80 only, which cannot be reached from outside the container", "let it listen on an address that"),
+        ("it ended with exit code 1: MAIL_FROM is not set", "set MAIL_FROM, which it asks for, under run.env in deadweight.yaml"),
+        ("it ended with exit code 1", "set what it needs under run: in deadweight.yaml"),
+    ],
+)  # fmt: skip
+def test_what_to_do_for_a_service_that_does_not_come_up(tmp_path, capsys, why, then):
+    (service,) = found(tmp_path, GO)
+    draft = replace(first_draft(service, "build"), not_runnable=f"seen: {why}")
+    _show(Outcome((draft,), ("deadweight.yaml",)))
+    assert then in capsys.readouterr().err.splitlines()[-1]

@@ -78,6 +78,21 @@ def test_a_service_at_the_root_has_no_port_of_a_manifest_that_names_another(tmp_
     assert {each.name: [port.value for port in each.around.ports] for each in services} == {"cart": [6001], "shop": []}
 
 
+def test_a_service_is_not_told_its_port_by_a_variable_that_another_language_reads(tmp_path):
+    files = {
+        **in_folders("web"),
+        "web/a.js": "app.listen(process.env.PORT || 6003)\n",
+        "web/Dockerfile": "FROM node:22\nCOPY . .\n",
+    }
+    files |= {
+        "deploy/Dockerfile": 'FROM python:3\nCOPY . .\nCMD ["python", "mail.py"]\n',
+        "mail.py": "",
+        "requirements.txt": "flask\n",
+    }
+    services = found(tmp_path / "shop", files)
+    assert {each.name: bool(each.port_variable) for each in services} == {"shop": False, "web": True}
+
+
 def test_a_go_program_has_no_health_route_of_another_one_beside_it(tmp_path):
     files = {
         "go.mod": "module x.org/shop\n",

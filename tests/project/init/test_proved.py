@@ -314,3 +314,8 @@ def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, mon
 def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):
     assert run("init", "--dir", str(tmp_path), "--minutes", "ten") == 2
     assert "--minutes: expected a number of minutes such as 10" in capfd.readouterr().err
+
+
+def test_a_health_path_that_is_none_is_refused(tmp_path, capfd):
+    assert run("init", "--dir", str(tmp_path), "--health-path", "up") == 2
+    assert "--health-path: expected a path on the service that starts with a slash" in capfd.readouterr().err

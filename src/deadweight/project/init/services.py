@@ -162,8 +162,10 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    variable = _told_port(ordered) or reads_port(tree, home, project.start if project else ())
-    spare = tuple(_spare(tree, folder, home))
+    variable = _told_port(ordered) or reads_port(
+        tree, home, project.start if project else (), project.language if project else ""
+    )
+    spare = tuple(_spare(tree, folder, home, project.language if project else ""))
     more = tuple(declared.apko(tree, home))
     return Service(
         *(plain_name(name), folder, tuple(ordered), project),
@@ -177,9 +179,9 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
     return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
-def _spare(tree: Tree, folder: str, home: str) -> Iterator[Known[Mapping[str, str]]]:
+def _spare(tree: Tree, folder: str, home: str, language: str) -> Iterator[Known[Mapping[str, str]]]:
     """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
-    host = reads_host(tree, home)
+    host = reads_host(tree, home, language)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
             shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}

@@ -73,32 +73,27 @@ _READS_HOST = re.compile(
 _FOREIGN = re.compile(
     r"DB|DATABASE|POSTGRES|PG|MYSQL|MARIA|MONGO|REDIS|SMTP|MAIL|KAFKA|RABBIT|AMQP|ELASTIC|PROXY|REMOTE|CACHE"
 )
-_CODE = (
-    ".go",
-    ".py",
-    ".js",
-    ".ts",
-    ".mjs",
-    ".cjs",
-    ".java",
-    ".kt",
-    ".rs",
-    "Procfile",
-    ".properties",
-    "application.yml",
-)
+_OF_LANGUAGES = {
+    "go": (".go",),
+    "python": (".py",),
+    "node": (".js", ".ts", ".mjs", ".cjs"),
+    "java": (".java", ".kt", ".properties", "application.yml"),
+    "rust": (".rs",),
+}
+_CODE = ("Procfile", *(ending for endings in _OF_LANGUAGES.values() for ending in endings))
 
 
-def reads_port(tree: Tree, folder: str, start: Sequence[str]) -> Known[str] | None:
+def reads_port(tree: Tree, folder: str, start: Sequence[str], language: str = "") -> Known[str] | None:
     """Where a service is told by the variable PORT where to listen, as most platforms do; the value is the variable's name.
 
-    gunicorn listens on loopback alone where neither its words nor that variable say otherwise.
+    gunicorn listens on loopback alone where neither its words nor that variable say otherwise. Code in another language than the
+    service's is another program's.
     """
     if {"gunicorn", "gunicorn.app.wsgiapp"} & set(start) and not any(
         word.startswith(("-b", "--bind")) for word in start
     ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    for path in _code(tree, folder):
+    for path in _code(tree, folder, language):
         if found := _READS_PORT.search(tree.text(path)):
             return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
     return None
@@ -108,19 +103,20 @@ _OF_FRAMEWORKS = (("Cargo.toml", r"^rocket\s*=|^\[dependencies\.rocket\]", "ROCK
 """Frameworks that listen on loopback alone unless a variable of theirs says otherwise: manifest, pattern, variable, origin."""
 
 
-def reads_host(tree: Tree, folder: str) -> Known[str] | None:
+def reads_host(tree: Tree, folder: str, language: str = "") -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
     for manifest, pattern, variable, origin in _OF_FRAMEWORKS:
         if re.search(pattern, tree.text(joined(folder, manifest)), re.MULTILINE):
             return Known(variable, f"{origin}: without it, it listens on loopback")
-    for path in _code(tree, folder):
+    for path in _code(tree, folder, language):
         for found in _READS_HOST.finditer(tree.text(path)):
             if not _FOREIGN.search(found[1]):
                 return Known(found[1], f"from {path}:{line_of(tree.text(path), found.start())}")
     return None
 
 
-def _code(tree: Tree, folder: str) -> list[str]:
-    """Its own code, without tests, the upper folders first."""
-    found = (path for path in tree.below(folder, *_CODE) if not TESTS.search(path) and not aside(path))
+def _code(tree: Tree, folder: str, language: str) -> list[str]:
+    """Its own code, without tests, the upper folders first; of all languages where its own is not known."""
+    endings = ("Procfile", *_OF_LANGUAGES[language]) if language in _OF_LANGUAGES else _CODE
+    found = (path for path in tree.below(folder, *endings) if not TESTS.search(path) and not aside(path))
     return sorted(found, key=lambda path: (path.count("/"), path))
