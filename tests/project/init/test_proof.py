@@ -9,6 +9,7 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.proof import Proof, Tools
+from deadweight.project.init.prove import _once_more
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -49,3 +50,28 @@ def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
     assert not found.build(rung)
     assert not found.built
     assert found.draft.left_out == {"debian": "no such package"}
+
+
+def test_the_newest_version_of_a_language_is_built_last(proof, monkeypatch):
+    found, _ = proof
+    monkeypatch.setattr(Proof, "_to_wait", lambda self, workspace, name: 0 if name == "chainguard" else 40)
+    rungs = [each for each in found.draft.rungs if each.is_made and each.name != "trimmed"]
+    assert [each.name for each in found.soonest(rungs)] == ["debian", "alpine", "distroless", "chainguard"]
+
+
+@pytest.mark.parametrize(
+    ("died", "again"),
+    [
+        ("OSError: [Errno 30] Read-only file system: '/var/log/shop'", ["debian"]),
+        ("ModuleNotFoundError: No module named 'requests'", ["debian", "chainguard"]),
+    ],
+)
+def test_what_did_not_build_is_tried_again_only_where_its_file_is_another_one(proof, died, again):
+    found, _ = proof
+    found.bound = SimpleNamespace(over=lambda: False)
+    found.died["debian"] = died
+    for name in ("debian", "chainguard"):
+        found.leave_out(name, died if name == "debian" else "RUN failed with exit code 1")
+    rungs = [each for each in found.draft.ladder.rungs if each.name in ("debian", "chainguard")]
+    assert [each.name for each in _once_more(found, rungs)] == again
+    assert set(found.draft.left_out) == {"debian", "chainguard"} - set(again)

@@ -29,6 +29,8 @@ Say = Callable[[str], None]
 SLOW_SECONDS = 120.0
 """A build that takes longer may be all that fits into a proof's bound."""
 
+_NEWEST = re.compile(r"chainguard/(?:python|node):latest")
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -87,13 +89,17 @@ class Proof:
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
     def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first whose bases are there; the order is kept otherwise. After a slow build the one that takes what it made."""
+        """Those first whose bases are there; the order is kept otherwise. After a slow build the one that takes what it made. Those
+        on the newest version of a language go last: packages that were pinned before it are compiled for minutes, or fail."""
         with self.workspace() as workspace:
             seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
         slow = self.slowest > SLOW_SECONDS
-        return sorted(
-            rungs, key=lambda each: (each.name in self.put_last, slow and each.name != TRIMMED, seconds[each.name])
-        )
+
+        def rank(each: Rung) -> tuple[bool | int, ...]:
+            newest = _NEWEST.search(each.keys.get("bases", "")) is not None
+            return each.name in self.put_last, slow and each.name != TRIMMED, newest, seconds[each.name]
+
+        return sorted(rungs, key=rank)
 
     def teller_of_failure(self, name: str) -> Callable[[], bool]:
         """What says, from any thread, whether the build of a rung that is under way has failed."""

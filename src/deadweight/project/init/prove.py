@@ -117,11 +117,18 @@ def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
         else:
             again = with_what_installs(proof.draft, rung.name, look(proof.written.root))
         if again is not None:
+            made = [each for each in made if each.name in proof.died or _is_built_otherwise(proof.draft, again, each)]
             left_out = {name: why for name, why in again.left_out.items() if name not in {each.name for each in made}}
             proof.draft = replace(again, left_out=left_out)
             proof.say(f"{', '.join(each.name for each in made)}: tried once more, with what was lacking")
             return made
     return []
+
+
+def _is_built_otherwise(before: Draft, after: Draft, rung: Rung) -> bool:
+    """Whether a rung that did not build has another file or other bases now: it would fail once more of the same."""
+    now, then = ({each.name: each.keys for each in draft.ladder.rungs}.get(rung.name) for draft in (before, after))
+    return now != then or any(before.ladder.files.get(name) != after.ladder.files.get(name) for name in rung.files)
 
 
 def is_spare(proof: Proof, rung: Rung) -> bool:
