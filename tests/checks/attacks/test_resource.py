@@ -20,7 +20,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks import deliver, resource, serving, turns
+from deadweight.checks.attacks import consumption, deliver, serving, turns
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.engine.counters import Use
@@ -146,7 +146,7 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
     ],
 )
 def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds):
-    hold = resource.Hold(64.0)
+    hold = consumption.Hold(64.0)
     held = [number / 10 for number, each in enumerate(taken) if hold.holds(each, number / 10)]
     assert held[:1] == ([seconds] if seconds else [])
 
@@ -154,9 +154,9 @@ def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds
 def test_a_limit_holds_what_it_refuses_again_and_again():
     """A bomb whose processes end of it never has nearly all that is granted."""
     for refused, held in (([True] * 6, [5]), ([True, True, True, False, True, True], [])):
-        hold = resource.Hold(64.0)
+        hold = consumption.Hold(64.0)
         assert [number for number in range(6) if hold.holds(20.0, number / 10, refused[number])] == held
-    over = resource.Hold(64.0)
+    over = consumption.Hold(64.0)
     assert not any(over.holds(90.0, number / 10, True) for number in range(9))
 
 
@@ -174,14 +174,14 @@ def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, 
     """Whatever else runs on the machine: so such an attack need not be alone."""
     read = iter([counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8)])
     kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, waited))
-    monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
     walls = SimpleNamespace(walls=frozenset() if waited else {"limits"})
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=walls, options=SimpleNamespace(cpus=2.0))
     lab = SimpleNamespace(
         ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
     )
     service = SimpleNamespace(question=lambda *_: lambda _limit: "")
-    watch = resource._Watch(lab, yard, service, "cpu")
+    watch = consumption.Watch(lab, yard, service, "cpu")
     shot = watch.look()
     assert (watch.held, shot is not None) == (held, proven)
 
@@ -191,7 +191,7 @@ def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, wa
     """A limit grants them a period at a time, which a short slice takes for more than is granted."""
     read = iter([counted(0.0, 0, 0.0), counted(0.6, 0, 0.4)])
     kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, 0.0))
-    monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
     assert (watching(walls, "cpu").look() is not None) == told
 
 
@@ -199,7 +199,7 @@ def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, wa
 def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monkeypatch, refused, status):
     """A Java service that has no process left to start answers 503: it looked as if nothing had come."""
     read = iter([counted(0.0, 0, 0.0), replace(counted(0.0, 0, 0.1), pids=60, refused=refused)])
-    monkeypatch.setattr(resource, "Counters", lambda _container: SimpleNamespace(read=lambda: next(read)))
+    monkeypatch.setattr(consumption, "Counters", lambda _container: SimpleNamespace(read=lambda: next(read)))
     watch, answer = watching({"limits"}, "pids"), Future[Any]()
     answer.set_result(Answer(503, {}, b"could not be started", 0.1))
     assert watch.look() is None
@@ -210,7 +210,7 @@ def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monke
 def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     """How long its answers take is what some attacks are for; others must not be measured by our own load."""
     kernel = SimpleNamespace(read=lambda: counted(0.0, 0, 0.0))
-    monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
     limits = SimpleNamespace(walls={"limits"})
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=limits, options=SimpleNamespace(cpus=2.0))
     lab = SimpleNamespace(
@@ -218,19 +218,19 @@ def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
     )
     said: list[float] = []
     service = SimpleNamespace(question=lambda *_: said.append)
-    watch = resource._Watch(lab, yard, service, of)
+    watch = consumption.Watch(lab, yard, service, of)
     for _ in range(4):
         watch.look()
     assert len(said) == asked
 
 
-def watching(walls: set[str], of: str) -> resource._Watch:
+def watching(walls: set[str], of: str) -> consumption.Watch:
     posture = SimpleNamespace(walls=walls)
     yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
     lab = SimpleNamespace(
         ground=SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
     )
-    return resource._Watch(lab, yard, SimpleNamespace(question=lambda *_: lambda _limit: ""), of)
+    return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: lambda _limit: ""), of)
 
 
 def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
@@ -244,8 +244,8 @@ def iter_of(*values: float):
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
     container = SimpleNamespace(state=lambda: SimpleNamespace(told=lambda: "ended with exit code 2"))
-    assert resource._crashed(container, 0.0, 64.0).detail == {"granted": 64.0}
-    assert resource._crashed(container, 61.0, 64.0).detail == {"peak": 61.0, "granted": 64.0}
+    assert consumption._crashed(container, 0.0, 64.0).detail == {"granted": 64.0}
+    assert consumption._crashed(container, 61.0, 64.0).detail == {"peak": 61.0, "granted": 64.0}
 
 
 def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
@@ -261,7 +261,7 @@ def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
     def ended(_limit: float) -> str:
         raise Ended("container 1 does not run")
 
-    assert resource._answer_seconds(ended, 3.0) == 3.0
+    assert consumption._answer_seconds(ended, 3.0) == 3.0
 
 
 @pytest.mark.parametrize("does", ["collect", "datagram"])
