@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from deadweight.builders.dockerfile.causes import UNCOMPILED
 from deadweight.project.init.alongside import instead_of, without
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources
@@ -574,6 +575,18 @@ def test_the_base_that_a_pom_gives_jib_is_taken(tmp_path):
     assert bases == {"jib": "x/jre:17", "jib-distroless": "gcr.io/distroless/java17-debian12:nonroot"}
 
 
+def test_a_module_that_does_not_compile_is_tried_with_few_versions_of_node(tmp_path):
+    (service,) = found(
+        tmp_path, {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "require('express')\n"}
+    )
+    draft, tried = first_draft(service, "build"), []
+    reason = f"{UNCOMPILED} (build/Dockerfile:13: RUN npm ci)"
+    while (older := with_older_language(replace(draft, left_out={"debian": reason}), "debian")) is not None:
+        draft = older
+        tried.append(draft.service.project.version.value)
+    assert tried == ["18", "16"]
+
+
 def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_older_one(tmp_path):
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"})
     draft = first_draft(service, "build")
@@ -616,7 +629,7 @@ def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_ba
     why = "a module of npm's does not compile with this version of Node (RUN export npm_config_nodedir=…)"
     older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian", look(tmp_path))
     assert older is not None
-    assert older.rungs[0].keys["bases"] == '{BUILD: "node:20", BASE: "node:20-slim"}'
+    assert older.rungs[0].keys["bases"] == '{BUILD: "node:18", BASE: "node:18-slim"}'
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ _LOCKS = Cause(
     LOCK,
     "npm install, pnpm install or yarn install on your machine writes it anew: commit it",
 )
+UNCOMPILED = "a module of npm's does not compile with this version of Node"
 PEERS = "packages of npm's ask for versions of another package that do not go together"
 _PEERS = Cause(
     r"npm (?:error|ERR!) (?:code )?ERESOLVE",
@@ -274,7 +275,7 @@ RUN = (
     ),
     Cause(
         r"gyp ERR! build error|gyp ERR! stack Error: .make. failed",
-        "a module of npm's does not compile with this version of Node",
+        UNCOMPILED,
         "take an older Node (engines in package.json, or another base), or a newer version of the module",
     ),
     Cause(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, UNCOMPILED
 from deadweight.project.init.build_variables import with_build_variables
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.node_builds import OLD
@@ -20,6 +20,8 @@ from deadweight.project.init.records import GUESSED, SEEN, Known
 from deadweight.project.init.tree import Tree
 
 OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
+_COMPILING = ("18", "16")
+"""Those of Node for a module that does not compile: what does not with 22 rarely does with 20, and each trial takes minutes."""
 _OLDEST = {"3.9": "3.7"}
 """For packages that were pinned before 2020, of which many have no ready-made files for a later one."""
 
@@ -141,7 +143,8 @@ def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     now = project.version.value
-    older = next((each for each in OLDER.get(project.language, ()) if _number(each) < _number(now)), None)
+    versions = _COMPILING if UNCOMPILED in why else OLDER.get(project.language, ())
+    older = next((each for each in versions if _number(each) < _number(now)), None)
     if older is None and OF_ITS_TIME in project.version.origin:
         older = _OLDEST.get(now)
     if older is None:
