@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from deadweight.project.init.learned import with_seen
 from deadweight.project.init.needed import as_plain_server
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language, with_what_installs
+from deadweight.project.init.proof import Proof
 from deadweight.project.init.prove import is_spare, leave_out_no_smaller, on_other_bases
 from deadweight.project.init.records import Known
 from deadweight.project.init.reference import built_somehow
@@ -1413,3 +1415,20 @@ def test_a_folder_among_its_own_files_is_in_memory_where_generated_images_have_i
         with_seen(first_draft(service, "build"), seen, {"tmpfs": folders}).run["tmpfs"].value
         == f"[/tmp, {home}/db{more}]"
     )
+
+
+@pytest.mark.parametrize(
+    ("built", "seconds", "order"),
+    [
+        ({"debian"}, 400.0, ["debian", "trimmed", "alpine"]),
+        (set(), 400.0, ["trimmed", "alpine", "debian"]),
+        (set(), 4.0, ["alpine", "trimmed", "debian"]),
+    ],
+)
+def test_what_is_built_already_is_verified_before_anything_else_is_built(built, seconds, order):
+    wait = {"alpine": 0.0, "debian": 40.0, "trimmed": 0.0}
+    proof = SimpleNamespace(
+        built=built, put_last=(), slowest=seconds, workspace=nullcontext, _to_wait=lambda _, name: wait[name]
+    )
+    rungs = [SimpleNamespace(name=name, keys={}) for name in ("alpine", "debian", "trimmed")]
+    assert [each.name for each in Proof.soonest(proof, rungs)] == order

@@ -89,15 +89,17 @@ class Proof:
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
     def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first whose bases are there; the order is kept otherwise. After a slow build the one that takes what it made. Those
-        on the newest version of a language go last: packages that were pinned before it are compiled for minutes, or fail."""
+        """Those first that are built, then those whose bases are there; the order is kept otherwise. After a slow build the one
+        that takes what it made. Those on the newest version of a language go last: packages that were pinned before it are
+        compiled for minutes, or fail."""
         with self.workspace() as workspace:
             seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
         slow = self.slowest > SLOW_SECONDS
 
         def rank(each: Rung) -> tuple[bool | int, ...]:
             newest = _NEWEST.search(each.keys.get("bases", "")) is not None
-            return each.name in self.put_last, slow and each.name != TRIMMED, newest, seconds[each.name]
+            built = each.name in self.built
+            return not built, each.name in self.put_last, slow and each.name != TRIMMED, newest, seconds[each.name]
 
         return sorted(rungs, key=rank)
 
