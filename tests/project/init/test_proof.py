@@ -18,7 +18,8 @@ from tests.support.trees import written
 @pytest.fixture
 def proof(tmp_path, monkeypatch):
     """A proof whose builds fail of what stands in its list ``fails``, in turn."""
-    files = {"Dockerfile": "FROM python:3.12\nCMD python app.py\n", "app.py": "", "requirements.txt": "flask\n"}
+    dockerfile = 'FROM python:3.12\nCOPY . /app\nRUN pip install -r /app/requirements.txt\nWORKDIR /app\nCMD ["python", "app.py"]\n'
+    files = {"Dockerfile": dockerfile, "app.py": "", "requirements.txt": "flask\n"}
     root = written(tmp_path, files)
     fails: list[dict[str, DeadweightError]] = []
     tools = Tools(lambda line: None, lambda workspace, variants: fails.pop(0))
@@ -75,3 +76,11 @@ def test_what_did_not_build_is_tried_again_only_where_its_file_is_another_one(pr
     rungs = [each for each in found.draft.ladder.rungs if each.name in ("debian", "chainguard")]
     assert [each.name for each in _once_more(found, rungs)] == again
     assert set(found.draft.left_out) == {"debian", "chainguard"} - set(again)
+
+
+def test_what_the_own_build_lacks_on_a_minimal_base_is_given_to_no_other_rung(proof):
+    found, _ = proof
+    found.bound = SimpleNamespace(over=lambda: False)
+    found.died["trimmed"] = "No module named 'flask'"
+    found.leave_out("trimmed", found.died["trimmed"])
+    assert _once_more(found, found.draft.ladder.rungs) == []

@@ -108,7 +108,8 @@ def _try(proof: Proof, rungs: Sequence[Rung]) -> None:
 def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
     """The generated rungs of these that are tried again with what they lacked, or with what their packages need to be installed.
     That is for a service of which no generated one has passed: the others are built of the same file."""
-    made = [rung for rung in rungs if rung.is_made and rung.name in proof.draft.left_out]
+    # what the own build on a minimal base lacks, no other file gives it: for the others it would be one too many
+    made = [each for each in rungs if each.is_made and each.name != TRIMMED and each.name in proof.draft.left_out]
     if any(each.is_made and each.name in proof.verified for each in proof.draft.rungs) or proof.bound.over():
         return []
     for rung in made:
