@@ -28,6 +28,7 @@ from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Variant
+from deadweight.trials.harden import asks
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
 from deadweight.trials.seccomp import find, recorder, search, told
@@ -208,6 +209,23 @@ def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
         searching(flaky=lambda number: number > 8)._smallest(
             [recorded(*NEEDED)], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
         )
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, monkeypatch, tmp_path, works):
+    """wget makes calls that no check needs: a health check that the profile refuses would call every container unhealthy."""
+    made, words = searching({"read", "write"}), ("wget", "http://127.0.0.1/")
+    made.found = replace(made.found, asks=words)
+    under = []
+
+    def asked(_subject, options):
+        under.append(json.loads(Path(options.seccomp).read_text())["syscalls"][0]["names"])
+        return words if works else ()
+
+    monkeypatch.setattr(asks, "found", asked)
+    got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
+    assert made._asked_inside(got, tmp_path / "p.json") == (words if works else ())
+    assert under == [["read"]]
 
 
 def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,13 @@ def a_found(kind: str = "plain") -> Found:
             user="1000:1000", read_only=False, cap_add=("NET_BIND_SERVICE",), tmpfs=(Tmpfs("/state", 2**20),)
         )
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
+    seccomp = replace(SECCOMP, asks=asks if kind == "plain" else ())
     return Found(
         options,
         {},
         2,
         (("all", ""),),
-        seccomp=SECCOMP,
+        seccomp=seccomp,
         asks=asks,
         variant=variant,
         suite="shop",
@@ -103,7 +105,7 @@ def test_every_platform_is_given_the_same_posture(tmp_path):
             "User=65532",
             "ReadOnly=true",
             "DropCapability=all",
-            "SeccompProfile=./shop.seccomp.json",
+            "SeccompProfile=%E/containers/systemd/shop.seccomp.json",
             "HealthCmd=",
         ],
         "ecs": ['"user": "65532:65532"', '"readonlyRootFilesystem": true', '"ALL"', '"healthCheck"'],
@@ -112,6 +114,21 @@ def test_every_platform_is_given_the_same_posture(tmp_path):
         text = file_of(tmp_path, form, "plain").read_text()
         assert [word for word in words if word not in text] == [], form
         assert PUSHED in text
+
+
+def test_a_health_check_that_the_profile_refuses_is_left_out_and_said():
+    """It would call every container unhealthy. Fargate has a profile of its own, and without ours there is a check as well."""
+    got = a_found()
+    assert got.seccomp is not None
+    refused = replace(got, seccomp=replace(got.seccomp, asks=()))
+    for form, word in {"compose": "healthcheck:", "quadlet": "HealthCmd="}.items():
+        given = Written(PUSHED, "./shop.seccomp.json")
+        text = written(refused, form, given)
+        assert not any(line.strip().startswith(word) for line in text.splitlines())
+        assert "wget, which could ask, needs system calls that the seccomp profile refuses" in text
+        assert word in written(got, form, given)
+        assert word in written(replace(refused, seccomp=None), form, given)
+    assert '"healthCheck"' in written(refused, "ecs", Written(PUSHED))
 
 
 def test_a_task_definition_is_json_and_has_the_size_that_is_sold():
@@ -124,8 +141,6 @@ def test_words_of_a_unit_stay_what_they_are():
     """systemd takes a percent sign for a specifier and a dollar sign for a variable."""
     got = a_found("needy")
     options = got.options.but(args=('say "hi" $HOME 100%', "back\\slash"), entrypoint=None)
-    from dataclasses import replace
-
     text = written(replace(got, options=options), "quadlet", Written(PUSHED))
     (line,) = re.findall("^Exec=.*$", text, re.MULTILINE)
     assert line == r'Exec="say \"hi\" $$HOME 100%%" "back\\slash"'

@@ -54,6 +54,11 @@ class Found(Tightest):
         return self.seccomp is not None or stops.is_file(self.options.seccomp)
 
     @property
+    def asked_inside(self) -> tuple[str, ...]:
+        """What tells inside the container, under the profile that stands beside what is written, whether the service is healthy."""
+        return self.seccomp.asks if self.seccomp else self.asks
+
+    @property
     def outgoing(self) -> bool:
         """Whether it needs a network that leads further than to those who ask it."""
         return self.options.network == OUTGOING

@@ -38,9 +38,9 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
         own_programs.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):
-        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known), subject, told)
+        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks), subject, told)
     else:
-        order = Order(options, found.cut_off, known)
+        order = Order(options, found.cut_off, known, found.asks)
         reply = apart(subject, lambda: _obey(order, subject, told))
     if known is None:
         keep_floor(runtime, reply.floor)
@@ -50,11 +50,12 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
 
 @dataclass(frozen=True)
 class Order:
-    """Under which posture to search, and what the runtime needs, where that is known."""
+    """Under which posture to search, and what the runtime needs, where that is known. ``asks`` are as in ``Tightest``."""
 
     options: RunOptions
     cut_off: Mapping[str, str]
     floor: Floor | None
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def _obey(order: Order, subject: Subject, told: Told) -> Reply:
         order.cut_off,
         0,
         (),
+        asks=order.asks,
         variant=subject.variant,
         suite=subject.suite.name,
         image=subject.engine_image(),

@@ -51,7 +51,8 @@ class Seccomp:
     ``families`` are those of sockets, by number. ``left_out`` were seen, and nothing fails without them. ``kernel_has`` and
     ``engine_allows`` count system calls; None where that could not be told. ``runs`` are recordings, ``trials`` containers that
     were started under a profile, the last ``proofs`` of them with this very one. ``attacker`` are calls that the attacker's own
-    program cannot do without.
+    program cannot do without. ``asks`` are a program of the image's and its words, which tell inside the container under this
+    profile whether the service is healthy.
     """
 
     architecture: str
@@ -68,6 +69,7 @@ class Seccomp:
     engine_allows: int | None = None
     kernel_has: int | None = None
     stopped: Stopped = field(default_factory=Stopped)
+    asks: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

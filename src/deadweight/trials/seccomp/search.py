@@ -19,6 +19,7 @@ from deadweight.engine.seccomp.fewest import fewest
 from deadweight.engine.seccomp.floor import Floor, find
 from deadweight.engine.seccomp.kinds import BY_TIMING, HELD, LENIENT
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
+from deadweight.trials.harden import asks
 from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight.trials.seccomp import recorder
 from deadweight.trials.seccomp.model import Call, Reason, Seccomp
@@ -83,7 +84,9 @@ class _Search:
             self.exits, self.hurried = (first.exit_code,), _within(self.subject, first.seconds)
             recordings = self._recordings(architecture)
             with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
-                found = self._smallest(recordings, floor, engines, Path(folder) / "profile.json")
+                file = Path(folder) / "profile.json"
+                found = self._smallest(recordings, floor, engines, file)
+                found = replace(found, asks=self._asked_inside(found, file))
         kernel = self.subject.engine().info.kernel
         kernel_has = calls.of_kernel(architecture) if kernel == platform.release() else None
         found = replace(
@@ -116,6 +119,13 @@ class _Search:
             return
         with self.subject.engine().network(PURPOSE, internal=True) as name:
             yield name
+
+    def _asked_inside(self, found: Seccomp, file: Path) -> tuple[str, ...]:
+        """What asks inside the container works without the profile; it makes calls of its own, which no check needs."""
+        if not self.found.asks:
+            return ()
+        profile.write(file, found.profile())
+        return asks.found(self.subject, self.options.but(seccomp=str(file)))
 
     # what it calls
 

@@ -76,7 +76,8 @@ def beside(found: Found, format: str) -> list[str]:  # noqa: A002 - the flag's n
     """What is to be said of a format that has no comments."""
     if format not in COMMENTLESS:
         return []
-    return [*heading(found), f"a task definition cannot express {', '.join(ecs.lost(found))}"]
+    lines = [line.removeprefix(f"{found.variant.name}: ") for line in heading(found)]  # each is told after that name
+    return [*lines, f"a task definition cannot express {', '.join(ecs.lost(found))}"]
 
 
 def _seccomp(found: Found) -> list[str]:

@@ -68,10 +68,10 @@ def _need(need: Need, found: Found) -> dict[str, Any]:
 
 def healthcheck(found: Found) -> dict[str, Any]:
     """By the program of the image's that was seen to tell; nothing where it has none."""
-    if not found.asks:
+    if not found.asked_inside:
         return {}
     return {
-        "test": ["CMD", *(given(word) for word in found.asks)],
+        "test": ["CMD", *(given(word) for word in found.asked_inside)],
         "interval": "10s",
         "timeout": "5s",
         "retries": 3,
@@ -84,7 +84,7 @@ def text(found: Found, wanted: Written) -> str:
     notes.append(
         "# dclint notes: no name (require-project-name-field): docker-compose 1 refuses one; the folder's is taken."
     )
-    if not found.asks:
+    if not found.asked_inside:
         notes.append(f"# No healthcheck: {unasked(found)}.")
     return "".join(f"{line}\n" for line in notes) + yaml_text(compose(found, wanted))
 
@@ -92,6 +92,11 @@ def text(found: Found, wanted: Written) -> str:
 def unasked(found: Found) -> str:
     """Why nothing inside the container tells whether it is well."""
     health = found.variant.health
+    if found.asks:
+        return (
+            f"{found.asks[0]}, which could ask, needs system calls that the seccomp profile refuses "
+            "(--no-seccomp: the engine's own profile, and a check)"
+        )
     if health.kind == "exit":
         return "it is no server, and ends by itself"
     asked = {"http": f"GET {health.path}", "grpc": "grpc.health.v1", "tcp": f"port {found.variant.port}"}

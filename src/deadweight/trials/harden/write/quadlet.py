@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from deadweight.engine.in_memory import anybodys
 from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write.compose import unasked
 from deadweight.trials.harden.write.run import network_name
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
@@ -13,6 +16,9 @@ from deadweight.trials.harden.write.values import (
     short,
     stop_seconds,
 )
+
+FOLDER = "%E/containers/systemd"
+"""Where units are: %E is /etc in a unit of root's, ~/.config in a user's (systemd.unit(5))."""
 
 
 def text(found: Found, given: Written) -> str:
@@ -33,7 +39,7 @@ def text(found: Found, given: Written) -> str:
     lines += [f"DropCapability={each.lower()}" for each in options.cap_drop]
     lines += [f"AddCapability=CAP_{each}" for each in options.cap_add]
     lines += ["NoNewPrivileges=true"] if options.no_new_privileges else []
-    lines += [f"SeccompProfile={given.profile}"] if found.profiled and given.profile else []
+    lines += _profile(given) if found.profiled and given.profile else []
     lines += [f"PodmanArgs={words}" for words in _limits(found)]
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in options.env.items()]
     lines += [f"Volume=./{path}:{target}:ro" for target, path in options.files.items()]
@@ -42,7 +48,10 @@ def text(found: Found, given: Written) -> str:
     lines += [f"PodmanArgs=--entrypoint {_word(options.entrypoint[0])}"] if options.entrypoint else []
     command = (*(options.entrypoint or ())[1:], *options.args)
     lines += [f"Exec={' '.join(_word(each) for each in command)}"] if command else []
-    lines += [f"HealthCmd={_word(_list(found.asks))}", "HealthInterval=10s"] if found.asks else []
+    asks = found.asked_inside
+    lines += (
+        [f"HealthCmd={_word(_list(asks))}", "HealthInterval=10s"] if asks else [f"# No HealthCmd: {unasked(found)}."]
+    )
     stop = stop_seconds(found, ENGINE_STOP_SECONDS)
     lines += [f"PodmanArgs=--stop-timeout {stop}"] if stop else []
     lines += ["", "[Service]", "Restart=always"] + ([f"TimeoutStopSec={stop + 5}"] if stop else [])
@@ -51,6 +60,11 @@ def text(found: Found, given: Written) -> str:
         lines += ["", f"# beside it: {network_name(found)}.network", "[Network]", f"NetworkName={network_name(found)}"]
         lines += ["Internal=true"]
     return "\n".join(lines) + "\n"
+
+
+def _profile(given: Written) -> list[str]:
+    """Podman is started in the root or in the user's home, and takes the path as it is."""
+    return [f"# copy {given.profile} to where this file is", f"SeccompProfile={FOLDER}/{PurePath(given.profile).name}"]
 
 
 def _limits(found: Found) -> list[str]:
