@@ -692,6 +692,7 @@ def test_folders_that_only_a_run_makes_are_data_wherever_they_lie(tmp_path):
     mounts = [
         ".data/logs:/var/log/shop", "../up:/up", "/srv/shop:/srv", "~/shop:/home/shop", "${DATA}:/data", "../conf:/conf",
         "/etc/localtime:/etc/localtime:ro", "/var/run/docker.sock:/var/run/docker.sock", "/:/host", "/proc:/host/proc:ro",
+        "/usr/bin/docker:/usr/bin/docker",
         "${CERT}:/certs/a.pem", "~/.aws:/root/.aws", "../../else:/else",
     ]  # fmt: skip
     files = {

@@ -157,7 +157,7 @@ def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[s
     return found
 
 
-_OF_THE_HOST = re.compile(r"/(?:etc|proc|sys|dev|run|var/run|boot|lib/modules|var/lib/docker)/|/+$")
+_OF_THE_HOST = re.compile(r"/(?:etc|proc|sys|dev|run|var/run|boot|usr|s?bin|lib\d*|var/lib/docker)/|/+$")
 """Where a machine keeps what is its own: a container that mounts that looks at the machine, and keeps no data."""
 
 
