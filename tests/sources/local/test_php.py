@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deadweight.sources.local import catalogue, php
-from deadweight.sources.local.table import stand_in
+from deadweight.sources.local.stand_in import stand_in
 
 
 @pytest.mark.parametrize(

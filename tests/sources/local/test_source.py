@@ -31,7 +31,7 @@ from deadweight.sources.local.machine import Machine, this_machine
 from deadweight.sources.local.push import Client, Settings
 from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.source import LocalSource
-from deadweight.sources.local.table import StandIn
+from deadweight.sources.local.stand_in import StandIn
 from deadweight.sources.local.workshop import Workshop
 from deadweight.toolchain import system
 from tests.support.caches import linked

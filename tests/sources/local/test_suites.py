@@ -15,7 +15,7 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.local import npm, suites
 from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.making import told, unmade
-from deadweight.sources.local.table import StandIn
+from deadweight.sources.local.stand_in import StandIn
 from deadweight.sources.no_base import APK
 
 pytestmark = pytest.mark.system

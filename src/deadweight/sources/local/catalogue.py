@@ -24,7 +24,7 @@ from deadweight.sources.local import (
 )
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
-from deadweight.sources.local.table import StandIn
+from deadweight.sources.local.stand_in import StandIn
 
 EDITION = f"2; busybox {busybox.EDITION}"
 

@@ -16,8 +16,8 @@ from deadweight.sources.local import maven as maven_repository
 from deadweight.sources.local.layer import Layer, from_tree
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
+from deadweight.sources.local.stand_in import StandIn
 from deadweight.sources.local.suites import SID
-from deadweight.sources.local.table import StandIn
 from deadweight.sources.local.workshop import Workshop, link
 
 MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"

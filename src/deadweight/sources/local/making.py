@@ -13,7 +13,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.sources.local import catalogue
 from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
-from deadweight.sources.local.table import StandIn
+from deadweight.sources.local.stand_in import StandIn
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.no_base import APK as PACKAGES
 from deadweight.sources.no_base import NoBase

@@ -21,7 +21,7 @@ from deadweight.sources.local.making import pushed, registry_program, side_by_si
 from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.stamps import Stamps
-from deadweight.sources.local.table import REBASE, StandIn, nearest_to, stand_in
+from deadweight.sources.local.stand_in import REBASE, StandIn, nearest_to, stand_in
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake

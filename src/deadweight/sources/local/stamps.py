@@ -10,7 +10,7 @@ from pathlib import Path
 from deadweight.records import store
 from deadweight.sources.local import catalogue
 from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.table import StandIn
+from deadweight.sources.local.stand_in import StandIn
 
 
 @dataclass(frozen=True)
