@@ -8,7 +8,6 @@ the service. So it works in every engine whose kernel has such filters, also whe
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
+from deadweight.engine.companions import Companions
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
-from deadweight.engine.own_image import Host, OwnImage
+from deadweight.engine.own_image import Host
 from deadweight.engine.packing import Packing
 from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
 from deadweight.toolchain import own_programs
@@ -47,15 +47,12 @@ class Gone(DeadweightError):
     """Who listened has gone, or does not answer: nothing was found out."""
 
 
-class Recorders:
+class Recorders(Companions):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
     def __init__(self, engine: Host) -> None:
-        self._engine = engine
-        self._program = OwnImage(engine, SOURCE, "/recorder", PURPOSE)
+        super().__init__(engine, SOURCE, "/recorder", PURPOSE)
         self._packing = Packing(engine, NAME, PURPOSE)
-        self._beside: dict[str, Container] = {}
-        self._guard = threading.RLock()
 
     def packed(self, image: str, also: Mapping[str, Path] | None = None) -> str:
         """An image like this one that holds the recorder at ``TARGET``, and other programs. Raises DeadweightError (MissingError
@@ -89,16 +86,9 @@ class Recorders:
             container.started = time.monotonic()
             yield heard
 
-    def ended(self, container_id: str) -> None:
-        """Told when a container goes: what stands beside it goes too."""
-        with self._guard:
-            beside = self._beside.pop(container_id, None)
-        if beside is not None:
-            beside.remove()
-
     def close(self) -> None:
         """Remove the images."""
-        self._program.close()
+        super().close()
         with contextlib.suppress(DeadweightError):
             self._packing.close()
 

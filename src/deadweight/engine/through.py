@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.companions import Companions
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
-from deadweight.engine.own_image import Host, OwnImage
+from deadweight.engine.own_image import Host
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
@@ -38,14 +39,11 @@ _PROCESSES = 128
 _CHUNK = 65536
 
 
-class Tunnels:
+class Tunnels(Companions):
     """The programs that stand beside containers of one engine, one each: they end with their container."""
 
     def __init__(self, engine: Host) -> None:
-        self._engine = engine
-        self._beside: dict[str, Container] = {}
-        self._program = OwnImage(engine, SOURCE, PROGRAM, PURPOSE)
-        self._guard = threading.RLock()  # a start that fails tells of its end
+        super().__init__(engine, SOURCE, PROGRAM, PURPOSE)
 
     def beside(self, container: Container, *, rules: bool = False) -> Container:
         """The one beside this container, started where there is none yet; with ``rules`` it may change how this network leads.
@@ -138,17 +136,6 @@ class Tunnels:
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
         return self.beside(container).exec([PROGRAM, "listeners"], seconds=10).output.decode(errors="replace")
-
-    def ended(self, container_id: str) -> None:
-        """Told when a container goes: what stands beside it goes too."""
-        with self._guard:
-            beside = self._beside.pop(container_id, None)
-        if beside is not None:
-            beside.remove()
-
-    def close(self) -> None:
-        """Remove the image."""
-        self._program.close()
 
     def _loaded(self) -> str:
         return self._program.loaded()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from deadweight.project.init import reference
@@ -11,6 +9,7 @@ from deadweight.project.init.allowed_hosts import with_all_hosts
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
+from tests.support.reference_tries import why_not_up
 from tests.support.trees import written
 
 MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
@@ -53,22 +52,7 @@ def test_names_that_stand_in_the_code_stay(tmp_path):
 
 
 def test_a_service_that_lets_nobody_in_is_still_tried_with_a_database_afterwards(monkeypatch, tmp_path):
-    answers, asked = [reference.Shut("400"), reference.Unwell("500"), None], []
-
-    def learn(proof, rung, *, demanding=True):
-        asked.append((proof.draft, demanding))
-        if (answer := answers.pop(0)) is not None:
-            raise answer
-
-    monkeypatch.setattr(reference, "_learn", learn)
-    monkeypatch.setattr(reference, "with_all_hosts", lambda *_: "open")
-    monkeypatch.setattr(reference, "remedy_of_errors", lambda *_: "with database")
-    monkeypatch.setattr(reference, "built_somehow", lambda *_: True)
-    proof = SimpleNamespace(
-        draft="draft",
-        written=SimpleNamespace(root=tmp_path),
-        say=lambda _: None,
-        bound=SimpleNamespace(over=lambda: False),
-    )
-    assert reference._why_not_up(proof, SimpleNamespace(name="debian")) == ""
-    assert asked == [("draft", True), ("open", True), ("with database", False)]
+    answers = (reference.Shut("400"), reference.Unwell("500"), None)
+    given = {"with_all_hosts": "open", "remedy_of_errors": "with database"}
+    why, asked, _ = why_not_up(monkeypatch, tmp_path, answers, **given)
+    assert (why, asked) == ("", [("draft", True), ("open", True), ("with database", False)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +18,7 @@ from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.suite_file import load_suite
 from tests.support.java_projects import free_port
+from tests.support.reference_tries import why_not_up
 from tests.support.trees import written
 
 
@@ -167,19 +167,6 @@ def test_the_file_of_an_earlier_run_may_be_replaced_with_the_suite(tmp_path):
     assert command._forced(tmp_path, ["app.js"]) == ["app.js"]
 
 
-class Learned:
-    """Stands for ``_learn``: gives one answer after the other."""
-
-    def __init__(self, *answers) -> None:
-        self.answers, self.asked = list(answers), []
-
-    def __call__(self, proof, rung, *, demanding: bool = True) -> None:
-        self.asked.append((proof.draft, demanding))
-        answer = self.answers.pop(0)
-        if answer is not None:
-            raise answer
-
-
 @pytest.mark.parametrize(
     ("answers", "asked", "why", "kept"),
     [
@@ -197,17 +184,5 @@ class Learned:
 def test_a_service_that_answers_with_an_error_is_tried_with_a_database_and_kept_without(
     monkeypatch, tmp_path, answers, asked, why, kept
 ):
-    learned = Learned(*answers)
-    monkeypatch.setattr(reference, "_learn", learned)
-    monkeypatch.setattr(reference, "remedy_of_errors", lambda *_: "more")
-    monkeypatch.setattr(reference, "next_remedy", lambda *_: None)
-    monkeypatch.setattr(reference, "with_place", lambda _draft, died, _tree: died)
-    monkeypatch.setattr(reference, "built_somehow", lambda *_: True)
-    proof = SimpleNamespace(
-        draft="draft",
-        written=SimpleNamespace(root=tmp_path),
-        say=lambda _: None,
-        bound=SimpleNamespace(over=lambda: False),
-    )
-    assert reference._why_not_up(proof, SimpleNamespace(name="debian")) == why
-    assert (learned.asked, proof.draft) == (asked, kept)
+    given = {"remedy_of_errors": "more", "next_remedy": None, "with_place": "dead"}
+    assert why_not_up(monkeypatch, tmp_path, answers, **given) == (why, asked, kept)
