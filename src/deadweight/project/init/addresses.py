@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.around import compose_files, own_image
+from deadweight.project.init.around import own_image
+from deadweight.project.init.compose_files import compose_files
 from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Beside, Known, Service, Surroundings
 from deadweight.project.init.tree import Tree, folder_of, line_of, with_above

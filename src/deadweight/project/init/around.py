@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from deadweight.project.init.compose_files import as_list, compose_files
 from deadweight.project.init.dockerfile import urls
 from deadweight.project.init.names import own_names
 from deadweight.project.init.needed import PORTS, command_words, mounted_files, mounted_folders, needed
@@ -20,10 +19,6 @@ from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 from deadweight.project.init.values import env_files, environment, examples, filled_in
 from deadweight.records.reference import split
-
-COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
-_FOLDER = re.compile(r"(?:^|/)(?:docker-)?compose$")
-"""Folders of Compose files, whatever their names."""
 
 ANY = "*"
 _OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
@@ -168,48 +163,6 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
     return {**found, ANY: next(plain, ())}
 
 
-def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
-    named = (*tree.named(COMPOSE), *(path for path in tree.named(r".+\.ya?ml") if _FOLDER.search(folder_of(path))))
-    of_users = (path for path in named if ".devcontainer" not in path.split("/"))
-    paths = sorted(of_users, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
-    services = {path: _services(tree.text(path)) for path in paths}
-    for path in paths:
-        if ".override." in posixpath.basename(path):
-            plain = re.sub(r"\.override(?=\.[^.]+$)", "", path)
-            base = next((each for each in paths if each.rpartition(".")[0] == plain.rpartition(".")[0]), None)
-            if base is not None:
-                services[base] = _merged(services[base], services.pop(path))
-    yield from services.items()
-
-
-def _services(text: str) -> dict[str, Any]:
-    document = _load(text)
-    found = document.get("services", document) if isinstance(document, dict) else {}
-    secrets = document.get("secrets") if isinstance(document, dict) else None
-    if not isinstance(found, dict):
-        return {}
-    return {name: _with_secrets(each, secrets) if isinstance(secrets, dict) else each for name, each in found.items()}
-
-
-def _with_secrets(service: Any, secrets: Mapping[str, Any]) -> Any:
-    """A service with the secrets that are files as what they are: files at ``/run/secrets``."""
-    mounted = []
-    for each in _list(service.get("secrets") if isinstance(service, dict) else None):
-        name = str(each.get("source") if isinstance(each, dict) else each)
-        file = secrets[name].get("file") if isinstance(secrets.get(name), dict) else None
-        if file:
-            mounted.append(f"./{file}:/run/secrets/{name}")
-    return {**service, "volumes": [*_list(service.get("volumes")), *mounted]} if mounted else service
-
-
-def _merged(base: Any, more: Any) -> Any:
-    """As Compose puts two files together: mappings key by key, lists one after the other, of all else the second."""
-    if isinstance(base, dict) and isinstance(more, dict):
-        return {**base, **{key: _merged(base[key], value) if key in base else value for key, value in more.items()}}
-    return [*base, *more] if isinstance(base, list) and isinstance(more, list) else more
-
-
 def _around(
     tree: Tree, path: str, services: Mapping[str, Any], name: str, service: Mapping[str, Any], context: str
 ) -> Surroundings:
@@ -221,7 +174,7 @@ def _around(
         at = text.find(what, begin)
         return f"from {path}:{line_of(text, at)}" if at >= 0 else f"from {path}"
 
-    ports = [Known(port, origin(shown)) for port, shown in map(_inner_port, _list(service.get("ports"))) if port]
+    ports = [Known(port, origin(shown)) for port, shown in map(_inner_port, as_list(service.get("ports"))) if port]
     test = (service.get("healthcheck") or {}).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
@@ -291,14 +244,3 @@ def _inner_port(given: Any) -> tuple[int | None, str]:
     shown = str(given)
     inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
     return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
-
-
-def _load(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from deadweight.project.init.around import compose_files
+from deadweight.project.init.compose_files import compose_files
 from deadweight.project.init.services import DOCKERFILE, MANIFESTS
 from deadweight.project.init.tree import Tree
 

@@ -70,34 +70,47 @@ def tightest(
     once, with the container that came up.
     """
     user = engine.images.need(image).user
-    last = ""
-
-    def holds(settings: model.RunSettings, told: WhileUp) -> bool:
-        nonlocal last
-        options = hardened(settings, port=seen.health.port, image_user=user).but(hosts=hosts or {}, tls=seen.health.tls)
-        try:
-            with engine.start(image, options, purpose="init", variant=variant) as container:
-                found = container.wait_healthy(_patient(seen), seen.health.port)
-                if found.healthy and seen.health.kind != "exit" and not container.wait_ended(1.0).running:
-                    last = with_cause("it started, and then ended", container)
-                elif found.healthy:
-                    told(container, seen.health)
-                    return True
-                else:
-                    last = with_cause(found.reason, container)
-        except CannotStart as error:
-            last = error.message
-        return False
-
+    tries = _Tries(engine, image, user, seen, variant, hosts or {})
     for settings, told in _postures(seen, wanted, volumes):
-        if holds(settings, while_up):
+        if tries.holds(settings, while_up):
             return Posture(settings, told)
     as_root = list(_with_capabilities(seen, wanted)) if is_root(user) else []
-    if as_root and holds(as_root[-1][0], _nothing):
+    if as_root and tries.holds(as_root[-1][0], _nothing):
         for settings, told in as_root:
-            if holds(settings, while_up):
+            if tries.holds(settings, while_up):
                 return Posture(settings, told)
-    return Posture(wanted, {}, last)
+    return Posture(wanted, {}, tries.why)
+
+
+@dataclass
+class _Tries:
+    """One posture after the other; ``why`` is what became of the last one that did not hold."""
+
+    engine: Engine
+    image: str
+    user: str
+    seen: Seen
+    variant: str
+    hosts: Mapping[str, str]
+    why: str = ""
+
+    def holds(self, settings: model.RunSettings, while_up: WhileUp) -> bool:
+        """Whether the service comes up so, and stays."""
+        health = self.seen.health
+        options = hardened(settings, port=health.port, image_user=self.user).but(hosts=self.hosts, tls=health.tls)
+        try:
+            with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
+                found = container.wait_healthy(_patient(self.seen), health.port)
+                if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
+                    self.why = with_cause("it started, and then ended", container)
+                elif found.healthy:
+                    while_up(container, health)
+                    return True
+                else:
+                    self.why = with_cause(found.reason, container)
+        except CannotStart as error:
+            self.why = error.message
+        return False
 
 
 def _nothing(container: object, health: object) -> None:

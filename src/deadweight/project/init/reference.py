@@ -19,14 +19,14 @@ from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.node_builds import OLD, VARIABLES
 from deadweight.project.init.languages.node_managers import APART
 from deadweight.project.init.learned import with_seen
-from deadweight.project.init.observe import kind_told, observe, told_of, watch_with
+from deadweight.project.init.observe import Seen, kind_told, observe, told_of, watch_with
 from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.open_flags import with_place
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
 from deadweight.project.init.remedies import next_remedy, remedy_of_errors
-from deadweight.project.init.tree import look
+from deadweight.project.init.tree import Tree, look
 from deadweight.suite.model import RunSettings
 
 MOST_DOWN = 3
@@ -166,10 +166,8 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
         proof.draft = draft = with_what_can_be_had(
             proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
         )
-    ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
-    if draft.port.origin == "given":
-        ports = (draft.port.value, *ports)
-    paths = tuple(each.value for each in health_hints(draft.service))
+    ports, paths = _ports(draft), tuple(each.value for each in health_hints(draft.service))
+    tree = look(proof.written.root)
     env = {name: known.value for name, known in draft.service.around.env.items()}
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
@@ -177,7 +175,7 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
         env = {**env, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": in_memory(draft.service)})
         with started_beside(workspace, variant) as hosts:
-            recorder = Recorder(look(proof.written.root), draft.service.described)
+            recorder = Recorder(tree, draft.service.described)
             seen, more = watch_with(
                 draft.service.spare,
                 env,
@@ -185,13 +183,7 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
             )
             env = {**env, **more.value}
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
-            refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
-            if seen.health.kind == "exit" and serving_command(draft, look(proof.written.root)):
-                raise NotUp(f"{ENDS}: {seen.printed}")
-            if demanding and seen.health.status == REFUSES and with_all_hosts(draft, look(proof.written.root)):
-                raise Shut(f"{kind_told(seen.health)}, and it may not allow who asks by address")
-            if demanding and seen.health.status >= 500 and remedy_of_errors(draft, rung, "", look(proof.written.root)):
-                raise Unwell(f"{kind_told(seen.health)}, and it may lack a database, or tables in it")
+            _refuse(draft, rung, seen, tree, demanding=demanding)
             proof.say(f"{rung.name}: {told_of(seen)}")
             found = posture.tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other
@@ -202,3 +194,20 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
             learned = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
             proof.draft = recorder.recorded(learned, seen)
+
+
+def _ports(draft: Draft) -> tuple[int, ...]:
+    """Where it may listen, the user's word first."""
+    hints = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
+    return (draft.port.value, *hints) if draft.port.origin == "given" else hints
+
+
+def _refuse(draft: Draft, rung: Rung, seen: Seen, tree: Tree, *, demanding: bool) -> None:
+    """Raises NotUp for what ends although it is no job; where ``demanding``, also for what answers, but not as it could."""
+    refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
+    if seen.health.kind == "exit" and serving_command(draft, tree):
+        raise NotUp(f"{ENDS}: {seen.printed}")
+    if demanding and seen.health.status == REFUSES and with_all_hosts(draft, tree):
+        raise Shut(f"{kind_told(seen.health)}, and it may not allow who asks by address")
+    if demanding and seen.health.status >= 500 and remedy_of_errors(draft, rung, "", tree):
+        raise Unwell(f"{kind_told(seen.health)}, and it may lack a database, or tables in it")
