@@ -12,6 +12,7 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.project.init.command import Outcome, Wanted, init
+from deadweight.project.init.described import served
 from deadweight.project.init.dockerfile import missing_sources, read_words, urls
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.proof import nothing_left, step_of
@@ -821,3 +822,21 @@ def test_what_to_do_for_a_service_that_does_not_come_up(tmp_path, capsys, why, t
     draft = replace(first_draft(service, "build"), not_runnable=f"seen: {why}")
     _show(Outcome((draft,), ("deadweight.yaml",)))
     assert then in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path):
+    app = 'app = FastAPI(openapi_url="/shop/openapi.json", docs_url="/shop/docs")\n@app.get("/shop/health")\n'
+    (service,) = found(tmp_path, {"requirements.txt": "fastapi\n", "app.py": app})
+    told = [each.value for each in health_hints(service)]
+    assert told == ["/shop/health", "/shop/openapi.json"]
+    answers = {"/shop/openapi.json": '{"paths": {"/shop/things": {}}}'}
+    asked: list[str] = []
+
+    def get(path: str):
+        asked.append(path)
+        text = answers.get(path)
+        return None if text is None else SimpleNamespace(status=200, text=lambda: text)
+
+    assert served(get, told) == ("/shop/openapi.json", {"paths": {"/shop/things": {}}})
+    assert asked == ["/shop/openapi.json"]  # a health route is none
+    assert served(get) is None

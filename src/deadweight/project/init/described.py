@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight.project.init.records import Known
@@ -23,6 +24,9 @@ SERVED = (
 )
 """Where frameworks serve it."""
 
+WRITTEN = re.compile(r"[\"'`](/[\w./-]*(?:openapi|swagger|api-docs)[\w-]*(?:\.json)?)[\"'`]")
+"""A path in code under which it may be served, where the service says so itself."""
+
 _DOCUMENT = r"(openapi|swagger)[\w.-]*\.(json|ya?ml)|[\w-]+[._-](openapi|swagger)\.(json|ya?ml)"
 _DOCS = ("doc", "docs")
 
@@ -40,9 +44,10 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
     return None
 
 
-def served(get: Callable[[str], Answer | None]) -> tuple[str, Any] | None:
-    """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path."""
-    for path in SERVED:
+def served(get: Callable[[str], Answer | None], told: Sequence[str] = ()) -> tuple[str, Any] | None:
+    """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path.
+    Of the paths that are ``told``, those that may be one are asked for first."""
+    for path in (*(each for each in told if WRITTEN.fullmatch(f'"{each}"')), *SERVED):
         answer = get(path)
         document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
         if openapi.paths(document):

@@ -17,7 +17,7 @@ from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
 from deadweight.project.init.coming_up import NotUp, first_line, wait_listening, with_cause
-from deadweight.project.init.described import served
+from deadweight.project.init.described import WRITTEN, served
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
@@ -204,12 +204,13 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
     if root is None or (root.status == 400 and not tls and speaks_tls(root.body)):
         return None
     everything = ask(container, port, NOWHERE, tls=tls)
+    told = [each for each in paths if WRITTEN.fullmatch(f'"{each}"')]
     anywhere = everything is not None and 200 <= everything.status < 300
-    for path in (*paths, *(() if anywhere else LIKELY), "/"):
+    for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
         answer = ask(container, port, path, tls=tls)
         if answer is not None and 200 <= answer.status < 300:
             return Health("http", port, path, answer.status, tls)
-    if described := served(lambda path: ask(container, port, path, tls=tls)):
+    if described := served(lambda path: ask(container, port, path, tls=tls), told):
         return Health("http", port, described[0], 200, tls)
     if root.status >= 500:  # as healthy as a port can be said to be
         return Health("tcp", port, "/", root.status, tls)

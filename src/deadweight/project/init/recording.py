@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,11 @@ _OF_THE_BUILD = re.compile(
 class Recorder:
     """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
 
-    ``described`` is the OpenAPI document of the repository, where it has one.
+    ``described`` is the OpenAPI document of the repository, where it has one; the service may serve one under a path of ``told``.
     """
 
-    def __init__(self, tree: Tree, described: Known[str] | None) -> None:
-        self._tree, self.described = tree, described
+    def __init__(self, tree: Tree, described: Known[str] | None, told: Sequence[str] = ()) -> None:
+        self._tree, self.described, self._told = tree, described, told
         self._first: dict[str, Answer | None] = {}
         self._second: dict[str, Answer | None] = {}
         self._printed = ""
@@ -53,7 +53,7 @@ class Recorder:
     def one(self, container: Container, health: Health) -> None:
         """Find out what to ask, and ask it."""
         if health.kind == "http":
-            self.described, document = _described(container, health, self._tree, self.described)
+            self.described, document = _described(container, health, self._tree, self.described, self._told)
             paths = dict.fromkeys((health.path, "/", *gets(document)))
             self._first = {path: ask(container, health.port, path, tls=health.tls) for path in list(paths)[:MOST]}
 
@@ -120,10 +120,10 @@ def _text(answer: Answer) -> str | None:
 
 
 def _described(
-    container: Container, health: Health, tree: Tree, known: Known[str] | None
+    container: Container, health: Health, tree: Tree, known: Known[str] | None, told: Sequence[str]
 ) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
-    if found := served(lambda path: ask(container, health.port, path, tls=health.tls)):
+    if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
         return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
     return known, openapi.parsed(tree.text(known.value)) if known else None
 

@@ -175,7 +175,7 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
         env = {**env, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": in_memory(draft.service)})
         with started_beside(workspace, variant) as hosts:
-            recorder = Recorder(tree, draft.service.described)
+            recorder = Recorder(tree, draft.service.described, paths)
             seen, more = watch_with(
                 draft.service.spare,
                 env,

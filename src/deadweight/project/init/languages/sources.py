@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from deadweight.project.init.described import WRITTEN
 from deadweight.project.init.records import Known
 from deadweight.project.init.tree import Tree, aside, joined, line_of
 
@@ -41,9 +42,11 @@ TESTS = re.compile(r"(_test\.go|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\
 
 
 def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tuple[Known[str], ...]]:
-    """Ports and health paths that are written in these files, tests left out; at most six of each, as guesses with a place."""
+    """Ports and health paths that are written in these files, tests left out; at most six of each, as guesses with a place. Paths
+    of OpenAPI documents come last: a service that serves one is up."""
     ports: dict[int, Known[int]] = {}
     health: dict[str, Known[str]] = {}
+    documents: dict[str, Known[str]] = {}
     for path in paths:
         if TESTS.search(path) or aside(path):
             continue
@@ -54,10 +57,11 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
                 if LEAST_PORT <= int(found[1]) < 65536 and radix is None:
                     place = f"{GUESS} {path}:{line_of(text, found.start(1))}"
                     ports.setdefault(int(found[1]), Known(int(found[1]), place))
-        for found in HEALTH.finditer(text):
-            health.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
+        for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
+            for found in pattern.finditer(text):
+                known.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
-    return tuple(likely)[:6], tuple(health.values())[:6]
+    return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
 
 GUESS = "guessed from"
