@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.project.init import gates, prove
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.proof import Proof, Tools
 from deadweight.project.init.prove import _once_more
@@ -84,3 +86,35 @@ def test_what_the_own_build_lacks_on_a_minimal_base_is_given_to_no_other_rung(pr
     found.died["trimmed"] = "No module named 'flask'"
     found.leave_out("trimmed", found.died["trimmed"])
     assert _once_more(found, found.draft.ladder.rungs) == []
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_generated_rungs_that_ignore_sigterm_are_built_once_more_to_end_at_it(proof, monkeypatch, ends):
+    found, fails = proof
+    found.bound = SimpleNamespace(left=lambda: None)
+    found.verified[:] = ["today", "debian"]
+    found.draft = replace(found.draft, accepted={"debian": (gates.IGNORES,)})
+    tried = []
+
+    def again(proof, rungs):
+        tried.append([each.name for each in rungs])
+        proof.verified += ["debian"] if ends else []
+
+    monkeypatch.setattr(prove, "_try", again)
+    fails.append({})
+    for _ in range(2):  # once is enough
+        prove._end(found)
+        assert tried == [["debian"]]
+    assert found.verified == ["today", "debian"]
+    assert ("signal.SIGTERM" in found.draft.ladder.files["build/Dockerfile"]) is ends
+
+
+def test_a_generated_rung_that_ends_is_left_as_it_is_beside_one_that_does_not(proof, monkeypatch):
+    found, _ = proof
+    found.bound = SimpleNamespace(left=lambda: 20.0)
+    monkeypatch.setattr(prove, "_try", lambda *_: pytest.fail("tried"))
+    found.verified[:] = ["today", "debian", "alpine"]
+    found.draft = replace(found.draft, accepted={"debian": (gates.IGNORES,)})
+    prove._end(found)
+    found.verified.remove("alpine")
+    prove._end(found)  # no time is left

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Told = Callable[["Evidence"], None]
 
+IGNORES = "ignores SIGTERM, so every deployment has to kill it"
+
 MINE, BASE = "mine", "base"
 ATTACKS, LAYERS = "attacks", "layers"
 
@@ -94,7 +96,7 @@ def and_attacks(checks: Known[str], openapi: str) -> Known[str]:
 
 def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     """What these gates let pass that a service should not have."""
-    told = ("ignores SIGTERM, so every deployment has to kill it",) if killed else ()
+    told = (IGNORES,) if killed else ()
     if layers is None:
         return told
     failed = _failed(layers.data)

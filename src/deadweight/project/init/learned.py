@@ -69,10 +69,16 @@ def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
 
 def _ending(service: Service, seen: Seen) -> Service:
     """The service, whose interpreter is told to end at SIGTERM from now on where it did not."""
-    project = service.project
     ended = seen.stop_seconds is not None or seen.health.kind == "exit"
-    if ended or project is None or project.language not in ("python", "node"):
-        return service
+    return (None if ended else with_an_end(service)) or service
+
+
+def with_an_end(service: Service) -> Service | None:
+    """The service whose interpreter is told to end at SIGTERM: as process 1 it ignores that. None for another language, or the
+    same again."""
+    project = service.project
+    if project is None or project.language not in ("python", "node") or DEAF in project.details:
+        return None
     return replace(service, project=replace(project, details={**project.details, DEAF: "1"}))
 
 

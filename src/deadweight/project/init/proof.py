@@ -61,6 +61,7 @@ class Proof:
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
         self.slowest = 0.0
+        self.ends_tried = False
         self._engine_ran = False
 
     def say(self, line: str) -> None:

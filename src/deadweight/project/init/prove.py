@@ -16,7 +16,7 @@ from deadweight.project.init import gates
 from deadweight.project.init.bound import GRACE_SECONDS, OutOfTime
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
-from deadweight.project.init.learned import with_slower_end
+from deadweight.project.init.learned import with_an_end, with_slower_end
 from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, Tools, first_sentence, nothing_left
 from deadweight.project.init.reconciled import reconciled
@@ -58,6 +58,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     while rest or (rest := on_other_bases(proof)):
         some, rest = together(rest, 1 if _is_short(proof) else AT_ONCE)
         _try(proof, [rung for rung in some if not is_spare(proof, rung)])
+        _end(proof)
         rest = [*_once_more(proof, some), *rest]
     if not proof.draft.rungs:
         raise nothing_left("no image that was built here runs as it should", proof)
@@ -103,6 +104,26 @@ def _try(proof: Proof, rungs: Sequence[Rung]) -> None:
         for rung in rungs:
             if rung.name not in proof.verified and rung.name not in proof.draft.left_out:
                 proof.leave_out(rung.name, error.message)
+
+
+def _end(proof: Proof) -> None:
+    """Build the first generated rungs again where they ignore SIGTERM: the own image, which ended, may have a process 1 that
+    passes it on. Where there is no time for that, they stay as they are."""
+    shared = [each for each in proof.draft.rungs if each.is_made and each.name != TRIMMED]
+    made = {each.name for each in shared if each.name in proof.verified}
+    deaf = [each for each in shared if gates.IGNORES in proof.draft.accepted.get(each.name, ())]
+    service, left = with_an_end(proof.draft.service), proof.bound.left()
+    has_time = left is None or left >= SHORT_SECONDS
+    if service is None or not deaf or {each.name for each in deaf} != made or not has_time or proof.ends_tried:
+        return
+    proof.ends_tried = True
+    before, verified = proof.draft, list(proof.verified)
+    proof.draft = replace(proof.draft, service=service)
+    proof.verified[:] = [name for name in verified if name not in made]
+    _try(proof, deaf)
+    if made - set(proof.verified):
+        proof.draft, proof.verified[:] = before, verified
+        proof.build(*deaf)
 
 
 def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
