@@ -40,9 +40,18 @@ def attacks(evidence: Evidence | None) -> dict[str, dict[str, AttackRecord]]:
     }
 
 
+ONLY_AFTER_A_BREACH = (
+    "nothing was tried through the service itself: write checks: {attacks: {packs: [breach, http]}} to look for the holes of "
+    "HTTP services (docs/how-to/attacks.md)"
+)
+
+
 def attack_notes(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a reader of an attack run must know: what could not be started or built, and which postures came to nothing, why."""
+    """What a reader of an attack run must know: what could not be started or built, which of both ways in
+    was not tried, and which postures came to nothing, why."""
     told = [*_mapping(data.get("walls_not_there")).values(), *_mapping(data.get("notes")).values()]
+    ways = {_mapping(each).get("delivery") for each in _mapping(data.get("payloads")).values()}
+    told += [ONLY_AFTER_A_BREACH] if ways == {"breach"} else []
     for posture, cells in _mapping(data.get("postures")).items():
         found = [_mapping(cell) for cell in _mapping(cells).values()]
         reasons = Counter(str(cell.get("reason")) for cell in found if cell.get("outcome") == "not_measured")

@@ -66,17 +66,6 @@ def unmeasured(each: Evidence) -> list[str]:
     ]
 
 
-def ways_left_out(found: Sequence[Evidence]) -> str:
-    """What to write for attacks through the service itself, where none of the variants got any; empty where one did."""
-    known = [told.get("delivery") for each in found for told in each.data.get("payloads", {}).values()]
-    if not known or "service" in known:
-        return ""
-    return (
-        "nothing was tried through the service itself: write checks: {attacks: {packs: [breach, http]}} to look for the holes of "
-        "HTTP services (docs/how-to/attacks.md)"
-    )
-
-
 def tried_now(found: Sequence[Evidence]) -> list[str]:
     """Those in which something was measured now; what an earlier run found of others is for the report."""
     return list(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks import _choose
-from deadweight.tasks._attacks import amiss, print_attacks, total, unmeasured, ways_left_out
+from deadweight.tasks._attacks import amiss, print_attacks, total, unmeasured
 from deadweight.tasks._options import names
 from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
@@ -95,8 +95,6 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
-    if left_out := ways_left_out(found):
-        say(f"note: {left_out}")
     if (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     say(f"{total(found)}. Next: invoke report")

@@ -31,8 +31,9 @@ from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
+from deadweight.report.sections import attack_notes
 from deadweight.suite.checks import AwkRequest
-from deadweight.tasks._attacks import by_delivery, unmeasured, ways_left_out
+from deadweight.tasks._attacks import by_delivery, unmeasured
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.report_samples import full_report
@@ -460,5 +461,6 @@ def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
 
 @pytest.mark.parametrize(("ways", "told"), [(("breach",), True), (("breach", "service"), False), ((), False)])
 def test_who_got_no_attack_through_the_service_is_told_what_to_write(ways, told):
-    each = SimpleNamespace(data={"payloads": {way: {"delivery": way} for way in ways}})
-    assert ("packs: [breach, http]" in ways_left_out([each])) is told
+    """On the terminal, on the page and in Markdown."""
+    notes = attack_notes({"payloads": {way: {"delivery": way} for way in ways}})
+    assert any("packs: [breach, http]" in each for each in notes) is told
