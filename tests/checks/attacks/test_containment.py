@@ -24,7 +24,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import containers as yard
-from deadweight.checks.attacks import guard, host, lab, limits, machine, network, shell, walls
+from deadweight.checks.attacks import ground, guard, host, lab, limits, machine, network, shell, walls
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.listeners import Listener, Word
@@ -354,7 +354,7 @@ def test_the_engine_holds_postures_within_the_bound(shared, name):
     assert config["MemorySwap"] == config["Memory"]
     assert 0 < config["PidsLimit"] <= 256
     assert config["NanoCpus"] > 0
-    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == walls.FILE_BYTES
+    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == ground.FILE_BYTES
     assert not config["PortBindings"]
     assert config["NetworkMode"] in (shared.network, "none")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
+from deadweight.checks.attacks import ground as g
 from deadweight.checks.attacks import machine
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.gate import breaches, unmeasured
@@ -25,7 +26,7 @@ from deadweight.suite.model import RunSettings
 INFO = dataclasses.replace(
     parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30
 )
-GROUND = w.Ground(
+GROUND = g.Ground(
     hard=hardened(RunSettings()),
     network="attack-net",
     mounts=(Mount(Path("/planted"), "/host", read_only=False),),
@@ -43,13 +44,13 @@ EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDEN
 
 @pytest.mark.parametrize("posture", EVERY, ids=lambda posture: posture.name)
 def test_every_posture_is_within_the_outer_bound(posture):
-    options = w.options(posture, GROUND)
+    options = g.options(posture, GROUND)
     assert 0 < options.memory_bytes <= 2 * 256 * 2**20
     assert options.swap_bytes == 0
     assert 0 < options.pids <= 256
     assert 0 < options.cpus <= 2
     limits = {limit.name: limit.hard for limit in options.ulimits}
-    assert limits["fsize"] == w.FILE_BYTES
+    assert limits["fsize"] == g.FILE_BYTES
     assert limits["core"] == 0
     assert all(0 < tmpfs.size_bytes <= 64 * 2**20 for tmpfs in options.tmpfs)
     assert options.network in ("attack-net", "none")
@@ -57,7 +58,7 @@ def test_every_posture_is_within_the_outer_bound(posture):
 
 
 def test_open_has_no_wall():
-    options = w.options(w.OPEN, GROUND)
+    options = g.options(w.OPEN, GROUND)
     assert (options.user, options.read_only, options.tmpfs) == ("0:0", False, ())
     assert (options.seccomp, options.apparmor, options.masked_paths) == ("unconfined", "unconfined", False)
     assert (options.cap_add, options.cap_drop) == (("ALL",), ("SYS_RESOURCE",))
@@ -68,7 +69,7 @@ def test_open_has_no_wall():
 
 
 def test_hardened_is_what_checks_run_in_and_has_no_network():
-    options, hard = w.options(w.HARDENED, GROUND), GROUND.hard
+    options, hard = g.options(w.HARDENED, GROUND), GROUND.hard
     for name in (
         "user",
         "read_only",
@@ -85,26 +86,26 @@ def test_hardened_is_what_checks_run_in_and_has_no_network():
 
 
 def test_default_is_a_plain_run():
-    options = w.options(w.DEFAULT, GROUND)
+    options = g.options(w.DEFAULT, GROUND)
     assert (options.user, options.read_only, options.cap_add, options.cap_drop) == (None, False, (), ())
     assert (options.seccomp, options.masked_paths, options.mounts) == ("default", True, ())
 
 
 @pytest.mark.parametrize("wall", [wall for wall in w.WALLS if wall != "image"])
 def test_each_wall_alone_changes_something_on_top_of_open(wall):
-    assert w.options(w.only(wall), GROUND) != w.options(w.OPEN, GROUND)
-    assert w.options(w.HARDENED.minus(wall), GROUND) != w.options(w.HARDENED, GROUND)
+    assert g.options(w.only(wall), GROUND) != g.options(w.OPEN, GROUND)
+    assert g.options(w.HARDENED.minus(wall), GROUND) != g.options(w.HARDENED, GROUND)
 
 
 def test_without_the_image_wall_a_shell_is_bound_in_read_only():
-    assert w.options(w.posture("without-image"), GROUND).mounts == GROUND.shell
+    assert g.options(w.posture("without-image"), GROUND).mounts == GROUND.shell
     assert all(mount.read_only for mount in GROUND.shell)
 
 
 def test_read_only_alone_leaves_memory_that_may_hold_programs():
-    (tmpfs,) = w.options(w.only("read-only"), GROUND).tmpfs
+    (tmpfs,) = g.options(w.only("read-only"), GROUND).tmpfs
     assert not tmpfs.noexec
-    (tmpfs,) = w.options(w.only("noexec-tmpfs"), GROUND).tmpfs
+    (tmpfs,) = g.options(w.only("noexec-tmpfs"), GROUND).tmpfs
     assert tmpfs.noexec
 
 
@@ -112,7 +113,7 @@ def test_read_only_alone_leaves_memory_that_may_hold_programs():
 def test_a_folder_of_the_services_own_can_be_written_to_without_any_wall_too(posture):
     """As a volume would be; where everybody writes anyway, the image's own folder stays."""
     ground = replace(GROUND, hard=hardened(RunSettings(tmpfs=("/tmp", "/data"))))
-    (data,) = w.options(posture, ground).tmpfs
+    (data,) = g.options(posture, ground).tmpfs
     assert (data.path, data.noexec) == ("/data", False)
 
 
@@ -124,10 +125,10 @@ def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(mac
     info = dataclasses.replace(INFO, memory_bytes=machine)
     ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(memory=granted, pids=4096)), info=info)
     for posture in EVERY:
-        options = w.options(posture, ground)
+        options = g.options(posture, ground)
         assert 0 < options.memory_bytes <= most
         assert 0 < options.pids <= 8192
-    assert w.options(w.OPEN, ground).pids > 1.15 * 4096
+    assert g.options(w.OPEN, ground).pids > 1.15 * 4096
     # where no attack can take more than granted, nobody can tell whether something held it
     assert bool(ground.too_much) is (most < granted * 1.15)
     assert not GROUND.too_much
@@ -136,13 +137,13 @@ def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(mac
 def test_a_suite_that_runs_as_root_loses_no_wall():
     for user in ("root", "0", "0:0"):
         ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(user=user)))
-        assert w.options(w.HARDENED, ground).user == w.options(w.only("non-root"), ground).user == "65532:65532"
-        assert w.options(w.HARDENED.minus("non-root"), ground).user == "0:0"
+        assert g.options(w.HARDENED, ground).user == g.options(w.only("non-root"), ground).user == "65532:65532"
+        assert g.options(w.HARDENED.minus("non-root"), ground).user == "0:0"
 
 
 def test_no_posture_asks_a_name_server_that_is_there():
     for posture in EVERY:
-        options = w.options(posture, GROUND)
+        options = g.options(posture, GROUND)
         assert options.dns == (() if options.network == "none" else ("192.0.2.53",))
 
 
@@ -202,16 +203,16 @@ def test_what_the_engine_cannot_build_is_said_and_not_counted():
 
 
 def test_landlock_stands_before_the_service_and_beside_no_new_privileges():
-    options = w.options(w.posture("only-landlock"), GROUND)
+    options = g.options(w.posture("only-landlock"), GROUND)
     assert (options.entrypoint, options.args) == (("/helper", "landlock", "--"), ("/app", "serve"))
     assert options.no_new_privileges
-    hard = w.options(w.posture("landlock"), GROUND)
-    assert hard == w.options(w.HARDENED, GROUND).but(entrypoint=options.entrypoint, args=options.args)
+    hard = g.options(w.posture("landlock"), GROUND)
+    assert hard == g.options(w.HARDENED, GROUND).but(entrypoint=options.entrypoint, args=options.args)
 
 
 def test_who_has_no_neighbour_shares_nothing():
     """Without the attacker's program nobody knows what lies in its memory."""
-    options = w.options(w.OPEN, dataclasses.replace(GROUND, neighbour=""))
+    options = g.options(w.OPEN, dataclasses.replace(GROUND, neighbour=""))
     assert (options.pid_mode, options.ipc_mode) == (None, None)
 
 
@@ -270,11 +271,11 @@ def test_device_rules_that_an_engine_refuses_are_not_given(monkeypatch):
 
 def test_the_profile_that_the_suite_names_stands_where_the_engines_would():
     ground = dataclasses.replace(GROUND, named=Path("/named.json"))
-    seccomp = {name: w.options(w.posture(name), ground).seccomp for name in w.names()}
+    seccomp = {name: g.options(w.posture(name), ground).seccomp for name in w.names()}
     assert seccomp["hardened"] == seccomp["only-seccomp"] == seccomp["landlock"] == "/named.json"
     assert seccomp["default"] == "default", "a plain docker run knows of no suite"
     assert {seccomp[name] for name in ("open", "without-seccomp", "only-non-root")} == {"unconfined"}
-    assert w.options(w.only("seccomp"), ground).no_new_privileges, "a container starts under none without"
-    assert not w.options(w.only("seccomp"), GROUND).no_new_privileges
+    assert g.options(w.only("seccomp"), ground).no_new_privileges, "a container starts under none without"
+    assert not g.options(w.only("seccomp"), GROUND).no_new_privileges
     tight = dataclasses.replace(ground, profile=Path("/found.json"))
-    assert w.options(w.TIGHTENED, tight).seccomp == "/found.json"
+    assert g.options(w.TIGHTENED, tight).seccomp == "/found.json"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.checks.attacks.deliver import Reply, Shot, status_of, told
+from deadweight.checks.attacks.ground import MARGIN, Ground
 from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.walls import MARGIN, Ground
 from deadweight.engine.counters import Counters, Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.health import NO_ANSWER

@@ -17,6 +17,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks import far
 from deadweight.checks.attacks.app_folder import app_folder
 from deadweight.checks.attacks.attacker import Attacker, as_neighbour
+from deadweight.checks.attacks.ground import NOWHERE, Ground, options
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.helper import Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
@@ -31,7 +32,7 @@ from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile, named_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
-from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
+from deadweight.checks.attacks.walls import LANDLOCK, Posture
 from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.files import read_file

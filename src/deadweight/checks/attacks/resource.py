@@ -1,6 +1,6 @@
 """Attacks on memory, processes and processor: does the container take more than the hardened posture would grant?
 
-They take turns on the whole machine (``turns``), each in a container of its own, within the outer bound of ``walls.bounded``.
+They take turns on the whole machine (``turns``), each in a container of its own, within the outer bound of ``ground.bounded``.
 What the container consumes meanwhile is judged by ``consumption``. Of processors, what that leaves open is asked once more with
 the machine alone.
 """
