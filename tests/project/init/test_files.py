@@ -53,6 +53,26 @@ def test_tasks_of_the_users_own_stay(tmp_path):
     assert brought_in(other, GO)[1].program == "invoke"
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        "from invoke import task\n\n@task(\n    help={}\n)\ndef hello(c):\n    print('hi')\n",
+        "from invoke import Collection, task\n\n@task\ndef hello(c):\n    print('hi')\n\nns = Collection(hello)\n",
+    ],
+)
+def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
+    _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": own})
+    (told,) = (each for each in outcome.told if each.startswith("tasks.py"))
+    first, last = re.findall(r"`(.*?)`", told)[:2]
+    (tmp_path / "tasks.py").write_text(f"{first}\n{own}{last}\n")
+    tasks = {}
+    exec((tmp_path / "tasks.py").read_text(), tasks)
+    names = set(tasks["ns"].task_names)
+    assert "hello" in names
+    assert {"build", "verify"} <= {name.removeprefix("deadweight.") for name in names}
+    tasks["ns"].tasks.pop("hello")  # Deadweight's namespace is one for all
+
+
 def test_the_folder_of_the_files_is_a_free_one(tmp_path):
     brought_in(tmp_path, {**GO, "build/out.txt": ""})
     assert (tmp_path / "containers/Dockerfile").is_file()

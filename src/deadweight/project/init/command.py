@@ -13,13 +13,14 @@ from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.builders.shared.generated import LOCALHOST
 from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
+from deadweight.project.init.helpers import program, write_helpers
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.local_settings import FOLDER as SETTINGS
 from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
 from deadweight.project.init.not_found import instead
 from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
+from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import Tree, look
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
@@ -70,18 +71,17 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     """
     tree = look(root)
     drafts = _drafts(tree, wanted, ask, say)
-    told: list[str] = []
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
         written.write({SUITE_FILE: suite_text(*drafts), **files})
-        _helpers(root, written, told)
+        told = write_helpers(root, written)
         left_out: dict[str, str] = {}
         if tools is not None:
             drafts = _proved(drafts, written, tools, left_out)
         kept = {name: text for draft in drafts for name, text in draft.files.items()}
         written.remove(name for name in files if name not in kept)
         written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
-        return Outcome(drafts, written.names, tuple(told), _program(root), left_out)
+        return Outcome(drafts, written.names, tuple(told), program(root), left_out)
 
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
@@ -224,29 +224,6 @@ def _label(service: Service, services: Sequence[Service]) -> str:
     """A service's name; its folder where two have one name."""
     alike = [each for each in services if each.name == service.name]
     return service.name if len(alike) == 1 else service.folder
-
-
-def _helpers(root: Path, written: Written, told: list[str]) -> None:
-    """``tasks.py``, ``noxfile.py`` and git's ignore rules; what is there of the user's stays."""
-    for name, text, line in (
-        ("tasks.py", TASKS, "from deadweight.tasks import namespace as ns"),
-        ("noxfile.py", NOX, "from deadweight.nox_sessions import *"),
-    ):
-        path = root / name
-        if not path.exists():
-            written.write({name: text})
-        elif "deadweight" not in path.read_text(encoding="utf-8", errors="replace"):
-            told.append(
-                f"{name} exists and is not changed; add `{line}` to it, or use `deadweight` instead of `invoke`"
-            )
-    if (root / ".git").exists() or (root / ".gitignore").exists():
-        written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
-
-
-def _program(root: Path) -> str:
-    return (
-        "invoke" if "deadweight" in (root / "tasks.py").read_text(encoding="utf-8", errors="replace") else "deadweight"
-    )
 
 
 def _forced(root: Path, names: Iterable[str]) -> list[str]:
