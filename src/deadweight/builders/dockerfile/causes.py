@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deadweight.builders.dockerfile.credential_causes import CREDENTIALS
 from deadweight.builders.shared.causes import (
     GO,
     GRADLE,
@@ -10,7 +11,6 @@ from deadweight.builders.shared.causes import (
     NO_JAVA_CERTIFICATE,
     NO_NAME,
     PKIX,
-    PRIVATE,
     UNTRUSTED,
     WRONG_CERTIFICATE,
     Cause,
@@ -28,50 +28,6 @@ _MOUNT_CA = (
 )
 
 
-def _add(first: str, second: str, why: str = "") -> str:
-    return f"the Dockerfile can stay as it is; add two lines to the variant{why}:\n        {first}:\n          {second}"
-
-
-_NETRC, _AGENT = ("secrets", "netrc: ~/.netrc"), ("ssh", "default: $SSH_AUTH_SOCK")
-_CREDENTIALS = (
-    Cause(
-        PRIVATE,
-        "the module {0} cannot be fetched: it is private, or it does not exist",
-        f"if it is private, set GOPRIVATE to its host; {_add(*_NETRC, ' (over SSH: ssh: and default: $SSH_AUTH_SOCK)')}",
-        reach=True,
-    ),
-    Cause(
-        r"could not read (?:Username|Password) for '([^']+)'",
-        "{0} asks for credentials, and the build has none",
-        _add(*_NETRC, ", and a line for that host to ~/.netrc"),
-        reach=True,
-    ),
-    Cause(
-        r"Permission denied \(publickey",
-        "a server asks for an SSH key, and the build has none that it takes",
-        _add(*_AGENT),
-        reach=True,
-    ),
-    Cause(
-        r"Host key verification failed",
-        "a build step does not know the SSH server's key",
-        _add("secrets", "known_hosts: ~/.ssh/known_hosts"),
-        reach=True,
-    ),
-    Cause(
-        r"npm (?:error|ERR!) code E40[13]\b|ERR_PNPM_FETCH_40[13]",
-        "npm's registry asks for credentials, and the build has none that it takes",
-        _add("secrets", "npmrc: ~/.npmrc"),
-        reach=True,
-    ),
-    Cause(
-        r"401 Error, Credentials not correct for (\S+)|^User for ([\w.:-]+):",
-        "the package index {0}{1} asks for credentials, and the build has none that it takes",
-        _add(*_NETRC, ", and a line for that host to ~/.netrc"),
-        reach=True,
-    ),
-)
-"""What the suite may give to a Dockerfile that asks for none of it (``reach``)."""
 CLIENT = (
     Cause(
         r"client version ([\d.]+) is too old\. Minimum supported API version is ([\d.]+)",
@@ -200,7 +156,7 @@ _WANTS_VARIABLES = Cause(
     "ENV in the stage that builds sets those that are no secrets; the others: secrets: in the variant, mounted in that RUN",
 )
 RUN = (
-    *_CREDENTIALS,
+    *CREDENTIALS,
     _LOCKS,
     _PEERS,
     _OLD_HASHES,
