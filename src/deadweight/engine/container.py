@@ -111,16 +111,7 @@ class Container:
         return self.pulse is not None and self.pulse.beats()
 
     def state(self) -> ContainerState:
-        document = self.inspect()["State"]
-        return ContainerState(
-            running=bool(document.get("Running")),
-            exit_code=int(document.get("ExitCode") or 0),
-            oom_killed=bool(document.get("OOMKilled")),
-            error=str(document.get("Error") or ""),
-            pid=int(document.get("Pid") or 0),
-            started_at=str(document.get("StartedAt") or ""),
-            finished_at=str(document.get("FinishedAt") or ""),
-        )
+        return ContainerState.of(self.inspect()["State"])
 
     def logs(self, lines: int | None = 200) -> list[str]:
         """The last lines (None: all) that it wrote, stdout and stderr in one."""

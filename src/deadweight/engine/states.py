@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,19 @@ class ContainerState:
     pid: int
     started_at: str
     finished_at: str
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> ContainerState:
+        """As the engine tells it: ``State`` of what it says of a container."""
+        return cls(
+            running=bool(document.get("Running")),
+            exit_code=int(document.get("ExitCode") or 0),
+            oom_killed=bool(document.get("OOMKilled")),
+            error=str(document.get("Error") or ""),
+            pid=int(document.get("Pid") or 0),
+            started_at=str(document.get("StartedAt") or ""),
+            finished_at=str(document.get("FinishedAt") or ""),
+        )
 
     def told(self) -> str:
         """One clause for a message: how it ended."""
