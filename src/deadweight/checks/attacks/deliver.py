@@ -105,7 +105,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
         raise Interrupted("interrupted")
     yard.get()
     path = payload.evidence.path
-    if path is not None and lab.telling_line(path) is None:
+    if path is not None and lab.files.telling_line(path) is None:
         return Shot("not_measured", f"the image has no {path}, or that file is empty")
     with _listener(lab, payload) as made:
         filled, listener = made
@@ -226,7 +226,7 @@ def _inside(lab: Lab, filled: Filled, answer: Answer | Exception) -> str | None:
     if proof.kind == "planted":
         return f"the planted secret came back (from the {proof.where})" if lab.planted.at(proof.where) in text else None
     if proof.kind == "image-file" and proof.path is not None:
-        line = lab.telling_line(proof.path)
+        line = lab.files.telling_line(proof.path)
         return f"the content of {proof.path} came back" if line is not None and line in text else None
     return None
 
@@ -238,7 +238,7 @@ def check_requests(lab: Lab, catalogue: Catalogue) -> None:
     """
     for payload in catalogue.payloads:
         path = payload.evidence.path
-        line = lab.telling_line(path) if path is not None else None
+        line = lab.files.telling_line(path) if path is not None else None
         proofs = [lab.planted.environment, lab.planted.host, lab.planted.metadata, *([line] if line else [])]
         if any(holds(request, proofs) for request in examples(payload, lab.subject.suite.root)):
             raise catalogue.error(

@@ -18,7 +18,7 @@ NOTE = f"the image has no {USUAL} with a line to know it by: requests that look 
 def instead(lab: Lab, catalogue: Catalogue) -> Catalogue:
     """The same attacks; those that look for a hole to the one file go for the other where the image lacks it, which is noted."""
     looking = [each.id for each in catalogue.payloads if each.search and each.evidence.path == USUAL]
-    if not looking or lab.telling_line(USUAL) is not None:
+    if not looking or lab.files.telling_line(USUAL) is not None:
         return catalogue
     lab.notes["canary"] = NOTE
     payloads = tuple(_other(each) if each.id in looking else each for each in catalogue.payloads)

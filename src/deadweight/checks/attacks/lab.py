@@ -7,7 +7,6 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +20,12 @@ from deadweight.checks.attacks.ground import NOWHERE, Ground, options
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.helper import Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
+from deadweight.checks.attacks.image_files import ImageFiles
 from deadweight.checks.attacks.landlock import putting_on
 from deadweight.checks.attacks.limits import not_held, unenforced
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.metadata import FarMetadata, Metadata
-from deadweight.checks.attacks.model import KERNELS
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile, named_profile
@@ -35,7 +34,6 @@ from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, Posture
 from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.faults import CannotStart
-from deadweight.engine.files import read_file
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 from deadweight.engine.packing import Packing
@@ -52,7 +50,6 @@ UNTRIED = "attacks after a breach were not tried"
 SHELL_LESS = "the effect of an image without a shell was not measured"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 RESERVE_BYTES = 2 * 2**30
-IMAGE_FILE_BYTES = 2**20
 
 
 class NoService(DeadweightError):
@@ -82,7 +79,6 @@ class Lab:
         self.worked: dict[str, tuple[str, Aim | None]] = {}
         self.notes: dict[str, str] = {}
         self.has_shell = True
-        self._image_files: dict[str, bytes | None] = {}
         self.far, self.reach = False, far.Reach()
         self._guard: Guard | None = None
         self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
@@ -134,6 +130,7 @@ class Lab:
         except DeadweightError as error:
             raise NoService(error.message) from error
         self._stack.callback(self.attacker.close)
+        self.files = ImageFiles(self.engine, container.id)
         bridge = bridge_of(self.network)
         try:
             if self.far:
@@ -294,24 +291,6 @@ class Lab:
             return self.attacker.listen(word, does)
         except OSError as error:
             raise DeadweightError(f"the attack network cannot be entered: {error}") from error
-
-    def image_file(self, path: str) -> bytes | None:
-        """A file as the image has it; None where it has none."""
-        if path not in self._image_files:
-            try:
-                content: bytes | None = read_file(self.engine.api, self.attacker.container.id, path, IMAGE_FILE_BYTES)
-            except DeadweightError:
-                content = None
-            self._image_files[path] = content
-        return self._image_files[path]
-
-    def telling_line(self, path: str) -> str | None:
-        """The first line of a file that is long enough to be nothing else, and that JSON writes as it stands; what the kernel says
-        of itself is known by the engine's word. None where there is none."""
-        if path == KERNELS:
-            return f"Linux version {self.engine.info.kernel} "
-        lines = (self.image_file(path) or b"").decode("utf-8", errors="replace").splitlines()
-        return next((line for line in lines if len(line) >= 10 and json.dumps(line) == f'"{line}"'), None)
 
     def no_room_on_disk(self) -> str:
         """Why attacks that write have no room: the engine's disk cannot be watched, or is too full; empty where they have."""
