@@ -29,7 +29,7 @@ from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.through import Tunnels
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight.trials.harden import asks, folders, kept, search, trial
+from deadweight.trials.harden import asks, folders, kept, search, trial, tries
 from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.search import _least, tightest
@@ -59,7 +59,7 @@ def _brief():
         patch.setattr(trial, "WATCH_SECONDS", 0.1)
         patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
         patch.setattr(search, "LEAST_PIDS", 12)
-        patch.setattr(search, "ENOUGH", 1)
+        patch.setattr(tries, "ENOUGH", 1)
         yield
 
 
@@ -88,7 +88,7 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
-        patch.setattr(search, "attempt", remembered)
+        patch.setattr(tries, "attempt", remembered)
         got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
     assert [got.options] == last
     return got
@@ -111,7 +111,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
         tried.append(options)
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
-    monkeypatch.setattr(search, "attempt", tell)
+    monkeypatch.setattr(tries, "attempt", tell)
     monkeypatch.setattr(asks, "found", lambda *_: ())
     return tried
 

@@ -10,7 +10,7 @@ import pytest
 
 from deadweight._errors import CheckFailed
 from deadweight.suite.model import Variant
-from deadweight.trials.harden import asks, search
+from deadweight.trials.harden import asks, search, tries
 from deadweight.trials.harden.folders import NOTHING
 from deadweight.trials.harden.trial import Trial
 
@@ -50,7 +50,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
             return Trial("only as root")
         return Trial("wavers" if chance.random() < fails else "", str(options.user), NOTHING)
 
-    monkeypatch.setattr(search, "attempt", attempt)
+    monkeypatch.setattr(tries, "attempt", attempt)
     try:
         search._tightest(subject, lambda _line: None)
     except CheckFailed as error:

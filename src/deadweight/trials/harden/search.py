@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deadweight import _run
-from deadweight._errors import CheckFailed, Interrupted, UsageError
+from deadweight._errors import CheckFailed, UsageError
 from deadweight.checks.attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
@@ -24,108 +20,18 @@ from deadweight.engine.options import (
 from deadweight.engine.seccomp import stops
 from deadweight.trials.harden import asks, named
 from deadweight.trials.harden.apart import apart
-from deadweight.trials.harden.folders import NOTHING, Written, covering
+from deadweight.trials.harden.folders import covering
 from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.trial import KILLED, OUTGOING, PURPOSE, Trial, attempt
+from deadweight.trials.harden.trial import KILLED, OUTGOING, PURPOSE
+from deadweight.trials.harden.tries import Tries
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
 
 ROOT = "0:0"
 HEADROOM = 2
-RUNS = 3
-"""So many trials with the same settings agree before it is believed that a wall makes one fail."""
-ENOUGH, AFTER_A_HITCH = 15, 22
-"""So many trials pass before anything is believed, and so many after a hitch: where a service fails 30 % of its starts, fewer than
-2 % of searches find something (``tests/trials/test_wavering.py`` counts). Most of these trials are made anyway."""
-AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
-"""Trials side by side where only the service's steadiness is asked for; fewer of one that takes its time to come up."""
-HASTY_SECONDS = 5.0
-"""What failed sooner is tried once more. What takes longer has waited for a service that does not come up."""
-AGAIN = ", again"
-TOLD = 200
 STRICTEST = "the strictest settings at once"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
-
-
-@dataclass
-class _Search:
-    """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
-    the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
-    the trials that passed since then."""
-
-    subject: Subject
-    told: Callable[[str], None]
-    tried: list[tuple[str, str]] = field(default_factory=list)
-    last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
-    user: str = ""
-    written: Written = NOTHING
-    exits: tuple[int, ...] | None = CLEAN_EXITS
-    hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    seconds: float = 0.0
-    wavered: bool = False
-    passed: int = 0
-
-    def passes(self, what: str, options: RunOptions) -> bool:
-        if _run.cancelled():
-            raise Interrupted("interrupted")
-        started = time.monotonic()
-        self.note(what, self._attempt(options))
-        self.seconds = time.monotonic() - started
-        return not self.last.problem
-
-    def _attempt(self, options: RunOptions) -> Trial:
-        return attempt(self.subject, options.but(hosts=self.hosts.get(options.network, {})), self.exits)
-
-    def note(self, what: str, trial: Trial) -> None:
-        failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
-        hitch = not trial.problem and what.removesuffix(AGAIN) in failed
-        self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
-        self.last = trial
-        self.tried.append((what, trial.problem))
-        self.told(f"{self.subject.variant.name}: {what}: {trial.problem[:TOLD] if trial.problem else 'works'}")
-        if not trial.problem:
-            self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
-
-    def spares(self, what: str, options: RunOptions) -> bool:
-        """Whether it works without something. One failure may be the machine's: tried a second time, two searches agree."""
-        return self.passes(what, options) or self.passes(f"{what}{AGAIN}", options)
-
-    def holds(self, what: str, options: RunOptions) -> bool:
-        """The same, where the second trial does not take long."""
-        return self.passes(what, options) or (self.seconds < HASTY_SECONDS and self.passes(f"{what}{AGAIN}", options))
-
-    def steady(self, what: str, options: RunOptions, trials: int = RUNS - 1) -> None:
-        """See settings that worked work whenever they are tried. Raises CheckFailed where they do not: no trial proves anything."""
-        for number in range(1, trials + 1):
-            if not self.passes(f"{what}{AGAIN}", options):
-                raise self._wavers(number, number + 1)
-
-    def believed(self, what: str, options: RunOptions) -> None:
-        """As many more trials of what was found as are missing to those that have to pass: side by side, and where one fails there,
-        each alone, for it may be the machine's limit; not so where there was a hitch before. Raises CheckFailed as ``steady``."""
-        missing = (AFTER_A_HITCH if self.wavered else ENOUGH) - self.passed
-        if missing <= 0:
-            return
-        at_once = SLOW_AT_ONCE if self.last.seconds > SLOW_SECONDS else AT_ONCE
-        with ThreadPoolExecutor(min(missing, at_once)) as together:
-            trials = list(together.map(self._attempt, [options] * missing))
-        if _run.cancelled():
-            raise Interrupted("interrupted")
-        wavered, failed = self.wavered, [each for each in trials if each.problem]
-        for trial in (*(each for each in trials if not each.problem), *failed):
-            self.note(f"{what}{AGAIN}", trial)
-        if failed and wavered:
-            raise self._wavers(missing - len(failed), missing)
-        if failed:
-            self.steady(what, options, AFTER_A_HITCH)
-
-    def _wavers(self, passed: int, trials: int) -> CheckFailed:
-        return CheckFailed(
-            f"{self.subject.variant.name}: the checks pass only sometimes with the same settings ({passed} of "
-            f"{trials} trials), so no trial would prove anything: {self.last.problem}",
-            hint="run it again on a quiet machine, or give the checks more time",
-        )
 
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
@@ -144,7 +50,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     if unheld:
         told(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
     image_user = engine.images.need(subject.engine_image()).user
-    search = _Search(subject, told)
+    search = Tries(subject, told)
     with (
         engine.network(PURPOSE, internal=True) as network,
         subject.service.beside(network) as inside,
@@ -154,19 +60,8 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         usual = hardened_for(variant, image_user)
         not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
         tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
-        plain = RunOptions(
-            user=variant.run.user or image_user or ROOT, env=usual.env, args=usual.args, publish=usual.publish,
-            ports=usual.ports, files=usual.files,
-            memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
-            network=OUTGOING,
-        )  # fmt: skip
-        tight = named.startable(engine, tight, search.note)
-        easy = search.passes(STRICTEST, tight)
-        if not easy and stops.is_file(tight.seccomp):
-            without = tight.but(seccomp="default")
-            if easy := search.passes(f"{STRICTEST}, with the engine's seccomp profile", without):
-                named.blame(subject, tight.but(hosts=inside), search.note)
-                tight = without
+        plain = _plain(usual, variant.run.user or image_user or ROOT)
+        tight, easy = _at_once(search, named.startable(engine, tight, search.note))
         found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
@@ -175,19 +70,34 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         search.believed("all together", found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
-        found,
-        engine.cut_off(),
-        headroom,
-        tuple(search.tried),
-        asks=asked,
-        variant=variant,
-        suite=subject.suite.name,
-        image=subject.engine_image(),
-        unheld=unheld,
-    )
+        found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, variant=variant, suite=subject.suite.name,
+        image=subject.engine_image(), unheld=unheld,
+    )  # fmt: skip
 
 
-def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+def _plain(usual: RunOptions, user: str) -> RunOptions:
+    """A container without a wall, but with the limits of memory, processor and processes."""
+    return RunOptions(
+        user=user, env=usual.env, args=usual.args, publish=usual.publish, ports=usual.ports, files=usual.files,
+        memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
+        network=OUTGOING,
+    )  # fmt: skip
+
+
+def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
+    """Whether the service passes with all walls at once; without the suite's seccomp profile, where that alone is in the way."""
+    if search.passes(STRICTEST, tight):
+        return tight, True
+    without = tight.but(seccomp="default")
+    if not stops.is_file(tight.seccomp) or not search.passes(
+        f"{STRICTEST}, with the engine's seccomp profile", without
+    ):
+        return tight, False
+    named.blame(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
+    return without, True
+
+
+def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
     """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
     search.exits = None
     in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
@@ -215,7 +125,7 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
 
 
 def _first(
-    search: _Search, found: RunOptions, changes: Mapping[str, Mapping[str, Any]], *, every: bool = False
+    search: Tries, found: RunOptions, changes: Mapping[str, Mapping[str, Any]], *, every: bool = False
 ) -> RunOptions:
     """Try changes in order; keep the first that holds, or each one that does."""
     for what, change in changes.items():
@@ -227,7 +137,7 @@ def _first(
     return found
 
 
-def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
+def _capabilities(search: Tries, found: RunOptions) -> RunOptions:
     """None if that holds; else one after another is taken away."""
     none = found.but(cap_drop=("ALL",))
     if search.holds("no capabilities", none):
@@ -242,7 +152,7 @@ def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
     return none.but(cap_add=tuple(kept))
 
 
-def _read_only(search: _Search, found: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+def _read_only(search: Tries, found: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
     """Read-only with nothing writable, else with the folders that it was seen to write or that the suite names; each of those is
     then tried away."""
     size = min(TMPFS_BYTES, (found.memory_bytes or TMPFS_BYTES * 4) // 4)
@@ -268,7 +178,7 @@ def _writable(folders: tuple[Tmpfs, ...]) -> str:
     return f"read-only, writable: {', '.join(each.path for each in folders) or 'nothing'}"
 
 
-def _limited(search: _Search, found: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
+def _limited(search: Tries, found: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
     """Find the least memory, then the least processes, by halving; grant twice that, up to what the suite allows.
     The factor as well. Of what the engine does not hold (``unheld``) a service seems to need next to nothing: the suite's stay.
 
