@@ -697,12 +697,22 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     ("name", "text", "reason"),
     [
         ("compose.yaml", "services: {web: {image: nginx}}\n", "starts images, and nothing here builds them"),
+        ("compose.yaml", "services: {", "is not YAML: "),
+        ("package.json", "{", "is not JSON: "),
+        ("Cargo.toml", "[package", "is not TOML: "),
+        ("Dockerfile", "FORM golang\n", "it has no FROM, so it builds no image"),
         ("melange.yaml", "package: {name: x}\n", "makes a package; the image that holds it needs an apko.yaml"),
     ],
 )
 def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_path, name, text, reason):
     with pytest.raises(UsageError, match=rf"no service found; looked for .*\n{name}: {reason}"):
         brought_in(tmp_path, {name: text})
+
+
+def test_a_file_that_is_broken_is_told_also_where_a_service_is_found(tmp_path):
+    _, said, _ = brought_in(tmp_path, {**GO, "Dockerfile": "FORM golang\n", "tests/Dockerfile": "FORM x\n"})
+    assert said.count("passed over: ") == 1
+    assert "passed over: Dockerfile: it has no FROM, so it builds no image" in said
 
 
 def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):

@@ -80,6 +80,18 @@ def test_what_did_not_build_is_tried_again_only_where_its_file_is_another_one(pr
     assert set(found.draft.left_out) == {"debian", "chainguard"} - set(again)
 
 
+def test_what_no_remedy_builds_otherwise_stays_left_out(proof, monkeypatch):
+    found, _ = proof
+    found.bound = SimpleNamespace(over=lambda: False)
+    found.leave_out("debian", "RUN failed with exit code 1")
+    # a remedy for generated files, which changes nothing of this one
+    monkeypatch.setattr(prove, "with_what_installs", lambda draft, *_: replace(draft, left_out={}))
+    said = []
+    found.say = said.append
+    assert _once_more(found, [each for each in found.draft.ladder.rungs if each.name == "debian"]) == []
+    assert (found.draft.left_out, said) == ({"debian": "RUN failed with exit code 1"}, [])
+
+
 def test_what_the_own_build_lacks_on_a_minimal_base_is_given_to_no_other_rung(proof):
     found, _ = proof
     found.bound = SimpleNamespace(over=lambda: False)

@@ -17,7 +17,7 @@ from deadweight.project.init.helpers import program, write_helpers
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.local_settings import FOLDER as SETTINGS
 from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
-from deadweight.project.init.not_found import instead
+from deadweight.project.init.not_found import broken, instead
 from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
 from deadweight.project.init.suitefile import suite_text
@@ -71,6 +71,8 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     """
     tree = look(root)
     drafts = _drafts(tree, wanted, ask, say)
+    for each in broken(tree):
+        say(f"passed over: {each}")
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
         written.write({SUITE_FILE: suite_text(*drafts), **files})

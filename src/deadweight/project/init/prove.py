@@ -138,12 +138,15 @@ def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
             again = remedy_of_files(proof.draft, rung, proof.died[rung.name], look(proof.written.root))
         else:
             again = with_what_installs(proof.draft, rung.name, look(proof.written.root))
-        if again is not None:
-            made = [each for each in made if each.name in proof.died or _is_built_otherwise(proof.draft, again, each)]
-            left_out = {name: why for name, why in again.left_out.items() if name not in {each.name for each in made}}
+        if again is None:
+            continue
+        helped = [each for each in made if each.name in proof.died or _is_built_otherwise(proof.draft, again, each)]
+        if helped:
+            names = [each.name for each in helped]
+            left_out = {name: why for name, why in proof.draft.left_out.items() if name not in names}
             proof.draft = replace(again, left_out=left_out)
-            proof.say(f"{', '.join(each.name for each in made)}: tried once more, with what was lacking")
-            return made
+            proof.say(f"{', '.join(names)}: tried once more, with what was lacking")
+            return helped
     return []
 
 

@@ -52,12 +52,11 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     told = contexts(tree, composed)
     commands, built = around.commands(tree, composed), builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
-    for path in tree.named(DOCKERFILE):
-        if not _NO_DOCKERFILE.search(path):
-            command = commands.get(path) or commands.get(around.ANY, ())
-            own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
-            if own is not None:
-                homes.setdefault(_home(tree, own), []).append(own)
+    for path in dockerfiles(tree):
+        command = commands.get(path) or commands.get(around.ANY, ())
+        own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
+        if own is not None:
+            homes.setdefault(_home(tree, own), []).append(own)
     found = []
     for folder, all_own in homes.items():
         for name, mine in apart(composed, all_own):
@@ -76,6 +75,11 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     services = _with_surroundings(tree, composed, _named(tree, found))
     heard = {each.folder for each in services if listens(each)}
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
+
+
+def dockerfiles(tree: Tree) -> Iterator[str]:
+    """All files that are Dockerfiles by their names, the repository's own before those of examples."""
+    return (path for path in tree.named(DOCKERFILE) if not _NO_DOCKERFILE.search(path))
 
 
 def problems_of(tree: Tree) -> Iterator[str]:
