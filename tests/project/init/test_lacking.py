@@ -244,6 +244,7 @@ def test_the_form_of_an_address_is_the_one_of_the_example(tmp_path):
         ("java.io.FileNotFoundException: /logs/app.log (Permission denied)", "/logs"),
         ("mkdir: cannot create directory '/cache/x': Permission denied", "/cache/x"),
         ("PermissionError: [Errno 13] Permission denied: '/uploads'", "/uploads"),
+        ("OSError: [Errno 30] Read-only file system: '/var/log/shop'", "/var/log/shop"),
     ],
 )
 def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, folder):
@@ -295,6 +296,15 @@ def test_generated_variants_have_in_memory_what_the_own_image_brings_to_its_user
 )
 def test_the_variable_for_want_of_which_it_ended_is_told(died, variable):
     assert variable_it_wants(died) == variable
+
+
+def test_its_data_alone_is_put_in_memory_where_it_also_writes_among_its_own_files():
+    saw = Seen(Health("http", 8080, "/", 200), (8080,), "0:0", 10**7, 4, ("/opt/shop", "/var/log/shop"), 1.0, 0.1, 0)
+    told = [each for _, each in posture._postures(saw, RunSettings(), ("/var/log/shop",))]
+    found = [each["tmpfs"].value for each in told if "tmpfs" in each]
+    assert found[:2] == ["[/tmp, /opt/shop, /var/log/shop]", "[/tmp, /var/log/shop]"]
+    same = [each for _, each in posture._postures(saw, RunSettings(), ("/opt/shop", "/var/log/shop"))]
+    assert [each["tmpfs"].origin for each in same if "tmpfs" in each].count(told[0]["tmpfs"].origin) == 1
 
 
 def test_a_folder_of_the_system_that_it_writes_to_is_not_put_in_memory():

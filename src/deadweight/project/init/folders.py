@@ -28,6 +28,9 @@ _REFUSED = tuple(
 OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
 """In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
 
+_OF_MANY = frozenset(
+    ("/var", "/var/lib", "/var/log", "/var/cache", "/var/run", "/opt", "/home", "/srv", "/mnt", "/run")
+)
 _OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 
 
@@ -111,8 +114,9 @@ def _refused(died: str) -> str | None:
             path = posixpath.normpath(found["path"])
             call = found.groupdict().get("call")
             above = posixpath.dirname(path)
-            # Python does not say whether it is a folder; one right below the system's is
-            made = call.startswith("mkdir") if call else above in OF_THE_SYSTEM and not posixpath.splitext(path)[1]
+            # Python does not say whether it is a folder; one right below folders that many share is
+            shared = above in OF_THE_SYSTEM or above in _OF_MANY
+            made = call.startswith("mkdir") if call else shared and not posixpath.splitext(path)[1]
             folder = path if made else above
             if folder not in OF_THE_SYSTEM and not folder.startswith(_OF_THE_KERNEL):
                 return folder

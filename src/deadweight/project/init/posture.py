@@ -124,11 +124,13 @@ def _patient(seen: Seen) -> model.Health:
 def _postures(
     seen: Seen, wanted: model.RunSettings, volumes: tuple[str, ...]
 ) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
-    """From tight to loose: with what it wrote in memory, without (it may do without), a writable file system, as root."""
+    """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
+    root."""
     memory, limits = _limits(seen)
     base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen)})
-    if volumes:
-        places = _tops(tuple(sorted({*seen.writes, *volumes})))
+    data = _tops(tuple(sorted(volumes)))
+    for places in dict.fromkeys((_tops(tuple(sorted({*seen.writes, *volumes}))), data) if volumes else ()):
+        # its data alone too: a tmpfs where it writes among its own files hides these
         in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
         yield (
             in_memory,
