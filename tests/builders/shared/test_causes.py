@@ -291,6 +291,19 @@ def test_a_module_that_does_not_compile_is_no_matter_of_the_network():
 @pytest.mark.parametrize(
     "said",
     [
+        "  ERROR: Failed building wheel for greenlet",
+        "ERROR: Failed to build 'greenlet' when installing build dependencies",
+        "ERROR: Failed to build installable wheels for some pyproject.toml based projects (greenlet)",
+    ],
+)
+def test_a_python_package_that_is_compiled_in_vain_is_named(said):
+    found = _causes.found(_dockerfile.RUN, [said])
+    assert found.told == "the Python package greenlet has no ready-made file for this base, and does not compile on it"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         "Error: No connection string was provided. Perhaps an environment variable has not been set?",
         "error: Invalid environment variables: { DATABASE_URL: [ 'Required' ] }",
         "Error: Please define the MONGODB_URI environment variable inside .env.local",

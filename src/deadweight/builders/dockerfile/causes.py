@@ -266,6 +266,12 @@ RUN = (
         "the package index that is asked has no {0}{1}{2}{3}",
         "ask for a version that is there; a mirror may lack what the public index has (.npmrc, settings.xml, PIP_INDEX_URL)",
     ),
+    Cause(
+        r"Failed building wheel for ([\w.-]+)|ERROR: Failed to build (?:'|installable wheels for [^(]*\()([\w.-]+)",
+        "the Python package {0}{1} has no ready-made file for this base, and does not compile on it",
+        "take the Python that it was released for (another base), or a newer version of it; python:VERSION has compilers and"
+        " headers, and -slim has not",
+    ),
     _WANTS_VARIABLES,
 )
 """Where a program runs within the build."""
