@@ -156,14 +156,9 @@ class DockerfileBuilder:
                     f"{variant.name}: this engine does not know {', '.join(copy.otherwise)}: said in older words for it"
                 )
             flags: list[str | Path] = [
-                *("--file", copy.file),
                 *("--tag", name, "--iidfile", work / "id"),
-                *(["--no-cache"] if used.changed() else []),
-                *words.words(variant, bases, site, environment),
                 *attestations.words(variant, bases),
-                *words.java_mounts(dockerfile, variant, site, work, reach),
-                *reach.secrets(work),
-                site.root / variant.source,
+                *words.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             ]
             try:
                 buildkit.build(

@@ -55,14 +55,7 @@ def build(
         own.mkdir()
         copy = copied(dockerfile, variant, bases, site, own, reach)
         request = buildctl.Request(
-            words=[
-                *("--file", copy.file),
-                *(["--no-cache"] if used.changed() else []),
-                *words.words(variant, bases, site, environment),
-                *words.java_mounts(dockerfile, variant, site, work, reach),
-                *reach.secrets(work),
-                site.root / variant.source,
-            ],
+            words=words.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             name=common.image_name(site.suite, variant),
             platform=platform(),
             epoch=common.EPOCH,

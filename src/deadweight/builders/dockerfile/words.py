@@ -1,4 +1,4 @@
-"""The flags of a build that the suite, the source and this machine's network give, as ``docker build`` takes them."""
+"""The words of a build that the suite, the source and this machine's network give, as ``docker build`` takes them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,23 @@ from deadweight.builders.protocol import Site
 from deadweight.records.built import Base
 
 
-def words(variant: DockerfileVariant, bases: dict[str, Base], site: Site, environment: dict[str, str]) -> list[str]:
-    """The flags that the suite and the source give."""
-    target = ["--target", variant.target] if variant.target else []
-    return [*target, *_arguments(variant, bases, environment), *_mounts(variant, site, environment)]
+def words(
+    dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, file: Path, work: Path,
+    reach: Reach, *, anew: bool,
+) -> list[str | Path]:  # fmt: skip
+    """All words of a build but those that name its result, the context last. ``file`` is the copy of the Dockerfile that is built,
+    ``work`` a folder that goes after the build; ``anew`` takes nothing from the cache."""
+    environment = dict(site.source.environment().variables)
+    return [
+        *("--file", file),
+        *(["--no-cache"] if anew else []),
+        *(["--target", variant.target] if variant.target else []),
+        *_arguments(variant, bases, environment),
+        *_mounts(variant, site, environment),
+        *_java_mounts(dockerfile, variant, site, work, reach),
+        *reach.secrets(work),
+        site.root / variant.source,
+    ]
 
 
 def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
@@ -39,7 +52,7 @@ def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str])
     return mounts
 
 
-def java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> list[str]:
+def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> list[str]:
     """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it or is given it."""
     from deadweight.sources.java import maven_settings, trust_store
 
