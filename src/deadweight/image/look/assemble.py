@@ -79,43 +79,29 @@ class Assembly:
             for index in self.indices
         ]
         hidden, hidden_bytes, overwritten, per_layer = self._hidden()
-        # A layer that is known from a deeper look brings secrets along that nobody asked for here.
-        visible = [] if scanned == "hidden" else self._visible_secrets()
-        secrets = [*visible, *(self._config_secrets(scanner) if scanner is not None else ())]
-        layers = self._layers(per_layer, gzip_sizes)
-        weights = [layer.compressed_bytes for layer in layers]
-        known = [weight for weight in weights if weight is not None]
+        secrets, layers = self._secrets(scanner, scanned), self._layers(per_layer, gzip_sizes)
         report = LayersReport(
-            config_digest=self.image.config_digest,
-            manifest_digest=self.image.manifest_digest,
-            scanned=scanned,
-            rule_set=scanner.rule_set if scanner is not None else None,
-            user=self.image.config.user,
-            size_bytes=sum(layer.size_bytes for layer in layers),
-            compressed_bytes=sum(known) if len(known) == len(weights) else None,
-            files=survey.files,
-            hidden_files=self.merged.hidden_count,
-            hidden_bytes=hidden_bytes,
-            overwritten_bytes=overwritten,
-            duplicated_bytes=duplicated,
-            layers=layers,
-            hidden=hidden,
-            secrets=tuple(self._cut(secrets, "secrets")),
-            setuid=self._listed(survey.setuid, "set-uid files"),
-            shells=self._listed(survey.shells, "shells"),
-            package_managers=self._listed(survey.managers, "package managers"),
-            packages=installed,
-            heaviest=heaviest,
-            folders=by_folder,
-            skipped=(*self._skipped(), *self._extra),
-            notes=notes,
-            duplicates=copies,
-        )
+            config_digest=self.image.config_digest, manifest_digest=self.image.manifest_digest, scanned=scanned,
+            rule_set=scanner.rule_set if scanner is not None else None, user=self.image.config.user,
+            size_bytes=sum(layer.size_bytes for layer in layers), compressed_bytes=_compressed_bytes(layers),
+            files=survey.files, hidden_files=self.merged.hidden_count, hidden_bytes=hidden_bytes,
+            overwritten_bytes=overwritten, duplicated_bytes=duplicated, layers=layers, hidden=hidden, secrets=secrets,
+            setuid=self._listed(survey.setuid, "set-uid files"), shells=self._listed(survey.shells, "shells"),
+            package_managers=self._listed(survey.managers, "package managers"), packages=installed, heaviest=heaviest,
+            folders=by_folder, skipped=(*self._skipped(), *self._extra), notes=notes, duplicates=copies,
+        )  # fmt: skip
         if scanner is None:
             return report
         from deadweight.image.secrets.redact import withheld
 
         return withheld(report, scanner)
+
+    def _secrets(self, scanner: Scanner | None, scanned: Scanned) -> tuple[SecretFinding, ...]:
+        """Those that are still seen, and those of the config."""
+        # A layer that is known from a deeper look brings secrets along that nobody asked for here.
+        visible = [] if scanned == "hidden" else self._visible_secrets()
+        found = [*visible, *(self._config_secrets(scanner) if scanner is not None else ())]
+        return tuple(self._cut(found, "secrets"))
 
     def _survey(self, merged: Merged) -> Survey:
         return Survey(merged, self.indices, [layer.diff_id for layer in self.image.layers])
@@ -299,3 +285,10 @@ class Assembly:
 
     def _cut_note(self, what: str, count: int) -> None:
         self._extra.append(SkippedItem(None, None, "", f"{count} more {what} {NOT_LISTED}", 0))
+
+
+def _compressed_bytes(layers: Sequence[LayerFigures]) -> int | None:
+    """Of all layers together; None where that of one is not known."""
+    weights = [layer.compressed_bytes for layer in layers]
+    known = [weight for weight in weights if weight is not None]
+    return sum(known) if len(known) == len(weights) else None
