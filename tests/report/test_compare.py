@@ -15,16 +15,8 @@ from deadweight.report.changes import Change
 from deadweight.report.compare import compare
 from deadweight.report.compare_markdown import comparison_markdown
 from deadweight.report.document import to_json
-from deadweight.report.model import (
-    AttackRecord,
-    BaseRecord,
-    Coverage,
-    Database,
-    Finding,
-    Report,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
+from deadweight.report.model import AttackRecord, BaseRecord, Report, VariantRecord
+from deadweight.report.scan_model import Coverage, Database, Finding, VulnerabilitiesRecord
 from deadweight.report.thresholds import Thresholds
 from tests.support import report_samples as samples
 

@@ -24,12 +24,11 @@ from deadweight.report.model import (
     AttackRecord,
     BuildRecord,
     CheckRecord,
-    Coverage,
     Outcome,
     RuntimeRecord,
     VariantRecord,
-    VulnerabilitiesRecord,
 )
+from deadweight.report.scan_model import Coverage, VulnerabilitiesRecord
 from deadweight.report.view import view
 from deadweight.report.write import write_report
 from tests.support import report_demo

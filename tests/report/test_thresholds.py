@@ -8,7 +8,8 @@ import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.report.compare import compare
-from deadweight.report.model import Finding, Report, VulnerabilitiesRecord
+from deadweight.report.model import Report
+from deadweight.report.scan_model import Finding, VulnerabilitiesRecord
 from deadweight.report.thresholds import Thresholds
 from deadweight.tasks.report import thresholds
 from tests.support import report_samples as samples

@@ -13,7 +13,8 @@ from deadweight.report import figures, finding
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
-from deadweight.report.model import AttackRecord, CheckRecord, Coverage, Report, VariantRecord, VulnerabilitiesRecord
+from deadweight.report.model import AttackRecord, CheckRecord, Report, VariantRecord
+from deadweight.report.scan_model import Coverage, VulnerabilitiesRecord
 from deadweight.report.verdict import stand_ins_said, verdict
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples

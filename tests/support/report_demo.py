@@ -22,16 +22,18 @@ from deadweight.report.model import (
     BaseRecord,
     BuildRecord,
     CheckRecord,
+    PayloadRecord,
+    ReferenceRecord,
+    Report,
+    VariantRecord,
+)
+from deadweight.report.scan_model import (
     Coverage,
     Database,
     Finding,
     KernelHeaders,
-    PayloadRecord,
     Reachability,
-    ReferenceRecord,
-    Report,
     Severity,
-    VariantRecord,
     VulnerabilitiesRecord,
 )
 from tests.support import report_samples as samples

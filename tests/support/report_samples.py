@@ -21,17 +21,19 @@ from deadweight.report.model import (
     BaseRecord,
     BuildRecord,
     CheckRecord,
-    Coverage,
-    Database,
-    Finding,
     ImageRecord,
-    KernelHeaders,
     LayerRecord,
     PayloadRecord,
-    Reachability,
     ReferenceRecord,
     Report,
     VariantRecord,
+)
+from deadweight.report.scan_model import (
+    Coverage,
+    Database,
+    Finding,
+    KernelHeaders,
+    Reachability,
     VulnerabilitiesRecord,
 )
 

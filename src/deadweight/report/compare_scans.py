@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from deadweight.report import figures
 from deadweight.report.changes import Change, Direction
-from deadweight.report.model import SEVERITIES, Finding, VariantRecord
+from deadweight.report.model import VariantRecord
+from deadweight.report.scan_model import SEVERITIES, Finding
 
 NAMED = 20
 

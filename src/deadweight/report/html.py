@@ -17,8 +17,9 @@ from deadweight.report.boxes import box, short
 from deadweight.report.compare import Comparison
 from deadweight.report.got import provenance_words
 from deadweight.report.marks import since
-from deadweight.report.model import SEVERITIES, Report
+from deadweight.report.model import Report
 from deadweight.report.page_data import grouped, page_data
+from deadweight.report.scan_model import SEVERITIES
 from deadweight.report.table import title_of
 from deadweight.report.view import View, secret_words, view
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight.report import attacks, figures
-from deadweight.report.model import SEVERITIES, Report
+from deadweight.report.model import Report
+from deadweight.report.scan_model import SEVERITIES
 from deadweight.report.table import Cell, Ladder, not_measured_word
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import View, secret_words, view

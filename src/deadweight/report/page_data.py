@@ -16,7 +16,8 @@ from deadweight.report.boxes import box
 from deadweight.report.got import got
 from deadweight.report.history_record import HistoryPoint
 from deadweight.report.marks import Mark
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
+from deadweight.report.model import AttackRecord, Report, VariantRecord
+from deadweight.report.scan_model import SEVERITIES, Finding
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 

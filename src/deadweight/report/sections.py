@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from deadweight.image.findings import LayersReport
 from deadweight.records import store
 from deadweight.records.evidence import Evidence
-from deadweight.report.model import AttackRecord, PayloadRecord, VulnerabilitiesRecord
+from deadweight.report.model import AttackRecord, PayloadRecord
+from deadweight.report.scan_model import VulnerabilitiesRecord
 
 T = TypeVar("T")
 

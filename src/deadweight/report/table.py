@@ -9,7 +9,8 @@ from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import held as held_in
 from deadweight.report.attacks import told_posture
-from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
+from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord
+from deadweight.report.scan_model import VulnerabilitiesRecord
 
 NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
 _NONE = "none"
