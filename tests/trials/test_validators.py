@@ -128,6 +128,15 @@ def test_a_health_check_that_the_profile_refuses_is_left_out_and_said():
         assert "wget, which could ask, needs system calls that the seccomp profile refuses" in text
         assert word in written(got, form, given)
         assert word in written(replace(refused, seccomp=None), form, given)
+    own = replace(refused, own_check=True)
+    disabled = {
+        "compose": "disable: true",
+        "quadlet": "HealthCmd=none",
+        "run": "--no-healthcheck",
+        "podman": "--no-healthcheck",
+    }
+    assert [form for form, word in disabled.items() if word not in written(own, form)] == []
+    assert [form for form, word in disabled.items() if word in written(refused, form)] == []
     assert '"healthCheck"' in written(refused, "ecs", Written(PUSHED))
 
 

@@ -25,7 +25,7 @@ def subject(monkeypatch):
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
     engine = SimpleNamespace(
         network=lambda *_, **__: nullcontext("net"),
-        images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="")),
+        images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
         owned=lambda _image, options: options,
         cut_off=dict,
     )

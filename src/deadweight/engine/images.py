@@ -7,7 +7,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -58,6 +58,7 @@ class EngineImage:
     """What the engine says of an image. ``size_bytes`` is uncompressed and includes shared base layers.
 
     ``folder`` is its working directory, empty where it names none. ``id`` is what the engine calls it (``Identity.engine_id``).
+    ``healthcheck`` are the words of its own health check, empty where it has none or says NONE.
     """
 
     id: str
@@ -69,6 +70,7 @@ class EngineImage:
     folder: str
     architecture: str
     layers: tuple[str, ...]
+    healthcheck: tuple[str, ...] = ()
 
 
 class _Chunks(io.RawIOBase):
@@ -89,6 +91,12 @@ class _Chunks(io.RawIOBase):
         size = min(len(buffer), len(self._left))
         buffer[:size], self._left = self._left[:size], self._left[size:]
         return size
+
+
+def _words(test: Sequence[str]) -> tuple[str, ...]:
+    """What a health check runs (OCI has no word for it; moby, image specification 1.2, ``Healthcheck``)."""
+    kind, *words = test or ("NONE",)
+    return {"CMD": tuple(words), "CMD-SHELL": ("/bin/sh", "-c", *words)}.get(kind, ())
 
 
 class Images:
@@ -114,6 +122,7 @@ class Images:
             folder=str(config.get("WorkingDir") or ""),
             architecture=str(document.get("Architecture") or ""),
             layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
+            healthcheck=_words((config.get("Healthcheck") or {}).get("Test") or ()),
         )
 
     def need(self, reference: str) -> EngineImage:

@@ -19,22 +19,32 @@ ASK_SECONDS = 10.0
 def found(subject: Subject, options: RunOptions) -> tuple[str, ...]:
     """The program and its words; empty where none is there that says yes of a healthy service and no of a closed port."""
     variant = subject.variant
-    if not candidates(variant, variant.port):
+    if variant.health.kind == "exit":
         return ()
     try:
+        image = subject.engine().images.need(subject.engine_image())
+        own = (image.healthcheck,) if image.healthcheck else ()
+        right, wrong = (_tried(variant, port, own) for port in (variant.port, 1 if variant.port != 1 else 2))
+        if not right:
+            return ()
         with subject.engine().start(
             subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
         ) as container:
             if not container.wait_healthy(variant.health, variant.port).healthy:
                 return ()
-            closed = candidates(variant, 1 if variant.port != 1 else 2)
-            for right, wrong in zip(candidates(variant, variant.port), closed, strict=True):
-                says = [container.exec(list(words), seconds=ASK_SECONDS).exit_code for words in (right, wrong)]
-                if says[0] == 0 and (says[1] != 0 or right == wrong):
-                    return right
+            for open_port, closed in zip(right, wrong, strict=True):
+                says = [container.exec(list(words), seconds=ASK_SECONDS).exit_code for words in (open_port, closed)]
+                if says[0] == 0 and (says[1] != 0 or open_port == closed):
+                    return open_port
     except (CannotStart, DeadweightError):
         return ()
     return ()
+
+
+def _tried(variant: Variant, port: int, own: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """The suite's own command, else the image's own health check, then what may be there."""
+    others = candidates(variant, port)
+    return (*others, *own) if variant.health.kind == "exec" else (*own, *others)
 
 
 def candidates(variant: Variant, port: int) -> tuple[tuple[str, ...], ...]:

@@ -23,6 +23,7 @@ class Tightest:
     network with the options ``cut_off``.
     ``seccomp`` is the profile of its own, if one was searched for and found; ``no_seccomp`` why there can be none.
     ``asks`` are a program of the image's and its words, which tell inside the container whether the service is healthy.
+    ``own_check``: whether the image has a health check of its own, which an engine runs where it is not told otherwise.
     ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
     """
 
@@ -34,6 +35,7 @@ class Tightest:
     no_seccomp: str = ""
     asks: tuple[str, ...] = ()
     unheld: tuple[str, ...] = ()
+    own_check: bool = False
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
@@ -57,6 +59,11 @@ class Found(Tightest):
     def asked_inside(self) -> tuple[str, ...]:
         """What tells inside the container, under the profile that stands beside what is written, whether the service is healthy."""
         return self.seccomp.asks if self.seccomp else self.asks
+
+    @property
+    def refuses_own_check(self) -> bool:
+        """Whether the image's own health check would call every container unhealthy, and no other can stand in for it."""
+        return self.own_check and not self.asked_inside
 
     @property
     def outgoing(self) -> bool:

@@ -19,7 +19,7 @@ from deadweight.trials.harden.search import tightest
 from deadweight.trials.seccomp.find import find
 from deadweight.trials.seccomp.recorder import Hindered
 
-EDITION = 4
+EDITION = 5
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (

@@ -49,7 +49,8 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     unheld = unenforced(engine)
     if unheld:
         told(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
-    image_user = engine.images.need(subject.engine_image()).user
+    image = engine.images.need(subject.engine_image())
+    image_user = image.user
     search = Tries(subject, told)
     with (
         engine.network(PURPOSE, internal=True) as network,
@@ -71,7 +72,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
         found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, variant=variant, suite=subject.suite.name,
-        image=subject.engine_image(), unheld=unheld,
+        image=subject.engine_image(), unheld=unheld, own_check=bool(image.healthcheck),
     )  # fmt: skip
 
 

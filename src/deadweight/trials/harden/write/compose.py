@@ -69,7 +69,7 @@ def _need(need: Need, found: Found) -> dict[str, Any]:
 def healthcheck(found: Found) -> dict[str, Any]:
     """By the program of the image's that was seen to tell; nothing where it has none."""
     if not found.asked_inside:
-        return {}
+        return key("disable", found.refuses_own_check)
     return {
         "test": ["CMD", *(given(word) for word in found.asked_inside)],
         "interval": "10s",

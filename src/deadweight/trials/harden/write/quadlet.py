@@ -49,9 +49,7 @@ def text(found: Found, given: Written) -> str:
     command = (*(options.entrypoint or ())[1:], *options.args)
     lines += [f"Exec={' '.join(_word(each) for each in command)}"] if command else []
     asks = found.asked_inside
-    lines += (
-        [f"HealthCmd={_word(_list(asks))}", "HealthInterval=10s"] if asks else [f"# No HealthCmd: {unasked(found)}."]
-    )
+    lines += [f"HealthCmd={_word(_list(asks))}", "HealthInterval=10s"] if asks else _unchecked(found)
     stop = stop_seconds(found, ENGINE_STOP_SECONDS)
     lines += [f"PodmanArgs=--stop-timeout {stop}"] if stop else []
     lines += ["", "[Service]", "Restart=always"] + ([f"TimeoutStopSec={stop + 5}"] if stop else [])
@@ -65,6 +63,10 @@ def text(found: Found, given: Written) -> str:
 def _profile(given: Written) -> list[str]:
     """Podman is started in the root or in the user's home, and takes the path as it is."""
     return [f"# copy {given.profile} to where this file is", f"SeccompProfile={FOLDER}/{PurePath(given.profile).name}"]
+
+
+def _unchecked(found: Found) -> list[str]:
+    return [f"# No HealthCmd: {unasked(found)}.", *(["HealthCmd=none"] if found.refuses_own_check else [])]
 
 
 def _limits(found: Found) -> list[str]:

@@ -50,6 +50,7 @@ def run_words(found: Found, given: Written | None = None) -> list[str]:
     words += ["--cpus", f"{options.cpus:g}", "--pids-limit", str(options.pids)]
     words += [word for each in options.ulimits for word in ("--ulimit", f"{each.name}={each.soft}:{each.hard}")]
     words += [word for name, value in options.env.items() for word in ("--env", f"{name}={value}")]
+    words += ["--no-healthcheck"] if found.refuses_own_check else []
     words += ["--stop-timeout", str(stop)] if (stop := stop_seconds(found, ENGINE_STOP_SECONDS)) else []
     words += [word for target, path in options.files.items() for word in ("--volume", f"./{path}:{target}:ro")]
     publish = [word for each in published(found) for word in ("--publish", each)]
