@@ -24,7 +24,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import containers as yard
-from deadweight.checks.attacks import ground, guard, host, lab, limits, machine, network, shell, walls
+from deadweight.checks.attacks import ground, guard, host, lab, limits, machine, network, shell, starts, walls
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.listeners import Listener, Word
@@ -128,9 +128,9 @@ def test_the_engines_name_server_asks_nobody(shared):
 
 
 def test_the_guard_knows_the_containers_that_try_what_the_machine_can_start(subject, monkeypatch):
-    started, start = [], lab.Lab.start
+    started, start = [], starts.Starts.start
     monkeypatch.setattr(machine, "_known", {})
-    monkeypatch.setattr(lab.Lab, "start", lambda *given: started.append(given[2]) or start(*given))
+    monkeypatch.setattr(starts.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
     with lab.Lab(subject) as built:
         assert len(started) >= 3  # the attacker, and a container for each try
         assert all(labels == {guard.LAB: built._mark} for labels in started)
@@ -443,10 +443,10 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
         assert held.alive()
     monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
     with lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
-        with contextlib.suppress(lab.NoService):  # the guard may be that fast
+        with contextlib.suppress(starts.NoService):  # the guard may be that fast
             assert ended_within(10.0, failing)
-        with pytest.raises(lab.NoService, match="free disk space fell below"):
-            failing.lab.start_guarded(failing.options)
+        with pytest.raises(starts.NoService, match="free disk space fell below"):
+            failing.lab.starts.guarded(failing.options)
     found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
     assert "free disk space fell below" in found.reason
@@ -457,11 +457,11 @@ def test_what_the_engine_refuses_once_all_was_ended_is_no_fault_of_its(subject):
     with lab.Lab(subject) as built:
         nowhere = built.options(walls.OPEN).but(network="deadweight-nowhere")
         with pytest.raises(DeadweightError, match="deadweight-nowhere") as plain:
-            built.start(nowhere)
-        assert not isinstance(plain.value, lab.NoService)
+            built.starts.start(nowhere)
+        assert not isinstance(plain.value, starts.NoService)
         (built.host.path / "ended").write_text("free disk space fell below all that there is", encoding="utf-8")
-        with pytest.raises(lab.NoService, match="free disk space fell below all"):
-            built.start(nowhere)
+        with pytest.raises(starts.NoService, match="free disk space fell below all"):
+            built.starts.start(nowhere)
 
 
 def test_a_container_has_its_time_and_no_more(shared, monkeypatch):
@@ -484,11 +484,11 @@ def test_an_old_container_is_replaced_between_attacks(shared, monkeypatch):
 
 
 def test_without_its_guard_nothing_is_attacked(laboratory):
-    laboratory._guard._process.kill()
-    laboratory._guard._process.wait()
+    laboratory.starts.guard._process.kill()
+    laboratory.starts.guard._process.wait()
     with (
         Yard(laboratory, walls.OPEN) as castle_yard,
-        pytest.raises(lab.NoService, match="the process that limits disk space"),
+        pytest.raises(starts.NoService, match="the process that limits disk space"),
     ):
         castle_yard.get()
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
-from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.metadata import ADDRESS as METADATA
 from deadweight.checks.attacks.session import Session
+from deadweight.checks.attacks.starts import NoService
 from deadweight.checks.attacks.walls import LANDLOCK, OPEN, Posture
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
@@ -79,7 +80,7 @@ class Yard:
             if not readiness.healthy:
                 message = with_last_lines(readiness.reason, container)
                 container.remove()
-                self.lab.held()
+                self.lab.starts.held()
                 raise NoService(f"{self.posture.name}: {message}")
             self._at = self._address(container)
             self._lead(container)
@@ -89,7 +90,7 @@ class Yard:
     def _started(self) -> Container:
         """Raises DeadweightError where the neighbour has ended whose processes it is to share."""
         try:
-            container = self.lab.start_guarded(self.options)
+            container = self.lab.starts.guarded(self.options)
         except CannotStart:
             self.lab.attacker.check()
             raise
@@ -133,7 +134,7 @@ class Yard:
 
     def _by_guard(self, container: Container) -> None:
         """Raise where it was the guard that ended it: that is no outcome of an attack."""
-        self.lab.held()
+        self.lab.starts.held()
         if time.monotonic() - container.started > CONTAINER_SECONDS - EARLIER_SECONDS:
             raise DeadweightError(
                 f"the container of the attacked service reached its limit of {CONTAINER_SECONDS} s and was ended"

@@ -9,13 +9,14 @@ from deadweight.checks.attacks import probe
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import Shot
-from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
 from deadweight.checks.attacks.request import unsendable
 from deadweight.checks.attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight.checks.attacks.sequence import fire_all
+from deadweight.checks.attacks.starts import NoService
 
 TIMED_OUT = (0, 408, 504)
 """No answer, or one that says that the time was over."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,12 @@ from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile, named_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
+from deadweight.checks.attacks.starts import NoService, Starts
 from deadweight.checks.attacks.walls import LANDLOCK, Posture
 from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
-from deadweight.engine.packing import Packing
 from deadweight.suite.checks import AttacksCheck
 
 if TYPE_CHECKING:
@@ -50,10 +50,6 @@ UNTRIED = "attacks after a breach were not tried"
 SHELL_LESS = "the effect of an image without a shell was not measured"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 RESERVE_BYTES = 2 * 2**30
-
-
-class NoService(DeadweightError):
-    """The service does not come up, or not in a way that attacks could be sent to it: nothing can be measured."""
 
 
 class Lab:
@@ -80,14 +76,13 @@ class Lab:
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self.far, self.reach = False, far.Reach()
-        self._guard: Guard | None = None
         self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
-        self._packing = Packing(self.engine, far.NAME, PURPOSE)
-        self._stack.callback(self._packing.close)
+        self.starts = Starts(self.engine, self.image, self.variant.name)
+        self._stack.callback(self.starts.close)
 
     def __enter__(self) -> Lab:
         try:
-            with self.unguarded():
+            with self.starts.believed():
                 self._build()
         except BaseException:
             self.__exit__()
@@ -99,7 +94,7 @@ class Lab:
             self._stack.close()
 
     def _build(self) -> None:
-        self.far = elsewhere(self.engine)
+        self.far = self.starts.far = elsewhere(self.engine)
         self.reach = far.reach(self.engine) if self.far else self.reach
         sweep_host_folders()
         unfence()
@@ -160,13 +155,13 @@ class Lab:
         mine = {LAB: self._mark}
         if self._brought:
             try:
-                return self.start(as_neighbour(hard, self._brought, self.planted.neighbour), mine)
+                return self.starts.start(as_neighbour(hard, self._brought, self.planted.neighbour), mine)
             except CannotStart as error:
                 self._brought = ()
                 self.notes[BREACH] = (
                     f"{UNTRIED}: the attacker's program cannot be started in this image: {error.message}"
                 )
-        return self.start(hard, mine)
+        return self.starts.start(hard, mine)
 
     def without_metadata(self, why: str) -> None:
         """Nothing that goes for it is tried."""
@@ -199,11 +194,11 @@ class Lab:
         self.unenforced = unenforced(self.engine)
         if self.unenforced:
             self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on these were not tried"
-        self._guard = Guard(
+        guard = Guard(
             self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates
         )
-        self._last.callback(self._guard.wait)
-        self._stack.enter_context(self._guard)
+        self._last.callback(guard.wait)
+        self.starts.guard = self._stack.enter_context(guard)
         if self.far:
             return
         try:
@@ -239,39 +234,6 @@ class Lab:
         )
         if self.ground.too_much:
             self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
-
-    def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
-        marked = options.but(labels={**options.labels, **(labels or {})})
-        image, marked = far.packed(self._packing, self.image, marked) if self.far else (self.image, marked)
-        with self.unguarded():
-            return self.engine.start(image, marked, purpose=PURPOSE, variant=self.variant.name)
-
-    @contextlib.contextmanager
-    def unguarded(self) -> Iterator[None]:
-        """What the engine refuses within says nothing where the guard has ended the container that it was about: then NoService."""
-        try:
-            yield
-        except (Interrupted, NoService):
-            raise
-        except DeadweightError as error:
-            if self._ended:
-                raise NoService(self._ended) from error
-            raise
-
-    def start_guarded(self, options: RunOptions) -> Container:
-        """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
-        self.held()
-        return self.start(options, self._guard.labels() if self._guard is not None else None)
-
-    def held(self) -> None:
-        """Raises NoService where the guard has ended what was attacked: then nothing that is seen means anything."""
-        if self._ended:
-            raise NoService(self._ended)
-
-    @property
-    def _ended(self) -> str:
-        """Why the guard has ended everything; empty where it has not."""
-        return self._guard.reason if self._guard is not None else ""
 
     def options(self, posture: Posture) -> RunOptions:
         return options(posture, self.ground)
@@ -325,7 +287,7 @@ class Lab:
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
         userns = "host" if self.engine.info.user_namespaces else None
         mine = {LAB: self._mark}
-        refused, devices = can_start(lambda tried: self.start(tried, mine), self.engine.host, hard.args, userns)
+        refused, devices = can_start(lambda tried: self.starts.start(tried, mine), self.engine.host, hard.args, userns)
         if refused:
             self.notes["open"] = (
                 f"this machine cannot start a container with {', '.join(refused)}; the posture open runs without it"

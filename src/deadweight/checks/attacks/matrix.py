@@ -17,7 +17,7 @@ from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.control import TIMED_OUT, Control, opened
 from deadweight.checks.attacks.deliver import Shot, check_requests
 from deadweight.checks.attacks.instead import instead
-from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.named import refused
@@ -25,6 +25,7 @@ from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.profile import broken, called, missing
 from deadweight.checks.attacks.progress import Progress
 from deadweight.checks.attacks.sequence import fire_all
+from deadweight.checks.attacks.starts import NoService
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
 from deadweight.engine.seccomp import stops

@@ -12,13 +12,14 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard
 from deadweight.checks.attacks.deliver import BIND_PORT, send, told
 from deadweight.checks.attacks.filled import fill
-from deadweight.checks.attacks.lab import BREACH, Lab, NoService
+from deadweight.checks.attacks.lab import BREACH, Lab
 from deadweight.checks.attacks.model import Payload, Proof
 from deadweight.checks.attacks.openapi import documented, read, takes_nothing
 from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.session import OBEYED
 from deadweight.checks.attacks.session import told as walls_told
+from deadweight.checks.attacks.starts import NoService
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer

@@ -18,7 +18,7 @@ from typing import Any
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks import gate, record, walls
 from deadweight.checks.attacks.helper import SOURCE, Helper
-from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import PACKS, Catalogue, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import ALL
@@ -26,6 +26,7 @@ from deadweight.checks.attacks.openapi import read
 from deadweight.checks.attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight.checks.attacks.profile import digest_of
 from deadweight.checks.attacks.shell import Shell
+from deadweight.checks.attacks.starts import NoService
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
@@ -59,7 +60,7 @@ def attack(
         plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))
     name = subject.variant.name
     try:
-        with Lab(subject, shell_from, helper_from) as lab, lab.unguarded():
+        with Lab(subject, shell_from, helper_from) as lab, lab.starts.believed():
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
             data = record.data(found, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:
