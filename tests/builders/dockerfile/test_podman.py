@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 
@@ -14,6 +15,7 @@ from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
+from deadweight.engine import libpod
 from deadweight.engine.ceilings import ceilings
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
@@ -100,6 +102,16 @@ def test_dockerfiles_are_refused_where_podman_keeps_its_images_elsewhere(tmp_pat
     assert isinstance(variant, DockerfileVariant)
     with pytest.raises(ConfigError, match=r"COPY \. would take it into the image"):
         DockerfileBuilder().steps(variant, Site(suite, State(tmp_path), source=None, engine=None))
+
+
+def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
+    """Root may write there, and its files then kept that user's Podman from answering at all."""
+    host = {"cgroupManager": "cgroupfs", "buildahVersion": "1.28.0"}
+    told = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
+    monkeypatch.setattr(libpod, "described", lambda *_: told)
+    assert podman.store_of(ENDPOINT).here
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    assert not podman.store_of(ENDPOINT).here
 
 
 @pytest.mark.system

@@ -43,10 +43,11 @@ _LACKING = (
 )
 SAID_OTHERWISE = frozenset(older_dockerfile.SINCE)
 SENT = (
-    "Podman at {} runs on another machine: what its client sends there beside the context (our copy of the Dockerfile, settings of "
-    "this machine, secrets) would become part of the context, and COPY . would take it into the image"
+    "Podman at {} keeps its images on another machine or as another user: what its client sends there beside the context "
+    "(our copy of the Dockerfile, settings of this machine, secrets) would become part of the context, and COPY . would take it "
+    "into the image"
 )
-NEARER = "build on that machine, or with Docker"
+NEARER = "build on that machine, as that user, or with Docker"
 _LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
 _FAILED = re.compile(r"^(?:Error|error): (.*)$")
@@ -72,8 +73,16 @@ def store_of(endpoint: Endpoint) -> Store:
             hint="update Podman, or name another engine in DOCKER_HOST",
         )
     root = Path(str(store.get("graphRoot") or "/nowhere"))
-    here = endpoint.host.startswith("unix://") and root.is_dir() and os.access(root, os.W_OK)
+    here = endpoint.host.startswith("unix://") and _ours(root)
     return Store(str(root), tuple(_global_words(host, store)), str(host.get("buildahVersion") or ""), here)
+
+
+def _ours(root: Path) -> bool:
+    """Whether what this process leaves there is still its owner's: files of root in another user's store end that user's Podman."""
+    try:
+        return root.stat().st_uid == os.geteuid() and os.access(root, os.W_OK)
+    except OSError:
+        return False
 
 
 def _global_words(host: Mapping[str, Any], store: Mapping[str, Any]) -> Iterator[str]:
