@@ -20,7 +20,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, owner, sidecar
+from deadweight.engine import foreground, http, leftovers, owner, sidecar
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
@@ -410,7 +410,7 @@ def test_what_somebody_else_is_removing_is_waited_for():
         return found
 
     api = SimpleNamespace(remove_container=remove_container, inspect_container=inspect_container)
-    Engine(api, "unix:///nowhere", "p").remove_container("first")
+    leftovers.remove_container(api, "first")
     assert asked == ["first"] * 3
 
 

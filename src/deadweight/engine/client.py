@@ -17,18 +17,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight import _sudo
-from deadweight._errors import DeadweightError, MissingError, UsageError
-from deadweight.engine import http, in_memory, leftovers, libpod, owner
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import http, leftovers, libpod, owner, project_files
 from deadweight.engine.body import create_body
 from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
 from deadweight.engine.faults import PortInUse, explained, refused_start, translated
-from deadweight.engine.files import read_file
 from deadweight.engine.images import Images
 from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
 from deadweight.engine.leftovers import Leftover
-from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off, namespaces, without_gateway
-from deadweight.engine.options import Mount, RunOptions
+from deadweight.engine.networks import create_network, cut_off, namespaces
+from deadweight.engine.options import RunOptions
+from deadweight.engine.owners import Owners
 from deadweight.engine.recorders import Recorders
 from deadweight.engine.route import route_to
 from deadweight.engine.seccomp.handed import Handed
@@ -39,7 +39,6 @@ from deadweight.records.paths import State
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-PASSWD_BYTES = 2**20
 START_ATTEMPTS = 5
 
 
@@ -54,7 +53,7 @@ class Engine:
         self._mine: dict[str, Container] = {}
         self._networks: dict[str, tuple[bool, bool]] = {}  # whether nothing leads out, and whether it is cut off
         self._asked_for: set[str] = set()
-        self._numbers: dict[tuple[str, str], int | None] = {}
+        self._owners = Owners(self)
         self.tunnels = Tunnels(self)
         self.recorders = Recorders(self)
         self._profiles = Handed()
@@ -163,7 +162,7 @@ class Engine:
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet."""
         self._before_the_first()
-        options = self.owned(image, self._with_files(options))
+        options = self.owned(image, project_files.mounted(self.root, options))
         if options.seccomp not in ("default", "unconfined"):
             file = self.profile(options.seccomp)
             others = self.info.podman and self.info.rootless and _sudo.is_root()
@@ -188,42 +187,13 @@ class Engine:
         """The labels of what this process makes in the engine."""
         return {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root}
 
-    def _with_files(self, options: RunOptions) -> RunOptions:
-        """The same options with the project's files as mounts. Raises UsageError for one that is not there."""
-        if not options.files:
-            return options
-        absent = next((path for path in options.files.values() if not (Path(self.root) / path).exists()), None)
-        if absent is not None:
-            raise UsageError(f"run.files: no such file or folder: {absent}", hint=f"paths are relative to {self.root}")
-        mounts = (Mount(Path(self.root) / path, target) for target, path in options.files.items())
-        return options.but(mounts=(*options.mounts, *mounts), files={})
-
     def profile(self, seccomp: str) -> Path:
         """The file of a seccomp profile; the suite's are relative to the project. Raises UsageError where there is none."""
-        file = Path(self.root) / seccomp
-        if not file.is_file():
-            raise UsageError(f"run.seccomp: no such file: {seccomp}", hint=f"paths are relative to {self.root}")
-        return file
+        return project_files.profile(self.root, seccomp)
 
     def owned(self, image: str, options: RunOptions) -> RunOptions:
-        """The same options with the owner of each folder in memory (``in_memory``). Podman's runtimes keep the mode that is asked
-        for, and Podman knows no owner."""
-        if not options.tmpfs or self.info.podman:
-            return options
-        known = self.images.get(image)
-        if known is None:
-            return options
-        return in_memory.owned(options, known.user, lambda name: self._number_of(name, known.id))
-
-    def _number_of(self, name: str, image_id: str) -> int | None:
-        if (image_id, name) not in self._numbers:
-            with self.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
-                try:
-                    passwd = read_file(self.api, container.id, "/etc/passwd", PASSWD_BYTES)
-                except DeadweightError:  # it has none
-                    passwd = b""
-            self._numbers[image_id, name] = in_memory.number_of(name, passwd)
-        return self._numbers[image_id, name]
+        """The same options with the owner of each folder in memory (``Owners``)."""
+        return self._owners.given(image, options)
 
     def begin(self, container: Container) -> None:
         """Start a created container; its start-up time counts from here. Raises PortInUse, CannotStart."""
@@ -235,22 +205,6 @@ class Engine:
                 self.api.start(container.id)
             except APIError as error:
                 raise refused_start(container.image, container.options.host_port, explained(error)) from error
-
-    def remove_container(self, container_id: str) -> None:
-        """End and remove a container, ours or not; nothing happens where it is gone already."""
-        from docker.errors import APIError
-
-        with translated(f"remove container {container_id[:12]}"):
-            try:
-                self.api.remove_container(container_id, v=True, force=True)
-            except APIError as error:
-                status = None if error.response is None else error.response.status_code
-                if (
-                    status == 409
-                ):  # somebody else is removing it at this moment, and until it is gone its network cannot go
-                    leftovers.wait_gone(self.api, container_id)
-                elif status != 404:
-                    raise
 
     def forget(self, container: Container) -> None:
         """Called by a container that removes itself."""
@@ -285,17 +239,12 @@ class Engine:
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._before_the_first()
-        own = self.info.podman and internal and not host_address
-        self._networks[name] = (internal, not host_address and (own or not self.info.podman))
+        self._networks[name] = (internal, not host_address and (internal or not self.info.podman))
         try:
             with translated(f"create network {name}"):
-                if own:
-                    without_gateway(self.api, name, self.marks(purpose))
-                else:
-                    options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off())}
-                    self.api.create_network(
-                        name, driver="bridge", internal=internal, options=options, labels=self.marks(purpose)
-                    )
+                create_network(
+                    self.api, name, self.info, self.marks(purpose), internal=internal, host_address=host_address
+                )
             yield name
         finally:
             self.remove_network(name)
@@ -330,7 +279,7 @@ class Engine:
 
     def remove_leftover(self, leftover: Leftover) -> bool:
         """Remove one; False where the engine refuses (it is told again at the next start)."""
-        return leftovers.removed(self.api, leftover, self.remove_container)
+        return leftovers.removed(self.api, leftover)
 
     def _before_the_first(self) -> None:
         """Leave a note for whoever comes after us, should we be killed; and remove what those left who were."""

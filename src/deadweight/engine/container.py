@@ -13,7 +13,7 @@ from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
-from deadweight.engine import listening
+from deadweight.engine import leftovers, listening
 from deadweight.engine.faults import Unreachable, translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.pulse import Pulse
@@ -49,8 +49,6 @@ class Keeper(Protocol):
     def route(self, container: Container, port: int | None = None) -> routes.Route: ...
 
     def listening(self, container: Container) -> str: ...
-
-    def remove_container(self, container_id: str) -> None: ...
 
     def forget(self, container: Container) -> None: ...
 
@@ -272,7 +270,7 @@ class Container:
                 pulse.close()
             self._keeper.forget(self)
             with contextlib.suppress(DeadweightError):
-                self._keeper.remove_container(self.id)
+                leftovers.remove_container(self.api, self.id)
                 _signals.removed("containers removed")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,11 +92,26 @@ def remove_when_there(api: APIClient, name: str) -> None:
         time.sleep(0.05)
 
 
-def removed(api: APIClient, leftover: Leftover, remove_container: Callable[[str], None]) -> bool:
-    """Remove one, a container by ``remove_container``; False where the engine refuses."""
+def remove_container(api: APIClient, container: str) -> None:
+    """End and remove a container, ours or not; nothing happens where it is gone already."""
+    from docker.errors import APIError
+
+    with translated(f"remove container {container[:12]}"):
+        try:
+            api.remove_container(container, v=True, force=True)
+        except APIError as error:
+            status = None if error.response is None else error.response.status_code
+            if status == 409:  # somebody else is removing it at this moment, and until it is gone its network cannot go
+                wait_gone(api, container)
+            elif status != 404:
+                raise
+
+
+def removed(api: APIClient, leftover: Leftover) -> bool:
+    """Remove one; False where the engine refuses."""
     try:
         if leftover.kind == "container":
-            remove_container(leftover.id)
+            remove_container(api, leftover.id)
         elif leftover.kind == "image":
             with translated(f"remove image {leftover.name}"):
                 api.remove_image(leftover.name, force=True)

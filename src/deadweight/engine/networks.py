@@ -25,11 +25,23 @@ def bridge_of(network: str) -> str:
 
 
 def cut_off(info: EngineInfo) -> dict[str, str]:
-    """The options of a network whose bridge has no address of this machine; Podman's has none by ``without_gateway``."""
+    """The options of a network whose bridge has no address of this machine; Podman's has none by ``_without_gateway``."""
     return {} if info.podman else {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
-def without_gateway(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
+def create_network(
+    api: APIClient, name: str, info: EngineInfo, labels: dict[str, str], *, internal: bool, host_address: bool
+) -> None:
+    """Create a bridge network. ``internal``: nothing leads out. Without ``host_address`` its bridge has no address of this machine,
+    which Podman can do for an internal one alone. Raises DeadweightError, or the SDK's errors."""
+    if info.podman and internal and not host_address:
+        _without_gateway(api, name, labels)
+        return
+    options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else cut_off(info))}
+    api.create_network(name, driver="bridge", internal=internal, options=options, labels=labels)
+
+
+def _without_gateway(api: APIClient, name: str, labels: Mapping[str, str]) -> None:
     """Create a network in Podman whose bridge has no address of its machine: Podman gives it none where nothing leads out and
     it answers for no names there, which only its own API can ask for. Raises DeadweightError."""
     asked = {

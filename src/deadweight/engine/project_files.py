@@ -1,0 +1,27 @@
+"""Files of a project that its containers get: those under ``run.files``, and a seccomp profile of the suite's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight._errors import UsageError
+from deadweight.engine.options import Mount, RunOptions
+
+
+def mounted(root: str, options: RunOptions) -> RunOptions:
+    """The same options with the project's files as mounts. Raises UsageError for one that is not there."""
+    if not options.files:
+        return options
+    absent = next((path for path in options.files.values() if not (Path(root) / path).exists()), None)
+    if absent is not None:
+        raise UsageError(f"run.files: no such file or folder: {absent}", hint=f"paths are relative to {root}")
+    mounts = (Mount(Path(root) / path, target) for target, path in options.files.items())
+    return options.but(mounts=(*options.mounts, *mounts), files={})
+
+
+def profile(root: str, seccomp: str) -> Path:
+    """The file of a seccomp profile. Raises UsageError where there is none."""
+    file = Path(root) / seccomp
+    if not file.is_file():
+        raise UsageError(f"run.seccomp: no such file: {seccomp}", hint=f"paths are relative to {root}")
+    return file
