@@ -41,19 +41,14 @@ def build(
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
-    from deadweight.engine import api, vigil
+    from deadweight.engine import vigil
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     endpoint = find_or_start(on_line)
     if is_podman(endpoint):
         podman.build(endpoint, words, ignore=ignore, cwd=site.root, env=env, log=log, on_line=on_line, redact=redact)
         return
-    problem = api.buildkit_trouble(endpoint.host, endpoint.certificates)
-    if problem:  # buildx would start one from a public registry, unasked
-        raise MissingError(
-            f"the container engine at {endpoint.host} has no BuildKit ({problem})",
-            hint="BuildKit is in Docker Engine 18.09 and later; a proxy of its socket must let POST /session and /grpc through",
-        )
+    _refuse_without(endpoint)
     client = docker_cli(endpoint)
     # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
     attests = any(str(word).startswith("--attest=type=provenance") for word in words)
@@ -68,6 +63,17 @@ def build(
             on_line=on_line,
             redact=redact,
             stop=stop,
+        )
+
+
+def _refuse_without(endpoint: Endpoint) -> None:
+    """Raises MissingError for an engine without BuildKit: buildx would start one from a public registry, unasked."""
+    from deadweight.engine import api
+
+    if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
+        raise MissingError(
+            f"the container engine at {endpoint.host} has no BuildKit ({problem})",
+            hint="BuildKit is in Docker Engine 18.09 and later; a proxy of its socket must let POST /session and /grpc through",
         )
 
 

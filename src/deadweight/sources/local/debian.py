@@ -164,9 +164,6 @@ class Packages:
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
-            trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
-            feeds = " ".join(f'"$1"{path}' for path in FEEDS)
-            rest = " ".join(f'"$1"/{name}' for name in LEFT_OVERS.split())
             try:
                 self._as_root(
                     [
@@ -176,9 +173,7 @@ class Packages:
                         f"--include={','.join([*ALWAYS, *names])}",
                         *self._trusting(Path(work)),
                         "--dpkgopt=force-unsafe-io",
-                        '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
-                        f"--customize-hook=rm -rf {trim} {rest}",
-                        f"--customize-hook=touch {feeds}",
+                        *_tidied(),
                         *hooks,
                         *(self.suite, partial, f"deb [trusted=yes] copy:{repository} ./"),
                     ],
@@ -272,6 +267,18 @@ class Packages:
             self._log if program == "apt-get" else None
         )  # what apt-cache shows is long, and its warnings are not for parsing
         return _run.run([program, *answers, *flags, *words], env=environment, log=log, cwd=cwd).output
+
+
+def _tidied() -> list[str]:
+    """Arguments of mmdebstrap that take away what no image needs, and put the empty files of package sources there."""
+    trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
+    rest = " ".join(f'"$1"/{name}' for name in LEFT_OVERS.split())
+    feeds = " ".join(f'"$1"{path}' for path in FEEDS)
+    return [
+        '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
+        f"--customize-hook=rm -rf {trim} {rest}",
+        f"--customize-hook=touch {feeds}",
+    ]
 
 
 def _as_source_entries(target: Path, given: Path | None = None) -> None:

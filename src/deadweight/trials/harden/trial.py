@@ -21,6 +21,7 @@ from deadweight.trials.harden.folders import NOTHING, Written, written
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container
+    from deadweight.engine.states import Stopped
     from deadweight.suite.model import Variant
 
 PURPOSE = "harden"
@@ -101,11 +102,17 @@ def attempt(
             return Trial(problem, user, _written(container))
         stopped = container.stop(_patience(variant))
         mark(END)
-        if not stopped.in_time:
-            problem = "" if variant.checks.runs.if_killed == "warn" else KILLED
-        elif exits is not None and stopped.exit_code not in exits:
-            problem = f"ends on SIGTERM with exit code {stopped.exit_code}"
+        problem = _unclean(variant, stopped, exits)
         return Trial(problem, user, _written(container), stopped.exit_code, readiness.seconds)
+
+
+def _unclean(variant: Variant, stopped: Stopped, exits: Collection[int] | None) -> str:
+    """What is wrong with how it ended; empty where nothing is."""
+    if not stopped.in_time:
+        return "" if variant.checks.runs.if_killed == "warn" else KILLED
+    if exits is not None and stopped.exit_code not in exits:
+        return f"ends on SIGTERM with exit code {stopped.exit_code}"
+    return ""
 
 
 def _patience(variant: Variant) -> float:
