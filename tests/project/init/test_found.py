@@ -371,6 +371,8 @@ def test_where_nothing_can_be_built_the_error_says_what_helps():
     error = nothing_left("no way works", proof)
     assert error.message == "no way works\ndebian, alpine: no Gradle\njib: no Jib"
     assert error.hint.startswith("set distributionUrl; or write the suite without trying it: ")
+    proof.steps = dict.fromkeys(proof.steps, "add\n        netrc: ~/.netrc")
+    assert "\n        netrc: ~/.netrc\n  or write the suite" in nothing_left("no way", proof).hint
 
 
 @pytest.mark.parametrize(

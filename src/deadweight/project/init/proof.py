@@ -192,7 +192,8 @@ def nothing_left(what: str, proof: Proof) -> DeadweightError:
     unproved = (
         "write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more"
     )
-    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}; or {unproved}" if helps else unproved)
+    between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
+    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}{between}{unproved}" if helps else unproved)
 
 
 def step_of(text: str) -> str:
