@@ -67,6 +67,15 @@ def test_what_works_on_one_variant_refuses_several(tmp_path):
     assert select_one(suite, "cart.small").name == "cart.small"
     with pytest.raises(UsageError, match="'cart' selects 2 variants"):
         select_one(suite, "cart")
+    with pytest.raises(UsageError, match="--variant is missing"):
+        select_one(suite, None)
+
+
+def test_the_only_variant_that_there_is_need_not_be_named(tmp_path):
+    suite = write_suite(tmp_path, "name: p\nvariants: {today: {builder: ko}}\n")
+    assert select_one(suite, None).name == "today"
+    with pytest.raises(UsageError, match="no variant ''"):  # as of a variable that is not set
+        select_one(suite, "")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
         ("verify --check layers", "the suite has no check 'layers' for any variant\n"),
         ("setup --source public", "unknown source 'public'\n  hint: choose one of auto, registry, mirror, local\n"),
         ("run --variant today --port 0", "--port: expected a number from 1 to 65535, found '0'\n"),
-        ("shell", "--variant is missing\n  hint: --help shows an example\n"),
+        ("shell", "--variant is missing\n  hint: choose one: today, small\n"),
         ("publish", "--to is missing\n  hint: --help shows an example\n"),
         ("clean --older-than week", "--older-than: expected hours or days such as 36h or 7d, found 'week'\n"),
     ],

@@ -27,9 +27,11 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
 
-def select_one(suite: Suite, name: str) -> Variant:
-    """The one variant that is meant. Raises UsageError for none and for several."""
-    found = select(suite, (name,))
+def select_one(suite: Suite, name: str | None) -> Variant:
+    """The one variant that is meant; with None the only one that there is. Raises UsageError for none and for several."""
+    if name is None and len(suite.variants) > 1:
+        raise UsageError("--variant is missing", hint=f"choose one: {', '.join(suite.names())}")
+    found = select(suite, () if name is None else (name,))
     if len(found) > 1:
         told = ", ".join(each.name for each in found)
         raise UsageError(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._options import one
 from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import print_json, say
 from deadweight.tasks._task import task
@@ -24,7 +23,7 @@ FILES = {
 
 @task(
     help={
-        "variant": "the variant",
+        "variant": "the variant (needed where the suite has several)",
         "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
         "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
@@ -62,7 +61,7 @@ def harden(
     if format not in FILES:
         raise UsageError(f"--format: expected one of {', '.join(FILES)}, found {format!r}")
     with Workspace.open(say) as workspace:
-        chosen = select_one(workspace.suite, one(variant, "--variant"))
+        chosen = select_one(workspace.suite, variant)
         with locked(workspace.state, say), pulse("harden"):
             found = kept_or_found(workspace.subject(chosen), say, again=force, seccomp=seccomp)
         named = chosen.run.seccomp if found.seccomp is None else None

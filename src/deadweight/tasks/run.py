@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names, one
+from deadweight.tasks._options import names
 from deadweight.tasks._show import say
 from deadweight.tasks._task import task
 
@@ -23,7 +23,12 @@ DOCKER_FAILED = 125
 """The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
 
 
-@task(help={"variant": "the variant", "port": "the port on 127.0.0.1 (default: a free one)"})
+@task(
+    help={
+        "variant": "the variant (needed where the suite has several)",
+        "port": "the port on 127.0.0.1 (default: a free one)",
+    }
+)
 def run(c: Context, variant: str | None = None, port: str | None = None) -> None:
     """Run a variant in its hardened container, on a loopback port, until Ctrl-C.
 
@@ -37,7 +42,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, one(variant, "--variant"), _port(port))
+        chosen, image, options = _prepared(workspace, variant, _port(port))
         options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
         code = run_in_foreground(
             workspace.engine(),
@@ -55,7 +60,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
         raise Exit(code=code)
 
 
-@task(help={"variant": "the variant"})
+@task(help={"variant": "the variant (needed where the suite has several)"})
 def shell(c: Context, variant: str | None = None) -> None:
     """Open a shell in a running variant (started if need be); beside it, with tools, where the image has none.
 
@@ -70,7 +75,7 @@ def shell(c: Context, variant: str | None = None) -> None:
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        container = _joined_or_started(workspace, one(variant, "--variant"), stack)
+        container = _joined_or_started(workspace, variant, stack)
         inside = shell_in(container)
         if inside is not None:
             words = words_inside(container, inside)
@@ -133,7 +138,7 @@ def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) ->
         say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 
-def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:
+def _prepared(workspace: Workspace, name: str | None, port: int) -> tuple[Variant, str, RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
     from deadweight.engine.seccomp import stops
@@ -149,7 +154,7 @@ def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str,
     return chosen, reference, options.but(host_port=port) if port else options
 
 
-def _joined_or_started(workspace: Workspace, name: str, stack: contextlib.ExitStack) -> Container:
+def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib.ExitStack) -> Container:
     """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
     from deadweight._errors import DeadweightError
     from deadweight.checks.service import with_last_lines
