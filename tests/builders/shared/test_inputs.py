@@ -133,6 +133,29 @@ def test_a_dockerfile_that_asks_for_git_gets_it(line, asks):
     assert names_git(f"FROM a\n{line}\n") is asks
 
 
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ("RUN make app", True),
+        ("RUN cd x && make", True),
+        ("RUN sh tools/version.sh > /v", True),
+        ("RUN ./tools/stamp", True),
+        ("RUN --mount=type=cache,target=/c CGO_ENABLED=0 make", True),
+        ("RUN apt-get install -y make", False),
+        ("RUN cmake .", False),
+        ("RUN ./other.sh", False),
+        ("RUN go build", False),
+    ],
+)
+def test_a_dockerfile_whose_makefile_or_script_asks_git_gets_it(tmp_path, line, asks):
+    (tmp_path / "tools").mkdir()
+    for name in ("Makefile", "tools/version.sh", "tools/stamp"):
+        (tmp_path / name).write_text("VERSION := $(shell git describe --tags)\n")
+    (tmp_path / "other.sh").write_text("git clone x\n")
+    assert names_git(f"FROM a\n{line}\n", tmp_path) is asks
+    assert not names_git(f"FROM a\n{line}\n")
+
+
 def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
     embeds = 'package main\n\nimport "embed"\n\n//go:embed openapi.yaml "with space/*"\nvar a embed.FS\n'
     files = {

@@ -97,6 +97,6 @@ def pinned(base: Base) -> str:
 def ignore_rules(dockerfile: Path, variant: DockerfileVariant, site: Site) -> inputs.Rules:
     """``NAME.dockerignore`` beside the Dockerfile goes first, as with BuildKit. A Dockerfile that names ``.git`` gets it."""
     own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
-    asked = (".git",) if names_git(dockerfile.read_text(encoding="utf-8-sig")) else ()
     source = site.root / variant.source
+    asked = (".git",) if names_git(dockerfile.read_text(encoding="utf-8-sig"), source) else ()
     return inputs.rules(source, site, own=own if own.is_file() else None, asked=asked)

@@ -6,7 +6,7 @@ Source of the rules: Docker's Dockerfile reference (ARG before FROM, FROM … AS
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from deadweight._errors import ConfigError
 from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
-_GIT = re.compile(
-    r"""(?:^|[\s/=,"'])\.git(?:$|[\s/,"'])|\bgit\s+(?:-[cC]\s+\S+\s+|-\S+\s+)*(?:describe|rev-parse|rev-list|log|show|status)\b"""
-)
+_ASKS_GIT = r"\bgit\s+(?:-[cC]\s+\S+\s+|-\S+\s+)*(?:describe|rev-parse|rev-list|log|show|status)\b"
+_GIT = re.compile(rf"""(?:^|[\s/=,"'])\.git(?:$|[\s/,"'])|{_ASKS_GIT}""")
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _INSTRUCTIONS = frozenset(
     (
         "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
@@ -106,9 +106,30 @@ def read_dockerfile(file: Path) -> Dockerfile:
     return Dockerfile(file, args, tuple(stages))
 
 
-def names_git(text: str) -> bool:
-    """Whether an instruction copies or mounts the folder of version control, or asks git about it."""
-    return any(_GIT.search(each.text) for each in instructions(text) if each.word in ("ADD", "COPY", "RUN"))
+def names_git(text: str, source: Path | None = None) -> bool:
+    """Whether an instruction copies or mounts the folder of version control, or asks git about it: by itself, or by the Makefile or
+    script of the context ``source`` that it runs."""
+    own = any(_GIT.search(each.text) for each in instructions(text) if each.word in ("ADD", "COPY", "RUN"))
+    return own or (source is not None and any(_file_asks_git(source / name) for name in _run_by(text)))
+
+
+def _run_by(text: str) -> Iterator[str]:
+    """The files that RUN lines run, as they are called in the context."""
+    for each in instructions(text):
+        if each.word == "RUN":
+            yield from (
+                _MAKEFILES if re.search(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b", each.text) else ()
+            )
+            yield from re.findall(
+                r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", each.text
+            )
+
+
+def _file_asks_git(file: Path) -> bool:
+    try:
+        return re.search(_ASKS_GIT, file.read_text(encoding="utf-8", errors="replace")) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def _check(each: Instruction, file: Path, *, first: bool) -> None:
