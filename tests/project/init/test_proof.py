@@ -12,6 +12,7 @@ from deadweight.project.init import gates, prove
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.proof import Proof, Tools
 from deadweight.project.init.prove import _once_more
+from deadweight.project.init.records import Known
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -105,11 +106,13 @@ def test_generated_rungs_that_ignore_sigterm_are_built_once_more_to_end_at_it(pr
     found, fails = proof
     found.bound = SimpleNamespace(left=lambda: None)
     found.verified[:] = ["today", "debian"]
-    found.draft = replace(found.draft, accepted={"debian": (gates.IGNORES,)})
+    own = {"debian": {"checks": Known("{layers: {secrets: allow}}")}}
+    found.draft = replace(found.draft, accepted={"debian": (gates.IGNORES,)}, own=own)
     tried = []
 
     def again(proof, rungs):
         tried.append([each.name for each in rungs])
+        assert not proof.draft.own["debian"]  # a gate that allows what was found would find nothing
         proof.verified += ["debian"] if ends else []
 
     monkeypatch.setattr(prove, "_try", again)

@@ -118,7 +118,13 @@ def _end(proof: Proof) -> None:
         return
     proof.ends_tried = True
     before, verified = proof.draft, list(proof.verified)
-    proof.draft = replace(proof.draft, service=service)
+    # their gates were measured on what is built anew: what these let pass would be taken for nothing found
+    own = {
+        name: {key: each for key, each in keys.items() if key != "checks"}
+        for name, keys in before.own.items()
+        if name in made
+    }
+    proof.draft = replace(before, service=service, own={**before.own, **own})
     proof.verified[:] = [name for name in verified if name not in made]
     _try(proof, deaf)
     if made - set(proof.verified):
