@@ -31,7 +31,7 @@ from deadweight.project.init.prove import is_spare, leave_out_no_smaller, on_oth
 from deadweight.project.init.records import Known
 from deadweight.project.init.reference import built_somehow
 from deadweight.project.init.services import find_services
-from deadweight.project.init.suitefile import suite_text
+from deadweight.project.init.suitefile import suite_text, whatever_the_build
 from deadweight.project.init.tree import look
 from deadweight.records.ignore import Ignore
 from tests.support.trees import written
@@ -1432,3 +1432,20 @@ def test_what_is_built_already_is_verified_before_anything_else_is_built(built, 
     )
     rungs = [SimpleNamespace(name=name, keys={}) for name in ("alpine", "debian", "trimmed")]
     assert [each.name for each in Proof.soonest(proof, rungs)] == order
+
+
+@pytest.mark.parametrize(
+    ("line", "held"),
+    [
+        ("report v3.2.1 (4f2a9c1) written", r"report \S+ \S+ written"),
+        ("2026-11-28 report written", r"\S+ report written"),
+        ("report (devel): 6 rows", r"report \S+ 6 rows"),
+        ("v3.2.1", ""),
+        ("6 x 7", "6 x 7"),
+        ("usage: greet [NAME]", r"usage: greet \[NAME\]"),
+        ("defaced 1234567 faces", "defaced 1234567 faces"),
+    ],
+)
+def test_what_a_build_stamps_into_a_jobs_line_is_not_held(line, held):
+    """The next tag would break the suite, and images that are built without it were left out."""
+    assert whatever_the_build(line) == held

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from deadweight._said import plain
 from deadweight.project.init.draft import Draft, Recorded
 from deadweight.project.init.languages.common import scalar
+from deadweight.project.init.reconciled import LEAST_LETTERS
 from deadweight.project.init.records import Known, Rung
 
 COLUMN = 60
@@ -19,6 +20,11 @@ TASKS = (
 )
 NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
 IGNORED = (".deadweight/",)
+_STAMP = re.compile(
+    r"\bv?\d+\.\d+|\b\d{4}-\d\d-\d\d|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}\b|\b(?:dev|devel|unknown|snapshot)\b",
+    re.IGNORECASE,
+)
+"""A version, a date, a commit, or what stands there without one."""
 
 
 def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str:
@@ -55,8 +61,8 @@ def _section(draft: Draft) -> Iterator[str]:
     yield _said("  health: ", draft.health)
     yield from _run(draft)
     runs = "{stops_within_seconds: 10}"
-    if draft.prints:
-        runs = f"{{prints: {json.dumps(literally(draft.prints), ensure_ascii=False)}}}"
+    if prints := whatever_the_build(draft.prints):
+        runs = f"{{prints: {json.dumps(prints, ensure_ascii=False)}}}"
     elif draft.stops is not None:
         runs = _said("", Known(f"{{stops_within_seconds: {draft.stops.value}}}", draft.stops.origin))
     yield from ("  checks:", f"    runs: {runs}", "    layers: {secrets: none}")
@@ -76,6 +82,14 @@ def _attacks(draft: Draft) -> Iterator[str]:
         yield f"    # attacks on {described.value} are left out: {_line(draft.unattacked)}"
     else:
         yield _said("    attacks: ", Known(f"{{openapi: {scalar(described.value)}}}", described.origin))
+
+
+def whatever_the_build(line: str) -> str:
+    """A regular expression for a job's line in which words that a build stamps (a version, a commit) may be others; empty where
+    too little else is left to tell it by."""
+    words = [r"\S+" if _STAMP.search(word) else literally(word) for word in line.split(" ")]
+    held = sum(map(str.isalpha, "".join(word for word in words if word != r"\S+")))
+    return " ".join(words) if held >= LEAST_LETTERS or r"\S+" not in words else ""
 
 
 def literally(text: str) -> str:
