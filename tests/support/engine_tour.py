@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deadweight.engine import api
 from deadweight.engine.own import mounts, processes
 from deadweight.toolchain.find import find
 from tests.support import ROOT
@@ -290,11 +291,12 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
             [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log
         )
     try:
-        for _ in range(100):
-            if socket.exists():
+        env["DOCKER_HOST"] = f"unix://{socket}"
+        for _ in range(600):  # the socket is there before anybody listens
+            if not (trouble := api.trouble(env["DOCKER_HOST"])):
                 break
             time.sleep(0.1)
-        env["DOCKER_HOST"] = f"unix://{socket}"
+        assert not trouble, (trouble, (folder / "podman.log").read_text())
         yield env["DOCKER_HOST"]
     finally:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
-from deadweight.engine import libpod
+from deadweight.engine import api, libpod
 from deadweight.engine.ceilings import ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources import older_dockerfile
@@ -68,8 +68,9 @@ def store_of(endpoint: Endpoint) -> Store:
     told = libpod.described(endpoint.host, endpoint.certificates)
     host, store = told.get("host"), told.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
+        why = api.trouble(endpoint.host, endpoint.certificates)
         raise DeadweightError(
-            f"Podman at {endpoint.host} does not say where it keeps its images",
+            f"Podman at {endpoint.host} does not say where it keeps its images{why and f': {why}'}",
             hint="update Podman, or name another engine in DOCKER_HOST",
         )
     root = Path(str(store.get("graphRoot") or "/nowhere"))
