@@ -52,6 +52,12 @@ class Route:
     dial: Callable[[float], socket.socket] = field(repr=False)
     tls: bool = False
 
+    def connected(self, seconds: float) -> socket.socket:
+        """A connection to speak HTTP on. Raises OSError."""
+        dialled = self.dial(seconds)
+        dialled.settimeout(seconds)
+        return _any_certificate().wrap_socket(dialled, server_hostname=self.host) if self.tls else dialled
+
     @property
     def base_url(self) -> str:
         """Where a browser or curl on this machine finds the service; only meaningful for ``published`` and ``address``."""
@@ -86,6 +92,12 @@ class Route:
         )
 
 
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class _Connection(http.client.HTTPConnection):
     def __init__(self, route: Route, timeout: float) -> None:
         super().__init__(route.host, route.port, timeout=timeout)
@@ -98,8 +110,7 @@ class _Connection(http.client.HTTPConnection):
             self.sock = _Timed(dialled, self._deadline)
             return
         dialled.settimeout(self._limit)
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = _any_certificate()
         context.sslsocket_class = _TimedTls
         wrapped = context.wrap_socket(dialled, server_hostname=self._route.host)
         assert isinstance(wrapped, _TimedTls)

@@ -16,7 +16,7 @@ from deadweight.checks.attacks.load import Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.openapi import documented, takes_nothing
 from deadweight.checks.attacks.outcomes import Plan
-from deadweight.checks.attacks.routes import MOST_AIMS, aims
+from deadweight.checks.attacks.routes import MOST_AIMS, Aim, aims, left_out
 from deadweight.checks.attacks.walls import HARDENED, OPEN
 from deadweight.suite.requests import ApiCheck
 from tests.support import ROOT
@@ -211,13 +211,25 @@ def test_places_are_guessed_where_none_is_named():
     assert len(aims([ApiCheck.model_validate({"name": f"{n}", "request": {"path": f"/{n}"}}) for n in range(99)])) == 24
 
 
-def test_one_place_that_is_named_leaves_nothing_to_guess():
+def test_one_place_that_is_named_leaves_only_parts_of_paths_to_guess():
     checks = [
         {"name": "a", "request": {"path": "/"}},
         {"name": "b", "request": {"path": "/b", "method": "POST", "body": "x"}},
     ]
-    (aim,) = aims([ApiCheck.model_validate(each) for each in checks])
+    aim, *guessed = aims([ApiCheck.model_validate(each) for each in checks])
     assert (str(aim), aim.at("v").body, aim.expects) == ("POST /b body", "v", None)
+    assert {each.name for each in guessed} == {"segment"}
+    named = aims([ApiCheck.model_validate(each) for each in checks], [Aim(aim.request, "query", "q")])
+    assert [str(each) for each in named] == ["POST /b body", "POST /b query q"]  # the document names the others
+
+
+def test_texts_are_found_wherever_they_lie_in_a_body():
+    body = {"a": {"b": "x", "n": 1}, "many": [{"c": "y"}, {"c": "z"}], "words": ["v", "w"]}
+    check = {"name": "a", "request": {"method": "POST", "path": "/b", "json": body}}
+    found = {str(aim): aim for aim in aims([ApiCheck.model_validate(check)]) if aim.kind == "json"}
+    assert list(found) == ["POST /b json a.b", "POST /b json many.0.c", "POST /b json words.0"]
+    assert found["POST /b json many.0.c"].at("!").json_body == {**body, "many": [{"c": "!"}, {"c": "z"}]}
+    assert found["POST /b json a.b"].at("!").json_body == {**body, "a": {"b": "!", "n": 1}}
 
 
 @pytest.mark.parametrize(("status", "seen"), [(200, "failed"), (400, "not_measured")])
@@ -226,7 +238,9 @@ def test_a_guess_that_is_never_answered_as_expected_shows_nothing(monkeypatch, s
     (attack,) = only("http-metadata").payloads
     places = aims([ApiCheck.model_validate({"name": "a", "request": {"path": "/a"}})])
     monkeypatch.setattr(deliver, "_once", lambda *_: Shot("failed", "said", {}, status))
-    shot = deliver.fire(SimpleNamespace(aims=places, worked={}, app_folder="/app"), SimpleNamespace(), attack)
+    shot = deliver.fire(
+        SimpleNamespace(aims=places, routes=(), worked={}, app_folder="/app"), SimpleNamespace(), attack
+    )
     assert (shot.seen, shot.status) == (seen, status)
     assert shot.said.startswith(deliver.UNEXPECTED) is (seen == "not_measured")
 
@@ -241,7 +255,8 @@ def test_each_place_of_a_request_is_aimed_at_once():
         },
     ]
     found = aims([ApiCheck.model_validate(each) for each in checks])
-    assert [str(each) for each in found] == ["GET /x query p", "GET /x query q", "POST /y json name"]
+    named = [str(each) for each in found if each.expects is None]
+    assert named == ["GET /x query p", "GET /x query q", "POST /y json name"]
     assert found[1].at("a b&c").path == "/x?p=1&q=a+b%26c"
     assert found[2].at("v").json_body == {"name": "v", "age": 3}
     assert found[2].at("v").repeat == {}
@@ -249,7 +264,9 @@ def test_each_place_of_a_request_is_aimed_at_once():
 
 def test_there_is_an_end_to_it():
     words = "&".join(f"p{number}=1" for number in range(99))
-    assert len(aims([ApiCheck.model_validate({"name": "a", "request": {"path": f"/x?{words}"}})])) == MOST_AIMS
+    checks = [ApiCheck.model_validate({"name": "a", "request": {"path": f"/x?{words}"}})]
+    assert len([aim for aim in aims(checks) if aim.expects is None]) == MOST_AIMS
+    assert left_out(checks) == 99 - MOST_AIMS
 
 
 def test_a_document_names_places_in_paths_queries_headers_and_bodies():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from deadweight.checks.attacks import probe
 from deadweight.checks.attacks import walls as w
+from deadweight.checks.attacks.aiming import take_aim
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import Shot
 from deadweight.checks.attacks.lab import Lab
@@ -73,9 +74,9 @@ class Control:
             if "script" in ways:
                 self.found.dialect = probe.dialect(yard)
                 features = probe.features(self.lab, yard, self.catalogue.features)
-            if ways & {"probe", "flood"}:
-                self.lab.aims = probe.aimed(self.lab, yard)
-                self.guessed = any(aim.expects for aim in self.lab.aims)
+            if any(each.way in ("probe", "flood") or each.named for each in self.catalogue.payloads):
+                take_aim(self.lab, yard)
+                self.guessed = bool(self.lab.aims) and all(aim.expects for aim in self.lab.aims)
                 self.lab.notes |= {"places": GUESSED} if self.guessed else {}
             self.unreached = probe.unreached(self.lab, yard) if "breach" in ways else ""
             unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}

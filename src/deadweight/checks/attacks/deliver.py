@@ -35,6 +35,10 @@ UNREACHABLE_SECONDS = 0.5
 GRACE_SECONDS = 0.3
 """What a listener may still read after the service has answered, where something connected to it."""
 
+NOT_LET_IN = (401, 403, 407)
+"""Who asks is not known, or may not (RFC 9110, sections 15.5.2, 15.5.4 and 15.5.8)."""
+NOBODY_LET_IN = "the service answered 401 or 403 to all that was asked, so nothing was looked into"
+
 UNEXPECTED = "none of the requests with a value added was answered as the suite expects of it without"
 
 Reply = Answer | OSError | http.client.HTTPException
@@ -70,13 +74,19 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if payload.probe is not None and not places:
         return Shot(
             "not_measured",
-            "no request under checks.api goes to the service's own port, and no document named by checks.attacks.openapi has a "
+            lab.notes.get("closed")
+            or lab.notes.get("openapi")
+            or "no request under checks.api goes to the service's own port, and no document named by checks.attacks.openapi has a "
             "value (a parameter, or a text of a body) that an attack could replace",
         )
     if not payload.each and not places:
         return _once(lab, yard, payload, "")
-    said, worst, first, arrived = list[str](), 0, None, not any(aim.expects for aim in places)
-    tries = list(itertools.product(payload.each or ("",), places or (None,)))
+    said, statuses, first = list[str](), list[int](), None
+    arrived = not places or not all(aim.expects for aim in places)
+    tries = [
+        *itertools.product(payload.each or ("",), places or (None,)),
+        *(("", aim) for aim in lab.routes if payload.named),
+    ]
     known = lab.worked.get(payload.id)  # that first, where it has worked before
     tries.sort(key=lambda each: each != known)
     for value, aim in tries:
@@ -84,19 +94,21 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         if shot.seen == "succeeded":
             lab.worked.setdefault(payload.id, (value, aim))
         if shot.seen != "failed":
-            return replace(shot, detail={**shot.detail, "at": f"{aim}: {value}"}) if aim else shot
+            where = f"{aim}: {value}" if value else str(aim)
+            return replace(shot, detail={**shot.detail, "at": where}) if aim else shot
         first = first or shot
         where = ", ".join(part for part in (str(aim or ""), value.replace("@app@", lab.app_folder)) if part)
         said.append(f"{where}: {shot.said}")
-        worst = max(worst, shot.status)
+        statuses.append(shot.status)
         arrived = arrived or (aim is not None and shot.status == aim.expects)
         if not shot.status:
-            worst = 0
             break  # it may still be at work; to be asked again, the service must be a fresh one
     told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
-    shot = replace(shot, said=told, detail={**shot.detail, "said": told}, status=worst)
-    if worst and not arrived:
+    shot = replace(shot, said=told, detail={**shot.detail, "said": told}, status=max(statuses) if all(statuses) else 0)
+    if shot.status and not arrived:
         return replace(shot, seen="not_measured", said=f"{UNEXPECTED}: {told}")
+    if payload.search and not places and set(statuses) <= set(NOT_LET_IN):
+        return replace(shot, seen="not_measured", said=f"{NOBODY_LET_IN}: {told}")
     return replace(shot, there=first.status) if known is not None and first is not None else shot
 
 

@@ -87,7 +87,7 @@ def _slow(route: Route, request: Prepared, seconds: float) -> Answer:
     try:
         for _ in range(CONNECTIONS):
             with contextlib.suppress(OSError):
-                connection = route.dial(BYTE_SECONDS)
+                connection = route.connected(BYTE_SECONDS)
                 held.append(connection)
                 connection.sendall(_begun(route, request))
         while time.monotonic() - started < seconds and held:

@@ -29,7 +29,7 @@ from deadweight.checks.attacks.metadata import FarMetadata, Metadata
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile, named_profile
-from deadweight.checks.attacks.routes import Aim, aims
+from deadweight.checks.attacks.routes import Aim
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.starts import NoService, Starts
 from deadweight.checks.attacks.walls import LANDLOCK, Posture
@@ -69,7 +69,8 @@ class Lab:
         self.image = subject.engine_image()
         self.planted = Planted()
         self._mark = uuid.uuid4().hex
-        self.aims = aims(subject.variant.checks.api)
+        self.aims: tuple[Aim, ...] = ()  # and the routes, filled in when the service is there (aiming.py)
+        self.routes: tuple[Aim, ...] = ()
         self.takes_nothing = False  # as a document of the service's says
         self.metadata: Metadata | None = None
         self.worked: dict[str, tuple[str, Aim | None]] = {}

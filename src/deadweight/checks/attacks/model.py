@@ -105,7 +105,8 @@ class Payload(Record):
     the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once. ``each`` stands for ``@each@``,
     one after another: a request for each until one proves the attack. ``probe`` is a value that is put, one after another, in each
     place of the suite's own requests that takes one. ``flood``: one of those requests with a body that is too ``large``, or many
-    that are ``slow``. ``search``: it looks for a hole that a service may well not have.
+    that are ``slow``. ``named``: beside its ``request``, the suite's own requests and the document's GETs are sent as they are.
+    ``search``: it looks for a hole that a service may well not have.
     """
 
     id: Annotated[Name, AfterValidator(_own_id)]
@@ -124,6 +125,7 @@ class Payload(Record):
     breach: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     probe: str | None = None
     flood: Literal["large", "slow"] | None = None
+    named: Flag = False
     search: Flag = False
     args: tuple[str, ...] = ()
     input: str | None = None

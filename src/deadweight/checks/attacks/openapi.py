@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight.checks.attacks.routes import AS_IT_IS, Aim
+from deadweight.checks.attacks.routes import AS_IT_IS, BODY, Aim, texts
 from deadweight.suite import openapi
 from deadweight.suite.requests import HttpRequest
 
@@ -25,14 +25,29 @@ OWN_HEADERS = ("accept", "content-type", "authorization")
 """Header parameters of these names are ignored (OpenAPI 3.1, Parameter Object)."""
 
 
-def documented(document: Any) -> Iterator[Aim]:
-    """Every place in every operation, in the document's order. What no HTTP request can be made of is passed over."""
+def documented(document: Any, base: str | None = None) -> Iterator[Aim]:
+    """Every place in every operation, in the document's order. What no HTTP request can be made of is passed over.
+
+    ``base``: the path below which they are; None: where the document says.
+    """
+    for operation in _operations(document, base, METHODS):
+        with contextlib.suppress(ValueError):
+            yield from list(operation.aims())
+
+
+def asked(document: Any, base: str | None = None) -> Iterator[HttpRequest]:
+    """Every GET, with an example of all that it needs."""
+    for operation in _operations(document, base, METHODS[:1]):
+        with contextlib.suppress(ValueError):
+            yield operation.request(None)
+
+
+def _operations(document: Any, base: str | None, methods: Sequence[str]) -> Iterator[_Operation]:
     for path, item in openapi.paths(document).items():
-        for method in METHODS:
+        whole = f"{openapi.prefix(document) if base is None else base}{path}"
+        for method in methods:
             if isinstance(operation := item.get(method), dict):
-                whole = f"{openapi.prefix(document)}{path}"
-                with contextlib.suppress(ValueError):
-                    yield from list(_Operation(document, whole, method.upper(), item, operation).aims())
+                yield _Operation(document, whole, method.upper(), item, operation)
 
 
 def takes_nothing(document: Any) -> bool:
@@ -63,18 +78,22 @@ class _Operation:
 
     def aims(self) -> Iterator[Aim]:
         for place, name in self.parameters:
-            request = self._request((place, name))
+            request = self.request((place, name))
             if place == "path" and f"{{{name}}}" in request.path:
                 yield Aim(request, "path", name)
                 yield Aim(request, AS_IT_IS, name)
             elif place == "query" or (place == "header" and _settable(name)):
                 yield Aim(request, place, name)
         kind, content = self.body
-        for name, value in content.items():
-            if isinstance(value, str) or kind == "form":
-                yield Aim(self._request(None), kind, name)
+        whole = self.request(None)
+        if kind == "json":
+            yield from texts(whole)
+        elif kind == BODY:
+            yield Aim(whole, BODY, "")
+        else:
+            yield from (Aim(whole, kind, name) for name in content)
 
-    def _request(self, aimed: tuple[str, str] | None) -> HttpRequest:
+    def request(self, aimed: tuple[str, str] | None) -> HttpRequest:
         """The operation with examples of all that it needs; the place that is aimed at stays open in a path."""
         path, query, headers = self.path, dict[str, str](), dict[str, str]()
         for (place, name), parameter in self.parameters.items():
@@ -88,23 +107,25 @@ class _Operation:
         kind, content = self.body
         fields: dict[str, Any] = {"method": self.method, "headers": headers}
         fields["path"] = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-        if content:
-            form = {name: str(value) for name, value in content.items()}
-            fields |= {"json": content} if kind == "json" else {"form": form}
+        if kind == "json":
+            fields["json"] = content
+        elif kind == BODY:
+            fields |= {"body": content, "headers": {"Content-Type": "text/plain; charset=utf-8", **headers}}
+        elif content:
+            fields["form"] = {name: str(value) for name, value in content.items()}
         return HttpRequest.model_validate(fields)
 
-    def _body(self, operation: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """``json`` or ``form``, and an example with all its fields; of other bodies nothing is known."""
+    def _body(self, operation: dict[str, Any]) -> tuple[str, Any]:
+        """``json``, ``form`` or ``BODY`` (plain text), and an example with all its fields; of other bodies nothing is known."""
         kinds = self._followed(operation.get("requestBody")).get("content")
         for media, content in kinds.items() if isinstance(kinds, dict) else ():
-            kind = "json" if "json" in media else "form" if "form" in media else ""
+            kind = "json" if "json" in media else "form" if "form" in media else BODY if media == "text/plain" else ""
             example = self._example(_dict(content).get("schema"), _dict(content)) if kind else None
-            if isinstance(example, dict):
+            if kind == "json" or isinstance(example, dict if kind == "form" else str):
                 return kind, example
         for (place, _), parameter in self.parameters.items():  # version 2
-            example = self._example(parameter.get("schema")) if place == "body" else None
-            if isinstance(example, dict):
-                return "json", example
+            if place == "body":
+                return "json", self._example(parameter.get("schema"))
         return "form", {
             name: self._example(each) for (place, name), each in self.parameters.items() if place == "formData"
         }
@@ -114,6 +135,8 @@ class _Operation:
         schema = self._followed(schema)
         told = [given[key] for given in (beside or {}, schema) for key in OWN_EXAMPLES if given.get(key) is not None]
         told += [values[0] for key in ("examples", "enum") if (values := _list(schema, key))]
+        named = [self._followed(each) for each in _dict((beside or {}).get("examples")).values()]
+        told += [each["value"] for each in named if each.get("value") is not None]  # version 3, by name
         if told:
             return told[0]
         if depth >= MOST_DEPTH:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard
@@ -14,16 +12,12 @@ from deadweight.checks.attacks.deliver import BIND_PORT, send, told
 from deadweight.checks.attacks.filled import fill
 from deadweight.checks.attacks.lab import BREACH, Lab
 from deadweight.checks.attacks.model import Payload, Proof
-from deadweight.checks.attacks.openapi import documented, read, takes_nothing
 from deadweight.checks.attacks.request import ordered
-from deadweight.checks.attacks.routes import Aim, aims
-from deadweight.checks.attacks.session import OBEYED
 from deadweight.checks.attacks.session import told as walls_told
 from deadweight.checks.attacks.starts import NoService
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer
-from deadweight.suite import openapi
 
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'
 """Harmless: an attack that is not proven was stopped only where such a script runs."""
@@ -93,32 +87,6 @@ def unreached(lab: Lab, yard: Yard) -> str:
     if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
         return f"the attacker's program does not run beside the service: {told(answer)}"
     return walls_told(differences)
-
-
-def aimed(lab: Lab, yard: Yard) -> tuple[Aim, ...]:
-    """The places of the suite's requests, and those of the OpenAPI document that it names. Raises CannotStart, NoService."""
-    wanted = lab.variant.checks.attacks
-    name = wanted.openapi if wanted is not None else None
-    if name is None:
-        return lab.aims
-    document = served(yard, name) if name.startswith("/") else read(lab.subject.suite.root / name)
-    if not openapi.paths(document):
-        lab.notes["openapi"] = (
-            f"{name} is no OpenAPI document with paths: only the requests under checks.api were probed"
-        )
-    found = aims(lab.variant.checks.api, documented(document))
-    lab.takes_nothing = takes_nothing(document) and not found
-    return found
-
-
-def served(yard: Yard, path: str) -> Any:
-    """A document that the service gives; None where it gives none."""
-    yard.get()
-    try:
-        answer = yard.route.request("GET", path, timeout=SECONDS)
-    except (OSError, http.client.HTTPException):
-        return None
-    return openapi.parsed(answer.text()) if answer.status == OBEYED else None
 
 
 def features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, Told]:

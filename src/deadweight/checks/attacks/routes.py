@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from deadweight.suite.requests import ApiCheck, HttpRequest
 
 MOST_AIMS = 12
-"""More would take minutes; those of the first requests count. Of a document's so many come on top."""
+"""More would take minutes; those of the first requests count."""
+MOST_DOCUMENTED = 24
+"""So many of a document's come on top."""
 
 AS_IT_IS = "path, not quoted"
+UNCHANGED = "as it is"
 PARAMETERS, HEADERS, BODY = "added parameters", "added headers", "body"
 GUESSED_PARAMETERS = (
     "q", "query", "search", "name", "id", "file", "filename", "path", "page", "template", "view", "url", "uri", "redirect", "next",
@@ -24,11 +28,14 @@ GUESSABLE = ("GET", "POST", "PUT", "PATCH")
 MOST_GUESSES = 24
 
 
+Keys = tuple[str | int, ...]
+
+
 @dataclass(frozen=True)
 class Aim:
     """One such place: ``kind`` is ``query``, ``json``, ``form``, ``header``, ``path``, ``AS_IT_IS`` or ``BODY``, ``name`` the
-    parameter or field. In a path ``{name}`` stands for it, and slashes in the value are quoted or not. ``PARAMETERS`` and
-    ``HEADERS`` are all those of well-known names at once.
+    parameter or field. In a path ``{name}`` stands for it, and slashes in the value are quoted or not. ``keys`` lead to a text
+    of a JSON body. ``PARAMETERS`` and ``HEADERS`` are all those of well-known names at once; ``UNCHANGED`` takes no value.
 
     ``expects``: nobody says that the service takes a value there. Then one that is answered with this status, which the suite
     expects of the request as it is, has arrived.
@@ -38,6 +45,7 @@ class Aim:
     kind: str
     name: str
     expects: int | None = None
+    keys: Keys = ()
 
     def __str__(self) -> str:
         return f"{self.request.method} {self.request.path.partition('?')[0]} {self.kind} {self.name}".rstrip()
@@ -59,28 +67,74 @@ class Aim:
             return self.request.model_copy(update={"headers": {**self.request.headers, **dict.fromkeys(names, value)}})
         if self.kind == BODY:
             return self.request.model_copy(update={"body": value, "body_file": None, "repeat_body": 1})
-        field = "json_body" if self.kind == "json" else "form"
-        return self.request.model_copy(update={field: {**getattr(self.request, field), self.name: value}, "repeat": {}})
+        if self.kind == UNCHANGED:
+            return self.request
+        if self.kind == "json":
+            return self.request.model_copy(
+                update={"json_body": _changed(self.request.json_body, self.keys, value), "repeat": {}}
+            )
+        return self.request.model_copy(update={"form": {**(self.request.form or {}), self.name: value}, "repeat": {}})
+
+    def having(self, headers: Mapping[str, str]) -> Aim:
+        """The same place, of the request with these headers in addition."""
+        return replace(self, request=self.request.model_copy(update={"headers": {**self.request.headers, **headers}}))
 
 
 def aims(items: Sequence[ApiCheck], documented: Iterable[Aim] = ()) -> tuple[Aim, ...]:
-    """The places of these checks' requests to the service's own port, and those that a document names, each once. Where there is
-    none of either, places on the routes of these requests that a service may well look at."""
+    """The places of these checks' requests to the service's own port, and those that a document names, each once. Where no
+    document names any, parts of these requests' paths too, and where there is no place at all, others on these routes that a
+    service may well look at."""
+    found, further = _named(items, documented)
+    if further:
+        return (*found[:MOST_AIMS], *further[:MOST_DOCUMENTED])
+    own = [item for item in items if item.request.port is None]
+    guessed = {str(aim): aim for aim in _guessed(own) if not found or aim.name == SEGMENT}
+    return (*found[:MOST_AIMS], *tuple(guessed.values())[: MOST_AIMS if found else MOST_GUESSES])
+
+
+def left_out(items: Sequence[ApiCheck], documented: Iterable[Aim] = ()) -> int:
+    """How many of these places are too many."""
+    found, further = _named(items, documented)
+    return max(len(found) - MOST_AIMS, 0) + max(len(further) - MOST_DOCUMENTED, 0)
+
+
+def _named(items: Sequence[ApiCheck], documented: Iterable[Aim]) -> tuple[list[Aim], list[Aim]]:
     own = [item for item in items if item.request.port is None]
     found = {str(aim): aim for item in own for aim in _aims(item.request)}
     further = {str(aim): aim for aim in documented if str(aim) not in found}
-    if not found and not further:
-        return tuple({str(aim): aim for aim in _guessed(own)}.values())[:MOST_GUESSES]
-    return (*tuple(found.values())[:MOST_AIMS], *tuple(further.values())[:MOST_AIMS])
+    return list(found.values()), list(further.values())
 
 
 def _aims(request: HttpRequest) -> Iterator[Aim]:
     yield from (Aim(request, "query", name) for name, _ in _words(request.path.partition("?")[2]))
-    if isinstance(request.json_body, dict):
-        yield from (Aim(request, "json", name) for name, value in request.json_body.items() if isinstance(value, str))
+    yield from texts(request)
     yield from (Aim(request, "form", name) for name in request.form or ())
     if request.body is not None or request.body_file is not None:
         yield Aim(request, BODY, "")
+
+
+def texts(request: HttpRequest) -> Iterator[Aim]:
+    """The texts of its JSON body, however deep they lie in it."""
+    for keys in _texts(request.json_body):
+        yield Aim(request, "json", ".".join(map(str, keys)), keys=keys)
+
+
+def _texts(value: Any, keys: Keys = ()) -> Iterator[Keys]:
+    if isinstance(value, str):
+        yield keys
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, (*keys, key))
+    elif isinstance(value, list) and value:
+        yield from _texts(value[0], (*keys, 0))  # its others are of the same kind
+
+
+def _changed(value: Any, keys: Keys, text: str) -> Any:
+    if not keys:
+        return text
+    parts = enumerate(value) if isinstance(value, list) else value.items()
+    changed = {key: _changed(inner, keys[1:], text) if key == keys[0] else inner for key, inner in parts}
+    return list(changed.values()) if isinstance(value, list) else changed
 
 
 def _guessed(items: Iterable[ApiCheck]) -> Iterator[Aim]:

@@ -1,0 +1,136 @@
+"""Which places the pack http looks into: those that are there and let in who asks as the suite does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deadweight.checks.attacks import deliver
+from deadweight.checks.attacks.aiming import take_aim
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.engine.http import Answer
+from deadweight.suite.requests import ApiCheck
+
+KEY = {"X-Key": "k"}
+
+
+class Service:
+    """Answers by path: a status, or one for who has the key and one for who has not. ``asked`` is what it was asked."""
+
+    def __init__(self, answers: Mapping[str, Any], document: Any = None) -> None:
+        self.answers, self.document, self.asked = answers, document, list[str]()
+        self.route = self
+
+    def get(self) -> None:
+        pass
+
+    def request(self, method: str, path: str, headers: Mapping[str, str] = KEY, **_: Any) -> Answer:
+        if path == "/openapi.json":
+            return Answer(200, {}, json.dumps(self.document).encode(), 0.0)
+        self.asked.append(f"{method} {path}")
+        status = self.answers.get(path.partition("?")[0], 404)
+        if isinstance(status, tuple):
+            status = status["X-Key" not in headers]
+        return Answer(status, {}, b"", 0.0)
+
+
+def looked(tmp_path, service: Service, *checks: Mapping[str, Any], openapi: str | None = None) -> SimpleNamespace:
+    api = tuple(ApiCheck.model_validate({"name": str(number), **each}) for number, each in enumerate(checks))
+    attacks = SimpleNamespace(openapi=openapi)
+    variant = SimpleNamespace(checks=SimpleNamespace(api=api, attacks=attacks))
+    subject = SimpleNamespace(suite=SimpleNamespace(root=tmp_path))
+    lab = SimpleNamespace(variant=variant, subject=subject, notes={}, aims=(), routes=(), worked={}, app_folder="/app")
+    take_aim(lab, service)
+    return lab
+
+
+def document(*paths: str, **more: Any) -> dict[str, Any]:
+    get = {"get": {"parameters": [{"name": "q", "in": "query", "required": True}]}}
+    return {"openapi": "3.1.0", "paths": dict.fromkeys(paths, get), **more}
+
+
+def test_what_lets_nobody_in_is_not_looked_into_and_told(tmp_path):
+    """Every hole may lie behind a 401: it was said that the service resists them all."""
+    service = Service({"/closed": 401, "/b": 200})
+    lab = looked(tmp_path, service, {"request": {"path": "/closed?x=1"}}, {"request": {"path": "/b?x=1"}})
+    assert [str(each) for each in lab.aims if each.expects is None] == ["GET /b query x"]
+    assert lab.notes["closed"].startswith(
+        "not looked into by the pack http: GET /closed: the service answers 401 or 403 there"
+    )
+    assert [str(each) for each in lab.routes] == ["GET /b as it is"]
+
+
+def test_where_nobody_is_let_in_anywhere_nothing_is_measured(tmp_path):
+    lab = looked(tmp_path, Service(dict.fromkeys(("/a", "/openapi"), 401)), {"request": {"path": "/a?x=1"}})
+    assert not [each for each in lab.aims if each.expects is None]
+    lab.aims = ()
+    (attack,) = (each for each in load_payloads(packs=["http"]).payloads if each.id == "http-ssrf")
+    shot = deliver.fire(lab, SimpleNamespace(), attack)
+    assert (shot.seen, shot.said) == ("not_measured", lab.notes["closed"])
+
+
+def test_a_guess_does_not_count_where_the_suite_expects_to_be_refused(tmp_path):
+    check = {"request": {"path": "/a/b"}, "expect": {"status": 401}}
+    service = Service(dict.fromkeys(("/a/b", "/a/a", "/a"), 401))
+    assert not looked(tmp_path, service, check).aims
+
+
+def test_a_documents_routes_are_opened_with_the_headers_of_the_suites_requests(tmp_path):
+    service = Service({"/a": (200, 401), "/b": (200, 200), "/own": 200}, document("/a", "/b"))
+    lab = looked(tmp_path, service, {"request": {"path": "/own", "headers": KEY}}, openapi="/openapi.json")
+    assert {str(each): each.at("v").headers for each in lab.aims} == {"GET /a query q": KEY, "GET /b query q": {}}
+    assert {str(each) for each in lab.routes} == {"GET /own as it is", "GET /a as it is", "GET /b as it is"}
+    assert "closed" not in lab.notes
+
+
+@pytest.mark.parametrize(
+    ("there", "said", "found"),
+    [
+        ("/a", {"servers": [{"url": "https://shop.example.com/api"}]}, "/a"),  # a proxy takes it away
+        ("/api/a", {"servers": [{"url": "https://shop.example.com/api"}]}, "/api/a"),
+        ("/api/a", {"basePath": "/api"}, "/api/a"),
+        ("/a", {}, "/a"),
+    ],
+)
+def test_a_documents_routes_are_looked_for_below_the_path_that_it_names_and_without(tmp_path, there, said, found):
+    lab = looked(tmp_path, Service({there: 200}, document("/a", **said)), openapi="/openapi.json")
+    assert [str(each) for each in lab.aims] == [f"GET {found} query q"]
+    assert "openapi" not in lab.notes
+
+
+def test_a_document_of_which_no_route_is_there_shows_nothing(tmp_path):
+    lab = looked(tmp_path, Service({}, document("/a", "/b")), openapi="/openapi.json")
+    assert not lab.aims
+    assert lab.notes["openapi"].startswith("none of the routes in /openapi.json is there")
+
+
+def test_how_many_places_are_too_many_is_told(tmp_path):
+    paths = [f"/p{number}" for number in range(40)]
+    lab = looked(tmp_path, Service(dict.fromkeys(paths, 200), document(*paths)), openapi="/openapi.json")
+    assert lab.notes["left-out"] == "of 40 places that take a value, the pack http tried the first 24"
+
+
+@pytest.mark.parametrize(("status", "seen"), [(401, "not_measured"), (404, "failed")])
+def test_a_search_that_is_refused_everywhere_is_none(monkeypatch, status, seen):
+    attack = next(each for each in load_payloads(packs=["http"]).payloads if each.id == "http-environment")
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, status))
+    lab = SimpleNamespace(aims=(), routes=(), worked={}, app_folder="/app")
+    assert deliver.fire(lab, SimpleNamespace(), attack).seen == seen
+
+
+def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_path):
+    lab = looked(tmp_path, Service({"/status": 200}), {"request": {"path": "/status"}})
+    attack = next(each for each in load_payloads(packs=["http"]).payloads if each.id == "http-environment")
+    sent: list[str] = []
+
+    def once(_lab, _yard, _payload, value, aim=None):
+        sent.append(str(aim or value))
+        return deliver.Shot("succeeded" if aim else "failed", "said", {}, 200)
+
+    monkeypatch.setattr(deliver, "_once", once)
+    assert deliver.fire(lab, SimpleNamespace(), attack).detail == {"at": "GET /status as it is"}
+    assert sent[:-1] == list(attack.each)
