@@ -180,7 +180,7 @@ def test_routes_whose_values_nobody_names_are_tried_in_places_that_are_guessed(
         assert cells["http-command"].reason.startswith(f"{said}GET /ping added parameters, ")
     else:
         assert cells["http-command"].evidence["at"].startswith("GET /ping added parameters: ")
-        assert cells["http-ssrf"].evidence["at"].startswith("GET /fetch added parameters: ")
+        assert cells["http-ssrf"].evidence["at"] == "GET /fetch added parameters"
 
 
 def test_places_are_guessed_where_none_is_named():
