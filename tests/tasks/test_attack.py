@@ -86,6 +86,17 @@ def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
     assert _attacks.total([SimpleNamespace(variant="v", data={"postures": postures})]) == said
 
 
+def test_where_a_hole_is_is_told_where_the_attack_came_through():
+    opened = {
+        "http-command": {"outcome": "succeeded", "evidence": {"at": "GET /ping query host: ; id"}},
+        "breach-shell": {"outcome": "succeeded", "evidence": {"proof": "a word"}},
+        "http-ssrf": {"outcome": "not_applicable", "evidence": None},
+    }
+    found = SimpleNamespace(variant="v", data={"postures": {"open": opened}})
+    assert _attacks.holes(found) == ["http-command: GET /ping query host: ; id"]
+    assert _attacks.holes(SimpleNamespace(variant="v", data={})) == []
+
+
 def test_what_was_not_measured_or_broke_a_gate_is_said_first():
     """A table of a hundred rows before it hid that nothing in it was measured."""
     summary = "open: 3 not measured; default: 3 not measured"

@@ -66,6 +66,13 @@ def unmeasured(each: Evidence) -> list[str]:
     ]
 
 
+def holes(each: Evidence) -> list[str]:
+    """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
+    cells = each.data.get("postures", {}).get("open", {})
+    found = {name: (cell["evidence"] or {}).get("at") for name, cell in cells.items() if cell["outcome"] == "succeeded"}
+    return [f"{name}: {at}" for name, at in found.items() if at]
+
+
 def tried_now(found: Sequence[Evidence]) -> list[str]:
     """Those in which something was measured now; what an earlier run found of others is for the report."""
     return list(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks import _choose
-from deadweight.tasks._attacks import amiss, print_attacks, total, unmeasured
+from deadweight.tasks._attacks import amiss, holes, print_attacks, total, unmeasured
 from deadweight.tasks._options import names
 from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
@@ -85,6 +85,8 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
         for line in amiss(found):
             out.print(line, style="bold", markup=False, soft_wrap=True)
         print_attacks(found, out)
+    for line in () if as_json else shared_notes({each.variant: holes(each) for each in found}):
+        say(f"hole: {line}")
     notes = {each.variant: attack_notes(each.data) for each in found}
     for told in shared_notes(notes):
         say(f"note: {told}")

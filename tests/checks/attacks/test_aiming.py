@@ -122,6 +122,17 @@ def test_a_search_that_is_refused_everywhere_is_none(monkeypatch, status, seen):
     assert deliver.fire(lab, SimpleNamespace(), attack).seen == seen
 
 
+@pytest.mark.parametrize(("statuses", "told"), [((502, 404), 404), ((503, 503), 503), ((200, 0), 0)])
+def test_a_service_that_cannot_fetch_what_it_was_to_fetch_has_looked(monkeypatch, tmp_path, statuses, told):
+    """One place that answers 502 to what it cannot fetch made all others count as unlooked at."""
+    lab = looked(tmp_path, Service({"/a": 200}), {"request": {"path": "/a?x=1&y=2"}})
+    lab.aims = lab.aims[:2]
+    attack = next(each for each in load_payloads(packs=["http"]).payloads if each.id == "http-metadata")
+    answers = iter(statuses)
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "said", {}, next(answers)))
+    assert deliver.fire(lab, SimpleNamespace(), attack).status == told
+
+
 def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_path):
     lab = looked(tmp_path, Service({"/status": 200}), {"request": {"path": "/status"}})
     attack = next(each for each in load_payloads(packs=["http"]).payloads if each.id == "http-environment")

@@ -37,6 +37,8 @@ GRACE_SECONDS = 0.3
 
 NOT_LET_IN = (401, 403, 407)
 """Who asks is not known, or may not (RFC 9110, sections 15.5.2, 15.5.4 and 15.5.8)."""
+OF_OTHERS = (502, 503, 504)
+"""A service that cannot fetch what a value names says so too: it has looked, where it answers others otherwise."""
 NOBODY_LET_IN = "the service answered 401 or 403 to all that was asked, so nothing was looked into"
 
 UNEXPECTED = "none of the requests with a value added was answered as the suite expects of it without"
@@ -94,8 +96,8 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         if shot.seen == "succeeded":
             lab.worked.setdefault(payload.id, (value, aim))
         if shot.seen != "failed":
-            where = f"{aim}: {value}" if value else str(aim)
-            return replace(shot, detail={**shot.detail, "at": where}) if aim else shot
+            where = ": ".join(part for part in (str(aim or ""), value) if part)
+            return replace(shot, detail={**shot.detail, "at": where}) if payload.breach is None else shot
         first = first or shot
         where = ", ".join(part for part in (str(aim or ""), value.replace("@app@", lab.app_folder)) if part)
         said.append(f"{where}: {shot.said}")
@@ -104,7 +106,10 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         if not shot.status:
             break  # it may still be at work; to be asked again, the service must be a fresh one
     told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
-    shot = replace(shot, said=told, detail={**shot.detail, "said": told}, status=max(statuses) if all(statuses) else 0)
+    looked = [status for status in statuses if not (places and status in OF_OTHERS)]
+    shot = replace(
+        shot, said=told, detail={**shot.detail, "said": told}, status=max(looked or statuses) if all(statuses) else 0
+    )
     if shot.status and not arrived:
         return replace(shot, seen="not_measured", said=f"{UNEXPECTED}: {told}")
     if payload.search and not places and set(statuses) <= set(NOT_LET_IN):
