@@ -57,7 +57,7 @@ def test_the_winner_is_named_with_what_it_costs() -> None:
     assert found.winner == "apko"
     assert found.text == (
         "apko (10 MB) is 48 times smaller than all-in-one, carries 14 findings instead of 1,729 and stops 25 of 31 attacks in a "
-        "plain docker run; ko is smaller (9 MB), but keeps a shell."
+        "plain container; ko is smaller (9 MB), but keeps a shell."
     )
 
 

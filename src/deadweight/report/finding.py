@@ -80,7 +80,7 @@ def _finding(ladder: Ladder) -> Finding | None:
 
 def _run(posture: str) -> str:
     """In which posture, in words for who knows none of them."""
-    return "in a plain docker run" if posture == "default" else f"in posture {posture}"
+    return "in a plain container" if posture == "default" else f"in posture {posture}"
 
 
 def _unknown(record: VariantRecord) -> str:

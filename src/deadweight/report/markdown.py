@@ -20,9 +20,9 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HIDDEN_ROWS = 10
 _MARKS = {"pass": "\u2705", "gaps": "\u26a0\ufe0f", "fail": "\u274c"}
 CASTLE_WORDS = (
-    "A cell names the weakest posture that stops the attack (*open* has no wall, *default* is a plain `docker run`, *hardened* "
-    f"has every wall); **never**: no posture stops it; *n/a*: it does not apply; *{figures.NOTHING}*: not measured; "
-    "*crash*: the attack crashed the service."
+    "A cell names the weakest posture that stops the attack (*open* has no wall, *default* is a plain container with the engine's "
+    "defaults, *hardened* has every wall); **never**: no posture stops it; *n/a*: it does not apply; "
+    f"*{figures.NOTHING}*: not measured; *crash*: the attack crashed the service."
 )
 
 
