@@ -214,3 +214,18 @@ def test_a_host_that_does_not_answer_is_told_in_words_alone():
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v2/"
         answer = network.ask(url, ca=None, variables={}, timeout=3)
     assert answer.problem == "Connection refused"
+
+
+def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypatch):
+    """A suite whose images are built on nothing asks no registry, and one that nobody reaches was taken for the attacks' shell."""
+    (tmp_path / "deadweight.yaml").write_text(
+        "name: x\nvariants:\n  a: {builder: dockerfile, dockerfile: Dockerfile}\n"
+    )
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY app /app\n")
+    suite, state, said = load_suite(tmp_path / "deadweight.yaml"), State(tmp_path), list[str]()
+    monkeypatch.setattr(network, "ask_all", lambda urls, **_: dict.fromkeys(urls, network.Answer(None, "no such name")))
+    monkeypatch.setattr("deadweight.sources.choose._local_is_possible", lambda: True)
+
+    assert choose(suite, state, said.append).name == "registry"
+    assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"
+    assert "docker.io: no such name" in said[-1]

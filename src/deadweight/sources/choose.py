@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from deadweight.suite.model import Suite
 PROBE_SECONDS = 2.5
 
 
-def choose(suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None = None) -> Source:
-    """The source for this run; ``asked`` (of ``changes``) counts as recorded, this once.
+def choose(
+    suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None = None, also: Sequence[str] = ()
+) -> Source:
+    """The source for this run; ``asked`` (of ``changes``) counts as recorded, this once. ``also``: images beside the suite's own
+    that are wanted of it.
 
     Raises UsageError for an unknown name, ConfigError for a mirror that is not configured.
     What ``auto`` finds is recorded when the source is first prepared, so that later runs need not ask again.
@@ -28,7 +31,11 @@ def choose(suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None
     name = settings.source
     if name == "auto":
         known = settings.decided in recorded.DECIDED
-        name = recorded.source_name(settings.decided or "") if known else _decide(suite, settings, say)
+        name = (
+            recorded.source_name(settings.decided or "")
+            if known
+            else _decide([*_references(suite), *also], suite, settings, say)
+        )
         settings = replace(settings, decided=name)
     return _source(name, suite, state, settings)
 
@@ -79,15 +86,15 @@ def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source
     return make(state, settings, _flavours(suite))
 
 
-def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
-    """A mirror where one is configured; the public registries where all that the suite needs answer; else the local one."""
+def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
+    """A mirror where one is configured; the public registries where all that is needed answer; else the local one."""
     if settings.mirror is not None:
         say("source for base images: the configured mirror")
         return "mirror"
     from deadweight.records.reference import parse
     from deadweight.sources import network, public
 
-    hosts = sorted({parse(reference).host for reference in _references(suite)})
+    hosts = sorted({parse(reference).host for reference in references})
     urls = {public.front_door(host): host for host in hosts}
     if any(variant.apk_files() for variant in suite.variants):
         urls[public.KEYS["wolfi"][0]] = "packages.wolfi.dev"

@@ -49,7 +49,7 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     for request in requests(lab, payload):
         shot = _fired(lab, yard, payload, request)
         if shot.seen != "failed":
-            return shot
+            return replace(shot, detail={**shot.detail, "at": f"{request.method} {request.path}"})
         said.append(f"{request.method} {request.path}: {shot.said}")
     # A flood that is still under way has arrived.
     return replace(shot, said="; ".join(said) or shot.said, status=shot.status or OBEYED)

@@ -32,7 +32,7 @@ def static_shell(subject: Subject) -> tuple[Mount, ...]:
     from deadweight.sources.choose import choose
 
     with _one_at_a_time:
-        source = choose(subject.suite, subject.state, subject.say)
+        source = choose(subject.suite, subject.state, subject.say, also=(IMAGE,))
         source.prepare((IMAGE,), apk=False, say=subject.say)
         base = source.base(IMAGE)
         name = (base.digest or base.resolved).replace(":", "-").replace("/", "-")[-64:]
