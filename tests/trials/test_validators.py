@@ -107,6 +107,7 @@ def test_every_platform_is_given_the_same_posture(tmp_path):
             "DropCapability=all",
             "SeccompProfile=%E/containers/systemd/shop.seccomp.json",
             "HealthCmd=",
+            "HealthStartPeriod=20s",
         ],
         "ecs": ['"user": "65532:65532"', '"readonlyRootFilesystem": true', '"ALL"', '"healthCheck"'],
     }

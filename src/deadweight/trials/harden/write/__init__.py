@@ -27,7 +27,7 @@ def written(found: Found, format: str, given: Written | None = None) -> str:  # 
     Raises DeadweightError where Kubernetes' ``restricted`` standard, or a platform, would refuse what the service needs.
     """
     text = FORMATS[format](found, given or Written())
-    return text if format in COMMENTLESS else "".join(f"# {line}\n" for line in heading(found)) + text
+    return text if format in COMMENTLESS else _commented(heading(found)) + text
 
 
 def heading(found: Found) -> list[str]:
@@ -72,12 +72,32 @@ def _limits(found: Found) -> list[str]:
     return lines
 
 
-def beside(found: Found, format: str) -> list[str]:  # noqa: A002 - the flag's name
+FILES = {
+    "run": "run.sh", "compose": "compose.yaml", "kubernetes": "kubernetes.yaml", "podman": "podman.sh",
+    "ecs": "task-definition.json",
+}  # fmt: skip
+"""What a text is called in a folder. Units have names of their own."""
+
+
+def files(found: Found, format: str, given: Written) -> dict[str, str]:  # noqa: A002 - the flag's name
+    """The text of each file that a platform takes, by its name; raises as ``written``."""
+    if format in FILES:
+        return {FILES[format]: written(found, format, given)}
+    first, *others = quadlet.units(found, given).items()
+    return {first[0]: _commented(heading(found)) + first[1], **dict(others)}
+
+
+def _commented(lines: list[str]) -> str:
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def beside(found: Found, format: str, given: Written | None = None) -> list[str]:  # noqa: A002 - the flag's name
     """What is to be said of a format that has no comments."""
     if format not in COMMENTLESS:
         return []
     lines = [line.removeprefix(f"{found.variant.name}: ") for line in heading(found)]  # each is told after that name
-    return [*lines, f"a task definition cannot express {', '.join(ecs.lost(found))}"]
+    cannot = f"a task definition cannot express {', '.join(ecs.lost(found))}"
+    return [*lines, cannot, *ecs.missing(found, given or Written())]
 
 
 def _seccomp(found: Found) -> list[str]:

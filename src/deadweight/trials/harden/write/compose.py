@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping
 from typing import Any
 
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write.needs import beside, folders_in_memory, is_job
 from deadweight.trials.harden.write.run import around
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
@@ -17,6 +18,7 @@ from deadweight.trials.harden.write.values import (
     key,
     published,
     short,
+    start_seconds,
     stop_seconds,
     yaml_text,
 )
@@ -28,10 +30,10 @@ def compose(found: Found, wanted: Written | None = None) -> dict[str, Any]:
     security = ["no-new-privileges:true"] if options.no_new_privileges else []
     security += [f"seccomp:{wanted.profile}"] if found.profiled and wanted.profile else []
     service: dict[str, Any] = {"image": wanted.image or found.image}
-    others = {name: _need(need, found) for name, need in found.variant.run.needs.items() if need.image}
-    service |= key("depends_on", sorted(others))
+    others = {name: _need(need, found, wanted) for name, need in beside(found).items()}
+    service |= key("depends_on", _awaited(beside(found)))
     service |= key("environment", {Quoted(name): given(value) for name, value in options.env.items()})
-    service |= key("volumes", [given(f"./{path}:{target}:ro") for target, path in options.files.items()])
+    service |= key("volumes", _volumes(options.files, wanted))
     service |= key("ports", [Quoted(each) for each in published(found)] if found.outgoing else [])
     service |= key("networks", [] if found.outgoing else ["internal"])
     service |= key("command", [given(each) for each in options.args])
@@ -56,14 +58,27 @@ def compose(found: Found, wanted: Written | None = None) -> dict[str, Any]:
     return {"services": services, "networks": {"internal": network}}
 
 
-def _need(need: Need, found: Found) -> dict[str, Any]:
+def _awaited(needs: Mapping[str, Need]) -> list[str] | dict[str, Any]:
+    """A job has to have ended well before the service is started; others have to be there."""
+    if not any(map(is_job, needs.values())):
+        return sorted(needs)
+    ended, started = "service_completed_successfully", "service_started"
+    return {name: {"condition": ended if is_job(need) else started} for name, need in sorted(needs.items())}
+
+
+def _volumes(files: Mapping[str, str], wanted: Written) -> list[Quoted]:
+    return [given(f"{wanted.files}/{path}:{target}:ro") for target, path in files.items()]
+
+
+def _need(need: Need, found: Found, wanted: Written) -> dict[str, Any]:
     """A container beside it, as the suite says it; it was not hardened."""
     service: dict[str, Any] = {"image": need.image}
-    service |= key("volumes", [given(f"./{path}:{target}:ro") for target, path in need.files.items()])
+    service |= key("volumes", _volumes(need.files, wanted))
     service |= key("environment", {Quoted(name): given(value) for name, value in need.env.items()})
     service |= key("networks", [] if found.outgoing else ["internal"])
     service |= key("command", [given(each) for each in need.args])
-    return service | {"restart": "unless-stopped", "mem_limit": short(need.memory)}
+    service |= {"restart": Quoted("no") if is_job(need) else "unless-stopped", "mem_limit": short(need.memory)}
+    return service | key("tmpfs", [given(each) for each in folders_in_memory(need)])
 
 
 def healthcheck(found: Found) -> dict[str, Any]:
@@ -75,7 +90,7 @@ def healthcheck(found: Found) -> dict[str, Any]:
         "interval": "10s",
         "timeout": "5s",
         "retries": 3,
-        "start_period": f"{math.ceil(found.variant.health.within_seconds)}s",
+        "start_period": f"{start_seconds(found)}s",
     }
 
 

@@ -1,26 +1,46 @@
-"""An ECS task definition (``aws ecs register-task-definition --cli-input-json``), for Fargate's container runtime or EC2's."""
+"""An ECS task definition for Fargate (``aws ecs register-task-definition --cli-input-json``)."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions
 from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.values import Written, all_ports, container_name, key, stop_seconds
+from deadweight.trials.harden.write.values import (
+    PORT_SYSCTL,
+    Written,
+    all_ports,
+    container_name,
+    key,
+    low_port,
+    start_seconds,
+    stop_seconds,
+)
 
 ECS_STOP_SECONDS = 30
 MOST_STOP_SECONDS = 120
-FARGATE = ((256, 512), (512, 1024), (1024, 2048), (2048, 4096), (4096, 8192), (8192, 16384), (16384, 32768))
-"""Processor units and the least mebibytes of memory that Fargate sells with them."""
+MOST_START_SECONDS = 300
+FARGATE: dict[int, range] = {
+    256: range(1024, 2049, 1024),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+    8192: range(16384, 61441, 4096),
+    16384: range(32768, 122881, 8192),
+}
+"""Processor units, and the mebibytes of memory that Fargate sells with them (ECS developer guide, "Task size")."""
+LEAST_SIZE = (256, 512)
 
 
 def task(found: Found, given: Written | None = None) -> dict[str, Any]:
     """One container in a task of the smallest size that holds it.
 
-    Raises DeadweightError where the service needs a capability that ECS cannot add.
+    Raises DeadweightError where the service needs a capability that ECS cannot add, or more than Fargate sells.
     """
     options, given = found.options, given or Written()
     if options.cap_add:
@@ -29,19 +49,35 @@ def task(found: Found, given: Written | None = None) -> dict[str, Any]:
             f"{found.variant.name} needs the capabilities {needs}: Fargate adds none but SYS_PTRACE",
             hint="invoke harden --format run shows what it needs",
         )
-    memory = _memory(options)
-    sizes = [size for size in FARGATE if size[1] >= memory and size[0] >= (options.cpus or 0.25) * 1024]
-    units, task_memory = (sizes or FARGATE[-1:])[0]
+    units, memory = size(options.cpus or 0.25, _memory(options))
     return {
-        "family": found.suite,
+        "family": _name(found.suite),
         "networkMode": "awsvpc",
         "requiresCompatibilities": ["FARGATE"],
         "cpu": str(units),
-        "memory": str(task_memory),
+        "memory": str(memory),
         "runtimePlatform": {"operatingSystemFamily": "LINUX"} | key("cpuArchitecture", _architecture(found)),
-        "volumes": [{"name": f"writable-{number}"} for number, _ in enumerate(options.tmpfs)],
         "containerDefinitions": [_container(found, given)],
     }
+
+
+def size(cpus: float, mebibytes: int) -> tuple[int, int]:
+    """The smallest task that holds so much. Raises DeadweightError where none does."""
+    if cpus <= 0.25 and mebibytes <= LEAST_SIZE[1]:
+        return LEAST_SIZE
+    for units, sold in FARGATE.items():
+        enough = [each for each in sold if each >= mebibytes]
+        if units >= cpus * 1024 and enough:
+            return units, enough[0]
+    raise DeadweightError(
+        f"no task of Fargate's has {cpus:g} processors and {mebibytes} MiB of memory",
+        hint="lower run.cpus and run.memory, or take --format kubernetes",
+    )
+
+
+def _name(text: str) -> str:
+    """Letters, digits, hyphens and underscores are all that a family and a container may be called."""
+    return re.sub("[^A-Za-z0-9_-]", "-", text)
 
 
 def _memory(options: RunOptions) -> int:
@@ -52,37 +88,54 @@ def _memory(options: RunOptions) -> int:
 def _container(found: Found, given: Written) -> dict[str, Any]:
     options = found.options
     container: dict[str, Any] = {
-        "name": container_name(found),
+        "name": _name(container_name(found)),
         "image": given.image or found.image,
         "essential": True,
         "user": str(options.user),
         "readonlyRootFilesystem": options.read_only,
-        "privileged": False,
         "memory": _memory(options),
         "portMappings": [{"containerPort": port, "protocol": "tcp"} for port in all_ports(found)],
-        "linuxParameters": {"capabilities": {"drop": list(options.cap_drop)}, "initProcessEnabled": False},
-        "ulimits": [{"name": each.name, "softLimit": each.soft, "hardLimit": each.hard} for each in options.ulimits],
+        "linuxParameters": key("capabilities", key("drop", list(options.cap_drop))) | key("tmpfs", _in_memory(options)),
     }
+    nofile = [each for each in options.ulimits if each.name == "nofile"]  # Fargate keeps its own of all others
+    container |= key(
+        "ulimits", [{"name": each.name, "softLimit": each.soft, "hardLimit": each.hard} for each in nofile]
+    )
+    if lowest := low_port(found):
+        container["systemControls"] = [{"namespace": PORT_SYSCTL, "value": str(lowest)}]
     if options.env:
         container["environment"] = [{"name": name, "value": value} for name, value in options.env.items()]
     if options.entrypoint:
         container["entryPoint"] = list(options.entrypoint)
     if options.args:
         container["command"] = list(options.args)
-    if options.tmpfs:  # Fargate has no file system in memory: an empty volume of the task's own storage
-        container["mountPoints"] = [
-            {"sourceVolume": f"writable-{number}", "containerPath": each.path}
-            for number, each in enumerate(options.tmpfs)
-        ]
     if found.asks:
         container["healthCheck"] = {
             "command": ["CMD", *found.asks], "interval": 10, "timeout": 5, "retries": 3,
-            "startPeriod": min(300, math.ceil(found.variant.health.within_seconds)),
+            "startPeriod": min(MOST_START_SECONDS, start_seconds(found)),
         }  # fmt: skip
     stop = stop_seconds(found, ECS_STOP_SECONDS)
     if stop:
         container["stopTimeout"] = min(stop, MOST_STOP_SECONDS)
     return container
+
+
+def _in_memory(options: RunOptions) -> list[dict[str, Any]]:
+    """Fargate has them since January 2026. An empty volume in their place would be root's alone, and could run programs."""
+    return [
+        {
+            "containerPath": each.path,
+            "size": math.ceil(each.size_bytes / 2**20),
+            "mountOptions": [
+                "noexec" if each.noexec else "exec",
+                "nosuid",
+                "nodev",
+                f"mode={each.mode:o}",
+                *([] if each.uid is None else [f"uid={each.uid}"]),
+            ],
+        }
+        for each in options.tmpfs
+    ]
 
 
 def _architecture(found: Found) -> str:
@@ -92,11 +145,21 @@ def _architecture(found: Found) -> str:
 
 def lost(found: Found) -> list[str]:
     """What a task has no word for."""
-    lines = [f"{found.options.pids} processes", "no swap (Fargate has none)"]
-    lines += ["files of your repository"] if found.options.files else []
-    lines += ["no new privileges"] if found.options.no_new_privileges else []
+    options = found.options
+    lines = [f"{options.pids} processes", "no swap (Fargate has none)"]
+    lines += [f"the limit {each.name}" for each in options.ulimits if each.name != "nofile"]
+    lines += ["files of your repository"] if options.files else []
+    lines += ["no new privileges"] if options.no_new_privileges else []
     lines += ["the seccomp profile (Fargate's own stays)"] if found.profiled else []
-    lines += ["a file system in memory, noexec (an empty volume stands for it)"] if found.options.tmpfs else []
+    lines += ["the network without a way out (a security group can)"] if not found.outgoing else []
+    return lines
+
+
+def missing(found: Found, given: Written) -> list[str]:
+    """What only you can add."""
+    lines = ["executionRoleArn and logConfiguration are yours to add: for an image in ECR, and to see what it says"]
+    if "@sha256:" not in (given.image or found.image):
+        lines.append("push the image, and name it: invoke harden --image REPOSITORY@sha256:…")
     return lines
 
 

@@ -12,12 +12,14 @@ from deadweight.suite.model import Health
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.values import (
     KUBERNETES_STOP_SECONDS,
+    PORT_SYSCTL,
     Quoted,
     Written,
     all_ports,
     given,
     key,
     label,
+    low_port,
     short,
     stop_seconds,
     yaml_text,
@@ -26,8 +28,6 @@ from deadweight.trials.harden.write.values import (
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
 """All that ``restricted`` lets a container add (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
 
-FIRST_UNPRIVILEGED = 1024
-"""The lowest port that a process without root or NET_BIND_SERVICE may listen on, where nothing else is said (ip-sysctl)."""
 LEAST_HOST_USER = 10000
 """Validators ask for ids above: those below may be somebody's on the node."""
 KNOWN_REGISTRIES = ("gcr.io", "azurecr.io", "amazonaws.com")
@@ -102,8 +102,8 @@ def _pod_security(found: Found, wanted: Written) -> dict[str, Any]:
     those that ``restricted`` takes for safe."""
     uid, _, gid = str(found.options.user).partition(":")
     context: dict[str, Any] = {"runAsNonRoot": True, "runAsUser": int(uid)}
-    if min(all_ports(found)) < FIRST_UNPRIVILEGED:
-        context["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": str(min(all_ports(found)))}]
+    if lowest := low_port(found):
+        context["sysctls"] = [{"name": PORT_SYSCTL, "value": str(lowest)}]
     context |= {"runAsGroup": int(gid)} if gid else {}
     return context | {"seccompProfile": _seccomp(found, wanted)}
 
@@ -257,7 +257,7 @@ def _objections(found: Found, wanted: Written) -> list[str]:
         said.append(
             f"a user id below {LEAST_HOST_USER} (checkov CKV_K8S_40, kube-score, trivy KSV-0020, KSV-0021): the image's own"
         )
-    if min(all_ports(found)) < FIRST_UNPRIVILEGED:
+    if low_port(found):
         said.append(
             "a port below 1024 (trivy KSV-0117): the service's own; the pod's sysctl opens it, and no capability"
         )

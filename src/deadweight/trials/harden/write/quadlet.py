@@ -1,63 +1,102 @@
-"""A Quadlet unit (podman-systemd.unit(5), Podman 4.4 and later): systemd starts the container, and starts it anew."""
+"""Quadlet units (podman-systemd.unit(5), Podman 4.5 and later): systemd starts the container, and starts it anew."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
-from deadweight.engine.in_memory import anybodys
+from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.compose import unasked
-from deadweight.trials.harden.write.run import network_name
+from deadweight.trials.harden.write.needs import beside, folders_in_memory, full_name, is_job, named, network_name
+from deadweight.trials.harden.write.run import health_words, podman_tmpfs
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
+    PORT_SYSCTL,
     Written,
     container_name,
+    inside,
+    low_port,
     published,
     short,
+    start_seconds,
     stop_seconds,
 )
 
+NOTHING = "EMPTY_WORD"
 FOLDER = "%E/containers/systemd"
 """Where units are: %E is /etc in a unit of root's, ~/.config in a user's (systemd.unit(5))."""
 
 
 def text(found: Found, given: Written) -> str:
-    """Two files, each after a comment with its name."""
-    options, name = found.options, container_name(found)
-    lines = [f"# ~/.config/containers/systemd/{name}.container (of root: /etc/containers/systemd/)", "[Unit]"]
-    lines += [
-        f"Description={found.suite}",
-        "",
-        "[Container]",
-        f"ContainerName={name}",
-        f"Image={given.image or found.image}",
+    """All files, each after a comment with its name."""
+    places = [
+        f"# ~/.config/containers/systemd/{name} (of root: /etc/containers/systemd/)" for name in units(found, given)
     ]
+    return "\n".join(f"{place}\n{unit}" for place, unit in zip(places, units(found, given).values(), strict=True))
+
+
+def units(found: Found, given: Written) -> dict[str, str]:
+    """What each file holds, by its name: the container's first."""
+    made = {f"{container_name(found)}.container": _container(found, given)}
+    made |= {f"{named(name, found)}.container": _need(name, need, found, given) for name, need in beside(found).items()}
+    if network := network_name(found):
+        made[f"{network}.network"] = ["[Network]", f"NetworkName={network}"] + (
+            [] if found.outgoing else ["Internal=true"]
+        )
+    return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
+
+
+def _container(found: Found, given: Written) -> list[str]:
+    options, name = found.options, container_name(found)
+    lines = ["[Unit]", f"Description={_plain(found.suite)}"]
+    for each in beside(found):
+        lines += [f"Requires={named(each, found)}.service", f"After={named(each, found)}.service"]
+    lines += ["", "[Container]", f"ContainerName={name}", f"Image={given.image or found.image}"]
     user, _, group = str(options.user).partition(":")
     lines += [f"User={user}"] + ([f"Group={group}"] if group else [])
-    lines += ["ReadOnly=true", "VolatileTmp=false"] if options.read_only else []
-    lines += [f"Tmpfs={each.path}:{each.options()}" for each in anybodys(options).tmpfs]
+    lines += ["ReadOnly=true"] if options.read_only else []
+    lines += [f"Tmpfs={each.path}:{podman_tmpfs(each)}" for each in options.tmpfs]
     lines += [f"DropCapability={each.lower()}" for each in options.cap_drop]
     lines += [f"AddCapability=CAP_{each}" for each in options.cap_add]
     lines += ["NoNewPrivileges=true"] if options.no_new_privileges else []
     lines += _profile(given) if found.profiled and given.profile else []
     lines += [f"PodmanArgs={words}" for words in _limits(found)]
+    lines += [f"PodmanArgs=--sysctl {PORT_SYSCTL}={lowest}"] if (lowest := low_port(found)) else []
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in options.env.items()]
-    lines += [f"Volume=./{path}:{target}:ro" for target, path in options.files.items()]
-    publish = [f"PublishPort={each}" for each in published(found)]
-    lines += publish if found.outgoing else [f"Network={network_name(found)}.network"]
+    lines += [_volume(path, target, given) for target, path in options.files.items()]
+    lines += [f"PublishPort={each}" for each in published(found)] if found.outgoing else []
+    lines += [f"Network={network}.network"] if (network := network_name(found)) else []
     lines += [f"PodmanArgs=--entrypoint {_word(options.entrypoint[0])}"] if options.entrypoint else []
     command = (*(options.entrypoint or ())[1:], *options.args)
-    lines += [f"Exec={' '.join(_word(each) for each in command)}"] if command else []
-    asks = found.asked_inside
-    lines += [f"HealthCmd={_word(_list(asks))}", "HealthInterval=10s"] if asks else _unchecked(found)
+    lines += [f"Exec={_words(command)}"] if command else []
+    lines += _checked(found)
     stop = stop_seconds(found, ENGINE_STOP_SECONDS)
     lines += [f"PodmanArgs=--stop-timeout {stop}"] if stop else []
     lines += ["", "[Service]", "Restart=always"] + ([f"TimeoutStopSec={stop + 5}"] if stop else [])
-    lines += ["", "[Install]", "WantedBy=default.target"]
-    if not found.outgoing:
-        lines += ["", f"# beside it: {network_name(found)}.network", "[Network]", f"NetworkName={network_name(found)}"]
-        lines += ["Internal=true"]
-    return "\n".join(lines) + "\n"
+    return [*lines, *_empty(command), "", "[Install]", "WantedBy=default.target"]
+
+
+def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
+    """A container beside it, as the suite says it; it was not hardened. A job has ended before the service is started."""
+    lines = ["[Unit]", f"Description={_plain(f'{name}, which {found.suite} needs')}", "", "[Container]"]
+    lines += [
+        f"ContainerName={named(name, found)}",
+        f"Image={full_name(need)}",
+        f"Network={network_name(found)}.network",
+    ]
+    lines += [f"PodmanArgs=--network-alias {name} --memory {short(need.memory)}"]
+    lines += [f"Tmpfs={path}" for path in folders_in_memory(need)]
+    lines += [f"Environment={_word(f'{key}={value}')}" for key, value in need.env.items()]
+    lines += [_volume(path, target, given) for target, path in need.files.items()]
+    lines += [f"Exec={_words(need.args)}"] if need.args else []
+    return [
+        *lines,
+        "",
+        "[Service]",
+        *(["Type=oneshot", "RemainAfterExit=yes"] if is_job(need) else ["Restart=always"]),
+        *_empty(need.args),
+    ]
 
 
 def _profile(given: Written) -> list[str]:
@@ -65,8 +104,20 @@ def _profile(given: Written) -> list[str]:
     return [f"# copy {given.profile} to where this file is", f"SeccompProfile={FOLDER}/{PurePath(given.profile).name}"]
 
 
-def _unchecked(found: Found) -> list[str]:
-    return [f"# No HealthCmd: {unasked(found)}.", *(["HealthCmd=none"] if found.refuses_own_check else [])]
+def _volume(path: str, target: str, given: Written) -> str:
+    """Quadlet takes a path that begins with a dot for one beside the unit."""
+    return f"# copy {inside(given.files, path)} to {path} where this file is\nVolume=./{path}:{target}:ro"
+
+
+def _checked(found: Found) -> list[str]:
+    asks = found.asked_inside
+    if not asks:
+        return [f"# No HealthCmd: {unasked(found)}.", *(["HealthCmd=none"] if found.refuses_own_check else [])]
+    asked = (
+        health_words(asks).replace("%", "%%").replace("$", "$$")
+    )  # no quotes around: Quadlet keeps what is within them
+    times = ["HealthInterval=10s", "HealthTimeout=5s", "HealthRetries=3", f"HealthStartPeriod={start_seconds(found)}s"]
+    return [f"HealthCmd={asked}", *times]
 
 
 def _limits(found: Found) -> list[str]:
@@ -78,10 +129,17 @@ def _limits(found: Found) -> list[str]:
     return [*limits, "--read-only-tmpfs=false"] if options.read_only else limits
 
 
-def _list(words: tuple[str, ...]) -> str:
-    import json
+def _plain(text: str) -> str:
+    return text.replace("%", "%%")
 
-    return json.dumps(list(words))
+
+def _words(texts: Sequence[str]) -> str:
+    """Quadlet ends at an empty word, and drops what follows; systemd makes one of a variable that holds nothing."""
+    return " ".join(_word(each) if each else f"${{{NOTHING}}}" for each in texts)
+
+
+def _empty(texts: Sequence[str]) -> list[str]:
+    return [] if all(texts) else [f"Environment={NOTHING}="]
 
 
 def _word(text: str) -> str:

@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from deadweight.engine.in_memory import anybodys
+from deadweight.engine.options import Tmpfs
+from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write.needs import beside, folders_in_memory, full_name, is_job, named, network_name
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
+    PORT_SYSCTL,
     Written,
     all_ports,
     container_name,
+    inside,
+    low_port,
     published,
     short,
+    start_seconds,
     stop_seconds,
 )
 
 
+class Below(str):
+    """A path below the folder in which a shell stands: engines before Docker 23 take no relative one."""
+
+
 def docker_text(found: Found, given: Written) -> str:
-    return _text(found, run_words(found, given), "docker")
+    return _text(found, run_words(found, given), given, "docker")
 
 
 def podman_text(found: Found, given: Written) -> str:
-    """Podman mounts folders in memory where the root is read-only, unless it is told not to."""
-    words = run_words(replace(found, options=anybodys(found.options)), given)
-    at = words.index("--read-only") + 1 if "--read-only" in words else None
-    words = words if at is None else [*words[:at], "--read-only-tmpfs=false", *words[at:]]
-    return _text(found, ["podman", *words[1:]], "podman")
+    """Podman mounts folders in memory where the root is read-only, unless it is told not to. Its health check needs no shell."""
+    words = run_words(found, given, podman_tmpfs)
+    more = ["--read-only-tmpfs=false"] if "--read-only" in words else []
+    more += ["--sysctl", f"{PORT_SYSCTL}={lowest}"] if (lowest := low_port(found)) else []
+    asks = found.asked_inside
+    more += ["--health-cmd", health_words(asks), "--health-interval", "10s", "--health-timeout", "5s"] if asks else []
+    more += ["--health-retries", "3", "--health-start-period", f"{start_seconds(found)}s"] if asks else []
+    at = words.index("--user")
+    return _text(found, ["podman", *words[1:at], *more, *words[at:]], given, "podman")
 
 
-def network_name(found: Found) -> str:
-    return f"{found.suite}-internal"
+def health_words(asks: tuple[str, ...]) -> str:
+    """A program and its words as Podman's ``--health-cmd`` takes them without a shell: a list, or one word behind CMD."""
+    return json.dumps(list(asks)) if len(asks) > 1 else f"CMD {asks[0]}"
 
 
-def run_words(found: Found, given: Written | None = None) -> list[str]:
-    """The words of ``docker run``."""
+def podman_tmpfs(folder: Tmpfs) -> str:
+    """Podman takes no owner by number: with U, the folder is the container's user's."""
+    return folder.options() if folder.uid is None else f"{replace(folder, uid=None).options()},U"
+
+
+def run_words(
+    found: Found, given: Written | None = None, in_memory: Callable[[Tmpfs], str] = Tmpfs.options
+) -> list[str]:
+    """The words of ``docker run``; ``in_memory`` gives the options of a folder in memory."""
     options, given = found.options, given or Written()
     words = ["docker", "run", "--detach", "--name", container_name(found), "--restart", "unless-stopped"]
     words += ["--user", str(options.user)]
     words += ["--read-only"] if options.read_only else []
-    words += [word for each in options.tmpfs for word in ("--tmpfs", f"{each.path}:{each.options()}")]
+    words += [word for each in options.tmpfs for word in ("--tmpfs", f"{each.path}:{in_memory(each)}")]
     words += [word for name in options.cap_drop for word in ("--cap-drop", name)]
     words += [word for name in options.cap_add for word in ("--cap-add", name)]
     words += ["--security-opt", "no-new-privileges"] if options.no_new_privileges else []
@@ -52,30 +76,60 @@ def run_words(found: Found, given: Written | None = None) -> list[str]:
     words += [word for name, value in options.env.items() for word in ("--env", f"{name}={value}")]
     words += ["--no-healthcheck"] if found.refuses_own_check else []
     words += ["--stop-timeout", str(stop)] if (stop := stop_seconds(found, ENGINE_STOP_SECONDS)) else []
-    words += [word for target, path in options.files.items() for word in ("--volume", f"./{path}:{target}:ro")]
-    publish = [word for each in published(found) for word in ("--publish", each)]
-    words += publish if found.outgoing else ["--network", network_name(found)]
+    words += _volumes(options.files, given)
+    words += [word for each in published(found) for word in ("--publish", each)] if found.outgoing else []
+    words += ["--network", network] if (network := network_name(found)) else []
     # docker run takes one word for the entrypoint: the others go before the arguments
     words += ["--entrypoint", options.entrypoint[0]] if options.entrypoint else []
     return [*words, given.image or found.image, *(options.entrypoint or ())[1:], *options.args]
 
 
-def _text(found: Found, words: list[str], tool: str) -> str:
-    lines = []
+def _volumes(files: Mapping[str, str], given: Written) -> list[str]:
+    paths = [Below(f"{inside(given.files, path)}:{target}:ro") for target, path in files.items()]
+    return [word for each in paths for word in ("--volume", each)]
+
+
+def _need_words(name: str, need: Need, found: Found, given: Written, tool: str) -> list[str]:
+    words = [tool, "run", *([] if is_job(need) else ["--detach"]), "--name", named(name, found)]
+    words += ["--rm"] if is_job(need) else ["--restart", "unless-stopped"]
+    words += ["--network", network_name(found), "--network-alias", name, "--memory", short(need.memory)]
+    words += [word for path in folders_in_memory(need) for word in ("--tmpfs", path)]
+    words += [word for key, value in need.env.items() for word in ("--env", f"{key}={value}")]
+    words += _volumes(need.files, given)
+    return [*words, full_name(need) if tool == "podman" else need.image or "", *need.args]
+
+
+def _text(found: Found, words: list[str], given: Written, tool: str) -> str:
+    lines, network = [], network_name(found)
     if not found.outgoing:
         lines = around(found, " ".join(f"--publish {each}" for each in published(found)), "--network")
-        options = "".join(f"--opt {name}={value} " for name, value in found.cut_off.items() if tool == "docker")
-        lines.append(f"{tool} network create --internal {options}{network_name(found)}")
-    last = len(words) - len((found.options.entrypoint or ())[1:]) - len(found.options.args) - 1
-    text, line = [], f"{tool} run --detach"
-    for index, word in enumerate(words[3:], 3):
-        piece = shlex.quote(word)
-        if (word.startswith("--") and index <= last) or index == last:
+    if network:
+        internal = "" if found.outgoing else "--internal "
+        options = found.cut_off if tool == "docker" and not found.outgoing else {}
+        words_of = "".join(f"--opt {name}={value} " for name, value in options.items())
+        lines.append(f"{tool} network create {internal}{words_of}{network}")
+    for name, need in beside(found).items():
+        lines.append(_lines(_need_words(name, need, found, given, tool), len(need.args)))
+    after = len((found.options.entrypoint or ())[1:]) + len(found.options.args)
+    return "\n".join([*lines, _lines(words, after)]) + "\n"
+
+
+def _lines(words: list[str], after: int) -> str:
+    """A command with a flag a line; ``after`` words follow the image."""
+    last = len(words) - after - 1
+    text, line = [], " ".join(words[:2])
+    for index, word in enumerate(words[2:], 2):
+        piece = _quoted(word)
+        if (word.startswith("--") and word != "--detach" and index <= last) or index == last:
             text.append(line)
             line = f"  {piece}"
         else:
             line += f" {piece}"
-    return "\n".join([*lines, " \\\n".join([*text, line])]) + "\n"
+    return " \\\n".join([*text, line])
+
+
+def _quoted(word: str) -> str:
+    return f'"$PWD"/{shlex.quote(word)}' if isinstance(word, Below) else shlex.quote(word)
 
 
 def around(found: Found, publish: str, network: str) -> list[str]:

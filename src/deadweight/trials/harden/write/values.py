@@ -9,8 +9,13 @@ from typing import Any
 
 from deadweight.trials.harden.found import Found
 
+PORT_SYSCTL = "net.ipv4.ip_unprivileged_port_start"
+
 MAX_LABEL = 63
 """The longest label of RFC 1123, which names a pod, and the longest value of a Kubernetes label."""
+
+FIRST_UNPRIVILEGED = 1024
+"""The lowest port that a process without root or NET_BIND_SERVICE may listen on, where nothing else is said (ip-sysctl)."""
 
 ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
 """What the platforms give a container to end where nothing is said."""
@@ -19,10 +24,12 @@ ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
 @dataclass(frozen=True)
 class Written:
     """What only the reader of the text knows. ``image`` is the reference from which the platform pulls it, ``profile`` the path of
-    the seccomp profile as the text is to name it; ``budget``: whether a PodDisruptionBudget is asked for."""
+    the seccomp profile as the text is to name it, ``files`` the project's folder in the same way; ``budget``: whether a
+    PodDisruptionBudget is asked for."""
 
     image: str = ""
     profile: str = ""
+    files: str = "."
     budget: bool = False
 
 
@@ -52,6 +59,16 @@ def stop_seconds(found: Found, usual: int) -> int | None:
     return seconds if seconds > usual else None
 
 
+def start_seconds(found: Found) -> int:
+    """How long it may take to come up."""
+    return math.ceil(found.variant.health.within_seconds)
+
+
+def inside(folder: str, path: str) -> str:
+    """A path below a folder, without the dot that means here."""
+    return path if folder == "." else f"{folder}/{path}"
+
+
 def key(name: str, value: Any) -> dict[str, Any]:
     """The key, where there is something to say."""
     return {name: value} if value else {}
@@ -65,6 +82,12 @@ def published(found: Found) -> list[str]:
 def all_ports(found: Found) -> tuple[int, ...]:
     """The port that is asked whether it is up, then those on which it listens besides."""
     return tuple(dict.fromkeys((found.variant.port, *found.variant.run.ports)))
+
+
+def low_port(found: Found) -> int | None:
+    """The lowest of its ports, where that is one that a platform has to open. Docker opens all of a container's to anybody."""
+    lowest = min(all_ports(found))
+    return lowest if lowest < FIRST_UNPRIVILEGED else None
 
 
 def container_name(found: Found) -> str:

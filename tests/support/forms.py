@@ -1,0 +1,192 @@
+"""A service in Python with everything that harden's forms have a word for, and what it is to say once a platform runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deadweight.engine import netns
+from deadweight.engine.options import Tmpfs, hardened
+from deadweight.engine.seccomp import calls, profile
+from deadweight.suite.model import Health, Need, RunSettings, Variant
+from deadweight.trials.harden.asks import candidates
+from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write import files
+from deadweight.trials.harden.write.values import Written
+from deadweight.trials.seccomp.model import Call, Seccomp
+from tests.support import TESTS
+from tests.support.engine_tour import podman, podman_words
+from tests.support.small_images import PASSWD, Content, docker_archive, program
+
+ENV = {"PW": "a$HOME${X}b$$c$(PW)%n", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'\\", "EMPTY": ""}
+ARGS = ("--x=$Y", "a  b", "y", "", "100% \"sure\" 'or' \\ not")
+CONF = "tea: 1\n"
+REFUSED = frozenset({"mount", "ptrace", "unshare", "keyctl", "bpf", "setns", "swapon"})
+LEFT_OUT = ("test", "idlelib", "lib2to3", "ensurepip", "dist-packages", "__pycache__", "tkinter", "pydoc_data")
+HEALTH = Health(within_seconds=60)
+
+
+def python_archive(folder: Path, reference: str) -> Path:
+    """An image with this machine's Python, and the service."""
+    python = Path("/usr/bin/python3").resolve()
+    library = Path("/usr/lib") / python.name
+    layer: dict[str, Content] = {
+        "/srv/shop.py": TESTS / "services" / "shop" / "shop.py",
+        "/etc/passwd": PASSWD,
+        "/state/": "0",
+    }
+    layer |= program(str(python), "/usr/bin/python3")
+    for file in library.rglob("*.*"):
+        if file.is_file() and not set(LEFT_OUT) & set(file.parts):
+            layer[str(file)] = file.resolve()
+    entry = {"Entrypoint": ["/usr/bin/python3", "/srv/shop.py"], "Env": ["PATH=/usr/bin:/bin"], "User": "65532:65532"}
+    return docker_archive(folder / "shop.tar", reference, [layer], entry)
+
+
+def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True) -> Found:
+    """As a search finds it: nothing but /state may be written, and a seccomp profile that refuses a few calls. ``asked``: whether
+    Python, which the image has, may ask under it. Where it is not ``outgoing``, its port is one that root alone has elsewhere."""
+    port = 8080 if outgoing else 80
+    db = Need(image=image, port=8080, env={"ROLE": "db"}, args=("as", "db"))
+    settings = RunSettings(
+        env={**ENV, "PORT": str(port), "NEEDS": "db:8080"}, args=ARGS, ports=(9090,), tmpfs=("/state",),
+        files={"/etc/shop.conf": "conf/shop.conf"}, needs={"db": db},
+    )  # fmt: skip
+    variant = Variant(name="tight", builder="ko", port=port, run=settings, health=HEALTH)
+    options = hardened(settings, port=port).but(
+        user="65532:65532", network="bridge" if outgoing else "internal", tmpfs=(Tmpfs("/state", 2**20, uid=65532),)
+    )
+    asks = next(each for each in candidates(variant, port) if each[0] == "python3")
+    allowed = sorted(set(calls.numbers("amd64")) - REFUSED)
+    found = tuple(Call(each, "needed", 3) for each in allowed)
+    seccomp = Seccomp("amd64", "6.1", "", "runc 1", found, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
+    return Found(options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image)
+
+
+def laid(folder: Path, found: Found, form: str) -> Path:
+    """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
+    there = folder / "deploy"
+    there.mkdir()
+    (folder / "conf").mkdir()
+    (folder / "conf" / "shop.conf").write_text(CONF)
+    given = Written("", f"./{found.suite}.seccomp.json", "..")
+    for name, text in files(found, form, given).items():
+        (there / name).write_text(text, encoding="utf-8")
+    if found.seccomp:
+        profile.write(there / f"{found.suite}.seccomp.json", found.seccomp.profile())
+    return there
+
+
+def held(pid: int) -> dict[str, Any]:
+    """What the kernel says of the first process: its user, capabilities, seccomp mode (2: a filter), whether it may get more."""
+    lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    told = {name: value.split() for name, _, value in lines}
+    bounds = {int(told[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")}
+    return {"uids": set(told["Uid"]), "gids": set(told["Gid"]), "capabilities": bounds,
+            "seccomp": told["Seccomp"][0], "no_new_privileges": told["NoNewPrivs"][0]}  # fmt: skip
+
+
+TIGHT = {"uids": {"65532"}, "gids": {"65532"}, "capabilities": {0}, "seccomp": "2", "no_new_privileges": "1"}
+"""What ``held`` is to be in every form."""
+
+
+def given(pid: int, port: int) -> Any:
+    """What the service says of itself, asked inside its network."""
+    from urllib.request import urlopen
+
+    def ask() -> Any:
+        with urlopen(f"http://127.0.0.1:{port}/given", timeout=10) as answer:
+            return json.load(answer)
+
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return netns.within(pid, ask)
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def problems(said: Mapping[str, Any], *, needs: bool | None = True) -> list[str]:
+    """What of that is not as the suite has it."""
+    wanted = {"args": list(ARGS), "file": CONF, "user": "65532:65532", "writable": ["/state/kept"], "needs": needs}
+    wrong = [f"{name}: {said[name]!r}, not {value!r}" for name, value in wanted.items() if said[name] != value]
+    return wrong + [
+        f"{name}: {said['env'].get(name)!r}" for name, value in ENV.items() if said["env"].get(name) != value
+    ]
+
+
+class Podman:
+    """This machine's Podman on a store of its own: ``path`` begins with a folder in which ``podman`` is that."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = f"{folder}:{os.environ['PATH']}"
+
+    def __call__(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PATH": self.path}
+        done = subprocess.run(["podman", *words], env=env, capture_output=True, text=True, check=False, **more)
+        assert not check or done.returncode == 0, f"podman {' '.join(words)}: {done.stderr[-2000:]}"
+        return done
+
+    def inspected(self, name: str) -> Any:
+        return json.loads(self("container", "inspect", name).stdout)[0]
+
+    @property
+    def names(self) -> bool:
+        """Whether its containers find each other by name: an older one takes a plug-in for that."""
+        made = self("info", "--format", "{{.Host.NetworkBackend}}").stdout.strip()
+        return made == "netavark" or any(map(os.path.exists, PLUG_INS))
+
+    def healthy(self, name: str) -> str:
+        """What it says of a container's health: it is asked now, for what asks every ten seconds is a timer of systemd's."""
+        until = time.monotonic() + 30
+        while (done := self("healthcheck", "run", name, check=False)).returncode and time.monotonic() < until:
+            time.sleep(0.5)
+        state = self.inspected(name)["State"]
+        return (state.get("Health") or state.get("Healthcheck") or {}).get("Status") or done.stderr
+
+    def forget(self, name: str) -> None:
+        """The containers of a suite, and its networks."""
+        self("rm", "--force", "--ignore", "--time", "2", name, f"{name}-db", check=False)
+        self("network", "rm", "--force", f"{name}-internal", f"{name}-network", check=False)
+
+
+RUNTIME = """#!{python}
+import json, resource, os, sys
+after = dict(zip(sys.argv, sys.argv[1:]))
+file = after["--bundle"] + "/config.json" if "create" in sys.argv else after.get("--process")
+if file:
+    document = json.load(open(file))
+    for limit in document.get("process", document).get("rlimits", []):
+        most = resource.getrlimit(getattr(resource, limit["type"]))[1]
+        limit["hard"] = limit["hard"] if most < 0 else min(limit["hard"], most)
+        limit["soft"] = min(limit["soft"], limit["hard"])
+    json.dump(document, open(file, "w"))
+os.execv("{runc}", ["{runc}", *sys.argv[1:]])
+"""
+"""Podman asks for more processes than a machine grants that gives it no right to raise limits: so it gets as many as there are."""
+PLUG_INS = ("/usr/lib/cni/dnsname", "/usr/libexec/cni/dnsname")
+
+
+@contextlib.contextmanager
+def own_podman(folder: Path) -> Iterator[Podman]:
+    words = shlex.join([shutil.which("podman") or "podman", *map(str, podman_words(folder)[1:])])
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "podman"
+    runtime = folder / "bin" / "runtime"
+    runtime.write_text(RUNTIME.format(python=sys.executable, runc=shutil.which("runc") or "/usr/sbin/runc"))
+    runtime.chmod(0o755)
+    with podman(folder, {}):
+        script.write_text(f'#!/bin/sh\nexec {words} --runtime {runtime} "$@"\n')
+        script.chmod(0o755)
+        yield Podman(folder / "bin")
