@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from deadweight.engine import http
+from tests.support.java_projects import certificates
 
 
 @pytest.fixture
@@ -70,3 +73,26 @@ def test_a_service_that_takes_nothing_ends_in_time_too():
         with pytest.raises(TimeoutError):
             route.request("POST", "/", body=b"x" * 64 * 2**20, timeout=0.5)
     assert time.monotonic() - started < 30
+
+
+def test_a_connection_to_a_service_with_tls_speaks_it_whatever_its_certificate(tmp_path):
+    """Requests that come a byte at a time went to it in plain, were refused, and it was said to resist them."""
+    certificates(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    server, got = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+    port = server.getsockname()[1]
+
+    def run() -> None:
+        with server, contextlib.suppress(OSError), context.wrap_socket(server, server_side=True) as listening:
+            connection, _ = listening.accept()
+            with connection:
+                got.append(connection.recv(64))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    route = replace(http.direct("published", "127.0.0.1", port), tls=True)
+    with route.connected(5) as connection:
+        connection.sendall(b"GET /")
+        thread.join(5)
+    assert got == [b"GET /"]

@@ -10,7 +10,7 @@ from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import NOT_LET_IN
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.openapi import asked, documented, read, takes_nothing
-from deadweight.checks.attacks.routes import UNCHANGED, Aim, aims, left_out
+from deadweight.checks.attacks.routes import SEGMENT, UNCHANGED, Aim, aims, left_out
 from deadweight.checks.attacks.session import OBEYED
 from deadweight.checks.http_request import prepare
 from deadweight.suite import openapi
@@ -52,7 +52,8 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     doors = _Doors(lab, yard, own)
     lab.aims = tuple(doors.through(places))
     if doors.closed:
-        shown = ", ".join([*list(doors.closed)[:MOST_TOLD], *(["…"] if len(doors.closed) > MOST_TOLD else [])])
+        names = [each for each in doors.closed if f"{{{SEGMENT}}}" not in each] or list(doors.closed)
+        shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
         lab.notes["closed"] = f"not looked into by the pack http: {shown}: {CLOSED}"
     lab.routes = tuple(doors.through(Aim(each, UNCHANGED, "") for each in routes))
 
