@@ -21,9 +21,11 @@ from deadweight.engine import netns
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import RunOptions
+from tests.support import TESTS
 from tests.support.attack_grounds import castle, quiet_lab
+from tests.support.invoking import TASKS, invoke
 from tests.support.rootless_podman import bridges, missing, rootless_podman
-from tests.support.small_images import reference
+from tests.support.small_images import go_program, reference
 
 pytestmark = [
     pytest.mark.engine,
@@ -157,3 +159,36 @@ def test_nothing_inside_reaches_the_users_network_or_this_machine(podman, built,
         assert bool(theirs[0]) is not cut, theirs[0]
         if cut:
             assert ours[0] == []
+
+
+DOCKERFILE = 'FROM scratch\nCOPY app /app\nUSER 65532\nEXPOSE 8080\nENTRYPOINT ["/app"]\n'
+SUITE = """\
+name: theirs
+variants:
+  v: {builder: dockerfile, dockerfile: Dockerfile, port: 8080, health: {path: /healthz}}
+"""
+
+
+def test_root_builds_nothing_in_it_and_its_user_goes_on(podman, tmp_path):
+    """Root may write to its store: what ``podman build`` left there of root's, kept that Podman from answering anybody."""
+    engine, folder = podman
+    go_program(TESTS / "services" / "misbehave", tmp_path / "app")
+    for name, text in {"Dockerfile": DOCKERFILE, "deadweight.yaml": SUITE, "tasks.py": TASKS}.items():
+        (tmp_path / name).write_text(text)
+    before, store = theirs(folder), engine.images.need(reference("playground"))
+    done = invoke(tmp_path, "build", env={"DOCKER_HOST": engine.host})
+    assert done.returncode not in (0, 130), done.stdout
+    assert "as another user" in done.stderr
+    assert "build on that machine, as that user, or with Docker" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert theirs(folder) == before
+    assert engine.images.need(reference("playground")) == store
+    with engine.start(reference("playground"), RunOptions(network="none")) as one:
+        assert one.state().running
+
+
+def theirs(folder: Path) -> dict[str, int]:
+    """Whose what lies below its home is. Root's is nothing of it, and was nothing before."""
+    found = {str(each): each.lstat().st_uid for each in (folder / "home").rglob("*")}
+    assert [name for name, owner in found.items() if owner == 0] == []
+    return {name: owner for name, owner in found.items() if "/overlay/" not in name and "lock" not in name}

@@ -158,7 +158,8 @@ class Podman:
     def forget(self, name: str) -> None:
         """The containers of a suite, and its networks."""
         self("rm", "--force", "--ignore", "--time", "2", name, f"{name}-db", check=False)
-        self("network", "rm", "--force", f"{name}-internal", f"{name}-network", check=False)
+        networks = [f"{before}{name}-{kind}" for before in ("", "systemd-") for kind in ("internal", "network")]
+        self("network", "rm", "--force", *networks, check=False)
 
 
 RUNTIME = """#!{python}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def _settled(engine, container: str) -> dict:
 
 @OUTGOING
 def test_the_podman_flags_run(podman, archive, name, tmp_path, outgoing):
-    found = shop(name, LOCAL, outgoing=outgoing)
+    found = replace(shop(name, LOCAL, outgoing=outgoing), image=reference("forms"))
     there = laid(tmp_path, found, "podman")
     try:
         shell((there / "podman.sh").read_text(), there, PATH=podman.path)
@@ -171,7 +172,7 @@ def generated(folder: Path, *more: str) -> dict[str, str]:
 @OUTGOING
 def test_the_units_run(podman, archive, name, tmp_path, outgoing):
     """Podman's generator reads them, and what it has systemd start is started, in systemd's order."""
-    found = shop(name, LOCAL, outgoing=outgoing)
+    found = replace(shop(name, LOCAL, outgoing=outgoing), image=reference("forms"))
     there = laid(tmp_path, found, "quadlet")
     installed = tmp_path / "containers" / "systemd"
     shutil.copytree(there, installed)

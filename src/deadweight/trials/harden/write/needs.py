@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from deadweight.records.reference import parse
+from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.suite.model import Need
 from deadweight.suite.values import parse_tmpfs
 from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write.values import Written
 
 
 def beside(found: Found) -> dict[str, Need]:
@@ -23,9 +24,25 @@ def is_job(need: Need) -> bool:
     return need.health.kind == "exit"
 
 
-def full_name(need: Need) -> str:
+def full_name(image: str) -> str:
     """Podman asks which registry is meant where a reference names none."""
-    return str(parse(need.image or ""))
+    return str(parse(image))
+
+
+def podman_image(found: Found, given: Written) -> str:
+    """What Podman calls the image: one that it was given by a name without a registry is ``localhost``'s."""
+    if given.image:
+        return full_name(given.image)
+    named = parse(found.image).host != DOCKER_HUB or found.image.startswith(f"{DOCKER_HUB}/")
+    return found.image if named else f"localhost/{found.image}"
+
+
+def to_load(found: Found, given: Written) -> list[str]:
+    """What has to be done before Podman finds the image."""
+    if given.image:
+        return []
+    elsewhere = f"docker save {found.image} | podman load, or push it and name it with --image"
+    return [f"# The image is only in the engine that built it. Elsewhere: {elsewhere}."]
 
 
 def folders_in_memory(need: Need) -> list[str]:

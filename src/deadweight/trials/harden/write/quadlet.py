@@ -8,8 +8,17 @@ from pathlib import PurePath
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.compose import unasked
-from deadweight.trials.harden.write.needs import beside, folders_in_memory, full_name, is_job, named, network_name
-from deadweight.trials.harden.write.run import health_words, podman_tmpfs
+from deadweight.trials.harden.write.needs import (
+    beside,
+    folders_in_memory,
+    full_name,
+    is_job,
+    named,
+    network_name,
+    podman_image,
+    to_load,
+)
+from deadweight.trials.harden.write.run import around, health_words, podman_tmpfs
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
     PORT_SYSCTL,
@@ -40,19 +49,20 @@ def units(found: Found, given: Written) -> dict[str, str]:
     """What each file holds, by its name: the container's first."""
     made = {f"{container_name(found)}.container": _container(found, given)}
     made |= {f"{named(name, found)}.container": _need(name, need, found, given) for name, need in beside(found).items()}
-    if network := network_name(found):
-        made[f"{network}.network"] = ["[Network]", f"NetworkName={network}"] + (
-            [] if found.outgoing else ["Internal=true"]
-        )
+    if network := network_name(found):  # of what may be said of a network, Podman 4.5 knows no name
+        made[f"{network}.network"] = ["[Network]"] + ([] if found.outgoing else ["Internal=true"])
     return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
 
 
 def _container(found: Found, given: Written) -> list[str]:
     options, name = found.options, container_name(found)
-    lines = ["[Unit]", f"Description={_plain(found.suite)}"]
+    publish = [f"PublishPort={each}" for each in published(found)]
+    lines = [] if found.outgoing else around(found, " and ".join(publish), "Network=")
+    lines += ["[Unit]", f"Description={_plain(found.suite)}"]
     for each in beside(found):
         lines += [f"Requires={named(each, found)}.service", f"After={named(each, found)}.service"]
-    lines += ["", "[Container]", f"ContainerName={name}", f"Image={given.image or found.image}"]
+    lines += ["", "[Container]", f"ContainerName={name}"]
+    lines += [*to_load(found, given), f"Image={podman_image(found, given)}"]
     user, _, group = str(options.user).partition(":")
     lines += [f"User={user}"] + ([f"Group={group}"] if group else [])
     lines += ["ReadOnly=true"] if options.read_only else []
@@ -65,7 +75,7 @@ def _container(found: Found, given: Written) -> list[str]:
     lines += [f"PodmanArgs=--sysctl {PORT_SYSCTL}={lowest}"] if (lowest := low_port(found)) else []
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in options.env.items()]
     lines += [_volume(path, target, given) for target, path in options.files.items()]
-    lines += [f"PublishPort={each}" for each in published(found)] if found.outgoing else []
+    lines += publish if found.outgoing else []
     lines += [f"Network={network}.network"] if (network := network_name(found)) else []
     lines += [f"PodmanArgs=--entrypoint {_word(options.entrypoint[0])}"] if options.entrypoint else []
     command = (*(options.entrypoint or ())[1:], *options.args)
@@ -82,7 +92,7 @@ def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
     lines = ["[Unit]", f"Description={_plain(f'{name}, which {found.suite} needs')}", "", "[Container]"]
     lines += [
         f"ContainerName={named(name, found)}",
-        f"Image={full_name(need)}",
+        f"Image={full_name(need.image or '')}",
         f"Network={network_name(found)}.network",
     ]
     lines += [f"PodmanArgs=--network-alias {name} --memory {short(need.memory)}"]

@@ -10,7 +10,16 @@ from dataclasses import replace
 from deadweight.engine.options import Tmpfs
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.needs import beside, folders_in_memory, full_name, is_job, named, network_name
+from deadweight.trials.harden.write.needs import (
+    beside,
+    folders_in_memory,
+    full_name,
+    is_job,
+    named,
+    network_name,
+    podman_image,
+    to_load,
+)
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
     PORT_SYSCTL,
@@ -43,7 +52,9 @@ def podman_text(found: Found, given: Written) -> str:
     more += ["--health-cmd", health_words(asks), "--health-interval", "10s", "--health-timeout", "5s"] if asks else []
     more += ["--health-retries", "3", "--health-start-period", f"{start_seconds(found)}s"] if asks else []
     at = words.index("--user")
-    return _text(found, ["podman", *words[1:at], *more, *words[at:]], given, "podman")
+    words = ["podman", *words[1:at], *more, *words[at:]]
+    words[_image_at(found, words)] = podman_image(found, given)
+    return "".join(f"{line}\n" for line in to_load(found, given)) + _text(found, words, given, "podman")
 
 
 def health_words(asks: tuple[str, ...]) -> str:
@@ -96,7 +107,7 @@ def _need_words(name: str, need: Need, found: Found, given: Written, tool: str) 
     words += [word for path in folders_in_memory(need) for word in ("--tmpfs", path)]
     words += [word for key, value in need.env.items() for word in ("--env", f"{key}={value}")]
     words += _volumes(need.files, given)
-    return [*words, full_name(need) if tool == "podman" else need.image or "", *need.args]
+    return [*words, full_name(need.image or "") if tool == "podman" else need.image or "", *need.args]
 
 
 def _text(found: Found, words: list[str], given: Written, tool: str) -> str:
@@ -109,14 +120,18 @@ def _text(found: Found, words: list[str], given: Written, tool: str) -> str:
         words_of = "".join(f"--opt {name}={value} " for name, value in options.items())
         lines.append(f"{tool} network create {internal}{words_of}{network}")
     for name, need in beside(found).items():
-        lines.append(_lines(_need_words(name, need, found, given, tool), len(need.args)))
-    after = len((found.options.entrypoint or ())[1:]) + len(found.options.args)
-    return "\n".join([*lines, _lines(words, after)]) + "\n"
+        words_of_need = _need_words(name, need, found, given, tool)
+        lines.append(_lines(words_of_need, len(words_of_need) - len(need.args) - 1))
+    return "\n".join([*lines, _lines(words, _image_at(found, words))]) + "\n"
 
 
-def _lines(words: list[str], after: int) -> str:
-    """A command with a flag a line; ``after`` words follow the image."""
-    last = len(words) - after - 1
+def _image_at(found: Found, words: list[str]) -> int:
+    """Where the image stands, which the service's own words follow."""
+    return len(words) - len((found.options.entrypoint or ())[1:]) - len(found.options.args) - 1
+
+
+def _lines(words: list[str], last: int) -> str:
+    """A command with a flag a line; ``last`` is where the image stands."""
     text, line = [], " ".join(words[:2])
     for index, word in enumerate(words[2:], 2):
         piece = _quoted(word)
