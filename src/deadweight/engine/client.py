@@ -49,7 +49,7 @@ class Engine:
         self, api: APIClient, host: str, project: str, root: str = "", certificates: str | None = None
     ) -> None:
         self.api, self.host, self.project, self.root, self.certificates = api, host, project, root, certificates
-        self.images = Images(api, lambda: self.info.containerd_store)
+        self.images = Images(api, lambda: self.info)
         self._mine: dict[str, Container] = {}
         self._networks: dict[str, tuple[bool, bool]] = {}  # whether nothing leads out, and whether it is cut off
         self._asked_for: set[str] = set()

@@ -15,10 +15,13 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.engine.faults import translated
+from deadweight.engine.pull import pull
 from deadweight.records.reference import split
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
+
+    from deadweight.engine.info import EngineInfo
 
 CHUNK_BYTES = 2**20
 CONFIG_NOTE = "config.digest"
@@ -102,9 +105,9 @@ def _words(test: Sequence[str]) -> tuple[str, ...]:
 class Images:
     """The image half of an engine."""
 
-    def __init__(self, api: APIClient, by_manifest: Callable[[], bool]) -> None:
-        """``by_manifest`` tells whether the engine's ids are those of manifests (``EngineInfo.containerd_store``)."""
-        self._api, self._by_manifest = api, by_manifest
+    def __init__(self, api: APIClient, info: Callable[[], EngineInfo]) -> None:
+        """``info`` tells what engine it is, once it is needed."""
+        self._api, self._info = api, info
 
     def get(self, reference: str) -> EngineImage | None:
         """An image by name or id, None where the engine has none."""
@@ -140,7 +143,7 @@ class Images:
         document = self._document(reference)
         if document is None:
             return None
-        return identity_of(document, by_manifest=self._by_manifest())
+        return identity_of(document, by_manifest=self._info().containerd_store)
 
     def _document(self, reference: str) -> dict[str, Any] | None:
         from docker.errors import NotFound
@@ -181,8 +184,7 @@ class Images:
     def pull(self, reference: str) -> str:
         """Have the engine get an image that it has not, and give its reference. Raises DeadweightError."""
         if self.get(reference) is None:
-            with translated(f"pull {reference}"):
-                self._api.pull(reference)
+            pull(self._api, reference, podman=self._info().podman)
         return reference
 
     def tag(self, image: str, reference: str) -> None:

@@ -22,6 +22,7 @@ from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
 from deadweight.engine import api, libpod
 from deadweight.engine.ceilings import ceilings
+from deadweight.engine.pull import LOOPBACK
 from deadweight.records.reference import with_registry
 from deadweight.sources import older_dockerfile
 from deadweight.sources.dockerfile_lines import heredocs, instructions
@@ -48,7 +49,6 @@ SENT = (
     "into the image"
 )
 NEARER = "build on that machine, as that user, or with Docker"
-_LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
 _FAILED = re.compile(r"^(?:Error|error): (.*)$")
 
@@ -193,7 +193,7 @@ def _only_loopback(words: Sequence[str | Path]) -> bool:
     if file is not None:
         texts += [text.split()[1] for text in file.read_text(encoding="utf-8").splitlines() if text.startswith("FROM ")]
     named = [text for text in texts if "@sha256:" in text]
-    return bool(named) and all(_LOOPBACK.match(text) for text in named)
+    return bool(named) and all(LOOPBACK.match(text) for text in named)
 
 
 class Translated:

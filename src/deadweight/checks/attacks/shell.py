@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight.checks.attacks.host import PURPOSE
-from deadweight.engine.faults import translated
 from deadweight.engine.files import read_file
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.records.store import write_atomically
@@ -49,9 +48,7 @@ def bound(file: Path) -> tuple[Mount, ...]:
 
 def _extracted(engine: Engine, reference: str) -> bytes:
     """One file of an image, by a container that is never started."""
-    if not engine.has(reference):
-        with translated(f"pull {reference}"):
-            engine.api.pull(reference)
+    engine.images.pull(reference)
     options = RunOptions(entrypoint=("none",), network="none")
     with engine.create(reference, options, purpose=PURPOSE) as container:
         return read_file(engine.api, container.id, INSIDE, MOST_BYTES)

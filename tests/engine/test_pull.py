@@ -1,0 +1,55 @@
+"""Getting an image from a registry: of this machine too, and with what the engine said where it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.pull import pull
+
+HERE, ELSEWHERE = "127.0.0.1:5742/stand-in/busybox@sha256:12", "registry.example.com/busybox:1"
+
+
+class Api:
+    """Remembers how it was asked, and says this of it."""
+
+    base_url = "http+docker://localhost"
+
+    def __init__(self, *said: dict[str, str]) -> None:
+        self.said, self.asked = said, list[str]()
+
+    @contextlib.contextmanager
+    def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
+        self.asked.append(url)
+        yield SimpleNamespace(iter_lines=lambda: [json.dumps(each).encode() for each in self.said])
+
+    def pull(self, reference: str, **_: object) -> tuple[dict[str, str], ...]:
+        self.asked.append(reference)
+        return self.said
+
+
+def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
+    """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
+    api = Api({"stream": "Trying"}, {"id": "1"})
+    pull(api, HERE, podman=True)
+    (url,) = api.asked
+    assert url.startswith("http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in")
+    assert url.endswith("&tlsVerify=false")
+
+
+@pytest.mark.parametrize(("reference", "podman"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
+def test_others_are_asked_as_everybody_asks(reference, podman):
+    api = Api({"status": "Downloaded"})
+    pull(api, reference, podman=podman)
+    assert api.asked == [reference]
+
+
+@pytest.mark.parametrize("podman", [True, False])
+def test_what_fails_after_the_first_words_is_told(podman):
+    with pytest.raises(DeadweightError, match=r"pull 127.*: connection refused"):
+        pull(Api({"stream": "Trying"}, {"error": "connection refused"}), HERE, podman=podman)
