@@ -21,7 +21,9 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="session")
 def deadweight_workspace(tmp_path_factory, playground_archive, playground_image) -> Iterator[Workspace]:
     root = tmp_path_factory.mktemp("demo")
-    suite = write_suite(root, "name: demo\nvariants: {plain: {builder: ko}}")
+    suite = write_suite(
+        root, "name: demo\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {plain: {builder: ko}}"
+    )
     put_built(suite, "plain", playground_archive, playground_image)
     with Workspace(suite, print) as workspace:
         yield workspace

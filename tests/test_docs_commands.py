@@ -139,6 +139,7 @@ def git(folder: Path, *words: str) -> None:
 
 SUITE = """
     name: greeter
+    defaults: {port: 8080, health: {path: /healthz}}
     variants:
       small:
         builder: ko

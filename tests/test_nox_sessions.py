@@ -27,7 +27,7 @@ def listed(folder: Path) -> dict[str, bool]:
 def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
     """Not those of this repository: their tools, tests and folders are not there."""
     (tmp_path / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
-    (tmp_path / "deadweight.yaml").write_text("name: shop\nvariants:\n  today: {builder: ko}\n")
+    (tmp_path / "deadweight.yaml").write_text("name: shop\nvariants:\n  today: {builder: ko}\ndefaults: {port: 8080}\n")
     assert listed(tmp_path) == {"verify": True, "verify-today": False}
 
 

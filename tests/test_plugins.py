@@ -181,7 +181,11 @@ def test_the_page_shows_the_package_as_it_is():
 
 # --- plug-ins that are wrong ---
 
-SUITE = "name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks:\n      other:\n        theirs: {}\n"
+SUITE = (
+    "name: x\n"
+    "variants:\n  v:\n    builder: ko\n    base: alpine\n    checks:\n      other:\n        theirs: {}\n"
+    "defaults: {port: 8080}\n"
+)
 IMPORTS = "from deadweight.plugins import Evidence, Provenance, Record, evidence\n"
 WHOSE = "check 'theirs' (theirs:Check, from theirs 1.0)"
 

@@ -30,7 +30,8 @@ SUITE = (
     f"name: {PROJECT}"
     """
 defaults:
-  health: {within_seconds: 5}
+  port: 8080
+  health: {path: /healthz, within_seconds: 5}
 variants:
   good:
     builder: ko
@@ -40,7 +41,7 @@ variants:
         - {name: wrong, request: {path: /json}, expect: {json: {count: 4}}}
   sick:
     builder: ko
-    health: {within_seconds: 0.5}
+    health: {path: /healthz, within_seconds: 0.5}
     run: {env: {MODE: never-healthy}}
     checks: {api: [{name: a, request: {path: /json}}]}
     expect: {runs: fail, api: fail}
@@ -117,8 +118,16 @@ def test_what_is_collected_is_the_users_choice(project, arguments, collected):
             ("deadweight.yaml",),
             "deadweight.yaml:2: variants.v.bilder: unknown key",
         ),
-        ("name: p\nvariants: {v: {builder: ko}}\n", ("deadweight.yaml", "--variant", "w"), "no variant 'w'"),
-        ("name: p\nvariants: {v: {builder: ko, checks: {other: {x: {}}}}}\n", ("deadweight.yaml",), "no check 'x'"),
+        (
+            "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko}}\n",
+            ("deadweight.yaml", "--variant", "w"),
+            "no variant 'w'",
+        ),
+        (
+            "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko, checks: {other: {x: {}}}}}\n",
+            ("deadweight.yaml",),
+            "no check 'x'",
+        ),
         (None, ("--deadweight",), "there is no deadweight.yaml"),
     ],
 )
@@ -179,7 +188,8 @@ def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
     items = "".join(f", {{name: {name}, request: {{path: /json}}}}" for name in ("two", "three"))
     suite = write_suite(
         built_project,
-        f"name: {PROJECT}\nvariants:\n  down:\n    builder: ko\n    health: {{within_seconds: 3}}\n    run: {never}\n"
+        f"name: {PROJECT}\ndefaults: {{port: 8080}}\n"
+        f"variants:\n  down:\n    builder: ko\n    health: {{path: /healthz, within_seconds: 3}}\n    run: {never}\n"
         f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n",
     )
     put_built(suite, "down", misbehaving_archive, misbehaving_image)

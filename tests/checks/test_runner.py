@@ -35,7 +35,8 @@ def make(tmp_path, engine, misbehaving_archive):
         indented = "\n".join(f"    {line}" for line in yaml.strip().splitlines())
         suite = write_suite(
             tmp_path,
-            f"name: p\nvariants:\n  v:\n    builder: ko\n    run: {{memory: {memory}, env: {{MODE: {mode}}}{also}}}\n{indented}\n",
+            f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
+            f"variants:\n  v:\n    builder: ko\n    run: {{memory: {memory}, env: {{MODE: {mode}}}{also}}}\n{indented}\n",
         )
         built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
         return subject_of(suite, "v", built, misbehaving_archive, engine)
@@ -195,7 +196,9 @@ def test_an_entrypoint_that_is_not_there_fails(tmp_path, engine):
     archive = docker_archive(tmp_path / "image.tar", reference("empty"), [{"/x": b"x"}], {"Entrypoint": ["/absent"]})
     engine.load(archive)
     try:
-        suite = write_suite(tmp_path, "name: p\nvariants: {v: {builder: ko}}")
+        suite = write_suite(
+            tmp_path, "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko}}"
+        )
         built = put_built(suite, "v", archive, reference("empty"))
         (runs,) = runner.run_checks(subject_of(suite, "v", built, archive, engine))
     finally:
@@ -260,6 +263,7 @@ def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archiv
         tmp_path,
         """
         name: p
+        defaults: {port: 8080, health: {path: /healthz}}
         variants:
           small: {builder: ko, checks: {budget: {smaller_than: large}}}
           large: {builder: ko, checks: {budget: {smaller_than: small}}}
@@ -323,7 +327,7 @@ def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine,
 def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):
     suite = write_suite(
         tmp_path,
-        "name: p\ndefaults: {health: {within_seconds: 60}, run: {env: {MODE: deaf}}}\n"
+        "name: p\ndefaults: {port: 8080, health: {path: /healthz, within_seconds: 60}, run: {env: {MODE: deaf}}}\n"
         "variants: {a: {builder: ko}, b: {builder: ko}}",
     )
     subjects = []

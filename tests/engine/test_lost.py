@@ -39,6 +39,7 @@ pytestmark = [
 ]
 SUITE = """\
 name: lonely
+defaults: {port: 8080}
 variants:
   v:
     builder: dockerfile

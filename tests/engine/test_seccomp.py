@@ -107,7 +107,8 @@ def test_what_the_attackers_program_needs_opens_no_more():
 def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     (tmp_path / "tight.json").write_text(text)
     suite = write_suite(
-        tmp_path, "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n"
+        tmp_path,
+        "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n",
     )
     with pytest.raises(
         ConfigError, match=r"deadweight\.yaml:6: variants\.tight\.run\.seccomp: .*is not a seccomp profile"
@@ -186,7 +187,9 @@ def service(tmp_path, engine, misbehaving_image, misbehaving_archive, monkeypatc
 
     def build(*refused: str) -> Subject:
         (tmp_path / "tight.json").write_text(json.dumps(without(*refused)))
-        yaml = "name: p\nvariants:\n  tight:\n    builder: ko\n    run: {seccomp: tight.json}\n    health: {within_seconds: 8}\n"
+        health = "{path: /healthz, within_seconds: 8}"
+        yaml = f"name: p\ndefaults: {{port: 8080, health: {health}}}\n"
+        yaml += "variants:\n  tight: {builder: ko, run: {seccomp: tight.json}}\n"
         suite = write_suite(tmp_path, yaml)
         built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
         return subject_of(suite, "tight", built, misbehaving_archive, engine)

@@ -152,7 +152,11 @@ def test_an_engine_that_ends_between_two_questions_has_no_image(tmp_path):
 def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
     """The next command would take it for one that was killed, and look for what it left."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
-    write_suite(tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n")
+    write_suite(
+        tmp_path,
+        "name: demo\ndefaults: {port: 8080, health: {path: /healthz}}\n"
+        "variants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n",
+    )
     done = invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env))
     assert "COPY" in done.stderr
     assert not runs.there(State(tmp_path))

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.system
 SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
 SUITE = """
     name: ends
+    defaults: {port: 8080}
     variants:
       castle:
         builder: ko

@@ -41,7 +41,7 @@ def opened(engine, tmp_path, playground_archive, playground_image):
             f"""\
             name: pooled
             pool: {{engines: {{{engines}}}}}
-            defaults: {{checks: {{attacks: {{packs: [breach]}}, api: [{API}]}}}}
+            defaults: {{port: 8080, health: {{path: /healthz}}, checks: {{attacks: {{packs: [breach]}}, api: [{API}]}}}}
             variants: {{{variants}}}
             """,
         )

@@ -26,6 +26,7 @@ variants:
   one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}
   two: {builder: dockerfile, source: two, dockerfile: files/two.Dockerfile}
   slim: {builder: dockerfile, source: two, dockerfile: files/slim.Dockerfile}
+defaults: {port: 8080}
 """
 FILES = {
     "deadweight.yaml": SUITE,
@@ -103,7 +104,8 @@ def test_a_project_below_a_state_folder_is_no_state(tmp_path):
     (root / "one").mkdir(parents=True)
     (root / "one/Dockerfile").write_text("FROM scratch\n")
     (root / "deadweight.yaml").write_text(
-        "name: a\nvariants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"
+        "name: a\ndefaults: {port: 8080, health: {path: /healthz}}\n"
+        "variants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"
     )
     git(root, "init", "-q")
     git(root, "add", "-A")
@@ -145,7 +147,7 @@ def test_what_holds_for_all_changes_all(root):
 
 def test_defaults_reach_whom_they_change(root):
     (root / "deadweight.yaml").write_text(
-        f"{SUITE.replace('source: one,', 'source: one, port: 8080,')}defaults: {{port: 9}}\n"
+        SUITE.replace("source: one,", "source: one, port: 8080,").replace("{port: 8080}", "{port: 9}")
     )
     assert list(since(root)) == ["two", "slim"]
 
@@ -235,7 +237,8 @@ def test_what_a_budget_compares_with_is_built_beside(root):
 def test_links_are_followed_to_what_changed(root):
     (root / "three").symlink_to("two")
     (root / "files/three.Dockerfile").symlink_to("two.Dockerfile")
-    text = SUITE + "  three: {builder: dockerfile, source: three, dockerfile: files/three.Dockerfile}\n"
+    three = "  three: {builder: dockerfile, source: three, dockerfile: files/three.Dockerfile}\n"
+    text = SUITE.replace("defaults:", f"{three}defaults:")
     (root / "deadweight.yaml").write_text(text)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "links")

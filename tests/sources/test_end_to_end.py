@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
 BASE = "cgr.dev/chainguard/busybox:latest"
 OWN_SUITE = f"""
 name: playground
-defaults: {{source: src/vulnerable-awk-playground}}
+defaults: {{port: 8080, health: {{path: /healthz}}, source: src/vulnerable-awk-playground}}
 variants:
   ko: {{builder: ko, config: ko.yaml, base: "{BASE}"}}
   apko: {{builder: apko, config: apko.yaml, packages: [melange.yaml]}}

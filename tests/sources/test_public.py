@@ -58,6 +58,7 @@ for repository, tag in zip(names[::2], names[1::2]):
 """
 SUITE = """
 name: world
+defaults: {port: 8080, health: {path: /healthz}}
 variants:
   one: {builder: dockerfile, dockerfile: Dockerfile, bases: {BASE: "cgr.dev/chainguard/busybox:latest"}}
 """

@@ -170,6 +170,36 @@ variants:
 
 
 @pytest.mark.parametrize(
+    ("defaults", "lacks"),
+    [
+        ("{}", True),
+        ("{port: 3000}", False),
+        ("{health: {kind: tcp}}", True),
+        ("{health: {kind: grpc}}", True),
+        ("{health: {kind: exit}}", False),
+        ("{health: {kind: exec, command: [up]}}", False),
+        ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /}}]}}", True),
+        ("{health: {kind: exec, command: [up]}, checks: {api: [{name: a, request: {path: /, port: 81}}]}}", False),
+        ("{runnable: false}", False),
+    ],
+)
+def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
+    from deadweight.project.validation import check_suite
+
+    variants = "variants:\n  one: {builder: ko, base: x}\n  two: {builder: ko, base: x}\n"
+    suite = load_suite(write(tmp_path, f"name: shop\ndefaults: {defaults}\n{variants}"))
+    assert [each.port for each in suite.variants] in ([None, None], [3000, 3000])
+    if not lacks:
+        check_suite(suite)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_suite(suite)
+    assert (caught.value.line, caught.value.key) == (4, "variants.one.port")
+    assert "is missing (and 1 more lack it)" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is empty"),

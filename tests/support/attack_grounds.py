@@ -34,8 +34,12 @@ def castle(
     """
     for name, text in files.items():
         (root / f"{name}.yaml").write_text(text, encoding="utf-8")
-    defaults = f"defaults: {{checks: {{attacks: {{awk: {AWK}}}}}}}\n" if awk else ""
-    suite = write_suite(root, f"name: p\nvariants:\n  castle:\n    builder: ko\n    {yaml}\n{defaults}")
+    checks = f", checks: {{attacks: {{awk: {AWK}}}}}" if awk else ""
+    suite = write_suite(
+        root,
+        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}{checks}}}\n"
+        f"variants:\n  castle:\n    builder: ko\n    {yaml}\n",
+    )
     remember(suite, State(root), "local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)

@@ -42,6 +42,7 @@ variants:
     dockerfile: Dockerfile
     source: files
     port: 8080
+    health: {path: /healthz}
     secrets: {token: token}
     checks:
       api:

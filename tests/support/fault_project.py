@@ -103,7 +103,7 @@ class FaultProject:
             lines += [f"  {name}:", "    builder: script", "    source: src"]
             lines += ["    run_script: |", *(f"      {line}" for line in run.splitlines())]
             lines += [f"    {line}" for line in options.splitlines()]
-        (self.root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
+        (self.root / "deadweight.yaml").write_text("\n".join([*lines, "defaults: {port: 8080}", ""]))
 
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()

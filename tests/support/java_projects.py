@@ -71,7 +71,7 @@ def main_class(name: str = "Main", says: str = "hello") -> str:
 
 PROJECT = {"app/pom.xml": pom(), "app/src/main/java/a/Main.java": main_class()}
 STATIC, DONOR = "gcr.io/distroless/static-debian12:nonroot", "busybox:1.36.1-musl"
-SUITE = f"  v:\n    builder: jib\n    source: app\n    base: {STATIC}\n"
+SUITE = f"  v:\n    builder: jib\n    source: app\n    base: {STATIC}\n    port: 8080\n"
 
 
 def family(*, root: str = "", service: str = "") -> dict[str, str]:

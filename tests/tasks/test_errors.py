@@ -26,6 +26,7 @@ variants:
     config: apko.yaml
     checks:
       budget: {size_bytes: {soft: 20MB}}
+defaults: {port: 8080}
 """
 FILES = {
     "Dockerfile": "ARG BASE\nFROM ${BASE}\n",

@@ -39,6 +39,7 @@ SUITE = """\
 name: demo
 variants:
   v: {builder: ko, base: example.com/base, checks: {layers: {allow: [ALLOW]}}}
+defaults: {port: 8080}
 """
 
 

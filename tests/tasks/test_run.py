@@ -27,7 +27,10 @@ from tests.support.small_project import put_built, write_suite
 pytestmark = pytest.mark.system
 
 PROJECT = f"tasks-run-{os.getpid()}"
-SUITE = f"name: {PROJECT}\nvariants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
+SUITE = (
+    f"name: {PROJECT}\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
+    f"variants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
+)
 
 
 def task(

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.system
 
 KO = """\
 name: shop
+defaults: {port: 8080, health: {path: /healthz}}
 variants:
   v: {builder: ko, source: src, base: "cgr.dev/chainguard/busybox:latest"}
 """

@@ -66,7 +66,10 @@ def _brief():
 @pytest.fixture
 def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
     def build(yaml_text: str):
-        suite = write_suite(tmp_path, f"name: p\nvariants:\n  tight:\n    builder: ko\n{yaml_text}\n")
+        suite = write_suite(
+            tmp_path,
+            f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{yaml_text}\n",
+        )
         built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
         return subject_of(suite, "tight", built, misbehaving_archive, engine)
 
@@ -77,7 +80,10 @@ def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
 @pytest.fixture(scope="module")
 def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
     """The search on the demo service; it takes a while, so it is made once. Its last trial is what was found."""
-    suite = write_suite(tmp_path_factory.mktemp("tight"), f"name: p\nvariants:\n  tight:\n    builder: ko\n{AWK}\n")
+    suite = write_suite(
+        tmp_path_factory.mktemp("tight"),
+        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{AWK}\n",
+    )
     built = put_built(suite, "tight", playground_archive, playground_image)
     last = []
 
@@ -97,7 +103,10 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
 @pytest.fixture(scope="module")
 def writer(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> tuple[Subject, Found]:
     """The search on a service that keeps something in /state, and whose settings are hard to write."""
-    suite = write_suite(tmp_path_factory.mktemp("writer"), f"name: p\nvariants:\n  tight:\n    builder: ko\n{WRITER}\n")
+    suite = write_suite(
+        tmp_path_factory.mktemp("writer"),
+        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{WRITER}\n",
+    )
     built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
     subject = subject_of(suite, "tight", built, misbehaving_archive, engine)
     return subject, tightest(subject)

@@ -39,6 +39,7 @@ from tests.support.small_project import own_leftovers, put_built, subject_of, wr
 
 SERVICE = """\
 name: p
+defaults: {port: 8080}
 variants:
   tight:
     builder: ko

@@ -27,6 +27,8 @@ def check_suite(suite: Suite) -> None:
     if suite.scan.database_repository is not None:
         with problems.kept():
             _database(suite, suite.scan.database_repository)
+    with problems.kept():
+        _ports(suite)
     seen: list[AttacksCheck] = []
     for variant in suite.variants:
         _check_variant(suite, variant, seen, problems)
@@ -52,6 +54,25 @@ def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], pro
         seen.append(attacks)  # variants share those of the defaults
         with problems.kept():
             _attacks(suite, variant, attacks)
+
+
+def _ports(suite: Suite) -> None:
+    """What is run and asked whether it is up is asked at a port. One error for all, since defaults say it for all."""
+    lacking = [each for each in suite.variants if each.runnable and each.port is None and _asked_at_one(each)]
+    if lacking:
+        others = f" (and {len(lacking) - 1} more lack it)" if lacking[1:] else ""
+        raise suite.error(
+            lacking[0], "port", f"is missing{others}: where the service listens in its container",
+            hint="port: in defaults is for all; a job has health: {kind: exit}, an image that is only to be built runnable: false",
+        )  # fmt: skip
+
+
+def _asked_at_one(variant: Variant) -> bool:
+    """Unless a command tells whether it is up, and nothing else is asked; or it is no server."""
+    kind = variant.health.kind
+    return kind not in ("exec", "exit") or (
+        kind == "exec" and any(each.request.port is None for each in variant.checks.api)
+    )
 
 
 def _database(suite: Suite, repository: str) -> None:

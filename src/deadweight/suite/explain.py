@@ -124,8 +124,14 @@ def _bounds(model: type[BaseModel], location: Key) -> dict[str, Any]:
         field = None if isinstance(part, int) else _field(model, part)
         model = _model_in(field.annotation) or model if field else model
     field = _field(model, str(location[-1])) if location else None
-    marks = field.metadata if field else []
+    marks = [*field.metadata, *_marks_within(field.annotation)] if field else []
     return {name: getattr(mark, name) for mark in marks for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)}
+
+
+def _marks_within(annotation: Any) -> list[Any]:
+    """Those of ``Annotated[int, …] | None``, which are the choice's and not the field's."""
+    infos = (info for choice in get_args(annotation) for info in getattr(choice, "__metadata__", ()))
+    return [mark for info in infos for mark in getattr(info, "metadata", ())]
 
 
 def _known_keys(model: type[BaseModel], location: Key) -> list[str]:

@@ -48,7 +48,7 @@ class Health(Record):
     """
 
     kind: Literal["http", "tcp", "exec", "grpc", "exit"] = "http"
-    path: PlainUrlPath = "/healthz"
+    path: PlainUrlPath = "/"
     status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
     tls: Flag = False
     command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()
@@ -142,7 +142,7 @@ class Variant(Record):
     A builder's own keys are the fields of a subclass, its ``Builder.record``; such a key never has the name of one of these.
     ``ladder`` is the suite's name, or its service's, where the file names none. ``checks`` and ``run`` are already merged with the
     ``defaults``. ``service`` is its service in a suite of several, whose name comes first in the variant's (``cart.today``);
-    ``tags`` are words to select it by.
+    ``tags`` are words to select it by. ``port`` is where it listens: nothing but a job or a health by ``exec`` is run without.
     """
 
     name: Name
@@ -152,7 +152,7 @@ class Variant(Record):
     ladder: str = ""
     description: str = ""
     source: RelativePath = "."
-    port: Port = 8080
+    port: Port | None = None
     health: Health = Health()
     run: RunSettings = RunSettings()
     checks: Checks = Checks()

@@ -36,6 +36,7 @@ name: demo
 defaults:
   builder: ko
   base: example.com/base
+  port: 8080
   checks:
     vulnerabilities: {checks}
 variants:

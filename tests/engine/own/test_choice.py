@@ -124,7 +124,8 @@ def test_set_up_brings_a_buildx_where_the_client_is_too_old(demanding, tmp_path,
     Path("Dockerfile").write_text("FROM scratch\nCOPY x /x\n")
     Path("x").write_text("x")
     Path("deadweight.yaml").write_text(
-        "name: s\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
+        "name: s\ndefaults: {port: 8080, health: {path: /healthz}}\n"
+        "variants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
     )
     with Workspace.open(print) as workspace:
         workspace.source = GivenSource()

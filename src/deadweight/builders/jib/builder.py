@@ -64,7 +64,7 @@ class JibBuilder:
             "tool": str(gradle.program(source)) if is_gradle(variant, source) else find("mvn").version,
             "java": find("java").version,
             "main": variant.main or "",
-            "port": str(variant.port),
+            "port": str(variant.port or ""),
             "user": variant.run.user or "",
             "tests": str(variant.tests),
             "pom": variant.pom or "",

@@ -46,7 +46,8 @@ def properties_of(variant: JibVariant, site: Site, base: Base, work: Path, name:
         "jib.disableUpdateChecks": "true",
     }
     if not _names_jib(variant, site.root):
-        found |= {"jib.container.ports": str(variant.port), "jib.container.user": "65532:65532"}
+        found["jib.container.user"] = "65532:65532"
+        found |= {"jib.container.ports": str(variant.port)} if variant.port is not None else {}
     if variant.run.user:
         found["jib.container.user"] = variant.run.user
     if _on_loopback(base.resolved):

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 HALVES, TRY_SECONDS = ("land", "locked"), 10.0
 
 
-def putting_on(container: Container, hard: RunOptions, port: int, handed_in: Sequence[Mount]) -> tuple[str, ...]:
+def putting_on(container: Container, hard: RunOptions, port: int | None, handed_in: Sequence[Mount]) -> tuple[str, ...]:
     """The program and the words that put it on, before those that it starts.
 
     Nothing but what ``hard`` grants may be written to, nothing that is ``handed_in`` from the host read, no port taken but the
     service's own. Tried once in ``container``, which has the program. Raises DeadweightError where this machine cannot do it.
     """
     words = [f"write={each.path}" for each in hard.tmpfs] + [f"deny={each.target}" for each in handed_in]
-    words += [f"port={port}", *(["connect"] if hard.hosts else [])]
+    words += [*([] if port is None else [f"port={port}"]), *(["connect"] if hard.hosts else [])]
     start = (TARGET, "landlock", *words, "--")
     try:
         tried = container.exec([*start, TARGET, "hello", *HALVES], seconds=TRY_SECONDS)

@@ -24,7 +24,7 @@ def found(subject: Subject, options: RunOptions) -> tuple[str, ...]:
     try:
         image = subject.engine().images.need(subject.engine_image())
         own = (image.healthcheck,) if image.healthcheck else ()
-        right, wrong = (_tried(variant, port, own) for port in (variant.port, 1 if variant.port != 1 else 2))
+        right, wrong = (_tried(variant, port, own) for port in (variant.port or 0, 1 if variant.port != 1 else 2))
         if not right:
             return ()
         with subject.engine().start(

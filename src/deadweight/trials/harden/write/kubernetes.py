@@ -46,7 +46,7 @@ def kubernetes(found: Found, wanted: Written | None = None) -> list[dict[str, An
     documents = [
         _namespace(name, labels),
         _deployment(found, wanted, labels),
-        _service(found, labels),
+        *([_service(found, labels)] if all_ports(found) else []),
         _policy(found, labels),
     ]
     if wanted.budget:
@@ -129,7 +129,7 @@ def _container(found: Found, options: RunOptions, wanted: Written) -> dict[str, 
         "name": label(found.suite),
         "image": wanted.image or found.image,
         "imagePullPolicy": "Always",
-        "ports": [{"containerPort": each} for each in all_ports(found)],
+        **key("ports", [{"containerPort": each} for each in all_ports(found)]),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": options.read_only,
@@ -137,9 +137,10 @@ def _container(found: Found, options: RunOptions, wanted: Written) -> dict[str, 
             "capabilities": {"drop": ["ALL"]} | key("add", list(options.cap_add)),
         },
         "resources": {"limits": limits, "requests": requests},
-        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": math.ceil(health.within_seconds)},
-        "readinessProbe": probe,
     }
+    if probe:
+        container["startupProbe"] = {**probe, "periodSeconds": 1, "failureThreshold": math.ceil(health.within_seconds)}
+        container["readinessProbe"] = probe
     container |= key("livenessProbe", _alive(health, port))
     container |= key("volumeMounts", mounts)
     container |= key("env", [{"name": Quoted(name), "value": given(value)} for name, value in options.env.items()])
@@ -147,10 +148,13 @@ def _container(found: Found, options: RunOptions, wanted: Written) -> dict[str, 
     return container | key("args", [given(each) for each in options.args])
 
 
-def _probe(health: Health, port: int) -> dict[str, Any]:
-    """Kubernetes' HTTP probe takes 200 to 399 only (Probe v1 core): for any other status the port alone is asked."""
+def _probe(health: Health, port: int | None) -> dict[str, Any]:
+    """Kubernetes' HTTP probe takes 200 to 399 only (Probe v1 core): for any other status the port alone is asked. Nothing of what
+    has no port and no command."""
     if health.kind == "exec":
         return {"exec": {"command": [given(each) for each in health.command]}}
+    if port is None:
+        return {}
     if health.kind == "grpc":
         return {"grpc": {"port": port, **({"service": health.service} if health.service else {})}}
     if health.kind == "http" and all(str(status)[0] in "23" for status in health.status):
@@ -158,10 +162,10 @@ def _probe(health: Health, port: int) -> dict[str, Any]:
     return {"tcpSocket": {"port": port}}
 
 
-def _alive(health: Health, port: int) -> dict[str, Any]:
+def _alive(health: Health, port: int | None) -> dict[str, Any]:
     """A service that is not ready need not be restarted: whether it lives, its port tells. Nothing where that is all that is asked
     of it anyway."""
-    if "tcpSocket" in _probe(health, port):
+    if port is None or "tcpSocket" in _probe(health, port):
         return {}
     return {"tcpSocket": {"port": port}, "periodSeconds": 20, "failureThreshold": 3}
 
@@ -195,7 +199,8 @@ def _service(found: Found, labels: dict[str, str]) -> dict[str, Any]:
 
 def _policy(found: Found, labels: dict[str, str]) -> dict[str, Any]:
     types = ["Ingress"] if found.outgoing else ["Ingress", "Egress"]
-    ingress = [{"ports": [{"port": port, "protocol": "TCP"} for port in all_ports(found)]}]
+    ports = [{"port": port, "protocol": "TCP"} for port in all_ports(found)]
+    ingress = [{"ports": ports}] if ports else []  # where a rule names none, it lets all in
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -80,13 +80,14 @@ def published(found: Found) -> list[str]:
 
 
 def all_ports(found: Found) -> tuple[int, ...]:
-    """The port that is asked whether it is up, then those on which it listens besides."""
-    return tuple(dict.fromkeys((found.variant.port, *found.variant.run.ports)))
+    """The port that is asked whether it is up, where it has one, then those on which it listens besides."""
+    own = () if found.variant.port is None else (found.variant.port,)
+    return tuple(dict.fromkeys((*own, *found.variant.run.ports)))
 
 
 def low_port(found: Found) -> int | None:
     """The lowest of its ports, where that is one that a platform has to open. Docker opens all of a container's to anybody."""
-    lowest = min(all_ports(found))
+    lowest = min(all_ports(found), default=FIRST_UNPRIVILEGED)
     return lowest if lowest < FIRST_UNPRIVILEGED else None
 
 
