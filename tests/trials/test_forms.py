@@ -181,7 +181,7 @@ def test_the_units_run(podman, archive, name, tmp_path, outgoing):
     network = f"{name}-{'network' if outgoing else 'internal'}"
     assert set(services) == {f"{network}-network.service", f"{name}.service", f"{name}-db.service"}
     assert set(generated(installed, "-user")) == set(services)
-    assert f"Requires={name}-db.service" in services[f"{name}.service"]
+    assert f"Wants={name}-db.service\nAfter={name}-db.service" in services[f"{name}.service"]
     assert "\nEnvironment=EMPTY_WORD=\n" in services[f"{name}.service"]
     try:
         for service in (f"{network}-network", f"{name}-db", name):

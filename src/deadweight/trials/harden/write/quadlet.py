@@ -59,8 +59,9 @@ def _container(found: Found, given: Written) -> list[str]:
     publish = [f"PublishPort={each}" for each in published(found)]
     lines = [] if found.outgoing else around(found, " and ".join(publish), "Network=")
     lines += ["[Unit]", f"Description={_plain(found.suite)}"]
-    for each in beside(found):
-        lines += [f"Requires={named(each, found)}.service", f"After={named(each, found)}.service"]
+    for each, need in beside(found).items():  # a job has to have ended well; what runs on is started anew by itself
+        service = f"{named(each, found)}.service"
+        lines += [f"{'Requires' if is_job(need) else 'Wants'}={service}", f"After={service}"]
     lines += ["", "[Container]", f"ContainerName={name}"]
     lines += [*to_load(found, given), f"Image={podman_image(found, given)}"]
     user, _, group = str(options.user).partition(":")
