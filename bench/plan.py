@@ -106,7 +106,7 @@ def _since(root: Path) -> Result:
 def _services(count: int) -> Path:
     root = WORK / f"services-{count}"
     shutil.rmtree(root, ignore_errors=True)
-    lines = ["name: services", "variants:"]
+    lines = ["name: services", "defaults: {port: 8080}", "variants:"]
     for number in range(count):
         app = root / f"app{number}"
         app.mkdir(parents=True)
@@ -147,7 +147,7 @@ def _measure(root: Path, kind: str = "plan") -> dict[str, float]:
 def _suite(size: int) -> Path:
     root = WORK / f"plan-{size}"
     shutil.rmtree(root, ignore_errors=True)
-    lines = ["name: generated", "variants:"]
+    lines = ["name: generated", "defaults: {port: 8080}", "variants:"]
     for number in range(size):
         app = root / f"app{number}"
         app.mkdir(parents=True)

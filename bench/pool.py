@@ -118,7 +118,9 @@ class Yard:
                 output = [f"type=docker,dest={self.root}/out/{name}.tar"]
                 targets[name] = {"context": f"s{service}", "dockerfile": f"{variant}.Dockerfile", "output": output}
         (self.root / "out").mkdir()
-        (self.project / "deadweight.yaml").write_text(yaml.safe_dump({"name": "bench", "variants": suite}))
+        (self.project / "deadweight.yaml").write_text(
+            yaml.safe_dump({"name": "bench", "defaults": {"port": 8080}, "variants": suite})
+        )
         (self.project / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
         (self.project / "bake.json").write_text(
             json.dumps({"group": {"default": {"targets": sorted(targets)}}, "target": targets})

@@ -312,7 +312,9 @@ def test_names_are_known_or_refused(make):
 
 def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine, misbehaving_archive):
     suite = write_suite(
-        tmp_path, "name: p\nvariants: {a: {builder: ko}, b: {builder: ko, runnable: false}, c: {builder: ko}}"
+        tmp_path,
+        "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\n"
+        "variants: {a: {builder: ko}, b: {builder: ko, runnable: false}, c: {builder: ko}}",
     )
     subjects = []
     for variant in suite.names():

@@ -45,7 +45,7 @@ variants:
     builder: dockerfile
     source: src
     dockerfile: Dockerfile
-    health: {within_seconds: 5}
+    health: {path: /healthz, within_seconds: 5}
     checks:
       api: [{name: json, request: {path: /json}}]
       budget: {layers: {hard: 3}}

@@ -22,6 +22,7 @@ from tests.support.tls_engine import cuttable, elsewhere
 DEFAULTS = """\
 defaults:
   port: 8080
+  health: {path: /healthz}
   run: {memory: 256MiB}
   checks: {budget: {size_bytes: {soft: 1GB, hard: 2GB}}, api: [{name: json, request: {path: /json}}]}
 """

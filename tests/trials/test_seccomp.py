@@ -39,7 +39,7 @@ from tests.support.small_project import own_leftovers, put_built, subject_of, wr
 
 SERVICE = """\
 name: p
-defaults: {port: 8080}
+defaults: {port: 8080, health: {path: /healthz}}
 variants:
   tight:
     builder: ko

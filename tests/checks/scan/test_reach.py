@@ -16,7 +16,7 @@ from tests.support.small_project import put_built, subject_of, write_suite
 
 SUITE = """\
 name: demo
-defaults: {port: 8080, builder: ko, base: example.com/base}
+defaults: {port: 8080, health: {path: /healthz}, builder: ko, base: example.com/base}
 variants:
   app:
     checks:
