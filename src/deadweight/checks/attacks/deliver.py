@@ -87,7 +87,7 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     arrived = not places or not all(aim.expects for aim in places)
     tries = [
         *itertools.product(payload.each or ("",), places or (None,)),
-        *(("", aim) for aim in lab.routes if payload.named),
+        *(("", aim) for aim in (lab.routes if payload.named else ())),
     ]
     known = lab.worked.get(payload.id)  # that first, where it has worked before
     tries.sort(key=lambda each: each != known)
