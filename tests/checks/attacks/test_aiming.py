@@ -41,7 +41,8 @@ class Service:
 def looked(tmp_path, service: Service, *checks: Mapping[str, Any], openapi: str | None = None) -> SimpleNamespace:
     api = tuple(ApiCheck.model_validate({"name": str(number), **each}) for number, each in enumerate(checks))
     attacks = SimpleNamespace(openapi=openapi)
-    variant = SimpleNamespace(checks=SimpleNamespace(api=api, attacks=attacks))
+    health = SimpleNamespace(path="/healthz")
+    variant = SimpleNamespace(checks=SimpleNamespace(api=api, attacks=attacks), health=health)
     subject = SimpleNamespace(suite=SimpleNamespace(root=tmp_path))
     lab = SimpleNamespace(variant=variant, subject=subject, notes={}, aims=(), routes=(), worked={}, app_folder="/app")
     take_aim(lab, service)
@@ -77,6 +78,20 @@ def test_a_guess_does_not_count_where_the_suite_expects_to_be_refused(tmp_path):
     check = {"request": {"path": "/a/b"}, "expect": {"status": 401}}
     service = Service(dict.fromkeys(("/a/b", "/a/a", "/a"), 401))
     assert not looked(tmp_path, service, check).aims
+
+
+def test_the_health_and_what_is_not_there_are_no_places_to_look_into(tmp_path):
+    """A service with three holes had none, as far as was told: its suite named these two requests."""
+    checks = [{"request": {"path": "/healthz"}}, {"request": {"path": "/"}, "expect": {"status": 404}}]
+    service = Service({"/healthz": 200, "/own": 200})
+    lab = looked(tmp_path, service, *checks)
+    (attack,) = (each for each in load_payloads(packs=["http"]).payloads if each.id == "http-ssrf")
+    shot = deliver.fire(lab, SimpleNamespace(), attack)
+    assert shot.seen == "not_measured"
+    assert shot.said.startswith("the pack http found no place to look into: checks.api names no route of the service's")
+    assert "GET /own added parameters" in map(
+        str, looked(tmp_path, service, *checks, {"request": {"path": "/own"}}).aims
+    )
 
 
 def test_a_documents_routes_are_opened_with_the_headers_of_the_suites_requests(tmp_path):

@@ -22,6 +22,10 @@ MOST_ASKED = 8
 """So many of a document's requests show below which path they are."""
 MOST_TOLD = 6
 NOWHERE = "?"
+NOWHERE_TO_LOOK = (
+    "the pack http found no place to look into: checks.api names no route of the service's beside its health and what is not "
+    "there; name its routes there, or its OpenAPI document by checks.attacks.openapi"
+)
 CLOSED = (
     "the service answers 401 or 403 there, whatever the value; "
     "a request under checks.api with the header that it wants opens them"
@@ -45,6 +49,9 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     routes = [*own, *asked(document, base)]
     places = aims(lab.variant.checks.api, documented(document, base))
     lab.takes_nothing = takes_nothing(document) and not places
+    places = tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path))
+    if not places and not lab.takes_nothing:
+        lab.notes["nowhere"] = NOWHERE_TO_LOOK
     if passed := left_out(lab.variant.checks.api, documented(document, base)):
         lab.notes["left-out"] = (
             f"of {len(places) + passed} places that take a value, the pack http tried the first {len(places)}"
@@ -56,6 +63,13 @@ def take_aim(lab: Lab, yard: Yard) -> None:
         shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
         lab.notes["closed"] = f"not looked into by the pack http: {shown}: {CLOSED}"
     lab.routes = tuple(doors.through(Aim(each, UNCHANGED, "") for each in routes))
+
+
+def _telling(guess: Aim, health: str) -> bool:
+    """Whether a route that is named without a value may take one: one that is not there takes none, and one that tells how the
+    service is hardly does."""
+    path = guess.request.path.partition("?")[0]
+    return guess.expects not in NOT_THERE and path != health.partition("?")[0]
 
 
 def _keys(own: Sequence[HttpRequest]) -> list[dict[str, str]]:

@@ -78,6 +78,7 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
             "not_measured",
             lab.notes.get("closed")
             or lab.notes.get("openapi")
+            or lab.notes.get("nowhere")
             or "no request under checks.api goes to the service's own port, and no document named by checks.attacks.openapi has a "
             "value (a parameter, or a text of a body) that an attack could replace",
         )
