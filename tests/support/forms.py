@@ -149,7 +149,7 @@ class Podman:
 
     def healthy(self, name: str) -> str:
         """What it says of a container's health: it is asked now, for what asks every ten seconds is a timer of systemd's."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while (done := self("healthcheck", "run", name, check=False)).returncode and time.monotonic() < until:
             time.sleep(0.5)
         state = self.inspected(name)["State"]

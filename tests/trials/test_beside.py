@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from deadweight.suite.model import Health, Need
+from deadweight.tasks.harden import _give
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write import files, written
 from deadweight.trials.harden.write.values import Written
@@ -77,3 +78,19 @@ def test_who_needs_a_way_out_finds_the_others_by_name_all_the_same(found):
     assert text.count("--network shop-network") == 3
     assert "--publish 127.0.0.1:80:80" in text
     assert "Network=shop-network.network" in written(outgoing, "quadlet")
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("quadlet", {"shop.container", "shop-db.container", "shop-migrate.container", "shop-internal.network"}),
+        ("podman", {"podman.sh"}),
+        ("ecs", {"task-definition.json"}),
+    ],
+)
+def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
+    """Fargate takes no seccomp profile: it gets none to look for."""
+    given = Written("", "./shop.seccomp.json", "..")
+    _give(found, form, tmp_path / "none", given, str(tmp_path / "deploy"))
+    left = {each.name for each in (tmp_path / "deploy").iterdir()}
+    assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
