@@ -230,14 +230,14 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
 @pytest.mark.parametrize(
     ("gate", "said"),
     [
-        ("{posture: moat, blocked: [system]}", r"deadweight.yaml:5: .*gates\[0\].posture: no posture 'moat'"),
-        ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:5: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
+        ("{posture: moat, blocked: [system]}", r"deadweight.yaml:6: .*gates\[0\].posture: no posture 'moat'"),
+        ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:6: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
         (
             "{posture: all, blocked: [system]}",
             r"gates\[0\].posture: no posture 'all'\n  hint: (?!.*\ball\b).*without-image",
         ),
-        ("{posture: hardened}", r"deadweight.yaml:5: .*gates\[0\]: key 'blocked' is missing"),
-        ("{posture: hardened, blocked: []}", r"deadweight.yaml:5: .*gates\[0\].blocked"),
+        ("{posture: hardened}", r"deadweight.yaml:6: .*gates\[0\]: key 'blocked' is missing"),
+        ("{posture: hardened, blocked: []}", r"deadweight.yaml:6: .*gates\[0\].blocked"),
     ],
 )
 def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
