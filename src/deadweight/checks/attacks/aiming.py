@@ -67,9 +67,9 @@ def take_aim(lab: Lab, yard: Yard) -> None:
 
 def _telling(guess: Aim, health: str) -> bool:
     """Whether a route that is named without a value may take one: one that is not there takes none, and one that tells how the
-    service is hardly does."""
+    service is hardly does, unless it is the front page."""
     path = guess.request.path.partition("?")[0]
-    return guess.expects not in NOT_THERE and path != health.partition("?")[0]
+    return guess.expects not in NOT_THERE and (path == "/" or path != health.partition("?")[0])
 
 
 def _keys(own: Sequence[HttpRequest]) -> list[dict[str, str]]:
