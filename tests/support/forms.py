@@ -78,7 +78,7 @@ def laid(folder: Path, found: Found, form: str) -> Path:
     there.mkdir()
     (folder / "conf").mkdir()
     (folder / "conf" / "shop.conf").write_text(CONF)
-    given = Written("", f"./{found.suite}.seccomp.json", "..")
+    given = Written("", f"./{found.suite}.seccomp.json", files="..")
     for name, text in files(found, form, given).items():
         (there / name).write_text(text, encoding="utf-8")
     if found.seccomp:

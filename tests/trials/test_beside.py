@@ -90,7 +90,7 @@ def test_who_needs_a_way_out_finds_the_others_by_name_all_the_same(found):
 )
 def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
-    given = Written("", "./shop.seccomp.json", "..")
+    given = Written("", "./shop.seccomp.json", files="..")
     _give(found, form, tmp_path / "none", given, str(tmp_path / "deploy"))
     left = {each.name for each in (tmp_path / "deploy").iterdir()}
     assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})

@@ -71,9 +71,9 @@ def harden(
         print_json(found.document())
         return
     if to is None:
-        given = Written(image or "", os.path.relpath(profile), os.path.relpath(root), budget)
+        given = Written(image or "", os.path.relpath(profile), budget, os.path.relpath(root))
     else:
-        given = Written(image or "", f"./{found.suite}.seccomp.json", os.path.relpath(root, to), budget)
+        given = Written(image or "", f"./{found.suite}.seccomp.json", budget, os.path.relpath(root, to))
     _give(found, format, profile, given, to)
 
 

@@ -29,8 +29,8 @@ class Written:
 
     image: str = ""
     profile: str = ""
-    files: str = "."
     budget: bool = False
+    files: str = "."
 
 
 class Quoted(str):
