@@ -117,10 +117,7 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
     ],
 )
 def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
-    text = (
-        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\n"
-        f"variants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
-    )
+    text = f"name: p\nvariants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
     with pytest.raises(ConfigError) as found:
         write_suite(tmp_path, text)
     assert said in str(found.value)
