@@ -80,6 +80,7 @@ variants:
     run: {needs: {db: {variant: w, port: 8080}}}
     checks: {api: [{name: dial, request: {path: "/dial?address=db:8080"}, expect: {status: 200}}]}
   w: {builder: ko}
+defaults: {port: 8080}
 """
 
 

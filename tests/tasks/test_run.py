@@ -236,15 +236,12 @@ def tags(repository: str) -> list[str]:
     return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
-FEW_ATTACKS = """\
-defaults:
-  checks: {api: [{name: json, request: {path: /json}}], attacks: {packs: [http]}}
-"""
+FEW_ATTACKS = "checks: {api: [{name: json, request: {path: /json}}], attacks: {packs: [http]}}"
 
 
 def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image):
     """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan; nothing where none does."""
-    suite = write_suite(project, SUITE + FEW_ATTACKS)
+    suite = write_suite(project, SUITE.replace("defaults: {", f"defaults: {{{FEW_ATTACKS}, "))
     for name in suite.names():
         built = put_built(suite, name, misbehaving_archive, misbehaving_image)
         standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", name == "good")
