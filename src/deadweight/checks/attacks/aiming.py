@@ -49,8 +49,11 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     routes = [*own, *asked(document, base)]
     places = aims(lab.variant.checks.api, documented(document, base))
     lab.takes_nothing = takes_nothing(document) and not places
-    places = tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path))
-    if not places and not lab.takes_nothing:
+    guessed, places = (
+        bool(places),
+        tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path)),
+    )
+    if guessed and not places:
         lab.notes["nowhere"] = NOWHERE_TO_LOOK
     if passed := left_out(lab.variant.checks.api, documented(document, base)):
         lab.notes["left-out"] = (
