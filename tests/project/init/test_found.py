@@ -235,6 +235,13 @@ def test_folders_of_odd_names_are_quoted_and_a_list_that_is_none_is_passed_over(
     assert first_draft(service, "build").run["tmpfs"].value == '[/tmp, "/var/a,b"]'
 
 
+@pytest.mark.parametrize("said", ['["/run/:size=1M,uid=92,mode=1700", /state]', '"/state:size=1M"'])
+def test_folders_in_memory_are_taken_without_their_options(tmp_path, said):
+    compose = f"services:\n  api:\n    build: .\n    tmpfs: {said}\n"
+    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM node:22\n"})
+    assert {*service.volumes} == ({"/run", "/state"} if said.startswith("[") else {"/state"})
+
+
 def test_a_makefile_tells_the_context(tmp_path):
     files = {
         "Makefile": "image:\n\tdocker build -t x \\\n\t  -f deploy/Dockerfile svc\n",

@@ -36,6 +36,11 @@ def told(folder, line, **more):
         ("docker run --rm me/shop -v", None, {}, ()),
         ("docker run --entrypoint /cli me/shop get", None, {}, ()),
         ("docker run -v $(pwd):/c shop -c /c/conf/a.yml", {}, {"/c/conf/a.yml": "conf/a.yml"}, ("-c", "/c/conf/a.yml")),
+        ("$ shop server --port $PORT --proxy http://example.com", {}, {}, ("server",)),
+        ("./bin/shop serve", {}, {}, ("serve",)),
+        ("shop client http://localhost", None, {}, ()),
+        ("shop server-side", None, {}, ()),
+        ("other serve", None, {}, ()),
     ],
 )  # fmt: skip
 def test_a_command_that_runs_the_image_tells_what_it_is_given(tmp_path, line, env, files, args):

@@ -21,6 +21,10 @@ from deadweight.records.reference import split
 _RUN = re.compile(
     r"^[ \t>]*(?:[$#] ?)?(?:sudo )?(?:docker|podman)(?: container)? run ((?:[^\n\\`]|\\\n|\\.)+)", re.MULTILINE
 )
+_SERVES = re.compile(
+    r"^[ \t>]*(?:[$#] ?)?(?:sudo )?([\w./-]+) (serve|server|start|run|web|listen|daemon)(?![\w./-])", re.MULTILINE
+)
+"""``shop serve …``: one program for many things, which does none of them where no word says which."""
 _README = r"readme(?:\.\w+)?"
 _PLACEHOLDER = re.compile(r"[<>{}\[\]$`|;&]|\.\.\.|^(?:your|my|path/to)\b|YOUR|PATH_TO")
 _TELLS = re.compile(r"-{0,2}(?:v|h|version|help|list|usage)")
@@ -62,7 +66,8 @@ class Told:
 
 
 def commands(tree: Tree, service: Service) -> Iterator[Told]:
-    """The commands of its README, and of the one of the root, that run its image and give it something."""
+    """The commands of its README, and of the one of the root, that run its image and give it something, or that tell its program
+    to serve."""
     names = {
         service.name,
         tree.root.name,
@@ -79,6 +84,9 @@ def commands(tree: Tree, service: Service) -> Iterator[Told]:
             told = _told(tree, found[1], f"from {path}:{line_of(text, found.start(1))}", plain)
             if told is not None and (told.env or told.files or told.args):
                 yield told
+        for found in _SERVES.finditer(text):
+            if _plain(posixpath.basename(found[1])) in plain:
+                yield Told(f"from {path}:{line_of(text, found.start(1))}", args=(found[2],))
 
 
 def _told(tree: Tree, command: str, origin: str, names: set[str]) -> Told | None:
