@@ -94,3 +94,32 @@ def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     _give(found, form, tmp_path / "none", given, str(tmp_path / "deploy"))
     left = {each.name for each in (tmp_path / "deploy").iterdir()}
     assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
+
+
+@pytest.mark.parametrize("folder", ["shop", "../shop", ".", ".."])
+def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
+    """The project's folder may lie below the one in which the text is."""
+    services = yaml.safe_load(written(found, "compose", Written(files=folder)))["services"]
+    volumes = [each for service in services.values() for each in service.get("volumes", ())]
+    assert len(volumes) == 2
+    assert all(each.startswith(("./", "../")) for each in volumes)
+
+
+@pytest.mark.parametrize(("form", "word"), [("run", "--network"), ("compose", "networks"), ("quadlet", "Network=")])
+def test_of_a_service_without_a_port_none_is_named(found, form, word):
+    variant = found.variant
+    run = variant.run.model_copy(update={"ports": ()})
+    health = Health(kind="exec", command=("up",))
+    alone = replace(found, variant=variant.model_copy(update={"port": None, "run": run, "health": health}))
+    text = written(alone, form)
+    assert "# Nothing is reached on its network, and outgoing connections are blocked." in text
+    assert "reach port" not in text
+    assert f"instead of {word}" not in text
+    assert f"instead of {word}" in written(found, form)
+
+
+def test_a_unit_hands_on_paths_as_they_are(found):
+    """systemd takes a percent sign for a specifier, and a dollar sign for a variable."""
+    options = found.options.but(files={"/etc/$tea": "conf/100%"})
+    unit = files(replace(found, options=options), "quadlet", Written(files=".."))["shop.container"]
+    assert "# copy ../conf/100% to conf/100% where this file is\nVolume=./conf/100%%:/etc/$$tea:ro\n" in unit

@@ -164,9 +164,7 @@ _OF_THE_HOST = re.compile(r"/(?:etc|proc|sys|dev|run|var/run|boot|usr|s?bin|lib\
 def mounted_folders(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:
     """Where data is kept: volumes of the engine, named or not, folders in memory, and folders that only a run makes, in the
     repository (``./state``, ``.data/logs``) or on the machine (``/srv/shop``)."""
-    memory = (
-        service.get("tmpfs") or ()
-    )  # a path or a list of them, each with options or without (/run:size=1M,mode=1700)
+    memory = service.get("tmpfs") or ()  # one or a list, each with options or without (/run:size=1M,mode=1700)
     in_memory = (str(each).partition(":")[0] for each in ([memory] if isinstance(memory, str) else memory))
     for each in (*(service.get("volumes") or ()), *in_memory):
         source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))

@@ -67,7 +67,9 @@ def _awaited(needs: Mapping[str, Need]) -> list[str] | dict[str, Any]:
 
 
 def _volumes(files: Mapping[str, str], wanted: Written) -> list[Quoted]:
-    return [given(f"{wanted.files}/{path}:{target}:ro") for target, path in files.items()]
+    """Compose takes a path that begins with no dot for a volume's name."""
+    folder = wanted.files if wanted.files.startswith(".") else f"./{wanted.files}"
+    return [given(f"{folder}/{path}:{target}:ro") for target, path in files.items()]
 
 
 def _need(need: Need, found: Found, wanted: Written) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _container(found: Found, given: Written) -> list[str]:
     user, _, group = str(options.user).partition(":")
     lines += [f"User={user}"] + ([f"Group={group}"] if group else [])
     lines += ["ReadOnly=true"] if options.read_only else []
-    lines += [f"Tmpfs={each.path}:{podman_tmpfs(each)}" for each in options.tmpfs]
+    lines += [f"Tmpfs={_in_command(each.path)}:{podman_tmpfs(each)}" for each in options.tmpfs]
     lines += [f"DropCapability={each.lower()}" for each in options.cap_drop]
     lines += [f"AddCapability=CAP_{each}" for each in options.cap_add]
     lines += ["NoNewPrivileges=true"] if options.no_new_privileges else []
@@ -97,7 +97,7 @@ def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
         f"Network={network_name(found)}.network",
     ]
     lines += [f"PodmanArgs=--network-alias {name} --memory {short(need.memory)}"]
-    lines += [f"Tmpfs={path}" for path in folders_in_memory(need)]
+    lines += [f"Tmpfs={_in_command(path)}" for path in folders_in_memory(need)]
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in need.env.items()]
     lines += [_volume(path, target, given) for target, path in need.files.items()]
     lines += [f"Exec={_words(need.args)}"] if need.args else []
@@ -117,16 +117,15 @@ def _profile(given: Written) -> list[str]:
 
 def _volume(path: str, target: str, given: Written) -> str:
     """Quadlet takes a path that begins with a dot for one beside the unit."""
-    return f"# copy {inside(given.files, path)} to {path} where this file is\nVolume=./{path}:{target}:ro"
+    mount = _in_command(f"./{path}:{target}:ro")
+    return f"# copy {inside(given.files, path)} to {path} where this file is\nVolume={mount}"
 
 
 def _checked(found: Found) -> list[str]:
     asks = found.asked_inside
     if not asks:
         return [f"# No HealthCmd: {unasked(found)}.", *(["HealthCmd=none"] if found.refuses_own_check else [])]
-    asked = (
-        health_words(asks).replace("%", "%%").replace("$", "$$")
-    )  # no quotes around: Quadlet keeps what is within them
+    asked = _in_command(health_words(asks))  # no quotes around: Quadlet keeps what is within them
     times = ["HealthInterval=10s", "HealthTimeout=5s", "HealthRetries=3", f"HealthStartPeriod={start_seconds(found)}s"]
     return [f"HealthCmd={asked}", *times]
 
@@ -141,7 +140,13 @@ def _limits(found: Found) -> list[str]:
 
 
 def _plain(text: str) -> str:
+    """A percent sign begins a specifier (systemd.unit(5)), and stands for itself twice."""
     return text.replace("%", "%%")
+
+
+def _in_command(text: str) -> str:
+    """Of what Quadlet hands on to a command line, a dollar sign does so too (systemd.service(5))."""
+    return _plain(text).replace("$", "$$")
 
 
 def _words(texts: Sequence[str]) -> str:
@@ -154,7 +159,6 @@ def _empty(texts: Sequence[str]) -> list[str]:
 
 
 def _word(text: str) -> str:
-    """A word of a unit file (systemd.service(5), systemd.unit(5)): in quotes, with escapes; a percent sign begins a specifier and a
-    dollar sign a variable, each stands for itself twice."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+    """A word of a unit file's command line, in quotes, with escapes (systemd.service(5))."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{_in_command(escaped)}"'

@@ -150,6 +150,8 @@ def _quoted(word: str) -> str:
 def around(found: Found, publish: str, network: str) -> list[str]:
     """What the internal network means, in comments."""
     ports = " and ".join(map(str, all_ports(found)))
+    if not ports:
+        return ["# Nothing is reached on its network, and outgoing connections are blocked."]
     return [
         f"# Others on its network reach port {ports}, and nothing else can; outgoing connections are blocked.",
         f"# To publish the port here instead of {network}, which also allows outgoing connections: {publish}",
