@@ -66,9 +66,8 @@ def test_what_lets_nobody_in_is_not_looked_into_and_told(tmp_path):
 
 
 def test_where_nobody_is_let_in_anywhere_nothing_is_measured(tmp_path):
-    lab = looked(tmp_path, Service(dict.fromkeys(("/a", "/openapi"), 401)), {"request": {"path": "/a?x=1"}})
-    assert not [each for each in lab.aims if each.expects is None]
-    lab.aims = ()
+    lab = looked(tmp_path, Service({"/a": 401}), {"request": {"path": "/a?x=1"}})
+    assert lab.aims == ()
     (attack,) = (each for each in load_payloads(packs=["http"]).payloads if each.id == "http-ssrf")
     shot = deliver.fire(lab, SimpleNamespace(), attack)
     assert (shot.seen, shot.said) == ("not_measured", lab.notes["closed"])
@@ -102,6 +101,14 @@ def test_a_documents_routes_are_opened_with_the_headers_of_the_suites_requests(t
     assert "closed" not in lab.notes
 
 
+def test_a_request_without_a_key_is_opened_where_another_of_the_route_has_one(tmp_path):
+    """The key of the first let in the second as well, which then went without one to a closed door."""
+    first, second = {"path": "/a?x=1", "headers": KEY}, {"path": "/a?y=1"}
+    lab = looked(tmp_path, Service({"/a": (200, 401)}), {"request": first}, {"request": second})
+    named = [each for each in lab.aims if each.expects is None]
+    assert {str(each): each.at("v").headers for each in named} == {"GET /a query x": KEY, "GET /a query y": KEY}
+
+
 @pytest.mark.parametrize(
     ("there", "said", "found"),
     [
@@ -120,13 +127,24 @@ def test_a_documents_routes_are_looked_for_below_the_path_that_it_names_and_with
 def test_a_document_of_which_no_route_is_there_shows_nothing(tmp_path):
     lab = looked(tmp_path, Service({}, document("/a", "/b")), openapi="/openapi.json")
     assert not lab.aims
-    assert lab.notes["openapi"].startswith("none of the routes in /openapi.json is there")
+    assert lab.notes["openapi"].startswith("none of the routes in /openapi.json is there (404), of 2 that were asked")
+
+
+def test_routes_without_a_parameter_show_that_a_documents_are_there(tmp_path):
+    """Nothing is behind an example of an id: eight such routes, and the document was taken for another service's."""
+    paths = [f"/p{number}/{{id}}" for number in range(12)]
+    lab = looked(tmp_path, Service({"/all": 200}, document(*paths, "/all")), openapi="/openapi.json")
+    assert "GET /all query q" in map(str, lab.aims)
+    assert "openapi" not in lab.notes
 
 
 def test_how_many_places_are_too_many_is_told(tmp_path):
     paths = [f"/p{number}" for number in range(40)]
     lab = looked(tmp_path, Service(dict.fromkeys(paths, 200), document(*paths)), openapi="/openapi.json")
     assert lab.notes["left-out"] == "of 40 places that take a value, the pack http tried the first 24"
+    query = "&".join(f"p{number}=1" for number in range(20))
+    lab = looked(tmp_path, Service({"/a/b": 200}), {"request": {"path": f"/a/b?{query}"}})
+    assert lab.notes["left-out"] == "of 20 places that take a value, the pack http tried the first 12"
 
 
 @pytest.mark.parametrize(("status", "seen"), [(401, "not_measured"), (404, "failed")])
@@ -160,3 +178,12 @@ def test_the_named_routes_are_asked_for_the_environment_too(monkeypatch, tmp_pat
     monkeypatch.setattr(deliver, "_once", once)
     assert deliver.fire(lab, SimpleNamespace(), attack).detail == {"at": "GET /status as it is"}
     assert sent[:-1] == list(attack.each)
+
+
+def test_a_named_route_that_cannot_answer_leaves_the_others_looked_at(monkeypatch, tmp_path):
+    """A route of the suite's that answers 503, as it is to, made all well-known paths count as unlooked at."""
+    lab = looked(tmp_path, Service({"/ready": 503}), {"request": {"path": "/ready"}, "expect": {"status": 503}})
+    attack = next(each for each in load_payloads(packs=["http"]).payloads if each.id == "http-environment")
+    assert [str(each) for each in lab.routes] == ["GET /ready as it is"]
+    monkeypatch.setattr(deliver, "_once", lambda *given: deliver.Shot("failed", "said", {}, 503 if given[4] else 404))
+    assert deliver.fire(lab, SimpleNamespace(), attack).status == 404

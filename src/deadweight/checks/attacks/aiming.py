@@ -49,18 +49,14 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     routes = [*own, *asked(document, base)]
     places = aims(lab.variant.checks.api, documented(document, base))
     lab.takes_nothing = takes_nothing(document) and not places
-    guessed, places = (
-        bool(places),
-        tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path)),
-    )
-    if guessed and not places:
+    telling = tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path))
+    if places and not telling:
         lab.notes["nowhere"] = NOWHERE_TO_LOOK
     if passed := left_out(lab.variant.checks.api, documented(document, base)):
-        lab.notes["left-out"] = (
-            f"of {len(places) + passed} places that take a value, the pack http tried the first {len(places)}"
-        )
+        tried = sum(each.expects is None for each in places)  # guesses come on top
+        lab.notes["left-out"] = f"of {tried + passed} places that take a value, the pack http tried the first {tried}"
     doors = _Doors(lab, yard, own)
-    lab.aims = tuple(doors.through(places))
+    lab.aims = tuple(doors.through(telling))
     if doors.closed:
         names = [each for each in doors.closed if f"{{{SEGMENT}}}" not in each] or list(doors.closed)
         shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
@@ -114,7 +110,9 @@ def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
     first = {each.path.partition("?")[0]: each for each in asked(document, None)}
     first |= {each.request.path.partition("?")[0]: _harmless(each) for each in documented(document, None)}
     said = openapi.prefix(document) if isinstance(document, dict) else ""
-    requests = list(first.values())[:MOST_ASKED]
+    plain = {f"{said}{path}" for path in openapi.paths(document) if "{" not in path}
+    surest = sorted(first, key=lambda path: path not in plain)  # of a parameter's example, there may be nothing
+    requests = [first[path] for path in surest[:MOST_ASKED]]
     beside = name.rpartition("/")[0] if name.startswith("/") else ""
     missing: dict[str | None, int] = {}
     for base in (None, *dict.fromkeys(each for each in ("", beside) if each != said)):
@@ -125,7 +123,8 @@ def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
     best = min(missing, key=lambda base: missing[base])
     if requests and missing[best] == len(requests):
         lab.notes["openapi"] = (
-            f"none of the routes in {name} is there (404): only the requests under checks.api were probed"
+            f"none of the routes in {name} is there (404), of {len(requests)} that were asked: "
+            "only the requests under checks.api were probed"
         )
         return NOWHERE
     return best
@@ -138,18 +137,18 @@ def _moved(request: HttpRequest, said: str, base: str | None) -> HttpRequest:
 
 
 class _Doors:
-    """Which routes let in who asks as the suite does. Each is asked once, as it is, and where it refuses, with the headers of the
-    suite's other requests: a document rarely has an example of a key."""
+    """Which routes let in who asks as the suite does. Each is asked once with each set of headers that its own requests have, and
+    where it refuses, with those of the suite's other requests: a document rarely has an example of a key."""
 
     def __init__(self, lab: Lab, yard: Yard, own: Sequence[HttpRequest]) -> None:
         self.lab, self.yard, self.keys = lab, yard, _keys(own)
         self.closed: dict[str, None] = {}
-        self._opened: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
+        self._opened: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
 
     def through(self, places: Iterable[Aim]) -> Iterator[Aim]:
         for aim in places:
             request = _harmless(aim)
-            route = (request.method, request.path.partition("?")[0])
+            route = (request.method, request.path.partition("?")[0], repr(sorted(request.headers.items())))
             if route not in self._opened:
                 self._opened[route] = self._opening(aim)
             status, headers = self._opened[route]

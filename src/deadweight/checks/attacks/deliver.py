@@ -38,7 +38,8 @@ GRACE_SECONDS = 0.3
 NOT_LET_IN = (401, 403, 407)
 """Who asks is not known, or may not (RFC 9110, sections 15.5.2, 15.5.4 and 15.5.8)."""
 OF_OTHERS = (502, 503, 504)
-"""A service that cannot fetch what a value names says so too: it has looked, where it answers others otherwise."""
+"""A service that cannot fetch what a value names, or what a route of its own needs, says so too: it has looked, where it answers
+others otherwise."""
 NOBODY_LET_IN = "the service answered 401 or 403 to all that was asked, so nothing was looked into"
 
 UNEXPECTED = "none of the requests with a value added was answered as the suite expects of it without"
@@ -107,7 +108,7 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         if not shot.status:
             break  # it may still be at work; to be asked again, the service must be a fresh one
     told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
-    looked = [status for status in statuses if not (places and status in OF_OTHERS)]
+    looked = [status for status in statuses if not ((places or payload.named) and status in OF_OTHERS)]
     shot = replace(
         shot, said=told, detail={**shot.detail, "said": told}, status=max(looked or statuses) if all(statuses) else 0
     )
