@@ -20,13 +20,14 @@ class Api:
 
     base_url = "http+docker://localhost"
 
-    def __init__(self, *said: dict[str, str]) -> None:
-        self.said, self.asked = said, list[str]()
+    def __init__(self, *said: dict[str, str], status: int = 200) -> None:
+        self.said, self.asked, self.status = said, list[str](), status
 
     @contextlib.contextmanager
     def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
         self.asked.append(url)
-        yield SimpleNamespace(iter_lines=lambda: [json.dumps(each).encode() for each in self.said])
+        lines = [json.dumps(each).encode() for each in self.said]
+        yield SimpleNamespace(iter_lines=lambda: lines, ok=self.status < 400, status_code=self.status)
 
     def pull(self, reference: str, **_: object) -> tuple[dict[str, str], ...]:
         self.asked.append(reference)
@@ -53,3 +54,12 @@ def test_others_are_asked_as_everybody_asks(reference, podman):
 def test_what_fails_after_the_first_words_is_told(podman):
     with pytest.raises(DeadweightError, match=r"pull 127.*: connection refused"):
         pull(Api({"stream": "Trying"}, {"error": "connection refused"}), HERE, podman=podman)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [([{"message": "no such reference"}], "no such reference"), ([], "HTTP status 500")]
+)
+def test_what_podman_refuses_at_once_is_told(said, told):
+    """It answers so with ``message``, not with ``error``."""
+    with pytest.raises(DeadweightError, match=f"pull 127.*: {told}"):
+        pull(Api(*said, status=500), HERE, podman=True)

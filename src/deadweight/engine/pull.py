@@ -26,6 +26,8 @@ def pull(api: APIClient, reference: str, *, podman: bool) -> None:
             words = urllib.parse.urlencode({"reference": reference, "tlsVerify": "false"})
             with api.post(f"{api.base_url}{PODMANS}?{words}", stream=True, timeout=None) as answer:
                 said: Iterable[Mapping[str, Any]] = [json.loads(line) for line in answer.iter_lines() if line]
+            if not answer.ok:
+                said = [{"error": each.get("message") or f"HTTP status {answer.status_code}"} for each in said or [{}]]
         else:
             said = api.pull(reference, stream=True, decode=True)
         # An engine that fails after its first words has answered 200.
