@@ -39,6 +39,7 @@ def told(folder, line, **more):
         ("$ shop server --port $PORT --proxy http://example.com", {}, {}, ("server",)),
         ("./bin/shop serve", {}, {}, ("serve",)),
         ("shop client http://localhost", None, {}, ()),
+        ("# shop server", None, {}, ()),
         ("shop server-side", None, {}, ()),
         ("other serve", None, {}, ()),
     ],

@@ -22,9 +22,9 @@ _RUN = re.compile(
     r"^[ \t>]*(?:[$#] ?)?(?:sudo )?(?:docker|podman)(?: container)? run ((?:[^\n\\`]|\\\n|\\.)+)", re.MULTILINE
 )
 _SERVES = re.compile(
-    r"^[ \t>]*(?:[$#] ?)?(?:sudo )?([\w./-]+) (serve|server|start|run|web|listen|daemon)(?![\w./-])", re.MULTILINE
+    r"^[ \t>]*(?:\$ ?)?(?:sudo )?([\w./-]+) (serve|server|start|run|web|listen|daemon)(?![\w./-])", re.MULTILINE
 )
-"""``shop serve …``: one program for many things, which does none of them where no word says which."""
+"""``shop serve …``: one program for many things, which does none where no word says which. Behind a ``#`` it is a heading."""
 _README = r"readme(?:\.\w+)?"
 _PLACEHOLDER = re.compile(r"[<>{}\[\]$`|;&]|\.\.\.|^(?:your|my|path/to)\b|YOUR|PATH_TO")
 _TELLS = re.compile(r"-{0,2}(?:v|h|version|help|list|usage)")
