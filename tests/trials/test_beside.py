@@ -37,6 +37,8 @@ def test_compose_waits_for_the_end_of_a_job(found):
         "db": {"condition": "service_started"},
         "migrate": {"condition": "service_completed_successfully"},
     }
+    assert services["migrate"]["depends_on"] == ["db"]
+    assert "depends_on" not in services["db"]
     assert (services["migrate"]["restart"], services["db"]["restart"]) == ("no", "unless-stopped")
     assert services["db"]["tmpfs"] == ["/run", f"/data:size={16 * 2**20}"]
     assert services["db"]["volumes"] == ["../db/init:/init:ro"]
@@ -50,6 +52,8 @@ def test_a_unit_requires_a_job_and_wants_what_runs_on(found):
     job = units["shop-migrate.container"]
     assert "Type=oneshot\nRemainAfterExit=yes\nEnvironment=EMPTY_WORD=" in job
     assert "Restart" not in job
+    assert "Wants=shop-db.service\nAfter=shop-db.service" in job
+    assert "After=" not in units["shop-db.container"]
     assert "Image=docker.io/me/migrate:1" in job
     assert "Image=docker.io/library/postgres:16" in units["shop-db.container"]
     assert (

@@ -8,7 +8,7 @@ from typing import Any
 
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.needs import beside, folders_in_memory, is_job
+from deadweight.trials.harden.write.needs import before, beside, folders_in_memory, is_job
 from deadweight.trials.harden.write.run import around
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
@@ -30,7 +30,7 @@ def compose(found: Found, wanted: Written | None = None) -> dict[str, Any]:
     security = ["no-new-privileges:true"] if options.no_new_privileges else []
     security += [f"seccomp:{wanted.profile}"] if found.profiled and wanted.profile else []
     service: dict[str, Any] = {"image": wanted.image or found.image}
-    others = {name: _need(need, found, wanted) for name, need in beside(found).items()}
+    others = {name: _need(name, need, found, wanted) for name, need in beside(found).items()}
     service |= key("depends_on", _awaited(beside(found)))
     service |= key("environment", {Quoted(name): given(value) for name, value in options.env.items()})
     service |= key("volumes", _volumes(options.files, wanted))
@@ -59,7 +59,7 @@ def compose(found: Found, wanted: Written | None = None) -> dict[str, Any]:
 
 
 def _awaited(needs: Mapping[str, Need]) -> list[str] | dict[str, Any]:
-    """A job has to have ended well before the service is started; others have to be there."""
+    """A job has to have ended well before who needs it is started; others have to be there."""
     if not any(map(is_job, needs.values())):
         return sorted(needs)
     ended, started = "service_completed_successfully", "service_started"
@@ -72,9 +72,9 @@ def _volumes(files: Mapping[str, str], wanted: Written) -> list[Quoted]:
     return [given(f"{folder}/{path}:{target}:ro") for target, path in files.items()]
 
 
-def _need(need: Need, found: Found, wanted: Written) -> dict[str, Any]:
+def _need(name: str, need: Need, found: Found, wanted: Written) -> dict[str, Any]:
     """A container beside it, as the suite says it; it was not hardened."""
-    service: dict[str, Any] = {"image": need.image}
+    service: dict[str, Any] = {"image": need.image} | key("depends_on", _awaited(before(name, found)))
     service |= key("volumes", _volumes(need.files, wanted))
     service |= key("environment", {Quoted(name): given(value) for name, value in need.env.items()})
     service |= key("networks", [] if found.outgoing else ["internal"])

@@ -14,6 +14,13 @@ def beside(found: Found) -> dict[str, Need]:
     return {name: need for name, need in found.variant.run.needs.items() if need.image}
 
 
+def before(name: str, found: Found) -> dict[str, Need]:
+    """Those that are started before that one: the suite names them in their order."""
+    others = beside(found)
+    earlier = list(others)[: list(others).index(name)]
+    return {each: others[each] for each in earlier}
+
+
 def named(name: str, found: Found) -> str:
     """A name for it that is not somebody else's on the same engine; in the network it is known by its own."""
     return f"{found.suite}-{name}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.compose import unasked
 from deadweight.trials.harden.write.needs import (
+    before,
     beside,
     folders_in_memory,
     full_name,
@@ -59,10 +60,7 @@ def _container(found: Found, given: Written) -> list[str]:
     publish = [f"PublishPort={each}" for each in published(found)]
     lines = [] if found.outgoing else around(found, " and ".join(publish), "Network=")
     lines += ["[Unit]", f"Description={_plain(found.suite)}"]
-    for each, need in beside(found).items():  # a job has to have ended well; what runs on is started anew by itself
-        service = f"{named(each, found)}.service"
-        lines += [f"{'Requires' if is_job(need) else 'Wants'}={service}", f"After={service}"]
-    lines += ["", "[Container]", f"ContainerName={name}"]
+    lines += [*_after(beside(found), found), "", "[Container]", f"ContainerName={name}"]
     lines += [*to_load(found, given), f"Image={podman_image(found, given)}"]
     user, _, group = str(options.user).partition(":")
     lines += [f"User={user}"] + ([f"Group={group}"] if group else [])
@@ -90,7 +88,8 @@ def _container(found: Found, given: Written) -> list[str]:
 
 def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
     """A container beside it, as the suite says it; it was not hardened. A job has ended before the service is started."""
-    lines = ["[Unit]", f"Description={_plain(f'{name}, which {found.suite} needs')}", "", "[Container]"]
+    lines = ["[Unit]", f"Description={_plain(f'{name}, which {found.suite} needs')}"]
+    lines += [*_after(before(name, found), found), "", "[Container]"]
     lines += [
         f"ContainerName={named(name, found)}",
         f"Image={full_name(need.image or '')}",
@@ -108,6 +107,15 @@ def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
         *(["Type=oneshot", "RemainAfterExit=yes"] if is_job(need) else ["Restart=always"]),
         *_empty(need.args),
     ]
+
+
+def _after(needs: Mapping[str, Need], found: Found) -> list[str]:
+    """A job has to have ended well; what runs on is started anew by itself."""
+    lines: list[str] = []
+    for name, need in needs.items():
+        service = f"{named(name, found)}.service"
+        lines += [f"{'Requires' if is_job(need) else 'Wants'}={service}", f"After={service}"]
+    return lines
 
 
 def _profile(given: Written) -> list[str]:
