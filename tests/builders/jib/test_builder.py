@@ -504,7 +504,7 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
         ),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', r"lies below /x, which is a file"),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', r"expected IMAGE#/PATH"),
-        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:7: variants\.v\.env: A: Jib cannot pass"),
+        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:8: variants\.v\.env: A: Jib cannot pass"),
     ],
 )
 def test_wrong_files_are_refused_before_the_build(project, files, suite, words):
@@ -745,7 +745,7 @@ exec "$3" -m invoke build --variant v
     [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")],
 )
 def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
-    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n")
+    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")
     project.write(
         {
             "go/go.mod": "module example.invalid/x\n\ngo 1.21\n",

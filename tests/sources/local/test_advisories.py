@@ -25,7 +25,8 @@ from tests.support.small_project import put_built, subject_of, write_suite
 
 pytestmark = pytest.mark.tools
 SUITE = (
-    "name: demo\ndefaults: {builder: ko, base: example.com/base, checks: {vulnerabilities: {}}}\nvariants: {v: {}}\n"
+    "name: demo\ndefaults: {builder: ko, port: 8080, base: example.com/base, checks: {vulnerabilities: {}}}\n"
+    "variants: {v: {}}\n"
 )
 PARTS = (
     Part(GO, "all Go modules", "here", "2031-01-01", "CC-BY-4.0"),
