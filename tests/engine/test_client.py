@@ -32,7 +32,7 @@ from deadweight.suite.model import Health, RunSettings
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers
 
-HEALTH = Health(within_seconds=15)
+HEALTH = Health(path="/healthz", within_seconds=15)
 OTHER = reference("other")
 
 
@@ -219,7 +219,7 @@ def test_a_container_gets_healthy_answers_and_ends_on_sigterm(engine, misbehavin
 )
 def test_a_service_that_does_not_come_up_is_told_why(engine, misbehaving_image, mode, within, reason):
     with engine.start(misbehaving_image, service(mode)) as container:
-        readiness = container.wait_healthy(Health(within_seconds=within))
+        readiness = container.wait_healthy(Health(path="/healthz", within_seconds=within))
     assert not readiness.healthy
     assert readiness.reason.startswith(reason)
 
@@ -427,7 +427,7 @@ def test_waiting_ends_when_all_is_cancelled(engine, misbehaving_image):
         timer.start()
         try:
             with pytest.raises(Interrupted):
-                container.wait_healthy(Health(within_seconds=30))
+                container.wait_healthy(Health(path="/healthz", within_seconds=30))
         finally:
             timer.join()
             _run.reset_cancel()

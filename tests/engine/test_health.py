@@ -15,7 +15,7 @@ from deadweight.engine.listening import Listener, parse, told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 
-HEALTH = Health(within_seconds=15)
+HEALTH = Health(path="/healthz", within_seconds=15)
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -53,7 +53,7 @@ def test_a_status_is_named_by_number_or_class(wanted, status, right):
 
 def test_any_status_that_is_named_is_healthy(engine, misbehaving_image):
     with engine.start(misbehaving_image, service("never-healthy")) as container:
-        assert container.wait_healthy(Health(status=(200, 503), within_seconds=15)).healthy
+        assert container.wait_healthy(Health(path="/healthz", status=(200, 503), within_seconds=15)).healthy
 
 
 def test_a_port_that_takes_connections_is_healthy(engine, misbehaving_image):
@@ -82,7 +82,7 @@ def test_a_program_in_the_container_tells_its_health(engine, tools_image):
 
 def test_the_port_that_it_really_listens_on_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service(port=9000)) as container:
-        assert container.wait_healthy(Health(within_seconds=3)).reason.endswith(
+        assert container.wait_healthy(Health(path="/healthz", within_seconds=3)).reason.endswith(
             "; it listens on 8080, but port: is 9000: set port: 8080"
         )
         assert [each.port for each in container.listeners()] == [8080]
@@ -248,5 +248,5 @@ def test_what_was_answered_is_told_rather_than_that_the_last_question_had_no_tim
     monkeypatch.setattr(Container, "question", lambda *_: ask)
     monkeypatch.setattr(Container, "known_to_run", True)
     monkeypatch.setattr(Container, "_unhealthy", lambda _self, _health, _port, last: last)
-    assert container.wait_healthy(Health(within_seconds=0.3)).reason == "GET /healthz answers 503"
+    assert container.wait_healthy(Health(path="/healthz", within_seconds=0.3)).reason == "GET /healthz answers 503"
     assert len(asked) > 1

@@ -48,7 +48,7 @@ def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image
     before = set(of_ssh())
     with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
         with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
-            assert container.wait_healthy(Health(within_seconds=20)).healthy
+            assert container.wait_healthy(Health(path="/healthz", within_seconds=20)).healthy
             route = container.http()
             assert (route.way, route.request("GET", "/json").status) == ("engine", 200)
             assert container.exec(["/service", "--help"], seconds=10).exit_code is not None

@@ -20,7 +20,7 @@ from deadweight.suite.model import Health
 from deadweight.toolchain import own_programs
 from tests.support.tls_engine import elsewhere
 
-HEALTH = Health(within_seconds=15)
+HEALTH = Health(path="/healthz", within_seconds=15)
 
 
 @pytest.fixture(scope="module")

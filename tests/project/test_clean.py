@@ -14,7 +14,7 @@ from tests.support.fault_project import FaultProject
 
 pytestmark = pytest.mark.system
 
-SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
+SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    port: 8080\n    bases: {BASE: tools}\n"
 DOCKERFILE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
 SLEEPS = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
 

@@ -98,12 +98,12 @@ class FaultProject:
 
     def suite(self, options: str = "", **runs: str) -> None:
         """Write the suite; ``options`` is YAML beside ``run_script``."""
-        lines = ["name: faulty", "variants:"]
+        lines = ["name: faulty", "defaults: {port: 8080}", "variants:"]
         for name, run in runs.items():
             lines += [f"  {name}:", "    builder: script", "    source: src"]
             lines += ["    run_script: |", *(f"      {line}" for line in run.splitlines())]
             lines += [f"    {line}" for line in options.splitlines()]
-        (self.root / "deadweight.yaml").write_text("\n".join([*lines, "defaults: {port: 8080}", ""]))
+        (self.root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
 
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()
