@@ -36,9 +36,9 @@ name: demo
 defaults:
   builder: ko
   base: example.com/base
-  port: 8080
   checks:
     vulnerabilities: {checks}
+  port: 8080
 variants:
   debian: {{}}
   odd: {{}}
