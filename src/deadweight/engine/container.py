@@ -17,7 +17,7 @@ from deadweight.engine import leftovers, listening
 from deadweight.engine.faults import Unreachable, translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.pulse import Pulse
-from deadweight.engine.states import ContainerState, ExecResult, Readiness, Stopped
+from deadweight.engine.states import KILLED, ContainerState, ExecResult, Readiness, Stopped
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ TELLING_SECONDS = 0.5
 """What was answered before tells more than that the last question had less time than this."""
 
 
-KILLED = 137
-"""The exit code of what SIGKILL ended: 128 and the signal's number."""
 NOTED_SECONDS = 0.3
 
 

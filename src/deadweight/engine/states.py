@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+KILLED = 137
+"""The exit code of what SIGKILL ended: 128 and the signal's number."""
+UNTOLD = "SIGKILL: if nobody sent it, for its memory limit"
+"""An engine loses the kernel's word on that now and then (moby, the event of a container that ends at once)."""
+
 
 @dataclass(frozen=True)
 class ContainerState:
@@ -38,7 +43,8 @@ class ContainerState:
             return "is running"
         if self.oom_killed:
             return f"was ended for using more memory than allowed (exit code {self.exit_code})"
-        return f"ended with exit code {self.exit_code}" + (f" ({self.error})" if self.error else "")
+        why = self.error or (UNTOLD if self.exit_code == KILLED else "")
+        return f"ended with exit code {self.exit_code}" + (f" ({why})" if why else "")
 
 
 @dataclass(frozen=True)
