@@ -159,14 +159,14 @@ variants:
   one: {builder: kko}
   two:
     builder: ko
-    checks: {api: [{name: a, request: {body_file: absent}}], other: {theirs: {}}}
+    checks: {api: [{name: a, request: {body_file: absent}}], other: {nobodys: {}}}
 """,
         )
     )
     with pytest.raises(ConfigError) as caught:
         check_suite(suite)
     told = str(caught.value)
-    assert all(words in told for words in ("no builder 'kko'", "no such file: absent", "no check 'theirs'"))
+    assert all(words in told for words in ("no builder 'kko'", "no such file: absent", "no check 'nobodys'"))
 
 
 @pytest.mark.parametrize(
