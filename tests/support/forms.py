@@ -52,24 +52,34 @@ def python_archive(folder: Path, reference: str) -> Path:
     return docker_archive(folder / "shop.tar", reference, [layer], entry)
 
 
-def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True) -> Found:
+LATE = 4
+
+
+def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, names: bool = True) -> Found:
     """As a search finds it: nothing but /state may be written, and a seccomp profile that refuses a few calls. ``asked``: whether
-    Python, which the image has, may ask under it. Where it is not ``outgoing``, its port is one that root alone has elsewhere."""
+    Python, which the image has, may ask under it, and in the database, which takes a while, and which a job must not come before
+    (``names``: containers find each other). Where it is not ``outgoing``, its port is one that root alone has elsewhere."""
     port = 8080 if outgoing else 80
-    db = Need(image=image, port=8080, env={"ROLE": "db"}, args=("as", "db"))
+    db = Need(image=image, port=8080, env={"ROLE": "db", "LATE": str(LATE)}, args=("as", "db"))
+    job_env = {"NEEDS": "db:8080"} if names else {}
+    job = Need(image=image, env=job_env, args=("job",), health=Health(kind="exit"))
     settings = RunSettings(
         env={**ENV, "PORT": str(port), "NEEDS": "db:8080"}, args=ARGS, ports=(9090,), tmpfs=("/state",),
-        files={"/etc/shop.conf": "conf/shop.conf"}, needs={"db": db},
+        files={"/etc/shop.conf": "conf/shop.conf"}, needs={"db": db, "job": job},
     )  # fmt: skip
     variant = Variant(name="tight", builder="ko", port=port, run=settings, health=HEALTH)
     options = hardened(settings, port=port).but(
         user="65532:65532", network="bridge" if outgoing else "internal", tmpfs=(Tmpfs("/state", 2**20, uid=65532),)
     )
-    asks = next(each for each in candidates(variant, port) if each[0] == "python3")
+    asks = next(each for each in candidates(variant.health, port) if each[0] == "python3")
     allowed = sorted(set(calls.numbers("amd64")) - REFUSED)
     found = tuple(Call(each, "needed", 3) for each in allowed)
     seccomp = Seccomp("amd64", "6.1", "", "runc 1", found, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
-    return Found(options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image)
+    tells = next(each for each in candidates(db.health, 8080) if each[0] == "python3")
+    return Found(
+        options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image,
+        need_asks={"db": tells} if asked else {},
+    )  # fmt: skip
 
 
 def laid(folder: Path, found: Found, form: str) -> Path:
@@ -157,7 +167,7 @@ class Podman:
 
     def forget(self, name: str) -> None:
         """The containers of a suite, and its networks."""
-        self("rm", "--force", "--ignore", "--time", "2", name, f"{name}-db", check=False)
+        self("rm", "--force", "--ignore", "--time", "2", name, f"{name}-db", f"{name}-job", check=False)
         networks = [f"{before}{name}-{kind}" for before in ("", "systemd-") for kind in ("internal", "network")]
         self("network", "rm", "--force", *networks, check=False)
 

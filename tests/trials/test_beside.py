@@ -21,39 +21,76 @@ NEEDS = {
     "other": Need(variant="small", port=80),
 }
 
+UNITS = {f"shop{beside}.container" for beside in ("", "-db", "-migrate", "-other")} | {"shop-internal.network"}
+SMALL = "deadweight/shop-small:dev"
+
 
 @pytest.fixture
 def found() -> Found:
     got = shop("shop", "registry.example/shop:1")
     run = got.variant.run.model_copy(update={"needs": NEEDS})
-    return replace(got, variant=got.variant.model_copy(update={"run": run}))
+    return replace(got, variant=got.variant.model_copy(update={"run": run}), need_images={"other": SMALL})
 
 
 def test_compose_waits_for_the_end_of_a_job(found):
     document = yaml.safe_load(written(found, "compose", Written(files="..")))
     services = document["services"]
-    assert list(services) == ["db", "migrate", "shop"]
+    assert list(services) == ["db", "migrate", "other", "shop"]
     assert services["shop"]["depends_on"] == {
-        "db": {"condition": "service_started"},
+        "db": {"condition": "service_healthy"},
         "migrate": {"condition": "service_completed_successfully"},
+        "other": {"condition": "service_started"},
     }
-    assert services["migrate"]["depends_on"] == ["db"]
+    assert services["migrate"]["depends_on"] == {"db": {"condition": "service_healthy"}}
+    assert services["db"]["healthcheck"]["test"] == ["CMD", *found.need_asks["db"]]
+    assert services["db"]["healthcheck"]["start_period"] == "60s"
     assert "depends_on" not in services["db"]
     assert (services["migrate"]["restart"], services["db"]["restart"]) == ("no", "unless-stopped")
     assert services["db"]["tmpfs"] == ["/run", f"/data:size={16 * 2**20}"]
     assert services["db"]["volumes"] == ["../db/init:/init:ro"]
+    assert "healthcheck" not in services["migrate"]
+    assert "nothing waits for it: other." in written(found, "compose")
+    asked = replace(found, need_stand_ins=("db", "other"))
+    assert "the public image may lack it: db.\n" in written(asked, "compose")
+
+
+@pytest.fixture
+def untold(found) -> Found:
+    """Nothing in the database's image asks it."""
+    return replace(found, need_asks={"db": ()})
+
+
+def test_a_job_is_tried_again_where_nothing_tells_when_it_may_begin(untold):
+    text = written(untold, "compose")
+    services = yaml.safe_load(text)["services"]
+    assert services["shop"]["depends_on"]["db"] == {"condition": "service_started"}
+    assert services["migrate"]["depends_on"] == ["db"]
+    assert services["migrate"]["restart"] == "on-failure:10"
+    assert "healthcheck" not in services["db"]
+    shell, units = written(untold, "podman"), files(untold, "quadlet", Written())
+    assert "for try in $(seq 10); do\n  podman run \\\n  --name shop-migrate" in shell
+    assert "podman exec" not in shell
+    assert "Restart=on-failure\nRestartSec=5\n" in units["shop-migrate.container"]
+    assert "Wants=shop-migrate.service\n" in units["shop.container"]
+    assert "Requires" not in units["shop.container"]
+    assert "ExecStartPost" not in units["shop-db.container"]
+    for told in (text, shell, units["shop.container"]):
+        assert "# Nothing in the image tells whether it is up, so that nothing waits for it: db, other.\n" in told
 
 
 def test_a_unit_requires_a_job_and_wants_what_runs_on(found):
     units = files(found, "quadlet", Written())
-    assert set(units) == {"shop.container", "shop-db.container", "shop-migrate.container", "shop-internal.network"}
+    assert set(units) == UNITS
     assert "Wants=shop-db.service\nAfter=shop-db.service" in units["shop.container"]
     assert "Requires=shop-migrate.service\nAfter=shop-migrate.service" in units["shop.container"]
     job = units["shop-migrate.container"]
     assert "Type=oneshot\nRemainAfterExit=yes\nEnvironment=EMPTY_WORD=" in job
     assert "Restart" not in job
     assert "Wants=shop-db.service\nAfter=shop-db.service" in job
-    assert "After=" not in units["shop-db.container"]
+    database = units["shop-db.container"]
+    assert "After=" not in database
+    assert "\nExecStartPost=/bin/sh -c 'for try in $$(seq 60); do podman healthcheck run shop-db && exit;" in database
+    assert "\nHealthCmd=" in database
     assert "Image=docker.io/me/migrate:1" in job
     assert "Image=docker.io/library/postgres:16" in units["shop-db.container"]
     assert (
@@ -71,6 +108,8 @@ def test_a_shell_waits_for_the_end_of_a_job(found, form, image):
     assert job.endswith(f"  {image} up ''")
     assert "--rm" in job
     assert "--detach" not in job
+    tool = "docker" if form == "run" else "podman"
+    assert f"for try in $(seq 60); do\n  {tool} exec shop-db python3 -c " in text
     assert text.index("--name shop-db") < text.index("--name shop-migrate") < text.index("--name shop ")
 
 
@@ -79,7 +118,7 @@ def test_who_needs_a_way_out_finds_the_others_by_name_all_the_same(found):
     outgoing = replace(found, options=found.options.but(network="bridge"))
     text = written(outgoing, "run")
     assert "docker network create shop-network\n" in text
-    assert text.count("--network shop-network") == 3
+    assert text.count("--network shop-network") == 4
     assert "--publish 127.0.0.1:80:80" in text
     assert "Network=shop-network.network" in written(outgoing, "quadlet")
 
@@ -87,7 +126,7 @@ def test_who_needs_a_way_out_finds_the_others_by_name_all_the_same(found):
 @pytest.mark.parametrize(
     ("form", "names"),
     [
-        ("quadlet", {"shop.container", "shop-db.container", "shop-migrate.container", "shop-internal.network"}),
+        ("quadlet", UNITS),
         ("podman", {"podman.sh"}),
         ("ecs", {"task-definition.json"}),
     ],
@@ -109,8 +148,51 @@ def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
     assert all(each.startswith(("./", "../")) for each in volumes)
 
 
-@pytest.mark.parametrize(("form", "word"), [("run", "--network"), ("compose", "networks"), ("quadlet", "Network=")])
-def test_of_a_service_without_a_port_none_is_named(found, form, word):
+@pytest.mark.parametrize(
+    ("form", "closed"),
+    [
+        ("run", "--internal --opt inhibit=true where the network is created"),
+        ("podman", "--internal where the network is created"),
+        ("compose", "internal: true and driver_opts of the network"),
+        ("quadlet", "Internal=true in shop-internal.network"),
+    ],
+)
+def test_how_to_publish_it_keeps_the_names_of_what_it_needs(found, form, closed):
+    text = written(replace(found, cut_off={"inhibit": "true"}), form)
+    told = re.search(
+        "^# To publish them here, which also allows outgoing connections: add (.*), and take away (.*)\\.$", text, re.M
+    )
+    assert told
+    assert "127.0.0.1:80:80" in told[1]
+    assert told[2] == closed
+    assert closed.partition(" ")[0] in text.replace(told[0], "")
+
+
+def test_a_cluster_lets_it_reach_what_it_needs(found):
+    text = written(found, "kubernetes")
+    policy = next(each for each in yaml.safe_load_all(text) if each["kind"] == "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    names, needed = policy["egress"]
+    assert [each["port"] for each in names["ports"]] == [53, 53]
+    assert [each["port"] for each in needed["ports"]] == [80, 5432]
+    assert "the NetworkPolicy lets it reach port 80, 5432 in this cluster, and beyond it nothing" in text
+    alone = written(replace(found, variant=_alone(found.variant)), "kubernetes")
+    policy = next(each for each in yaml.safe_load_all(alone) if each["kind"] == "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policy
+    assert "What it needs" not in alone
+    outgoing = written(replace(found, options=found.options.but(network="bridge")), "kubernetes")
+    policy = next(each for each in yaml.safe_load_all(outgoing) if each["kind"] == "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert "What it needs is not in here: give each a Service" in outgoing
+
+
+def _alone(variant):
+    return variant.model_copy(update={"run": variant.run.model_copy(update={"needs": {}})})
+
+
+@pytest.mark.parametrize("form", ["run", "compose", "quadlet"])
+def test_of_a_service_without_a_port_none_is_named(found, form):
     variant = found.variant
     run = variant.run.model_copy(update={"ports": ()})
     health = Health(kind="exec", command=("up",))
@@ -118,8 +200,8 @@ def test_of_a_service_without_a_port_none_is_named(found, form, word):
     text = written(alone, form)
     assert "# Nothing is reached on its network, and outgoing connections are blocked." in text
     assert "reach port" not in text
-    assert f"instead of {word}" not in text
-    assert f"instead of {word}" in written(found, form)
+    assert "To publish" not in text
+    assert "To publish" in written(found, form)
 
 
 def test_a_unit_hands_on_paths_as_they_are(found):
@@ -127,3 +209,24 @@ def test_a_unit_hands_on_paths_as_they_are(found):
     options = found.options.but(files={"/etc/$tea": "conf/100%"})
     unit = files(replace(found, options=options), "quadlet", Written(files=".."))["shop.container"]
     assert "# copy ../conf/100% to conf/100% where this file is\nVolume=./conf/100%%:/etc/$$tea:ro\n" in unit
+
+
+def test_another_variant_that_it_needs_stands_beside_it_too(found):
+    """Its image is where the service's own is: in the engine that built it."""
+    services = yaml.safe_load(written(found, "compose"))["services"]
+    assert services["other"]["image"] == SMALL
+    assert f"  {SMALL}\n" in written(found, "run")
+    assert f"  localhost/{SMALL}\n" in written(found, "podman")
+    units = files(found, "quadlet", Written())
+    assert f"Image=localhost/{SMALL}\n" in units["shop-other.container"]
+    for text in (written(found, "compose"), written(found, "run"), units["shop.container"]):
+        assert f"# Only in the engine that built it: {SMALL}. Elsewhere: push it, and set its name here." in text
+
+
+@pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
+def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
+    run = found.variant.run.model_copy(update={"needs": {need: NEEDS["db"]}})
+    clashing = replace(found, suite=suite, variant=found.variant.model_copy(update={"run": run}), need_asks={})
+    assert set(yaml.safe_load(written(clashing, "compose"))["services"]) == {need, name}
+    assert set(files(clashing, "quadlet", Written())) >= {f"{name}.container", f"{suite}-{need}.container"}
+    assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")

@@ -13,12 +13,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from deadweight.engine.beside import beside
+from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
-from tests.support.forms import TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
+from deadweight.trials.harden.asks import OfNeeds
+from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
 from tests.support.small_images import in_engine, reference
 from tests.support.systemd_words import words
 
@@ -73,16 +77,27 @@ def shell(text: str, folder: Path, **env: str) -> None:
 
 @OUTGOING
 def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, tmp_path, outgoing):
-    found, docker = shop(name, image, outgoing=outgoing), shutil.which("docker") or "docker"
+    found, docker = shop(name, image, outgoing=outgoing, asked=outgoing), shutil.which("docker") or "docker"
     there = laid(tmp_path, found, "run")
     env = {"DOCKER_HOST": engine.host}
     try:
         shell((there / "run.sh").read_text(), there, **env)
         state = engine.api.inspect_container(name)
         _as_found(state["State"]["Pid"], state["NetworkSettings"]["Ports"], outgoing=outgoing)
+        assert _after(state, engine.api.inspect_container(f"{name}-db")) >= LATE
     finally:
-        for words in (["rm", "--force", name, f"{name}-db"], ["network", "rm", f"{name}-internal", f"{name}-network"]):
+        for words in (
+            ["rm", "--force", name, f"{name}-db", f"{name}-job"],
+            ["network", "rm", f"{name}-internal", f"{name}-network"],
+        ):
             subprocess.run([docker, *words], env={**os.environ, **env}, check=False, capture_output=True)
+
+
+def _after(later: dict, earlier: dict) -> float:
+    """Seconds between the starts of two containers."""
+    times = (each["State"]["StartedAt"].replace("Z", "+00:00") for each in (later, earlier))
+    ends = [datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", each)) for each in times]
+    return (ends[0] - ends[1]).total_seconds()
 
 
 def _as_found(pid: int, published: dict[str, object], *, outgoing: bool, needs: bool | None = True) -> None:
@@ -106,12 +121,20 @@ def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoi
             [*command, "up", "--detach"], cwd=there, env=env, capture_output=True, text=True, timeout=180
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        listed = subprocess.run([*command, "ps", "-q", name], cwd=there, env=env, capture_output=True, text=True)
-        container = listed.stdout.strip()
+        container, db, job = (
+            subprocess.run(
+                [*command, "ps", "--all", "-q", each], cwd=there, env=env, capture_output=True, text=True
+            ).stdout.strip()
+            for each in (name, "db", "job")
+        )
         state = _settled(engine, container)
         assert state.get("Health", {}).get("Status") == ("healthy" if asked else None), state
         inspected = engine.api.inspect_container(container)
         _as_found(state["Pid"], inspected["NetworkSettings"]["Ports"], outgoing=outgoing)
+        assert _after(inspected, engine.api.inspect_container(db)) >= LATE
+        ended = engine.api.inspect_container(job)
+        assert ended["State"]["ExitCode"] == 0
+        assert (ended["RestartCount"] == 0) == asked  # where nothing tells when the database is up, it is tried again
         host = inspected["HostConfig"]
         assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 64)
         assert host["Memory"] == host["MemorySwap"] == found.options.memory_bytes
@@ -135,7 +158,7 @@ def _settled(engine, container: str) -> dict:
 
 @OUTGOING
 def test_the_podman_flags_run(podman, archive, name, tmp_path, outgoing):
-    found = replace(shop(name, LOCAL, outgoing=outgoing), image=reference("forms"))
+    found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
     there = laid(tmp_path, found, "podman")
     try:
         shell((there / "podman.sh").read_text(), there, PATH=podman.path)
@@ -153,6 +176,7 @@ def _is_as_found(podman: Podman, name: str, *, outgoing: bool) -> None:
     assert (host["ReadonlyRootfs"], host["PidsLimit"], host["Memory"]) == (True, 64, 256 * 2**20)
     beside = podman.inspected(f"{name}-db")
     assert beside["State"]["Running"]
+    assert _after(inspected, beside) >= LATE
     assert list(beside["NetworkSettings"]["Networks"]) == list(inspected["NetworkSettings"]["Networks"])
 
 
@@ -172,25 +196,33 @@ def generated(folder: Path, *more: str) -> dict[str, str]:
 @OUTGOING
 def test_the_units_run(podman, archive, name, tmp_path, outgoing):
     """Podman's generator reads them, and what it has systemd start is started, in systemd's order."""
-    found = replace(shop(name, LOCAL, outgoing=outgoing), image=reference("forms"))
+    found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
     there = laid(tmp_path, found, "quadlet")
     installed = tmp_path / "containers" / "systemd"
     shutil.copytree(there, installed)
     shutil.copytree(tmp_path / "conf", installed / "conf")
     services = generated(installed)
     network = f"{name}-{'network' if outgoing else 'internal'}"
-    assert set(services) == {f"{network}-network.service", f"{name}.service", f"{name}-db.service"}
+    beside = {f"{name}-db.service", f"{name}-job.service"}
+    assert set(services) == {f"{network}-network.service", f"{name}.service", *beside}
     assert set(generated(installed, "-user")) == set(services)
     assert f"Wants={name}-db.service\nAfter={name}-db.service" in services[f"{name}.service"]
     assert "\nEnvironment=EMPTY_WORD=\n" in services[f"{name}.service"]
     try:
-        for service in (f"{network}-network", f"{name}-db", name):
-            (command,) = re.findall("^ExecStart=(.*)$", services[f"{service}.service"], re.MULTILINE)
-            started = words(
-                command, {"E": str(tmp_path), "n": f"{service}.service", "N": service, "t": "/run"}, VARIABLES
+        for service in (f"{network}-network", f"{name}-db", f"{name}-job", name):
+            specifiers = {"E": str(tmp_path), "n": f"{service}.service", "N": service, "t": "/run"}
+            started, then = (
+                [
+                    words(line, specifiers, VARIABLES)
+                    for line in re.findall(f"^{key}=(.*)$", services[f"{service}.service"], re.M)
+                ]
+                for key in ("ExecStart", "ExecStartPost")
             )
-            assert started[0] == "/usr/bin/podman"
-            podman(*(each for each in started[1:] if each not in NOT_HERE))
+            assert [each[0] for each in started] == ["/usr/bin/podman"]
+            podman(*(each for each in started[0][1:] if each not in NOT_HERE))
+            for command in then:
+                subprocess.run(command, env={**os.environ, "PATH": podman.path}, check=True, timeout=90)
+            assert bool(then) == (service == f"{name}-db")
         _is_as_found(podman, name, outgoing=outgoing)
     finally:
         podman.forget(name)
@@ -200,3 +232,26 @@ VARIABLES = {"EMPTY_WORD": ""}
 NOT_HERE = ("--cgroups=split", "--ignore")
 """The first takes the control group in which systemd started it, which only systemd makes; the second Podman 4.3 does not know of a
 network."""
+
+
+# What tells that a need is up
+
+
+def test_what_tells_of_a_container_beside_it_is_found_by_asking_there(image, engine, tmp_path):
+    """Of a port that nobody listens on, it says no; where nothing in the image can ask, nothing is named."""
+    needs = {
+        "db": Need(image=image, port=8080, args=("as", "db"), env={"LATE": "1"}),
+        "odd": Need(image=image, port=8080, health=Health(path="/healthz", status=("2xx", 401), within_seconds=60)),
+        "own": Need(image=image, health=Health(kind="exec", command=("python3", "-c", ""), within_seconds=60)),
+        "job": Need(image=image, args=("job",), health=Health(kind="exit", within_seconds=60)),
+    }
+    told = OfNeeds(needs)
+    with beside(lambda: engine, needs, lambda _name: image, root=tmp_path, up=told.up):
+        pass
+    asks = told.asks
+    assert not told.stand_ins
+    assert set(asks) == {"db", "odd", "own"}
+    assert asks["db"][0] == "python3"
+    assert "8080" in asks["db"][-1]
+    assert asks["odd"] == ()
+    assert asks["own"] == ("python3", "-c", "")

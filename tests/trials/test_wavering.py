@@ -33,7 +33,7 @@ def subject(monkeypatch):
         variant=Variant(name="v", builder="ko"),
         engine=lambda: engine,
         engine_image=lambda: "image",
-        service=SimpleNamespace(beside=lambda _network: nullcontext({})),
+        service=SimpleNamespace(beside=lambda _network, _up=None: nullcontext({})),
         suite=SimpleNamespace(name="s"),
     )
 

@@ -75,10 +75,15 @@ class Service:
             self._refused = stops.explained(self._engine(), self._image(), asked, variant.health, variant.port)
         return f"{self._refused}; {told}" if self._refused else told
 
-    def beside(self, network: str = BRIDGE) -> contextlib.AbstractContextManager[Mapping[str, str]]:
-        """What this variant needs, started on a network; gives the names with their addresses. Raises MissingError."""
-        needs = self.variant.run.needs
-        return beside(self._engine, needs, self._image_of, root=self._root, variant=self.variant.name, network=network)
+    def beside(
+        self, network: str = BRIDGE, up: Callable[[str, Container], None] = lambda _name, _container: None
+    ) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+        """What this variant needs, started on a network, each told to ``up`` by its name; gives the names with their addresses.
+        Raises MissingError."""
+        variant, root = self.variant, self._root
+        return beside(
+            self._engine, variant.run.needs, self._image_of, root=root, variant=variant.name, network=network, up=up
+        )
 
     def start(self, options: RunOptions | None = None) -> Container:
         """Start a fresh container, not shared and not yet healthy. Raises CannotStart, MissingError …"""

@@ -35,11 +35,12 @@ def beside(
     root: Path,
     variant: str = "",
     network: str = BRIDGE,
+    up: Callable[[str, Container], None] = lambda _name, _container: None,
 ) -> Iterator[Mapping[str, str]]:
     """Start what a service needs on a network, and give the names with their addresses, for ``RunOptions.hosts``.
 
-    ``image_of`` gives the image of a need in the engine, ``root`` is the folder that its files are relative to. Raises MissingError
-    where one does not come up: then nothing can be said of the service.
+    ``image_of`` gives the image of a need in the engine, ``root`` is the folder that its files are relative to. ``up`` is told of
+    each container once it is up. Raises MissingError where one does not come up: then nothing can be said of the service.
     """
     with contextlib.ExitStack() as stack:
         hosts: dict[str, str] = {}
@@ -48,6 +49,7 @@ def beside(
             container = engine().start(image_of(name), options, purpose=PURPOSE, variant=f"{variant}/{name}")
             stack.enter_context(container)
             _wait(container, name, need)
+            up(name, container)
             if need.health.kind != "exit":
                 hosts[name] = _address(container, name, network)
         yield hosts

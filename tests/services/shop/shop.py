@@ -1,6 +1,7 @@
 """A small service in Python that says what it was given, and whether it can write, and reach what it needs.
 
-GET /healthz and /given, on PORT (8080) and on 9090. It keeps nothing but what it writes to /state.
+GET /healthz and /given, on PORT (8080) and on 9090, after LATE seconds. It keeps nothing but what it writes to /state. With the
+argument ``job`` it is none: it ends, badly where it does not reach what it needs.
 """
 
 import json
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -52,6 +54,9 @@ class Shop(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+if sys.argv[1:] == ["job"]:
+    sys.exit("too early" if "NEEDS" in os.environ and not reached(os.environ["NEEDS"]) else 0)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+time.sleep(float(os.environ.get("LATE", "0")))
 threading.Thread(target=ThreadingHTTPServer(("", 9090), Shop).serve_forever, daemon=True).start()
 ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Shop).serve_forever()

@@ -11,6 +11,8 @@ from deadweight.sources.local.nearest import nearest
 from deadweight.sources.local.table import TABLE, Row
 from deadweight.sources.no_base import NoBase
 
+STAND_INS = "stand-in/"
+"""What their names in the local registry begin with."""
 REBASE = "invoke build --rebase tries the nearest"
 WITH_APT = (
     "ubuntu", "buildpack", "php", "httpd", "golang", "python", "uvpython", "node", "rust", "rustalpine", "jre", "jdk", "maven",
@@ -28,7 +30,7 @@ class StandIn:
     @property
     def repository(self) -> str:
         """Its name in the local registry."""
-        return f"stand-in/{self.recipe}"
+        return f"{STAND_INS}{self.recipe}"
 
     @property
     def tag(self) -> str:

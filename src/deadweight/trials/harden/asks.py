@@ -1,17 +1,22 @@
-"""Which program of the image's own tells, inside the container, whether the service is healthy: found by running each once."""
+"""Which program of an image's own tells, inside the container, whether it is healthy: found by running each once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
+from deadweight.records.reference import parse
+from deadweight.sources.local.stand_in import STAND_INS
 from deadweight.trials.harden.trial import PURPOSE
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.suite.model import Variant
+    from deadweight.engine.container import Container
+    from deadweight.suite.model import Health, Need
 
 ASK_SECONDS = 10.0
 
@@ -23,39 +28,64 @@ def found(subject: Subject, options: RunOptions) -> tuple[str, ...]:
         return ()
     try:
         image = subject.engine().images.need(subject.engine_image())
-        own = (image.healthcheck,) if image.healthcheck else ()
-        right, wrong = (_tried(variant, port, own) for port in (variant.port or 0, 1 if variant.port != 1 else 2))
-        if not right:
-            return ()
         with subject.engine().start(
             subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
         ) as container:
             if not container.wait_healthy(variant.health, variant.port).healthy:
                 return ()
-            for open_port, closed in zip(right, wrong, strict=True):
-                says = [container.exec(list(words), seconds=ASK_SECONDS).exit_code for words in (open_port, closed)]
-                if says[0] == 0 and (says[1] != 0 or open_port == closed):
-                    return open_port
+            return _tells(container, variant.health, variant.port, image.healthcheck)
     except (CannotStart, DeadweightError):
+        return ()
+
+
+@dataclass(frozen=True)
+class OfNeeds:
+    """What tells in each of the containers that a service needs whether it is up, by its name, and which of them are of local
+    stand-ins. Of a job, its end tells."""
+
+    needs: Mapping[str, Need]
+    asks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stand_ins: dict[str, None] = field(default_factory=dict)
+
+    def up(self, name: str, container: Container) -> None:
+        """For ``Service.beside``: ask one that is up."""
+        need = self.needs[name]
+        if need.health.kind == "exit" or name in self.asks:
+            return
+        self.asks[name] = _tells(container, need.health, need.port, ())
+        if parse(container.image).repository.startswith(STAND_INS):
+            self.stand_ins[name] = None
+
+
+def _tells(container: Container, health: Health, port: int | None, own: tuple[str, ...]) -> tuple[str, ...]:
+    """What says yes of this container, which is healthy. ``own`` is the image's own health check."""
+    right, wrong = (_tried(health, each, own) for each in (port or 0, 1 if port != 1 else 2))
+    try:
+        for open_port, closed in zip(right, wrong, strict=True):
+            says = [container.exec(list(words), seconds=ASK_SECONDS).exit_code for words in (open_port, closed)]
+            if says[0] == 0 and (says[1] != 0 or open_port == closed):
+                return open_port
+    except DeadweightError:
         return ()
     return ()
 
 
-def _tried(variant: Variant, port: int, own: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+def _tried(health: Health, port: int, own: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """The suite's own command, else the image's own health check, then what may be there."""
-    others = candidates(variant, port)
-    return (*others, *own) if variant.health.kind == "exec" else (*own, *others)
+    others, owns = candidates(health, port), (own,) if own else ()
+    return (*others, *owns) if health.kind == "exec" else (*owns, *others)
 
 
-def candidates(variant: Variant, port: int) -> tuple[tuple[str, ...], ...]:
+def candidates(health: Health, port: int) -> tuple[tuple[str, ...], ...]:
     """What may be there to ask with, the plainest first."""
-    health = variant.health
     if health.kind == "exec":
         return (tuple(health.command),)
     if health.kind == "tcp":
         return (
             ("nc", "-z", "127.0.0.1", str(port)),
             ("bash", "-c", f"</dev/tcp/127.0.0.1/{port}"),
+            ("python3", "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}), 4)"),
+            ("node", "-e", f"require('net').connect({port}, '127.0.0.1', () => process.exit(0))"),
         )
     if health.kind == "grpc":
         service = (f"-service={health.service}",) if health.service else ()

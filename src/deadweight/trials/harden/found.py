@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from deadweight.checks.attacks.limits import MEMORY, PROCESSES
 from deadweight.checks.service import posture
@@ -13,6 +13,9 @@ from deadweight.engine.seccomp import stops
 from deadweight.suite.model import Variant
 from deadweight.trials.harden.trial import OUTGOING
 from deadweight.trials.seccomp.model import Seccomp
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Tightest:
     ``seccomp`` is the profile of its own, if one was searched for and found; ``no_seccomp`` why there can be none.
     ``asks`` are a program of the image's and its words, which tell inside the container whether the service is healthy.
     ``own_check``: whether the image has a health check of its own, which an engine runs where it is not told otherwise.
+    ``need_asks`` are the same of each container that it needs, by its name; empty where nothing in it tells. ``need_stand_ins``
+    are those of them that are of local stand-ins.
     ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
     """
 
@@ -36,6 +41,8 @@ class Tightest:
     asks: tuple[str, ...] = ()
     unheld: tuple[str, ...] = ()
     own_check: bool = False
+    need_asks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    need_stand_ins: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
@@ -44,11 +51,13 @@ class Tightest:
 
 @dataclass(frozen=True, kw_only=True)
 class Found(Tightest):
-    """What was found for a variant. ``suite`` is the suite's name, ``image`` the reference that ran."""
+    """What was found for a variant. ``suite`` is the suite's name, ``image`` the reference that ran; ``need_images`` are those of
+    the other variants that it needs, by the names of the needs."""
 
     variant: Variant
     suite: str
     image: str
+    need_images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def profiled(self) -> bool:
@@ -69,6 +78,16 @@ class Found(Tightest):
     def outgoing(self) -> bool:
         """Whether it needs a network that leads further than to those who ask it."""
         return self.options.network == OUTGOING
+
+    @classmethod
+    def of(cls, known: Tightest, subject: Subject) -> Found:
+        """Raises MissingError where another variant that it needs is not built."""
+        variant = subject.variant
+        others = {name: subject.need_image(name) for name, need in variant.run.needs.items() if need.variant}
+        return cls(
+            **known.fields(), variant=variant, suite=subject.suite.name, image=subject.engine_image(),
+            need_images=others,
+        )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
         """For ``--json``: the posture, and each trial with what came of it."""

@@ -19,7 +19,7 @@ from deadweight.trials.harden.search import tightest
 from deadweight.trials.seccomp.find import find
 from deadweight.trials.seccomp.recorder import Hindered
 
-EDITION = 5
+EDITION = 6
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
@@ -64,7 +64,7 @@ def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> F
         told(
             f"{subject.variant.name}: using the settings that were found on {known.at}; invoke harden --force searches again"
         )
-        return _found(subject, known)
+        return Found.of(known, subject)
     found = tightest(subject, told)
     _keep(subject, found)
     return found
@@ -97,7 +97,3 @@ def circumstances(subject: Subject) -> str:
 def _profile(subject: Subject) -> str:
     named = subject.variant.run.seccomp
     return hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else ""
-
-
-def _found(subject: Subject, known: Posture) -> Found:
-    return Found(**known.fields(), variant=subject.variant, suite=subject.suite.name, image=subject.engine_image())

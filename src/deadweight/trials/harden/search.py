@@ -21,7 +21,7 @@ from deadweight.engine.seccomp import stops
 from deadweight.trials.harden import asks, named
 from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.folders import covering
-from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.found import Found, Tightest
 from deadweight.trials.harden.trial import KILLED, OUTGOING, PURPOSE
 from deadweight.trials.harden.tries import Tries
 
@@ -52,9 +52,10 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     image = engine.images.need(subject.engine_image())
     image_user = image.user
     search = Tries(subject, told)
+    needs = asks.OfNeeds(variant.run.needs)
     with (
         engine.network(PURPOSE, internal=True) as network,
-        subject.service.beside(network) as inside,
+        subject.service.beside(network, needs.up) as inside,
         subject.service.beside(OUTGOING) as outside,
     ):
         search.hosts = {network: inside, OUTGOING: outside}
@@ -70,10 +71,11 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found, headroom = _limited(search, found, unheld)
         search.believed("all together", found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
-    return Found(
-        found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, variant=variant, suite=subject.suite.name,
-        image=subject.engine_image(), unheld=unheld, own_check=bool(image.healthcheck),
+    known = Tightest(
+        found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
+        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
     )  # fmt: skip
+    return Found.of(known, subject)
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:

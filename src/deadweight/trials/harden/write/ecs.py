@@ -149,6 +149,7 @@ def lost(found: Found) -> list[str]:
     lines = [f"{options.pids} processes", "no swap (Fargate has none)"]
     lines += [f"the limit {each.name}" for each in options.ulimits if each.name != "nofile"]
     lines += ["files of your repository"] if options.files else []
+    lines += [f"what it needs beside it ({', '.join(needs)})"] if (needs := found.variant.run.needs) else []
     lines += ["no new privileges"] if options.no_new_privileges else []
     lines += ["the seccomp profile (Fargate's own stays)"] if found.profiled else []
     lines += ["the network without a way out (a security group can)"] if not found.outgoing else []

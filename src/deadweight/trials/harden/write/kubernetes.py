@@ -10,6 +10,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions, is_root
 from deadweight.suite.model import Health
 from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write.policy import needed_ports, policy
 from deadweight.trials.harden.write.values import (
     KUBERNETES_STOP_SECONDS,
     PORT_SYSCTL,
@@ -47,7 +48,7 @@ def kubernetes(found: Found, wanted: Written | None = None) -> list[dict[str, An
         _namespace(name, labels),
         _deployment(found, wanted, labels),
         *([_service(found, labels)] if all_ports(found) else []),
-        _policy(found, labels),
+        policy(found, _metadata(labels)),
     ]
     if wanted.budget:
         documents.append(_budget(labels))
@@ -197,18 +198,6 @@ def _service(found: Found, labels: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _policy(found: Found, labels: dict[str, str]) -> dict[str, Any]:
-    types = ["Ingress"] if found.outgoing else ["Ingress", "Egress"]
-    ports = [{"port": port, "protocol": "TCP"} for port in all_ports(found)]
-    ingress = [{"ports": ports}] if ports else []  # where a rule names none, it lets all in
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": _metadata(labels),
-        "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": types, "ingress": ingress},
-    }
-
-
 def _budget(labels: dict[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "policy/v1",
@@ -234,11 +223,24 @@ def _notes(found: Found, wanted: Written) -> list[str]:
         f"Tried in a container engine, not in a cluster; its {untried} were not tried. Push the image and set its name here.",
         f"A Deployment cannot express {', '.join(lost)}.",
     ]
+    if found.variant.run.needs:
+        notes.append(f"What it needs is not in here: {_elsewhere(found)}.")
     if found.profiled and wanted.profile:
         notes.append(
             f"Copy the seccomp profile to every node: {shlex.quote(wanted.profile)} to /var/lib/kubelet/seccomp/{_on_node(found)}"
         )
     return notes + _objections(found, wanted)
+
+
+def _elsewhere(found: Found) -> str:
+    """How what it needs is found and reached."""
+    told = "give each a Service of that name in this namespace (type: ExternalName where it is elsewhere)"
+    if found.outgoing or not (ports := needed_ports(found)):
+        return told
+    listed = ", ".join(map(str, ports))
+    return (
+        f"{told}; the NetworkPolicy lets it reach port {listed} in this cluster, and beyond it nothing (add an ipBlock)"
+    )
 
 
 def _objections(found: Found, wanted: Written) -> list[str]:

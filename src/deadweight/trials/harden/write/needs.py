@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.suite.model import Need
 from deadweight.suite.values import parse_tmpfs
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.values import Written
 
+TRIES = 10
+"""How often a job is tried that may be too early."""
+
 
 def beside(found: Found) -> dict[str, Need]:
-    """By their names; another variant of the suite has no image that a platform could pull."""
-    return {name: need for name, need in found.variant.run.needs.items() if need.image}
+    """By their names, in the order in which they are started."""
+    return dict(found.variant.run.needs)
+
+
+def image_of(name: str, found: Found) -> str:
+    """A public reference, or that of another variant's image."""
+    return found.variant.run.needs[name].image or found.need_images[name]
 
 
 def before(name: str, found: Found) -> dict[str, Need]:
@@ -31,17 +42,49 @@ def is_job(need: Need) -> bool:
     return need.health.kind == "exit"
 
 
-def full_name(image: str) -> str:
-    """Podman asks which registry is meant where a reference names none."""
-    return str(parse(image))
+def untold(found: Found, needs: Mapping[str, Need]) -> list[str]:
+    """Those of which nothing in their image tells whether they are up."""
+    return [name for name, need in needs.items() if not is_job(need) and not found.need_asks.get(name)]
+
+
+def too_early(name: str, found: Found) -> bool:
+    """Whether it is a job that may be started before what it needs is up, and then fails."""
+    return is_job(beside(found)[name]) and bool(untold(found, before(name, found)))
+
+
+def up_seconds(need: Need) -> int:
+    """How long it may take to come up."""
+    return math.ceil(need.health.within_seconds)
+
+
+def about(found: Found) -> list[str]:
+    """What is to be said in comments: of those that are not waited for, of stand-ins, and of other variants."""
+    asked = [name for name in found.need_stand_ins if found.need_asks.get(name)]
+    told = {
+        "Nothing in the image tells whether it is up, so that nothing waits for it: {}.": untold(found, beside(found)),
+        "What tells whether it is up was tried in a local stand-in, and the public image may lack it: {}.": asked,
+        "Only in the engine that built it: {}. Elsewhere: push it, and set its name here.": found.need_images.values(),
+    }
+    return [f"# {text.format(', '.join(names))}" for text, names in told.items() if names]
+
+
+def podman_name(image: str, *, built: bool) -> str:
+    """What Podman calls an image: one that was built here, and that it was given by a name without a registry, is ``localhost``'s.
+    It asks which registry is meant where a reference names none."""
+    if not built:
+        return str(parse(image))
+    named = parse(image).host != DOCKER_HUB or image.startswith(f"{DOCKER_HUB}/")
+    return image if named else f"localhost/{image}"
 
 
 def podman_image(found: Found, given: Written) -> str:
-    """What Podman calls the image: one that it was given by a name without a registry is ``localhost``'s."""
-    if given.image:
-        return full_name(given.image)
-    named = parse(found.image).host != DOCKER_HUB or found.image.startswith(f"{DOCKER_HUB}/")
-    return found.image if named else f"localhost/{found.image}"
+    """The same of the service's own image."""
+    return podman_name(given.image or found.image, built=not given.image)
+
+
+def podman_image_of(name: str, found: Found) -> str:
+    """The same of one that it needs."""
+    return podman_name(image_of(name, found), built=name in found.need_images)
 
 
 def to_load(found: Found, given: Written) -> list[str]:

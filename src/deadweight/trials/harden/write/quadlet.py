@@ -9,15 +9,18 @@ from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.compose import unasked
 from deadweight.trials.harden.write.needs import (
+    about,
     before,
     beside,
     folders_in_memory,
-    full_name,
     is_job,
     named,
     network_name,
     podman_image,
+    podman_image_of,
     to_load,
+    too_early,
+    up_seconds,
 )
 from deadweight.trials.harden.write.run import around, health_words, podman_tmpfs
 from deadweight.trials.harden.write.values import (
@@ -34,6 +37,8 @@ from deadweight.trials.harden.write.values import (
 )
 
 NOTHING = "EMPTY_WORD"
+PULL_SECONDS = 600
+"""For an image to come; systemd's own limit of 90 seconds would end it (podman-systemd.unit(5))."""
 FOLDER = "%E/containers/systemd"
 """Where units are: %E is /etc in a unit of root's, ~/.config in a user's (systemd.unit(5))."""
 
@@ -58,7 +63,12 @@ def units(found: Found, given: Written) -> dict[str, str]:
 def _container(found: Found, given: Written) -> list[str]:
     options, name = found.options, container_name(found)
     publish = [f"PublishPort={each}" for each in published(found)]
-    lines = [] if found.outgoing else around(found, " and ".join(publish), "Network=")
+    lines = (
+        []
+        if found.outgoing
+        else around(found, " and ".join(publish), f"Internal=true in {network_name(found)}.network")
+    )
+    lines += about(found)
     lines += ["[Unit]", f"Description={_plain(found.suite)}"]
     lines += [*_after(beside(found), found), "", "[Container]", f"ContainerName={name}"]
     lines += [*to_load(found, given), f"Image={podman_image(found, given)}"]
@@ -92,7 +102,7 @@ def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
     lines += [*_after(before(name, found), found), "", "[Container]"]
     lines += [
         f"ContainerName={named(name, found)}",
-        f"Image={full_name(need.image or '')}",
+        f"Image={podman_image_of(name, found)}",
         f"Network={network_name(found)}.network",
     ]
     lines += [f"PodmanArgs=--network-alias {name} --memory {short(need.memory)}"]
@@ -100,21 +110,31 @@ def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in need.env.items()]
     lines += [_volume(path, target, given) for target, path in need.files.items()]
     lines += [f"Exec={_words(need.args)}"] if need.args else []
+    asks, seconds = found.need_asks.get(name, ()), up_seconds(need)
+    lines += _health(asks, seconds) if asks else []
+    lines += ["", "[Service]"]
+    lines += ["Type=oneshot", "RemainAfterExit=yes"] if is_job(need) else ["Restart=always"]
+    lines += ["Restart=on-failure", "RestartSec=5"] if too_early(name, found) else []
+    lines += _up(named(name, found), seconds) if asks else []
+    return [*lines, *_empty(need.args)]
+
+
+def _up(container: str, seconds: int) -> list[str]:
+    """systemd takes it for started, and starts who needs it, once its health check says yes."""
+    asked = f"podman healthcheck run {container} && exit; sleep 1"
     return [
-        *lines,
-        "",
-        "[Service]",
-        *(["Type=oneshot", "RemainAfterExit=yes"] if is_job(need) else ["Restart=always"]),
-        *_empty(need.args),
+        f"ExecStartPost=/bin/sh -c 'for try in $$(seq {seconds}); do {asked}; done; exit 1'",
+        f"TimeoutStartSec={PULL_SECONDS + seconds}",
     ]
 
 
 def _after(needs: Mapping[str, Need], found: Found) -> list[str]:
-    """A job has to have ended well; what runs on is started anew by itself."""
+    """A job has to have ended well, but for one that is tried again: what requires it would be given up the first time."""
     lines: list[str] = []
     for name, need in needs.items():
         service = f"{named(name, found)}.service"
-        lines += [f"{'Requires' if is_job(need) else 'Wants'}={service}", f"After={service}"]
+        required = is_job(need) and not too_early(name, found)
+        lines += [f"{'Requires' if required else 'Wants'}={service}", f"After={service}"]
     return lines
 
 
@@ -133,8 +153,12 @@ def _checked(found: Found) -> list[str]:
     asks = found.asked_inside
     if not asks:
         return [f"# No HealthCmd: {unasked(found)}.", *(["HealthCmd=none"] if found.refuses_own_check else [])]
+    return _health(asks, start_seconds(found))
+
+
+def _health(asks: tuple[str, ...], within: int) -> list[str]:
     asked = _in_command(health_words(asks))  # no quotes around: Quadlet keeps what is within them
-    times = ["HealthInterval=10s", "HealthTimeout=5s", "HealthRetries=3", f"HealthStartPeriod={start_seconds(found)}s"]
+    times = ["HealthInterval=10s", "HealthTimeout=5s", "HealthRetries=3", f"HealthStartPeriod={within}s"]
     return [f"HealthCmd={asked}", *times]
 
 

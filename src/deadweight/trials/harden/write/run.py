@@ -11,14 +11,19 @@ from deadweight.engine.options import Tmpfs
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.needs import (
+    TRIES,
+    about,
     beside,
     folders_in_memory,
-    full_name,
+    image_of,
     is_job,
     named,
     network_name,
     podman_image,
+    podman_image_of,
     to_load,
+    too_early,
+    up_seconds,
 )
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
@@ -107,22 +112,32 @@ def _need_words(name: str, need: Need, found: Found, given: Written, tool: str) 
     words += [word for path in folders_in_memory(need) for word in ("--tmpfs", path)]
     words += [word for key, value in need.env.items() for word in ("--env", f"{key}={value}")]
     words += _volumes(need.files, given)
-    return [*words, full_name(need.image or "") if tool == "podman" else need.image or "", *need.args]
+    image = podman_image_of(name, found) if tool == "podman" else image_of(name, found)
+    return [*words, image, *need.args]
 
 
 def _text(found: Found, words: list[str], given: Written, tool: str) -> str:
-    lines, network = [], network_name(found)
+    lines, closed, network = [], [], network_name(found)
     if not found.outgoing:
-        lines = around(found, " ".join(f"--publish {each}" for each in published(found)), "--network")
+        closed = ["--internal"]
+        closed += [f"--opt {name}={value}" for name, value in found.cut_off.items() if tool == "docker"]
+        publish = " ".join(f"--publish {each}" for each in published(found))
+        lines = around(found, publish, f"{' '.join(closed)} where the network is created")
     if network:
-        internal = "" if found.outgoing else "--internal "
-        options = found.cut_off if tool == "docker" and not found.outgoing else {}
-        words_of = "".join(f"--opt {name}={value} " for name, value in options.items())
-        lines.append(f"{tool} network create {internal}{words_of}{network}")
+        lines.append(" ".join([f"{tool} network create", *closed, network]))
+    lines += about(found)
     for name, need in beside(found).items():
         words_of_need = _need_words(name, need, found, given, tool)
-        lines.append(_lines(words_of_need, len(words_of_need) - len(need.args) - 1))
+        command = _lines(words_of_need, len(words_of_need) - len(need.args) - 1)
+        lines.append(_until(TRIES, command) if too_early(name, found) else command)
+        if asks := found.need_asks.get(name):
+            lines.append(_until(up_seconds(need), shlex.join([tool, "exec", named(name, found), *asks])))
     return "\n".join([*lines, _lines(words, _image_at(found, words))]) + "\n"
+
+
+def _until(tries: int, command: str) -> str:
+    """The command until it ends well, a second apart, and no more often than that."""
+    return f"for try in $(seq {tries}); do\n  {command} && break\n  sleep 1\ndone"
 
 
 def _image_at(found: Found, words: list[str]) -> int:
@@ -147,12 +162,13 @@ def _quoted(word: str) -> str:
     return f'"$PWD"/{shlex.quote(word)}' if isinstance(word, Below) else shlex.quote(word)
 
 
-def around(found: Found, publish: str, network: str) -> list[str]:
-    """What the internal network means, in comments."""
+def around(found: Found, publish: str, closed: str) -> list[str]:
+    """What the internal network means, in comments; ``closed`` is what makes it one."""
     ports = " and ".join(map(str, all_ports(found)))
     if not ports:
         return ["# Nothing is reached on its network, and outgoing connections are blocked."]
+    them = "them" if len(all_ports(found)) > 1 else "it"
     return [
         f"# Others on its network reach port {ports}, and nothing else can; outgoing connections are blocked.",
-        f"# To publish the port here instead of {network}, which also allows outgoing connections: {publish}",
+        f"# To publish {them} here, which also allows outgoing connections: add {publish}, and take away {closed}.",
     ]

@@ -92,8 +92,12 @@ def low_port(found: Found) -> int | None:
 
 
 def container_name(found: Found) -> str:
-    """An engine wants two characters at least (moby, ``RestrictedNamePattern``)."""
-    return found.suite if len(found.suite) > 1 else f"{found.suite}-service"
+    """An engine wants two characters at least (moby, ``RestrictedNamePattern``); nothing that it needs is called so."""
+    name = found.suite if len(found.suite) > 1 else f"{found.suite}-service"
+    needs = found.variant.run.needs
+    while name in needs or name.removeprefix(f"{found.suite}-") in needs:
+        name += "-service"
+    return name
 
 
 def yaml_text(document: dict[str, Any]) -> str:
