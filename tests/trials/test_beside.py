@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deadweight.suite.model import Health, Need
-from deadweight.tasks.harden import _give
+from deadweight.tasks.harden import _give, _way
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write import files, written
 from deadweight.trials.harden.write.values import Written
@@ -137,6 +137,15 @@ def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
     _give(found, form, tmp_path / "none", given, str(tmp_path / "deploy"))
     left = {each.name for each in (tmp_path / "deploy").iterdir()}
     assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
+
+
+def test_files_are_found_from_a_folder_that_is_a_link(tmp_path):
+    project, elsewhere = tmp_path / "project", tmp_path / "a" / "b"
+    project.mkdir()
+    elsewhere.mkdir(parents=True)
+    (project / "deploy").symlink_to(elsewhere)
+    assert (project / "deploy" / _way(str(project / "deploy"), project)).samefile(project)
+    assert _way(str(project / "new"), project) == ".."
 
 
 @pytest.mark.parametrize("folder", ["shop", "../shop", ".", ".."])

@@ -73,8 +73,13 @@ def harden(
     if to is None:
         given = Written(image or "", os.path.relpath(profile), budget, os.path.relpath(root))
     else:
-        given = Written(image or "", f"./{found.suite}.seccomp.json", budget, os.path.relpath(root, to))
+        given = Written(image or "", f"./{found.suite}.seccomp.json", budget, _way(to, root))
     _give(found, format, profile, given, to)
+
+
+def _way(folder: str, root: Path) -> str:
+    """From one folder to another as the kernel goes: a folder may be a link, from which ``..`` leads elsewhere."""
+    return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
 def _give(found: Found, format: str, profile: Path, given: Written, to: str | None) -> None:
