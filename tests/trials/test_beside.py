@@ -232,6 +232,18 @@ def test_another_variant_that_it_needs_stands_beside_it_too(found):
         assert f"# Only in the engine that built it: {SMALL}. Elsewhere: push it, and set its name here." in text
 
 
+def test_podman_names_an_image_as_it_got_it(found):
+    theirs = {found.image: "docker.io/me/shop:1", SMALL: f"docker.io/{SMALL}"}
+    got = replace(found, in_podman=theirs)
+    text, units = written(got, "podman"), files(got, "quadlet", Written())
+    assert "  docker.io/me/shop:1 " in text
+    assert f"  docker.io/{SMALL}\n" in text
+    assert "podman save docker.io/me/shop:1 | podman load" in text
+    assert "Image=docker.io/me/shop:1\n" in units["shop.container"]
+    assert f"Image=docker.io/{SMALL}\n" in units["shop-other.container"]
+    assert f"Image=localhost/{SMALL}\n" in files(found, "quadlet", Written())["shop-other.container"]
+
+
 @pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
 def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
     run = found.variant.run.model_copy(update={"needs": {need: NEEDS["db"]}})

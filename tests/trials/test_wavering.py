@@ -26,6 +26,7 @@ def subject(monkeypatch):
     engine = SimpleNamespace(
         network=lambda *_, **__: nullcontext("net"),
         images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
+        info=SimpleNamespace(podman=False),
         owned=lambda _image, options: options,
         cut_off=dict,
     )

@@ -16,6 +16,7 @@ from deadweight.trials.seccomp.model import Seccomp
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ class Tightest:
 @dataclass(frozen=True, kw_only=True)
 class Found(Tightest):
     """What was found for a variant. ``suite`` is the suite's name, ``image`` the reference that ran; ``need_images`` are those of
-    the other variants that it needs, by the names of the needs."""
+    the other variants that it needs, by the names of the needs. ``in_podman`` are the names that Podman gives these references,
+    where it is the engine."""
 
     variant: Variant
     suite: str
     image: str
     need_images: Mapping[str, str] = field(default_factory=dict)
+    in_podman: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def profiled(self) -> bool:
@@ -82,11 +85,12 @@ class Found(Tightest):
     @classmethod
     def of(cls, known: Tightest, subject: Subject) -> Found:
         """Raises MissingError where another variant that it needs is not built."""
-        variant = subject.variant
+        variant, image = subject.variant, subject.engine_image()
         others = {name: subject.need_image(name) for name, need in variant.run.needs.items() if need.variant}
+        ours = (image, *others.values()) if subject.engine().info.podman else ()
         return cls(
-            **known.fields(), variant=variant, suite=subject.suite.name, image=subject.engine_image(),
-            need_images=others,
+            **known.fields(), variant=variant, suite=subject.suite.name, image=image, need_images=others,
+            in_podman={each: _in_podman(subject.engine(), each) for each in ours},
         )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
@@ -107,3 +111,9 @@ class Found(Tightest):
             "seccomp": self.seccomp.document() if self.seccomp else None,
             "no_seccomp": self.no_seccomp or None,
         }
+
+
+def _in_podman(engine: Engine, reference: str) -> str:
+    """Podman puts a registry before a name that has none: which one depends on how it got the image."""
+    tags = engine.images.need(reference).tags
+    return next((each for each in tags if each.endswith(f"/{reference}")), reference)

@@ -68,30 +68,31 @@ def about(found: Found) -> list[str]:
     return [f"# {text.format(', '.join(names))}" for text, names in told.items() if names]
 
 
-def podman_name(image: str, *, built: bool) -> str:
-    """What Podman calls an image: one that was built here, and that it was given by a name without a registry, is ``localhost``'s.
-    It asks which registry is meant where a reference names none."""
+def podman_name(image: str, found: Found, *, built: bool) -> str:
+    """What Podman calls an image. It asks which registry is meant where a reference names none; one that was built by another
+    engine, and that it is given by such a name, is ``localhost``'s."""
     if not built:
         return str(parse(image))
     named = parse(image).host != DOCKER_HUB or image.startswith(f"{DOCKER_HUB}/")
-    return image if named else f"localhost/{image}"
+    return found.in_podman.get(image) or (image if named else f"localhost/{image}")
 
 
 def podman_image(found: Found, given: Written) -> str:
     """The same of the service's own image."""
-    return podman_name(given.image or found.image, built=not given.image)
+    return podman_name(given.image or found.image, found, built=not given.image)
 
 
 def podman_image_of(name: str, found: Found) -> str:
     """The same of one that it needs."""
-    return podman_name(image_of(name, found), built=name in found.need_images)
+    return podman_name(image_of(name, found), found, built=name in found.need_images)
 
 
 def to_load(found: Found, given: Written) -> list[str]:
     """What has to be done before Podman finds the image."""
     if given.image:
         return []
-    elsewhere = f"docker save {found.image} | podman load, or push it and name it with --image"
+    engine, image = ("podman", found.in_podman[found.image]) if found.in_podman else ("docker", found.image)
+    elsewhere = f"{engine} save {image} | podman load, or push it and name it with --image"
     return [f"# The image is only in the engine that built it. Elsewhere: {elsewhere}."]
 
 
