@@ -70,11 +70,9 @@ def harden(
     if json:
         print_json(found.document())
         return
-    if to is None:
-        given = Written(image or "", os.path.relpath(profile), budget, os.path.relpath(root))
-    else:
-        given = Written(image or "", f"./{found.suite}.seccomp.json", budget, _way(to, root))
-    _give(found, format, profile, given, to)
+    names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
+    names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
+    _give(found, format, profile, Written(image or "", names[0], budget, names[1]), to)
 
 
 def _way(folder: str, root: Path) -> str:

@@ -7,7 +7,7 @@ import http.client
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -41,7 +41,10 @@ OF_OTHERS = (502, 503, 504)
 """A service that cannot fetch what a value names, or what a route of its own needs, says so too: it has looked, where it answers
 others otherwise."""
 NOBODY_LET_IN = "the service answered 401 or 403 to all that was asked, so nothing was looked into"
-
+NO_PLACE = (
+    "no request under checks.api goes to the service's own port, and no document named by checks.attacks.openapi has a value (a "
+    "parameter, or a text of a body) that an attack could replace"
+)
 UNEXPECTED = "none of the requests with a value added was answered as the suite expects of it without"
 
 Reply = Answer | OSError | http.client.HTTPException
@@ -75,25 +78,13 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
     places = lab.aims if payload.probe is not None else ()
     if payload.probe is not None and not places:
-        return Shot(
-            "not_measured",
-            lab.notes.get("closed")
-            or lab.notes.get("openapi")
-            or lab.notes.get("nowhere")
-            or "no request under checks.api goes to the service's own port, and no document named by checks.attacks.openapi has a "
-            "value (a parameter, or a text of a body) that an attack could replace",
-        )
+        return Shot("not_measured", _no_place(lab))
     if not payload.each and not places:
         return _once(lab, yard, payload, "")
     said, statuses, first = list[str](), list[int](), None
     arrived = not places or not all(aim.expects for aim in places)
-    tries = [
-        *itertools.product(payload.each or ("",), places or (None,)),
-        *(("", aim) for aim in (lab.routes if payload.named else ())),
-    ]
     known = lab.worked.get(payload.id)  # that first, where it has worked before
-    tries.sort(key=lambda each: each != known)
-    for value, aim in tries:
+    for value, aim in sorted(_tries(lab, payload, places), key=lambda each: each != known):
         shot = _once(lab, yard, payload, value, aim)
         if shot.seen == "succeeded":
             lab.worked.setdefault(payload.id, (value, aim))
@@ -117,6 +108,19 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if payload.search and not places and set(statuses) <= set(NOT_LET_IN):
         return replace(shot, seen="not_measured", said=f"{NOBODY_LET_IN}: {told}")
     return replace(shot, there=first.status) if known is not None and first is not None else shot
+
+
+def _no_place(lab: Lab) -> str:
+    """Why there is none to put an attack into."""
+    told = (lab.notes.get(each) for each in ("closed", "openapi", "nowhere"))
+    return next(filter(None, told), NO_PLACE)
+
+
+def _tries(lab: Lab, payload: Payload, places: Sequence[Aim]) -> Iterator[tuple[str, Aim | None]]:
+    """Each value of an attack in each place."""
+    yield from itertools.product(payload.each or ("",), places or (None,))
+    if payload.named:
+        yield from (("", aim) for aim in lab.routes)
 
 
 def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
