@@ -58,7 +58,12 @@ def run_pytest(
     root: Path, *arguments: str, python: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
     words = ("-p", "no:cacheprovider", *arguments)
-    return module("pytest", root, *words, env={**os.environ, **environment}, timeout=240, python=python)
+    env = {
+        **os.environ,
+        "PYTEST_ADDOPTS": "",
+        **environment,
+    }  # who tests us may want another output than these tests read
+    return module("pytest", root, *words, env=env, timeout=240, python=python)
 
 
 @pytest.fixture

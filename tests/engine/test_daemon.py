@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,14 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: own._our_pid(where) is None)
     assert own.running_host() is None
-    again = daemon.find_or_start(said.append)
+    before, other = _network_of(where.bridge), f"dwt{uuid.uuid4().hex[:8]}"
+    bridge.delete(where.bridge)
+    bridge.create(other, before)  # another engine takes the network that ours had
+    try:
+        again = daemon.find_or_start(said.append)
+        assert not _network_of(where.bridge).overlaps(before)
+    finally:
+        bridge.delete(other)
     assert again == mine
     assert own._our_pid(where) not in (None, first)
     assert any(image["RepoTags"] == ["deadweight-tests/own:1"] for image in wire.listing(mine.host, "/images/json"))
@@ -238,6 +246,11 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     assert not where.data.exists()
     assert str(where.data) not in Path("/proc/self/mountinfo").read_text()
     assert wire.trouble(endpoint.host) == ""
+
+
+def _network_of(name: str) -> IPv4Network:
+    words = json.loads(run(["ip", "-json", "-4", "address", "show", "dev", name]).output)[0]["addr_info"][0]
+    return IPv4Network(f"{words['local']}/{words['prefixlen']}", strict=False)
 
 
 @pytest.fixture

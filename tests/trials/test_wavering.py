@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight._errors import CheckFailed
+from deadweight import _run
+from deadweight._errors import CheckFailed, Interrupted
+from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Variant
 from deadweight.trials.harden import asks, search, tries
 from deadweight.trials.harden.folders import NOTHING
@@ -70,3 +72,21 @@ def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatc
 def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most):
     said, trials = searched(subject, monkeypatch, 0.0, 1, root=root)
     assert (said, trials) == ("", most)
+
+
+def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkeypatch):
+    """An engine ends the containers that it has; the next trial would start one more."""
+    begun = []
+
+    def attempt(_subject, options, _exits):
+        begun.append(options)
+        _run.cancel_all()
+        return Trial("it was removed")
+
+    monkeypatch.setattr(tries, "attempt", attempt)
+    try:
+        with pytest.raises(Interrupted):
+            tries.Tries(subject, lambda _line: None).believed("all together", RunOptions())
+    finally:
+        _run.reset_cancel()
+    assert 1 <= len(begun) <= tries.AT_ONCE

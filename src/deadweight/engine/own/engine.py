@@ -32,6 +32,8 @@ _AS_ROOT = "deadweight.engine.own.as_root"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What the engine reaches registries through; sudo takes all variables away but those it is told to keep."""
 _LOG_LIMIT_BYTES = 10_000_000
+NETWORKS = "network/files/local-kv.db"
+"""Where dockerd keeps its networks, below its data (libnetwork, ``datastore``)."""
 
 Say = Callable[[str], None]
 
@@ -212,6 +214,8 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
     """Beside another engine: a bridge of our own, and no firewall rules of dockerd's, which would rewrite the other's."""
     if _other_dockerd(where):
         network = bridge.create_on_free_network(where.bridge)
+        # dockerd would give the bridge the address that it had last time, which another engine may have taken since
+        (where.data / NETWORKS).unlink(missing_ok=True)
         if firewall.usable():
             firewall.open_way(where.bridge, network)
             say(

@@ -50,14 +50,14 @@ class Tries:
     passed: int = 0
 
     def passes(self, what: str, options: RunOptions) -> bool:
-        if _run.cancelled():
-            raise Interrupted("interrupted")
         started = time.monotonic()
         self.note(what, self._attempt(options))
         self.seconds = time.monotonic() - started
         return not self.last.problem
 
     def _attempt(self, options: RunOptions) -> Trial:
+        if _run.cancelled():  # of many at once, those that wait for their turn are not begun
+            raise Interrupted("interrupted")
         return attempt(self.subject, options.but(hosts=self.hosts.get(options.network, {})), self.exits)
 
     def note(self, what: str, trial: Trial) -> None:
