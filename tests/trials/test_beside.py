@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from deadweight.suite.model import Health, Need
 from deadweight.tasks.harden import _give, _way
+from deadweight.trials.harden.asks import OfNeeds
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write import files, written
 from deadweight.trials.harden.write.values import Written
@@ -251,3 +253,26 @@ def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
     assert set(yaml.safe_load(written(clashing, "compose"))["services"]) == {need, name}
     assert set(files(clashing, "quadlet", Written())) >= {f"{name}.container", f"{suite}-{need}.container"}
     assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        ({"nc": "hangs", "bash": "tells"}, "bash"),
+        ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
+        ({"nc": "hangs", "bash": "hangs"}, None),
+    ],
+)
+def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found):
+    """One that a profile refuses a system call may never end."""
+
+    def tried(words, *, seconds):
+        answer = answers.get(words[0], "is not there")
+        if answer == "hangs":
+            raise TimeoutError("timed out")
+        says_yes = answer == "says yes of everything" or (answer == "tells" and "5432" in " ".join(words))
+        return SimpleNamespace(exit_code=0 if says_yes else 1)
+
+    told = OfNeeds({"db": NEEDS["db"]})
+    told.up("db", SimpleNamespace(exec=tried, image="postgres:16"))
+    assert told.asks["db"][:1] == ((found,) if found else ())

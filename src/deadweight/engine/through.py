@@ -87,7 +87,10 @@ class Tunnels(Companions):
     def ruled(self, container: Container, words: Sequence[str]) -> None:
         """The program's own words carried out in its network, with the right to change how that leads. Raises DeadweightError with
         what it said where it fails."""
-        done = self.beside(container, rules=True).exec([PROGRAM, *words], seconds=END_SECONDS)
+        try:
+            done = self.beside(container, rules=True).exec([PROGRAM, *words], seconds=END_SECONDS)
+        except TimeoutError:
+            raise DeadweightError(f"{' '.join(words)} did not end within {END_SECONDS:g} s") from None
         if done.exit_code:
             raise DeadweightError(done.errors.decode(errors="replace").strip() or f"exit code {done.exit_code}")
 

@@ -62,12 +62,19 @@ def _tells(container: Container, health: Health, port: int | None, own: tuple[st
     right, wrong = (_tried(health, each, own) for each in (port or 0, 1 if port != 1 else 2))
     try:
         for open_port, closed in zip(right, wrong, strict=True):
-            says = [container.exec(list(words), seconds=ASK_SECONDS).exit_code for words in (open_port, closed)]
-            if says[0] == 0 and (says[1] != 0 or open_port == closed):
+            if _yes(container, open_port) and (open_port == closed or not _yes(container, closed)):
                 return open_port
     except DeadweightError:
         return ()
     return ()
+
+
+def _yes(container: Container, words: tuple[str, ...]) -> bool:
+    """Whether a program is there, and says so in time: one that is refused a system call may never end."""
+    try:
+        return container.exec(list(words), seconds=ASK_SECONDS).exit_code == 0
+    except TimeoutError:
+        return False
 
 
 def _tried(health: Health, port: int, own: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
