@@ -198,6 +198,19 @@ def test_a_cluster_lets_it_reach_what_it_needs(found):
     assert "What it needs is not in here: give each a Service" in outgoing
 
 
+def test_what_a_cluster_does_not_let_it_reach_is_said(found):
+    """No port is known of a container that a command tells to be up."""
+    tells = Health(kind="exec", command=("up",))
+    needs = {"queue": Need(image="queue:1", health=tells), "migrate": NEEDS["migrate"]}
+    run = found.variant.run.model_copy(update={"needs": needs})
+    deaf = replace(found, variant=found.variant.model_copy(update={"run": run}), need_images={})
+    text = written(deaf, "kubernetes")
+    assert "the NetworkPolicy does not let it reach queue, whose port the suite does not say (run.needs)." in text
+    assert "does not let it reach" not in written(found, "kubernetes")
+    outgoing = replace(deaf, options=deaf.options.but(network="bridge"))
+    assert "does not let it reach" not in written(outgoing, "kubernetes")
+
+
 def _alone(variant):
     return variant.model_copy(update={"run": variant.run.model_copy(update={"needs": {}})})
 

@@ -28,6 +28,8 @@ def found(subject: Subject, options: RunOptions) -> tuple[str, ...]:
         return ()
     try:
         image = subject.engine().images.need(subject.engine_image())
+        if not _tried(variant.health, variant.port or 0, image.healthcheck):
+            return ()
         with subject.engine().start(
             subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
         ) as container:
@@ -38,10 +40,10 @@ def found(subject: Subject, options: RunOptions) -> tuple[str, ...]:
         return ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class OfNeeds:
     """What tells in each of the containers that a service needs whether it is up, by its name, and which of them are of local
-    stand-ins. Of a job, its end tells."""
+    stand-ins: filled as they come up. Of a job, its end tells."""
 
     needs: Mapping[str, Need]
     asks: dict[str, tuple[str, ...]] = field(default_factory=dict)

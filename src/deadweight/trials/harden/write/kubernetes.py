@@ -235,12 +235,17 @@ def _notes(found: Found, wanted: Written) -> list[str]:
 def _elsewhere(found: Found) -> str:
     """How what it needs is found and reached."""
     told = "give each a Service of that name in this namespace (type: ExternalName where it is elsewhere)"
-    if found.outgoing or not (ports := needed_ports(found)):
+    if found.outgoing:
         return told
-    listed = ", ".join(map(str, ports))
-    return (
-        f"{told}; the NetworkPolicy lets it reach port {listed} in this cluster, and beyond it nothing (add an ipBlock)"
-    )
+    ports = ", ".join(map(str, needed_ports(found)))
+    if ports:
+        told += (
+            f"; the NetworkPolicy lets it reach port {ports} in this cluster, and beyond it nothing (add an ipBlock)"
+        )
+    needs = found.variant.run.needs.items()
+    if unreached := [name for name, need in needs if need.port is None and need.health.kind != "exit"]:
+        told += f"; the NetworkPolicy does not let it reach {', '.join(unreached)}, whose port the suite does not say (run.needs)"
+    return told
 
 
 def _objections(found: Found, wanted: Written) -> list[str]:
