@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
+from deadweight.image.findings import BY_CONTENT
 from deadweight.image.look.base_image import BaseImage, with_base
 from deadweight.image.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
@@ -116,7 +117,9 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         ("package_manager", asked.package_manager, report.package_managers),
     ):
         if not allowed:
-            first = ", ".join(thing.path for thing in things[:3])
+            first = ", ".join(
+                f"{thing.path} (by its content)" if thing.kind == BY_CONTENT else thing.path for thing in things[:3]
+            )
             why = next((f" ({thing.why})" for thing in things if thing.why), "")
             yield Gate(name, not things, f"{len(things)} found: {first}{why}" if things else "none")
     if asked.users:

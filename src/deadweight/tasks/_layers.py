@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deadweight.image.archive.model import printable
-from deadweight.image.findings import MINE, placed
+from deadweight.image.findings import BY_CONTENT, MINE, placed
 from deadweight.report.figures import plural
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
@@ -138,7 +138,12 @@ def _copies(report: LayersReport) -> Iterator[tuple[str, str]]:
 
 
 def _paths(things: tuple[PathFigure, ...]) -> str:
-    shown = ", ".join(thing.path + (" (hidden by the specification only)" if thing.why else "") for thing in things[:8])
+    shown = ", ".join(
+        thing.path
+        + (" (by its content)" if thing.kind == BY_CONTENT else "")
+        + (" (hidden by the specification only)" if thing.why else "")
+        for thing in things[:8]
+    )
     return f"{shown}{f' and {len(things) - 8} more' if len(things) > 8 else ''}" if things else "none"
 
 

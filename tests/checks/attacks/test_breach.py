@@ -172,7 +172,7 @@ def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, 
     with Yard(laboratory, OPEN) as yard:
         yard.get()
         with engine.network(PURPOSE):
-            said = yard.session.obey(Order(("get", "169.254.169.254", "80", "/")), 8).text()
+            said = yard.session.obey(Order(("get/connect", "169.254.169.254", "80", "/")), 8).text()
     assert laboratory.planted.metadata in said, said
 
 
