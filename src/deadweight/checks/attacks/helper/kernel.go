@@ -50,13 +50,12 @@ func granted(what string, words []string, err error) error {
 // keyring A B: a key of this process's own, of its session's or of its user's, taken away again.
 func keyring(of uintptr) deed {
 	return func(words []string) error {
-		secret := []byte(words[0] + words[1])
-		key, err := call(sysAddKey, text("user"), text("helper"), given(secret), uintptr(len(secret)), -of) // KEY_SPEC_…_KEYRING
+		key, err := call(sysAddKey, text("user"), text(words[0]+words[1]), text("secret"), 6, -of) // KEY_SPEC_…_KEYRING
 		if err != nil {
 			return fmt.Errorf("add_key: %w", err)
 		}
 		defer call(sysKeyctl, 9, key, -of) // KEYCTL_UNLINK
-		return told(11, key)               // KEYCTL_READ
+		return described(key)
 	}
 }
 
@@ -66,12 +65,12 @@ func joinKeyring(words []string) error {
 	if err != nil {
 		return fmt.Errorf("keyctl: %w", err)
 	}
-	return told(6, key) // KEYCTL_DESCRIBE
+	return described(key)
 }
 
-func told(operation, key uintptr) error {
+func described(key uintptr) error {
 	found := make([]byte, 128)
-	count, err := call(sysKeyctl, operation, key, given(found), uintptr(len(found)))
+	count, err := call(sysKeyctl, 6, key, given(found), uintptr(len(found))) // KEYCTL_DESCRIBE
 	if err != nil {
 		return fmt.Errorf("keyctl: %w", err)
 	}
