@@ -152,7 +152,8 @@ func session() {
 			techniques = []string{""}
 		}
 		for number, technique := range techniques {
-			tried := obey(order{Words: named(given.Words, technique), Seconds: max(0.05, time.Until(end).Seconds())})
+			share := time.Until(end).Seconds() / float64(len(techniques)-number) // one that waits leaves time for the next
+			tried := obey(order{Words: named(given.Words, technique), Seconds: max(0.05, share)})
 			tried.Technique = technique
 			tried.Last = number == len(techniques)-1 || tried.Code == 0 || !time.Now().Before(end) || stopping.Load()
 			if answers.Encode(tried); tried.Last {

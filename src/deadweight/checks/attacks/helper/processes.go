@@ -12,10 +12,7 @@ import (
 	"unsafe"
 )
 
-const (
-	planted   = "DEADWEIGHT_" // how the names of variables begin that hold a secret to be found
-	mostStack = 128 << 10
-)
+const mostStack = 128 << 10
 
 var errNothing = errors.New("nothing is in what was read")
 
@@ -32,12 +29,12 @@ func others() []int {
 	return found
 }
 
-// ofOthers prints what is read of each of the other processes; it works if one of them gives what was planted.
-func ofOthers(read func(pid int) ([]byte, error)) error {
+// ofOthers prints what is read of each of the other processes; it works if the variable that holds the secret is in it.
+func ofOthers(variable string, read func(pid int) ([]byte, error)) error {
 	last, worked := errors.New("no other process is seen"), false
 	for _, pid := range others() {
 		content, err := read(pid)
-		if err == nil && !bytes.Contains(content, []byte(planted)) {
+		if err == nil && !bytes.Contains(content, []byte(variable+"=")) {
 			err = errNothing
 		}
 		if err == nil {
@@ -53,9 +50,10 @@ func ofOthers(read func(pid int) ([]byte, error)) error {
 	return last
 }
 
+// environsOfOthers VARIABLE
 func environsOfOthers(place string) deed {
-	return func([]string) error {
-		return ofOthers(func(pid int) ([]byte, error) {
+	return func(words []string) error {
+		return ofOthers(words[0], func(pid int) ([]byte, error) {
 			if strings.Contains(place, "%d") {
 				return os.ReadFile(fmt.Sprintf("/proc/%d/"+place, pid, pid))
 			}
@@ -64,10 +62,10 @@ func environsOfOthers(place string) deed {
 	}
 }
 
-// stacksOfOthers reads what lies on their stacks, where the environment of a process is too.
+// stacksOfOthers VARIABLE reads what lies on their stacks, where the environment of a process is too.
 func stacksOfOthers(read func(pid int, from, to uintptr) ([]byte, error)) deed {
-	return func([]string) error {
-		return ofOthers(func(pid int) ([]byte, error) {
+	return func(words []string) error {
+		return ofOthers(words[0], func(pid int) ([]byte, error) {
 			maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 			if err != nil {
 				return nil, err
