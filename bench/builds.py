@@ -40,6 +40,7 @@ DOCKERFILES = {
     "multi-stage-ubuntu": {"GO_BASE": "GO_BASE", "BASE": "UBUNTU"},
     "multi-stage-alpine": {"GO_BASE": "GO_BASE", "BASE": "ALPINE"},
     "multi-stage-chainguard": {"GO_BASE": "GO_BASE", "BASE": "CHAINGUARD"},
+    "multi-stage-distroless": {"GO_BASE": "GO_BASE", "BASE": "DISTROLESS"},
 }
 VARIANTS = (*DOCKERFILES, "ko", "apko", "apko-alpine")
 
