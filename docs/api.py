@@ -15,11 +15,11 @@ from deadweight import plugins
 
 HEAD = """# Public API
 
-Everything that a builder or a check of your own may import: `from deadweight.plugins import …`.
-[Write a plug-in](../how-to/plugins.md) shows these names at work. This page is made from their docstrings by `python docs/api.py`.
+Import these names from `deadweight.plugins`. [Write a plug-in](../how-to/plugins.md) shows them at work.
 
-Names that are not on this page may change at any time; those that are change only with a note in the
-changelog (`CHANGELOG.md`). A type that is mentioned in a signature but not described here is opaque: pass its values on.
+They change only with a note in `CHANGELOG.md`; other names may change at any time. If a signature mentions a type that is not
+here, only pass its values on. Each entry is the first paragraph of the docstring; `help(deadweight.plugins.Step)` prints all
+of it. This page is made by `python docs/api.py`.
 """
 
 GROUPS = {
@@ -60,7 +60,7 @@ def _section(name: str) -> Iterator[str]:
     yield "\n".join(["```text", *lines, "```\n"])
     yield f"{_text(getattr(plugins, name))}\n"
     for line, method in _methods(name):
-        text = _text(method).replace("\n", "\n  ")
+        text = _text(method)
         yield f"- `{line}`" + (f": {text}\n" if text else "\n")
 
 
@@ -123,8 +123,9 @@ def _methods(name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    """A docstring of its own as Markdown."""
-    return (inspect.cleandoc(value.__doc__ or "")).replace("``", "`")
+    """The first paragraph of a docstring as Markdown, on one line."""
+    paragraph = inspect.cleandoc(value.__doc__ or "").partition("\n\n")[0]
+    return " ".join(paragraph.split()).replace("``", "`")
 
 
 if __name__ == "__main__":

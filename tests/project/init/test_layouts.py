@@ -1005,7 +1005,7 @@ GREETER = {
 
 def test_the_suite_that_the_guide_shows_in_full_is_what_init_writes(tmp_path):
     (service,) = found(tmp_path / "greeter", GREETER)
-    page = (Path(__file__).parents[3] / "docs/how-to/init.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/reference/init.md").read_text()
     shown = page.partition("## A suite in full")[2].partition("```yaml suite\n")[2].partition("```")[0]
     assert suite_text(first_draft(service, "build")) == shown
 

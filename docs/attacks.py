@@ -1,0 +1,36 @@
+"""The lists of attacks in ``docs/reference/attacks.md``, made from the packs: ``python docs/attacks.py`` writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "attacks.md"
+HEADING = "## The attacks\n"
+PACKS = {"breach": "After a breach", "http": "Through any HTTP service", "awk": "Through a service that runs AWK"}
+
+
+def written(page: str) -> str:
+    """The page with the attacks of today below its last heading."""
+    head, found, _ = page.partition(HEADING)
+    if not found:
+        raise LookupError(HEADING)
+    return head + HEADING + "".join(_section(name, title) for name, title in PACKS.items())
+
+
+def _section(name: str, title: str) -> str:
+    """One pack: each attack with what it does and its ATT&CK technique."""
+    (file,) = (ROOT / "src").rglob(f"attacks/{name}.yaml")
+    payloads = yaml.safe_load(file.read_text(encoding="utf-8"))["payloads"]
+    rows = "".join(f"- `{each['id']}`: {each['title']}{_technique(each)}\n" for each in payloads)
+    return f"\n### {title} (`{name}`)\n\n{rows}"
+
+
+def _technique(payload: dict[str, str]) -> str:
+    return f" ({payload['attack']})" if "attack" in payload else ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
