@@ -56,9 +56,13 @@ def listed() -> str:
 
 def _section(name: str) -> Iterator[str]:
     yield f"### {name}\n"
-    lines = [_signature(name), *(f"    {line}" for line in _fields(name))]
-    yield "\n".join(["```text", *lines, "```\n"])
+    signature = _signature(name)
+    if signature != f"class {name}":
+        yield f"    {signature}\n"
     yield f"{_text(getattr(plugins, name))}\n"
+    fields = [f"`{line.partition(':')[0]}`" for line in _fields(name)]
+    if fields:
+        yield f"Fields: {', '.join(fields)}.\n"
     for line, method in _methods(name):
         text = _text(method)
         yield f"- `{line}`" + (f": {text}\n" if text else "\n")

@@ -9,7 +9,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "attacks.md"
 HEADING = "## The attacks\n"
-PACKS = {"breach": "After a breach", "http": "Through any HTTP service", "awk": "Through a service that runs AWK"}
+PACKS = {"breach": "After a breach", "http": "Through any HTTP service"}
+"""Those for everybody, and the headings of their sections."""
 
 
 def written(page: str) -> str:

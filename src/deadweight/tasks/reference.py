@@ -21,7 +21,7 @@ While a task works, it says on stderr what goes on; `DEADWEIGHT_PULSE=0` switche
 
 """
 
-SHARED = 3
+SHARED = 4
 """A flag that so many tasks have with the same help is described once."""
 
 
@@ -32,7 +32,7 @@ def reference() -> str:
     tasks = {name: _flags(namespace.tasks[name]) for name in sorted(namespace.tasks)}
     counted = Counter(row for flags in tasks.values() for row in flags.items())
     shared = {flag: row for (flag, row), count in sorted(counted.items()) if count >= SHARED}
-    parts = [f"{HEAD}## Flags of several tasks\n\n{_table(shared)}"]
+    parts = [f"{HEAD}## Flags of several tasks\n\n{_list(shared)}"]
     for name, flags in tasks.items():
         parts.append("\n".join(_section(namespace.tasks[name], name, flags, shared)))
     return "\n".join(parts)
@@ -47,7 +47,7 @@ def _section(task: Task[Any], name: str, flags: Mapping[str, str], shared: Mappi
         yield ""
     own = {flag: row for flag, row in flags.items() if shared.get(flag) != row}
     if own:
-        yield _table(own)
+        yield _list(own)
     others = [f"`{flag.partition(' ')[0]}`" for flag in flags if flag not in own]
     if others:
         yield f"{'Also' if own else 'Flags'}: {', '.join(others)}.\n"
@@ -59,14 +59,12 @@ def _flags(task: Task[Any]) -> dict[str, str]:
     for argument in sorted(task.get_arguments(), key=lambda argument: argument.name or ""):
         value = "" if argument.kind is bool else " VALUE"
         repeatable = " *(repeatable)*" if argument.kind is list else ""
-        text = (argument.help or "").replace("|", r"\|")
-        flags[f"--{(argument.name or '').replace('_', '-')}{value}"] = f"{text}{repeatable}"
+        flags[f"--{(argument.name or '').replace('_', '-')}{value}"] = f"{argument.help or ''}{repeatable}"
     return flags
 
 
-def _table(flags: Mapping[str, str]) -> str:
-    rows = "".join(f"| `{flag}` | {text} |\n" for flag, text in flags.items())
-    return f"| flag | what it does |\n|---|---|\n{rows}"
+def _list(flags: Mapping[str, str]) -> str:
+    return "".join(f"- `{flag}`: {text}\n" for flag, text in flags.items())
 
 
 def _docstring(task: Task[Any]) -> tuple[str, list[str]]:
