@@ -56,31 +56,34 @@ def listed() -> str:
 
 def _section(name: str) -> Iterator[str]:
     yield f"### {name}\n"
-    signature = _signature(name)
+    signature = _signature(name, short=True)
     if signature != f"class {name}":
         yield f"    {signature}\n"
     yield f"{_text(getattr(plugins, name))}\n"
     fields = [f"`{line.partition(':')[0]}`" for line in _fields(name)]
     if fields:
         yield f"Fields: {', '.join(fields)}.\n"
-    for line, method in _methods(name):
+    for line, method in _methods(name, short=True):
         text = _text(method)
         yield f"- `{line}`" + (f": {text}\n" if text else "\n")
 
 
-def _signature(name: str) -> str:
+def _signature(name: str, *, short: bool = False) -> str:
     value = getattr(plugins, name)
     if not inspect.isclass(value):
-        return f"{name}{_call(value)}"
+        return f"{name}{_call(value, short=short)}"
     if _is_record(value) or getattr(value, "_is_protocol", False):
         return f"class {name}"
-    return f"class {name}{_call(value)}"
+    return f"class {name}{_call(value, short=short)}"
 
 
-def _call(value: Any) -> str:
-    """A call's parameters and result, with annotations as they are written."""
+def _call(value: Any, *, short: bool) -> str:
+    """A call's parameters and result, with annotations as they are written; ``short`` leaves those of the parameters out."""
     found = inspect.signature(value)
-    parameters = [each.replace(annotation=_written(each.annotation)) for each in found.parameters.values()]
+    parameters = [
+        each.replace(annotation=inspect.Parameter.empty if short else _written(each.annotation))
+        for each in found.parameters.values()
+    ]
     if parameters and parameters[0].name == "self":
         del parameters[0]
     return str(found.replace(parameters=parameters, return_annotation=_written(found.return_annotation)))
@@ -117,13 +120,13 @@ def _fields(name: str) -> Iterator[str]:
             yield f"{key}: {getter.__annotations__.get('return', '')}"
 
 
-def _methods(name: str) -> Iterator[tuple[str, Any]]:
+def _methods(name: str, *, short: bool = False) -> Iterator[tuple[str, Any]]:
     value = getattr(plugins, name)
     if not inspect.isclass(value):
         return
     for key, member in vars(value).items():
         if not key.startswith("_") and inspect.isfunction(member) and key not in vars(value).get("__annotations__", {}):
-            yield f"{key}{_call(member)}", member
+            yield f"{key}{_call(member, short=short)}", member
 
 
 def _text(value: Any) -> str:

@@ -17,7 +17,8 @@ HEAD = """# Tasks
 Made from the tasks' own help (`invoke --help TASK`) by `python -m deadweight.tasks.reference`. `invoke --dry TASK` changes nothing.
 [Exit codes](exit-codes.md) say what a task's result means.
 
-While a task works, it says on stderr what goes on; `DEADWEIGHT_PULSE=0` switches that off.
+A flag with `VALUE…` may be given several times, or once with commas. While a task works, it says on stderr what goes on;
+`DEADWEIGHT_PULSE=0` switches that off.
 
 """
 
@@ -43,12 +44,11 @@ def _section(task: Task[Any], name: str, flags: Mapping[str, str], shared: Mappi
     text, examples = _docstring(task)
     yield f"{text}\n"
     if examples:
-        yield from (f"    {example}" for example in examples)
-        yield ""
+        yield f"    {examples[0]}\n"
     own = {flag: row for flag, row in flags.items() if shared.get(flag) != row}
     if own:
         yield _list(own)
-    others = [f"`{flag.partition(' ')[0]}`" for flag in flags if flag not in own]
+    others = [f"`{flag.partition('=')[0]}`" for flag in flags if flag not in own]
     if others:
         yield f"{'Also' if own else 'Flags'}: {', '.join(others)}.\n"
 
@@ -57,9 +57,8 @@ def _flags(task: Task[Any]) -> dict[str, str]:
     """Each flag of a task, and what it does."""
     flags = {}
     for argument in sorted(task.get_arguments(), key=lambda argument: argument.name or ""):
-        value = "" if argument.kind is bool else " VALUE"
-        repeatable = " *(repeatable)*" if argument.kind is list else ""
-        flags[f"--{(argument.name or '').replace('_', '-')}{value}"] = f"{argument.help or ''}{repeatable}"
+        value = {bool: "", list: "=VALUE…"}.get(argument.kind, "=VALUE")
+        flags[f"--{(argument.name or '').replace('_', '-')}{value}"] = argument.help or ""
     return flags
 
 
