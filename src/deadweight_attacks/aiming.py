@@ -6,15 +6,15 @@ import http.client
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from deadweight.checks.http_request import prepare
+from deadweight.suite import openapi
+from deadweight.suite.requests import HttpRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import NOT_LET_IN
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.openapi import asked, documented, read, takes_nothing
 from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, left_out
 from deadweight_attacks.session import OBEYED
-from deadweight.checks.http_request import prepare
-from deadweight.suite import openapi
-from deadweight.suite.requests import HttpRequest
 
 SECONDS = 8.0
 NOT_THERE = (0, 404, 405)

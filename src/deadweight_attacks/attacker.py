@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks.far import ENTERED, FarListener
-from deadweight_attacks.helper import TARGET
-from deadweight_attacks.listeners import Listener, Word, call
 from deadweight.checks.service import with_last_lines
 from deadweight.engine import netns
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.sidecar import shell_in
+from deadweight_attacks.far import ENTERED, FarListener
+from deadweight_attacks.helper import TARGET
+from deadweight_attacks.listeners import Listener, Word, call
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

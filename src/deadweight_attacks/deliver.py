@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from deadweight import _run
 from deadweight._errors import Interrupted
+from deadweight.checks.http_request import Prepared
+from deadweight.engine.http import Answer
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.filled import Filled, fill
 from deadweight_attacks.lab import Lab
@@ -23,8 +25,6 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.request import examples, holds, ordered, put
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import Order
-from deadweight.checks.http_request import Prepared
-from deadweight.engine.http import Answer
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02

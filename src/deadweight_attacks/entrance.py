@@ -8,13 +8,13 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.checks import as_root
-from deadweight_attacks import helper, run, shell
-from deadweight_attacks.helper import own_helper
-from deadweight_attacks.shell import static_shell
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import Mount
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
+from deadweight_attacks import helper, run, shell
+from deadweight_attacks.helper import own_helper
+from deadweight_attacks.shell import static_shell
 
 Told = Callable[[str], None]
 

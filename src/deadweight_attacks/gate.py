@@ -11,9 +11,9 @@ from deadweight_attacks.load import PACKS, Catalogue, pack_ids
 from deadweight_attacks.model import ALL
 
 if TYPE_CHECKING:
-    from deadweight_attacks.outcomes import Cell, Matrix
     from deadweight.suite.checks import AttackGate
     from deadweight.suite.model import Suite, Variant
+    from deadweight_attacks.outcomes import Cell, Matrix
 
 
 def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], catalogue: Catalogue) -> None:

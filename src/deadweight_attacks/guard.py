@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight_attacks.host import HostFolder, sweep_host_folders
-from deadweight_attacks.network import unfence
 from deadweight.engine import api as wire
 from deadweight.engine.info import EngineInfo
+from deadweight_attacks.host import HostFolder, sweep_host_folders
+from deadweight_attacks.network import unfence
 
 LAB, UNTIL = "deadweight.lab", "deadweight.until"
 """Labels: of which lab a container is, and when it is ended at the latest (seconds since 1970) where it is under attack."""

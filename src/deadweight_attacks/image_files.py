@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks.model import KERNELS
 from deadweight.engine.files import read_file
+from deadweight_attacks.model import KERNELS
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine

@@ -13,6 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.elsewhere import elsewhere
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.networks import bridge_of
+from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import far
 from deadweight_attacks.app_folder import app_folder
 from deadweight_attacks.attacker import Attacker, as_neighbour
@@ -33,11 +38,6 @@ from deadweight_attacks.routes import Aim
 from deadweight_attacks.shell import Shell, static_shell
 from deadweight_attacks.starts import NoService, Starts
 from deadweight_attacks.walls import LANDLOCK, Posture
-from deadweight.engine.elsewhere import elsewhere
-from deadweight.engine.faults import CannotStart
-from deadweight.engine.networks import bridge_of
-from deadweight.engine.options import Mount, RunOptions, hardened_for
-from deadweight.suite.checks import AttacksCheck
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks.helper import TARGET
 from deadweight.engine.options import Mount, RunOptions
+from deadweight_attacks.helper import TARGET
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight._errors import ConfigError
-from deadweight_attacks.model import Payload, PayloadFile, check_places, places_in
-from deadweight_attacks.request import EXAMPLE, examples, holds
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.yaml_nodes import Document, read
+from deadweight_attacks.model import Payload, PayloadFile, check_places, places_in
+from deadweight_attacks.request import EXAMPLE, examples, holds
 
 PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "http", "breach")}
 """Our own attacks, by pack."""

@@ -11,6 +11,9 @@ import functools
 from collections.abc import Callable, Sequence
 
 from deadweight._errors import DeadweightError
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.options import NON_ROOT, is_root
+from deadweight.engine.seccomp import stops
 from deadweight_attacks import probe
 from deadweight_attacks import walls as w
 from deadweight_attacks.containers import Yard
@@ -26,9 +29,6 @@ from deadweight_attacks.profile import broken, called, missing
 from deadweight_attacks.progress import Progress
 from deadweight_attacks.sequence import fire_all
 from deadweight_attacks.starts import NoService
-from deadweight.engine.faults import CannotStart
-from deadweight.engine.options import NON_ROOT, is_root
-from deadweight.engine.seccomp import stops
 
 WRITABLE = (
     "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "

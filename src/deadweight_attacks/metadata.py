@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight_attacks.serving import Serving
 from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import frame, hijacked
+from deadweight_attacks.serving import Serving
 
 if TYPE_CHECKING:
-    from deadweight_attacks.attacker import Attacker
     from deadweight.engine.container import Container
     from deadweight.engine.through import Tunnels
+    from deadweight_attacks.attacker import Attacker
 
 ADDRESS, PORT = "169.254.169.254", 80
 PATIENCE_SECONDS, START_SECONDS, ARRIVES_SECONDS = 0.5, 20.0, 3.0

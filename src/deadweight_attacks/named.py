@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight_attacks.host import PURPOSE
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.seccomp import stops
+from deadweight_attacks.host import PURPOSE
 
 if TYPE_CHECKING:
     from deadweight_attacks.lab import Lab

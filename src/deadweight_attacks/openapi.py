@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight_attacks.routes import AS_IT_IS, BODY, Aim, texts
 from deadweight.suite import openapi
 from deadweight.suite.requests import HttpRequest
+from deadweight_attacks.routes import AS_IT_IS, BODY, Aim, texts
 
 METHODS = ("get", "post", "put", "patch")
 MOST_DEPTH = 6

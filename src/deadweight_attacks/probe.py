@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.service import with_last_lines
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.http import Answer
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard
 from deadweight_attacks.deliver import BIND_PORT, send, told
 from deadweight_attacks.filled import fill
@@ -15,9 +18,6 @@ from deadweight_attacks.model import Payload, Proof
 from deadweight_attacks.request import ordered
 from deadweight_attacks.session import told as walls_told
 from deadweight_attacks.starts import NoService
-from deadweight.checks.service import with_last_lines
-from deadweight.engine.faults import CannotStart
-from deadweight.engine.http import Answer
 
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'
 """Harmless: an attack that is not proven was stopped only where such a script runs."""

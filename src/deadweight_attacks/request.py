@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deadweight_attacks.model import PLACES, Payload
-from deadweight_attacks.routes import Aim
-from deadweight_attacks.session import Order
 from deadweight.checks.http_request import Prepared, prepare
 from deadweight.suite.checks import AwkRequest
 from deadweight.suite.requests import HttpRequest
+from deadweight_attacks.model import PLACES, Payload
+from deadweight_attacks.routes import Aim
+from deadweight_attacks.session import Order
 
 ANY_AWK = AwkRequest(path="/", args="args", input="input")
 """A request that leaves nothing of a payload out, to look at what is sent."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.http_request import Prepared
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
@@ -25,7 +26,6 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.request import ordered
 from deadweight_attacks.session import OBEYED, Order
 from deadweight_attacks.turns import turn
-from deadweight.checks.http_request import Prepared
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -16,6 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import Interrupted
+from deadweight.checks.evidence import by_engine, evidence, own_version
+from deadweight.checks.protocol import Subject
+from deadweight.engine.faults import CannotStart
+from deadweight.records import store
+from deadweight.records.evidence import Evidence, Status
+from deadweight.suite import openapi
+from deadweight.suite.checks import AttacksCheck
+from deadweight.toolchain import own_programs
 from deadweight_attacks import gate, record, walls
 from deadweight_attacks.helper import SOURCE, Helper
 from deadweight_attacks.lab import Lab
@@ -27,14 +35,6 @@ from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
 from deadweight_attacks.shell import Shell
 from deadweight_attacks.starts import NoService
-from deadweight.checks.evidence import by_engine, evidence, own_version
-from deadweight.checks.protocol import Subject
-from deadweight.engine.faults import CannotStart
-from deadweight.records import store
-from deadweight.records.evidence import Evidence, Status
-from deadweight.suite import openapi
-from deadweight.suite.checks import AttacksCheck
-from deadweight.toolchain import own_programs
 
 Told = Callable[[str], None]
 NO_GATE = "no gate (checks.attacks.gates) says what must be stopped, so nothing can fail"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.faults import CannotStart
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.deliver import Shot, fire
 from deadweight_attacks.lab import Lab
@@ -14,7 +15,6 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.starts import NoService
 from deadweight_attacks.turns import turn
-from deadweight.engine.faults import CannotStart
 
 LATER = f"{DIED} a moment later"
 ONCE = f"{LATER}, but survived when the attack was sent again"

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks.helper import TARGET
 from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer
 from deadweight.engine.sidecar import user_of
 from deadweight.engine.stream import STDOUT, frames, hijacked
+from deadweight_attacks.helper import TARGET
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight_attacks.host import PURPOSE
 from deadweight.engine.files import read_file
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.records.store import write_atomically
+from deadweight_attacks.host import PURPOSE
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

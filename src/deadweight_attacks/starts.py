@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.options import RunOptions
+from deadweight.engine.packing import Packing
 from deadweight_attacks import far
 from deadweight_attacks.guard import Guard
 from deadweight_attacks.host import PURPOSE
-from deadweight.engine.options import RunOptions
-from deadweight.engine.packing import Packing
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine

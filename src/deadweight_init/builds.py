@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deadweight.records.reference import split
 from deadweight_init.around import FOR_DEVELOPERS, ComposeService
 from deadweight_init.records import OwnDockerfile
 from deadweight_init.tree import Tree, aside, folder_of, joined
-from deadweight.records.reference import split
 
 _COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"
 _BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")

@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from deadweight.records.reference import split
 from deadweight_init.dockerfile import read_words
 from deadweight_init.tree import Tree, joined
-from deadweight.records.reference import split
 
 
 def as_image(tree: Tree, folder: str, service: Mapping[str, Any], known: Mapping[str, int]) -> Mapping[str, Any] | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.builders.shared.generated import LOCALHOST
+from deadweight.suite.explain import did_you_mean
+from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.files import Written
 from deadweight_init.helpers import program, write_helpers
@@ -22,8 +24,6 @@ from deadweight_init.records import Service
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import Tree, look
-from deadweight.suite.explain import did_you_mean
-from deadweight.suite.load import SUITE_FILE
 
 if TYPE_CHECKING:
     from deadweight_init.prove import Tools

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deadweight.suite import openapi
 from deadweight_init.records import Known
 from deadweight_init.tree import Tree, aside
-from deadweight.suite import openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.http import Answer

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deadweight.records.ignore import Ignore
+from deadweight.sources.dockerfile_lines import Instruction
 from deadweight_init.records import ImageWords, Known
 from deadweight_init.stages import (
     PLATFORM,
@@ -22,8 +24,6 @@ from deadweight_init.stages import (
     words_of,
 )
 from deadweight_init.tree import Tree, folder_of, joined
-from deadweight.records.ignore import Ignore
-from deadweight.sources.dockerfile_lines import Instruction
 
 _URL = re.compile(
     r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\$\{\w+(?::?-\w*)?\}|\$?\w+))?(/[^\s\"'|;)]*)?"

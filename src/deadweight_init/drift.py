@@ -9,12 +9,12 @@ from pathlib import Path
 import yaml
 
 from deadweight.builders.dockerfile.variant import DockerfileVariant
-from deadweight_init.draft import Draft, first_draft, port_hints
-from deadweight_init.records import Project, Rung, Service
-from deadweight_init.tree import Tree
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
+from deadweight_init.draft import Draft, first_draft, port_hints
+from deadweight_init.records import Project, Rung, Service
+from deadweight_init.tree import Tree
 
 
 def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:

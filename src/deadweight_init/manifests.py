@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from deadweight.records.reference import split
 from deadweight_init.needed import PORTS
 from deadweight_init.records import Known, Surroundings
 from deadweight_init.tree import Tree, line_of
-from deadweight.records.reference import split
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import load_failed
 from deadweight.project import bases
+from deadweight.project.needs import to_make
+from deadweight.project.workspace import Workspace
+from deadweight.suite.load import SUITE_FILE
 from deadweight_init.bound import Bound, OutOfTime
 from deadweight_init.draft import Draft
 from deadweight_init.languages.trimmed import TRIMMED
 from deadweight_init.records import Rung
 from deadweight_init.suitefile import suite_text
-from deadweight.project.needs import to_make
-from deadweight.project.workspace import Workspace
-from deadweight.suite.load import SUITE_FILE
 
 if TYPE_CHECKING:
-    from deadweight_init.files import Written
     from deadweight.suite.model import Variant
+    from deadweight_init.files import Written
 
 Say = Callable[[str], None]
 

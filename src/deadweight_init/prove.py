@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from deadweight.suite.sizes import format_bytes
 from deadweight_init import gates
 from deadweight_init.bound import GRACE_SECONDS, OutOfTime
 from deadweight_init.draft import Draft
@@ -24,11 +25,10 @@ from deadweight_init.records import Rung
 from deadweight_init.reference import find_reference
 from deadweight_init.remedies import remedy_of_files
 from deadweight_init.tree import look
-from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from deadweight_init.files import Written
     from deadweight.records.evidence import Evidence
+    from deadweight_init.files import Written
 
 __all__ = ["Tools", "first_sentence", "prove"]
 

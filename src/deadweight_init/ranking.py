@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 
+from deadweight.records.reference import split
 from deadweight_init.needed import PORTS
 from deadweight_init.records import Service
 from deadweight_init.tree import aside
-from deadweight.records.reference import split
 
 _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
 """Folders of what shows or passes on what another service answers."""

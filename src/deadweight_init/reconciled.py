@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deadweight_init.draft import Recorded
 from deadweight.records.evidence import Evidence
+from deadweight_init.draft import Recorded
 
 LEAST_LETTERS = 4
 _VALUE = re.compile(r'(\$[^:]*): expected ("(?:[^"\\]|\\.)*"), got "(?:[^"\\]|\\.)*"')

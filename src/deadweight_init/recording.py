@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from deadweight.suite import openapi
 from deadweight_init.coming_up import first_line
 from deadweight_init.described import served
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.observe import Health, Seen, ask
 from deadweight_init.records import SEEN, Known
 from deadweight_init.tree import Tree
-from deadweight.suite import openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from deadweight.suite.model import RunSettings
 from deadweight_init import posture
 from deadweight_init.allowed_hosts import REFUSES, with_all_hosts
 from deadweight_init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
@@ -27,7 +28,6 @@ from deadweight_init.recording import Recorder
 from deadweight_init.records import Known, Rung
 from deadweight_init.remedies import next_remedy, remedy_of_errors
 from deadweight_init.tree import Tree, look
-from deadweight.suite.model import RunSettings
 
 MOST_DOWN = 3
 """So many are tried that build and do not come up."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from deadweight import _run
 from deadweight._errors import CommandError
-from deadweight_pool.endpoint import Endpoint, Seen
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
+from deadweight_pool.endpoint import Endpoint, Seen
 
 LEAST = "0.16"
 """BuildKit that rewrites times of files (0.13) and gives a build's secret as a variable (Dockerfile 1.10)."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight_pool.build import Attempt
 from deadweight.toolchain.find import find
+from deadweight_pool.build import Attempt
 
 
 @dataclass(frozen=True)

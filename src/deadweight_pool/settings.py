@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight_pool import buildx
-from deadweight_pool.endpoint import Endpoint
 from deadweight.suite.explain import validated
 from deadweight.suite.model import Suite
 from deadweight.suite.pool import CheckEngine as AskedEngine
 from deadweight.suite.pool import Endpoint as Asked
 from deadweight.suite.pool import Pool
 from deadweight.suite.yaml_nodes import read
+from deadweight_pool import buildx
+from deadweight_pool.endpoint import Endpoint
 
 VARIABLE = "DEADWEIGHT_POOL"
 NONE = "none"

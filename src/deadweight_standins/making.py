@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.sources.no_base import APK as PACKAGES
+from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import Say
 from deadweight_standins import catalogue
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Workshop
-from deadweight.sources.no_base import APK as PACKAGES
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import Say
 
 AT_ONCE = 2 * (os.cpu_count() or 1)
 """How many stand-ins are made at the same time: each takes up to half a gigabyte of memory."""

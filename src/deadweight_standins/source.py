@@ -14,6 +14,9 @@ from deadweight._errors import DeadweightError
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
+from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
+from deadweight.sources.settings import Settings, decided
 from deadweight_standins import alpine, catalogue, debian, renamed
 from deadweight_standins.authorities import authorities
 from deadweight_standins.machine import require, this_machine
@@ -23,9 +26,6 @@ from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stamps import Stamps
 from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
 from deadweight_standins.workshop import Workshop
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
-from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from deadweight.records.reference import parse
+from deadweight.sources.no_base import NoBase
 from deadweight_standins.kin import kin
 from deadweight_standins.nearest import nearest
 from deadweight_standins.table import TABLE, Row
-from deadweight.sources.no_base import NoBase
 
 STAND_INS = "stand-in/"
 """What their names in the local registry begin with."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from deadweight.engine.http import Answer
+from deadweight.suite.requests import ApiCheck
 from deadweight_attacks import deliver
 from deadweight_attacks.aiming import take_aim
 from deadweight_attacks.load import load_payloads
-from deadweight.engine.http import Answer
-from deadweight.suite.requests import ApiCheck
 
 KEY = {"X-Key": "k"}
 

@@ -15,6 +15,12 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, MissingError
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import AttackRecord, PayloadRecord
+from deadweight.report.sections import attack_notes
+from deadweight.suite.checks import AwkRequest
+from deadweight.tasks._attacks import by_delivery, unmeasured
 from deadweight_attacks import helper, lab, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
@@ -28,12 +34,6 @@ from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.session import Order
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
-from deadweight.report.html import render_html
-from deadweight.report.markdown import render_markdown
-from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.report.sections import attack_notes
-from deadweight.suite.checks import AwkRequest
-from deadweight.tasks._attacks import by_delivery, unmeasured
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.report_samples import full_report

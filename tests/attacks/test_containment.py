@@ -23,6 +23,12 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.engine import leftovers, libpod, netns, owner
+from deadweight.engine.client import Engine
+from deadweight.engine.networks import bridge_of
+from deadweight.engine.options import Mount
+from deadweight.project.clean import clean
+from deadweight.project.workspace import Workspace
 from deadweight_attacks import containers as yard
 from deadweight_attacks import ground, guard, host, lab, limits, machine, network, shell, starts, walls
 from deadweight_attacks import run as attacking
@@ -30,12 +36,6 @@ from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.request import PRELUDE
-from deadweight.engine import leftovers, libpod, netns, owner
-from deadweight.engine.client import Engine
-from deadweight.engine.networks import bridge_of
-from deadweight.engine.options import Mount
-from deadweight.project.clean import clean
-from deadweight.project.workspace import Workspace
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.fault_project import wait_for

@@ -19,8 +19,8 @@ from deadweight.engine.options import Tmpfs, Ulimit
 from deadweight_attacks.harden.found import Found
 from deadweight_attacks.harden.write import beside, ecs, written
 from deadweight_attacks.harden.write.values import Written
-from tests.support.forms import shop
 from tests.attacks.test_validators import PUSHED, a_found
+from tests.support.forms import shop
 
 MODEL = Session().get_service_model("ecs")
 NAME = re.compile("[A-Za-z0-9_-]{1,255}")

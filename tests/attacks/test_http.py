@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from deadweight.suite.requests import ApiCheck
 from deadweight_attacks import containers, deliver, instead, resource
 from deadweight_attacks import run as attacking
 from deadweight_attacks.deliver import Shot
@@ -18,7 +19,6 @@ from deadweight_attacks.openapi import documented, takes_nothing
 from deadweight_attacks.outcomes import Plan
 from deadweight_attacks.routes import MOST_AIMS, Aim, aims, left_out
 from deadweight_attacks.walls import HARDENED, OPEN
-from deadweight.suite.requests import ApiCheck
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference

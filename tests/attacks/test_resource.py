@@ -20,13 +20,13 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight_attacks import consumption, deliver, serving, turns
-from deadweight_attacks.listeners import Listener, Word
-from deadweight_attacks.load import load_payloads
 from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
 from deadweight.suite.model import Health
+from deadweight_attacks import consumption, deliver, serving, turns
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.load import load_payloads
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system

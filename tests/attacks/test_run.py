@@ -13,6 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import ConfigError, MissingError
+from deadweight.checks.runner import keep
+from deadweight.engine import counters
+from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
 from deadweight_attacks import lab, probe, sequence, walls
 from deadweight_attacks import run as attacking
@@ -24,9 +27,6 @@ from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
-from deadweight.checks.runner import keep
-from deadweight.engine import counters
-from deadweight.tasks.verify import raise_if_bad
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.small_images import reference
 

@@ -14,10 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from deadweight._errors import CheckFailed, DeadweightError
-from deadweight_attacks import run as attacking
-from deadweight_attacks import walls
-from deadweight_attacks.load import load_payloads
-from deadweight_attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import calls, floor, profile
@@ -28,9 +24,13 @@ from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Variant
+from deadweight_attacks import run as attacking
+from deadweight_attacks import walls
 from deadweight_attacks.harden import asks
 from deadweight_attacks.harden.found import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import find, recorder, search, told
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording

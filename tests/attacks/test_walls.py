@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.info import parse_info
+from deadweight.engine.options import Mount, RunOptions, hardened
+from deadweight.suite.checks import AttackGate
+from deadweight.suite.model import RunSettings
 from deadweight_attacks import ground as g
 from deadweight_attacks import machine
 from deadweight_attacks import walls as w
 from deadweight_attacks.gate import breaches, unmeasured
 from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix
 from deadweight_attacks.run import plan_for
-from deadweight.engine.faults import CannotStart
-from deadweight.engine.info import parse_info
-from deadweight.engine.options import Mount, RunOptions, hardened
-from deadweight.suite.checks import AttackGate
-from deadweight.suite.model import RunSettings
 
 INFO = dataclasses.replace(
     parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30

@@ -8,13 +8,13 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.project.suite_file import load_suite
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft, port_hints
 from deadweight_init.languages import java_versions
 from deadweight_init.languages.node_versions import fits
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
-from deadweight.project.suite_file import load_suite
 from tests.support.trees import written
 
 MAIN_GO = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'

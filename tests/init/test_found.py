@@ -11,6 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import UsageError
+from deadweight.project.suite_file import load_suite
+from deadweight.records.ignore import Ignore
+from deadweight.tasks.init import _show
 from deadweight_init.command import Outcome, Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
@@ -23,9 +26,6 @@ from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
 from deadweight_init.values import MADE_UP
-from deadweight.project.suite_file import load_suite
-from deadweight.records.ignore import Ignore
-from deadweight.tasks.init import _show
 from tests.support.trees import written
 
 GO = {

@@ -7,6 +7,8 @@ from datetime import date
 import pytest
 import yaml
 
+from deadweight.project.suite_file import load_suite
+from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS
 from deadweight_images.look.base_image import BaseImage
 from deadweight_init.draft import first_draft
@@ -14,8 +16,6 @@ from deadweight_init.gates import MOST_NAMED, and_attacks, by_owner, measured
 from deadweight_init.learned import with_slower_end
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
-from deadweight.project.suite_file import load_suite
-from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite
 from tests.support.trees import written
 

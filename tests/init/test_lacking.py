@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deadweight.suite.model import RunSettings
 from deadweight_init import posture
 from deadweight_init.draft import first_draft
 from deadweight_init.folders import in_memory, with_folder_in_memory, with_folder_it_lacks
@@ -12,7 +13,6 @@ from deadweight_init.observe import Health, Seen
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.values import MADE_UP
-from deadweight.suite.model import RunSettings
 from tests.support.trees import written
 
 APP = "app = Flask(__name__)\n"

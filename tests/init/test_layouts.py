@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from deadweight.builders.dockerfile.causes import UNCOMPILED
+from deadweight.records.ignore import Ignore
 from deadweight_init.alongside import instead_of, without
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
@@ -33,7 +34,6 @@ from deadweight_init.reference import built_somehow
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text, whatever_the_build
 from deadweight_init.tree import look
-from deadweight.records.ignore import Ignore
 from tests.support.trees import written
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from deadweight.builders.shared.generated import generated
+from deadweight.project.suite_file import load_suite
 from deadweight_init import command, reference
 from deadweight_init.coming_up import NotUp
 from deadweight_init.draft import first_draft
@@ -16,7 +17,6 @@ from deadweight_init.localhost import FILE, with_open_sockets, with_what_is_at_l
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
-from deadweight.project.suite_file import load_suite
 from tests.support.java_projects import free_port
 from tests.support.reference_tries import why_not_up
 from tests.support.trees import written

@@ -13,6 +13,8 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.project.suite_file import load_suite
+from deadweight.suite.model import RunSettings
 from deadweight_init import coming_up, posture, prove
 from deadweight_init import observe as observe_module
 from deadweight_init.alongside import refuse_server_that_ends
@@ -25,8 +27,6 @@ from deadweight_init.records import Known
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
-from deadweight.project.suite_file import load_suite
-from deadweight.suite.model import RunSettings
 from tests.support.trees import written
 
 SERVER = """\
@@ -285,9 +285,9 @@ def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_
 
 
 def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, capfd):
+    from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
     from deadweight_init.prove import Tools
-    from deadweight.tasks.init import _build
 
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True))
@@ -297,9 +297,9 @@ def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, ca
 
 
 def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, monkeypatch):
+    from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
     from deadweight_init.prove import Tools
-    from deadweight.tasks.init import _build
 
     monkeypatch.setattr(prove, "AT_ONCE", 1)
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'

@@ -9,10 +9,10 @@ import pytest
 
 from deadweight.checks.http_match import problems
 from deadweight.engine.http import Answer
-from deadweight_init.draft import Recorded
-from deadweight_init.reconciled import reconciled
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.requests import HttpExpect
+from deadweight_init.draft import Recorded
+from deadweight_init.reconciled import reconciled
 
 
 def found(check: Recorded, status: int, body: str) -> Evidence:

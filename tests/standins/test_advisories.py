@@ -15,9 +15,9 @@ from deadweight.project import database as providing
 from deadweight.project.doctor import _database
 from deadweight.project.workspace import Workspace
 from deadweight.records.store import save
+from deadweight.toolchain import catalogue, golang
 from deadweight_standins import advisories
 from deadweight_standins.contents import COVERAGE, Contents, Part
-from deadweight.toolchain import catalogue, golang
 from tests.support import ROOT
 from tests.support.scan_samples import GO, debian_files, image, write_database
 from tests.support.small_images import go_program

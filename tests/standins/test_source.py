@@ -24,6 +24,7 @@ from deadweight import _sudo as sudo
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources import settings
+from deadweight.toolchain import system
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
 from deadweight_standins.layer import from_tree
@@ -33,7 +34,6 @@ from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Workshop
-from deadweight.toolchain import system
 from tests.support.caches import linked
 
 TRIES = 5

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight.sources.no_base import APK
 from deadweight_standins import npm, suites
 from deadweight_standins.authorities import authorities
 from deadweight_standins.making import told, unmade
 from deadweight_standins.stand_in import StandIn
-from deadweight.sources.no_base import APK
 
 pytestmark = pytest.mark.system
 

@@ -7,13 +7,13 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.builders.dockerfile.variant import GENERATOR
 from deadweight.records.reference import parse
+from deadweight.sources.no_base import NoBase
+from deadweight.sources.public import front_door, mirrored
+from deadweight.sources.settings import Mirror
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in
 from deadweight_standins.table import TOOLS_REFERENCE
 from deadweight_standins.workshop import Workshop
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.public import front_door, mirrored
-from deadweight.sources.settings import Mirror
 
 DIGEST = "sha256:" + "a" * 64
 

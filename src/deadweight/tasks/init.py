@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deadweight._errors import DeadweightError
-    from deadweight_init.command import Outcome
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
+    from deadweight_init.command import Outcome
 
 
 @task(

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError
-from deadweight_attacks.limits import unenforced
 from deadweight.checks.protocol import Subject
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
 from deadweight_attacks.harden.found import Found, Tightest
 from deadweight_attacks.harden.search import tightest
+from deadweight_attacks.limits import unenforced
 from deadweight_attacks.seccomp.find import find
 from deadweight_attacks.seccomp.recorder import Hindered
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import CheckFailed, UsageError
-from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
     DEFAULT_CAPABILITIES,
@@ -24,6 +23,7 @@ from deadweight_attacks.harden.folders import covering
 from deadweight_attacks.harden.found import Found, Tightest
 from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE
 from deadweight_attacks.harden.tries import Tries
+from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deadweight_attacks import walls
 from deadweight.engine.seccomp.calls import family
+from deadweight_attacks import walls
 from deadweight_attacks.seccomp.model import Seccomp, Stopped
 
 MOST_NAMED = 12

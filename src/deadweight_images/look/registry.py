@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from deadweight._errors import ArchiveError, CommandError
+from deadweight.records.reference import NO_MANIFEST
 from deadweight_images.archive import digests, documents
 from deadweight_images.archive.archive import read_image
 from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
@@ -28,7 +29,6 @@ from deadweight_images.look.cache import Cache
 from deadweight_images.look.judge import judged, probe_for
 from deadweight_images.look.once import verify
 from deadweight_images.look.stream import assembled
-from deadweight.records.reference import NO_MANIFEST
 
 if TYPE_CHECKING:
     from deadweight_images.secrets.allow import AllowEntry

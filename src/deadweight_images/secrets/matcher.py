@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deadweight._errors import DeadweightError
+from deadweight.records.paths import user_cache
+from deadweight.records.store import write_atomically
 from deadweight_images.secrets.hints import quick_patterns, text_patterns
 from deadweight_images.secrets.model import Hit
 from deadweight_images.secrets.rules import RuleSet
-from deadweight.records.paths import user_cache
-from deadweight.records.store import write_atomically
 
 # Candidates of one rule that lie closer together than this are one: their windows overlap. In a tar, two files are further apart.
 CLOSE = 256

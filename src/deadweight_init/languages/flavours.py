@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from deadweight.records.reference import split
 from deadweight_init.languages.common import HEADER, flow
 from deadweight_init.records import Ladder, OwnDockerfile, Rung, Service
-from deadweight.records.reference import split
 
 _LANGUAGES = (
     r"(?:docker\.io/)?(?:library/)?(?P<name>python|node|golang|ruby|rust|php|perl|elixir|erlang|julia|swift|haskell)"

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from deadweight._errors import ArchiveError
+from deadweight.tasks import _layers
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.layers.content import members_pieces
 from deadweight_images.layers.merge import Merged
 from deadweight_images.look.analyse import analyse, document
 from deadweight_images.look.extract import extract
-from deadweight.tasks import _layers
 from tests.support import image_samples as samples
 
 TOKEN = "ghp_" + "".join(random.Random(8).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))

@@ -110,7 +110,7 @@ def test_this_project_holds_no_secret():
     root = ROOT
     found = [
         match
-        for pattern in ("src/deadweight/**/*", "tests/support/*secret*", "tests/images/secrets/*.py")
+        for pattern in ("src/deadweight*/**/*", "tests/support/*secret*", "tests/images/secrets/*.py")
         for path in sorted(root.glob(pattern))
         if path.is_file() and "__pycache__" not in path.parts
         for match in scan.scan(path.read_bytes(), path=str(path.relative_to(root))).matches
