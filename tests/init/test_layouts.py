@@ -34,6 +34,7 @@ from deadweight_init.reference import built_somehow
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text, whatever_the_build
 from deadweight_init.tree import look
+from tests.support import ROOT
 from tests.support.trees import written
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
@@ -1005,7 +1006,7 @@ GREETER = {
 
 def test_the_suite_that_the_guide_shows_in_full_is_what_init_writes(tmp_path):
     (service,) = found(tmp_path / "greeter", GREETER)
-    page = (Path(__file__).parents[3] / "docs/how-to/init.md").read_text()
+    page = (ROOT / "docs/how-to/init.md").read_text()
     shown = page.partition("## A suite in full")[2].partition("```yaml suite\n")[2].partition("```")[0]
     assert suite_text(first_draft(service, "build")) == shown
 
