@@ -23,8 +23,8 @@ def written(page: str) -> str:
 
 def _section(name: str, title: str) -> str:
     """One pack: each attack with what it does and its ATT&CK technique."""
-    (file,) = (ROOT / "src").rglob(f"attacks/{name}.yaml")
-    payloads = yaml.safe_load(file.read_text(encoding="utf-8"))["payloads"]
+    text = (ROOT / "src" / "deadweight_attacks" / f"{name}.yaml").read_text(encoding="utf-8")
+    payloads = yaml.safe_load(text)["payloads"]
     rows = "".join(f"- `{each['id']}`: {each['title']}{_technique(each)}\n" for each in payloads)
     return f"\n### {title} (`{name}`)\n\n{rows}"
 
