@@ -2,4 +2,37 @@
 
 tree → dockerfiles, compose, languages → Service → rungs → files        what is read, and what is written
 files → prove (build, watch, harden, record) → files                    the same again, with what was seen
+
+What is listed here is for others; each is imported when it is asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight._packages import public
+
+if TYPE_CHECKING:
+    from deadweight_init.command import Outcome, Wanted
+    from deadweight_init.command import init as bring_in
+    from deadweight_init.drift import drift as drifted
+    from deadweight_init.lacking import variable_it_wants
+    from deadweight_init.prove import Tools
+    from deadweight_init.reachable import ONLY_LOOPBACK
+    from deadweight_init.services import find_services
+    from deadweight_init.tree import look as read_tree
+
+_HOMES = {
+    "bring_in": "command:init",
+    "drifted": "drift:drift",
+    "find_services": "services",
+    "ONLY_LOOPBACK": "reachable",
+    "Outcome": "command",
+    "read_tree": "tree:look",
+    "Tools": "prove",
+    "variable_it_wants": "lacking",
+    "Wanted": "command",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = public(__name__, _HOMES)

@@ -1,1 +1,30 @@
-"""A pool of BuildKit endpoints: which there are, which of them builds what, and what becomes of a build whose endpoint is lost."""
+"""A pool of BuildKit endpoints and engines: which there are, which of them does what, and what becomes of it when one is lost.
+
+What is listed here is for others; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight._packages import public
+
+if TYPE_CHECKING:
+    from deadweight_pool.dockerfile import build as build_dockerfile
+    from deadweight_pool.dockerfile import platform
+    from deadweight_pool.pool import Pool
+    from deadweight_pool.settings import chosen as chosen_pool
+    from deadweight_pool.settings import engines as check_engines
+    from deadweight_pool.spread import Spread
+
+_HOMES = {
+    "build_dockerfile": "dockerfile:build",
+    "check_engines": "settings:engines",
+    "chosen_pool": "settings:chosen",
+    "platform": "dockerfile",
+    "Pool": "pool",
+    "Spread": "spread",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = public(__name__, _HOMES)
