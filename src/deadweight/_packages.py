@@ -5,7 +5,6 @@ Each lists what others may use in its ``__init__`` and imports that when it is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +15,6 @@ TABLE = {
     "pool": "deadweight_pool",
     "standins": "deadweight_standins",
 }
-
-
-def public(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's ``__getattr__``: ``homes`` has the module of each name, with the name there where it is another
-    (``command:init``)."""
-
-    def found(name: str) -> Any:
-        if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home, _, own = homes[name].partition(":")
-        return getattr(import_module(f"{package}.{home}"), own or name)
-
-    return found
-
 
 if TYPE_CHECKING:  # so that types stay exact; import-linter leaves these out
     import deadweight_attacks as attacks
@@ -46,4 +31,4 @@ else:
         return import_module(TABLE[name])
 
 
-__all__ = ["TABLE", "attacks", "images", "init", "pool", "public", "standins"]
+__all__ = ["TABLE", "attacks", "images", "init", "pool", "standins"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight._packages import public
+from deadweight_images import public
 
 if TYPE_CHECKING:
     from deadweight_attacks.gate import check_gates
@@ -26,24 +26,21 @@ if TYPE_CHECKING:
     from deadweight_attacks.seccomp.told import lines as seccomp_lines
     from deadweight_attacks.walls import names as posture_names
 
-_HOMES = {
-    "Asked": "many",
-    "attack_all": "many",
-    "check_gates": "gate",
-    "find_posture": "harden.kept:kept_or_found",
-    "Found": "harden.found",
-    "harden_files": "harden.write:files",
-    "HARDEN_FORMATS": "harden.write:FORMATS",
-    "harden_notes": "harden.write:beside",
-    "harden_text": "harden.write:written",
-    "HardenRequest": "harden.write.values:Written",
-    "plan_for": "run",
-    "posture_names": "walls:names",
-    "seccomp_lines": "seccomp.told:lines",
-    "suite_payloads": "load",
-    "sweep_host_folders": "host",
-    "unfence": "network",
-}
-
 if not TYPE_CHECKING:
-    __getattr__ = public(__name__, _HOMES)
+    __getattr__ = public(
+        __name__,
+        {
+            "gate": "check_gates",
+            "harden.found": "Found",
+            "harden.kept": "kept_or_found as find_posture",
+            "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
+            "harden.write.values": "Written as HardenRequest",
+            "host": "sweep_host_folders",
+            "load": "suite_payloads",
+            "many": "Asked, attack_all",
+            "network": "unfence",
+            "run": "plan_for",
+            "seccomp.told": "lines as seccomp_lines",
+            "walls": "names as posture_names",
+        },
+    )

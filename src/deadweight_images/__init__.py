@@ -5,8 +5,27 @@ What is listed here is for others; each is imported when it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+
+def public(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's ``__getattr__``. ``homes`` has what each module of the package offers, as an import statement names it."""
+    found: dict[str, tuple[str, str]] = {}
+    for home, names in homes.items():
+        for name in names.split(", "):
+            own, _, other = name.partition(" as ")
+            found[other or own] = (f"{package}.{home}", own)
+
+    def get(name: str) -> Any:
+        if name not in found:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        home, own = found[name]
+        return getattr(import_module(home), own)
+
+    return get
+
 
 if TYPE_CHECKING:
     from deadweight_images.archive.archive import open_archive
@@ -44,60 +63,32 @@ if TYPE_CHECKING:
     from deadweight_images.show import judge, print_layers
     from deadweight_images.sizes import format_bytes
 
-_HOMES = {
-    "AllowEntry": "secrets.allow",
-    "analyse": "look.analyse",
-    "analyse_content_store": "look.content_store",
-    "analyse_engine_store": "look.engine_store",
-    "analyse_registry": "look.registry",
-    "analyse_stream": "look.stream",
-    "ArchiveError": "errors",
-    "BaseImage": "look.base_image",
-    "CheckFailed": "errors",
-    "content_folders": "look.content_store",
-    "DeadweightError": "errors",
-    "document": "look.analyse",
-    "extract": "look.extract",
-    "fits": "archive.platforms",
-    "format_bytes": "sizes",
-    "harmless": "archive.model",
-    "HiddenFile": "findings",
-    "Image": "archive.model",
-    "ImageConfig": "archive.model",
-    "judge": "show",
-    "Layer": "archive.model",
-    "LayersReport": "findings",
-    "machine_platform": "archive.platforms",
-    "missing_main_class": "contents.main_class",
-    "open_archive": "archive.archive",
-    "pack_tree": "archive.pack:from_tree",
-    "Package": "findings",
-    "PackedLayer": "archive.pack:Layer",
-    "PathFigure": "findings",
-    "placed": "findings",
-    "prepare_folder": "look.extract:prepare",
-    "print_layers": "show",
-    "printable": "archive.model",
-    "read_file": "look.read_file",
-    "runtime": "look.runtime",
-    "Scanned": "findings",
-    "Scanner": "secrets.scanner",
-    "SecretFinding": "findings",
-    "SecretMark": "findings",
-    "shown_arguments": "secrets.config",
-    "shown_instruction": "secrets.config",
-    "Summary": "archive.model",
-    "summary": "look.summary",
-    "UsageError": "errors",
-    "user_cache": "cache_files",
-    "with_base": "look.base_image",
-    "write_atomically": "cache_files",
-}
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home, _, own = _HOMES[name].partition(":")
-        return getattr(import_module(f"{__name__}.{home}"), own or name)
+    __getattr__ = public(
+        __name__,
+        {
+            "archive.archive": "open_archive",
+            "archive.model": "Image, ImageConfig, Layer, Summary, harmless, printable",
+            "archive.pack": "from_tree as pack_tree, Layer as PackedLayer",
+            "archive.platforms": "fits, machine_platform",
+            "cache_files": "user_cache, write_atomically",
+            "contents.main_class": "missing_main_class",
+            "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
+            "findings": "HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed",
+            "look.analyse": "analyse, document",
+            "look.base_image": "BaseImage, with_base",
+            "look.content_store": "analyse_content_store, content_folders",
+            "look.engine_store": "analyse_engine_store",
+            "look.extract": "extract, prepare as prepare_folder",
+            "look.read_file": "read_file",
+            "look.registry": "analyse_registry",
+            "look.runtime": "runtime",
+            "look.stream": "analyse_stream",
+            "look.summary": "summary",
+            "secrets.allow": "AllowEntry",
+            "secrets.config": "shown_arguments, shown_instruction",
+            "secrets.scanner": "Scanner",
+            "show": "judge, print_layers",
+            "sizes": "format_bytes",
+        },
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -31,25 +33,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(argv)
     try:
         report = _analysed(given)
-        if given.json:
-            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # JSON is UTF-8 whatever the locale says
-            print(document(report))
-        else:
-            from rich.console import Console
-
-            width = None if sys.stdout.isatty() else 160
-            print_layers(report, _title(given.image), Console(width=width, highlight=False, soft_wrap=False))
-        sys.stdout.flush()
+        _print(report, given)
         judge(report, _title(given.image), allow_unread=given.allow_unread)
     except DeadweightError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader closed the pipe: nothing more can be printed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except SystemExit:  # how rich says that the reader closed the pipe
         return 141
+    except OSError as error:
+        with contextlib.suppress(OSError):  # what waits in stdout would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):  # the reader closed the pipe
+            return 141
+        return _failed(f"standard output: cannot be written: {error.strerror}", 1)
     return 0
+
+
+def _print(report: LayersReport, given: argparse.Namespace) -> None:
+    out = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - stdout may be closed; it stays open to the end
+    if given.json:
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale says (RFC 8259, section 8.1)
+        print(document(report, stand_in=None), file=out)
+    else:
+        from rich.console import Console
+
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")
+        width = None if out.isatty() else 160
+        print_layers(report, _title(given.image), Console(file=out, width=width, highlight=False, soft_wrap=False))
+    out.flush()
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
 
 
 def _analysed(given: argparse.Namespace) -> LayersReport:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight._packages import public
+from deadweight_images import public
 
 if TYPE_CHECKING:
     from deadweight_init.command import Outcome, Wanted
@@ -22,17 +22,16 @@ if TYPE_CHECKING:
     from deadweight_init.services import find_services
     from deadweight_init.tree import look as read_tree
 
-_HOMES = {
-    "bring_in": "command:init",
-    "drifted": "drift:drift",
-    "find_services": "services",
-    "ONLY_LOOPBACK": "reachable",
-    "Outcome": "command",
-    "read_tree": "tree:look",
-    "Tools": "prove",
-    "variable_it_wants": "lacking",
-    "Wanted": "command",
-}
-
 if not TYPE_CHECKING:
-    __getattr__ = public(__name__, _HOMES)
+    __getattr__ = public(
+        __name__,
+        {
+            "command": "Outcome, Wanted, init as bring_in",
+            "drift": "drift as drifted",
+            "lacking": "variable_it_wants",
+            "prove": "Tools",
+            "reachable": "ONLY_LOOPBACK",
+            "services": "find_services",
+            "tree": "look as read_tree",
+        },
+    )

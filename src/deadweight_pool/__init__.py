@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight._packages import public
+from deadweight_images import public
 
 if TYPE_CHECKING:
     from deadweight_pool.dockerfile import build as build_dockerfile
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from deadweight_pool.settings import engines as check_engines
     from deadweight_pool.spread import Spread
 
-_HOMES = {
-    "build_dockerfile": "dockerfile:build",
-    "check_engines": "settings:engines",
-    "chosen_pool": "settings:chosen",
-    "platform": "dockerfile",
-    "Pool": "pool",
-    "Spread": "spread",
-}
-
 if not TYPE_CHECKING:
-    __getattr__ = public(__name__, _HOMES)
+    __getattr__ = public(
+        __name__,
+        {
+            "dockerfile": "build as build_dockerfile, platform",
+            "pool": "Pool",
+            "settings": "chosen as chosen_pool, engines as check_engines",
+            "spread": "Spread",
+        },
+    )

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight._packages import public
+from deadweight_images import public
 
 if TYPE_CHECKING:
     from deadweight_standins.advisories import make as make_database
     from deadweight_standins.machine import this_machine
     from deadweight_standins.source import LocalSource, stop_local_registry
 
-_HOMES = {
-    "LocalSource": "source",
-    "make_database": "advisories:make",
-    "stop_local_registry": "source",
-    "this_machine": "machine",
-}
-
 if not TYPE_CHECKING:
-    __getattr__ = public(__name__, _HOMES)
+    __getattr__ = public(
+        __name__,
+        {
+            "advisories": "make as make_database",
+            "machine": "this_machine",
+            "source": "LocalSource, stop_local_registry",
+        },
+    )
