@@ -127,16 +127,27 @@ def bases(session: nox.Session) -> None:
 
 
 @nox.session
+def engines(session: nox.Session) -> None:
+    """Docker 29 with its two stores, built from source here, and Docker and Podman without root (``-- -k current`` for some)."""
+    _marked(session, "engines", "tests.engines.from_source")
+
+
+@nox.session
 def pool(session: nox.Session) -> None:
-    """The pool with all that takes long: the demo ladder, faults, S3, two engines (``nox -s pool -- -k ladder`` for some)."""
+    """Pools of real BuildKit daemons: the demo ladder, faults, S3, two engines (``nox -s pool -- -k ladder`` for some)."""
+    _marked(session, "pool")
+
+
+def _marked(session: nox.Session, marker: str, *modules: str) -> None:
+    """Set up what the tests use, run these modules of ours, which get more, and run the tests with this marker, one by one."""
     if os.geteuid() != 0 and shutil.which("sudo"):
-        _through_sudo(session, "pool")
+        _through_sudo(session, marker)
         return
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    files = "python_files=test_*.py faults.py s3.py engines.py"  # the last three are collected here alone
-    env = {"DEADWEIGHT_LADDER": "whole", **_compiled(session)}
-    session.run("pytest", "-n0", "-q", "-o", files, "tests/pool", *session.posargs, env=env)
+    for module in modules:
+        session.run("python", "-m", module)
+    session.run("pytest", "-n0", "-m", marker, *session.posargs, env=_compiled(session))
 
 
 @nox.session
@@ -176,19 +187,12 @@ def fmt(session: nox.Session) -> None:
 
 @nox.session
 def services(session: nox.Session) -> None:
-    """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- gin flask``: some)."""
-    _invoke(session, "setup", "--yes", "--tests")
-    _install(session, "tests")
+    """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- -k gin``: some)."""
     kept = Path(session.create_tmp()).resolve() / "services"
     shutil.rmtree(kept, ignore_errors=True)
     session.env["DEADWEIGHT_TEN_SERVICES"] = str(kept)
     session.log(f"suites and a table of what was found: {kept}")
-    file, names = "tests/project/init/test_services.py", session.posargs
-    if names and all(each.isalpha() for each in names):  # -k gin would take all: their marker is "engine"
-        test = f"{file}::test_a_service_is_brought_in_and_verified_without_an_edit"
-        session.run("pytest", "-n0", *(f"{test}[{each}]" for each in names))
-    else:
-        session.run("pytest", "-n0", file, *names)
+    _marked(session, "services")
 
 
 @nox.session

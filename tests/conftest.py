@@ -57,13 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
 LONGEST = (
     "sources/test_end_to_end.py",
     "checks/attacks/test_run.py",
-    "engine/test_engines.py",
     "checks/attacks/test_containment.py",
     "trials/test_harden.py",
     "project/pipelines/test_pipelines.py",
     "checks/test_as_root.py",
     "tasks/test_run.py",
-    "pool/test_pool.py",
     "tasks/test_layers.py",
     "project/init/test_proved.py",
     "checks/attacks/test_table.py",
