@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 from deadweight.engine.client import Engine
+from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, unit_guard
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
@@ -52,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.pop("PYTHONUNBUFFERED", None)  # few people set it, and what waits in a buffer fails later
     put_ours_on_path()
+    os.environ.setdefault(
+        "GOCACHE", str(user_cache() / "go" / "build")
+    )  # what set-up compiled the standard library into
 
 
 LONGEST = (
