@@ -12,6 +12,7 @@ from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import golang, system
 from deadweight.toolchain.find import find
+from deadweight.toolchain.pins import Program
 from deadweight.toolchain.system_programs import system_program
 
 GO = Path(__file__).parent / "go"
@@ -24,32 +25,30 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Module:
-    """``folder`` has its ``go.mod``; ``variable`` is set to its version."""
+    """``commands`` are its packages. One with ``tags`` is compiled with C, and linked statically."""
 
-    folder: str
-    path: str
+    pin: Program
     commands: tuple[str, ...]
-    variable: str
-    prefix: str = ""
-    static: bool = False
+    tags: str = ""
 
 
+def _module(name: str, path: str, commands: tuple[str, ...], version: str, tags: str = "") -> Module:
+    pin = Program(name, "go", (), module=path, ldflags=f"-s -w -X {version}", folder=str(GO / name))
+    return Module(pin, tuple(f"{path}{command}" for command in commands), tags)
+
+
+MOBY, CONTAINERD = "github.com/moby/moby/v2", "github.com/containerd/containerd/v2"
 MODULES = (
-    Module(
-        "moby",
-        "github.com/moby/moby/v2",
-        ("cmd/dockerd", "cmd/docker-proxy"),
-        "github.com/moby/moby/v2/dockerversion.Version",
-        prefix="29.0.0-moby.",
+    _module(
+        "moby", MOBY, ("/cmd/dockerd", "/cmd/docker-proxy"), f"{MOBY}/dockerversion.Version=29.0.0-moby.{{version}}"
     ),
-    Module(
+    _module(
         "containerd",
-        "github.com/containerd/containerd/v2",
-        ("cmd/containerd", "cmd/containerd-shim-runc-v2"),
-        "github.com/containerd/containerd/v2/version.Version",
-        prefix="v",
+        CONTAINERD,
+        ("/cmd/containerd", "/cmd/containerd-shim-runc-v2"),
+        f"{CONTAINERD}/version.Version=v{{version}}",
     ),
-    Module("runc", "github.com/opencontainers/runc", ("",), "main.version", static=True),
+    _module("runc", "github.com/opencontainers/runc", ("",), "main.version={version}", "seccomp,netgo,osusergo"),
 )
 
 
@@ -82,37 +81,13 @@ def _build(made: Path) -> None:
         partial = Path(name) / "bin"
         partial.mkdir()
         for module in MODULES:
-            source = Path(name) / module.folder
-            shutil.copytree(GO / module.folder, source)
-            version = next(
-                word.removeprefix("v")
-                for path, word in (line.split()[-2:] for line in _required(source / "go.mod"))
-                if path == module.path
-            )
-            flags = f"-s -w -X {module.variable}={module.prefix}{version}"
-            flags += " -extldflags=-static" if module.static else ""
-            words = [
-                go.path,
-                "build",
-                "-trimpath",
-                f"-ldflags={flags}",
-                "-tags=seccomp,netgo,osusergo",
-                "-o",
-                f"{partial}/",
-            ]
-            packages = [f"{module.path}/{command}".rstrip("/") for command in module.commands]
-            env = golang.go_environment(go) | {"CGO_ENABLED": str(int(module.static)), "GOTOOLCHAIN": "auto"}
-            run([*words, *packages], cwd=source, env=env, log=log, timeout=golang.BUILD_SECONDS)
+            source = Path(name) / module.pin.name
+            shutil.copytree(module.pin.module_folder, source)
+            flags = module.pin.ldflags.format(version=module.pin.pinned) + " -extldflags=-static" * bool(module.tags)
+            words = [go.path, "build", "-trimpath", f"-ldflags={flags}", f"-tags={module.tags}", "-o", f"{partial}/"]
+            env = golang.go_environment(go) | {"CGO_ENABLED": str(int(bool(module.tags))), "GOTOOLCHAIN": "auto"}
+            run([*words, *module.commands], cwd=source, env=env, log=log, timeout=golang.BUILD_SECONDS)
         partial.rename(made)
-
-
-def _required(file: Path) -> list[str]:
-    lines = file.read_text().splitlines()
-    return [
-        line.removeprefix("require").partition("//")[0]
-        for line in lines
-        if " v" in line and not line.startswith("tool")
-    ]
 
 
 if __name__ == "__main__":  # all that nox -s engines needs beside set-up
