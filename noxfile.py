@@ -145,6 +145,12 @@ def pool(session: nox.Session) -> None:
     _marked(session, "pool")
 
 
+@nox.session
+def java(session: nox.Session) -> None:
+    """Maven projects of every kind, and a Maven that stays (``nox -s java -- -k encoding`` for some)."""
+    _marked(session, "java")
+
+
 def _marked(session: nox.Session, marker: str, *modules: str) -> None:
     """Set up what the tests use, run these modules of ours, which get more, and run the tests with this marker, one by one."""
     if os.geteuid() != 0 and shutil.which("sudo"):

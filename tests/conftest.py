@@ -75,8 +75,6 @@ LONGEST = (
     "checks/attacks/test_breach.py",
     "checks/test_java_image.py",
     "test_pytest_plugin.py",
-    "builders/jib/test_resident.py",
-    "builders/jib/test_projects.py",
     "sources/local/test_source.py",
     "trials/test_seccomp.py",
     "builders/apko/test_builder.py",
