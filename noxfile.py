@@ -27,6 +27,14 @@ def _invoke(session: nox.Session, *arguments: str) -> None:
     session.run(sys.executable, "-m", "invoke", *arguments, external=True)
 
 
+def _set_up(session: nox.Session) -> None:
+    """Install what the tests use, and the tests' Python packages meanwhile."""
+    with subprocess.Popen([sys.executable, "-m", "invoke", "setup", "--yes", "--tests"]) as setting_up:
+        _install(session, "tests")
+    if setting_up.returncode:
+        session.error("invoke setup --yes --tests failed")
+
+
 def _compiled(session: nox.Session) -> dict[str, str]:
     """Have Python keep what it compiles, whatever this machine says of it, but outside the tree, which may be another user's: tests
     start hundreds of commands, and to compile our modules was a quarter of each."""
@@ -52,8 +60,7 @@ def tests(session: nox.Session) -> None:
     if os.geteuid() != 0 and shutil.which("sudo"):
         _through_sudo(session, "tests")
         return
-    _invoke(session, "setup", "--yes", "--tests")
-    _install(session, "tests")
+    _set_up(session)
     workers = str(2 * (os.cpu_count() or 1))  # half of the time is waiting for engines, builds and containers
     side_by_side = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
     session.run("pytest", *(session.posargs or (*side_by_side, "--durations", "15")), env=_compiled(session))
@@ -156,8 +163,7 @@ def _marked(session: nox.Session, marker: str, *modules: str) -> None:
     if os.geteuid() != 0 and shutil.which("sudo"):
         _through_sudo(session, marker)
         return
-    _invoke(session, "setup", "--yes", "--tests")
-    _install(session, "tests")
+    _set_up(session)
     for module in modules:
         session.run("python", "-m", module)
     session.run("pytest", "-n0", "-m", marker, *session.posargs, env=_compiled(session))
