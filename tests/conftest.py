@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 from deadweight.engine.client import Engine
+from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, changed, unit_guard
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
@@ -57,18 +58,19 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.pop("PYTHONUNBUFFERED", None)  # few people set it, and what waits in a buffer fails later
     put_ours_on_path()
+    os.environ.setdefault(
+        "GOCACHE", str(user_cache() / "go" / "build")
+    )  # what set-up compiled the standard library into
 
 
 LONGEST = (
     "sources/test_end_to_end.py",
     "attacks/test_run.py",
-    "engine/test_engines.py",
     "attacks/test_containment.py",
     "attacks/test_harden.py",
     "project/pipelines/test_pipelines.py",
     "checks/test_as_root.py",
     "tasks/test_run.py",
-    "pool/test_pool.py",
     "tasks/test_layers.py",
     "init/test_proved.py",
     "attacks/test_table.py",
@@ -78,8 +80,6 @@ LONGEST = (
     "attacks/test_breach.py",
     "checks/test_java_image.py",
     "test_pytest_plugin.py",
-    "builders/jib/test_resident.py",
-    "builders/jib/test_projects.py",
     "standins/test_source.py",
     "attacks/test_seccomp.py",
     "builders/apko/test_builder.py",

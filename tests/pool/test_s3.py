@@ -1,4 +1,4 @@
-"""A cache in S3 between two daemons: read always, written while it is used. Run by ``nox -s pool``, which builds the server.
+"""A cache in S3 between two daemons: read always, written while it is used.
 
 The daemons have the credentials, no suite and no command line has any.
 """
@@ -24,7 +24,7 @@ from tests.support.go_programs import S3_SERVER, built
 from tests.support.pool_project import PoolProject, endpoint, listening
 from tests.support.small_images import go_program
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 BUCKET = "layers"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-alone"}
