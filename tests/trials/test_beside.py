@@ -116,7 +116,9 @@ def test_a_shell_waits_for_the_end_of_a_job(found, form, image):
     assert text.index("--name shop-db") < text.index("--name shop-migrate") < text.index("--name shop ")
 
 
-UP = 'case "$*" in *exec*) false ;; *migrate*) exit $JOB ;; *shop-db*|*\\ create*|*shop-other*) ;; *) echo began ;; esac'
+UP = (
+    'case "$*" in *exec*) false ;; *migrate*) exit $JOB ;; *shop-db*|*\\ create*|*shop-other*) ;; *) echo began ;; esac'
+)
 
 
 @pytest.mark.parametrize("form", ["run", "podman"])
@@ -131,7 +133,9 @@ def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, 
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}
     done = subprocess.run(["sh"], input=written(untold, form), env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    failed = "migrate failed: tried 10 times" if job else f"db is not up (see {form.replace('run', 'docker')} logs shop-db)"
+    failed = (
+        "migrate failed: tried 10 times" if job else f"db is not up (see {form.replace('run', 'docker')} logs shop-db)"
+    )
     assert failed in done.stderr
 
 

@@ -11,7 +11,7 @@ from deadweight.suite.values import parse_tmpfs
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.values import Written
 
-LET_PASS = (
+BRIDGE_RULE = (
     'if [ "$(id -u)" = 0 ] && grep -qs 1 /proc/sys/net/bridge/bridge-nf-call-iptables && '
     'bridge=$(podman network inspect --format "{{{{.NetworkInterface}}}}" {network}); then '
     'rule="FORWARD -i $bridge -o $bridge -j ACCEPT"; '

@@ -9,7 +9,7 @@ from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.compose import unasked
 from deadweight.trials.harden.write.needs import (
-    LET_PASS,
+    BRIDGE_RULE,
     about,
     before,
     beside,
@@ -99,9 +99,11 @@ def _container(found: Found, given: Written) -> list[str]:
 
 def _internal(network: str) -> list[str]:
     """Its units' name for it begins with systemd-. Docker sets its firewall as it starts."""
-    let_pass = _in_command(LET_PASS.format(network=f"systemd-{network}"))
+    let_pass = _in_command(BRIDGE_RULE.format(network=f"systemd-{network}"))
     lines = ["[Unit]", "After=docker.service", "", "[Network]", "Internal=true", "", "[Service]"]
-    lines.append("# A Docker engine beside Podman may cut containers of this network off from each other: let them pass.")
+    lines.append(
+        "# A Docker engine beside Podman may cut containers of this network off from each other: let them pass."
+    )
     return [*lines, f"ExecStartPost=/bin/sh -c '{let_pass}'"]
 
 

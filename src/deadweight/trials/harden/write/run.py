@@ -11,7 +11,7 @@ from deadweight.engine.options import Tmpfs
 from deadweight.suite.model import Need
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.needs import (
-    LET_PASS,
+    BRIDGE_RULE,
     TRIES,
     about,
     beside,
@@ -126,8 +126,10 @@ def _text(found: Found, words: list[str], given: Written, tool: str) -> str:
         lines = around(found, publish, f"{' '.join(closed)} where the network is created")
     work = [" ".join([f"{tool} network create", *closed, network])] if network else []
     if closed and tool == "podman":
-        work += ["# A Docker engine beside Podman may cut containers of this network off from each other: let them pass."]
-        work += [LET_PASS.format(network=network)]
+        work += [
+            "# A Docker engine beside Podman may cut containers of this network off from each other: let them pass."
+        ]
+        work += [BRIDGE_RULE.format(network=network)]
     lines += about(found)
     for name, need in beside(found).items():
         words_of_need = _need_words(name, need, found, given, tool)
