@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 
 from deadweight.engine.client import Engine
-from tests.support import ROOT, TESTS, shared_guard, unit_guard
+from tests.support import ROOT, TESTS, red_summary, shared_guard, unit_guard
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -43,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--unit"):
         unit_guard.install()
     shared_guard.install()
-    config.pluginmanager.register(shared_guard.Plugin())
+    for plugin in (shared_guard, red_summary):
+        config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault(_pulse.VARIABLE, "0")  # under load a sign of life could come in between what a test compares
     if (

@@ -134,6 +134,7 @@ def pytest_configure(config):
 """
 
 
+@pytest.mark.system
 def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TEST.format(pid=theirs.pid))
@@ -152,6 +153,7 @@ def test_it_is_there_for_every_test():
     assert shared_guard._run[0].pid == os.getpid()
 
 
+@pytest.mark.system
 def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
     """A process of another run, as one worker of pytest is to the next."""
     from tests.support.invoking import ended
