@@ -90,6 +90,21 @@ def test_what_runs_for_the_shared_home_is_not_ended_by_whoever_started_it(cache)
     assert (done.returncode, "it runs for the shared home" in done.stderr) == (1, True)
 
 
+def test_who_speaks_with_the_shared_engine_is_a_tests_own(cache):
+    code = (
+        "engine = shared_guard._run[0].engine\n"
+        "words = [sys.executable, '-c', 'print(1, flush=True); input()', f'{engine}/docker.sock']\n"
+        "for name in ('client', 'dockerd'):\n"
+        "    each = subprocess.Popen([name, *words[1:]], executable=sys.executable, stdin=-1, stdout=-1)\n"
+        "    each.stdout.readline()\n"
+        "    try: each.terminate()\n"
+        "    except shared_guard.NotOurs: print('refused', name)\n"
+        "    finally: each.communicate(b'end\\n')\n"
+    )
+    done = guarded(cache, code)
+    assert (done.returncode, done.stdout) == (0, "refused dockerd\n")
+
+
 def test_children_daemons_and_oneself_are_a_tests_own(cache):
     code = (
         "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"

@@ -37,17 +37,19 @@ class NotOurs(AssertionError):
 
 @dataclass(frozen=True)
 class Run:
-    """One process of pytest: ``began`` in the kernel's ticks, the shared home's ``cache``, the ``engine``'s folder below /run."""
+    """One process of pytest: ``began`` in the kernel's ticks, the shared home's ``cache``, its ``engine``'s folder below /run."""
 
     pid: int
     began: int
     cache: str
     engine: str
 
-    @property
-    def shared(self) -> tuple[str, ...]:
-        """What words of a process's command line contain that runs for all of this home."""
-        return (f"{self.cache}/local/", f"{self.cache}/engine", self.engine)
+    def serves_all(self, words: list[str]) -> bool:
+        """Whether this command line is the shared home's registry or engine."""
+        engine = Path(words[0]).name.startswith(("dockerd", "containerd")) and any(
+            self.engine in each for each in words
+        )
+        return engine or f"{self.cache}/local/registry/config.yml" in words
 
 
 refused: list[str] = []
@@ -118,7 +120,7 @@ def _ending(pid: int) -> None:
     except (OSError, ValueError):  # it is gone already; so is a group's leader
         return
     what = f"{pid} ({' '.join(words)[:200].strip()})"
-    if any(each in word for word in words for each in run.shared):
+    if run.serves_all(words):
         _refuse(f"a test must not end process {what}: it runs for the shared home {run.cache}")
     mark = _mark(pid)
     if run.pid in _ancestors(pid) or mark == os.environ.get(VARIABLE):
