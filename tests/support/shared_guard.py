@@ -123,7 +123,7 @@ def _ending(pid: int) -> None:
     if run.serves_all(words):
         _refuse(f"a test must not end process {what}: it runs for the shared home {run.cache}")
     mark = _mark(pid)
-    if run.pid in _ancestors(pid) or mark == os.environ.get(VARIABLE):
+    if run.pid in _ancestors(pid) or mark == json.dumps(asdict(run)):
         return
     if mark or began < run.began:
         _refuse(f"a test must not end process {what}: it did not start that")
