@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from deadweight.sources.local import source as source_module
 from deadweight.sources.local.layer import from_tree
 from deadweight.sources.local.machine import Machine, this_machine
 from deadweight.sources.local.push import Client, Settings
-from deadweight.sources.local.registry import LocalRegistry
+from deadweight.sources.local.registry import START_SECONDS, LocalRegistry
 from deadweight.sources.local.source import LocalSource
 from deadweight.sources.local.stand_in import StandIn
 from deadweight.sources.local.workshop import Workshop
@@ -142,7 +143,7 @@ def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
 HOME = """
 import sys
 from pathlib import Path
-from deadweight.sources.local.registry import LocalRegistry
+from deadweight.sources.local.registry import START_SECONDS, LocalRegistry
 from deadweight.toolchain.find import find
 sys.stdin.readline()
 print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ensure(), flush=True)
@@ -198,6 +199,19 @@ def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     assert registry.running() is None
     assert registry.ensure() == address
     assert _pid(registry) == pid
+
+
+@pytest.mark.tools
+def test_one_whose_start_was_cut_off_is_not_waited_for(registry):
+    """Its process is there, but where it listens was never written down."""
+    registry.ensure()
+    pid = _pid(registry)
+    (registry.folder / "place.json").unlink()
+    started = time.monotonic()
+    assert registry.running() is None
+    assert registry.ensure() == registry.running()
+    assert _pid(registry) != pid
+    assert time.monotonic() - started < START_SECONDS / 2
 
 
 @pytest.mark.tools

@@ -13,19 +13,16 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.records import store
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
 HEADER = "X-Deadweight-Registry"
 START_SECONDS = 60.0
+LOCK_SECONDS = 4 * START_SECONDS
 LISTENS = "0A"
 """In the kernel's table of sockets (proc(5))."""
 
@@ -75,19 +72,32 @@ class LocalRegistry:
         with self._alone():
             return self._end_silent()
 
-    def _alone(self) -> FileLock:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         """Two runs that find none would start two on the same data."""
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / "lock", timeout=3 * START_SECONDS)
+        lock = self.folder / "lock"
+        try:
+            with FileLock(lock, timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise DeadweightError(
+                f"another run has been starting the local registry for {LOCK_SECONDS:g} s and still holds {lock}",
+                hint="wait until it has finished, or stop it",
+            ) from error
 
     def _answering(self) -> str | None:
-        """One whose process is there is waited for: on a busy machine its answer takes a while, and others may be using it."""
+        """One that listens is waited for: on a busy machine its answer takes a while, and others may be using it."""
         deadline = time.monotonic() + START_SECONDS
-        while (address := self.running()) is None and self._pid() is not None and time.monotonic() < deadline:
+        while (address := self.running()) is None and self._listens() and time.monotonic() < deadline:
             time.sleep(0.1)
         return address
+
+    def _listens(self) -> bool:
+        place, pid = store.load(Place, self.folder / "place.json"), self._pid()
+        return place is not None and pid is not None and place.port in listening(pid)
 
     def _started(self) -> str:
         """On the port of last time; if another program has that now, on one that the kernel gives."""
