@@ -1,0 +1,306 @@
+"""The records of an analysed image: the document behind ``invoke layers`` and ``variants.<name>.layers`` of the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+SCHEMA = 1
+MAX_FINDINGS = 5000
+"""Of each kind of finding so many are listed; the rest is counted."""
+NOT_LISTED = "are not listed"
+MINE, BASE = "mine", "base"
+Scanned = Literal["deep", "plain", "hidden", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFigures:
+    """One layer. ``digest`` is the blob's, ``verified`` says that its content was hashed and is what it claims to be.
+
+    ``hidden_bytes`` is how much of it later layers hide. ``compressed_how`` as in ``model.LayerSize``.
+    """
+
+    digest: str | None
+    diff_id: str
+    size_bytes: int
+    tar_bytes: int
+    compressed_bytes: int | None
+    compressed_how: str
+    instruction: str | None
+    media_type: str | None
+    files: int
+    hidden_bytes: int
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMark:
+    """A secret in a hidden file, redacted. ``inner`` says where inside the file, if it was packed or encoded, or which part of the
+    file's tar headers holds it (``name``, ``link target``, ``extended header``)."""
+
+    rule: str
+    fingerprint: str
+    description: str = ""
+    redacted: str = ""
+    inner: str = ""
+    line: int | None = None
+    allowed: str | None = None
+    confidence: str = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenFile:
+    """A file that a later layer removed, replaced or made unreachable. Layers are diff-ids; instructions as in the history.
+
+    ``index`` and ``hidden_index`` are the layers' positions from 0. ``owner`` as in ``SecretFinding``, of files that hold secrets.
+    """
+
+    path: str
+    size_bytes: int
+    layer: str
+    added_by: str | None
+    hidden_in: str
+    hidden_by: str | None
+    how: Literal["removed", "replaced", "unreachable"]
+    index: int
+    hidden_index: int
+    secrets: tuple[SecretMark, ...] = ()
+    owner: str = MINE
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFinding:
+    """A secret that is no hidden file's: in a file that is still visible, in config or history, or between the files.
+
+    ``where`` is ``file``, ``layer``, or the place in the config (``config.Env[0]``, ``history[2]``). ``allowed`` is the reason
+    on the allow list, None if it is not on it. ``owner`` is ``mine``, ``base`` for a layer of the image that this one is built on,
+    or the package (``deb libgnutls30``) that brought the file. ``confidence``: ``high`` by the secret's own shape, ``medium`` by
+    its name and context; ``low`` may as well be an example, is told and counts for no gate.
+    """
+
+    rule: str
+    fingerprint: str
+    where: str
+    path: str | None = None
+    layer: str | None = None
+    added_by: str | None = None
+    description: str = ""
+    redacted: str = ""
+    inner: str = ""
+    line: int | None = None
+    allowed: str | None = None
+    owner: str = MINE
+    confidence: str = "high"
+
+
+BY_CONTENT = "by content"
+"""The kind of a program that is a shell or package manager under another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathFigure:
+    """A path of the final view: set-uid files, shells, package managers, heavy files and folders.
+
+    ``kind``: ``file``, ``folder``; for managers ``os`` or ``language``; ``by content`` for a shell or manager of another name.
+    ``mode`` is octal text. ``target`` is where a link ends.
+    ``why`` says why it counts although the specification hides it; empty for all others.
+    """
+
+    path: str
+    size_bytes: int
+    layer: str | None = None
+    kind: str = "file"
+    mode: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    target: str | None = None
+    why: str = ""
+
+    @property
+    def described(self) -> str:
+        """Its path, and how it is known where that is not by its name."""
+        return f"{self.path} (by its content)" if self.kind == BY_CONTENT else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateFile:
+    """One of ``copies`` files of the same content; those share a ``group``. ``index`` is its layer's position from 0."""
+
+    path: str
+    index: int
+    size_bytes: int
+    group: int
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFigure:
+    """Bytes that one layer (position from 0) holds below one folder, hidden ones included."""
+
+    layer: int
+    folder: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An installed package. ``size_bytes`` is measured in the final view (``how``: ``measured``) or what the package says.
+
+    ``kind``: ``deb``, ``apk``, ``go`` (a binary, with the modules linked into it), ``jar``.
+    """
+
+    kind: Literal["deb", "apk", "go", "jar"]
+    name: str
+    version: str
+    size_bytes: int
+    files: int
+    how: Literal["measured", "declared"]
+    path: str | None = None
+    go_version: str | None = None
+    modules: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedItem:
+    """Something that was not looked at, or only in part, and why.
+
+    ``unread`` says that these could contain a secret unseen; else it is about sizes or names. ``owner`` as in ``SecretFinding``.
+    """
+
+    path: str | None
+    layer: str | None
+    inner: str
+    reason: str
+    size_bytes: int
+    unread: bool = False
+    owner: str = MINE
+
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether this only says that a list was cut: what is missing there was looked at and counted."""
+        return self.path is None and self.layer is None and self.reason.endswith(NOT_LISTED)
+
+
+@dataclass(frozen=True, slots=True)
+class LayersReport:
+    """What an image's layers hold. Sizes in bytes; lists that were cut say so in ``skipped``.
+
+    ``hidden_bytes``: content that no path of the final view leads to. ``overwritten_bytes``: the part of it that a later
+    version replaced. ``duplicated_bytes``: the same content (of 16 KiB or more) stored more than once.
+    ``duplicates`` are the copies, those of the heaviest content first, not all of them.
+    ``scanned``: ``deep`` (decoded content too), ``plain``, ``hidden`` (hidden files only) or ``no``. ``notes`` are sentences
+    about the image as a whole.
+    """
+
+    config_digest: str
+    manifest_digest: str | None
+    scanned: Scanned
+    rule_set: str | None
+    user: str
+    size_bytes: int
+    compressed_bytes: int | None
+    files: int
+    hidden_files: int
+    hidden_bytes: int
+    overwritten_bytes: int
+    duplicated_bytes: int
+    layers: tuple[LayerFigures, ...]
+    hidden: tuple[HiddenFile, ...]
+    secrets: tuple[SecretFinding, ...]
+    setuid: tuple[PathFigure, ...]
+    shells: tuple[PathFigure, ...]
+    package_managers: tuple[PathFigure, ...]
+    packages: tuple[Package, ...]
+    heaviest: tuple[PathFigure, ...]
+    folders: tuple[FolderFigure, ...]
+    skipped: tuple[SkippedItem, ...]
+    notes: tuple[str, ...] = ()
+    duplicates: tuple[DuplicateFile, ...] = ()
+    schema: int = SCHEMA
+
+    @property
+    def counted_secrets(self) -> int:
+        """Secrets that are on no allow list, and more than a guess (``confidence``)."""
+        return sum(self.counted.values())
+
+    @property
+    def counted(self) -> Counter[str]:
+        """The same by owner: ``mine`` and ``base``, which packages' files count as too."""
+        marks = [(file.owner, mark) for file in self.hidden for mark in file.secrets]
+        found: list[tuple[str, SecretMark | SecretFinding]] = [*marks, *((each.owner, each) for each in self.secrets)]
+        counted = (owner for owner, each in found if each.allowed is None and each.confidence != "low")
+        return Counter(MINE if owner == MINE else BASE for owner in counted)
+
+    @property
+    def unread(self) -> Counter[str]:
+        """What a secret could lie in unseen, counted by owner in the same way."""
+        return Counter(MINE if item.owner == MINE else BASE for item in self.skipped if item.unread)
+
+    @property
+    def more_secrets(self) -> bool:
+        """Whether there are so many that not all of them are listed: hidden files that hold some are listed first."""
+        hidden_cut = len(self.hidden) < self.hidden_files and bool(self.hidden) and bool(self.hidden[-1].secrets)
+        return hidden_cut or len(self.secrets) >= MAX_FINDINGS
+
+    def json(self) -> dict[str, Any]:
+        """The document, ready for ``json.dumps``."""
+        found: dict[str, Any] = _plain(self)
+        return found
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """The fields of a kind of record; none of anything else."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
+def _plain(value: Any) -> Any:
+    """As ``dataclasses.asdict``, which copies each leaf and takes four times as long."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    names = _names(value.__class__)
+    return {name: _plain(getattr(value, name)) for name in names} if names else value
+
+
+def placed(place: str, inner: str) -> str:
+    """A file, or a place in the config, and where inside it, as one says it."""
+    return ", ".join(part for part in (place, inner) if part)
+
+
+_T = TypeVar("_T")
+_ITEMS: dict[str, type[Any]] = {
+    "layers": LayerFigures,
+    "hidden": HiddenFile,
+    "secrets": SecretFinding,
+    "setuid": PathFigure,
+    "shells": PathFigure,
+    "package_managers": PathFigure,
+    "packages": Package,
+    "heaviest": PathFigure,
+    "folders": FolderFigure,
+    "skipped": SkippedItem,
+    "duplicates": DuplicateFile,
+}
+
+
+def from_json(data: dict[str, Any]) -> LayersReport:
+    """The record of a document that ``json`` gave. Raises KeyError, TypeError or ValueError for anything else."""
+    if data.get("schema") != SCHEMA:
+        raise ValueError("another schema")
+    values = dict(data)
+    for key, kind in _ITEMS.items():
+        values[key] = tuple(_item(kind, item) for item in data[key])
+    values["notes"] = tuple(data.get("notes", ()))
+    return LayersReport(**values)
+
+
+def _item(kind: type[_T], data: dict[str, Any]) -> _T:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    values = {key: value for key, value in data.items() if key in known}
+    if kind is HiddenFile:
+        values["secrets"] = tuple(SecretMark(**mark) for mark in values["secrets"])
+    if kind is Package:
+        values["modules"] = tuple((str(path), str(version)) for path, version in values["modules"])
+    return kind(**values)
