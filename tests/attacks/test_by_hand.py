@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from deadweight.engine.options import NON_ROOT
 from deadweight_attacks.host import PURPOSE
@@ -22,8 +21,6 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Plan
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN
-from deadweight_standins.machine import this_machine
-from deadweight_standins.workshop import Workshop
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
@@ -56,9 +53,9 @@ def by_hand(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def busybox(local_source) -> Path:
     """A whole busybox, linked with musl."""
-    workshop = Workshop(local_source.folder, this_machine(), local_source.folder / "tests.log")
-    with FileLock(workshop.folder / "lock", timeout=300):
-        return workshop.busybox().static
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    made: Path = local_source.folder / "busybox" / "busybox-static"
+    return made
 
 
 @pytest.fixture(scope="module", params=IMAGES)
