@@ -408,7 +408,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
     assert stopped.unmeasured == ""
     assert set(stopped.by_posture) == set(find.POSTURES)
     alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
-    assert {"breach-bpf", "breach-raw-socket"} <= set(stopped.more(alone, engines))
+    assert {"breach-bpf", "breach-engine-socket"} <= set(stopped.more(alone, engines))
     assert not {"breach-ptrace", "breach-memfd"} & set(stopped.by_posture[alone])
     assert set(stopped.by_posture[engines]) <= set(stopped.by_posture[alone])
     assert set(stopped.by_posture[walls.HARDENED.name]) <= set(stopped.by_posture[walls.TIGHT])

@@ -157,10 +157,12 @@ func writeByRing(words []string) error {
 func places() []string {
 	found, seen := []string{}, map[string]bool{}
 	add := func(folder string) {
-		if info, err := os.Stat(folder); err == nil && info.IsDir() && !seen[folder] && folder != "/host" {
-			seen[folder] = true
-			found = append(found, folder)
+		info, err := os.Stat(folder)
+		if errors.Is(err, os.ErrNotExist) || err == nil && !info.IsDir() || seen[folder] || folder == "/host" {
+			return // one that may not be asked for is tried
 		}
+		seen[folder] = true
+		found = append(found, folder)
 	}
 	for _, folder := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run", "/run/lock", "/var/lock", "/var/cache", "/var/log", "/var/lib"} {
 		add(folder)

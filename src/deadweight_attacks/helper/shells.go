@@ -80,13 +80,28 @@ func served(output []byte) bool {
 func byName(proven proof, tools []tool) error {
 	names := []string{}
 	for _, each := range tools {
-		if output, err := exec.Command(each.words[0], each.words[1:]...).Output(); err == nil && proven(output) {
-			fmt.Printf("%s: %s\n", each.words[0], output)
-			return nil
+		for _, command := range found(each.words) {
+			if output, err := command.Output(); err == nil && proven(output) {
+				fmt.Printf("%s: %s\n", each.words[0], output)
+				return nil
+			}
 		}
 		names = append(names, each.words[0])
 	}
 	return fmt.Errorf("the image has none that starts of: %s", strings.Join(names, ", "))
+}
+
+// found are the ways to start a tool: as PATH has it, or, where files may not be asked for, as they usually are.
+func found(words []string) []*exec.Cmd {
+	command := exec.Command(words[0], words[1:]...)
+	if command.Err == nil {
+		return []*exec.Cmd{command}
+	}
+	guessed := []*exec.Cmd{}
+	for _, folder := range folders {
+		guessed = append(guessed, exec.Command(folder+"/"+words[0], words[1:]...))
+	}
+	return guessed
 }
 
 // byContent starts every program of the image, whatever its name, as those of the tools whose hint stands in it. It works if the
@@ -136,15 +151,20 @@ func beginning(file string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(opened, mostContent))
 }
 
+var (
+	folders = []string{"/usr/bin", "/bin", "/usr/local/bin", "/sbin", "/usr/sbin"}
+	usual   = []string{"awk", "busybox", "toybox", "sh", "bash", "dash", "env", "cat"}
+)
+
 // programs are the executable files of the image, each once, those where programs usually are first. Neither this one nor what
-// lies on file systems of the kernel's is one.
+// lies on file systems of the kernel's is one. Where files may not be listed, some names are tried.
 func programs(end time.Time) []string {
 	found, seen := []string{}, map[[2]uint64]bool{}
 	var own syscall.Stat_t
 	syscall.Stat(os.Args[0], &own)
 	seen[[2]uint64{uint64(own.Dev), own.Ino}] = true
 	count := 0
-	for _, root := range []string{"/usr/bin", "/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/"} {
+	for _, root := range append(folders, "/") {
 		filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			if count++; count > mostFiles || time.Now().After(end) {
 				return fs.SkipAll
@@ -168,6 +188,11 @@ func programs(end time.Time) []string {
 			}
 			return nil
 		})
+	}
+	for _, folder := range folders {
+		for at := 0; len(seen) == 1 && at < len(usual); at++ {
+			found = append(found, folder+"/"+usual[at])
+		}
 	}
 	return found
 }
