@@ -179,8 +179,8 @@ def fuzz(session: nox.Session) -> None:
         "pytest",
         "-n0",
         "-q",
-        "tests/image/look/test_cost.py",
-        "tests/image/look/test_fuzz.py",
+        "tests/images/look/test_cost.py",
+        "tests/images/look/test_fuzz.py",
         "tests/suite/test_fuzz.py",
         "tests/suite/test_values.py",
         env={"DEADWEIGHT_FUZZ": count},
@@ -226,4 +226,4 @@ def validators(session: nox.Session) -> None:
     session.run("go", "install", "github.com/zegl/kube-score/cmd/kube-score@v1.20.0", external=True, env=go)
     folders = [tools / "bin", tools / "checkov/bin", tools / "node_modules/.bin"]
     path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
-    session.run("pytest", "-n0", "tests/trials/validators.py", *session.posargs, env={"PATH": path})
+    session.run("pytest", "-n0", "tests/attacks/validators.py", *session.posargs, env={"PATH": path})

@@ -60,41 +60,41 @@ def pytest_configure(config: pytest.Config) -> None:
 
 LONGEST = (
     "sources/test_end_to_end.py",
-    "checks/attacks/test_run.py",
-    "checks/attacks/test_containment.py",
-    "trials/test_harden.py",
+    "attacks/test_run.py",
+    "attacks/test_containment.py",
+    "attacks/test_harden.py",
     "project/pipelines/test_pipelines.py",
     "checks/test_as_root.py",
     "tasks/test_run.py",
     "tasks/test_layers.py",
-    "project/init/test_proved.py",
-    "checks/attacks/test_table.py",
-    "project/init/test_services.py",
+    "init/test_proved.py",
+    "attacks/test_table.py",
+    "init/test_services.py",
     "builders/jib/test_builder.py",
     "faults/test_terminal.py",
-    "checks/attacks/test_breach.py",
+    "attacks/test_breach.py",
     "checks/test_java_image.py",
     "test_pytest_plugin.py",
-    "sources/local/test_source.py",
-    "trials/test_seccomp.py",
+    "standins/test_source.py",
+    "attacks/test_seccomp.py",
     "builders/apko/test_builder.py",
     "faults/test_killed.py",
-    "image/look/test_hostile.py",
+    "images/look/test_hostile.py",
     "test_services.py",
     "faults/test_disk.py",
     "report/test_browser.py",
     "checks/test_runner.py",
-    "image/look/test_cost.py",
+    "images/look/test_cost.py",
     "sources/test_public.py",
     "faults/test_registry.py",
     "project/test_no_engine.py",
-    "checks/attacks/test_http.py",
+    "attacks/test_http.py",
     "engine/test_client.py",
     "builders/dockerfile/test_builder.py",
     "builders/jib/test_gradle.py",
     "project/test_spread.py",
     "engine/test_lost.py",
-    "sources/local/test_advisories.py",
+    "standins/test_advisories.py",
     "test_plugins.py",
     "test_docs_commands.py",
     "records/test_lock.py",
@@ -222,7 +222,7 @@ def tools_image(engine, tmp_path_factory) -> Iterator[str]:
 def local_source(tmp_path_factory) -> object:
     """The local source, with the user's cache: what an earlier test or run made is not made again."""
     from deadweight.records.paths import State
-    from deadweight.sources.local.source import LocalSource
+    from deadweight_standins.source import LocalSource
 
     return LocalSource(State(tmp_path_factory.mktemp("local-source")))
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deadweight._errors import DeadweightError
-    from deadweight.project.init.command import Outcome
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
+    from deadweight_init.command import Outcome
 
 
 @task(
@@ -55,9 +55,9 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    from deadweight.project.init.command import Wanted
-    from deadweight.project.init.command import init as bring_in
-    from deadweight.project.init.prove import Tools
+    from deadweight_init.command import Wanted
+    from deadweight_init.command import init as bring_in
+    from deadweight_init.prove import Tools
 
     root = _folder(dir)
     if check:
@@ -92,9 +92,9 @@ def _build(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) -> d
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     from deadweight._errors import CheckFailed
-    from deadweight.project.init.drift import drift
-    from deadweight.project.init.services import find_services
-    from deadweight.project.init.tree import look
+    from deadweight_init.drift import drift
+    from deadweight_init.services import find_services
+    from deadweight_init.tree import look
 
     tree = look(root)
     found = list(drift(tree, find_services(tree)))
@@ -106,8 +106,8 @@ def _check(root: Path) -> None:
 
 
 def _show(outcome: Outcome) -> None:
-    from deadweight.project.init.lacking import variable_it_wants
-    from deadweight.project.init.reachable import ONLY_LOOPBACK
+    from deadweight_init.lacking import variable_it_wants
+    from deadweight_init.reachable import ONLY_LOOPBACK
 
     for line in outcome.told:
         say(line)
