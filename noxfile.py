@@ -55,6 +55,7 @@ def _through_sudo(session: nox.Session, name: str) -> None:
 def tests(session: nox.Session) -> None:
     """Set up what the tests use, and run all of them, each file in one worker (``nox -s tests -- -k NAME`` for some).
 
+    ``nox -s tests -- --changed`` runs those of the packages that differ from the main branch.
     Many make networks, mounts and engines, which is root's: who has sudo runs the session through it, in root's own home.
     """
     if os.geteuid() != 0 and shutil.which("sudo"):
@@ -63,7 +64,12 @@ def tests(session: nox.Session) -> None:
     _set_up(session)
     workers = str(2 * (os.cpu_count() or 1))  # half of the time is waiting for engines, builds and containers
     side_by_side = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
-    session.run("pytest", *(session.posargs or (*side_by_side, "--durations", "15")), env=_compiled(session))
+    words = (
+        session.posargs
+        if set(session.posargs) - {"--changed"}
+        else [*side_by_side, "--durations", "15", *session.posargs]
+    )
+    session.run("pytest", *words, env=_compiled(session))
 
 
 ALONE = 'ip link set lo up && exec unshare --user --map-user=1000 --map-group=1000 -- "$@"'

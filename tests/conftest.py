@@ -21,7 +21,7 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, unit_guard
+from tests.support import ROOT, TESTS, changed, unit_guard
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -34,6 +34,9 @@ hypothesis.settings.load_profile("ours")
 def pytest_addoption(parser: pytest.Parser) -> None:
     told = "only what needs no engine, tool, root or network (nox -s unit); whoever needs one all the same fails"
     parser.addoption("--unit", action="store_true", help=told)
+    parser.addoption(
+        "--changed", action="store_true", help="only the tests of the packages that differ from the main branch"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.getoption("--unit"):
         unit_guard.install()
+    if config.getoption("--changed") and not hasattr(config, "workerinput"):
+        config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault(_pulse.VARIABLE, "0")  # under load a sign of life could come in between what a test compares
     if (
@@ -90,7 +95,7 @@ LONGEST = (
     "engine/test_client.py",
     "builders/dockerfile/test_builder.py",
     "builders/jib/test_gradle.py",
-    "project/test_spread.py",
+    "pool/test_spread.py",
     "engine/test_lost.py",
     "standins/test_advisories.py",
     "test_plugins.py",

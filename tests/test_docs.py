@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deadweight import _errors
 from deadweight.builders import reference, table
 from deadweight.project.suite_file import load_suite
 from deadweight.suite import checks, model, pool, requests
@@ -232,11 +234,48 @@ def test_every_key_of_the_suite_is_in_its_reference(record):
     assert {key for key in keys - {"name"} if not re.search(rf"\b{key}\b", text)} == set()
 
 
-def test_the_tables_of_builders_keys_are_those_of_their_records():
+def test_the_lists_of_builders_keys_are_those_of_their_records():
     """Make them anew: python -m deadweight.builders.reference docs/reference/suite.md"""
     page = (ROOT / "docs/reference/suite.md").read_text()
     assert page == reference.written(page)
-    assert page == reference.written(page.replace("| `pom` |", "| `pon` |"))
+    assert page == reference.written(page.replace("- `pom`:", "- `pon`:"))
+
+
+def test_the_lists_of_attacks_are_those_of_the_packs():
+    """Make them anew: python docs/attacks.py"""
+    page = (ROOT / "docs/reference/attacks.md").read_text()
+    made = runpy.run_path(str(ROOT / "docs" / "attacks.py"))["written"]
+    assert page == made(page)
+    assert page == made(page.replace("`breach-shell`", "`breach-shel`"))
+
+
+OUR_OWN = {"DEADWEIGHT_LOCKS_HELD", "DEADWEIGHT_NEIGHBOUR", "DEADWEIGHT_PLACE_", "DEADWEIGHT_PLANTED"}
+"""Variables that Deadweight sets for its own programs: no user does."""
+
+
+def test_every_variable_of_ours_is_in_its_reference():
+    read = {
+        name for file in (ROOT / "src").rglob("*.py") for name in re.findall(r"\bDEADWEIGHT_[A-Z_]+", file.read_text())
+    }
+    told = set(re.findall(r"^- `(DEADWEIGHT_\w+)`", (ROOT / "docs/reference/environment.md").read_text(), re.MULTILINE))
+    assert read - OUR_OWN == told
+
+
+def test_every_exit_code_is_in_its_reference():
+    def codes(error: type[_errors.DeadweightError]) -> set[int]:
+        return {error.exit_code}.union(*(codes(each) for each in error.__subclasses__()))
+
+    told = set(re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/exit-codes.md").read_text(), re.MULTILINE))
+    assert {str(code) for code in codes(_errors.DeadweightError)} - told == set()
+
+
+def test_pages_are_short():
+    """One page answers one question: count words as a reader meets them, without code on how-to pages."""
+    words = {page: len(page.read_text().split()) for page in PAGES}
+    assert words[ROOT / "README.md"] <= 450
+    guides = {page: len(FENCE.sub("", page.read_text()).split()) for page in PAGES if page.parent.name == "how-to"}
+    assert {page.name: count for page, count in guides.items() if count > 900} == {}
+    assert sum(words.values()) <= 25_000
 
 
 def test_the_tutorial_s_commands_are_whole():

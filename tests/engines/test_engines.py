@@ -110,9 +110,8 @@ def page(results: dict[str, dict[str, str]], by_hand: dict[str, dict[str, str]])
     lines = [
         "# Engines",
         "",
-        "What works with which container engine. Each was started for this, alone in a network of its own, as root, and gone",
-        "through with a Dockerfile variant that uses a secret and a cache mount; our tests do it again each night. How an engine",
-        "is found and chosen: [which engine is used](../how-to/engine.md).",
+        "What works with which container engine. Each was started alone, as root, and taken through every task with a Dockerfile",
+        "variant that uses a secret and a cache mount. How to choose one: [engine](../how-to/engine.md).",
         "",
         "| | " + " | ".join(f"{ENGINES[kind]} ({found['version']})" for kind, found in results.items()) + " |",
         "| --- |" + " --- |" * len(results),
@@ -128,15 +127,9 @@ def page(results: dict[str, dict[str, str]], by_hand: dict[str, dict[str, str]])
         lines.append(f"| {task} | {' | '.join(cells)} |")
     lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), ""]
     lines += ["## Tried by hand", "", "No test starts these. What is not named was not tried.", ""]
-    for name, seen in by_hand.items():
-        lines += [
-            f"**{name}**",
-            "",
-            "| | |",
-            "| --- | --- |",
-            *(f"| {what} | {told} |" for what, told in seen.items()),
-            "",
-        ]
+    lines += ["| engine | works | not measured, or refused |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {seen['works']} | {seen['not']} |" for name, seen in by_hand.items()]
+    lines += [""]
     lines += [f"Never tried: {UNTRIED}.", ""]
     return "\n".join(lines)
 

@@ -48,7 +48,7 @@ print(json.dumps({**result, "said": said, "chosen_seconds": chosen, "seconds": t
 PUSH = """
 import sys
 from pathlib import Path
-from deadweight_standins.layer import from_tree
+from deadweight_images.archive.pack import from_tree
 from deadweight_standins.push import Client, Settings
 tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
 layer = from_tree(tree, Path("layer.tgz"))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deadweight.checks.scan import database
+from deadweight.checks.scan.contents import COVERAGE, Contents, Part
 from deadweight.checks.vulnerabilities import CHECK
 from deadweight.project import database as providing
 from deadweight.project.doctor import _database
@@ -17,7 +18,6 @@ from deadweight.project.workspace import Workspace
 from deadweight.records.store import save
 from deadweight.toolchain import catalogue, golang
 from deadweight_standins import advisories
-from deadweight_standins.contents import COVERAGE, Contents, Part
 from tests.support import ROOT
 from tests.support.scan_samples import GO, debian_files, image, write_database
 from tests.support.small_images import go_program

@@ -25,9 +25,9 @@ from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources import settings
 from deadweight.toolchain import system
+from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
-from deadweight_standins.layer import from_tree
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.push import Client, Settings
 from deadweight_standins.registry import LocalRegistry

@@ -115,9 +115,9 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
     if workspace.pool is not None and any("buildctl" in need.tools for need in workspace.needs(lacking.able)):
-        from deadweight.builders.dockerfile.remote import platform
+        from deadweight._packages import pool
 
-        workspace.pool.ready(platform())
+        workspace.pool.ready(pool.platform())
     found = lacking.and_then(prepared(workspace, lacking.able))
     if found.error is not None and not found.able and not left:
         raise found.error

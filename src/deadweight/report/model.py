@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from deadweight._packages import images
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.quantities import Bytes, Count, Seconds
 from deadweight.report.scan_model import VulnerabilitiesRecord
-from deadweight_images.findings import LayersReport
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"
@@ -184,7 +184,7 @@ class VariantRecord:
     checks: dict[str, CheckRecord]
     vulnerabilities: VulnerabilitiesRecord
     attacks: dict[str, dict[str, AttackRecord]]
-    layers: LayersReport | None
+    layers: images.LayersReport | None
     description: str = ""
     go_version: str | None = None
     runtime: RuntimeRecord | None = None

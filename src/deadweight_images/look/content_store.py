@@ -13,11 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import Archive, open_blobs
 from deadweight_images.archive.digests import valid
 from deadweight_images.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.store import FolderStore
+from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.look.analyse import content_key
 from deadweight_images.look.cache import Cache

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from deadweight._errors import DeadweightError, MissingError
+from deadweight._packages import attacks
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import lost_engine, run_check, run_checks
 from deadweight.checks.side_by_side import side_by_side
@@ -20,7 +21,6 @@ from deadweight.engine.daemon import Endpoint
 from deadweight.project.on_engine import OnEngine, Project
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
-from deadweight_attacks.many import Asked
 from deadweight_pool.hashing import ranked
 from deadweight_pool.journal import Journal
 from deadweight_pool.settings import CheckEngine
@@ -83,7 +83,7 @@ class Spread:
 
         Raises UsageError for a posture that does not exist.
         """
-        check = Asked(postures, told)
+        check = attacks.Asked(postures, told)
 
         def measure(subject: Subject, tell: Told) -> list[Evidence]:
             found = run_check(check, subject)

@@ -9,11 +9,11 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import Compression
+from deadweight_images.errors import ArchiveError
 from deadweight_images.layers.content import members_pieces
 from deadweight_images.layers.indexing import Indexer
 

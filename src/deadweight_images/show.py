@@ -6,11 +6,10 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight.report.figures import plural
-from deadweight.suite.sizes import format_bytes
-from deadweight.tasks._show import console
 from deadweight_images.archive.model import printable
+from deadweight_images.errors import CheckFailed
 from deadweight_images.findings import MINE, placed
+from deadweight_images.sizes import format_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,16 +20,15 @@ MOST = 20
 HISTORY = "history["
 
 
-def print_layers(report: LayersReport, title: str) -> None:
+def print_layers(report: LayersReport, title: str, out: Console) -> None:
     """Print layers, hidden files, secrets, and what stands about. Secrets are redacted."""
-    out = console()
     _say(out, f"{title}: {report.config_digest}")
     overwritten = format_bytes(report.overwritten_bytes)
     files = "1 file or link" if report.files == 1 else f"{report.files:,} files and links"
     _say(
         out,
-        f"{format_bytes(report.size_bytes)} in {plural(len(report.layers), 'layer')}, {files}; hidden "
-        f"{format_bytes(report.hidden_bytes)} in {plural(report.hidden_files, 'file')} (overwritten {overwritten}); "
+        f"{format_bytes(report.size_bytes)} in {_counted(len(report.layers), 'layer')}, {files}; hidden "
+        f"{format_bytes(report.hidden_bytes)} in {_counted(report.hidden_files, 'file')} (overwritten {overwritten}); "
         f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
     )
     for note in report.notes:
@@ -60,6 +58,25 @@ def print_layers(report: LayersReport, title: str) -> None:
         )
     if len(report.skipped) > MOST:
         _say(out, f"not looked at: … and {len(report.skipped) - MOST} more (--json has all)")
+
+
+def judge(report: LayersReport, title: str, *, allow_unread: bool = False) -> None:
+    """Raises CheckFailed for secrets, and for what could not be looked at."""
+    if count := report.counted_secrets:
+        raise CheckFailed(
+            f"{_counted(count, 'secret')} found in {title}",
+            hint="see the secrets listed above: build without them, and revoke those that were ever published",
+        )
+    if (count := sum(report.unread.values())) and not allow_unread:
+        places = "1 place was" if count == 1 else f"{count} places were"
+        raise CheckFailed(
+            f"{places} not looked at in {title}: these could contain a secret",
+            hint="see the lines 'not looked at' above; --allow-unread accepts them",
+        )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _say(out: Console, text: str, style: str = "") -> None:
