@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import gc
 import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +18,8 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS, changed, unit_guard
+from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
+from tests.support.listening import port_of
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -48,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
         unit_guard.install()
     if config.getoption("--changed") and not hasattr(config, "workerinput"):
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
+    shared_guard.install()
+    for plugin in (shared_guard, red_summary):
+        config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault(_pulse.VARIABLE, "0")  # under load a sign of life could come in between what a test compares
     if (
@@ -296,18 +297,12 @@ def local_registry(tmp_path_factory) -> Iterator[str]:
     """A registry on loopback (crane's own) that forgets all at its end."""
     from deadweight.toolchain.find import find
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    words = [str(find("crane").path), "registry", "serve", "--address", address]
-    with (tmp_path_factory.mktemp("registry") / "log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
+    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
+    log = tmp_path_factory.mktemp("registry") / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(words, stdout=output, stderr=output)
     try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1])), 1):
-                break
-            time.sleep(0.05)
-        yield address
+        yield f"127.0.0.1:{port_of(process, log)}"
     finally:
         process.terminate()
         process.wait(10)

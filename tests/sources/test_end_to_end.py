@@ -23,8 +23,6 @@ from deadweight.project.suite_file import load_suite
 from deadweight.records.paths import user_cache
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
-from deadweight_standins.machine import this_machine
-from deadweight_standins.workshop import Workshop
 from tests.support import ROOT
 from tests.support.invoking import argv
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PASSWORD, PLAIN, PROXY, PROXY_PASSWORD, USER, World
@@ -69,11 +67,8 @@ def world(tmp_path_factory, local_source):
     references = sorted({name for each in suite.variants for _, name in each.images()})
     local_source.prepare(references, apk=True, say=print)
     folder = tmp_path_factory.mktemp("world")
-    shop = Workshop(local_source.folder, this_machine(), folder / "log")
     hard_linked(local_source.folder / "registry" / "data", folder / "registry")
-    found = shutil.which("docker-registry")
-    program = Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
-    running = World.start(folder, program)
+    running = World.start(folder, find("docker-registry").path)
     try:
         serve_images(running, local_source, references, "all")
         serve_packages(running, local_source)
