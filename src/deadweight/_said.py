@@ -21,15 +21,26 @@ _FRAME = re.compile(
 )
 
 
-_CONTROL = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_COLOUR = r"\x1b\[[0-9;]*m"
+_ORDER = (
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Colours and other orders to a terminal, and control characters but for tab and line feed."""
+"""Orders to a terminal (ECMA-48), control characters but for tab and line feed, line and paragraph separators, the controls of
+writing direction (Unicode Standard Annex 9, 2.1 to 2.5), and halves of characters, which no encoding takes."""
+_ORDERS = re.compile(_ORDER)
+_ALL_BUT_COLOURS = re.compile(f"({_COLOUR})|{_ORDER}")
 
 
 def plain(text: str) -> str:
-    """A text without colours and control characters: a terminal must not obey it, and YAML does not take it."""
-    return _CONTROL.sub("", text)
+    """The one filter for text of a service, an image or a file on its way to a terminal, a page or a file of ours: without colours
+    and control characters, so that nothing is obeyed and what is read is what is there."""
+    return _ORDERS.sub("", text)
+
+
+def coloured(text: str) -> str:
+    """The same, but colours stay: for whole lines on a terminal, in which they may be our own."""
+    return _ALL_BUT_COLOURS.sub(lambda found: found[1] or "", text)
 
 
 def exceptions(lines: Sequence[str]) -> tuple[str, ...]:

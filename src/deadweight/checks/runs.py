@@ -10,12 +10,12 @@ really had), ``posture``, and where it failed ``log_tail``; of a job ``run_secon
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from deadweight import _patterns
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import by_engine, evidence
 from deadweight.checks.protocol import Subject
@@ -96,7 +96,7 @@ class Runs:
             lines, wanted = container.logs(None), subject.variant.checks.runs.prints
             course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
             course.data["printed"] = lines[:PRINTED_LINES]
-            if wanted is not None and not re.search(wanted, "\n".join(lines), re.MULTILINE):
+            if wanted is not None and not _patterns.found(wanted, "\n".join(lines)):
                 raise _Failed(with_last_lines(f"it did not print what matches {wanted!r}", container))
         return "pass", f"ended with exit code 0 after {course.samples[0]:.2f} s"
 

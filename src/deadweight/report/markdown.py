@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from deadweight._said import plain
 from deadweight.report import attacks, figures
 from deadweight.report.model import Report
 from deadweight.report.scan_model import SEVERITIES
@@ -49,7 +50,7 @@ def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, l
         f"Generated {report.generated_at} by deadweight {escape(report.tool_version)}, report schema {report.schema}. "
         "How each figure was got (image digest, tool, version, time) is in `report.json` and `index.html`."
     )
-    return _within(parts, end, limit)
+    return plain(_within(parts, end, limit))
 
 
 def _within(parts: list[Part], end: str, limit: int) -> str:

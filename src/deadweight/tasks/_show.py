@@ -9,6 +9,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from deadweight._said import coloured, plain
+from deadweight.image.archive.model import harmless
 from deadweight.tasks._pulse import cleared, pulse
 from deadweight.tasks._task import colour
 
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """One line of progress."""
-    sys.stderr.write(f"{cleared()}{line}\n")  # in one piece: several threads tell what they do
+    """One line of progress, as a terminal may show it; colours in it are ours."""
+    sys.stderr.write(f"{cleared()}{coloured(line)}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
-    print(json.dumps(document, indent=2, sort_keys=True, default=str))
+    print(harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
@@ -36,7 +38,7 @@ def print_utf8(document: str) -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
-    print(document)
+    print(harmless(document))
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -113,7 +115,7 @@ class LiveWatcher:
         with self._guard:
             if task.step.key in self._running:
                 title, started, _ = self._running[task.step.key]
-                self._running[task.step.key] = (title, started, line)
+                self._running[task.step.key] = (title, started, plain(line))
 
     def ended(self, outcome: Outcome) -> None:
         from rich.text import Text

@@ -21,6 +21,7 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight._said import plain
 
 P = ParamSpec("P")
 Body = Callable[Concatenate[Context, P], None]
@@ -77,7 +78,7 @@ def _first_what_was_left() -> None:
         if runs.there(state):
             from deadweight.project.killed import remove_what_was_left
 
-            remove_what_was_left(state, lambda line: print(line, file=sys.stderr))
+            remove_what_was_left(state, lambda line: print(plain(line), file=sys.stderr))
 
 
 def dry(c: Context) -> bool:

@@ -118,7 +118,6 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
     from json import dumps, loads
 
     from deadweight._errors import CheckFailed
-    from deadweight.image.archive.model import harmless
     from deadweight.image.look.analyse import document
     from deadweight.tasks._layers import print_layers
 
@@ -137,7 +136,7 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
         except CheckFailed as error:
             failures.append(error)
     if json:
-        print_utf8(harmless(dumps({"platforms": documents}, indent=2, ensure_ascii=False)))
+        print_utf8(dumps({"platforms": documents}, indent=2, ensure_ascii=False))
     if failures:
         raise failures[0]
 
