@@ -15,6 +15,7 @@ import pytest
 
 from deadweight.engine import http
 from deadweight.engine.health import question
+from deadweight.engine.states import ExecResult
 from deadweight.suite.model import Health
 from tests.support.java_projects import certificates
 
@@ -97,7 +98,7 @@ def test_a_health_route_that_has_no_end_is_not_healthy(header):
 
     threading.Thread(target=run, daemon=True).start()
     route = http.direct("published", "127.0.0.1", server.getsockname()[1])
-    ask = question(Health(path="/healthz"), lambda: route, lambda _argv, _limit: None)
+    ask = question(Health(path="/healthz"), lambda: route, lambda _argv, _limit: ExecResult(0, b"", b""))
     assert ask(10).startswith("GET /healthz answers 200 with more than ")
 
 

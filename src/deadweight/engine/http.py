@@ -74,7 +74,7 @@ class Route:
         most: int = MAX_BODY_BYTES,
     ) -> Answer:
         """One request on a connection of its own. A body in pieces needs its length among the headers. ``timeout`` in seconds, for
-        all of it; ``most`` bytes of the answer's body are read. Raises OSError or HTTPException (for a body that ends early too)."""
+        all of it; ``most`` bytes of the answer's body are read. Raises OSError or HTTPException (also for a body cut short)."""
         connection = _Connection(self, timeout)
         started = time.monotonic()
         try:

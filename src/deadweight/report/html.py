@@ -64,7 +64,6 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
         groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
         names=list(report.variants),
         castle=attacks.castle,
-        held=attacks.held,
         heading=attacks.heading,
         title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file

@@ -10,7 +10,7 @@ from typing import Any
 
 from deadweight._errors import ConfigError
 from deadweight.checks.scan.exceptions import Acceptance
-from deadweight.checks.scan.model import SEVERITIES, Found
+from deadweight.checks.scan.model import SEVERITIES, Found, distinct
 from deadweight.suite.checks import VulnerabilitiesCheck
 from deadweight.suite.model import Suite, Variant
 
@@ -31,7 +31,7 @@ def severity_gates(
     asked: VulnerabilitiesCheck, findings: Sequence[Found], baseline: frozenset[tuple[str, str, str]] | None
 ) -> Iterator[Gate]:
     """``max``, counting what ``fixable_only`` and ``new_only`` leave. The findings given are those that count."""
-    counted = [row for row in findings if row.kind != "kernel_headers"]
+    counted = [row for row in distinct(findings) if row.kind != "kernel_headers"]
     words = []
     if asked.fixable_only:
         counted, words = [row for row in counted if row.fixed_version], ["fixable"]
