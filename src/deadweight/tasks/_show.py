@@ -9,8 +9,6 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from deadweight._said import coloured, plain
-from deadweight.image.archive.model import harmless
 from deadweight.tasks._pulse import cleared, pulse
 from deadweight.tasks._task import colour
 
@@ -24,17 +22,23 @@ if TYPE_CHECKING:
 
 def say(line: str) -> None:
     """One line of progress, as a terminal may show it; colours in it are ours."""
+    from deadweight._said import coloured
+
     sys.stderr.write(f"{cleared()}{coloured(line)}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
+    from deadweight.image.archive.model import harmless
+
     print(harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
     """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
+    from deadweight.image.archive.model import harmless
+
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
@@ -112,6 +116,8 @@ class LiveWatcher:
             self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
 
     def said(self, task: Task, line: str) -> None:
+        from deadweight._said import plain
+
         with self._guard:
             if task.step.key in self._running:
                 title, started, _ = self._running[task.step.key]

@@ -21,7 +21,6 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight._said import plain
 
 P = ParamSpec("P")
 Body = Callable[Concatenate[Context, P], None]
@@ -76,6 +75,7 @@ def _first_what_was_left() -> None:
     with contextlib.suppress(ConfigError):  # where there is no suite, nothing was started
         state = State(find_suite_file().parent)
         if runs.there(state):
+            from deadweight._said import plain
             from deadweight.project.killed import remove_what_was_left
 
             remove_what_was_left(state, lambda line: print(plain(line), file=sys.stderr))
