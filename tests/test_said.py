@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from deadweight._said import coloured, cut, exceptions, last_lines, plain
@@ -118,3 +120,11 @@ def test_what_a_terminal_or_a_page_could_obey_is_no_part_of_a_text():
     assert plain(HOSTILE) == "ab5mcdefghi"
     assert coloured(HOSTILE) == "ab5mcdefgh\x1b[31mi"
     assert plain("Füße\t東京 🍎\n‏שלום") == "Füße\t東京 🍎\n‏שלום"
+
+
+def test_a_line_without_end_takes_no_time():
+    """A service that prints one of a million letters would hold its own checks."""
+    started = time.monotonic()
+    assert exceptions(["x " * 10, "ERROR " + "aB." * 500_000]) == ()
+    assert [len(line) for line in cut(["at " + "1:" * 500_000], 3)] == [300]
+    assert time.monotonic() - started < 5

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 
 MAX_LINE = 300
+MOST_LETTERS = 2000
+"""So much of a line is looked at: what takes long on a longer one, a service could print."""
 
 _NAME = r"(?:[a-zA-Z_$][\w$]*\.)*(?:[A-Z][\w$]*)?(?:Exception|Error|Interrupt)"
 _EXCEPTION = re.compile(
@@ -45,7 +47,7 @@ def coloured(text: str) -> str:
 
 def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
     """The first exception, Go panic or the like, and what it was caused by at the deepest; nothing where there is none."""
-    lines = [plain(line) for line in lines]
+    lines = [plain(line[:MOST_LETTERS]) for line in lines]
     for number, line in enumerate(lines):
         if _EXCEPTION.search(line) or _LOGGED.search(line):
             deepest = _deepest_cause(lines[number + 1 :])
@@ -66,7 +68,11 @@ def _deepest_cause(lines: Sequence[str]) -> str | None:
 
 def last_lines(lines: Sequence[str], count: int) -> list[str]:
     """The last lines that say something, each cut to 300 characters; frames of a stack say where, not what."""
-    telling = [line.rstrip()[:MAX_LINE] for line in map(plain, lines) if line.strip() and not _FRAME.match(line)]
+    telling = [
+        line.rstrip()[:MAX_LINE]
+        for line in (plain(line[:MOST_LETTERS]) for line in lines)
+        if line.strip() and not _FRAME.match(line)
+    ]
     return telling[-count:]
 
 

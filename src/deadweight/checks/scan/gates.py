@@ -77,7 +77,7 @@ def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, s
         record = json.loads(file.read_bytes())["variants"].get(variant.name)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
     return _keys(record, file)
 
