@@ -15,6 +15,7 @@ from deadweight._errors import (
     MissingError,
     UsageError,
 )
+from deadweight._packages import images
 from deadweight._run import Completed, run
 from deadweight.builders.protocol import Base, Builder, BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared.archive import image_in as read_image
@@ -35,13 +36,14 @@ from deadweight.builders.shared.common import (
 from deadweight.builders.shared.inputs import rules as ignore_rules
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
-from deadweight.image.archive.model import Image, ImageConfig, Layer
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Record
 from deadweight.toolchain.find import Tool
 from deadweight.toolchain.find import find as find_tool
 from deadweight.toolchain.system_programs import system_program
+
+Image, ImageConfig, Layer = images.Image, images.ImageConfig, images.Layer
 
 __all__ = [
     "ArchiveError",

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.protocol import Subject
 from deadweight.engine import netns
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import RunOptions
+from deadweight_attacks.lab import Lab
 from tests.support import TESTS
 from tests.support.attack_grounds import castle, quiet_lab
 from tests.support.invoking import TASKS, invoke
@@ -28,6 +28,7 @@ from tests.support.rootless_podman import bridges, missing, rootless_podman
 from tests.support.small_images import go_program, reference
 
 pytestmark = [
+    pytest.mark.engines,
     pytest.mark.engine,
     pytest.mark.tools,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),

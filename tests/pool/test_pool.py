@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import MissingError
-from deadweight.pool import dispatch
+from deadweight_pool import dispatch
 from tests.support import ROOT
 from tests.support.buildkit_world import Daemon, authority, daemons, disturbed, saying_version
 from tests.support.invoking import start
 from tests.support.pool_project import PoolProject, endpoint, listening
 from tests.support.small_images import go_program
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from deadweight.checks.attacks.openapi import documented
 from deadweight.suite import openapi
+from deadweight_attacks.openapi import documented
 
 
 @pytest.mark.parametrize(

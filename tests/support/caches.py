@@ -8,12 +8,12 @@ import platform
 import shutil
 from pathlib import Path
 
-from deadweight.checks.attacks import helper
 from deadweight.engine import through
-from deadweight.image.secrets.scanner import Scanner
 from deadweight.records.paths import user_cache
-from deadweight.sources.local import sboms
 from deadweight.toolchain import own_programs
+from deadweight_attacks import helper
+from deadweight_images.secrets.scanner import Scanner
+from deadweight_standins import sboms
 
 FAR = 1 << 20
 """Bytes: more than the matcher takes as a small content, for which one set of patterns is enough."""
@@ -37,6 +37,18 @@ def _compile() -> None:
     scanner = Scanner.default()
     for decode in (False, True):
         scanner.block(b"\0" * FAR, decode=decode)
+
+
+def local_cache(shared: Path, folder: Path, *more: str) -> Path:
+    """What the local source works with, in a folder of a test's own: the packages that ``shared`` has as hard links, and a copy of
+    what apt answered, and of ``more``. Others may be adding packages meanwhile."""
+    for file in [*shared.glob("debs/*.deb"), *shared.glob("debs/state*/plans.json")]:
+        target = folder / file.relative_to(shared)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (linked if file.suffix == ".deb" else shutil.copy2)(str(file), str(target))
+    for name in more:
+        shutil.copytree(shared / name, folder / name)
+    return folder
 
 
 def linked(source: str, target: str) -> str:

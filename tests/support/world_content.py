@@ -15,10 +15,10 @@ from pathlib import Path
 
 from deadweight.builders.jib.maven import JIB, JIB_VERSION
 from deadweight.records.reference import parse
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.source import LocalSource
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
+from deadweight_standins.machine import this_machine
+from deadweight_standins.source import LocalSource
 from tests.support.public_world import PLAIN, World
 
 
@@ -55,8 +55,9 @@ def serve_maven(world: World, project: Path) -> None:
 
 
 def hard_linked(source: Path, target: Path) -> None:
-    """A copy that takes no room; what the target has already stays."""
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+    """A copy that takes no room; what the target has already stays, and what is being uploaded to a registry is left out."""
+    left_out = shutil.ignore_patterns("_uploads")
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True, ignore=left_out)
 
 
 def _publish(world: World, source: Path, repository: str, key: str) -> None:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deadweight._errors import DeadweightError
+from deadweight._packages import images
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
-from deadweight.image.archive.model import Summary
-from deadweight.image.look.summary import summary
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit
@@ -85,14 +84,14 @@ class Budget:
         return evidence(subject, self.name, status, told, started=started, data=data, gated=bool(findings))
 
 
-def weigh(subject: Subject) -> Summary:
+def weigh(subject: Subject) -> images.Summary:
     """Sizes and layers of the variant's archive; what plain layers weigh compressed is kept in the project's cache."""
-    return summary(subject.archive(), cache_dir=subject.state.cache / "image")
+    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image")
 
 
 def size_of(subject: Subject) -> int:
     """The bytes of all files of the variant's archive, without what its layers weigh compressed, which takes long to find out."""
-    return summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=False).size_bytes
+    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=False).size_bytes
 
 
 def judge(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:

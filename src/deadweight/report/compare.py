@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from deadweight.image.findings import Package
+from deadweight._packages import images
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
@@ -176,15 +176,15 @@ def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Cha
         yield Change(name, "packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
 
 
-def _by_name(packages: tuple[Package, ...]) -> dict[tuple[str, str], Package]:
+def _by_name(packages: tuple[images.Package, ...]) -> dict[tuple[str, str], images.Package]:
     return {(package.kind, package.name): package for package in packages}
 
 
-def _weight(package: Package | None) -> int:
+def _weight(package: images.Package | None) -> int:
     return package.size_bytes if package else 0
 
 
-def _package_text(old: Package | None, new: Package | None, delta: int) -> str:
+def _package_text(old: images.Package | None, new: images.Package | None, delta: int) -> str:
     weight = figures.signed_size(delta)
     if old is None and new is not None:
         return f"package {new.name} {new.version} added ({weight})"

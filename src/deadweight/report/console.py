@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from deadweight.image.archive.model import printable
+from deadweight._packages import images
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import view
@@ -38,7 +38,9 @@ def print_comparison(report: Report, console: Console) -> None:
     """
     seen = view(report)
     for text, style in verdict_lines(seen.verdict):
-        console.print(printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal)
+        console.print(
+            images.printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal
+        )
     console.print()
     winners = {each.winner for each in seen.verdict.findings}
     for ladder in seen.ladders:
@@ -54,7 +56,7 @@ def print_comparison(report: Report, console: Console) -> None:
     built = {name: record for name, record in report.variants.items() if record.build}  # of others the verdict tells
     notes += [f"{name}: {note}" for name, record in built.items() for note in record.notes]
     for note in notes:
-        console.print(printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(images.printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
@@ -105,7 +107,7 @@ def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> 
 def _in_table(row: Row, column: Column, cell: Cell) -> str:
     """The mark of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
     if column.key == "base":
-        return printable(cell.text)
+        return images.printable(cell.text)
     label = f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else ""
     return _text(cell) + label
 
@@ -143,4 +145,4 @@ def _line(row: list[str], widths: list[int], columns: tuple[Column, ...]) -> str
 
 
 def _text(cell: Cell) -> str:
-    return printable(f"{cell.text} ({cell.badge})" if cell.badge else cell.text)
+    return images.printable(f"{cell.text} ({cell.badge})" if cell.badge else cell.text)

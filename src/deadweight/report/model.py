@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from deadweight.image.findings import LayersReport
+from deadweight._packages import images
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope
@@ -227,7 +227,7 @@ class VariantRecord:
     checks: dict[str, CheckRecord]
     vulnerabilities: VulnerabilitiesRecord
     attacks: dict[str, dict[str, AttackRecord]]
-    layers: LayersReport | None
+    layers: images.LayersReport | None
     description: str = ""
     go_version: str | None = None
     runtime: RuntimeRecord | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from deadweight.image.findings import HiddenFile, LayersReport, PathFigure
+from deadweight._packages import images
 from deadweight.report import attacks
 from deadweight.report.boxes import box
 from deadweight.report.got import got
@@ -135,7 +135,7 @@ def _layers(seen: View) -> dict[str, Any]:
     return {name: _layers_of(record, layers, share) for name, record, layers in seen.layers}
 
 
-def _layers_of(record: VariantRecord, layers: LayersReport, share: int) -> dict[str, Any]:
+def _layers_of(record: VariantRecord, layers: images.LayersReport, share: int) -> dict[str, Any]:
     """One variant's. ``share`` is how many letters it may take."""
     place = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
     hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
@@ -168,12 +168,12 @@ def _layers_of(record: VariantRecord, layers: LayersReport, share: int) -> dict[
     return document
 
 
-def _hidden_row(each: HiddenFile) -> list[Any]:
+def _hidden_row(each: images.HiddenFile) -> list[Any]:
     words = secret_words(each.secrets) if each.secrets else ""
     return [each.path, each.size_bytes, each.index, each.hidden_index, each.how, words]
 
 
-def layer_of(file: PathFigure, layers: LayersReport) -> int | None:
+def layer_of(file: images.PathFigure, layers: images.LayersReport) -> int | None:
     """The layer that a file of the final view can be in: the highest whose folder it fits in; None where no folder is told."""
     path = f"/{file.path.lstrip('/')}"
     fitting_it = (

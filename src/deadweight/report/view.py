@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
+from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import CheckRecord, Report, VariantRecord
@@ -27,7 +27,7 @@ class View:
     verdict: Verdict
     stand_ins: tuple[str, ...]
     checks: tuple[tuple[str, VariantRecord, tuple[tuple[str, CheckRecord], ...]], ...]
-    layers: tuple[tuple[str, VariantRecord, LayersReport], ...]
+    layers: tuple[tuple[str, VariantRecord, images.LayersReport], ...]
     attacked: tuple[tuple[str, VariantRecord], ...]
     postures: tuple[str, ...]
     payloads: tuple[str, ...]
@@ -136,7 +136,7 @@ def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(f"{'all' if len(who) == every > 1 else ', '.join(who)}: {note}" for note, who in about.items())
 
 
-def secret_words(marks: Iterable[SecretMark | SecretFinding]) -> str:
+def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding]) -> str:
     """The rules that matched, each with the reason where the allow list has it."""
     words = (f"{mark.rule} (allowed: {mark.allowed})" if mark.allowed else mark.rule for mark in marks)
     return ", ".join(dict.fromkeys(words)) or "none"

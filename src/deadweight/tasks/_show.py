@@ -30,19 +30,19 @@ def say(line: str) -> None:
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
-    from deadweight.image.archive.model import harmless
+    from deadweight._packages import images
 
-    print(harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
+    print(images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
     """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
-    from deadweight.image.archive.model import harmless
+    from deadweight._packages import images
 
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
-    print(harmless(document))
+    print(images.harmless(document))
 
 
 def console(*, to_stderr: bool = False) -> Console:

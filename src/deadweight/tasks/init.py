@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deadweight._errors import DeadweightError
-    from deadweight.project.init.command import Outcome
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
+    from deadweight_init.command import Outcome
 
 
 @task(
@@ -55,18 +55,18 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    from deadweight.project.init.command import Wanted
-    from deadweight.project.init.command import init as bring_in
-    from deadweight.project.init.prove import Tools
+    from deadweight._packages import init
 
     root = _folder(dir)
     if check:
         _check(root)
         return
-    wanted = Wanted(service, main, _port(port), _path(health_path), names(force))
+    wanted = init.Wanted(service, main, _port(port), _path(health_path), names(force))
     most = _minutes(minutes)
-    tools = Tools(say, lambda workspace, variants: _build(workspace, variants, yes=yes), most) if prove else None
-    outcome = bring_in(root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools)
+    tools = init.Tools(say, lambda workspace, variants: _build(workspace, variants, yes=yes), most) if prove else None
+    outcome = init.bring_in(
+        root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
+    )
     _show(outcome)
 
 
@@ -92,12 +92,10 @@ def _build(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) -> d
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     from deadweight._errors import CheckFailed
-    from deadweight.project.init.drift import drift
-    from deadweight.project.init.services import find_services
-    from deadweight.project.init.tree import look
+    from deadweight._packages import init
 
-    tree = look(root)
-    found = list(drift(tree, find_services(tree)))
+    tree = init.read_tree(root)
+    found = list(init.drifted(tree, init.find_services(tree)))
     if found:
         lines = "\n".join(found)
         hint = "edit deadweight.yaml, or write it anew: deadweight init --force deadweight.yaml"
@@ -106,8 +104,7 @@ def _check(root: Path) -> None:
 
 
 def _show(outcome: Outcome) -> None:
-    from deadweight.project.init.lacking import variable_it_wants
-    from deadweight.project.init.reachable import ONLY_LOOPBACK
+    from deadweight._packages import init
 
     for line in outcome.told:
         say(line)
@@ -125,11 +122,11 @@ def _show(outcome: Outcome) -> None:
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
     stuck = [draft for draft in outcome.drafts if draft.not_runnable]
     if stuck:
-        variable = variable_it_wants(stuck[0].not_runnable)
+        variable = init.variable_it_wants(stuck[0].not_runnable)
         what = f"{variable}, which it asks for," if variable else "what it needs"
         where = "run.env" if variable else "run:"
         first = f"set {what} under {where} in deadweight.yaml"
-        if ONLY_LOOPBACK in stuck[0].not_runnable:
+        if init.ONLY_LOOPBACK in stuck[0].not_runnable:
             first = "let it listen on an address that can be reached"
         say(f"{first}, remove runnable: false, then run {outcome.program} verify")
     else:

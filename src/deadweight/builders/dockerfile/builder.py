@@ -36,7 +36,7 @@ from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
-    from deadweight.pool.pool import Pool
+    from deadweight_pool.pool import Pool
 
 POOLED = "buildkit of a pool"
 """What a fingerprint calls a pool. No version is in it: which endpoint is free must not decide what is up to date."""
@@ -227,9 +227,9 @@ def _refuse_podman_elsewhere(variant: DockerfileVariant, root: Path) -> None:
 def _elsewhere(
     variant: DockerfileVariant, site: Site, pool: Pool, bases: dict[str, Base], job: Job, dockerfile: Dockerfile
 ) -> BuiltImage:
-    from deadweight.builders.dockerfile import remote
+    from deadweight._packages import pool as pools
 
-    return remote.build(variant, site, pool, bases, job, dockerfile)
+    return pools.build_dockerfile(variant, site, pool, bases, job, dockerfile)
 
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:

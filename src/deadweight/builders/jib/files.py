@@ -88,14 +88,14 @@ def _kept_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
-    from deadweight.image.look.read_file import read_file
+    from deadweight._packages import images
     from deadweight.toolchain.crane import pulled
 
     image, _, path = given.partition("#")
     platform = f"linux/{common.architecture().oci}"
     with pulled(common.pinned(base), platform=platform, env=common.program_environment(site)) as layout:
         try:
-            return read_file(layout, path, platform=platform)
+            return images.read_file(layout, path, platform=platform)
         except ArchiveError as error:
             problem = error.message.replace(str(layout), image)
             raise site.suite.error(variant, ("files", target), problem) from error

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import ArchiveError, UsageError
+from deadweight._packages import images
 from deadweight.records.ignore import Ignore, walk
-from deadweight.sources.local.layer import Layer, from_tree
 
 
 def staged(files: Mapping[str, Path], left_out: Callable[[Path], bool], tree: Path, root: Path) -> Path:
@@ -50,7 +50,7 @@ def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = No
 
     Raises ArchiveError where that is not a docker-save archive of one image.
     """
-    layer = from_tree(tree, out.with_suffix(".layer"))
+    layer = images.pack_tree(tree, out.with_suffix(".layer"))
     try:
         with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
             manifest = json.load(_content(source, "manifest.json"))
@@ -78,7 +78,7 @@ def _content(source: tarfile.TarFile, name: str) -> io.BufferedReader:
     return content
 
 
-def _with(config: dict[str, Any], layer: Layer, workdir: str | None) -> bytes:
+def _with(config: dict[str, Any], layer: images.PackedLayer, workdir: str | None) -> bytes:
     """The config with one more layer (OCI image config: ``rootfs.diff_ids``, ``history``)."""
     config["rootfs"]["diff_ids"].append(layer.diff_id)
     entry = {"created": config.get("created"), "created_by": "deadweight: files", "comment": "files beside the program"}

@@ -1,1 +1,0 @@
-"""Read any image archive: manifest, config, layers, whiteouts, sizes, hidden files. Knows no engine and no suite."""

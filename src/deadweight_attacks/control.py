@@ -1,0 +1,197 @@
+"""The positive control: what of the attacks works with all walls down, before anything is said of walls."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from deadweight_attacks import probe
+from deadweight_attacks import walls as w
+from deadweight_attacks.aiming import take_aim
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import Shot
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import Catalogue
+from deadweight_attacks.model import Payload
+from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
+from deadweight_attacks.request import unsendable
+from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
+from deadweight_attacks.sequence import fire_all
+from deadweight_attacks.starts import NoService
+
+TIMED_OUT = (0, 408, 504)
+"""No answer, or one that says that the time was over."""
+UNTRIED = (429, 502, 503)
+"""Answers of a service that did not look at what it was sent."""
+REFUSED = (404, 405, 429, 502, 503)
+"""Not here, not now, not so often: what a service says where it did not even try (RFC 9110, RFC 6585)."""
+
+
+UNTOUCHED = (404, 405, 429)
+"""The same of a value in a request of the suite's: that a service cannot fetch what it was to fetch, it tells by 502 or 503."""
+
+
+GUESSED = (
+    "neither a request under checks.api nor a document named by checks.attacks.openapi has a value that an attack could replace: "
+    "the pack http tried the last parts of the requests' paths, the parameters "
+    f"{', '.join(GUESSED_PARAMETERS)}, and the headers {', '.join(GUESSED_HEADERS)}"
+)
+
+NOTHING_TAKEN = "the service takes no value that an attack could replace: no operation of its OpenAPI document does"
+
+
+@contextlib.contextmanager
+def opened(lab: Lab, posture: w.Posture, found: Matrix) -> Iterator[Yard]:
+    """A yard whose containers are counted."""
+    with Yard(lab, posture) as yard:
+        try:
+            yield yard
+        finally:
+            found.containers += yard.started
+
+
+class Control:
+    """Fires everything in ``open``. ``statuses`` are those of the answers where an attack works, 0 where there was none.
+
+    ``fatal`` are attacks that only end the service there.
+    """
+
+    def __init__(self, lab: Lab, catalogue: Catalogue, found: Matrix, told: Callable[[str], None]) -> None:
+        self.lab, self.catalogue, self.found, self.told = lab, catalogue, found, told
+        self.statuses: dict[str, int] = {}
+        self.fatal: set[str] = set()
+        self.unreached = ""
+        self.guessed = False
+
+    def run(self, plan: Plan) -> None:
+        """Fill in ``found`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
+        shots: dict[str, Shot] = {}
+        with opened(self.lab, w.OPEN, self.found) as yard:
+            self.told(w.OPEN.name)
+            self._settle(yard)
+            ways = {each.way for each in self.catalogue.payloads}
+            features: dict[str, probe.Told] = {}
+            if "script" in ways:
+                self.found.dialect = probe.dialect(yard)
+                features = probe.features(self.lab, yard, self.catalogue.features)
+            if any(each.way in ("probe", "flood") or each.named for each in self.catalogue.payloads):
+                take_aim(self.lab, yard)
+                self.guessed = bool(self.lab.aims) and all(aim.expects for aim in self.lab.aims)
+                self.lab.notes |= {"places": GUESSED} if self.guessed else {}
+            self.unreached = probe.unreached(self.lab, yard) if "breach" in ways else ""
+            unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
+            fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
+            fire_all(self.lab, yard, fired, shots)
+        self.found.cells[w.OPEN.name] = {
+            each.id: unsent[each.id] or self._in_open(each, shots[each.id]) for each in self.catalogue.payloads
+        }
+        again = [each for each in fired if each.id not in self.found.control.keys() | self.fatal]
+        again = [each for each in again if not (each.search and each.evidence.kind == "resource")]
+        needless = [each for each in again if each.evidence.kind == "resource" and each.shell is None]
+        second = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
+        self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, second[each.id]) for each in needless}
+        if self.lab.ground.shell:
+            self._beside_a_shell([each for each in again if each not in needless], shots)
+
+    def _settle(self, yard: Yard) -> None:
+        """Have the service come up, with processes of its own alone where it wants that: some only run as the first."""
+        try:
+            yard.get()
+        except NoService as error:
+            if not self.lab.ground.neighbour:
+                raise
+            self.lab.unshare(error.message)
+            yard.options = self.lab.options(w.OPEN)
+            yard.get()
+
+    def _unsent(self, payload: Payload, features: Mapping[str, probe.Told], plan: Plan) -> Cell | None:
+        """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""
+        if payload.way == "breach" and self.unreached:
+            return Cell("not_measured", self.unreached)
+        if missing := unsendable(payload, self.lab.awk):
+            return Cell("not_measured", missing)
+        if self.lab.takes_nothing and (payload.probe is not None or payload.flood == "large"):
+            return Cell("not_applicable", NOTHING_TAKEN)
+        awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
+        lacking = [name for name in payload.needs if features[name].has is False]
+        if lacking:
+            return Cell("not_applicable", f"{awk} does not support {', '.join(lacking)}, so this attack cannot work")
+        for name in payload.needs:
+            if features[name].has is None:
+                return Cell("not_measured", f"{awk} did not report whether it supports {name}: {features[name].said}")
+        return Cell("not_measured", NOT_TRIED) if payload.id in plan.skipped else None
+
+    def _in_open(self, payload: Payload, shot: Shot) -> Cell:
+        if _works(payload, shot):
+            self._keep(payload, w.OPEN, shot)
+        elif shot.seen == "crashed":
+            self.fatal.add(payload.id)
+        if shot.seen == "succeeded" or shot.seen == "crashed":
+            return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
+        return self._unproven(payload, shot, "no protection at all")
+
+    def _unproven(self, payload: Payload, shot: Shot, ground: str) -> Cell:
+        return _unproven(payload, shot, ground, guessed=self.guessed)
+
+    def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
+        self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
+
+    def _beside_a_shell(self, again: Sequence[Payload], first: Mapping[str, Shot]) -> None:
+        """What failed: does it work with a shell bound in? Then the image is the wall, if it fails once more without.
+
+        What called the attacker's listener has shown that it ran, and only waits again, up to the service's own limit.
+        """
+        posture, shelled = w.OPEN.with_shell(), self._fired(w.OPEN.with_shell(), again)
+        working = [each for each in again if _works(each, shelled[each.id])]
+        plain = {**first, **self._fired(w.OPEN, [each for each in working if not first[each.id].called])}
+        cells = self.found.cells[w.OPEN.name]
+        for payload in again:
+            shot, cell = shelled[payload.id], cells[payload.id]
+            if payload not in working:
+                cells[payload.id] = self._unproven(payload, shot, "no protection at all and a shell in the image")
+            elif plain[payload.id].seen != "failed":
+                cells[payload.id] = self._in_open(payload, plain[payload.id])
+            else:
+                self._keep(payload, posture, shot)
+                evidence = {**cell.evidence, "control": shot.detail}
+                reason = f"the image has no shell (with one bound in, it works): {evidence.get('said', '')}"
+                cells[payload.id] = Cell("blocked", reason, evidence)
+
+    def _fired(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Shot]:
+        """Once more, in a container of their own."""
+        shots: dict[str, Shot] = {}
+        if payloads:
+            with opened(self.lab, posture, self.found) as yard:
+                self.told(posture.name)
+                fire_all(self.lab, yard, payloads, shots)
+        return shots
+
+    def astray(self, payload: Payload, shot: Shot) -> bool:
+        """Whether nothing shows that an attack that failed elsewhere arrived there: no answer, or a refusal, that the control did
+        not get. What is made to wait (for an attacker, or for the end of a resource) arrives and is not answered."""
+        if shot.seen != "failed" or shot.called or payload.id not in self.statuses:
+            return False
+        control, kind = self.statuses[payload.id], payload.evidence.kind
+        status = shot.status if shot.there is None else shot.there
+        if status in TIMED_OUT:
+            waits = kind == "resource" or (kind == "bound" and payload.request is None)
+            return not waits and control not in TIMED_OUT
+        # A script's own failure is no error of the service that runs it; of other requests only the service knows.
+        refused = {"request": status in REFUSED, "probe": status in UNTOUCHED, "flood": False}
+        return refused.get(payload.way, status >= 400) and status != control
+
+
+def _unproven(payload: Payload, shot: Shot, ground: str, *, guessed: bool) -> Cell:
+    """A hole that a service need not have is none where all that looks for it is answered. ``guessed``: the places were."""
+    if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
+        told = "the service resists it even in a container without any protection"
+        if guessed and payload.probe is not None:
+            told = "no such hole shows even in a container without any protection, in places that were guessed"
+        return Cell("not_applicable", f"{told}: {shot.said}", shot.detail)
+    told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
+    return Cell("not_measured", told, shot.detail)
+
+
+def _works(payload: Payload, shot: Shot) -> bool:
+    """Whether this is a positive control. To end the service is that for attacks on resources only."""
+    return shot.seen == "succeeded" or (shot.seen == "crashed" and payload.evidence.kind == "resource")

@@ -1,0 +1,159 @@
+"""The attacker's side: sockets on the attack network that collect a word, serve one, or are the far end of a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight_attacks.serving import SLICE_SECONDS, Serving
+
+Within = Callable[[Callable[[], socket.socket]], socket.socket]
+MOST_BYTES = 1 << 16
+PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Word:
+    """The random word of one attack. The request holds its halves only."""
+
+    a: str
+    b: str
+
+    @property
+    def whole(self) -> str:
+        return self.a + self.b
+
+
+class Listener:
+    """A listener for one attack (TCP, or UDP for ``datagram``), on ``port``. ``received`` is what came."""
+
+    def __init__(self, server: socket.socket, word: Word, does: str) -> None:
+        self._word, self._does = word, does
+        self.port: int = server.getsockname()[1]
+        self.received = b""
+        self.connected = False
+        self._serving = Serving(server, self._datagram if does == "datagram" else self._talk)
+
+    @classmethod
+    def inside(cls, within: Within, word: Word, does: str) -> Listener:
+        """Listen in the attacker's network, which ``within`` works in. Raises OSError."""
+        return cls(within(_datagrams if does == "datagram" else _connections), word, does)
+
+    @property
+    def found(self) -> bool:
+        """Whether the word came. Where the word is served, the service's own answer tells."""
+        return self._word.whole.encode() in self.received
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has come that is not read yet."""
+        return self._serving.pending
+
+    def close(self) -> None:
+        self._serving.close()
+
+    def _datagram(self, server: socket.socket, _closing: threading.Event) -> None:
+        self.received += server.recv(MOST_BYTES)
+        self.connected = True
+
+    def _talk(self, connection: socket.socket, closing: threading.Event) -> None:
+        self.connected = True
+        connection.settimeout(SLICE_SECONDS)
+        if self._does == "serve":
+            connection.sendall(served(self._word))
+            _drain(connection)
+            return
+        if self._does == "shell":
+            connection.sendall(order(self._word))
+        while not closing.is_set() and not self.found and len(self.received) < MOST_BYTES:
+            try:
+                chunk = connection.recv(4096)
+            except TimeoutError:
+                continue
+            if not chunk:
+                return
+            self.received += chunk
+
+
+def _connections() -> socket.socket:
+    return socket.create_server(("", 0), backlog=8)
+
+
+def _datagrams() -> socket.socket:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("", 0))
+    return server
+
+
+def order(word: Word) -> bytes:
+    """What the attacker types into a shell: the word comes back whole only if a shell reads it."""
+    return f"echo {word.a}''{word.b}\n".encode()
+
+
+def served(word: Word) -> bytes:
+    """What a listener answers that serves the word, whatever it is asked."""
+    content = word.whole.encode() + b"\n"
+    return b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
+
+
+def call(connect: Callable[[], socket.socket], word: Word) -> bool:
+    """Speak to a shell that an attack bound, from the attacker's network; whether it answers with the word."""
+    try:
+        connection = connect()
+    except OSError:
+        return False
+    with connection:
+        received = b""
+        try:
+            connection.settimeout(1.0)
+            connection.sendall(order(word))
+            while word.whole.encode() not in received and len(received) < MOST_BYTES:
+                chunk = connection.recv(4096)
+                if not chunk:
+                    break
+                received += chunk
+        except OSError:
+            return False
+        return word.whole.encode() in received
+
+
+class EngineStandIn:
+    """A Unix socket that looks like the engine's from inside and does nothing but listen."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._words: list[bytes] = []
+        self._serving = Serving(_bound(path), self._talk)
+
+    def heard(self, word: Word) -> bool:
+        return any(word.whole.encode() in said for said in list(self._words))
+
+    def close(self) -> None:
+        self._serving.close()
+
+    def _talk(self, connection: socket.socket, _closing: threading.Event) -> None:
+        connection.settimeout(PATIENCE_SECONDS)
+        self._words.append(connection.recv(4096))
+        connection.sendall(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+
+def _drain(connection: socket.socket) -> None:
+    """Read the request before closing, so that the answer is not lost to a reset."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(1.0)
+    with contextlib.suppress(OSError):
+        while connection.recv(4096):
+            pass
+
+
+def _bound(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    os.chmod(path, 0o660)  # noqa: PTH101 - as the engine's own
+    server.listen(8)
+    return server

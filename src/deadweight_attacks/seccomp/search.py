@@ -1,0 +1,287 @@
+"""The search for a service's own seccomp profile: record what it calls, add what the runtime needs, leave out what no check misses,
+prove what is left from scratch."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight import _run
+from deadweight._errors import CheckFailed, DeadweightError, Interrupted
+from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import calls, profile
+from deadweight.engine.seccomp.fewest import fewest
+from deadweight.engine.seccomp.floor import Floor, find
+from deadweight.engine.seccomp.kinds import BY_TIMING, HELD, LENIENT
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of
+from deadweight_attacks.harden import asks
+from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
+from deadweight_attacks.seccomp import recorder
+from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
+from deadweight_attacks.seccomp.recorder import Recording
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight_attacks.harden.found import Found
+
+RUNS = 3
+"""So many recordings agree before anything is believed, and so many trials prove the end."""
+MOST_RUNS = 6
+OFTEN = 200
+"""A call that was made so often is known to be: the next recording is not told of it, and slows the service less."""
+LENIENT_GROUP, OTHERS_GROUP = 8, 2
+LEAST_HEALTH_SECONDS, HEALTH_FACTOR = 5.0, 4
+
+
+def search(
+    subject: Subject, found: Found, told: Callable[[str], None], floor: Floor | None = None
+) -> tuple[Seccomp, Floor]:
+    """Find the profile, under the posture that was found, and what the runtime needs (where that is not given).
+
+    Raises DeadweightError where there can be none (the reason in its words), CheckFailed where the checks waver, and nothing can be
+    proven by trying; Interrupted."""
+    if not found.options.no_new_privileges:
+        raise DeadweightError(
+            "the service needs a set-uid program, and system calls can only be recorded where those are forbidden"
+        )
+    if not subject.engine().info.seccomp:
+        raise DeadweightError("this engine does not support seccomp")
+    return _Search(subject, found, told).run(floor)
+
+
+@dataclass
+class _Search:
+    subject: Subject
+    found: Found
+    told: Callable[[str], None]
+    trials: int = 0
+    last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
+    without: dict[str, str] = field(default_factory=dict)
+    exits: Collection[int] | None = None
+    options: RunOptions = field(default_factory=RunOptions)
+    hurried: Subject | None = None
+
+    def run(self, floor: Floor | None) -> tuple[Seccomp, Floor]:
+        runtime = runtime_of(self.subject.engine())
+        architecture = runtime.architecture
+        floor = floor or self._floor(runtime)
+        with self._network() as network, self.subject.service.beside(network) as hosts:
+            self.options = self.found.options.but(network=network, hosts=hosts)
+            engines = recorder.allowed(
+                self.subject, self.options, architecture
+            )  # raises where this kernel tells of no calls
+            attacker = recorder.rehearsed(self.subject, self.options, architecture).calls
+            first = attempt(self.subject, self.options)
+            if first.problem:
+                raise CheckFailed(
+                    f"{self._name}: the checks fail with the settings that passed before: {first.problem}"
+                )
+            self.exits, self.hurried = (first.exit_code,), _within(self.subject, first.seconds)
+            recordings = self._recordings(architecture)
+            with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
+                file = Path(folder) / "profile.json"
+                found = self._smallest(recordings, floor, engines, file)
+                found = replace(found, asks=self._asked_inside(found, file))
+        kernel = self.subject.engine().info.kernel
+        kernel_has = calls.of_kernel(architecture) if kernel == platform.release() else None
+        found = replace(
+            found,
+            kernel=kernel,
+            attacker=tuple(sorted({*attacker, *BY_TIMING} & set(calls.numbers(architecture)))),
+            engine_allows=len(engines),
+            kernel_has=None if kernel_has is None else len(kernel_has),
+        )
+        return found, floor
+
+    def _floor(self, runtime: Runtime) -> Floor:
+        found = find(runtime)
+        self._say(
+            f"{runtime.told} needs {len(found.needed)} system calls to start a container, found by {found.starts} starts"
+        )
+        return found
+
+    @property
+    def _name(self) -> str:
+        return self.subject.variant.name
+
+    def _say(self, line: str) -> None:
+        self.told(f"{self._name}: {line}")
+
+    @contextlib.contextmanager
+    def _network(self) -> Iterator[str]:
+        if self.found.outgoing:
+            yield OUTGOING
+            return
+        with self.subject.engine().network(PURPOSE, internal=True) as name:
+            yield name
+
+    def _asked_inside(self, found: Seccomp, file: Path) -> tuple[str, ...]:
+        """What asks inside the container works without the profile; it makes calls of its own, which no check needs."""
+        if not self.found.asks:
+            return ()
+        profile.write(file, found.profile())
+        return asks.found(self.subject, self.options.but(seccomp=str(file)))
+
+    # what it calls
+
+    def _recordings(self, architecture: str) -> list[Recording]:
+        """As many as agree. One that fails says nothing while calls are still found that slow the service when they are told."""
+        passed: list[Recording] = []
+        known: frozenset[str] = frozenset()
+        problems = []
+        for number in range(1, MOST_RUNS + 1):
+            _stop_if_cancelled()
+            trial, recording = recorder.recorded(_patient(self.subject), self.options, None, architecture, known)
+            often = recording.often(OFTEN) - known
+            self._say(f"recording {number}: {len(recording.calls | known)} system calls" + _but(trial.problem))
+            if not trial.problem:
+                passed.append(_with(recording, known))
+            elif not often or passed:
+                problems.append(trial.problem)
+            known |= often
+            if len(passed) == RUNS:
+                break
+        if problems or len(passed) < RUNS:
+            raise CheckFailed(
+                f"{self._name}: the checks pass only sometimes while system calls are recorded ({len(passed)} of {number} "
+                f"runs), so no trial would prove anything; the first failure: {(problems or ['too slow'])[0]}",
+                hint="run it again on a quiet machine, or give the checks more time",
+            )
+        return passed
+
+    # what it needs
+
+    def _smallest(self, recordings: Sequence[Recording], floor: Floor, engines: frozenset[str], file: Path) -> Seccomp:
+        seen = frozenset[str]().union(*(each.calls for each in recordings)) & engines
+        families = tuple(sorted(frozenset[int]().union(*(each.families for each in recordings))))
+        held = frozenset(floor.calls) | (seen & frozenset(HELD))
+
+        def works(allowed: Collection[str]) -> bool:
+            return not self._problem(file, held | frozenset(allowed), families, floor.architecture)
+
+        unseen: tuple[str, ...] = ()
+        if not works(seen):
+            unseen = self._unseen(works, seen, engines - seen - held)
+        tried = sorted(seen - held)
+        lenient = [each for each in tried if each in LENIENT]
+        others = [each for each in tried if each not in LENIENT]
+        self._say(f"leaving out those of {len(tried)} system calls that no check needs")
+        kept: tuple[str, ...] = fewest(
+            lenient, lambda some: works((*some, *others, *unseen)), LENIENT_GROUP, self._needed
+        )
+        kept = (*kept, *fewest(others, lambda some: works((*some, *kept, *unseen)), OTHERS_GROUP, self._needed))
+        final = held | frozenset((*kept, *unseen))
+        if not self._proven(file, final, families, floor.architecture):
+            self._say(
+                f"the smallest profile failed when tried again ({self.last.problem[:160]}): all recorded system calls stay allowed"
+            )
+            final = held | seen | frozenset(unseen)
+            if not self._proven(file, final, families, floor.architecture):
+                raise CheckFailed(
+                    f"{self._name}: the checks pass only sometimes with all recorded system calls allowed: {self.last.problem}"
+                )
+        return self._result(final, recordings, floor, unseen, families if "socket" in final else ())
+
+    def _unseen(
+        self, works: Callable[[Collection[str]], bool], seen: frozenset[str], others: frozenset[str]
+    ) -> tuple[str, ...]:
+        """Calls that no recording has, without which it does not come up; the profile that lacks them is a broken one."""
+        problem = self.last.problem
+        if not works(seen | others):
+            raise DeadweightError(
+                f"{self._name} does not work even with every system call that the engine allows by name: {self.last.problem}",
+                hint="the engine's own profile also checks arguments of system calls, which this one cannot; use --no-seccomp",
+            )
+        needed = fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
+        self._say(f"needed but not recorded: {', '.join(needed)} (without them: {problem[:120]})")
+        return needed
+
+    def _needed(self, name: str) -> None:
+        self.without[name] = self.last.problem[:200]
+
+    def _proven(self, file: Path, final: Collection[str], families: Sequence[int], architecture: str) -> bool:
+        """From scratch, watched as long as ``verify`` does."""
+        return all(not self._problem(file, final, families, architecture, whole=True) for _ in range(RUNS))
+
+    def _problem(
+        self, file: Path, allowed: Collection[str], families: Sequence[int], architecture: str, *, whole: bool = False
+    ) -> str:
+        _stop_if_cancelled()
+        self.trials += 1
+        profile.write(file, profile.document(allowed, families, architecture))
+        options = self.options.but(seccomp=str(file))
+        if whole:
+            self.last = attempt(self.subject, options, self.exits)
+        else:
+            self.last = attempt(self.hurried or self.subject, options, self.exits, watch_seconds=0.0)
+        said = self.last.problem[:120] if self.last.problem else "works"
+        self._say(f"{len(set(allowed))} system calls: {said}")
+        return self.last.problem
+
+    def _result(
+        self, final: frozenset[str], recordings: Sequence[Recording], floor: Floor, unseen: Sequence[str],
+        families: tuple[int, ...],
+    ) -> Seccomp:  # fmt: skip
+        seen = frozenset[str]().union(*(each.calls for each in recordings))
+        return Seccomp(
+            architecture=floor.architecture,
+            kernel=floor.kernel,
+            linker=recordings[0].linker,
+            runtime=floor.runtime,
+            calls=tuple(self._call(name, recordings, floor, unseen) for name in sorted(final)),
+            families=families,
+            left_out=tuple(sorted(seen - final)),
+            runs=len(recordings),
+            trials=self.trials,
+            proofs=RUNS,
+        )
+
+    def _call(self, name: str, recordings: Sequence[Recording], floor: Floor, unseen: Sequence[str]) -> Call:
+        seen = sum(name in each.calls for each in recordings)
+        phases = tuple(dict.fromkeys(phase for each in recordings for phase in each.seen_in(name) if phase))
+        if name in unseen:
+            return Call(name, "unseen", without=self.without.get(name, ""))
+        if name in floor.needed or not seen:
+            return Call(name, "runtime", seen, phases)
+        why: Reason = "held" if name in HELD or name in floor.held else "needed"
+        return Call(name, why, seen, phases, self.without.get(name, ""))
+
+
+def _with(recording: Recording, known: frozenset[str]) -> Recording:
+    """With the calls that it was not told of: they are made a thousand times, and in no phase that could be named."""
+    return replace(recording, phases=(*recording.phases, recorder.Phase("", dict.fromkeys(known, OFTEN), {})))
+
+
+def _patient(subject: Subject) -> Subject:
+    """The same with more time to come up: recording slows a start."""
+    health = subject.variant.health
+    budget = subject.variant.checks.budget
+    checks = subject.variant.checks.model_copy(
+        update={"budget": budget and budget.model_copy(update={"startup_seconds": None})}
+    )
+    longer = health.model_copy(update={"within_seconds": health.within_seconds * 2})
+    return replace(subject, variant=subject.variant.model_copy(update={"health": longer, "checks": checks}))
+
+
+def _within(subject: Subject, seconds: float) -> Subject:
+    """The same with so much time to come up as it needed, and some: a call too few often makes a service wait for ever."""
+    health = subject.variant.health
+    enough = min(health.within_seconds, max(LEAST_HEALTH_SECONDS, seconds * HEALTH_FACTOR))
+    return replace(
+        subject,
+        variant=subject.variant.model_copy(update={"health": health.model_copy(update={"within_seconds": enough})}),
+    )
+
+
+def _but(problem: str) -> str:
+    return f", but {problem[:160]}" if problem else ""
+
+
+def _stop_if_cancelled() -> None:
+    if _run.cancelled():
+        raise Interrupted("interrupted")

@@ -1,0 +1,267 @@
+"""The JSON of an image archive, parsed into records at the edge: manifest.json, index.json, manifests, configs.
+
+Sources: OCI image-spec v1.1 (index.md, manifest.md, config.md, image-layout.md), Docker image spec v1.2. A document that
+could be read as two things is refused (CVE-2021-41190). So is a field in another case than its own: engines are written in Go,
+whose JSON reader takes ``user`` for ``User`` and, of both, the last.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from deadweight_images.archive.digests import valid
+from deadweight_images.archive.model import HistoryStep, ImageConfig
+from deadweight_images.errors import ArchiveError
+
+MAX_DOCUMENT = 4 * 1024 * 1024
+MAX_LAYERS = 1024
+INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+
+# The fields that are read here. Labels, annotations and the like are maps: their keys are whatever somebody chose.
+_SAVED = ("Config", "Layers", "RepoTags")
+_DOCUMENT = ("mediaType", "manifests", "layers", "config", "fsLayers", "schemaVersion", "artifactType", "subject")
+_DESCRIPTOR = ("mediaType", "digest", "size", "annotations", "platform", "artifactType")
+_PLATFORM = ("os", "architecture", "variant")
+_CONFIG = (*_PLATFORM, "created", "config", "rootfs", "history")
+_RUN = ("User", "Entrypoint", "Cmd", "Env", "Labels", "WorkingDir", "ExposedPorts")
+_ROOTFS = ("type", "diff_ids")
+_STEP = ("created_by", "empty_layer", "comment", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer at content. ``platform`` is ``os/architecture[/variant]`` or None; ``urls`` are never followed, so not kept.
+
+    ``artifact`` says that it points at something that is no image to run (OCI 1.1, descriptor.md, "artifactType"). ``about`` is the
+    digest of the manifest that an attestation is about, ``predicate`` the type of the in-toto statement that it points at.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str | None
+    name: str | None
+    attestation: bool
+    artifact: bool = False
+    about: str | None = None
+    predicate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image manifest: where config and layers are.
+
+    ``artifact`` says that it describes no image to run but an SBOM, a signature, a chart (OCI image-spec 1.1, manifest.md,
+    "Guidelines for Artifact Usage"); ``refers`` that it is about another manifest, its subject.
+    """
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    artifact: bool = False
+    refers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SavedImage:
+    """One item of a docker-save archive's manifest.json: member names of config and layers, and the image's names."""
+
+    config: str
+    layers: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def parsed(data: bytes | memoryview, what: str) -> Any:
+    """JSON of bounded size and depth, with no text in it that UTF-8 could not hold. Raises ArchiveError."""
+    if len(data) > MAX_DOCUMENT:
+        raise ArchiveError(f"{what}: {len(data)} bytes, at most {MAX_DOCUMENT} are allowed")
+    try:
+        return _encodable(json.loads(bytes(data), object_pairs_hook=_no_twins))
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"{what}: is not valid JSON ({str(error)[:200]})") from error
+
+
+def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
+    """The items of manifest.json."""
+    items = parsed(data, what)
+    if not isinstance(items, list) or not items:
+        raise ArchiveError(f"{what}: is not a list of images")
+    found = []
+    for item in items:
+        fields = _object(item, what, _SAVED)
+        found.append(
+            SavedImage(
+                config=_text(fields.get("Config"), what, "Config"),
+                layers=_texts(fields.get("Layers"), what, "Layers"),
+                names=_texts(fields.get("RepoTags"), what, "RepoTags"),
+            )
+        )
+        if len(found[-1].layers) > MAX_LAYERS:
+            raise ArchiveError(f"{what}: an image has more than {MAX_LAYERS} layers")
+    return tuple(found)
+
+
+def index(data: bytes | memoryview, what: str) -> tuple[Descriptor, ...]:
+    """The descriptors of an index."""
+    fields = _object(parsed(data, what), what, _DOCUMENT)
+    if fields.keys() & {"layers", "config", "fsLayers"}:
+        raise ArchiveError(f"{what}: has the fields of an index and of a manifest")
+    media_type = fields.get("mediaType")
+    if media_type is not None and media_type not in INDEX_TYPES:
+        raise ArchiveError(f"{what}: is an index but declares the type {str(media_type)[:100]!r}")
+    return tuple(_descriptor(item, what) for item in _list(fields.get("manifests"), what, "manifests"))
+
+
+def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifest:
+    """An image manifest. ``expected_type`` is the media type by which it was found."""
+    fields = _object(parsed(data, what), what, _DOCUMENT)
+    if fields.keys() & {"manifests", "fsLayers"}:
+        raise ArchiveError(f"{what}: claims to be a manifest and another kind of document at once")
+    media_type = fields.get("mediaType")
+    if media_type is not None and media_type != expected_type:
+        raise ArchiveError(f"{what}: is referenced as {expected_type[:100]!r} but declares {str(media_type)[:100]!r}")
+    layers = tuple(_descriptor(item, what) for item in _list(fields.get("layers"), what, "layers"))
+    if len(layers) > MAX_LAYERS:
+        raise ArchiveError(f"{what}: has more than {MAX_LAYERS} layers")
+    config = _descriptor(fields.get("config"), what)
+    artifact = _is_artifact(fields.get("artifactType")) or config.media_type not in CONFIG_TYPES
+    return Manifest(config, layers, artifact, refers=fields.get("subject") is not None)
+
+
+def config(data: bytes | memoryview, what: str) -> ImageConfig:
+    """An image's config."""
+    fields = _object(parsed(data, what), what, _CONFIG)
+    rootfs = _object(fields.get("rootfs"), f"{what}: rootfs", _ROOTFS)
+    inner = _object(fields.get("config") or {}, f"{what}: config", _RUN)
+    labels = _object(inner.get("Labels") or {}, f"{what}: Labels")
+    variant = fields.get("variant")
+    return ImageConfig(
+        os=str(fields.get("os") or ""),
+        architecture=str(fields.get("architecture") or ""),
+        variant=str(variant) if variant else None,
+        user=_text(inner.get("User") or "", what, "User"),
+        entrypoint=_texts(inner.get("Entrypoint"), what, "Entrypoint"),
+        command=_texts(inner.get("Cmd"), what, "Cmd"),
+        env=_texts(inner.get("Env"), what, "Env"),
+        labels=tuple((key, str(value)) for key, value in labels.items()),
+        working_dir=_text(inner.get("WorkingDir") or "", what, "WorkingDir"),
+        exposed_ports=tuple(_object(inner.get("ExposedPorts") or {}, what)),
+        created=str(fields.get("created") or ""),
+        diff_ids=tuple(valid(item, f"{what}: diff_ids") for item in _list(rootfs.get("diff_ids"), what, "diff_ids")),
+        history=tuple(_step(item, what) for item in _list(fields.get("history"), what, "history")),
+    )
+
+
+def instructions(config: ImageConfig) -> tuple[str | None, ...]:
+    """For each layer the history step that made it: steps marked empty made none (config.md, "history").
+
+    All None where the history does not fit the layers (squashed or hand-made images): a wrong name is worse than none.
+    """
+    made = [_said(step) for step in config.history if not step.empty]
+    if len(made) != len(config.diff_ids):
+        return (None,) * len(config.diff_ids)
+    return tuple(text or None for text in made)
+
+
+def _said(step: HistoryStep) -> str:
+    """What made a layer. Jib, ko and apko tell in the comment which of their layers it is; BuildKit's says nothing of it."""
+    told = step.comment and not step.comment.startswith("buildkit")
+    return f"{step.instruction} ({step.comment})" if told and step.instruction else step.instruction
+
+
+def _step(item: Any, what: str) -> HistoryStep:
+    fields = _object(item, f"{what}: history", _STEP)
+    return HistoryStep(
+        instruction=str(fields.get("created_by") or ""),
+        empty=fields.get("empty_layer") is True,
+        comment=str(fields.get("comment") or ""),
+        created=str(fields.get("created") or ""),
+    )
+
+
+def _descriptor(item: Any, what: str) -> Descriptor:
+    fields = _object(item, what, _DESCRIPTOR)
+    size = fields.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 62:
+        raise ArchiveError(f"{what}: a descriptor without a valid size")
+    notes = _object(fields.get("annotations") or {}, what)
+    platform = fields.get("platform")
+    shown = None
+    if platform is not None:
+        parts = _object(platform, what, _PLATFORM)
+        shown = "/".join(str(parts[key]) for key in ("os", "architecture", "variant") if parts.get(key))
+    name = notes.get("io.containerd.image.name") or notes.get("org.opencontainers.image.ref.name")
+    return Descriptor(
+        media_type=_text(fields.get("mediaType"), what, "mediaType"),
+        digest=valid(fields.get("digest"), what),
+        size=size,
+        platform=shown,
+        name=str(name) if name else None,
+        attestation=shown == "unknown/unknown" or notes.get("vnd.docker.reference.type") == "attestation-manifest",
+        artifact=_is_artifact(fields.get("artifactType")),
+        about=_note(notes, "vnd.docker.reference.digest"),
+        predicate=_note(notes, "in-toto.io/predicate-type"),
+    )
+
+
+def _note(notes: dict[str, Any], name: str) -> str | None:
+    return str(notes[name]) if notes.get(name) else None
+
+
+def _is_artifact(kind: Any) -> bool:
+    """Whether an artifact type names something else than an image: some tools write the type of an image's config there."""
+    return kind not in (None, "", *CONFIG_TYPES)
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key appears twice")
+    return found
+
+
+def _encodable(value: Any) -> Any:
+    """The same with lone surrogates as their escapes: JSON can write them (``\\ud800``), nothing could print or hash them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return _no_twins([(_encodable(key), _encodable(item)) for key, item in value.items()])
+    return value
+
+
+def _object(value: Any, what: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An object, none of whose keys is one of ``fields`` in another case."""
+    if not isinstance(value, dict):
+        raise ArchiveError(f"{what}: is not an object")
+    written = {field.casefold(): field for field in fields}
+    for key in value:
+        field = written.get(key.casefold(), key)
+        if field != key:
+            raise ArchiveError(f"{what}: has {key!r} instead of {field!r}; tools disagree on what it means")
+    return value
+
+
+def _list(value: Any, what: str, key: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ArchiveError(f"{what}: {key} is not a list")
+    return value
+
+
+def _text(value: Any, what: str, key: str) -> str:
+    if not isinstance(value, str):
+        raise ArchiveError(f"{what}: {key} is not a string")
+    return value
+
+
+def _texts(value: Any, what: str, key: str) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else _list(value, what, key)
+    if not all(isinstance(item, str) for item in items):
+        raise ArchiveError(f"{what}: {key} is not a list of strings")
+    return tuple(items)

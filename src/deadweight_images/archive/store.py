@@ -1,0 +1,154 @@
+"""Where an archive's blobs lie: a tar that is mapped into memory, or the folder of an OCI layout. Nothing is copied out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries, clean
+from deadweight_images.archive.files import forgotten, is_folder, mapped, released
+from deadweight_images.archive.kinds import recognized, refused
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.errors import ArchiveError
+
+MAX_MEMBERS = 100_000
+_HOPS = 8
+
+
+class Store(Protocol):
+    """Blobs by their name in the archive."""
+
+    def blob(self, name: str) -> memoryview | None:
+        """The content under a name, or None where there is none. Raises ArchiveError where it is not a regular file."""
+        ...
+
+    def sizes(self) -> dict[str, int]:
+        """The size in bytes of each blob of the layout (``blobs/sha256/…``), as far as the store is one image archive's own."""
+        ...
+
+    def forget(self, name: str, start: int, stop: int) -> None:
+        """Take these bytes of a blob out of the process's memory, if they are in it; when they are read again they come back."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the archive. Views that were given out must not be used afterwards."""
+        ...
+
+
+class TarStore:
+    """The members of a plain tar, read in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._view = mapped(path)
+        packed = refused(self._view[:6]) or recognized(self._view[:4])
+        if packed != "none":
+            raise ArchiveError(f"{path}: the whole archive is compressed with {packed}", hint="decompress it first")
+        if len(self._view) < 1024:
+            raise ArchiveError(f"{path}: is not a tar archive")
+        self.entries = Entries()
+        walker = TarWalker(self.entries, str(path))
+        end = walker.walk(self._view, 0, final=True)
+        if len(self.entries) > MAX_MEMBERS:
+            raise ArchiveError(f"{path}: holds {len(self.entries)} members, at most {MAX_MEMBERS} are allowed")
+        if not walker.ended and end != len(self._view):
+            raise ArchiveError(f"{path}: is truncated")
+        self._index: dict[bytes, int] = {}
+        self._twice: set[bytes] = set()
+        for index, name in enumerate(self.entries.paths):
+            if name in self._index:
+                self._twice.add(name)
+            self._index[name] = index
+
+    def blob(self, name: str) -> memoryview | None:
+        index = member(self.entries, self._index, self._twice, name, self._path)
+        if index is None:
+            return None
+        start = self.entries.offsets[index]
+        return self._view[start : start + self.entries.sizes[index]]
+
+    def sizes(self) -> dict[str, int]:
+        files = zip(self.entries.paths, self.entries.kinds, self.entries.sizes, strict=True)
+        return {
+            path.decode("utf-8", "surrogateescape"): size
+            for path, kind, size in files
+            if kind == columns.FILE and path.startswith(b"blobs/")
+        }
+
+    def forget(self, name: str, start: int, stop: int) -> None:
+        index = member(self.entries, self._index, self._twice, name, self._path)
+        if index is not None:
+            forgotten(self._view, self.entries.offsets[index] + start, self.entries.offsets[index] + stop)
+
+    def close(self) -> None:
+        released(self._view)
+
+
+def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: str, path: Path | str) -> int | None:
+    """Which member a name means, links followed within the archive. Raises ArchiveError where that is not one clear thing."""
+    wanted = clean(name.encode("utf-8", "surrogateescape"))
+    for _hop in range(_HOPS):
+        if wanted is None:
+            raise ArchiveError(f"{path}: {name[:200]!r} points outside the archive")
+        found = index.get(wanted)
+        if found is None:
+            return None
+        if wanted in twice and entries.kinds[found] != columns.DIRECTORY:
+            raise ArchiveError(f"{path}: holds {name[:200]!r} twice; tools disagree on which one counts")
+        kind = entries.kinds[found]
+        if kind == columns.FILE and found not in entries.sparse:
+            return found
+        if kind not in (columns.SYMLINK, columns.HARDLINK):
+            raise ArchiveError(f"{path}: {name[:200]!r} is not a regular file")
+        target = entries.targets[found]
+        if kind == columns.SYMLINK and not target.startswith(b"/"):
+            target = wanted.rpartition(b"/")[0] + b"/" + target
+        wanted = clean(target)
+    raise ArchiveError(f"{path}: the link {name[:200]!r} leads back to itself")
+
+
+class FolderStore:
+    """The files of an OCI layout folder. Links are not followed: a layout has none, and one could lead anywhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._views: dict[str, memoryview] = {}
+
+    def blob(self, name: str) -> memoryview | None:
+        if name not in self._views:
+            try:
+                path = self._place(name)
+            except (OSError, ValueError) as error:
+                raise ArchiveError(f"{self._folder}: {name[:200]!r} cannot be read: {error}") from error
+            if path is None:
+                return None
+            self._views[name] = mapped(path)
+        return self._views[name]
+
+    def _place(self, name: str) -> Path | None:
+        path = self._folder
+        for part in Path(name).parts:
+            path = path / part
+            if part in ("..", "/") or path.is_symlink():
+                raise ArchiveError(
+                    f"{path}: is a link or points outside the layout, which an OCI layout must not contain"
+                )
+        return path if path.is_file() else None
+
+    def sizes(self) -> dict[str, int]:
+        files = [path for path in self._folder.glob("blobs/*/*") if path.is_file() and not path.is_symlink()]
+        return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in files}
+
+    def forget(self, name: str, start: int, stop: int) -> None:
+        if name in self._views:
+            forgotten(self._views[name], start, stop)
+
+    def close(self) -> None:
+        for view in self._views.values():
+            released(view)
+
+
+def open_store(path: Path) -> Store:
+    """The blobs of an archive file or a layout folder. Raises ArchiveError where it is neither."""
+    return FolderStore(path) if is_folder(path) else TarStore(path)

@@ -1,0 +1,244 @@
+"""Walk the headers of a tar, in place: ustar, GNU long names and sparse files, pax.
+
+The standard library's reader is not used on foreign archives: it allocates what a header declares, is slow, and extracting
+with it has been exploited again and again. Here every declared size is checked before anything is read, and an archive that
+two readers could read in two ways is refused: a scan must not skip what another program would run.
+
+Sources: POSIX.1-2017 pax; GNU tar manual, "Basic Tar Format" and "Storing Sparse Files"; CVE-2025-62518 (pax and ustar sizes
+that disagree), CVE-2025-58183 (sparse maps without bound), CVE-2023-25153 (metadata without bound).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from deadweight_images.archive.checksums import adler32
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarextensions import MAX_FILE, Pending
+from deadweight_images.errors import ArchiveError
+
+BLOCK = 512
+MAX_NAME = 64 * 1024
+MAX_PAX = 1024 * 1024
+MAX_SPARSE_BLOCKS = 2048
+_ZERO = bytes(BLOCK)
+_OCTAL = b"01234567 \0"  # what mode, owners and size are made of, unless they are in base 256 or wrong
+_HEADER_ONLY = frozenset(b"123456")
+_fields = Struct(
+    "100s36s12x8sB100s88xB"
+).unpack_from  # name, mode to size, checksum, kind, link, the prefix's first byte
+_PLAIN = 65520  # adler32 counts modulo 65521
+_sums: dict[bytes, int] = {}
+"""What the low half of a block's adler32 is where the checksum in its header is right, by that field: a few thousand values."""
+_MOST_SUMS = 20_000
+
+
+class TarWalker:
+    """Reads headers out of consecutive regions of one tar and appends what it finds to ``entries``.
+
+    ``walk`` is given a region (any buffer) and the offset in the tar where it starts; it answers with the offset up to which
+    it understood the tar, always the start of a member. The next region must start there, or later within the content of a
+    member that is bigger than the region. ``ended`` is set once the end marker was read.
+    """
+
+    def __init__(self, entries: Entries, what: str) -> None:
+        self.entries = entries
+        self.what = what
+        self.ended = False
+
+    def walk(self, view: memoryview, base: int, *, final: bool) -> int:
+        """Read all members whose headers lie in ``view``. ``final`` says that nothing follows it. Raises ArchiveError."""
+        position, limit = 0, len(view)
+        add, fail, checksum = self.entries.add_plain, self.fail, adler32()
+        while position + BLOCK <= limit:
+            block = view[position : position + BLOCK]
+            name, numbers, sum_field, kind, link, prefix = _fields(block)
+            if not name[0] and block == _ZERO:
+                return self._end(view, position, base, final)
+            declared = _sums.get(sum_field)
+            if declared is None or (checksum(block) - declared) & 0xFFFF:  # or its sum is beyond what that tells
+                _verified(bytes(block), self, base + position)
+            if kind in b"LKxgS" or prefix or numbers.translate(None, _OCTAL):
+                taken = self._unusual(view, position, bytes(block), base, final)
+                if taken is None:
+                    return base + position
+                position = taken
+                continue
+            size = _octal(numbers[24:], self, "size") if kind not in _HEADER_ONLY else 0
+            position += BLOCK
+            add(fail, name, kind, size, numbers, base + position, link if kind in b"12" else None)
+            position += (size + 511) & ~511
+        return self._rest(view, position, base, final)
+
+    def fail(self, problem: str, offset: int | None = None) -> ArchiveError:
+        """An error that names the tar and, if known, the offset in it."""
+        place = "" if offset is None else f" at byte {offset}"
+        return ArchiveError(f"{self.what}{place}: {problem}")
+
+    def _end(self, view: memoryview, position: int, base: int, final: bool) -> int:
+        if len(view) - position < 2 * BLOCK and not final:
+            return base + position
+        follower = bytes(view[position + BLOCK : position + 2 * BLOCK])
+        if follower.strip(b"\0"):
+            raise self.fail(
+                "a single empty block lies between members; tools disagree on what follows", base + position
+            )
+        self.ended = True
+        return base + min(position + 2 * BLOCK, len(view))
+
+    def _rest(self, view: memoryview, position: int, base: int, final: bool) -> int:
+        if final and position != len(view):
+            # Padding of the very last member may be missing; content may not.
+            if position > len(view) and self.entries.last_end() <= base + len(view):
+                return base + len(view)
+            raise self.fail("is truncated", base + len(view))
+        return base + position
+
+    def _unusual(self, view: memoryview, position: int, header: bytes, base: int, final: bool) -> int | None:
+        """A member with extension headers, a prefix, big numbers or a sparse map. None: not all of it is in the region yet."""
+        pending = Pending()
+        while True:
+            kind = _verified(header, self, base + position)
+            position += BLOCK
+            if kind in b"LKxg":
+                size = _number(header[124:136], self, "size")
+                if size > (MAX_PAX if kind in b"xg" else MAX_NAME):
+                    raise self.fail(f"an extension header declares {size} bytes, more than is allowed", base + position)
+                after = position + ((size + 511) & ~511)
+                if after + BLOCK > len(view):
+                    if final:
+                        raise self.fail("is truncated within an extension header", base + len(view))
+                    return None
+                pending.take(kind, bytes(view[position : position + size]), self.fail)
+                position = after
+                header = bytes(view[position : position + BLOCK])
+                if header == _ZERO:
+                    if kind == 0x67:
+                        return position
+                    raise self.fail(
+                        "ends after an extension header, without the member that it describes", base + position
+                    )
+                continue
+            return self._member(view, position, header, kind, pending, base, final)
+
+    def _member(
+        self, view: memoryview, position: int, header: bytes, kind: int, pending: Pending, base: int, final: bool
+    ) -> int | None:
+        stored = _number(header[124:136], self, "size")
+        stored = pending.size(stored, self.fail)
+        if kind in _HEADER_ONLY:
+            stored = 0
+        real = stored
+        if kind == 0x53:
+            if pending.sparse:
+                raise self.fail(
+                    "a sparse file of two kinds at once; tools disagree on its name and size", base + position
+                )
+            found = self._old_sparse(view, position, header, base, final)
+            if found is None:
+                return None
+            position, real = found
+        if stored > MAX_FILE or real > MAX_FILE:
+            raise self.fail(f"a member declares {max(stored, real)} bytes, more than is allowed", base + position)
+        for start, what, told in (
+            (100, "mode", None),
+            (108, "owner", pending.owner[0]),
+            (116, "group", pending.owner[1]),
+        ):
+            if told is None:
+                _number(header[start : start + 8], self, what)
+        name = pending.name or _ustar_name(header)
+        target = (pending.link or header[157:257].partition(b"\0")[0]) if kind in b"12" else None
+        if pending.real is not None:
+            real = pending.real
+        self.entries.add(
+            self.fail, name, kind, real, stored, header, base + position, target, pending.owner, pending.capability
+        )
+        if pending.opaque:
+            self.entries.opaque.add(len(self.entries) - 1)
+        return position + ((stored + 511) & ~511)
+
+    def _old_sparse(
+        self, view: memoryview, position: int, header: bytes, base: int, final: bool
+    ) -> tuple[int, int] | None:
+        real = _number(header[483:495], self, "real size")
+        extended, blocks = header[482], 0
+        while extended:
+            blocks += 1
+            if blocks > MAX_SPARSE_BLOCKS:
+                raise self.fail("a sparse map that never ends", base + position)
+            if position + BLOCK > len(view):
+                if final:
+                    raise self.fail("is truncated within a sparse map", base + position)
+                return None
+            extended = view[position + 504]
+            position += BLOCK
+        return position, real
+
+
+def is_header(block: bytes) -> bool:
+    """Whether these 512 bytes are a member's header by their checksum alone, as in tars older than the magic number."""
+    try:
+        expected = int(block[148:156].strip(b" \0"), 8)
+    except ValueError:
+        return False
+    return len(block) == BLOCK and sum(block) - sum(block[148:156]) + 256 == expected
+
+
+def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
+    """The member's kind (as the byte it is written as), once the header's checksum holds."""
+    declared = header[148:156].strip(b" \0")
+    try:
+        expected = int(declared, 8)
+    except ValueError:
+        raise walker.fail("expected a tar header, found something else", offset) from None
+    # adler32's low half is 1 + the sum of the bytes, modulo 65521: ten times as fast as sum().
+    own = sum(header[148:156])
+    if 0 <= expected + own - 256 < _PLAIN and len(_sums) < _MOST_SUMS:
+        _sums[header[148:156]] = expected + own - 255
+    if ((adler32()(header) & 0xFFFF) - 1 - own + 256 - expected) % 65521:
+        total = sum(header) - sum(header[148:156]) + 256
+        signed = total - 256 * sum(1 for byte in header[:148] + header[156:] if byte > 127)
+        if signed != expected:
+            raise walker.fail("a header's checksum is wrong", offset)
+    return header[156]
+
+
+def _octal(field: bytes, walker: TarWalker, what: str) -> int:
+    try:
+        return int(field.strip(b" \0") or b"0", 8)
+    except ValueError:
+        return _number(field, walker, what)
+
+
+def _number(field: bytes, walker: TarWalker, what: str) -> int:
+    """A numeric header field: octal, or base 256 where the first bit is set (GNU). Raises ArchiveError for anything else."""
+    if field[0] == 0x80:
+        value = int.from_bytes(field[1:], "big")
+    elif field[0] > 0x80:
+        raise walker.fail(f"a header has a negative {what}")
+    else:
+        text = field.partition(b"\0")[0].strip(b" ")
+        if text.strip(b"01234567"):
+            raise walker.fail(f"a header has {text!r} where a {what} was expected")
+        value = int(text or b"0", 8)
+    if value >= 1 << 62:
+        raise walker.fail(f"a header has the {what} {value}, which is too large")
+    return value
+
+
+def _ustar_name(header: bytes) -> bytes:
+    """A member's name with the prefix in front, if it has one.
+
+    GNU headers hold times in that place. Where those are no numbers, engines take them for a prefix: Go's ``archive/tar`` wrote
+    such headers before its version 1.8.
+    """
+    name, prefix = header[:100].partition(b"\0")[0], header[345:500].partition(b"\0")[0]
+    if header[257:263] == b"ustar\0" and prefix:
+        return prefix + b"/" + name
+    gnu = header[257:265] == b"ustar  \0" and not (_is_number(header[345:357]) and _is_number(header[357:369]))
+    return prefix + b"/" + name if gnu and prefix and prefix.isascii() else name
+
+
+def _is_number(field: bytes) -> bool:
+    return bool(field[0] & 0x80) or not field.strip(b" \0").partition(b"\0")[0].strip(b"01234567")

@@ -1,0 +1,137 @@
+"""Keep, from one pass over a layer's content, what tells packages: package databases, Go's build information, jars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.model import shown
+from deadweight_images.contents import gobuild
+from deadweight_images.layers.index import LayerIndex, Skip
+
+if TYPE_CHECKING:
+    from deadweight_images.contents import jars
+
+DPKG_STATUS = b"var/lib/dpkg/status"
+DPKG_INFO = b"var/lib/dpkg/info/"
+DISTROLESS = b"var/lib/dpkg/status.d/"
+APK_DATABASES = (b"lib/apk/db/installed", b"usr/lib/apk/db/installed")
+RPM_DATABASES = (b"var/lib/rpm/rpmdb.sqlite", b"var/lib/rpm/Packages", b"usr/lib/sysimage/rpm/rpmdb.sqlite")
+MAX_DATABASE = 16 * 1024 * 1024
+MAX_CAPTURED = 48 * 1024 * 1024
+MIN_BINARY = 64 * 1024
+JARS = (b".jar", b".war", b".ear")
+RECORD = b".dist-info/RECORD"
+_ENDS = (*JARS, RECORD)
+_LARGE = "package database too large to be read"
+_LARGE_JAR = "a Java archive too large to be held whole: neither it nor those in it are named"
+ELF, SCRIPT = b"\x7fELF", b"#!"
+
+
+class Gatherer:
+    """Looks at members of one layer as their content passes by and notes facts in the layer's index."""
+
+    def __init__(self, index: LayerIndex) -> None:
+        self._index = index
+        self._captured = 0
+        self._jars: jars.Budget | None = None
+        self._binary = gobuild.InPieces()  # the member whose pieces come
+
+    def look(self, first: int, last: int, view: memoryview, base: int) -> None:
+        """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
+        entries = self._index.entries
+        kinds, sizes, modes, paths, offsets = (
+            entries.kinds,
+            entries.sizes,
+            entries.modes,
+            entries.paths,
+            entries.offsets,
+        )
+        for number in range(first, last):
+            if kinds[number] != columns.FILE or not sizes[number] or number in entries.sparse:
+                continue
+            path = paths[number]
+            if modes[number] & 0o111:
+                self._program(number, view, offsets[number] - base)
+            if path.startswith((b"var/lib/dpkg/", b"lib/apk/", b"usr/lib/apk/")):
+                if _is_database(path):
+                    start = offsets[number] - base
+                    self._capture(number, view[start : start + sizes[number]])
+            elif path.endswith(_ENDS):  # executable or not
+                start = offsets[number] - base
+                content = view[start : start + sizes[number]]
+                if path.endswith(RECORD):
+                    self._capture(number, recorded(content))
+                else:
+                    self._jar(number, content, path)
+            elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
+                start = offsets[number] - base
+                if found := gobuild.program(view[start : start + sizes[number]]):
+                    self._index.programs[number] = found
+
+    def piece(self, number: int, piece: memoryview, base: int) -> None:
+        """A piece of a layer that starts at ``base`` and holds a part of a member that is too big to be held whole."""
+        entries = self._index.entries
+        start, stop = entries.offsets[number] - base, entries.offsets[number] + entries.stored(number) - base
+        content, at = piece[max(0, start) : stop], max(0, -start)
+        if not at and self.wants_whole(number):
+            reason = _LARGE if _is_database(entries.paths[number]) else _LARGE_JAR
+            self._index.skipped.append(Skip(number, "", reason, entries.sizes[number], unread=False))
+        if not entries.modes[number] & 0o111:
+            return
+        if not at:
+            self._program(number, content, 0)
+            self._binary = gobuild.InPieces()
+        if number not in self._index.programs and (found := self._binary.take(content, at)):
+            self._index.programs[number] = found
+
+    def wants_whole(self, number: int) -> bool:
+        """Whether a member of any size can be looked at only when all of it is there."""
+        path = self._index.entries.paths[number]
+        return path.endswith(JARS) or _is_database(path)
+
+    def _jar(self, number: int, data: memoryview, path: bytes) -> None:
+        from deadweight_images.contents import jars  # few images have any, and the reader of zips takes long to import
+
+        self._jars = self._jars or jars.Budget()
+        self._jars.unnamed = False
+        if names := jars.jars(data, shown(path), self._jars):
+            self._index.jars[number] = names
+        if self._jars.unnamed:
+            self._index.take((), (Skip(number, "", "jars in it are not all named", len(data), unread=False),))
+
+    def _program(self, number: int, view: memoryview, start: int) -> None:
+        """Note what an executable file begins like."""
+        head = bytes(view[start : start + 4])
+        if head == ELF:
+            self._index.elf.append(number)
+        elif head[:2] == SCRIPT:
+            self._index.scripts.append(number)
+
+    def _capture(self, number: int, data: memoryview | bytes) -> None:
+        if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
+            self._index.skipped.append(Skip(number, "", _LARGE, len(data), unread=False))
+            return
+        self._captured += len(data)
+        self._index.captured[number] = bytes(data)
+
+
+def recorded(record: memoryview) -> bytes:
+    """Where a Python package lies, by its ``RECORD``: a line for each file beside the package's own folders and, with a slash at
+    its end, for each folder of it."""
+    places = dict.fromkeys(_place(line) for line in bytes(record[:MAX_DATABASE]).splitlines())
+    return b"\n".join(place for place in places if place)
+
+
+def _place(line: bytes) -> bytes:
+    path = line[1:].partition(b'"')[0] if line.startswith(b'"') else line.partition(b",")[0]
+    folder, inside, _ = path.rpartition(b"/")
+    if path.startswith((b"/", b"../")) or folder.endswith((b".dist-info", b"__pycache__")):
+        return b""
+    return folder + b"/" if inside else path
+
+
+def _is_database(path: bytes) -> bool:
+    if path.startswith(DPKG_INFO):
+        return path.endswith(b".list")
+    return path == DPKG_STATUS or path.startswith(DISTROLESS) or path in APK_DATABASES

@@ -1,0 +1,168 @@
+"""Bytes per installed package: dpkg, distroless, apk by their databases; Go binaries and jars by what is written in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.model import shown
+from deadweight_images.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, DPKG_STATUS
+from deadweight_images.findings import Package
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.members import BITS, MASK, packed, split
+from deadweight_images.layers.merge import IMPLIED, Merged
+
+_MAX_MODULES = 2000
+
+
+def packages(merged: Merged, indices: Sequence[LayerIndex]) -> tuple[Package, ...]:
+    """All packages that the final view knows of, the heaviest first."""
+    reader = _Reader(merged, indices)
+    found = [*reader.dpkg(), *reader.distroless(), *reader.apk(), *reader.go(), *reader.jars()]
+    return tuple(sorted(found, key=lambda item: (-item.size_bytes, item.kind, item.name, item.path or "")))
+
+
+class _Reader:
+    def __init__(self, merged: Merged, indices: Sequence[LayerIndex]) -> None:
+        self._merged, self._indices = merged, indices
+
+    def dpkg(self) -> Iterator[Package]:
+        text = self._captured(DPKG_STATUS)
+        for fields in _paragraphs(text or b""):
+            if fields.get(b"Status", b"").endswith(b" installed"):
+                name, architecture = fields.get(b"Package", b""), fields.get(b"Architecture", b"")
+                listed = self._captured(DPKG_INFO + name + b".list")
+                if listed is None:
+                    listed = self._captured(DPKG_INFO + name + b":" + architecture + b".list")
+                paths = None if listed is None else [line.lstrip(b"/") for line in listed.splitlines()]
+                yield self._package("deb", name, fields.get(b"Version", b""), paths, _kibibytes(fields))
+
+    def distroless(self) -> Iterator[Package]:
+        """Google's way: one control file per package, its file list in a ``.md5sums`` beside it."""
+        for path in [path for path in self._merged.view if path.startswith(DISTROLESS)]:
+            if path.endswith(b".md5sums"):
+                continue
+            for fields in _paragraphs(self._captured(path) or b""):
+                listed = self._captured(path + b".md5sums")
+                paths = (
+                    None if listed is None else [line.partition(b"  ")[2].lstrip(b"./") for line in listed.splitlines()]
+                )
+                if fields.get(b"Package"):
+                    yield self._package(
+                        "deb", fields[b"Package"], fields.get(b"Version", b""), paths, _kibibytes(fields)
+                    )
+
+    def apk(self) -> Iterator[Package]:
+        """Sources: apk-tools' ``installed`` database: P name, V version, I installed size, F folder, R file."""
+        seen: set[bytes] = set()
+        for database in APK_DATABASES:
+            text = self._captured(database)
+            if text is None or hashlib.sha256(text).digest() in seen:
+                continue
+            seen.add(hashlib.sha256(text).digest())
+            for block in text.split(b"\n\n"):
+                name, version, declared, paths = apk_block(block)
+                if name:
+                    yield self._package("apk", name, version, paths, declared)
+
+    def go(self) -> Iterator[Package]:
+        for layer, index in enumerate(self._indices):
+            for member, program in index.programs.items():
+                path = index.entries.paths[member]
+                if self._seen(layer, member, path):
+                    yield Package(
+                        kind="go",
+                        name=program.module or program.path or shown(path),
+                        version=program.version,
+                        size_bytes=index.entries.sizes[member],
+                        files=1,
+                        how="measured",
+                        path=shown(path),
+                        go_version=program.go_version,
+                        modules=program.modules[:_MAX_MODULES],
+                    )
+
+    def jars(self) -> Iterator[Package]:
+        for layer, index in enumerate(self._indices):
+            for member, found in index.jars.items():
+                path = index.entries.paths[member]
+                if self._seen(layer, member, path):
+                    for jar in found:
+                        place = f"{shown(path)}!/{jar.inner}" if jar.inner else shown(path)
+                        yield Package("jar", jar.name, jar.version, jar.size_bytes, 1, "measured", path=place)
+
+    def _seen(self, layer: int, member: int, path: bytes) -> bool:
+        return self._merged.view.get(path) == packed(layer, member)
+
+    def _captured(self, path: bytes) -> bytes | None:
+        real = self._merged.resolve(path)
+        value = self._merged.view.get(real) if real is not None else None
+        if value is None or value == IMPLIED:
+            return None
+        layer, member = split(value)
+        return self._indices[layer].captured.get(member)
+
+    def _package(self, kind: str, name: bytes, version: bytes, paths: Iterable[bytes] | None, declared: int) -> Package:
+        size, files = (declared, 0) if paths is None else self._weight(paths)
+        return Package(
+            kind="apk" if kind == "apk" else "deb",
+            name=name.decode("utf-8", "replace"),
+            version=version.decode("utf-8", "replace"),
+            size_bytes=size,
+            files=files,
+            how="declared" if paths is None else "measured",
+        )
+
+    def _weight(self, paths: Iterable[bytes]) -> tuple[int, int]:
+        """Bytes and number of the regular files under these names; a file with two names counts once."""
+        merged, view, layers = self._merged, self._merged.view, self._merged.layers
+        contents: set[int] = set()
+        for path in paths:
+            value = view.get(path)
+            if value is None:  # a folder of it may be a link
+                parent, _, name = path.rpartition(b"/")
+                folder = merged.folder(parent)
+                value = None if folder is None else view.get(folder + b"/" + name if folder else name)
+            if value is None or value == IMPLIED:
+                continue
+            kind = layers[value >> BITS].kinds[value & MASK]
+            if kind == columns.HARDLINK:
+                value = merged.content(value)
+            if value is not None and kind in (columns.FILE, columns.HARDLINK):
+                contents.add(value)
+        return sum(layers[value >> BITS].sizes[value & MASK] for value in contents), len(contents)
+
+
+def apk_block(block: bytes) -> tuple[bytes, bytes, int, list[bytes]]:
+    """Name, version, installed size (bytes) and files of one entry of apk's database."""
+    fields: dict[bytes, bytes] = {}
+    folder, paths = b"", []
+    for line in block.splitlines():
+        key, value = line[:2], line[2:]
+        if key == b"F:":
+            folder = value
+        elif key == b"R:":
+            paths.append(folder + b"/" + value if folder else value)
+        else:
+            fields[key] = value
+    size = fields.get(b"I:", b"0")
+    return fields.get(b"P:", b""), fields.get(b"V:", b""), int(size) if size.isdigit() and len(size) < 18 else 0, paths
+
+
+def _paragraphs(text: bytes) -> Iterator[dict[bytes, bytes]]:
+    """Debian control paragraphs; continuation lines are dropped, nothing here needs them."""
+    for block in text.replace(b"\r\n", b"\n").split(b"\n\n"):
+        fields: dict[bytes, bytes] = {}
+        for line in block.splitlines():
+            if line[:1] not in (b" ", b"\t"):
+                key, colon, value = line.partition(b":")
+                if colon:
+                    fields[key] = value.strip()
+        if fields:
+            yield fields
+
+
+def _kibibytes(fields: dict[bytes, bytes]) -> int:
+    value = fields.get(b"Installed-Size", b"0")
+    return int(value) * 1024 if value.isdigit() and len(value) < 13 else 0

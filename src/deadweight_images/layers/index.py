@@ -1,0 +1,168 @@
+"""What one pass over one layer found, and its form on disk: the cache of a layer that was looked at before."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from deadweight_images.archive.entries import Entries
+
+_T = TypeVar("_T")
+
+FORMAT = 9
+MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
+
+
+@dataclass(frozen=True, slots=True)
+class GoProgram:
+    """Build information of a Go binary: its main package's path, module and version, and the modules linked in."""
+
+    go_version: str
+    path: str
+    module: str
+    version: str
+    modules: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """A Java archive. ``inner`` names the place in an outer archive, ``size_bytes`` is what it takes there."""
+
+    name: str
+    version: str
+    inner: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret in a layer. ``member`` is the index of its file, -1 for bytes of the layer that belong to no file."""
+
+    member: int
+    rule: str
+    description: str
+    inner: str
+    offset: int | None
+    line: int | None
+    redacted: str
+    fingerprint: str
+    confidence: str = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that was not looked at, and why. ``member`` as in ``Found``. Where it is not ``unread``, secrets were looked for in
+    it all the same and something else is missing."""
+
+    member: int
+    inner: str
+    reason: str
+    size_bytes: int
+    unread: bool = True
+
+
+@dataclass(slots=True)
+class LayerIndex:
+    """One layer, read once. ``digest`` and ``diff_id`` are computed from its bytes, None where verification was left out.
+
+    ``captured`` holds the package databases that were in it, by member. ``elf`` and ``scripts`` are the executable members that
+    begin like a program and with ``#!``, in ascending order. ``unlisted`` is how many secrets and skipped things are too many to
+    be kept. Sizes in bytes.
+    """
+
+    entries: Entries
+    digest: str | None = None
+    diff_id: str | None = None
+    tar_bytes: int = 0
+    stored_bytes: int = 0
+    captured: dict[int, bytes] = field(default_factory=dict)
+    programs: dict[int, GoProgram] = field(default_factory=dict)
+    jars: dict[int, tuple[Jar, ...]] = field(default_factory=dict)
+    found: list[Found] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    checksums: dict[int, int] = field(default_factory=dict)
+    elf: array[int] = field(default_factory=lambda: array("I"))
+    scripts: array[int] = field(default_factory=lambda: array("I"))
+    unlisted: int = 0
+
+    def take(self, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int = 0) -> None:
+        """Add what a look at a part of the layer gave and is not there yet; ``unlisted`` counts what that left out."""
+        self.unlisted += unlisted
+        known = {_place(item) for item in self.found}
+        self._add(self.found, (item for item in found if _place(item) not in known))
+        told = set(self.skipped)
+        self._add(self.skipped, (item for item in skipped if item not in told))
+
+    def take_of(self, members: bytearray, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int) -> None:
+        """Like ``take``, for a look at some members only, those with a byte that is not 0: of what was found beside them nothing
+        is added. What was not looked at and is no single file's may be theirs."""
+        self.take(
+            (item for item in found if item.member >= 0 and members[item.member]),
+            (item for item in skipped if item.member < 0 or members[item.member]),
+            unlisted,
+        )
+
+    def _add(self, items: list[_T], more: Iterable[_T]) -> None:
+        for item in more:
+            if len(items) < MOST:
+                items.append(item)
+            else:
+                self.unlisted += 1
+
+    def dump(self) -> bytes:
+        """JSON for the cache."""
+        data = {
+            "format": FORMAT,
+            "entries": self.entries.dump(),
+            "digest": self.digest,
+            "diff_id": self.diff_id,
+            "tar_bytes": self.tar_bytes,
+            "stored_bytes": self.stored_bytes,
+            "captured": [[key, value.decode("utf-8", "surrogateescape")] for key, value in self.captured.items()],
+            "programs": [[key, asdict(value)] for key, value in self.programs.items()],
+            "jars": [[key, [asdict(jar) for jar in value]] for key, value in self.jars.items()],
+            "found": [asdict(item) for item in self.found],
+            "skipped": [asdict(item) for item in self.skipped],
+            "checksums": list(self.checksums.items()),
+            "elf": list(self.elf),
+            "scripts": list(self.scripts),
+            "unlisted": self.unlisted,
+        }
+        return json.dumps(data, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def load(cls, raw: bytes) -> LayerIndex | None:
+        """A layer back from the cache, None where the file is of another format or damaged: it is then read again."""
+        try:
+            data: dict[str, Any] = json.loads(raw)
+            if data["format"] != FORMAT:
+                return None
+            return cls(
+                entries=Entries.load(data["entries"]),
+                digest=data["digest"],
+                diff_id=data["diff_id"],
+                tar_bytes=int(data["tar_bytes"]),
+                stored_bytes=int(data["stored_bytes"]),
+                captured={int(key): value.encode("utf-8", "surrogateescape") for key, value in data["captured"]},
+                programs={int(key): _program(value) for key, value in data["programs"]},
+                jars={int(key): tuple(Jar(**jar) for jar in value) for key, value in data["jars"]},
+                found=[Found(**item) for item in data["found"]],
+                skipped=[Skip(**item) for item in data["skipped"]],
+                checksums={int(key): int(value) for key, value in data["checksums"]},
+                elf=array("I", data["elf"]),
+                scripts=array("I", data["scripts"]),
+                unlisted=int(data["unlisted"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            return None
+
+
+def _place(item: Found) -> tuple[int, str, int | None, str]:
+    return item.member, item.fingerprint, item.offset, item.inner
+
+
+def _program(data: dict[str, Any]) -> GoProgram:
+    return GoProgram(**{**data, "modules": tuple((str(path), str(version)) for path, version in data["modules"])})

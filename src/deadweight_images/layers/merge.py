@@ -1,0 +1,288 @@
+"""The view that a container sees: layers put over one another, and what each of them hides of those below.
+
+Source: OCI image-spec v1.1, layer.md ("Whiteouts", "Opaque Whiteout", "Hardlinks"): a whiteout hides what lower layers hold,
+never what its own layer holds; an opaque whiteout hides all of a folder's lower content; a member of another type replaces
+what was there. Where the specification is silent this does as an overlay filesystem does (the engine's ``export`` is the
+test): a member below something that is not a folder in a lower layer makes a folder of it, and does not follow a link there.
+
+On one thing the two differ: overlayfs never reads the opaque mark of a layer's topmost folder, so an engine shows what the
+specification hides (``Merged.marks_root``). Such an image is merged in both ways, and what either would show counts as seen.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
+from deadweight_images.errors import ArchiveError
+from deadweight_images.layers.budget import Budget
+from deadweight_images.layers.hardlinks import contents
+from deadweight_images.layers.members import BITS, MASK, packed, split
+
+IMPLIED = -1
+WHITEOUT = b".wh."  # sought with ``find``: ``in`` takes twice as long for bytes, which a million paths show
+OPAQUE = b".wh..wh..opq"
+_HOPS = 40
+_LINK = 20  # what following one link counts for: it is that much slower than a step
+How = Literal["removed", "replaced", "unreachable"]
+_HOWS: tuple[How, ...] = ("removed", "replaced", "unreachable")
+REMOVED, REPLACED, UNREACHABLE = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """A member that is no longer seen: ``member`` of ``layer``, hidden by layer ``by``."""
+
+    layer: int
+    member: int
+    by: int
+    how: How
+
+
+class Merged:
+    """The final view. Keys are clean paths; values say which member of which layer is seen (``members.split``), or IMPLIED.
+
+    Without ``root_marks`` an opaque mark in the image's root hides nothing, as on overlayfs. ``marks_root`` lists the layers
+    that have such a mark over others. ``beside`` is how many paths another view of the same layers holds.
+    """
+
+    def __init__(self, layers: Sequence[Entries], *, root_marks: bool = True, beside: int = 0) -> None:
+        self.layers, self.root_marks = layers, root_marks
+        self.marks_root: list[int] = []
+        self.view: dict[bytes, int] = {}
+        self._hidden = array("Q")
+        self._hiders = array("H")
+        self._hows = bytearray()
+        self._folders: dict[bytes, bytes | None] = {}
+        self._contents: dict[int, array[int]] = {}
+        self._budget = Budget("the image's files")
+        held = sum(layer.weight() for layer in {id(layer): layer for layer in layers}.values())
+        self.most = (columns.ROOM - held) // columns.VIEW_BYTES - beside  # paths that memory has room for
+        for number in range(len(layers)):
+            _Application(self, number).apply()
+
+    @property
+    def hidden_count(self) -> int:
+        """How many members ``hidings`` gives."""
+        return len(self._hidden)
+
+    def hidings(self) -> Iterator[Hiding]:
+        """All members that were hidden, folders left out, in the order in which it happened."""
+        for value, by, how in zip(self._hidden, self._hiders, self._hows, strict=True):
+            yield Hiding(*split(value), by, _HOWS[how])
+
+    def kind(self, value: int) -> int:
+        """The kind (``entries.FILE`` …) of a value of ``view``."""
+        return columns.DIRECTORY if value == IMPLIED else self.layers[value >> BITS].kinds[value & MASK]
+
+    def hide(self, value: int, by: int, how: int) -> None:
+        """Note that a member is no longer seen."""
+        if self.kind(value) != columns.DIRECTORY:
+            self._hidden.append(value)
+            self._hiders.append(by)
+            self._hows.append(how)
+
+    def resolve(self, path: bytes) -> bytes | None:
+        """A path with all links in it followed inside the image; None where it leads nowhere, or round in circles.
+
+        Raises ArchiveError where all such calls together take more steps than any honest image needs.
+        """
+        parent, _, name = path.rpartition(b"/")
+        return self._followed(parent, name, _HOPS)
+
+    def folder(self, path: bytes) -> bytes | None:
+        """Like ``resolve`` for a folder, remembered."""
+        if path not in self._folders:
+            self._folders[path] = b"" if not path else self.resolve(path)
+        return self._folders[path]
+
+    def _followed(self, parent: bytes, name: bytes, hops: int) -> bytes | None:
+        pending = [part for part in [*parent.split(b"/"), name] if part]
+        pending.reverse()
+        self._budget.spend(len(pending))
+        current = b""
+        while pending:
+            part = pending.pop()
+            if part == b"..":
+                current = current.rpartition(b"/")[0]
+                continue
+            if part in (b"", b"."):
+                continue
+            path = current + b"/" + part if current else part
+            value = self.view.get(path)
+            if value is None:
+                return None
+            if self.kind(value) != columns.SYMLINK:
+                current = path
+                continue
+            hops -= 1
+            if hops < 0 or len(pending) > 4096:
+                return None
+            target = self.layers[value >> BITS].targets[value & MASK]
+            self._budget.spend(_LINK + target.count(b"/"))
+            if target.startswith(b"/"):
+                current = b""
+            pending.extend(reversed(target.split(b"/")))
+        return current
+
+    def content(self, value: int) -> int | None:
+        """The member that holds the bytes of a file: the file itself, or where its hard links lead; None where nowhere."""
+        layer, member = split(value)
+        if self.layers[layer].kinds[member] != columns.HARDLINK:
+            return value
+        if layer not in self._contents:
+            self._contents[layer] = contents(self.layers[layer], Budget(f"layer {layer + 1}"))
+        found = self._contents[layer][member]
+        return None if found < 0 else packed(layer, found)
+
+
+class _Application:
+    """One layer being put over the view so far."""
+
+    def __init__(self, merged: Merged, number: int) -> None:
+        self._merged, self._view, self._number = merged, merged.view, number
+        self._entries = merged.layers[number]
+        self._mark = packed(number, 0)
+        self._folders: set[bytes] = {b""}
+        self._budget = Budget(f"layer {number + 1}")
+
+    def apply(self) -> None:
+        self._clear()
+        paths, kinds, view = self._entries.paths, self._entries.kinds, self._view
+        folders, mark = self._folders, self._mark
+        for member, path in enumerate(paths):
+            if not member & 0x3FFF and len(view) > self._merged.most:
+                raise ArchiveError(f"layer {self._number + 1}: {columns.TOO_MANY}")
+            parent = path[: max(0, path.rfind(b"/"))]
+            if parent not in folders:
+                parent = self._ensured(parent, 0)
+                path = (parent + b"/" if parent else b"") + path.rpartition(b"/")[2]
+            if not path or (path.find(WHITEOUT) >= 0 and path.rpartition(b"/")[2].startswith(WHITEOUT)):
+                if not path and kinds[member] != columns.DIRECTORY:
+                    raise ArchiveError(
+                        f"layer {self._number + 1}: replaces the image's root with something that is not a folder"
+                    )
+                continue
+            old = view.get(path)
+            if kinds[member] == columns.DIRECTORY:
+                if old is not None:
+                    self._merged.hide(old, self._number, REPLACED)
+                folders.add(path)
+            elif old is not None:
+                self._replace(path, old)
+            view[path] = mark | member
+
+    def _clear(self) -> None:
+        """Take away what this layer hides of the layers below: all of it before anything of this layer is seen."""
+        removed: dict[bytes, int] = {}
+        view, kind = self._view, self._merged.kind
+        kinds, opaque = self._entries.kinds, self._entries.opaque
+        for member, path in enumerate(self._entries.paths):
+            if path.find(WHITEOUT) >= 0 and path.rpartition(b"/")[2].startswith(WHITEOUT):
+                self._whiteout(path, removed)
+            elif kinds[member] != columns.DIRECTORY:
+                old = view.get(path)
+                if old is not None and kind(old) == columns.DIRECTORY:
+                    del view[path]
+                    removed[path] = UNREACHABLE
+            elif opaque and member in opaque:
+                self._opaque(path, removed)
+        if removed:
+            self._take_below(removed)
+
+    def _whiteout(self, path: bytes, removed: dict[bytes, int]) -> None:
+        parent, _, name = path.rpartition(b"/")
+        if name == OPAQUE:
+            self._opaque(parent, removed)
+            return
+        target = name[len(WHITEOUT) :]
+        if target.startswith(WHITEOUT):
+            return  # other .wh..wh. names are an old union filesystem's own records and hide nothing
+        if target in (b"", b".", b".."):
+            raise ArchiveError(
+                f"layer {self._number + 1}: the whiteout {shown(path)} does not name the file that it hides"
+            )
+        whole = parent + b"/" + target if parent else target
+        old = self._view.pop(whole, None)
+        if old is not None:
+            self._merged.hide(old, self._number, REMOVED)
+            if self._merged.kind(old) == columns.DIRECTORY:
+                removed[whole] = REMOVED
+
+    def _opaque(self, folder: bytes, removed: dict[bytes, int]) -> None:
+        if not folder:
+            if self._number and self._number not in self._merged.marks_root:
+                self._merged.marks_root.append(self._number)
+            if not self._merged.root_marks:
+                return
+        removed[folder] = REMOVED
+
+    def _take_below(self, removed: dict[bytes, int]) -> None:
+        """Hide everything below these folders, in one pass over the view."""
+        self._budget.spend(len(self._view))
+        prefixes = tuple(folder + b"/" if folder else b"" for folder in removed)
+        if len(prefixes) <= 16:
+            victims = [path for path in self._view if path.startswith(prefixes)]
+        else:
+            victims = [path for path in self._view if _ancestor(path, removed) is not None]
+        for path in victims:
+            folder = _ancestor(path, removed)
+            self._merged.hide(self._view.pop(path), self._number, REMOVED if folder is None else removed[folder])
+
+    def _replace(self, path: bytes, old: int) -> None:
+        """Something that is no folder comes where something is already."""
+        self._merged.hide(old, self._number, REPLACED)
+        if self._merged.kind(old) == columns.DIRECTORY:
+            self._take_below({path: UNREACHABLE})
+            self._folders.clear()
+            self._folders.add(b"")
+
+    def _ensured(self, parent: bytes, hops: int) -> bytes:
+        """Makes sure that a member's parent is a folder in the view; answers where that folder really is."""
+        current = b""
+        self._budget.spend(parent.count(b"/") + 1)
+        for part in parent.split(b"/"):
+            path = current + b"/" + part if current else part
+            value = self._view.get(path)
+            if value is None:
+                self._budget.spend(len(path))  # by its length: one name of many parts makes a folder of each
+                self._view[path] = IMPLIED
+            elif self._merged.kind(value) == columns.SYMLINK and value >> BITS == self._number and value != IMPLIED:
+                path = self._linked(path, value, hops)
+            elif self._merged.kind(value) != columns.DIRECTORY:
+                self._merged.hide(value, self._number, REPLACED)
+                self._view[path] = IMPLIED
+            current = path
+        if current == parent:
+            self._folders.add(parent)
+        return current
+
+    def _linked(self, path: bytes, value: int, hops: int) -> bytes:
+        """A link to a folder within the same layer: the engine follows it there, never out of the layer."""
+        if hops > _HOPS:
+            raise ArchiveError(f"layer {self._number + 1}: the link {shown(path)} leads back to itself")
+        target = self._entries.targets[value & MASK]
+        self._budget.spend(_LINK + target.count(b"/"))
+        parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]
+        for part in target.split(b"/"):
+            if part == b"..":
+                del parts[-1:]
+            elif part not in (b"", b"."):
+                parts.append(part)
+        return self._ensured(b"/".join(parts), hops + 1) if parts else b""
+
+
+def _ancestor(path: bytes, removed: dict[bytes, int]) -> bytes | None:
+    """The folder among ``removed`` that a path lies below."""
+    place = path.rfind(b"/")
+    while place >= 0:
+        folder = path[:place]
+        if folder in removed:
+            return folder
+        place = path.rfind(b"/", 0, place)
+    return b"" if b"" in removed else None

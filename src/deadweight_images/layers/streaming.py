@@ -1,0 +1,242 @@
+"""Read a layer that is compressed or comes in pieces: uncompressed segment by segment into memory that is used again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.checksums import crc32
+from deadweight_images.archive.compression import cut
+from deadweight_images.archive.digests import Running
+from deadweight_images.archive.entries import Entries, Room
+from deadweight_images.archive.model import Compression
+from deadweight_images.archive.source import Blob, Source, opened
+from deadweight_images.archive.tarwalk import BLOCK, TarWalker
+from deadweight_images.contents.facts import Gatherer
+from deadweight_images.errors import ArchiveError
+from deadweight_images.layers import chunks as portions
+from deadweight_images.layers.buffers import Buffers
+from deadweight_images.layers.index import LayerIndex, Skip
+
+BEHIND = "data after the end marker of the tar"  # what is told of it; secrets are looked for in it too
+_AT_ONCE = 1 << 22  # bytes that are undone while the digest of those before is computed
+_SMALL = 4 << 20  # bytes of a segment that no secrets are looked for in
+_ROOM = portions.WHOLE + (1 << 20)  # of a buffer; what is not touched of it takes no memory
+
+
+class Threads(Protocol):
+    """What a reading needs of its indexer."""
+
+    in_flight: int
+    room: Room
+    verify: bool
+
+    @property
+    def probe(self) -> object:
+        """None where no secrets are looked for."""
+        ...
+
+    def running(self) -> Running:
+        """A digest of pieces."""
+        ...
+
+    def submit(self, index: LayerIndex, segment: memoryview, base: int) -> Future[Any] | None:
+        """Let threads look for secrets in a segment."""
+        ...
+
+    def links(self, index: LayerIndex) -> None:
+        """Let threads look at the links of a layer."""
+        ...
+
+    def hashed(self, view: memoryview) -> Future[str]:
+        """Let a thread compute the digest of a buffer."""
+        ...
+
+    def known_later(self, index: LayerIndex, content: Running, stored: Future[str]) -> None:
+        """Note digests in a layer's index when they are there."""
+        ...
+
+
+class StreamReading:
+    """A layer that comes in pieces. At most ``WHOLE`` bytes of one member and a few segments are held at a time; without a probe
+    of most members no more than a small segment, for fresh memory takes as long as what is written to it.
+
+    What threads look at lies in a buffer that stays as it is until they are done; what is left of it is copied into the next one.
+    """
+
+    def __init__(self, indexer: Threads, what: str) -> None:
+        self._indexer, self._what = indexer, what
+        self._entries = Entries(indexer.room)
+        self._index = LayerIndex(self._entries)
+        self._walker = TarWalker(self._entries, what)
+        self._gatherer = Gatherer(self._index)
+        self._buffers = Buffers(_ROOM, 3 if indexer.probe is None else indexer.in_flight + 1)
+        self._buffer = self._buffers.take()
+        self._crc32 = crc32()
+        self._base = self._position = self._handled = self._filled = self._summed = self._sum = 0
+        self._segment = _SMALL if indexer.probe is None else portions.SEGMENT
+        self._cut: int | None = None
+        self._trailing: int | None = None
+        self._plain = indexer.running()
+
+    def read(self, blob: Blob, compression: Compression, digest: Future[str] | None = None) -> LayerIndex:
+        """All of it. ``digest`` is that of the blob as it is stored, where it is being computed already. Raises ArchiveError."""
+        stored, wanted = _Stored(self._indexer, self._index, blob, compression, digest), self._segment
+        source = opened(stored.blob, compression, self._what)
+        while got := source.into(self._room(wanted)):
+            if self._indexer.verify:
+                self._plain.add(self._buffer.view[self._filled : self._filled + got])
+            self._index.tar_bytes += got
+            self._filled += got
+            if self._filled >= wanted:
+                wanted = self._advance(final=False)
+        self._advance(final=True)
+        if self._trailing is not None:
+            size = self._index.tar_bytes - self._trailing
+            self._index.skipped.append(Skip(-1, "", BEHIND, size, unread=False))
+        self._indexer.links(self._index)
+        if self._indexer.verify:
+            stored.settle(self._indexer, self._plain)
+        return self._index
+
+    def _room(self, wanted: int) -> memoryview:
+        """Where the next bytes go. Raises ArchiveError where what is there cannot be worked off and there is no room for more."""
+        if self._filled == _ROOM:
+            raise ArchiveError(f"{self._what}: a header that never ends")
+        stop = wanted if wanted > self._filled else _ROOM
+        return self._buffer.view[self._filled : min(stop, self._filled + _AT_ONCE)]
+
+    def _advance(self, *, final: bool) -> int:
+        """Work off what is in the buffer; answers how much the buffer should hold before the next time."""
+        end = self._base + self._filled
+        if self._position < end and not self._walker.ended:
+            rest = self._buffer.view[self._position - self._base : self._filled]
+            self._position = self._walker.walk(rest, self._position, final=final)
+        elif final and not self._walker.ended:
+            with memoryview(b"") as nothing:
+                self._walker.walk(nothing, min(self._position, end), final=self._position == end)
+            if self._position > end and self._entries.last_end() > end:
+                raise ArchiveError(f"{self._what}: is truncated")
+        if self._walker.ended:
+            return self._after_end(final)
+        if final or self._position <= end:
+            self._emit(end if final else self._position)
+            return self._segment
+        last = len(self._entries) - 1
+        if self._handled <= last:  # what goes before it is complete
+            self._emit(self._entries.offsets[last])
+        holds = self._indexer.probe is not None or self._gatherer.wants_whole(last)
+        if self._entries.stored(last) <= (portions.WHOLE if holds else self._segment):
+            return max(self._segment, self._entries.stored(last) + BLOCK)
+        if self._filled >= self._segment:
+            self._piece(last)
+        return self._segment
+
+    def _after_end(self, final: bool) -> int:
+        if self._position > self._base:
+            self._emit(self._position)
+        if self._trailing is None and holds_more(self._buffer.view[: self._filled]):
+            self._trailing = self._position
+        self._emit(self._base + self._filled)
+        return 0 if final else self._segment
+
+    def _emit(self, stop: int) -> None:
+        """Hand everything before ``stop`` to the threads; the members that end there are complete."""
+        if stop == self._base:
+            return
+        segment = self._buffer.view[: stop - self._base]
+        first, last = self._handled, len(self._entries)
+        while last > first and self._entries.offsets[last - 1] + self._entries.stored(last - 1) > stop:
+            last -= 1
+        self._gatherer.look(first, last, segment, self._base)
+        if self._cut is not None:  # the rest of a member whose pieces went before
+            self._gatherer.piece(self._cut, segment, self._base)
+            self._sum_piece(self._cut, segment)
+            self._cut = None
+        self._checksums(first, last, segment)
+        self._handled = last
+        self._pass_on(len(segment), len(segment))
+
+    def _piece(self, number: int) -> None:
+        """A member too big to be held whole: what of it is there goes to the threads, a little of it stays for the next piece."""
+        if self._cut is None:
+            self._cut, self._summed, self._sum = number, self._entries.offsets[number], 0
+        self._gatherer.piece(number, self._buffer.view[: self._filled], self._base)
+        self._sum_piece(number, self._buffer.view[: self._filled])
+        self._handled = number + 1
+        reason = "too large to be held whole: scanned in pieces"
+        if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
+            self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number], unread=False))
+        self._pass_on(self._filled, max(0, self._filled - portions.OVERLAP))
+
+    def _pass_on(self, size: int, kept: int) -> None:
+        """The first ``size`` bytes are for the threads, those from ``kept`` on are where the next segment begins."""
+        rest = self._buffer.view[kept : self._filled]
+        hashing = self._plain.sent() if self._indexer.verify else None
+        work = self._indexer.submit(self._index, self._buffer.view[:size], self._base)
+        self._base, self._filled = self._base + kept, len(rest)
+        self._buffer.busy += [each for each in (work, hashing) if each is not None]
+        self._buffers.give(self._buffer)
+        self._buffer = self._buffers.take()
+        self._buffer.view[: len(rest)] = rest
+
+    def _checksums(self, first: int, last: int, segment: memoryview) -> None:
+        """Of members that could be the same content as another's; a compressed layer cannot be asked again later."""
+        entries, sums = self._entries, self._index.checksums
+        for number, size in enumerate(entries.sizes[first:last], first):
+            start = entries.offsets[number] - self._base
+            if start >= 0 and size >= columns.MIN_DUPLICATE and entries.kinds[number] == columns.FILE:
+                sums[number] = self._crc32(segment[start : start + entries.stored(number)])
+
+    def _sum_piece(self, number: int, segment: memoryview) -> None:
+        """The same for a member whose pieces come one after another, each with the end of the last one in front."""
+        end = self._entries.offsets[number] + self._entries.stored(number)
+        self._sum = self._crc32(segment[self._summed - self._base : end - self._base], self._sum)
+        self._summed = min(end, self._base + len(segment))
+        if self._summed == end and self._entries.kinds[number] == columns.FILE:
+            self._index.checksums[number] = self._sum
+
+
+class _Stored:
+    """A layer's bytes as they are stored, which are counted and hashed."""
+
+    def __init__(
+        self,
+        indexer: Threads,
+        index: LayerIndex,
+        blob: Blob,
+        compression: Compression,
+        digest: Future[str] | None,
+    ) -> None:
+        self._index, self._running, self._digest = index, indexer.running(), digest
+        self._wanted = indexer.verify and compression != "none"
+        self.blob = blob
+        if isinstance(blob, memoryview):
+            index.stored_bytes = len(blob)
+        elif not isinstance(blob, Source):
+            self.blob = self._passing(blob)
+
+    def _passing(self, blob: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        for piece in blob:
+            self._index.stored_bytes += len(piece)
+            if self._wanted:
+                self._running.add(piece)
+            yield piece
+
+    def settle(self, indexer: Threads, plain: Running) -> None:
+        """Note the digests of all of them, ``plain`` of the content. Of what lies in memory they are waited for only later: the
+        next layer is read meanwhile, or the layers are put over one another."""
+        if isinstance(self.blob, Source):
+            self._index.stored_bytes = self._index.tar_bytes
+        if self._wanted and isinstance(self.blob, memoryview):
+            indexer.known_later(self._index, plain, self._digest or indexer.hashed(self.blob))
+            return
+        self._index.diff_id = plain.result()
+        self._index.digest = self._running.result() if self._wanted else self._index.diff_id
+
+
+def holds_more(rest: memoryview) -> bool:
+    """Whether there is anything but zeros."""
+    return any(bytes(piece).strip(b"\0") for piece in cut(rest, 1 << 20))

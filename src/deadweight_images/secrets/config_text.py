@@ -1,0 +1,187 @@
+"""Secrets in an image's config: environment, labels, build arguments in the history, command lines.
+
+Here a name is enough: whatever a variable called ``*_PASSWORD`` holds in an image config is there for everyone who pulls the
+image, however simple the value is. Only placeholders, references and paths are no secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from deadweight_images.secrets.commands import command_secrets
+from deadweight_images.secrets.model import Match, Scan, Skipped, fingerprint, redact
+from deadweight_images.secrets.verify import Candidate, not_placeholder
+
+if TYPE_CHECKING:
+    from deadweight_images.secrets.pieces import Budget
+    from deadweight_images.secrets.scanner import Scanner
+
+_WORDS = "PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_?KEY"
+_NAME = re.compile(rf"(?i)(?:{_WORDS}|(?:^|[_.-])(?:PWD|PASS|PW|PAT)(?=$|[_.-]))")
+# Names of things beside a secret: where it lies, how long it is, what it is called.
+_BESIDE = re.compile(
+    r"(?i)(?:_FILE|_PATH|_DIR|_URL|_URI|_HOST|_NAME|_ID|_TYPE|_LENGTH|_SIZE|_STDIN|_TTL|_EXPIRY|_ENABLED|_ALGORITHM|_POLICY)$"
+)
+_PUBLIC = re.compile(r"(?i)^(?:OLDPWD|PWD|GPG_KEYS?|PUBLIC_.*|.*_PUBLIC_KEY)$")
+_ASSIGNMENT = re.compile(r"""(?:^|(?<=[\s;|&"']))([A-Za-z_][A-Za-z0-9_.-]{0,80})=("[^"]*"|'[^']*'|[^\s;|&]+)""")
+_ENV_PAIR = re.compile(r"\bENV\s+([A-Za-z_][A-Za-z0-9_.-]{0,80})\s+([^\s=]\S*)\s*$")
+_ARGUMENT = re.compile(r"""(?:^|\s)--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\s+)("[^"]*"|'[^']*'|[^\s;|&"'-][^\s;|&"']*)""")
+_ONLY_ARGUMENT = re.compile(r"--?([A-Za-z][A-Za-z0-9-]{0,60})[= ](\S+)")
+_EXEC = re.compile(
+    r"(?:RUN |/bin/sh -c #\(nop\) )?\s{0,10}(?:CMD|ENTRYPOINT|RUN|HEALTHCHECK)?[^\[\n]{0,200}\[\s{0,10}\""
+)
+_EXEC_ARGUMENT = re.compile(r"\"--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\"[ ,]{1,10}\")([^\"]+)\"")
+# A text in quotes that is a name and its value and nothing else, as ``echo`` is given it.
+_PAIR = re.compile(r"""(["'])([A-Za-z_][A-Za-z0-9_.-]{0,80})[ \t]{0,8}[=:][ \t]{0,8}([^\s"'\\]+)(?:\\n)?\1""")
+# Where a builder writes variables out, no value has quotes: each reaches up to the next name.
+_VARIABLES = re.compile(
+    r"(?s)(?:(?:\A|#\(nop\)\s{1,40})(?:ENV|ARG|LABEL)|\A(?:RUN\s)?\|\d+)\s(.*?)(?=\s/bin/\w*sh -c|\s# buildkit|\Z)"
+)
+_VARIABLE = re.compile(
+    r"(?s)(?<!\S)([A-Za-z_][A-Za-z0-9_.-]{0,80})=(\S.*?)(?=\s{1,40}[A-Za-z_][A-Za-z0-9_.-]{0,80}=|\Z)"
+)
+# Rules that go by a name and end at a space, where the value may go on.
+_BY_NAME = ("configured-secret", "environment-secret", "generic-api-key", "quoted-secret")
+_SHORTEST = 4
+MOST = 1000
+"""Secrets of one text; each costs a millisecond (its fingerprint), and nobody reads more."""
+
+
+def scan_text(scanner: Scanner, *, where: str, text: str, kind: str = "text", within: Budget | None = None) -> Scan:
+    """All secrets in one string of an image config.
+
+    ``kind``: ``env`` (NAME=value, labels too), ``history`` (an instruction), ``text``. ``within`` as in ``Scanner.confirm``.
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    scan = scanner.scan(data, path="", decode=True, within=within)
+    named = list(islice((one for one in _named(text, kind) if _counts(one)), MOST + 1))
+    at = _places(text, data)
+    spans = [(at(one.start), at(one.start + len(one.value))) for one in named]
+    whole = [span for one, span in zip(named, spans, strict=True) if one.whole]
+    matches = [replace(match, where=where) for match in scan.matches if not _is_part(match, whole)]
+    taken = sorted(match.offset for match in matches if match.inner == "")
+    for one, (start, stop) in zip(named, spans, strict=True):
+        if len(matches) >= MOST:
+            rest = Skipped("", "", f"more than {MOST} secrets: the rest of the text", len(data) - start)
+            return Scan(tuple(matches), (*scan.skipped, rest))
+        place = bisect_left(taken, start)
+        if place == len(taken) or taken[place] >= stop:
+            secret = one.value.encode("utf-8", "surrogateescape")
+            mark = fingerprint(one.rule, secret)
+            matches.append(
+                Match(one.rule, one.what, "", "", start, None, redact(secret), mark, where, length=len(secret))
+            )
+            taken.insert(place, start)
+    return Scan(tuple(matches), scan.skipped)
+
+
+def _places(text: str, data: bytes) -> Callable[[int], int]:
+    """From an offset in a text to the one in its bytes."""
+    if len(text) == len(data):
+        return lambda offset: offset
+    sizes = (1 if char < "\x80" else len(char.encode("utf-8", "surrogateescape")) for char in text)
+    return array("I", accumulate(sizes, initial=0)).__getitem__
+
+
+def _is_part(match: Match, whole: list[tuple[int, int]]) -> bool:
+    """Whether a match is less than a value whose ends are known, up to a space or a sign in it: the rest would be printed."""
+    inside = any(start <= match.offset < stop and match.length < stop - start for start, stop in whole)
+    return inside and match.inner == "" and match.rule in _BY_NAME
+
+
+class _Named(NamedTuple):
+    """A value whose name says that it is secret; ``start`` in characters. ``whole`` says that its ends are known, whatever signs it
+    holds, ``literal`` that nothing in it stands for something else."""
+
+    rule: str
+    what: str
+    value: str
+    start: int
+    whole: bool = False
+    literal: bool = False
+
+
+def _named(text: str, kind: str) -> Iterator[_Named]:
+    if kind == "env":
+        name, equals, value = text.partition("=")
+        if equals and _is_secret_name(name):
+            what = f"Secret in the variable {name[:80]}"
+            yield _Named("config-variable", what, value, len(name) + 1, whole=True, literal=True)
+        return
+    if kind == "history":
+        yield from _variables(text)
+        yield from _exec_arguments(text)
+        yield from _pairs(text)
+    else:
+        yield from _only_argument(text)
+    for pattern, rule, what in (
+        (_ASSIGNMENT, "config-variable", "variable or build argument"),
+        (_ENV_PAIR, "config-variable", "variable"),
+        (_ARGUMENT, "config-argument", "argument"),
+    ):
+        for match in pattern.finditer(text):
+            if _is_secret_name(match[1].replace("-", "_")):
+                value = match[2].strip("\"'")
+                start = match.start(2) + match[2].find(value)
+                quoted = match[2][:1] == "'" and match[2][-1:] == "'"
+                yield _Named(rule, f"Secret in the {what} {match[1]}", value, start, literal=quoted)
+    yield from (_Named(*found) for found in command_secrets(text))
+
+
+def _variables(text: str) -> Iterator[_Named]:
+    """Variables of ``ENV``, ``ARG``, ``LABEL`` and of the build arguments in front of a command, with all words of their values.
+    The builder has put in what they refer to."""
+    head = _VARIABLES.search(text)
+    for match in _VARIABLE.finditer(head[1].rstrip()) if head else ():
+        if _is_secret_name(match[1]):
+            value = match[2].strip("\"'")
+            start = head.start(1) + match.start(2) + match[2].find(value) if head else 0
+            what = f"Secret in the variable or build argument {match[1]}"
+            yield _Named("config-variable", what, value, start, whole=True, literal=True)
+
+
+def _only_argument(text: str) -> Iterator[_Named]:
+    """A text that is one argument, or a flag and its argument, and nothing else."""
+    match = _ONLY_ARGUMENT.fullmatch(text)
+    if match and _is_secret_name(match[1].replace("-", "_")):
+        what = f"Secret in the argument {match[1]}"
+        yield _Named("config-argument", what, match[2], match.start(2), whole=True)
+
+
+def _exec_arguments(text: str) -> Iterator[_Named]:
+    """Arguments of a command that is written as a list: ``CMD ["app" "--password=x"]``."""
+    if _EXEC.match(text):
+        for match in _EXEC_ARGUMENT.finditer(text):
+            if _is_secret_name(match[1].replace("-", "_")):
+                what = f"Secret in the argument {match[1]}"
+                yield _Named("config-argument", what, match[2], match.start(2), whole=True)
+
+
+def _pairs(text: str) -> Iterator[_Named]:
+    for match in _PAIR.finditer(text):
+        if _is_secret_name(match[2]):
+            what = f"Secret in the value of {match[2]}"
+            yield _Named("config-variable", what, match[3], match.start(3), whole=True, literal=match[1] == "'")
+
+
+def _is_secret_name(name: str) -> bool:
+    return _NAME.search(name) is not None and not _BESIDE.search(name) and not _PUBLIC.match(name)
+
+
+def _counts(one: _Named) -> bool:
+    """Whether a value is a secret and not a reference to one."""
+    value = one.value
+    if len(value) < _SHORTEST or value.startswith(("/", "$", "./", "file:", "env:", "vault:")):
+        return False
+    if value.isdigit() and len(value) < 6:
+        return False
+    secret = value.encode("utf-8", "surrogateescape")
+    if one.literal:
+        secret = secret.replace(b"$", b"_")
+    return not_placeholder(Candidate(secret, secret, b"", memoryview(secret))) is not None

@@ -1,0 +1,96 @@
+"""Patterns for "here begins something encoded". They run in the same pass as the rules.
+
+Two properties make them quick. Every pattern reports few ends: one for each encoded run, not one for each of its bytes. And text
+leaves marks that a matcher can look for: base64 of ASCII has a zero top bit in each byte, so three of the four characters of a
+group come from half of the alphabet; UTF-16 text that any rule could match holds one of the rules' keywords, zero bytes between.
+
+The marks of base64 and of hexadecimal digits hold no fixed character, so that looking for them takes longer than all the rest
+together. That is done in text. Elsewhere, as in programs, the rules' keywords are looked for as such an encoding writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from deadweight_images.secrets import keywords
+from deadweight_images.secrets.rules import RuleSet
+
+Kind = Literal[
+    "gzip", "zlib", "xz", "bzip2", "zstd", "zip", "utf-16", "utf-32", "base64", "hex", "percent", "pack", "lzma", "lz4"
+]
+
+# Base64 alphabet positions whose bit 3, or bit 1, is zero: second and third character of a group that encodes ASCII.
+_SECOND = r"[A-HQ-Xg-nw-z0-3]"
+_THIRD = r"[ABEFIJMNQRUVYZcdghklopstwx014589]"
+GROUP = rf"[A-Za-f]{_SECOND}{_THIRD}[A-Za-z0-9+/_-]"
+# Two groups of encoded UTF-16-LE text: every second byte is zero.
+WIDE_GROUP = r"[A-Za-f][AQgw][AB][A-Za-z0-9+/]A[A-H][AEIMQUYcgkosw048]A"
+_BEFORE = r"[^A-Za-z0-9+/_-]"
+# Text in hexadecimal digits, and as a program's source has it (``\x70``): bytes of ASCII begin with 2 to 7.
+PAIR = r"(?:[2-7][0-9A-Fa-f]|0[9AaDd])"
+_HEX = rf"[^0-9A-Fa-f]{PAIR}{{20}}"
+_ESCAPED = r"(?:\\x[2-7][0-9A-Fa-f]){8}"
+_PERCENT = r"(?:%[2-7][0-9A-Fa-f]){6}"
+_ASSIGNED = r"[A-Za-z0-9_.-](?:%2[27])?%3[DdAa](?:%2[027])*[A-Za-z0-9+/_.~!@#$*%-]{6}"
+# Source: lzma's own header: properties, a dictionary of 2^n or 2^n + 2^(n-1) bytes, a size or none, and a zero.
+_LZMA = (
+    r"\x5d\x00\x00(?:(?:[\x01\x02\x04\x08\x10\x18\x20\x30\x40\x60\x80\xc0]\x00|\x00[\x01-\x03])"
+    r"(?:\xff{8}|[\x00-\xff]{4}\x00{4})|\x00\x04\xff{8})\x00"
+)
+# The first bytes of gzip, zip, zstd, xz and bzip2 as base64.
+ENCODED_MAGIC = r"(?:H4sI|UEsDB[AB]|KLUv/|/Td6WFo|QlpoOTFBW)[A-Za-z0-9+/_-]{16}"
+
+
+@dataclass(frozen=True)
+class Hint:
+    """``back`` is how many bytes before the reported end the encoded object starts, at most. ``patterns`` are those that do not
+    depend on the rules, ``in_text`` those that are looked for in text only.
+
+    A buffer is scanned as if a zero byte stood before it, so "the byte before" is always there.
+    """
+
+    kind: Kind
+    back: int
+    patterns: tuple[str, ...] = ()
+    in_text: tuple[str, ...] = ()
+
+
+HINTS = (
+    Hint("gzip", 10, (r"\x1f\x8b\x08[\x00-\x1f][\x00-\xff]{4}[\x00\x02\x04][\x00-\x0d\xff]",)),
+    Hint("zlib", 3, (r"\x00\x78[\x01\x5e\x9c\xda][\x00-\xff]",)),
+    Hint("xz", 6, (r"\xfd7zXZ\x00",)),
+    Hint("bzip2", 10, (r"BZh[1-9]1AY\x26SY",)),
+    Hint("zstd", 4, (r"\x28\xb5\x2f\xfd",)),
+    Hint("zip", 10, (r"PK\x03\x04[\x0a-\x3f]\x00[\x00-\xff]{2}[\x00-\x63]\x00",)),
+    Hint("pack", 8, (r"PACK\x00\x00\x00[\x02\x03]",)),
+    Hint("base64", 24, (f"{_BEFORE}(?:{WIDE_GROUP}){{3}}", ENCODED_MAGIC), (f"{_BEFORE}(?:{GROUP}){{6}}",)),
+    Hint("utf-16", 1),
+    Hint("utf-32", 1),
+    Hint("hex", 0, (_ESCAPED,), (_HEX,)),
+    Hint("percent", 0, (_PERCENT, _ASSIGNED)),
+    Hint("lzma", 14, (_LZMA,)),
+    Hint("lz4", 6, (r"\x04\x22\x4d\x18[\x40-\x7f][\x40-\x70]",)),
+)
+WIDTHS = {"utf-16": 2, "utf-32": 4}
+"""Bytes of a character, of the hints that are keywords in another encoding and nothing else."""
+
+
+def quick_patterns(rule_set: RuleSet) -> Iterator[tuple[str, int]]:
+    """What is looked for everywhere, each with its hint's number."""
+    for number, hint in enumerate(HINTS):
+        patterns = list(hint.patterns)
+        if hint.kind in WIDTHS:
+            patterns += keywords.wide_patterns(rule_set, WIDTHS[hint.kind])
+        elif hint.kind == "base64":
+            patterns += keywords.base64_patterns(rule_set)
+        elif hint.kind == "hex":
+            patterns += keywords.hex_patterns(rule_set)
+        yield from ((text, number) for text in patterns)
+
+
+def text_patterns() -> Iterator[tuple[str, int]]:
+    """What is looked for in text only, each with its hint's number."""
+    for number, hint in enumerate(HINTS):
+        yield from ((text, number) for text in hint.in_text)

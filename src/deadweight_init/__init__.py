@@ -1,0 +1,37 @@
+"""``init``: bring in a repository that this tool has never seen, and prove what is written about it.
+
+tree → dockerfiles, compose, languages → Service → rungs → files        what is read, and what is written
+files → prove (build, watch, harden, record) → files                    the same again, with what was seen
+
+What is listed here is for others; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight_images import public
+
+if TYPE_CHECKING:
+    from deadweight_init.command import Outcome, Wanted
+    from deadweight_init.command import init as bring_in
+    from deadweight_init.drift import drift as drifted
+    from deadweight_init.lacking import variable_it_wants
+    from deadweight_init.prove import Tools
+    from deadweight_init.reachable import ONLY_LOOPBACK
+    from deadweight_init.services import find_services
+    from deadweight_init.tree import look as read_tree
+
+if not TYPE_CHECKING:
+    __getattr__ = public(
+        __name__,
+        {
+            "command": "Outcome, Wanted, init as bring_in",
+            "drift": "drift as drifted",
+            "lacking": "variable_it_wants",
+            "prove": "Tools",
+            "reachable": "ONLY_LOOPBACK",
+            "services": "find_services",
+            "tree": "look as read_tree",
+        },
+    )

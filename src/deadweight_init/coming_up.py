@@ -1,0 +1,113 @@
+"""Wait until a service in a container listens, and say why it does not."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight._said import plain
+from deadweight.checks.service import last_lines
+from deadweight_init.reachable import ONLY_LOOPBACK
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+
+START_SECONDS = 90.0
+LOOPBACK_SECONDS = 10.0
+"""So long something may listen on loopback alone before it is clear that nothing else will."""
+
+SETTLE_SECONDS = 1.0
+
+LOOK_SECONDS, MARGIN_SECONDS = 45.0, 5.0
+"""Whoever says something new within so long is still at it. The second look is so long before a start counts as failed."""
+
+HEARD_LINES = 2000
+MOST_SECONDS = 240.0
+"""So long a service is waited for that is still at it: large frameworks on a busy machine."""
+
+
+class Progress:
+    """Whether a container says something new: lines that differ in more than numbers. Asked from ``at`` on, each LOOK_SECONDS."""
+
+    def __init__(self, at: float) -> None:
+        self._at, self._said = at, frozenset[str]()
+
+    def since_last(self, container: Container) -> bool:
+        """Whether it has said anything new when it is time to look; the first look tells nothing."""
+        if time.monotonic() < self._at:
+            return False
+        first, before = not self._said, self._said
+        self._at = time.monotonic() + LOOK_SECONDS
+        self._said = before | _kinds_of(container) | {""}
+        return not first and self._said != before
+
+
+def _kinds_of(container: Container) -> frozenset[str]:
+    try:
+        return frozenset(re.sub(r"\d+", "", line) for line in container.logs(HEARD_LINES))
+    except DeadweightError:
+        return frozenset()
+
+
+class NotUp(DeadweightError):
+    """The service did not come up; says why, with its last lines."""
+
+
+def wait_listening(container: Container, ports: Sequence[int], seconds: float = START_SECONDS) -> tuple[int, ...]:
+    """The ports that can be reached from outside, once it listens. Raises NotUp: it ended, never listens, on loopback only."""
+    deadline = container.started + seconds
+    progress = Progress(deadline - LOOK_SECONDS - MARGIN_SECONDS)
+    while True:
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        state = container.state()
+        if not state.running:
+            raise NotUp(with_cause(f"it {state.told()}", container))
+        found = container.listeners() or ()
+        if any(not each.loopback for each in found):
+            break
+        if not found and progress.since_last(container):
+            deadline = max(deadline, min(time.monotonic() + LOOK_SECONDS, container.started + MOST_SECONDS))
+        if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
+            if found:
+                where = ", ".join(f"{each.address}:{each.port}" for each in found)
+                raise NotUp(f"it listens on {where} only, {ONLY_LOOPBACK}: bind it to 0.0.0.0")
+            waited = time.monotonic() - container.started
+            raise NotUp(with_cause(f"it does not listen on any port after {waited:.0f} s", container))
+        time.sleep(0.2)
+    time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
+    state = container.state()
+    if not state.running:
+        raise NotUp(with_cause(f"it {state.told()}", container))
+    open_now = {each.port for each in container.listeners() or found if not each.loopback}
+    return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
+
+
+_PLAIN = re.compile(r"\b(?:TRACE|DEBUG|INFO)\b")
+"""Lines that name errors without telling of one: ``INFO … Mapped "{[/error]}" onto …``."""
+
+
+def with_cause(reason: str, container: Container) -> str:
+    """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
+    lines = [line.strip() for line in _all_lines(container) if not _PLAIN.search(line)]
+    words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
+    cause = next((line for line in lines if any(word in line.lower() for word in words)), "")
+    shown = [line for line in last_lines(container, 3) if line.strip() != cause]
+    said = " | ".join([*([cause[:300]] if cause else []), *shown])
+    return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
+
+
+def first_line(container: Container) -> str:
+    """The first line that it wrote; empty where it wrote none."""
+    return next((line.strip() for line in _all_lines(container) if line.strip()), "")
+
+
+def _all_lines(container: Container) -> list[str]:
+    try:
+        return [plain(line) for line in container.logs(None)[:2000]]
+    except DeadweightError:
+        return []

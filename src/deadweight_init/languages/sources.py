@@ -1,0 +1,126 @@
+"""What a service's source text gives away: ports and paths. All of it is a guess until it was seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from deadweight_init.described import WRITTEN
+from deadweight_init.records import Known
+from deadweight_init.tree import Tree, aside, joined, line_of
+
+HEALTH = re.compile(
+    r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"
+    r"|status|heartbeat|-/healthy))/?[\"'`]"
+)
+_PORTS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
+        r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
+        r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
+        r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
+        r"\b(?:DEFAULT|HTTP|SERVER|WEB|APP|LISTEN)_PORT\s*=\s*[\"']?(\d{2,5})\b",
+        r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
+        r"(?i)\bport\b[\"'][^)\]]{0,120}?\bdefault_value(?:_t)?\s*=\s*[\"']?(\d{2,5})",
+        r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
+        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
+        r"\b(?:InetSocketAddress|ServerSocket|forPort)\(\s*(\d{2,5})\b",
+        r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
+        r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
+    )
+)
+_OF_OTHERS = frozenset(
+    (25, 465, 587, 1025, 1433, 1521, 2181, 3306, 4222, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017)
+)
+"""Where databases, queues and mail servers listen: code that names such a port most often asks one of them."""
+LEAST_PORT = 80
+"""A smaller number in code is something else."""
+
+_RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
+TESTS = re.compile(r"(_test\.go|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
+
+
+def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tuple[Known[str], ...]]:
+    """Ports and health paths that are written in these files, tests left out; at most six of each, as guesses with a place. Paths
+    of OpenAPI documents come last: a service that serves one is up."""
+    ports: dict[int, Known[int]] = {}
+    health: dict[str, Known[str]] = {}
+    documents: dict[str, Known[str]] = {}
+    for path in paths:
+        if TESTS.search(path) or aside(path):
+            continue
+        text = tree.text(path)
+        for pattern in _PORTS:
+            for found in pattern.finditer(text):
+                radix = _RADIX.search(text, max(found.start() - 40, 0), found.end())
+                if LEAST_PORT <= int(found[1]) < 65536 and radix is None:
+                    place = f"{GUESS} {path}:{line_of(text, found.start(1))}"
+                    ports.setdefault(int(found[1]), Known(int(found[1]), place))
+        for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
+            for found in pattern.finditer(text):
+                known.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
+    likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
+    return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
+
+
+GUESS = "guessed from"
+
+_READS_PORT = re.compile(
+    r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|environ(?:\.get\(|\[)\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
+    r"|\$\{?PORT\b"
+)
+_READS_HOST = re.compile(
+    r"(?i:getenv|lookupenv|env::var|environ(?:\.get\(|\[)|process\.env[.\[])\(?\s*[\"']?"
+    r"((?:[A-Z]+_)?(?:HOST|HOSTNAME|ADDR|ADDRESS|BIND|LISTEN_IP))\b"
+)
+_FOREIGN = re.compile(
+    r"DB|DATABASE|POSTGRES|PG|MYSQL|MARIA|MONGO|REDIS|SMTP|MAIL|KAFKA|RABBIT|AMQP|ELASTIC|PROXY|REMOTE|CACHE"
+)
+_OF_LANGUAGES = {
+    "go": (".go",),
+    "python": (".py",),
+    "node": (".js", ".ts", ".mjs", ".cjs"),
+    "java": (".java", ".kt", ".properties", "application.yml"),
+    "rust": (".rs",),
+}
+_CODE = ("Procfile", *(ending for endings in _OF_LANGUAGES.values() for ending in endings))
+
+
+def reads_port(tree: Tree, folder: str, start: Sequence[str], language: str = "") -> Known[str] | None:
+    """Where a service is told by the variable PORT where to listen, as most platforms do; the value is the variable's name.
+
+    gunicorn listens on loopback alone where neither its words nor that variable say otherwise. Code in another language than the
+    service's is another program's.
+    """
+    if {"gunicorn", "gunicorn.app.wsgiapp"} & set(start) and not any(
+        word.startswith(("-b", "--bind")) for word in start
+    ):
+        return Known("PORT", "gunicorn's own: without it, it listens on loopback")
+    for path in _code(tree, folder, language):
+        if found := _READS_PORT.search(tree.text(path)):
+            return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
+    return None
+
+
+_OF_FRAMEWORKS = (("Cargo.toml", r"^rocket\s*=|^\[dependencies\.rocket\]", "ROCKET_ADDRESS", "Rocket's own"),)
+"""Frameworks that listen on loopback alone unless a variable of theirs says otherwise: manifest, pattern, variable, origin."""
+
+
+def reads_host(tree: Tree, folder: str, language: str = "") -> Known[str] | None:
+    """The variable by which a service is told on which address to listen; the name of another's host is none."""
+    for manifest, pattern, variable, origin in _OF_FRAMEWORKS:
+        if re.search(pattern, tree.text(joined(folder, manifest)), re.MULTILINE):
+            return Known(variable, f"{origin}: without it, it listens on loopback")
+    for path in _code(tree, folder, language):
+        for found in _READS_HOST.finditer(tree.text(path)):
+            if not _FOREIGN.search(found[1]):
+                return Known(found[1], f"from {path}:{line_of(tree.text(path), found.start())}")
+    return None
+
+
+def _code(tree: Tree, folder: str, language: str) -> list[str]:
+    """Its own code, without tests, the upper folders first; of all languages where its own is not known."""
+    endings = ("Procfile", *_OF_LANGUAGES[language]) if language in _OF_LANGUAGES else _CODE
+    found = (path for path in tree.below(folder, *endings) if not TESTS.search(path) and not aside(path))
+    return sorted(found, key=lambda path: (path.count("/"), path))

@@ -1,0 +1,109 @@
+"""A draft with what was seen of the service in a run."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deadweight_init import posture
+from deadweight_init.described import SERVED
+from deadweight_init.draft import Draft, port_hints
+from deadweight_init.languages.common import DEAF, OWNED, scalar, sequence
+from deadweight_init.observe import Seen, kind_told
+from deadweight_init.records import SEEN, Known, Service
+
+if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
+
+NO_ROUTE = ", its OpenAPI document; no health route was found"
+
+_LONG_SECONDS = 4.0
+GRACE_SECONDS = 30
+"""``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
+
+
+def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
+    """The draft with what was seen."""
+    health = posture.health_of(seen)
+    within = ", tls: true" if health.tls else ""
+    within += "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
+    if health.kind != "http":
+        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {kind_told(seen.health)}")
+    elif health.status == ("2xx",):
+        why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
+        text = Known(f"{{path: {scalar(health.path)}{within}}}", f"{SEEN}: {why}")
+    else:
+        status = health.status[0]
+        text = Known(f"{{path: {scalar(health.path)}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
+    others = [port for port in seen.ports if port != seen.health.port]
+    known = SEEN if seen.ports else draft.port.origin
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
+    if more := [str(each) for each in others if each in named]:
+        told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
+    told = _in_all_images(draft.service, told)
+    service = _ending(_owning(draft.service, told), seen)
+    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
+
+
+def _stops(seen: Seen) -> Known[int] | None:
+    """A service that needs a good part of ten seconds to end has those that Kubernetes gives."""
+    if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
+        return None
+    return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
+
+
+def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
+    """The draft whose suite waits for the slowest of its variants to end: one may take three seconds, and the next nine."""
+    took = {each.variant: each.data.get("stop_seconds") for each in found if each.check == "runs" and each.ok}
+    slow = {name: seconds for name, seconds in took.items() if isinstance(seconds, float) and seconds >= _LONG_SECONDS}
+    if draft.stops is not None or not slow:
+        return draft
+    name = max(slow, key=lambda each: slow[each])
+    return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
+
+
+def _ending(service: Service, seen: Seen) -> Service:
+    """The service, whose interpreter is told to end at SIGTERM from now on where it did not."""
+    ended = seen.stop_seconds is not None or seen.health.kind == "exit"
+    return (None if ended else with_an_end(service)) or service
+
+
+def with_an_end(service: Service) -> Service | None:
+    """The service whose interpreter is told to end at SIGTERM: as process 1 it ignores that. None for another language, or the
+    same again."""
+    project = service.project
+    if project is None or project.language not in ("python", "node") or DEAF in project.details:
+        return None
+    return replace(service, project=replace(project, details={**project.details, DEAF: "1"}))
+
+
+def _owning(service: Service, told: Mapping[str, Known[str]]) -> Service:
+    """The service, whose files are its user's from now on where it comes up only if it may write among them."""
+    project = service.project
+    if project is None or told.get("read_only", Known("true")).value != "false":
+        return service
+    return replace(service, project=replace(project, details={**project.details, OWNED: "1"}))
+
+
+def _in_all_images(service: Service, told: Mapping[str, Known[str]]) -> Mapping[str, Known[str]]:
+    """A folder among the service's own files lies elsewhere in the own image than in generated ones: it is in memory in both."""
+    own = posixpath.normpath(service.own.words.workdir) if service.own else "/"
+    known, project = told.get("tmpfs"), service.project
+    if known is None or project is None or project.language not in ("python", "node") or own in ("/", "/app"):
+        return told
+    folders = [str(each) for each in yaml.safe_load(known.value)]
+    pairs = ((own, "/app"), ("/app", own))
+    more = [f"{to}{each.removeprefix(home)}" for each in folders for home, to in pairs if each.startswith(f"{home}/")]
+    if not more:
+        return told
+    return {
+        **told,
+        "tmpfs": Known(
+            sequence(tuple(dict.fromkeys((*folders, *more)))), f"{known.origin} ({own} and /app are its folder)"
+        ),
+    }

@@ -1,0 +1,290 @@
+"""Which services a repository holds: by its Dockerfiles and by its projects, each with all that its surroundings say."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from deadweight_init import around, declared
+from deadweight_init.addresses import outside
+from deadweight_init.builds import Build, apart, builds, in_order, stage_of
+from deadweight_init.cluster_needs import cluster_needs
+from deadweight_init.configured import with_configured
+from deadweight_init.contexts import contexts, likely
+from deadweight_init.described import in_repository
+from deadweight_init.dockerfile import context_of, read_words
+from deadweight_init.languages import golang, java, node, python, rust, static
+from deadweight_init.languages.common import HEADER
+from deadweight_init.languages.python_code import EVERYWHERE
+from deadweight_init.languages.sources import reads_host, reads_port
+from deadweight_init.manifests import kubernetes
+from deadweight_init.mounts import with_own_mounts
+from deadweight_init.names import own_names
+from deadweight_init.placed import absent_program, beside, beside_binary
+from deadweight_init.ranking import is_bare, listens, rank
+from deadweight_init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.stages import unknown_bases, without_default
+from deadweight_init.tree import Tree, aside, folder_of, with_above
+from deadweight_init.values import cargo_environment, dotenv, example_file
+
+DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
+_NO_DOCKERFILE = re.compile(
+    r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$|(^|/)\.devcontainer/|(^|/)\.?gitpod\.",
+    re.IGNORECASE,
+)
+_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IGNORECASE)
+_OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
+"""A folder whose Dockerfile is for tests, whatever else may lie there."""
+_FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
+MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
+MANIFESTS += r"|setup\.(?:py|cfg)|manage\.py|Cargo\.toml"
+LOOKED_FOR = (
+    "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
+    "Pipfile, setup.py, Cargo.toml, an index.html, an apko.yaml"
+)
+
+
+def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
+    """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
+    composed = around.compose(tree)
+    told = contexts(tree, composed)
+    commands, built = around.commands(tree, composed), builds(tree, composed)
+    homes: dict[str, list[OwnDockerfile]] = {}
+    for path in dockerfiles(tree):
+        command = commands.get(path) or commands.get(around.ANY, ())
+        own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
+        if own is not None:
+            homes.setdefault(_home(tree, own), []).append(own)
+    found = []
+    for folder, all_own in homes.items():
+        for name, mine in apart(composed, all_own):
+            service = _service(tree, folder, mine, main)
+            found.append(replace(service, name=plain_name(name)) if name else service)
+    for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+        if not any(_covers(home, folder) for each in found if _is_one(each) for home in _homes(each)):
+            service = _service(tree, folder, (), main)
+            # a root that only holds packages together (a workspace) is none, and hides none of them
+            if service.project and not service.project.problem:
+                found.append(service)
+    if not found:
+        service = _service(tree, ".", (), main)
+        plain = service.project is not None and service.project.language == "static"
+        found = [service] if service.more or plain or is_bare(service) else []
+    services = _with_surroundings(tree, composed, _named(tree, found))
+    heard = {each.folder for each in services if listens(each)}
+    return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
+
+
+def dockerfiles(tree: Tree) -> Iterator[str]:
+    """All files that are Dockerfiles by their names, the repository's own before those of examples."""
+    return (path for path in tree.named(DOCKERFILE) if not _NO_DOCKERFILE.search(path))
+
+
+def problems_of(tree: Tree) -> Iterator[str]:
+    """Why no images can be made of the projects that are there."""
+    for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+        project = _project(tree, folder, None, None)
+        if project is not None and project.problem:
+            yield f"{project.language} ({folder}): {project.problem}"
+
+
+def _is_one(service: Service) -> bool:
+    """Whether anything of it can be built: a Dockerfile alone that waits for another build hides no project below it."""
+    return service.project is not None or any(not each.refused for each in service.dockerfiles)
+
+
+def _homes(service: Service) -> Iterator[str]:
+    """The folders that are its own: also that of its program, where its Dockerfile lies further down."""
+    yield service.folder
+    if service.project is not None:
+        yield service.project.folder
+
+
+def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
+    """The only one of a repository is named as that is: ``src`` and ``server`` tell nobody anything."""
+    main = [each for each in services if not aside(f"{each.folder}/x")]
+    if len(main) != 1:
+        return services
+    return [replace(each, name=plain_name(tree.root.name)) if each is main[0] else each for each in services]
+
+
+def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
+    text = tree.text(path)
+    if text.startswith(HEADER) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
+        return None
+    stages = list(read_words(text, path).stages)
+    target = stage_of(build.target, stages)
+    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
+    build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
+    words = read_words(text, path, target, build_args)
+    refused = ""
+    if absent:
+        refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
+    elif _FOR_TESTS.search(posixpath.basename(path)) or _OF_TESTS.search(folder_of(path)):
+        refused = "by its name it is for tests"
+    elif _FOR_IMAGES.search(posixpath.basename(path)) and not words.words:
+        refused = "by its name other images are built with it, and it starts nothing"
+    elif unknown := unknown_bases(text, target, build_args):
+        refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
+    args = tuple(word for word in command if word != "--reload") if not words.command else ()
+    words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
+    own = OwnDockerfile(path, context, words, target, text, refused, args, build_args=build_args)
+    program = "" if refused else absent_program(tree, own)
+    if program:
+        own = replace(own, refused=f"it starts {program}, which is not in the repository and must be built first")
+    return own
+
+
+def _home(tree: Tree, own: OwnDockerfile) -> str:
+    """The folder of its service: its own where a program is there too, else its context."""
+    folder = folder_of(own.path)
+    if own.refused:  # its context cannot be told from what is there
+        homes = {folder_of(each) for each in tree.named(MANIFESTS)}
+        return next((each for each in with_above(folder) if each in homes), own.context)
+    has_program = any(
+        folder_of(each) == folder for each in tree.named(MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js")
+    )
+    return folder if has_program else own.context
+
+
+def _covers(home: str, folder: str) -> bool:
+    """Whether a folder belongs to a service that is known already."""
+    return home in (folder, ".") or folder.startswith(f"{home}/")
+
+
+def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:
+    ordered = in_order(own, own_names(tree))
+    words = ordered[0].words if ordered else None
+    project = _project(tree, folder, words, main)
+    if project is None and ordered and ordered[0].context != folder:
+        project = _project(tree, ordered[0].context, words, main)
+    if project is None and ordered:
+        project = _project_below(tree, folder, ordered[0])
+    if project is not None and project.language in ("go", "rust"):
+        ordered = [beside_binary(tree, each) for each in ordered]
+    name = posixpath.basename(folder) if folder != "." else tree.root.name
+    home = project.folder if project else folder
+    variable = _told_port(ordered) or reads_port(
+        tree, home, project.start if project else (), project.language if project else ""
+    )
+    spare = tuple(_spare(tree, folder, home, project.language if project else ""))
+    more = tuple(declared.apko(tree, home))
+    return Service(
+        *(plain_name(name), folder, tuple(ordered), project),
+        port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
+    )  # fmt: skip
+
+
+def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
+    """Whether the own image's command takes its port from the variable PORT, as platforms give it."""
+    taken = next((each for each in own if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
+    return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
+
+
+def _spare(tree: Tree, folder: str, home: str, language: str) -> Iterator[Known[Mapping[str, str]]]:
+    """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
+    host = reads_host(tree, home, language)
+    for each in dict.fromkeys((folder, home, ".")):
+        if file := example_file(tree, each):
+            shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
+            if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
+                del shown[host.value]
+            yield Known(shown, f"from {file}")
+            break
+        if cargo := cargo_environment(tree, each):
+            yield replace(cargo, origin=f"from {cargo.origin}")
+            break
+    if host:
+        yield Known({host.value: EVERYWHERE}, host.origin)
+
+
+def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | None:
+    """The program in a folder further down: the one that the Dockerfile copies from, else the only one."""
+    found = []
+    for below in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+        inside = below != folder and (folder == "." or below.startswith(f"{folder}/")) and not aside(f"{below}/x")
+        project = _project(tree, below, own.words, None) if inside else None
+        if project is not None and not project.problem:
+            found.append(project)
+    program = posixpath.basename((own.words.program or ("",))[0])
+    started = [each for each in found if program and program in each.details.get("mains", "").split()]
+    named = started or [
+        each
+        for each in found
+        if re.search(rf"[\s=/]{re.escape(posixpath.relpath(each.folder, own.context))}/", own.text)
+    ]
+    return next(iter(named), None) or (found[0] if len(found) == 1 else None)
+
+
+def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
+    """The project of a folder. Of several languages the one that the own image starts, else the first that can be started."""
+    site = static.find(tree, folder, words)
+    if site is not None and site.kind == "server":
+        return site
+    found = [
+        golang.find(tree, folder, words, main),
+        rust.find(tree, folder, words, main),
+        java.find(tree, folder, words),
+        python.find(tree, folder, words),
+        site if site is not None and site.kind == "npm" else node.find(tree, folder, words),
+    ]
+    there = [each for each in found if each is not None] or ([site] if site is not None else [])
+    bases = {
+        "go": "golang",
+        "python": "python",
+        "node": "node",
+        "java": "temurin|maven|gradle|openjdk|jdk",
+        "rust": "rust",
+        "static": "node",
+    }
+    there.sort(key=lambda each: bool(each.details.get("made")))  # beside another language it is a tool of it
+    if words is not None and words.base:
+        there.sort(key=lambda each: (bool(each.problem), not re.search(bases[each.language], words.base)))
+    else:
+        there.sort(key=lambda each: bool(each.problem))
+    return next(iter(there), None)
+
+
+def _with_surroundings(
+    tree: Tree, composed: Sequence[around.ComposeService], services: Sequence[Service]
+) -> list[Service]:
+    found = []
+    for service in services:
+        paths = {each.path for each in service.dockerfiles}
+        mine = [each for each in composed if each.path in paths or each.context == service.folder]
+        whole = len(services) == 1 or service.folder == "."
+        names = {*_names(service), *([plain_name(tree.root.name)] if whole else [])}
+        foreign = {name for each in services if each is not service for name in _names(each)} - {service.name}
+        inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names, foreign)
+        near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
+        near = near or [each for each in mine if each.path in paths and not aside(each.file)]  # deploy/compose.yaml
+        first = service.dockerfiles[0].path if service.dockerfiles else ""
+        near.sort(key=lambda each: (each.published, each.path != first, each.distance, not each.around.ports))
+        outer = outside(tree, service, near[0].around if near else Surroundings())
+        both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
+        both = replace(both, volumes=both.volumes or inner.volumes, probe=inner.probe)
+        spare = (*service.spare, *_as_spare(inner))
+        if not near and (needs := cluster_needs(tree, ".", inner.env)):
+            both, spare = replace(both, env=inner.env, needs=needs), service.spare
+        both = with_configured(tree, service, both)
+        found.append(with_own_mounts(replace(service, around=both, spare=spare)))
+    return found
+
+
+def _names(service: Service) -> tuple[str, ...]:
+    return (service.name, service.project.name) if service.project else (service.name,)
+
+
+def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
+    """What a cluster gives it: much of that names what is only there, so it is tried where it does not come up without."""
+    if cluster.env:
+        origin = next(iter(cluster.env.values())).origin
+        yield Known({name: known.value for name, known in cluster.env.items()}, origin)
+
+
+def plain_name(name: str) -> str:
+    """A name as suites take it."""
+    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
+    return plain[:60].strip("._-") or "service"

@@ -1,0 +1,115 @@
+"""The stand-in for Alpine: musl, a busybox, Alpine's layout, and an ``apk add`` that installs the OS's packages.
+
+That program and the addresses that it fetches from are no part of the image: a build's RUN gets them as a mount (``apk_image``),
+at a place that the image keeps free. So an image weighs what it holds, and names no mirror.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from deadweight import _run
+from deadweight_images.archive.pack import Layer
+from deadweight_standins import suites
+from deadweight_standins.apk_names import DONE_WITHOUT, NAMES
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
+from deadweight_standins.workshop import Workshop, accounts, link, put
+
+SOURCE = Path(__file__).with_name("apkadd")
+PLACE = "/usr/lib/stand-in"
+_KNOWN = "/var/lib/dpkg/status.d"
+APK_KNOWS = (
+    f'--customize-hook=chroot "$1" sh -c \'mkdir -p {_KNOWN} && cd {_KNOWN}'
+    ' && touch $(dpkg-query -W -f "\\${Package} ") musl-dev musl-tools\''
+)
+"""What ``apk add`` finds to be there on the OS below Alpine's name: its packages, and musl's (its C library stands for that)."""
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def place_for_apk(root: Path) -> None:
+    """Where a build's RUN gets ``apk`` on a base that is the OS below Alpine's name."""
+    (root / PLACE[1:]).mkdir(parents=True)
+    link(root, "usr/sbin/apk", f"{PLACE}/apk")
+
+
+def alpine(shop: Workshop, _: str) -> Made:
+    """musl and a dynamic busybox, with Alpine's layout."""
+    return Made((layer(shop, ()),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
+
+
+def wolfi(shop: Workshop, _: str) -> Made:
+    """Wolfi's base has a shell and an apk as Alpine has, and the OS's C library."""
+    return Made(
+        (layer(shop, ("libc6", "libgcc-s1", "libstdc++6")),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",))
+    )
+
+
+def layer(shop: Workshop, libraries: Sequence[str], suite: str = "") -> Layer:
+    """The same, with the shared objects of these packages of the OS beside musl: programs made for the OS run in it then."""
+
+    def fill(root: Path) -> None:
+        tools, loader = shop.busybox(), shop.machine.musl_loader
+        accounts(root, "/bin/sh")
+        put(root, "bin/busybox", tools.dynamic, executable=True)
+        for applet in tools.applets:
+            link(root, applet, "/bin/busybox")
+        library = next(shop.unpacked("musl").rglob("libc.so"))
+        put(root, f"lib/{loader}", library, executable=True)
+        link(root, f"lib/{loader.replace('ld-musl-', 'libc.musl-')}", loader)
+        put(root, CERTIFICATES, shop.certificates())
+        put(root, "usr/sbin/update-ca-certificates", _UPDATE_CA, executable=True)
+        (root / PLACE[1:]).mkdir(parents=True)
+        link(root, "sbin/apk", f"{PLACE}/apk")
+        os_release(root, "alpine", f"musl, busybox {tools.version}")
+        if libraries:
+            unpack_libraries(shop, root, libraries, suite)
+
+    name = "alpine" if not libraries else f"alpine-with-{len(libraries)}-{libraries[-1]}-{suite}"
+    return shop.tree_layer(name, fill)
+
+
+_UPDATE_CA = f"""#!/bin/sh
+# The bundle holds the public CAs already; those below /usr/local/share are added to it.
+for file in /usr/local/share/ca-certificates/*.crt; do
+  [ -f "$file" ] && cat "$file" >> /{CERTIFICATES}
+done
+exit 0
+"""
+
+
+def apk_image(shop: Workshop, _: str) -> Made:
+    """What a RUN with ``apk add`` gets as a mount: the program, its settings, and the keys that sign the OS's packages."""
+
+    def fill(root: Path) -> None:
+        from deadweight.toolchain.find import find
+
+        with tempfile.TemporaryDirectory(prefix="deadweight-apk-", dir=shop.folder) as work:
+            environment = {**shop.environment, "CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOARCH": shop.machine.oci}
+            words: list[str | Path] = [
+                find("go").path,
+                "build",
+                "-trimpath",
+                "-ldflags=-s -w",
+                "-o",
+                Path(work) / "apk",
+                ".",
+            ]
+            _run.run(words, cwd=SOURCE, env=environment, log=shop.log, timeout=600)
+            put(root, "apk", Path(work) / "apk", executable=True)
+        put(root, "keyring.gpg", KEYRING)
+        put(root, "stand-in.json", json.dumps(_settings(shop), indent=1))
+
+    return Made((shop.tree_layer("apk-tools", fill),), Settings())
+
+
+def _settings(shop: Workshop) -> dict[str, object]:
+    sources = []
+    for stanza in suites.entries(shop.machine.codename, shop.machine.codename):
+        for uri in stanza["uris"].split():
+            suite, components = stanza["suites"].split(), stanza["components"].split()
+            sources.append({"uri": uri, "suites": suite, "components": components, "keyring": f"{PLACE}/keyring.gpg"})
+    return {"arch": shop.machine.deb, "sources": sources, "names": dict(NAMES), "there": list(DONE_WITHOUT)}

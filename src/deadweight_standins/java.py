@@ -1,0 +1,222 @@
+"""Stand-ins for Java bases: a jlink runtime on an OS-made base, with and without a shell, and a JDK with Maven."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from deadweight import _run
+from deadweight.sources.java import jks
+from deadweight_images.archive.pack import Layer, from_tree
+from deadweight_standins import alpine
+from deadweight_standins import maven as maven_repository
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
+from deadweight_standins.stand_in import StandIn
+from deadweight_standins.suites import SID
+from deadweight_standins.workshop import Workshop, link
+
+MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"
+HOME = "opt/java/openjdk"
+LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6", "zlib1g")
+JDK_PACKAGES = ("binutils", "ca-certificates", "curl", "tzdata")
+MAVEN_PACKAGES = ("git", "openssh-client")
+MEANT = "17"
+"""The Java of the public images that these stand in for, where a tag names none."""
+JAVAS = {"8": SID, "11": SID, MEANT: "", "21": "trixie", "25": "trixie", "26": SID}
+"""Which release of the OS has which Java. The one meant is cut from this machine's JDK, or is what apt has here."""
+_DEBIAN = Path("/usr/lib/jvm")
+NEWER_LIBRARIES = (
+    *LIBRARIES,
+    "liblcms2-2",
+    "libjpeg62-turbo",
+    "libpng16-16t64",
+    "libfreetype6",
+    "libbrotli1",
+    "libbz2-1.0",
+)
+MAVEN = "3.9.12"
+MAVEN_FILE = f"org/apache/maven/apache-maven/{MAVEN}/apache-maven-{MAVEN}-bin.tar.gz"
+MAVEN_DIGEST = "fa2c9948729296c23afd18fd01a90f62cdda09a46191b54a8bc3764c2eee812e"
+
+
+def release(wanted: str) -> str:
+    """The Java that stands in for ``wanted``: that one, else the next later one; the one meant where nothing is asked for."""
+    later = (major for major in JAVAS if not wanted or int(major) >= int(wanted))
+    return MEANT if not wanted else next(later, list(JAVAS)[-1])
+
+
+def jre(shop: Workshop, parameter: str) -> Made:
+    """eclipse-temurin's JRE: ``MAJOR`` or ``MAJOR-alpine``, empty for the one meant.
+
+    That one is cut by jlink from this machine's JDK; another one is made of the files of the OS's package.
+    """
+    wanted, _, flavour = parameter.partition("-")
+    major = release(wanted)
+    if major == MEANT:
+        base = alpine.layer(shop, LIBRARIES) if flavour == "alpine" else shop.rootfs_layer(LIBRARIES)
+        layers, labels = (base, _runtime(shop)), _labels(other_jdk()) or in_place_of("Java", major, wanted)
+    else:
+        layers, labels = (_base(shop, major, flavour), _of_packages(shop, major)), in_place_of("Java", major, wanted)
+    return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
+
+
+def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
+    """A JDK: ``MAJOR[-alpine]``. Of the one meant, that which set-up would install here; others as the OS's packages have them."""
+    from deadweight.toolchain import system
+    from deadweight.toolchain.system_programs import JDK_APT
+
+    wanted, _, flavour = parameter.partition("-")
+    major = release(wanted)
+    if major != MEANT or flavour == "alpine":
+        layers = (_base(shop, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(shop, major, jdk=True))
+        labels = in_place_of("Java", major, wanted)
+        return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
+    package = system.chosen(JDK_APT)
+    number = package.removeprefix("openjdk-").partition("-")[0]
+    folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
+    env = (f"PATH={PATHS}", f"JAVA_HOME={_DEBIAN / folder}")
+    labels = _labels("" if number == MEANT else package) or in_place_of("Java", major, wanted)
+    layer = shop.rootfs_layer((*JDK_PACKAGES, *more, package), fast=True)
+    return Made((layer,), Settings(env=env, cmd=("jshell",), labels=labels))
+
+
+def maven(shop: Workshop, parameter: str) -> Made:
+    """A JDK and Maven, for the build stage of a Dockerfile. Maven is its own distribution, which its repository has too."""
+    made = jdk(shop, parameter, MAVEN_PACKAGES)
+    env = (*made.settings.env, "MAVEN_HOME=/usr/share/maven", "MAVEN_CONFIG=/root/.m2")
+    return Made((*made.layers, _maven(shop)), replace(made.settings, env=env, cmd=("mvn",)))
+
+
+def _maven(shop: Workshop) -> Layer:
+    def fill(root: Path) -> None:
+        archive = maven_repository.fetch(shop, MAVEN_FILE, MAVEN_DIGEST)
+        with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
+            with tarfile.open(archive) as files:
+                # Debian 12's Python, 3.11.2, knows no argument filter; later ones warn where none is set
+                files.extraction_filter = getattr(tarfile, "data_filter", None)
+                files.extractall(work)  # noqa: S202 - its digest was checked
+            shutil.copytree(Path(work) / f"apache-maven-{MAVEN}", root / "usr/share/maven")
+        link(root, "usr/bin/mvn", "/usr/share/maven/bin/mvn")
+
+    return shop.tree_layer(f"maven-{MAVEN}", fill)
+
+
+def suite_of(item: StandIn) -> str:
+    """The release of the OS that a stand-in for Java is made of; empty for this machine's own."""
+    return JAVAS[release(item.parameter.partition("-")[0])] if item.recipe in ("jre", "jdk", "maven") else ""
+
+
+def _environment() -> tuple[str, ...]:
+    return (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}", "LANG=C.UTF-8")
+
+
+def _base(shop: Workshop, major: str, flavour: str, more: Sequence[str] = ()) -> Layer:
+    """What a Java of the OS's packages stands on."""
+    suite = JAVAS[major]
+    libraries = NEWER_LIBRARIES if suite else LIBRARIES
+    if flavour == "alpine":
+        return alpine.layer(shop, libraries, suite=suite)
+    return shop.rootfs_layer(tuple(dict.fromkeys((*libraries, "ca-certificates", *more))), fast=True, suite=suite)
+
+
+def _of_packages(shop: Workshop, major: str, *, jdk: bool = False) -> Layer:
+    """The files of the OS's packages where temurin has its own, whole without /etc, and trusting what this machine trusts."""
+
+    def fill(root: Path) -> None:
+        for kind in ("jre", "jdk") if jdk else ("jre",):
+            package = shop.unpacked(f"openjdk-{major}-{kind}-headless", JAVAS[major])
+            home = package / f"usr/lib/jvm/java-{major}-openjdk-{shop.machine.deb}"
+            shutil.copytree(home, root / HOME, symlinks=True, dirs_exist_ok=True)
+            _settle(root / HOME, package)
+        for trust in [path for path in (root / HOME).rglob("*") if path.name == "cacerts"]:
+            trust.unlink()
+            trust.write_bytes(jks(shop.certificates()))
+
+    return shop.tree_layer(f"java-{major}{'-jdk' if jdk else ''}", fill)
+
+
+def _settle(home: Path, package: Path) -> None:
+    """The OS keeps a Java's settings in /etc, with links to them: here they lie in it, so that it can be copied to anywhere."""
+    for path in sorted(home.rglob("*")):
+        if path.is_symlink() and str(path.readlink()).startswith("/etc/java-"):
+            target = package / str(path.readlink())[1:]
+            if target.is_dir():
+                path.unlink()
+                shutil.copytree(target, path)
+            elif target.is_file():
+                path.unlink()
+                shutil.copyfile(target, path)
+
+
+def java21(shop: Workshop, flavour: str) -> Made:
+    """Distroless Java 21, of the OS's own package."""
+    major = "21"
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata"))
+        unpack_libraries(shop, root, NEWER_LIBRARIES, suite=JAVAS[major])
+        _utf8_locale(shop.unpacked("libc-bin", JAVAS[major]), root)
+
+    env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
+    settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
+    return Made((shop.tree_layer("java21", fill), _of_packages(shop, major)), settings)
+
+
+def java17(shop: Workshop, flavour: str) -> Made:
+    """Distroless Java: no shell, no awk; the static base with the four libraries and the locale that a JVM needs."""
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *LIBRARIES))
+        unpack_libraries(shop, root, LIBRARIES)
+        _utf8_locale(shop.unpacked("libc-bin"), root)
+
+    env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
+    settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
+    settings = replace(settings, labels={**settings.labels, **_labels(other_jdk())})
+    return Made((shop.tree_layer("java17", fill), _runtime(shop)), settings)
+
+
+def other_jdk() -> str:
+    """The version of the JDK that runtimes are cut from where it is not the one meant, else empty.
+
+    A part of what such a stand-in is made of: with another JDK it is made anew.
+    """
+    from deadweight.toolchain.find import look
+
+    version = look("java").version
+    return version if version and not _of_debian() and version.partition(".")[0] != MEANT else ""
+
+
+def _labels(jdk: str) -> dict[str, str]:
+    return {"org.opencontainers.image.description": f"made with another JDK: {jdk}"} if jdk else {}
+
+
+def _of_debian() -> Path | None:
+    """The JDK that is meant, where it stands beside a later one that is found first."""
+    return next(iter(sorted(_DEBIAN.glob(f"java-{MEANT}-openjdk*/bin/jlink"))), None)
+
+
+def _runtime(shop: Workshop) -> Layer:
+    def make() -> Layer:
+        from deadweight.toolchain.find import find
+
+        jlink = _of_debian() or find("java").path.resolve().parent / "jlink"
+        with tempfile.TemporaryDirectory(prefix="deadweight-jlink-") as work:
+            out = Path(work) / "runtime"
+            trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=1")
+            _run.run([jlink, "--add-modules", MODULES, *trim, "--output", out], log=shop.log)
+            return from_tree(out, shop.folder / "layers" / "jre.tgz", prefix=HOME)
+
+    return shop.once("jlink runtime", make)
+
+
+def _utf8_locale(package: Path, root: Path) -> None:
+    """The locale C.UTF-8, which distroless Java images carry: without it a JVM takes arguments and file names for ASCII."""
+    place = Path("usr/lib/locale/C.utf8")
+    if (package / place).is_dir():
+        shutil.copytree(package / place, root / place, symlinks=True)

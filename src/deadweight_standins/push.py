@@ -1,0 +1,157 @@
+"""Put an image into a registry on loopback, over plain HTTP (OCI distribution spec, "Pushing blobs" and "Pushing manifests").
+
+Only our own local registry is spoken to this way; every other registry is reached through the real tools. Not by crane here: it
+pushes archives and folders, so each stand-in's layers would have to be laid out anew for it; whether all blobs are there, which is
+asked before every build, it tells only by downloading them; and each question would start a program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+from urllib.parse import urlsplit
+
+from deadweight._errors import DeadweightError
+from deadweight_images.archive.pack import Layer
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+EPOCH = "1970-01-01T00:00:00Z"
+AGAIN = "run it again: a registry that has ended is started anew; if this repeats, see its log"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run-time part of an image's config."""
+
+    env: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = "/"
+    ports: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the registry answered; the headers' names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Client:
+    """One registry, for one repository at a time. ``address`` is host:port. Raises DeadweightError where it refuses."""
+
+    def __init__(self, address: str, *, timeout: float = 60.0) -> None:
+        self.address, self._timeout = address, timeout
+
+    def digest(self, repository: str, tag: str) -> str | None:
+        """The manifest's digest behind a tag, None where there is none."""
+        answer = self._ask("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
+        return answer.headers.get("docker-content-digest") if answer.status == 200 else None
+
+    def complete(self, repository: str, digest: str) -> bool:
+        """Whether the manifest and every blob it names are there, whole by their size."""
+        answer = self._ask("GET", f"/v2/{repository}/manifests/{digest}", headers={"Accept": MANIFEST})
+        if answer.status != 200 or f"sha256:{hashlib.sha256(answer.body).hexdigest()}" != digest:
+            return False
+        manifest = json.loads(answer.body)
+        return all(
+            self._blob_size(repository, blob["digest"]) == blob["size"]
+            for blob in [manifest["config"], *manifest["layers"]]
+        )
+
+    def push(self, repository: str, tag: str, layers: Sequence[Layer], settings: Settings, architecture: str) -> str:
+        """Upload layers, config and manifest; the manifest's digest comes back."""
+        config = _encoded(_config(layers, settings, architecture))
+        config_digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        for layer in layers:
+            if self._blob_size(repository, layer.digest) != layer.size:
+                with layer.path.open("rb") as file:
+                    self._upload(repository, layer.digest, file, layer.size)
+        self._upload(repository, config_digest, config, len(config))
+        manifest = _encoded(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {"mediaType": CONFIG, "size": len(config), "digest": config_digest},
+                "layers": [{"mediaType": LAYER, "size": layer.size, "digest": layer.digest} for layer in layers],
+            }
+        )
+        path = f"/v2/{repository}/manifests/{tag}"
+        self._expect(201, self._ask("PUT", path, body=manifest, headers={"Content-Type": MANIFEST}), path)
+        return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+
+    def _blob_size(self, repository: str, digest: str) -> int | None:
+        answer = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
+        return int(answer.headers.get("content-length", "0")) if answer.status == 200 else None
+
+    def _upload(self, repository: str, digest: str, body: IO[bytes] | bytes, size: int) -> None:
+        path = f"/v2/{repository}/blobs/uploads/"
+        answer = self._ask("POST", path)
+        self._expect(202, answer, path)
+        place = urlsplit(answer.headers["location"])
+        query = f"{place.query}&digest={digest}" if place.query else f"digest={digest}"
+        target = f"{place.path}?{query}"
+        sent = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        self._expect(201, self._ask("PUT", target, body=body, headers=sent), place.path)
+
+    def _expect(self, wanted: int, answer: Answer, path: str) -> None:
+        if answer.status != wanted:
+            said = answer.body[:300].decode(errors="replace").strip() or "nothing more"
+            raise DeadweightError(
+                f"the local registry at {self.address} answered {answer.status} to {path}: {said}", hint=AGAIN
+            )
+
+    def _ask(
+        self, method: str, path: str, *, body: IO[bytes] | bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        connection = http.client.HTTPConnection(self.address, timeout=self._timeout)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise DeadweightError(
+                f"the local registry at {self.address} does not answer: {error}", hint=AGAIN
+            ) from error
+        finally:
+            connection.close()
+
+
+def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> dict[str, object]:
+    runtime: dict[str, object] = {
+        # each variable once, as every engine writes it: of two, runc takes the first and a shell the last
+        "Env": list({each.partition("=")[0]: each for each in settings.env}.values()),
+        "WorkingDir": settings.workdir,
+        "Labels": dict(settings.labels),
+    }
+    if settings.cmd:
+        runtime["Cmd"] = list(settings.cmd)
+    if settings.entrypoint:
+        runtime["Entrypoint"] = list(settings.entrypoint)
+    if settings.user:
+        runtime["User"] = settings.user
+    if settings.ports:
+        runtime["ExposedPorts"] = {port: {} for port in settings.ports}
+    made = {"created": EPOCH, "created_by": "deadweight: stand-in made from OS packages"}
+    return {
+        "architecture": architecture,
+        "os": "linux",
+        "created": EPOCH,
+        "config": runtime,
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        "history": [made for _ in layers],
+    }
+
+
+def _encoded(document: object) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,281 @@
+"""Stand-ins for bases of Python. CPython itself comes ready-made, in the jars of JavaCPP's presets, as official sources build it.
+
+Compiling it takes minutes; these jars hold the program, the standard library, headers and pip, for one release of each minor
+number. They were made on other systems: what names those is replaced, and extension modules that they were built without
+come from the OS, or are named in the stand-in's label.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import DeadweightError
+from deadweight_images.archive.pack import FAST, Layer, from_tree
+from deadweight_standins import alpine, maven
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import (
+    CERTIFICATES,
+    FULL_PACKAGES,
+    PATHS,
+    SLIM_PACKAGES,
+    Made,
+    distroless,
+    distroless_settings,
+    in_place_of,
+    number,
+    unpack_libraries,
+    zones,
+)
+from deadweight_standins.workshop import Workshop, link, put
+
+
+@dataclass(frozen=True)
+class Release:
+    """One CPython: ``presets`` is the version of the presets that hold it, ``digests`` their jars' SHA-256 by architecture (OCI).
+
+    ``modules_from`` is a release of the OS with the same minor number: its extension modules fill in for those that were left out.
+    ``sqlite`` is the same module of the standard library, built for PyPI, for the minor numbers that no release of the OS has.
+    """
+
+    version: str
+    presets: str
+    digests: dict[str, str]
+    modules_from: str = ""
+    sqlite: str = "pysqlite3-binary==0.5.4.post2"
+
+    @property
+    def minor(self) -> str:
+        return short(self.version)
+
+
+RELEASES = (
+    Release(
+        "3.7.9",
+        "1.5.4",
+        {"amd64": "0521c8dfb6c132946513e747a28f3a93bac945f83d7cda829956f69453b03f31"},
+        sqlite="pysqlite3-binary==0.5.2",
+    ),
+    Release(
+        "3.9.6",
+        "1.5.6",
+        {
+            "amd64": "e8c42da2fe5658f6d8f270193ed84463bf768123bace0859731b31cbfbddb35f",
+            "arm64": "335c9372926a69dcb6247f0e89b48646a0aad8ccf5e8f7a1cc6f1d9705ff30ed",
+        },
+        "bullseye",
+    ),
+    Release(
+        "3.10.8",
+        "1.5.8",
+        {
+            "amd64": "2f101b1aa06effdbda3c318c1728b13f22b571707c7b7704abaf5d19a33aa981",
+            "arm64": "b14738d971f43bcb7e74242980d0a621c4464b9a7f1294d22c17f9186b32db09",
+        },
+    ),
+    Release(
+        "3.11.3",
+        "1.5.9",
+        {
+            "amd64": "668b42f6a8b1a9789de7d3ca54a81fefb754cd8e885554b42858bbcbc0dd497c",
+            "arm64": "c98d023d4f79bdae2fb8973443324e48bb39e5b8f149a24e9d0317eb165d7925",
+        },
+        "bookworm",
+    ),
+    Release(
+        "3.12.1",
+        "1.5.10",
+        {
+            "amd64": "a135fcf4dc01adebf7ea439252276fc3196db80f7e0dd3da0b61f1ec489b68bd",
+            "arm64": "4876e6a9eb45c4e2faf7c9f9ef8cb9f16a462c45c3440d4c2e15e6acc8f4e0df",
+        },
+    ),
+    Release(
+        "3.13.5",
+        "1.5.12",
+        {"amd64": "50ad91aa0baa57f0235bb666b87d8bf2a44e215d28c250de1030502906af143b"},
+    ),
+    Release(
+        "3.14.3",
+        "1.5.13",
+        {
+            "amd64": "eb5f1a6fe2dc498ac18927189a37f28a47b0ba06ae6bd85112eff023fe2eb46f",
+            "arm64": "75d0ac8f457bdb2d6b684796c282ce4da1e0c377a02b954de2c718f80901a15f",
+        },
+    ),
+)
+
+JAR = "org/bytedeco/cpython/{0.version}-{0.presets}/cpython-{0.version}-{0.presets}-linux-{1}.jar"
+JAVA_NAMES = {"amd64": "x86_64", "arm64": "arm64"}
+LEFT_OUT = ("_sqlite3", "_bz2", "_lzma", "_uuid", "readline", "_curses", "_curses_panel")
+"""Extension modules that the earlier jars were built without."""
+MADE_ON = re.compile(rb"(?:/[\w.-]+)+/cppbuild/linux-\w+")
+"""The folder that the jars' files were made in."""
+
+RUNTIME = (
+    "libbz2-1.0",
+    "libcrypt1",
+    "libffi8",
+    "liblzma5",
+    "libncursesw6",
+    "libreadline8",
+    "libsqlite3-0",
+    "libssl3",
+    "libtinfo6",
+    "libuuid1",
+    "libzstd1",
+    "zlib1g",
+)
+
+
+def short(version: str) -> str:
+    """``3.12`` of ``3.12.1``."""
+    return ".".join(version.split(".")[:2])
+
+
+def release(wanted: str, architecture: str = "amd64") -> Release:
+    """The Python that stands in for ``wanted`` (``3.12``; empty or ``3``: the newest): that one, else the next later one."""
+    known = [each for each in RELEASES if architecture in each.digests]
+    if not wanted or wanted == "3":
+        return known[-1]
+    return next((each for each in known if number(each.minor) >= number(short(wanted))), known[-1])
+
+
+def python(shop: Workshop, parameter: str) -> Made:
+    """``VERSION[-slim|-alpine]``: Python below /usr/local, as the original has it, pip included; the rest is the OS."""
+    wanted, _, flavour = parameter.partition("-")
+    found = release(wanted, shop.machine.oci)
+    made, lacking = _layer(shop, found, wanted)
+    tuning = shop.tree_layer(f"python-settings-{bool(shop.authorities)}", lambda root: _settings(shop, root))
+    env = (f"PATH={PATHS}", "LANG=C.UTF-8", f"PYTHON_VERSION={found.version}")
+    labels = in_place_of("Python", found.version, wanted, lacking)
+    if flavour == "alpine":
+        below = alpine.layer(shop, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
+        base: tuple[Layer, ...] = (below, shop.tree_layer("zones", lambda root: zones(shop, root)))
+    else:
+        packages = (*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *RUNTIME)
+        base = (shop.rootfs_layer(packages, fast=True),)
+    return Made((*base, made, tuning), Settings(env=env, cmd=("python3",), labels=labels))
+
+
+def python3(shop: Workshop, flavour: str) -> Made:
+    """Python without a shell: that of Debian 12, as distroless has it, with ``13`` in front that of Debian 13, or with
+    ``newest-`` the newest."""
+    wanted = "" if flavour.startswith("newest-") else "3.13" if flavour.startswith("13") else "3.11"
+    libraries = ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME)
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *libraries))
+        unpack_libraries(shop, root, libraries)
+        link(root, "usr/bin/python3", "/usr/local/bin/python3")
+        link(root, "usr/bin/python", "/usr/local/bin/python3")
+
+    settings = distroless_settings(flavour, entrypoint=("/usr/bin/python3",))
+    made, _ = _layer(shop, release(wanted, shop.machine.oci), wanted)
+    return Made((shop.tree_layer("python3", fill), made), settings)
+
+
+def _settings(shop: Workshop, root: Path) -> None:
+    """An older pip brings its own CAs, and does not look at the OS's."""
+    if shop.authorities:
+        put(root, "etc/pip.conf", f"[global]\ncert = /{CERTIFICATES}\n")
+        put(root, "etc/uv/uv.toml", "native-tls = true\n")
+
+
+def _layer(shop: Workshop, found: Release, wanted: str) -> tuple[Layer, tuple[str, ...]]:
+    """The layer with that Python below /usr/local, also under the number that was asked for, and the modules that it lacks."""
+    asked = short(wanted) if "." in wanted else found.minor
+
+    def make() -> tuple[Layer, tuple[str, ...]]:
+        with tempfile.TemporaryDirectory(prefix="deadweight-python-", dir=shop.folder) as work:
+            root = Path(work) / "root"
+            root.mkdir()
+            _unpack(shop, found, root)
+            lacking = _fill_in(shop, found, root, Path(work))
+            if asked != found.minor:
+                link(root, f"bin/python{asked}", f"python{found.minor}")
+                link(root, f"lib/python{asked}", f"python{found.minor}")
+            target = shop.folder / "layers" / f"python-{asked}.tgz"
+            return from_tree(root, target, prefix="usr/local", level=FAST), lacking
+
+    return shop.once(f"python {asked}", make)
+
+
+def _unpack(shop: Workshop, found: Release, root: Path) -> None:
+    """The jar's files where an installation has them. Tests, notes and OpenSSL's own are left out."""
+    java = JAVA_NAMES[shop.machine.oci]
+    jar = maven.fetch(shop, JAR.format(found, java), found.digests[shop.machine.oci])
+    prefix, library = f"org/bytedeco/cpython/linux-{java}/", f"lib/python{found.minor}"
+    for member, content in _members(jar, prefix):
+        top = member.partition("/")[0]
+        if top.startswith("libpython"):
+            put(root, f"lib/{member}", content, executable=True)
+            link(root, f"lib/{member.partition('.so')[0]}.so", member)
+        elif top.startswith("libffi.so."):
+            put(root, f"{library}/{member}", content, executable=True)  # where modules look that name no folder
+        elif member.startswith((f"{library}/", "include/python")) and not member.startswith(f"{library}/test/"):
+            put(root, member, _moved(member, content), executable=".so" in Path(member).suffixes)
+        elif top == "bin" and re.match(r"bin/(?:python|pip|pydoc|2to3|idle)", member):
+            put(root, member, _moved(member, content), executable=True)
+        elif member.startswith("lib/pkgconfig/python"):
+            put(root, member, _moved(member, content))
+    for name, target in (("python3", f"python{found.minor}"), ("python", "python3"), ("pip", "pip3")):
+        (root / f"bin/{name}").unlink(missing_ok=True)
+        link(root, f"bin/{name}", target)
+
+
+def _members(jar: Path, prefix: str) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(jar) as archive:
+        names = [name for name in archive.namelist() if name.startswith(prefix) and not name.endswith("/")]
+        return [(name.removeprefix(prefix), archive.read(name)) for name in names if "/../" not in name]
+
+
+def _moved(name: str, content: bytes) -> bytes:
+    """A file that names the folder it was made in, naming /usr/local; OpenSSL inside of a module looks at the OS's CAs."""
+    if ".so" not in Path(name).suffixes:
+        text = MADE_ON.sub(b"/usr/local", content)
+        return re.sub(rb"\A#!\S*/bin/python", b"#!/usr/local/bin/python", text)
+    for tail, place in ((b"/ssl/cert.pem", f"/{CERTIFICATES}".encode()), (b"/ssl/certs", b"/etc/ssl/certs")):
+        for folder in set(MADE_ON.findall(content)):
+            old = folder + tail + b"\0"
+            content = content.replace(old, place.ljust(len(old), b"\0"))
+    return content
+
+
+def _fill_in(shop: Workshop, found: Release, root: Path, work: Path) -> tuple[str, ...]:
+    """Put the extension modules in that the jar lacks, as far as they can be had; the names of the others."""
+    folder = root / f"lib/python{found.minor}/lib-dynload"
+    lacking = [name for name in LEFT_OUT if not list(folder.glob(f"{name}.*.so"))]
+    if not lacking:
+        return ()
+    try:
+        given = _of_os(shop, found) if found.modules_from else _of_pypi(found, work, root)
+    except DeadweightError:  # a release that is no longer served: the label tells what that costs
+        return tuple(lacking)
+    for name in lacking:
+        for module in given.glob(f"{name}.*.so"):
+            put(folder, module.name, module, executable=True)
+    return tuple(name for name in lacking if not list(folder.glob(f"{name}.*.so")))
+
+
+def _of_os(shop: Workshop, found: Release) -> Path:
+    package = f"libpython{found.minor}-stdlib"
+    packages = shop.of(found.modules_from)
+    found_here = shop.folder / "unpacked-modules" / package
+    return packages.unpack(package, found_here) / f"usr/lib/python{found.minor}/lib-dynload"
+
+
+def _of_pypi(found: Release, work: Path, root: Path) -> Path:
+    words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", found.minor)
+    _run.run([sys.executable, "-m", "pip", *words, "-d", work / "wheels", found.sqlite], timeout=300)
+    with zipfile.ZipFile(next((work / "wheels").glob("*.whl"))) as wheel:
+        wheel.extractall(work / "sqlite")  # pip verified it
+    libraries = work / "sqlite" / "pysqlite3_binary.libs"
+    shutil.copytree(libraries, root / f"lib/python{found.minor}/{libraries.name}")  # beside lib-dynload, where it looks
+    return work / "sqlite" / "pysqlite3"

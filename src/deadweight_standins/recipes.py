@@ -1,0 +1,244 @@
+"""How each stand-in is made: its layers and its run-time settings. One function a recipe, and the table of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight import _run
+from deadweight_images.archive.pack import Layer
+from deadweight_standins.push import Settings
+from deadweight_standins.workshop import Workshop, accounts, link, put
+
+PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
+DISTROLESS = {
+    "base-nossl": ("libc6",),
+    "base": ("libc6", "libssl3"),
+    "cc": ("libc6", "libssl3", "libgcc-s1", "libstdc++6", "libgomp1"),
+}
+BUILD_PACKAGES = (
+    "ca-certificates",
+    "curl",
+    "g++",
+    "gcc",
+    "git",
+    "gnupg",
+    "libc6-dev",
+    "make",
+    "netbase",
+    "openssh-client",
+    "pkg-config",
+    "tzdata",
+    "wget",
+)
+"""A compiler and what fetches sources, as Go's image has them (buildpack-deps' ``scm``)."""
+FULL_PACKAGES = (
+    *BUILD_PACKAGES,
+    *(
+        "autoconf",
+        "automake",
+        "bzip2",
+        "dpkg-dev",
+        "file",
+        "libtool",
+        "patch",
+        "procps",
+        "python3",
+        "unzip",
+        "xz-utils",
+    ),
+    *("default-libmysqlclient-dev", "libbz2-dev", "libcurl4-openssl-dev", "libdb-dev", "libevent-dev", "libffi-dev"),
+    *("libgdbm-dev", "libglib2.0-dev", "libgmp-dev", "libjpeg-dev", "libkrb5-dev", "liblzma-dev", "libmaxminddb-dev"),
+    *("libncurses-dev", "libpng-dev", "libpq-dev", "libreadline-dev", "libsqlite3-dev", "libssl-dev", "libwebp-dev"),
+    *("libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev"),
+)
+"""What the full images of Python, Node, Rust and Ruby stand on (buildpack-deps without ImageMagick): packages that are compiled
+against the OS's libraries find their headers there. Source: https://hub.docker.com/_/buildpack-deps."""
+SLIM_PACKAGES = ("ca-certificates", "netbase", "tzdata")
+STATIC_PACKAGES = ("base-files", "ca-certificates", "netbase", "tzdata")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a recipe gives."""
+
+    layers: tuple[Layer, ...]
+    settings: Settings
+
+
+Recipe = Callable[[Workshop, str], Made]
+
+
+def ubuntu(shop: Workshop, suite: str) -> Made:
+    """The OS with bash, coreutils, mawk, apt and dpkg; it keeps its own os-release. ``suite``: empty for this machine's own."""
+    return Made((shop.rootfs_layer((), suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/bash",)))
+
+
+def buildpack(shop: Workshop, suite: str) -> Made:
+    """The OS with a compiler and the headers of its libraries."""
+    return Made(
+        (shop.rootfs_layer(FULL_PACKAGES, fast=True, suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("bash",))
+    )
+
+
+def feeds(shop: Workshop, suite: str) -> Made:
+    """What a RUN with apt-get gets as mounts: this machine's package sources for a release of the OS.
+
+    A second file of sources adds packages that are called otherwise now.
+    """
+    from deadweight_standins import renamed, suites
+
+    def fill(root: Path) -> None:
+        own = suites.sources(shop.machine.codename, suite or shop.machine.codename)
+        put(root, "stand-in.sources", own)
+        put(root, "99stand-in", suites.settings())
+        renamed.fill(root, shop.machine)
+        put(root, f"{renamed.FOLDER}/stand-in.sources", f"{own.rstrip()}\n\n{renamed.SOURCES}")
+
+    return Made((shop.tree_layer(f"feeds-{suite}", fill),), Settings())
+
+
+def distroless_base(shop: Workshop, parameter: str) -> Made:
+    """Distroless with a C library: ``base[-FLAVOUR]`` has OpenSSL too, ``cc[-FLAVOUR]`` C++'s libraries on top."""
+    kind, _, flavour = parameter.partition("-")
+    if parameter.startswith("base-nossl"):
+        kind, flavour = "base-nossl", parameter.removeprefix("base-nossl").lstrip("-")
+    libraries = DISTROLESS[kind]
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, (*STATIC_PACKAGES, *libraries))
+        unpack_libraries(shop, root, libraries)
+
+    layers: tuple[Layer, ...] = (shop.tree_layer(f"distroless-{kind}", fill),)
+    if "debug" in flavour:
+        layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
+    return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))
+
+
+def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite: str = "") -> None:
+    """The shared objects of packages where the loader looks, and the loader at its fixed name."""
+    for name in packages:
+        package = shop.unpacked(name, suite)
+        for path in sorted(package.rglob("*.so*")):
+            relative = path.relative_to(package)
+            if path.is_dir() or {"gdb", "gconv"} & set(relative.parts):
+                continue
+            target = root / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.lexists(target):
+                shutil.copy2(path, target, follow_symlinks=False)
+    for loader in sorted((root / "usr/lib").glob("*/ld-linux-*.so.*")):  # newer releases keep it in one place only
+        link(
+            root,
+            f"{'lib64' if 'x86-64' in loader.name else 'lib'}/{loader.name}",
+            f"/{loader.relative_to(root).as_posix()}",
+        )
+
+
+def busybox(shop: Workshop, _: str) -> Made:
+    """One static busybox, certificates, a user without rights. Also the donor of an awk for bases that have none."""
+
+    def fill(root: Path) -> None:
+        tools = shop.busybox()
+        accounts(root, "/bin/sh")
+        put(root, "bin/busybox", tools.static, executable=True)
+        for applet in tools.applets:
+            link(root, applet, "/bin/busybox")
+        put(root, CERTIFICATES, shop.certificates())
+        os_release(root, "chainguard/busybox", f"static busybox {tools.version}")
+
+    env = (f"PATH={PATHS}", f"SSL_CERT_FILE=/{CERTIFICATES}")
+    return Made((shop.tree_layer("busybox", fill),), Settings(env=env, entrypoint=("/bin/sh", "-l"), user="65532"))
+
+
+def tools(shop: Workshop, _: str) -> Made:
+    """The busybox stand-in as root: tools for a look into a container that has none."""
+    settings = Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",))
+    return Made(busybox(shop, "").layers, settings)
+
+
+def static(shop: Workshop, flavour: str) -> Made:
+    """What Google's static image holds: base-files, netbase, time zones, certificates, and dpkg's word on each of them."""
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, STATIC_PACKAGES)
+
+    layers: tuple[Layer, ...] = (shop.tree_layer("static", fill),)
+    if "debug" in flavour:
+        layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
+    return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))
+
+
+def _debug_tools(shop: Workshop, root: Path) -> None:
+    tools = shop.busybox()
+    put(root, "busybox/busybox", tools.static, executable=True)
+    for applet in tools.applets:
+        link(root, f"busybox/{Path(applet).name}", "/busybox/busybox")
+
+
+def distroless(shop: Workshop, root: Path, packages: tuple[str, ...]) -> None:
+    accounts(root, "/sbin/nologin")
+    base, net = (shop.unpacked(name) for name in ("base-files", "netbase"))
+    for name in ("protocols", "services", "rpc", "ethertypes"):
+        if (net / "etc" / name).is_file():
+            put(root, f"etc/{name}", net / "etc" / name)
+    put(root, "usr/lib/os-release", base / "usr/lib/os-release")
+    link(root, "etc/os-release", "../usr/lib/os-release")
+    put(root, "etc/debian_version", base / "etc/debian_version")
+    put(root, CERTIFICATES, shop.certificates())
+    zones(shop, root)
+    for name, package in shop.packages.get(packages).items():
+        if name in packages:
+            control = _run.run(["dpkg-deb", "--field", package]).output
+            put(root, f"var/lib/dpkg/status.d/{name}", control)
+
+
+def zones(shop: Workshop, root: Path) -> None:
+    """The time zones where programs look for them."""
+    zoneinfo = shop.unpacked("tzdata") / "usr/share/zoneinfo"
+    for path in sorted(zoneinfo.rglob("*")):
+        name = f"usr/share/zoneinfo/{path.relative_to(zoneinfo).as_posix()}"
+        if path.is_symlink():
+            link(root, name, str(path.readlink()))
+        elif path.is_file():
+            put(root, name, path)
+
+
+def distroless_settings(flavour: str, *, cmd: tuple[str, ...] = (), **more: tuple[str, ...]) -> Settings:
+    user = "65532" if "nonroot" in flavour else "0"
+    path = f"{PATHS}:/busybox" if cmd else PATHS
+    return Settings(
+        env=(f"PATH={path}", f"SSL_CERT_FILE=/{CERTIFICATES}", *more.get("env", ())),
+        cmd=cmd,
+        entrypoint=more.get("entrypoint", ()),
+        user=user,
+        workdir="/home/nonroot" if user != "0" else "/",
+    )
+
+
+def os_release(root: Path, name: str, what: str) -> None:
+    """An honest one: a scanner that took it for the original would use the wrong advisories."""
+    put(
+        root,
+        "etc/os-release",
+        f'ID=deadweight-stand-in\nNAME="Deadweight stand-in for {name}"\n'
+        f'PRETTY_NAME="Deadweight stand-in for {name} ({what})"\nVERSION_ID="1"\n',
+    )
+
+
+def number(version: str) -> tuple[int, ...]:
+    """A version to compare by."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) -> dict[str, str]:
+    """The label that tells where another version stands in than the tag names, and what the one that does lacks."""
+    same = not wanted or made == wanted or made.startswith(f"{wanted}.") or wanted.startswith(f"{made}.")
+    told = "" if same else f"{what} {made} in place of {wanted}"
+    if lacking:
+        told = f"{told or f'{what} {made}'}, without {', '.join(lacking)}"
+    return {"org.opencontainers.image.description": told} if told else {}

@@ -1,0 +1,258 @@
+"""Every form that harden writes, run as a user would paste or install it, until the service is healthy.
+
+Kubernetes and ECS have no platform here: ``test_harden.py`` and ``test_ecs.py`` hold their texts against the platforms' schemas.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from deadweight.engine.beside import beside
+from deadweight.suite.model import Health, Need
+from deadweight.toolchain.find import find
+from deadweight_attacks.harden.asks import OfNeeds
+from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
+from tests.support.small_images import in_engine, reference
+from tests.support.systemd_words import words
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.tools,
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0, reason="to look into a container's network needs root"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    return python_archive(tmp_path_factory.mktemp("python"), reference("forms"))
+
+
+@pytest.fixture(scope="module")
+def image(engine, archive) -> Iterator[str]:
+    with in_engine(engine, archive, reference("forms")) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory, archive) -> Iterator[Podman]:
+    with own_podman(tmp_path_factory.mktemp("podman")) as ours:
+        ours("load", "--input", str(archive))
+        yield ours
+
+
+@pytest.fixture
+def name() -> str:
+    """Of a suite that no other run has."""
+    return f"shop{time.time_ns()}"
+
+
+LOCAL = f"localhost/{reference('forms')}"
+"""What Podman calls an image that was loaded into it by a name without a registry."""
+OUTGOING = pytest.mark.parametrize("outgoing", [False, True], ids=["internal", "outgoing"])
+
+
+def shell(text: str, folder: Path, *inside: str, **env: str) -> None:
+    """The text as a user would paste it in that folder."""
+    done = subprocess.run(
+        [*inside, "sh"], input=text, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+# docker run, Compose
+
+
+@OUTGOING
+def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, tmp_path, outgoing):
+    found, docker = shop(name, image, outgoing=outgoing, asked=outgoing), shutil.which("docker") or "docker"
+    there = laid(tmp_path, found, "run")
+    env = {"DOCKER_HOST": engine.host}
+    try:
+        shell((there / "run.sh").read_text(), there, **env)
+        state = engine.api.inspect_container(name)
+        _as_found(state["State"]["Pid"], state["NetworkSettings"]["Ports"], outgoing=outgoing)
+        assert _after(state, engine.api.inspect_container(f"{name}-db")) >= LATE
+    finally:
+        for words in (
+            ["rm", "--force", name, f"{name}-db", f"{name}-job"],
+            ["network", "rm", f"{name}-internal", f"{name}-network"],
+        ):
+            subprocess.run([docker, *words], env={**os.environ, **env}, check=False, capture_output=True)
+
+
+def _after(later: dict, earlier: dict) -> float:
+    """Seconds between the starts of two containers."""
+    times = (each["State"]["StartedAt"].replace("Z", "+00:00") for each in (later, earlier))
+    ends = [datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", each)) for each in times]
+    return (ends[0] - ends[1]).total_seconds()
+
+
+def _as_found(pid: int, published: dict[str, object], *, outgoing: bool, needs: bool | None = True) -> None:
+    """What a process is, and says of itself: on both ports, and where others reach it."""
+    for port in (8080 if outgoing else 80, 9090):
+        assert problems(given(pid, port), needs=needs) == []
+    assert held(pid) == TIGHT
+    assert {port for port, places in published.items() if places} == ({"8080/tcp", "9090/tcp"} if outgoing else set())
+
+
+@pytest.mark.parametrize(("outgoing", "asked"), [(False, True), (True, True), (False, False)])
+def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoing, asked):
+    """By docker-compose. Where its profile refuses what could ask, no check is written, and none calls it unhealthy."""
+    tool = shutil.which("docker-compose")
+    assert tool, "docker-compose is not installed (invoke setup --tests)"
+    found = shop(name, image, outgoing=outgoing, asked=asked)
+    there = laid(tmp_path, found, "compose")
+    command, env = [tool, "--project-name", name], {**os.environ, "DOCKER_HOST": engine.host}
+    try:
+        done = subprocess.run(
+            [*command, "up", "--detach"], cwd=there, env=env, capture_output=True, text=True, timeout=180
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        container, db, job = (
+            subprocess.run(
+                [*command, "ps", "--all", "-q", each], cwd=there, env=env, capture_output=True, text=True
+            ).stdout.strip()
+            for each in (name, "db", "job")
+        )
+        state = _settled(engine, container)
+        assert state.get("Health", {}).get("Status") == ("healthy" if asked else None), state
+        inspected = engine.api.inspect_container(container)
+        _as_found(state["Pid"], inspected["NetworkSettings"]["Ports"], outgoing=outgoing)
+        assert _after(inspected, engine.api.inspect_container(db)) >= LATE
+        ended = engine.api.inspect_container(job)
+        assert ended["State"]["ExitCode"] == 0
+        assert (ended["RestartCount"] == 0) == asked  # where nothing tells when the database is up, it is tried again
+        host = inspected["HostConfig"]
+        assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 64)
+        assert host["Memory"] == host["MemorySwap"] == found.options.memory_bytes
+    finally:
+        subprocess.run([*command, "down", "--timeout", "2"], cwd=there, env=env, capture_output=True, timeout=120)
+
+
+def _settled(engine, container: str) -> dict:
+    """Its state, once it is neither starting nor has just begun."""
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        state = engine.api.inspect_container(container)["State"]
+        if state.get("Health", {}).get("Status") != "starting":
+            break
+        time.sleep(0.5)
+    return state
+
+
+# Podman
+
+
+@OUTGOING
+def test_the_podman_flags_run(podman, archive, name, tmp_path, outgoing):
+    found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
+    there = laid(tmp_path, found, "podman")
+    try:
+        shell((there / "podman.sh").read_text(), there, *podman.inside, PATH=podman.path)
+        _is_as_found(podman, name, outgoing=outgoing)
+    finally:
+        podman.forget(name)
+
+
+def _is_as_found(podman: Podman, name: str, *, outgoing: bool) -> None:
+    assert podman.healthy(name) == "healthy"
+    inspected = podman.inspected(name)
+    # without its plug-in for names, an older Podman finds nobody by name
+    _as_found(inspected["State"]["Pid"], inspected["NetworkSettings"]["Ports"], outgoing=outgoing, needs=podman.names)
+    host = inspected["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["PidsLimit"], host["Memory"]) == (True, 64, 256 * 2**20)
+    beside = podman.inspected(f"{name}-db")
+    assert beside["State"]["Running"]
+    assert _after(inspected, beside) >= LATE
+    assert list(beside["NetworkSettings"]["Networks"]) == list(inspected["NetworkSettings"]["Networks"])
+
+
+# systemd
+
+
+def generated(folder: Path, *more: str) -> dict[str, str]:
+    """The services that Podman's own generator makes of the units in a folder: it has nothing to say against them."""
+    env = {**os.environ, "QUADLET_UNIT_DIRS": str(folder)}
+    done = subprocess.run([find("quadlet").path, *more, "-dryrun"], env=env, capture_output=True, text=True, timeout=60)
+    told = [line for line in done.stderr.splitlines() if "Loading source unit file" not in line]
+    assert (done.returncode, told) == (0, []), done.stderr
+    parts = re.split(r"^---(.+\.service)---$", done.stdout, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@OUTGOING
+def test_the_units_run(podman, archive, name, tmp_path, outgoing):
+    """Podman's generator reads them, and what it has systemd start is started, in systemd's order."""
+    found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
+    there = laid(tmp_path, found, "quadlet")
+    installed = tmp_path / "containers" / "systemd"
+    shutil.copytree(there, installed)
+    shutil.copytree(tmp_path / "conf", installed / "conf")
+    services = generated(installed)
+    network = f"{name}-{'network' if outgoing else 'internal'}"
+    beside = {f"{name}-db.service", f"{name}-job.service"}
+    assert set(services) == {f"{network}-network.service", f"{name}.service", *beside}
+    assert set(generated(installed, "-user")) == set(services)
+    assert f"Wants={name}-db.service\nAfter={name}-db.service" in services[f"{name}.service"]
+    assert "\nEnvironment=EMPTY_WORD=\n" in services[f"{name}.service"]
+    try:
+        for service in (f"{network}-network", f"{name}-db", f"{name}-job", name):
+            specifiers = {"E": str(tmp_path), "n": f"{service}.service", "N": service, "t": "/run"}
+            started, then = (
+                [
+                    words(line, specifiers, VARIABLES)
+                    for line in re.findall(f"^{key}=(.*)$", services[f"{service}.service"], re.M)
+                ]
+                for key in ("ExecStart", "ExecStartPost")
+            )
+            assert [each[0] for each in started] == ["/usr/bin/podman"]
+            podman(*(each for each in started[0][1:] if each not in NOT_HERE))
+            for command in then:
+                words_inside = [*podman.inside, *command]
+                subprocess.run(words_inside, env={**os.environ, "PATH": podman.path}, check=True, timeout=90)
+            assert bool(then) == (service in (f"{name}-db", f"{name}-internal-network"))
+        _is_as_found(podman, name, outgoing=outgoing)
+    finally:
+        podman.forget(name)
+
+
+VARIABLES = {"EMPTY_WORD": ""}
+NOT_HERE = ("--cgroups=split", "--ignore")
+"""The first takes the control group in which systemd started it, which only systemd makes; the second Podman 4.3 does not know of a
+network."""
+
+
+# What tells that a need is up
+
+
+def test_what_tells_of_a_container_beside_it_is_found_by_asking_there(image, engine, tmp_path):
+    """Of a port that nobody listens on, it says no; where nothing in the image can ask, nothing is named."""
+    needs = {
+        "db": Need(image=image, port=8080, args=("as", "db"), env={"LATE": "1"}),
+        "odd": Need(image=image, port=8080, health=Health(path="/healthz", status=("2xx", 401), within_seconds=60)),
+        "own": Need(image=image, health=Health(kind="exec", command=("python3", "-c", ""), within_seconds=60)),
+        "job": Need(image=image, args=("job",), health=Health(kind="exit", within_seconds=60)),
+    }
+    told = OfNeeds(needs)
+    with beside(lambda: engine, needs, lambda _name: image, root=tmp_path, up=told.up):
+        pass
+    asks = told.asks
+    assert not told.stand_ins
+    assert set(asks) == {"db", "odd", "own"}
+    assert asks["db"][0] == "python3"
+    assert "8080" in asks["db"][-1]
+    assert asks["odd"] == ()
+    assert asks["own"] == ("python3", "-c", "")

@@ -1,0 +1,725 @@
+"""The tightest posture: found by trying on real services, and written in forms that their platforms take."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from ipaddress import ip_network
+
+import pytest
+import yaml
+
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
+from deadweight.checks import service
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
+from deadweight.engine import http, owner
+from deadweight.engine.container import Container
+from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.engine.seccomp import profile, stops
+from deadweight.engine.seccomp.calls import numbers
+from deadweight.engine.through import Tunnels
+from deadweight.suite.checks import Checks, RunsCheck
+from deadweight.suite.model import RunSettings, Variant
+from deadweight_attacks.harden import asks, folders, kept, search, trial, tries
+from deadweight_attacks.harden.folders import Written
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.search import _least, tightest
+from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
+from deadweight_attacks.harden.write import written
+from deadweight_attacks.harden.write.compose import compose
+from deadweight_attacks.harden.write.kubernetes import kubernetes
+from deadweight_attacks.harden.write.run import run_words
+from deadweight_attacks.harden.write.values import Written as Values
+from deadweight_attacks.seccomp.recorder import Hindered
+from tests.support.invoking import TASKS, start
+from tests.support.json_schema import cluster_refusal
+from tests.support.small_project import put_built, subject_of, write_suite
+
+CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+
+
+LEAST = {"LEAST_MEMORY_BYTES": search.LEAST_MEMORY_BYTES, "LEAST_PIDS": search.LEAST_PIDS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _brief():
+    """A trial watches a service as long as `verify` does; none of those here ends by itself, but where a test is of just that.
+    What most suites here grant is not tried to be halved: that is for the demo service. That they are steady is known
+    (``test_wavering.py`` is of those that are not)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "WATCH_SECONDS", 0.1)
+        patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
+        patch.setattr(search, "LEAST_PIDS", 12)
+        patch.setattr(tries, "ENOUGH", 1)
+        yield
+
+
+@pytest.fixture
+def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
+    def build(yaml_text: str):
+        suite = write_suite(
+            tmp_path,
+            f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{yaml_text}\n",
+        )
+        built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+        return subject_of(suite, "tight", built, misbehaving_archive, engine)
+
+    yield build
+    assert [name for name in left(engine, os.getpid()) if PURPOSE in name] == []
+
+
+@pytest.fixture(scope="module")
+def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
+    """The search on the demo service; it takes a while, so it is made once. Its last trial is what was found."""
+    suite = write_suite(
+        tmp_path_factory.mktemp("tight"),
+        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{AWK}\n",
+    )
+    built = put_built(suite, "tight", playground_archive, playground_image)
+    last = []
+
+    def remembered(subject, options, exits):
+        last[:] = [options]
+        return attempt(subject, options, exits)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, least in LEAST.items():
+            patch.setattr(search, name, least)
+        patch.setattr(tries, "attempt", remembered)
+        got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
+    assert [got.options] == last
+    return got
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> tuple[Subject, Found]:
+    """The search on a service that keeps something in /state, and whose settings are hard to write."""
+    suite = write_suite(
+        tmp_path_factory.mktemp("writer"),
+        f"name: p\ndefaults: {{port: 8080, health: {{path: /healthz}}}}\nvariants:\n  tight:\n    builder: ko\n{WRITER}\n",
+    )
+    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+    subject = subject_of(suite, "tight", built, misbehaving_archive, engine)
+    return subject, tightest(subject)
+
+
+def pretend(monkeypatch, problem) -> list[RunOptions]:
+    """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
+    tried = []
+
+    def tell(_subject, options, exits):
+        tried.append(options)
+        return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
+
+    monkeypatch.setattr(tries, "attempt", tell)
+    monkeypatch.setattr(asks, "found", lambda *_: ())
+    return tried
+
+
+def found(suite: str = "shop", port: int = 8080, **changes) -> Found:
+    variant = Variant(name="tight", builder="ko", port=port)
+    options = hardened(RunSettings(), port=port).but(**{"network": "internal-network", **changes})
+    return Found(options, CUT_OFF, 2, (("all", ""),), variant=variant, suite=suite, image="registry.example/tight:1")
+
+
+def renamed(got: Found, name: str) -> Found:
+    return dataclasses.replace(got, suite=name)
+
+
+AWK = """\
+    run: {user: nobody}
+    checks:
+      api:
+        - name: sum
+          request: {method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}
+          expect: {json: {stdout: "42\\n"}}
+"""
+
+ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
+ARGS = ["--x=$Y", "a  b", "y", ""]
+WRITER = f"""\
+    run: {{memory: 16MiB, pids: 12, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
+    checks:
+      api:
+        - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
+        - {{name: given, request: {{path: /given}}, expect: {{json: {{env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}}}}}
+"""
+
+
+def test_a_service_that_needs_nothing_gets_nothing(playground):
+    got = playground
+    options = got.options
+    assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
+    assert options.no_new_privileges
+    assert (got.outgoing, options.user) == (False, "65534:65534")
+    assert options.memory_bytes < 256 * 2**20
+    assert options.pids < 64
+    assert got.tried[0] == ("the strictest settings at once", "")
+    assert got.tried[-1][1] == ""
+    assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
+    told = got.document()["posture"]
+    assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
+
+
+def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
+    _, got = writer
+    assert got.options.read_only
+    assert [tmpfs.path for tmpfs in got.options.tmpfs] == ["/state"]
+    assert all(tmpfs.noexec for tmpfs in got.options.tmpfs)
+    assert (got.options.cap_drop, got.options.user, got.outgoing) == (("ALL",), "65532:65532", False)
+
+
+def test_what_the_suite_grants_is_tried_without(make):
+    """A root file system that may be written, and root, are what the service is run with, not what it needs."""
+    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
+    assert (got.options.read_only, got.options.user) == (True, "65532:65532")
+
+
+def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
+    """As of an entrypoint that becomes somebody else where it is root."""
+
+    def problem(options, _exits):
+        if options.read_only and not options.tmpfs:
+            return "cannot write"
+        return (
+            "cannot become nobody"
+            if options.user == "0:0" and options.cap_drop and "SETGID" not in options.cap_add
+            else ""
+        )
+
+    pretend(monkeypatch, problem)
+    got = tightest(make(""))
+    assert (got.options.user, got.options.cap_drop, got.options.cap_add) == ("65532:65532", ("ALL",), ())
+
+
+def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(make, monkeypatch):
+    """`verify` warns of it; a trial that ends in another way than the plain container does not pass."""
+    tried = pretend(monkeypatch, lambda _options, exits: "" if exits is None or 5 in exits else "exit code 5")
+    got = tightest(make(""))
+    assert "exit code 5" in got.tried[0][1]
+    assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
+    assert tried[-1] == got.options
+
+
+# the network
+
+
+def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
+    got = tightest(
+        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
+    )
+    assert not got.outgoing
+
+
+def test_a_service_that_needs_a_way_out_gets_it(make, engine):
+    """Here the way leads to this machine by an address that the network without a way out has no route to."""
+    ours = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]
+    # an engine that made the bridge itself does not name its own address there before it was started again
+    gateway = ours.get("Gateway") or str(next(ip_network(ours["Subnet"]).hosts()))
+    with socket.create_server((gateway, 0)) as listener:
+        address = f"{gateway}:{listener.getsockname()[1]}"
+        api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
+        got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
+    assert got.outgoing
+    assert got.document()["posture"]["network"] == "any"
+    assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
+
+
+def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
+    """And not that the service does not even pass in a plain container."""
+
+    def no_go(*_: object) -> None:
+        raise MissingError("go is not here", hint="invoke setup")
+
+    monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
+    monkeypatch.setattr(Tunnels, "_loaded", no_go)  # an earlier test may have had it built and loaded
+    with pytest.raises(MissingError, match="go is not here"):
+        tightest(make(""))
+
+
+# one trial
+
+
+@pytest.mark.parametrize(
+    ("watch_seconds", "settings", "problem"),
+    [
+        (
+            2 * WATCH_SECONDS,  # however busy the machine is
+            "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
+            "it became healthy, then ended with exit code 3; its last lines: ",
+        ),
+        (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+        (
+            0.1,
+            "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}",
+            "does not end in time on SIGTERM",
+        ),
+        (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
+        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
+    ],
+)
+def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
+    monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
+    subject = make("\n".join(f"    {key}: {json.dumps(value)}" for key, value in yaml.safe_load(settings).items()))
+    assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
+
+
+def test_folders_with_names_like_the_engines_own_may_be_written(make):
+    subject = make("    checks: {api: [{name: keep, request: {path: '/write?path=/devices/kept'}}]}")
+    tried = attempt(subject, hardened_for(subject.variant).but(read_only=False, user="0:0"))
+    assert (tried.written.exact, tried.written.lasting) == (("/devices",), ("/devices",))
+
+
+DATA = """\
+    run: {user: "65532:65532", memory: 16MiB, pids: 12, tmpfs: [/unused, /data]}
+    checks: {api: [{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}]}
+"""
+
+
+def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
+    """One that is not root writes nowhere else; those that it needs not are tried away."""
+    got = tightest(make(DATA))
+    assert ([each.path for each in got.options.tmpfs], got.options.user) == (["/data"], "65532:65532")
+    assert any(what.startswith("read-only, writable: /data, without /unused") and not why for what, why in got.tried)
+
+
+def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
+    paths = ("/scratch/RANDOM/kept", "/scratch/RANDOM/a/b/kept")
+    api = ", ".join(f"{{name: w{n}, request: {{path: '/write?path={path}'}}}}" for n, path in enumerate(paths))
+    subject = make(f"    checks: {{api: [{api}]}}")
+    plain = hardened_for(subject.variant).but(read_only=False, user="0:0", tmpfs=())
+    lasting = attempt(subject, plain).written.lasting
+    assert lasting == ("/scratch",)
+    tight = plain.but(read_only=True, user="65532:65532", tmpfs=tuple(Tmpfs(path, 2**20) for path in lasting))
+    assert attempt(subject, tight).problem == ""
+
+
+def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
+    """As the engine told it of a Tomcat, and of a service that changes what its image holds."""
+    changes = [
+        {"Path": "/tmp", "Kind": 0},
+        {"Path": "/tmp/hsperfdata_app", "Kind": 1},
+        {"Path": "/tmp/hsperfdata_app/1", "Kind": 1},
+        {"Path": "/tmp/tomcat.8080.69495517230910997", "Kind": 1},
+        {"Path": "/tmp/tomcat.8080.69495517230910997/work", "Kind": 1},
+        {"Path": "/tmp/tomcat.8080.69495517230910997/work/Tomcat", "Kind": 1},
+        {"Path": "/srv/state/db", "Kind": 0},
+        {"Path": "/new/x", "Kind": 1},
+        {"Path": "/new", "Kind": 1},
+        {"Path": "/gone", "Kind": 2},
+        {"Path": "/dev/shm/x", "Kind": 1},
+        {"Path": "/lone", "Kind": 1},
+    ]
+    got = folders.written(changes)
+    assert got.lasting == ("/new", "/srv/state", "/tmp")
+    assert got.exact == (*("/new", "/srv/state", "/tmp/hsperfdata_app", "/tmp/tomcat.8080.69495517230910997/work"),)
+
+
+def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch):
+    """The image, what the suite asks and grants, and the engine; a format is none of these."""
+    tried = pretend(monkeypatch, lambda _options, _exits: "")
+    told: list[str] = []
+    subject = make("    run: {memory: 16MiB, pids: 12}")
+    first = kept.kept_or_found(subject, told.append)
+    count = len(tried)
+    assert kept.kept_or_found(subject, told.append) == first
+    assert len(tried) == count
+    assert "invoke harden --force searches again" in told[-1]
+    kept.kept_or_found(subject, told.append, again=True)
+    assert len(tried) == 2 * count
+    other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
+    kept.kept_or_found(other, told.append)
+    assert len(tried) > 2 * count
+    count = len(tried)
+    newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
+    kept.kept_or_found(newer, told.append)
+    assert len(tried) > count
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept_so"),
+    [
+        (DeadweightError("the service needs a set-uid program"), True),
+        (Hindered("deadweight-recorder is running"), False),
+        (CommandError(["recorder"], exit_code_of_command=97, reason="failed"), False),
+        (MissingError("go is not installed"), False),
+    ],
+)
+def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fault, kept_so):
+    """A busy machine kept every later format without one, until somebody thought of --force."""
+    pretend(monkeypatch, lambda _options, _exits: "")
+    searches: list[int] = []
+
+    def find(*_: object) -> None:
+        searches.append(1)
+        raise fault
+
+    monkeypatch.setattr(kept, "find", find)
+    subject = make("    run: {memory: 15MiB, pids: 7}")
+    for _ in range(2):
+        assert kept.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
+    assert len(searches) == (1 if kept_so else 2)
+
+
+@pytest.mark.parametrize("form", ["run", "compose", "kubernetes"])
+def test_what_is_written_is_named_after_the_suite(form):
+    text = "\n".join(line for line in written(found(), form).splitlines() if not line.startswith("#"))
+    assert "shop" in text
+    assert "tight" not in text.replace("registry.example/tight:1", "")
+
+
+def test_all_ports_and_files_are_in_what_is_written():
+    got = found(network="bridge", ports=(9000,), files={"/etc/app.conf": "conf/app.conf"})
+    run = got.variant.run.model_copy(update={"ports": (9000,), "files": got.options.files})
+    got = dataclasses.replace(got, variant=got.variant.model_copy(update={"run": run}))
+    service = compose(got)["services"]["shop"]
+    assert service["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:9000:9000"]
+    assert service["volumes"] == ["./conf/app.conf:/etc/app.conf:ro"]
+    words = run_words(got)
+    assert [words[at + 1] for at, word in enumerate(words) if word in ("--publish", "--volume")] == [
+        "conf/app.conf:/etc/app.conf:ro",
+        "127.0.0.1:8080:8080",
+        "127.0.0.1:9000:9000",
+    ]
+    assert "Volume=./conf/app.conf:/etc/app.conf:ro" in written(got, "quadlet")
+    service = next(each for each in kubernetes(got) if each["kind"] == "Service")
+    assert [each["name"] for each in service["spec"]["ports"]] == ["port-8080", "port-9000"]
+    assert (
+        "It reads files that are not in the image, but in your repository: /etc/app.conf (conf/app.conf)."
+        in written(got, "kubernetes")
+    )
+
+
+def test_a_low_port_needs_no_root_in_kubernetes():
+    """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
+    documents = kubernetes(found(port=80))
+    for document in documents:
+        assert cluster_refusal(document) == ""
+    context = documents[1]["spec"]["template"]["spec"]["securityContext"]
+    assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
+    assert context["runAsNonRoot"] is True
+
+
+def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
+    subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
+    with pytest.raises(CheckFailed, match="the checks fail even in a plain container: gone: status: expected 200"):
+        tightest(subject)
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ({1, 3}, r"\(1 of 2 trials\), so no trial would prove anything: maybe"),  # the strictest, then the plain one
+        ({1, 4}, r"\(2 of 3 trials\), so no trial would prove anything: maybe"),
+        ({3, 5}, r"\(20 of 21 trials\), so no trial would prove anything: maybe"),  # a limit that held when tried again
+    ],
+)
+def test_checks_that_pass_only_sometimes_find_nothing(make, monkeypatch, fails, said):
+    """A service that failed one trial of three got every capability, and a text that trials had shown that it needs them."""
+    numbers = itertools.count(1)
+    pretend(monkeypatch, lambda _options, _exits: "maybe" if next(numbers) in fails else "")
+    with pytest.raises(CheckFailed, match=said) as raised:
+        tightest(make("    run: {memory: 32MiB, pids: 8}"))
+    assert "quiet machine" in raised.value.hint
+
+
+def test_one_hitch_of_the_machine_is_no_wavering(make, monkeypatch):
+    numbers = itertools.count(1)
+    pretend(monkeypatch, lambda _options, _exits: "hitch" if next(numbers) == 3 else "")
+    got = tightest(make("    run: {memory: 32MiB, pids: 8}"))
+    assert [what for what, _ in got.tried][-2:] == ["all together, again"] * 2
+    assert got.options.cap_drop == ("ALL",)
+
+
+@pytest.fixture
+def named(tmp_path, engine, monkeypatch):
+    """Writes the profile that the suite names, which refuses some calls."""
+    monkeypatch.setattr(engine, "root", str(tmp_path))
+
+    def write(*refused: str) -> None:
+        allowed = set(numbers("amd64")) - set(refused)
+        (tmp_path / "tight.json").write_text(json.dumps(profile.document(allowed, range(64), "amd64")))
+
+    return write
+
+
+NAMED = "    run: {seccomp: tight.json, memory: 32MiB, pids: 8}"
+
+
+def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch, named):
+    """All other walls are as tight as they were: the profile alone is at fault."""
+    named("listen")
+    pretend(monkeypatch, lambda options, _exits: "down" if options.seccomp == "tight.json" else "")
+    monkeypatch.setattr(stops, "explained", lambda *_: "the call listen is refused")
+    got = tightest(make(NAMED))
+    assert got.tried[:3] == (
+        ("the strictest settings at once", "down"),
+        ("the strictest settings at once, with the engine's seccomp profile", ""),
+        ("the seccomp profile tight.json", "the call listen is refused"),
+    )
+    assert (got.options.seccomp, got.options.cap_drop, got.profiled) == ("default", ("ALL",), False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
+def test_harden_asks_no_engine_for_what_the_runtime_cannot_start(make, monkeypatch, named):
+    named("execve")
+    tried = pretend(monkeypatch, lambda _options, _exits: "")
+    got = tightest(make(NAMED))
+    assert got.tried[0][0] == "the seccomp profile tight.json"
+    assert "the call execve is refused, needed by" in got.tried[0][1]
+    assert {each.seccomp for each in tried} == {"default"}
+
+
+def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
+    named()
+    pretend(monkeypatch, lambda _options, _exits: "")
+    got = tightest(make(NAMED))
+    assert (got.options.seccomp, got.profiled) == ("tight.json", True)
+    assert "seccomp=deploy/tight.json" in written(got, "run", Values(profile="deploy/tight.json"))
+
+
+def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
+    pretend(monkeypatch, lambda _options, _exits: KILLED)
+    with pytest.raises(CheckFailed, match="does not end in time on SIGTERM") as raised:
+        tightest(make(""))
+    assert "checks: {runs: {if_killed: warn}}" in raised.value.hint
+
+
+def test_what_is_no_service_is_refused(make):
+    with pytest.raises(UsageError, match="has runnable: false, and harden"):
+        tightest(make("    runnable: false"))
+
+
+FIRST_HALVED = {"memory": "memory 128 MiB", "processes": "32 processes"}
+
+
+@pytest.mark.parametrize(
+    ("unheld", "halved", "told"),
+    [
+        (("memory", "processes", "processors"), set(), "limits on memory, processes and processors"),
+        (("processes",), {"memory"}, "limits on processes, which"),
+        ((), {"memory", "processes"}, ""),
+    ],
+)
+def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make, monkeypatch, unheld, halved, told):
+    """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
+    monkeypatch.setattr(search, "unenforced", lambda _engine: unheld)
+    pretend(monkeypatch, lambda _options, _exits: "")
+    found = tightest(make(""))
+    words = {what for what, _ in found.tried}
+    assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
+    assert (found.options.memory_bytes == 256 * 2**20) is ("memory" not in halved)
+    assert (found.options.pids == 64) is ("processes" not in halved)
+    text = written(found, "run", Values())
+    assert (f"Not tried, as in the suite: {told}" in text) is bool(told)
+    assert ("# Memory" in text) is ("memory" in halved)
+    document = found.document()
+    assert document["limits_not_tried"] == list(unheld)
+    assert (document["posture"]["memory_headroom"] is None) is ("memory" not in halved)
+    assert (document["posture"]["pids_headroom"] is None) is ("processes" not in halved)
+
+
+def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
+    """An engine is given a second to tell of a death; asked before each request, that made a search take minutes."""
+    monkeypatch.setattr(service, "MOURNING_SECONDS", 90.0)
+    subject = make("    checks: {api: [{name: a, request: {path: /healthz}}, {name: b, request: {path: /healthz}}]}")
+    started = time.monotonic()
+    assert attempt(subject, hardened_for(subject.variant)).problem == ""
+    assert time.monotonic() - started < 90.0
+
+
+@pytest.mark.parametrize(
+    ("need", "floor", "least"),
+    [(20, 8, 32), (24, 8, 32), (28, 8, 32), (33, 8, 64), (1, 8, 8), (64, 8, 64), (57, 8, 64)],
+)
+def test_the_least_is_found_by_halving(need, floor, least):
+    """Two searches on a service whose need is 24 MiB today and 28 tomorrow come to the same."""
+    tried = []
+    got = _least(64, floor, lambda amount: tried.append(amount) or amount >= need)
+    assert got == least
+    assert all(floor <= amount < 64 for amount in tried)
+
+
+def test_one_failure_of_the_machines_does_not_double_the_memory():
+    answers = iter([False, True, False, False])
+    assert _least(64, 8, lambda _amount: next(answers)) == 32
+
+
+# as people call it
+
+
+FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: answers, request: {path: /healthz}}]}"
+
+
+@pytest.mark.parametrize(("number", "yaml_text"), [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGINT, FREEZE)])
+def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
+    """Between two trials, or while a service does not answer."""
+    make(yaml_text)
+    (tmp_path / "tasks.py").write_text(TASKS)
+    host = {"DOCKER_HOST": engine.host}
+    with start(tmp_path, "harden", "--variant", "tight", env=host, stdout=None) as run:
+        while len(left(engine, run.pid)) < 2:
+            time.sleep(0.1)
+        time.sleep(1)
+        sent = time.time()
+        run.send_signal(number)
+        told = run.stderr.read().splitlines()[-1]
+        between = "" if yaml_text else "?"  # two trials there may be no container to remove
+        assert re.fullmatch(
+            rf"(interrupted|ended by SIGTERM)(; containers removed){between}; run it again to go on", told
+        )
+        assert run.wait() == 128 + number
+    assert left(engine, run.pid) == []
+    assert made_since(engine, run.pid, sent - 60)
+    assert len(made_since(engine, run.pid, sent)) <= 1, "it went on trying (one may have been under way)"
+
+
+def made_since(engine, pid: int, when: float) -> list[str]:
+    told = {"type": "container", "event": "create"}
+    events = engine.api.events(since=int(when), until=int(time.time()) + 1, filters=told, decode=True)
+    made = [each for each in events if each["timeNano"] > when * 1e9]
+    names = [each["Actor"]["Attributes"] for each in made]
+    return [each["name"] for each in names if each.get(owner.OWNER, "").startswith(f"{pid}:")]
+
+
+def left(engine, pid: int) -> list[str]:
+    return [each.name for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")]
+
+
+# what is written
+
+
+def test_the_docker_flags_run(playground, writer, engine, monkeypatch):
+    """The printed text itself, given to a shell: the service answers all that it is asked."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    docker, shell = shutil.which("docker"), shutil.which("sh")
+    subject, written_to = writer
+    for got, asked in ((playground, None), (written_to, subject)):
+        got = renamed(got, name := f"deadweight-tests-{time.time_ns()}")
+        try:
+            subprocess.run([shell, "-e"], input=written(got, "run"), check=True, capture_output=True, text=True)
+            assert answers(engine, name, got, asked) == ""
+        finally:
+            subprocess.run([docker, "rm", "--force", name], check=False, capture_output=True)
+            subprocess.run([docker, "network", "rm", f"{name}-internal"], check=False, capture_output=True)
+
+
+def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
+    """Wait for a container that we did not start, and ask it everything; what it does not answer."""
+    taken = Container(engine, engine.api.inspect_container(container)["Id"], got.image, got.options)
+    taken.started = time.monotonic()
+    readiness = taken.wait_healthy(got.variant.health, got.variant.port)
+    return ask(asked, taken) if asked and readiness.healthy else readiness.reason
+
+
+def test_what_needs_a_way_out_is_published_on_loopback():
+    got = found(network="bridge")
+    service = compose(got)["services"]["shop"]
+    assert service["ports"] == ["127.0.0.1:8080:8080"]
+    assert "networks" not in service
+    words = run_words(got)
+    assert words[words.index("--publish") + 1] == "127.0.0.1:8080:8080"
+    assert "--network" not in words
+
+
+def test_a_container_has_a_name_that_engines_take():
+    assert run_words(found("a"))[4] == "a-service"
+    assert run_words(found("ab"))[4] == "ab"
+
+
+def test_who_takes_long_to_end_is_given_the_time():
+    """`docker stop` kills after ten seconds, a kubelet after thirty."""
+    got = found()
+    patient = got.variant.model_copy(
+        update={"checks": Checks(runs=RunsCheck(stops_within_seconds=44.5), other={"zap": {}})}
+    )
+    got = dataclasses.replace(got, variant=patient)
+    assert "--stop-timeout 45" in written(got, "run")
+    assert "stop_grace_period: 45s" in written(got, "compose")
+    assert "terminationGracePeriodSeconds: 45" in written(got, "kubernetes")
+    assert "# Not tried: checks of plug-ins (zap)." in written(got, "run")
+
+
+# Kubernetes
+
+
+@pytest.mark.parametrize("network", ["bridge", "internal-network"])
+def test_the_deployment_is_valid_and_restricted(network):
+    """Against Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
+    tmpfs = (Tmpfs("/state", 2**20),)
+    text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
+    assert "&id" not in text
+    documents = list(yaml.safe_load_all(text))
+    assert [document["kind"] for document in documents] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
+    for document in documents:
+        assert cluster_refusal(document) == ""
+    pod = documents[1]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+    assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert "hostPort" not in container["ports"][0]
+    assert documents[2]["spec"]["selector"] == documents[1]["spec"]["selector"]["matchLabels"]
+    assert documents[2]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
+    assert "sysctls" not in pod["securityContext"]
+    assert ("Egress" in documents[3]["spec"]["policyTypes"]) is (network != "bridge")
+    assert "cannot express 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
+
+
+def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
+    """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
+    _, got = writer
+    text = written(got, "kubernetes")
+    documents = list(yaml.safe_load_all(text))
+    for document in documents:
+        assert cluster_refusal(document) == ""
+    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
+    assert [expanded(each) for each in container["args"]] == ARGS
+    assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
+    assert 'value: "1e3"' in text
+    assert '- "y"' in text
+
+
+def expanded(value: str) -> str:
+    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
+
+
+@pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
+def test_every_suite_has_a_name_in_kubernetes(name):
+    """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
+    for document in kubernetes(found(name)):
+        label = document["metadata"]["name"]
+        assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
+        assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
+
+
+def test_the_validation_would_notice():
+    broken = kubernetes(found())[1]
+    broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
+    assert "readOnlyRootFilesystem" in cluster_refusal(broken)
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs"),
+    [
+        ({"user": "0:0"}, "root"),
+        ({"cap_add": ("NET_ADMIN",)}, "the capabilities NET_ADMIN"),
+        ({"cap_drop": ()}, "the capabilities that every container gets"),
+    ],
+)
+def test_what_restricted_does_not_allow_is_refused(changes, needs):
+    with pytest.raises(DeadweightError, match=f"tight needs {needs}: the restricted Pod Security Standard"):
+        written(found(**changes), "kubernetes")

@@ -1,0 +1,171 @@
+"""Every payload on two real images, gawk's and busybox's, with all walls down and with all of them up: what must come of each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.outcomes import Matrix, Plan
+from deadweight_attacks.walls import HARDENED, OPEN
+from deadweight_standins.machine import this_machine
+from deadweight_standins.workshop import Workshop
+from tests.support import ROOT
+from tests.support.attack_grounds import castle, left
+from tests.support.caches import local_cache
+from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
+
+pytestmark = pytest.mark.tools
+
+WORKS, HELD, NONE = "succeeded", "blocked", "not_applicable"
+GAWK_ONLY = {"coprocess", "gawk-extension", "connect", "reverse-shell", "bind-shell", "download-awk"}
+
+OUTCOMES = {
+    "system": (WORKS, WORKS),
+    "pipe-getline": (WORKS, WORKS),
+    "print-pipe": (WORKS, WORKS),
+    "coprocess": (WORKS, WORKS),
+    "option-injection": (WORKS, WORKS),
+    "gawk-extension": (WORKS, WORKS),
+    "read-passwd": (WORKS, WORKS),
+    "read-shadow": (WORKS, HELD),
+    "environ": (WORKS, WORKS),
+    "proc-environ": (WORKS, WORKS),
+    "write-root": (WORKS, HELD),
+    "write-app": (WORKS, HELD),
+    "write-tmp": (WORKS, WORKS),
+    "run-root": (WORKS, HELD),
+    "run-app": (WORKS, HELD),
+    "run-tmp": (WORKS, HELD),
+    "interpret-tmp": (WORKS, WORKS),
+    "connect": (WORKS, HELD),
+    "reverse-shell": (WORKS, HELD),
+    "reverse-shell-tools": (WORKS, HELD),
+    "bind-shell": (WORKS, HELD),
+    "bind-shell-tools": (WORKS, HELD),
+    "download": (WORKS, HELD),
+    "download-awk": (WORKS, HELD),
+    "mount": (WORKS, HELD),
+    "block-device": (WORKS, HELD),
+    "clock": (WORKS, HELD),
+    "kernel-module": (WORKS, HELD),
+    "core-pattern": (WORKS, HELD),
+    "user-namespace": (WORKS, HELD),
+    "host-read": (WORKS, HELD),
+    "host-write": (WORKS, HELD),
+    "engine-socket": (WORKS, HELD),
+    "fork-bomb": (WORKS, HELD),
+    "memory-bomb": (WORKS, HELD),
+    "endless-loop": (WORKS, HELD),
+    "fill-disk": (WORKS, HELD),
+}
+"""With all walls down, and hardened."""
+
+MAY_BE_UNMEASURED = {"block-device", "kernel-module", "core-pattern", "endless-loop"}
+"""What a machine may lack: a block device that it lets containers read, module loading, a setting to write, a second processor."""
+MAY_END_THE_SERVICE = {"fork-bomb"}
+"""A Go service that can start no thread any more ends itself."""
+
+
+@pytest.fixture(scope="module")
+def workshop(local_source, tmp_path_factory) -> Iterator[Workshop]:
+    """The OS packages and the busybox that the local source works with, on the same disk, so that they are hard links."""
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    with tempfile.TemporaryDirectory(prefix="tests-table-", dir=local_source.folder.parent) as folder:
+        local_cache(local_source.folder, Path(folder), "busybox")
+        yield Workshop(Path(folder), this_machine(), tmp_path_factory.mktemp("workshop") / "log")
+
+
+@pytest.fixture(scope="module")
+def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
+    """The whole list on one image, once in ``open`` and once in ``hardened``."""
+    name = request.param
+    folder = tmp_path_factory.mktemp(name)
+    awk = gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}
+    files: dict[str, Content] = {
+        "/service/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
+        "/bin/sh": workshop.busybox().static,
+        "/etc/passwd": PASSWD,
+        "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
+        "/tmp/": b"",
+        **awk,
+    }
+    config = {"Entrypoint": ["/service/app"], "Env": ["PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}}
+    archive = docker_archive(folder / "image.tar", reference(f"{name}-service"), [files], config)
+    with (
+        in_engine(engine, archive, reference(f"{name}-service")) as image,
+        Lab(castle(folder, engine, archive, reference=image)) as lab,
+    ):
+        yield Runner(lab, load_payloads(packs=["awk"])).run(Plan((OPEN, HARDENED), alone=False))
+    assert left(engine) == []
+
+
+def gawk(workshop: Workshop) -> dict[str, Content]:
+    """Debian's gawk with its extensions and all libraries."""
+    files: dict[str, Content] = {**program("true", at="/usr/bin/true"), "/usr/bin/awk": "gawk"}
+    for package in ("gawk", "libgmp10", "libmpfr6", "libreadline8", "libsigsegv2", "libtinfo6"):
+        root = workshop.unpacked(package)
+        for path in root.rglob("*"):
+            place = f"/{path.relative_to(root)}"
+            if path.is_dir() or not place.startswith(("/usr/bin/gawk", "/usr/lib/", "/lib/")):
+                continue
+            files[place] = str(path.readlink()) if path.is_symlink() else Path(path)
+    for library in ("libm.so.6", "libc.so.6"):
+        (real,) = [path for path in map(Path, ("/lib/x86_64-linux-gnu/", "/lib/aarch64-linux-gnu/")) if path.is_dir()]
+        files[f"{real}/{library}"] = (real / library).resolve()
+    return files
+
+
+def test_the_table_names_every_payload():
+    assert set(OUTCOMES) == {each.id for each in load_payloads(packs=["awk"]).payloads}
+
+
+@pytest.mark.parametrize("found", ["gawk", "busybox"], indirect=True, scope="module")
+@pytest.mark.parametrize("payload", OUTCOMES)
+def test_every_payload_comes_to_what_it_must(request, found, payload):
+    """With all walls down it works (here the image has the shell, and the AWK what it needs); hardened it does not, or must."""
+    expected = (NONE, NONE) if payload in GAWK_ONLY and found.dialect != "gawk" else OUTCOMES[payload]
+    cells = [found.cells[posture][payload] for posture in ("open", "hardened")]
+    told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
+    if payload in MAY_BE_UNMEASURED and cells[0].outcome == "not_measured":
+        assert cells[1].outcome == "not_measured", told
+    elif payload in MAY_END_THE_SERVICE:
+        assert all(cell.outcome in (wanted, "crashed") for cell, wanted in zip(cells, expected, strict=True)), told
+    else:
+        assert tuple(cell.outcome for cell in cells) == expected, told
+
+
+def test_progress_counts_postures_and_says_them():
+    from deadweight_attacks import walls as w
+    from deadweight_attacks.outcomes import Plan
+    from deadweight_attacks.progress import Progress
+
+    lines: list[str] = []
+    progress = Progress(lines.append)
+    progress.expect(Plan((w.OPEN, w.DEFAULT, w.HARDENED)), ["apparmor", "image"])
+    tried = (
+        w.OPEN,
+        w.OPEN.with_shell(),
+        w.HARDENED,
+        w.only("seccomp"),
+        w.only("seccomp").with_shell(),
+        w.only("limits"),
+    )
+    for posture in tried:
+        progress(posture.name)
+    count = (
+        3 + len([wall for wall in w.WALLS if wall not in ("apparmor", "image")]) + 1
+    )  # the set of capabilities that engines give
+    assert lines == [
+        f"1/{count}: open (control)",
+        f"1/{count}: open with a shell bound in (control)",
+        f"2/{count}: hardened",
+        f"3/{count}: seccomp alone",
+        f"3/{count}: seccomp alone with a shell bound in",
+        f"4/{count}: limits alone",
+    ]

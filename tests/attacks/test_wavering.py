@@ -1,0 +1,92 @@
+"""A service that fails some of its starts proves nothing: how often a search notices, counted over thousands of pretended ones."""
+
+from __future__ import annotations
+
+import random
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import CheckFailed, Interrupted
+from deadweight.engine.options import RunOptions
+from deadweight.suite.model import Variant
+from deadweight_attacks.harden import asks, search, tries
+from deadweight_attacks.harden.folders import NOTHING
+from deadweight_attacks.harden.trial import Trial
+
+SEARCHES = 500
+NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
+
+
+@pytest.fixture
+def subject(monkeypatch):
+    """A variant whose engine starts nothing."""
+    monkeypatch.setattr(asks, "found", lambda *_: ())
+    monkeypatch.setattr(search, "unenforced", lambda _engine: ())
+    engine = SimpleNamespace(
+        network=lambda *_, **__: nullcontext("net"),
+        images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
+        info=SimpleNamespace(podman=False),
+        owned=lambda _image, options: options,
+        cut_off=dict,
+    )
+    return SimpleNamespace(
+        variant=Variant(name="v", builder="ko"),
+        engine=lambda: engine,
+        engine_image=lambda: "image",
+        service=SimpleNamespace(beside=lambda _network, _up=None: nullcontext({})),
+        suite=SimpleNamespace(name="s"),
+    )
+
+
+def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tuple[str, int]:
+    """What it came to (empty: something was found), and how many trials that took."""
+    chance, trials = random.Random(seed), []
+
+    def attempt(_subject, options, _exits):
+        trials.append(options)
+        if (options.memory_bytes or 2**40) < NEEDED_BYTES or (options.pids or 2**20) < NEEDED_PIDS:
+            return Trial("too little")
+        if root and options.user != search.ROOT:
+            return Trial("only as root")
+        return Trial("wavers" if chance.random() < fails else "", str(options.user), NOTHING)
+
+    monkeypatch.setattr(tries, "attempt", attempt)
+    try:
+        search._tightest(subject, lambda _line: None)
+    except CheckFailed as error:
+        return error.message, len(trials)
+    return "", len(trials)
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatch, root):
+    said = [searched(subject, monkeypatch, 0.3, seed, root=root)[0] for seed in range(SEARCHES)]
+    assert sum(not each for each in said) < 0.02 * SEARCHES
+    assert sum("the checks pass only sometimes with the same settings" in each for each in said) > 0.96 * SEARCHES
+
+
+@pytest.mark.parametrize(("root", "most"), [(False, 19), (True, 22)])
+def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most):
+    said, trials = searched(subject, monkeypatch, 0.0, 1, root=root)
+    assert (said, trials) == ("", most)
+
+
+def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkeypatch):
+    """An engine ends the containers that it has; the next trial would start one more."""
+    begun = []
+
+    def attempt(_subject, options, _exits):
+        begun.append(options)
+        _run.cancel_all()
+        return Trial("it was removed")
+
+    monkeypatch.setattr(tries, "attempt", attempt)
+    try:
+        with pytest.raises(Interrupted):
+            tries.Tries(subject, lambda _line: None).believed("all together", RunOptions())
+    finally:
+        _run.reset_cancel()
+    assert 1 <= len(begun) <= tries.AT_ONCE

@@ -1,0 +1,475 @@
+"""Opening archives: every layout and compression, the choice of an image, what is verified, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from typing import Any
+
+import pytest
+import zstandard
+
+from deadweight._errors import ArchiveError, DeadweightError, UsageError
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.digests import valid
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
+from deadweight_images.look.summary import summary
+from tests.support import image_samples as samples
+
+ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})
+TWO = samples.honest_layer({"etc/b": b"more" * 1000, "bin/sh": "busybox"})
+
+
+def layouts(tmp_path, made):
+    yield samples.docker_save(tmp_path / "old.tar", made)
+    yield samples.both_layouts(tmp_path / "both.tar", made)
+    yield samples.folder(tmp_path / "layout", samples.oci_members(made))
+    oci = tmp_path / "oci.tar"
+    oci.write_bytes(samples.tar_of(samples.oci_members(made)))
+    yield oci
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_every_layout_gives_the_same_image(tmp_path, compression):
+    made = samples.build(ONE, TWO, compression=compression, config={"User": "7:7", "Env": ["A=b"]})
+    seen = [summary(path) for path in layouts(tmp_path, made)]
+    assert {s.config_digest for s in seen} == {samples.sha256(made.config)}
+    assert {s.size_bytes for s in seen} == {5 + 4000 + len("busybox")}
+    assert {tuple(layer.diff_id for layer in s.layers) for s in seen} == {(samples.sha256(ONE), samples.sha256(TWO))}
+    assert {tuple(layer.instruction for layer in s.layers) for s in seen} == {("step 0", "step 1")}
+    assert [s.manifest_digest is None for s in seen] == [True, False, False, False]
+    assert {s.user for s in seen} == {"7:7"}
+    if compression == "none":
+        assert {s.compressed_how for s in seen} == {"gzip-6"}
+    else:
+        assert {s.compressed_bytes for s in seen} == {sum(len(data) for data in made.stored)}
+    assert {layer.digest for s in seen for layer in s.layers} == {samples.sha256(data) for data in made.stored}
+
+
+def test_gzip_size_is_that_of_gzip_and_is_kept(tmp_path):
+    data = samples.honest_layer({f"f{n}": os.urandom(300) + b"text " * 2000 for n in range(50)})
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(data))
+    first = summary(path, cache_dir=tmp_path / "cache")
+    assert first.compressed_bytes == pytest.approx(len(gzip.compress(data, 6)), rel=0.001)
+    assert summary(path, cache_dir=tmp_path / "cache") == first
+    assert summary(path, compressed=False).compressed_bytes is None
+
+
+def test_empty_history_steps_make_no_layer(tmp_path):
+    history = [
+        {"created_by": "FROM x"},
+        {"created_by": "ENV A=b", "empty_layer": True},
+        {"created_by": "COPY y /"},
+        {"created_by": "CMD z", "empty_layer": True},
+    ]
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
+    assert [layer.instruction for layer in summary(path).layers] == ["FROM x", "COPY y /"]
+    short = samples.docker_save(tmp_path / "y.tar", samples.build(ONE, TWO, history=history[:1]))
+    assert [layer.instruction for layer in summary(short).layers] == [None, None]
+
+
+def test_a_layer_of_an_old_archive_may_be_a_link_to_another(tmp_path):
+    made = samples.build(ONE, ONE)
+    config = "c.json"
+    listed = [{"Config": config, "RepoTags": None, "Layers": ["a/layer.tar", "b/layer.tar"]}]
+    path = tmp_path / "x.tar"
+    path.write_bytes(
+        samples.layer(
+            samples.file(b"a/layer.tar", ONE),
+            samples.header(b"b/layer.tar", kind=b"2", link=b"../a/layer.tar"),
+            samples.file(b"c.json", made.config),
+            samples.file(b"manifest.json", json.dumps(listed).encode()),
+        )
+    )
+    assert [layer.size_bytes for layer in summary(path).layers] == [5, 5]
+
+
+def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
+    arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
+    first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
+    note = samples.build(samples.honest_layer({"note": b"x"}))
+    third = samples.oci_members(note, platform="unknown/unknown")
+    entries = [json.loads(part["index.json"])["manifests"][0] for part in (first, second, third)]
+    inner = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
+    outer = {"schemaVersion": 2, "manifests": [samples.descriptor(inner, samples.OCI_INDEX)]}
+    members = {**first, **second, **third, **samples.blobs(inner), "index.json": json.dumps(outer).encode()}
+    path = samples.folder(tmp_path / "layout", members)
+    with open_archive(path, platform="linux/arm64") as archive:
+        assert archive.image.config.architecture == "arm64"
+    with open_archive(path, platform="linux/amd64") as archive:
+        assert archive.image.config_digest == samples.sha256(amd.config)
+    with pytest.raises(UsageError, match=r"no image for linux/s390x(.|\n)*linux/amd64, linux/arm64"):
+        open_archive(path, platform="linux/s390x")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_platform_that_was_named_goes_before_a_variant_of_it(tmp_path, order):
+    plain, fast = samples.build(ONE), samples.build(TWO)
+    members = samples.oci_members(plain) | samples.oci_members(fast)
+    entries = [
+        json.loads(samples.oci_members(made, platform="linux/amd64")["index.json"])["manifests"][0]
+        for made in (plain, fast)
+    ]
+    entries[1]["platform"]["variant"] = "v3"
+    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": entries[::order]}).encode()
+    layout = samples.folder(tmp_path / "layout", members)
+    for platform, made in (("linux/amd64", plain), ("linux/amd64/v3", fast)):
+        assert summary(layout, platform=platform).config_digest == samples.sha256(made.config)
+
+
+@pytest.mark.parametrize("write", [samples.docker_save, samples.both_layouts])
+def test_an_image_for_another_platform_is_not_taken_for_the_one_asked_for(tmp_path, write):
+    path = write(tmp_path / "x.tar", samples.build(ONE, architecture="arm64", variant="v8"))
+    for fitting in ("linux/arm64", "linux/arm64/v8", None):
+        with open_archive(path, platform=fitting) as archive:
+            assert archive.image.config.architecture == "arm64"
+    with pytest.raises(UsageError, match=r"no image for linux/amd64(.|\n)*linux/arm64/v8"):
+        open_archive(path, platform="linux/amd64")
+
+
+def test_the_other_platforms_of_an_engines_archive_are_reached(tmp_path):
+    """An engine's manifest.json names one image; its index.json may name more."""
+    arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
+    first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
+    entries = [json.loads(part["index.json"])["manifests"][0] for part in (first, second)]
+    members = {**first, **second, "index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
+    item = {"Config": place(amd.config), "RepoTags": ["x:1"], "Layers": [place(TWO)]}
+    path = samples.folder(tmp_path / "layout", {**members, "manifest.json": json.dumps([item]).encode()})
+    for platform, digest in ((None, amd), ("linux/amd64", amd), ("linux/arm64", arm)):
+        with open_archive(path, platform=platform) as archive:
+            assert archive.image.config_digest == samples.sha256(digest.config)
+
+
+def test_an_image_of_an_index_is_chosen_by_name(tmp_path):
+    one, two = samples.oci_members(samples.build(ONE), name="one"), samples.oci_members(samples.build(TWO), name="two")
+    entries = [json.loads(part["index.json"])["manifests"][0] for part in (one, two)]
+    index = {"index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
+    path = samples.folder(tmp_path / "layout", {**one, **two, **index})
+    with open_archive(path, name="two") as archive:
+        assert archive.image.names == ("two",)
+    with pytest.raises(UsageError, match=r"no image 'three'(.|\n)*it holds one, two"):
+        open_archive(path, name="three")
+
+
+def test_names_that_no_file_system_takes_are_one_error(tmp_path):
+    for number, name in enumerate(("n" * 300, "a\0b")):
+        item = [{"Config": name, "RepoTags": None, "Layers": []}]
+        path = samples.folder(tmp_path / str(number), {"manifest.json": json.dumps(item).encode()})
+        with pytest.raises(ArchiveError):
+            summary(path)
+
+
+def test_one_of_several_images_is_chosen_by_name(tmp_path):
+    one, two = samples.build(ONE), samples.build(TWO)
+    items = [
+        {"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n, _made in enumerate((one, two))
+    ]
+    members = {"0.json": one.config, "1.json": two.config, "0.tar": ONE, "1.tar": TWO}
+    path = tmp_path / "x.tar"
+    path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
+    assert summary(path, name="app:1").config_digest == samples.sha256(two.config)
+    with pytest.raises(UsageError, match=r"holds 2 images(.|\n)*app:0, app:1"):
+        summary(path)
+    with pytest.raises(UsageError, match="no image 'other'"):
+        summary(path, name="other")
+
+
+def broken(tmp_path, change):
+    made = samples.build(ONE, TWO)
+    members = samples.oci_members(made)
+    change(members, made)
+    return samples.folder(tmp_path / "layout", members)
+
+
+def place(data):
+    return next(iter(samples.blobs(data)))
+
+
+def manifest_with(made, **fields):
+    return samples.oci_members(made, **fields)
+
+
+HARMS = {
+    "missing layer": (lambda m, made: m.pop(place(TWO)), "which is missing"),
+    "missing config": (lambda m, made: m.pop(place(made.config)), "config .* is missing"),
+    "changed config": (lambda m, made: m.update({place(made.config): made.config.replace(b"amd64", b"amd65")}), "match its digest"),
+    "changed layer": (lambda m, made: m.update({place(TWO): TWO.replace(b"more", b"less")}), "does not match its"),
+    "longer layer": (lambda m, made: m.update({place(TWO): TWO + bytes(512)}), "the manifest says"),
+    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "another kind of document"),
+    "manifest that says it is an index": (
+        lambda m, made: m.update(manifest_with(made, mediaType=samples.OCI_INDEX)),
+        "is referenced as",
+    ),
+    "too few layers": (lambda m, made: m.update(manifest_with(made, layers=[])), "names 2 layers, the manifest 0"),
+    "digest with a path in it": (
+        lambda m, made: m.update(
+            manifest_with(made, config={"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 1})
+        ),
+        "not a valid SHA-256 digest",
+    ),
+    "negative size": (
+        lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "size": -1})),
+        "without a valid size",
+    ),
+    "no index": (lambda m, made: m.pop("index.json"), "not an image archive"),
+    "huge index": (lambda m, made: m.update({"index.json": b'{"a":"' + b"x" * (5 << 20) + b'"}'}), "bytes, at most "),
+    "deep index": (lambda m, made: m.update({"index.json": b"[" * 100_000 + b"]" * 100_000}), "not valid JSON"),
+    "index with a key twice": (lambda m, made: m.update({"index.json": b'{"manifests":[],"manifests":[]}'}), "appears twice"),
+    "index that is also a manifest": (
+        lambda m, made: m.update({"index.json": b'{"manifests":[],"layers":[]}'}),
+        "index and of a manifest",
+    ),
+    "index in another case": (lambda m, made: m.update({"index.json": b'{"manifests":[],"Manifests":[]}'}), "'Manifests' instead"),
+    "manifest with other layers in another case": (lambda m, made: m.update(manifest_with(made, Layers=[])), "'Layers' instead of"),
+    "descriptor in another case": (
+        lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "Digest": "x"})),
+        "'Digest' instead of 'digest'",
+    ),
+}  # fmt: skip
+
+# A reader written in Go takes either key of these for the one that is read here, and the last one counts.
+TWINS = {
+    "config": {"Config": {"User": "root"}},
+    "diff-ids": {"rootfs": {"type": "layers", "diff_ids": [], "Diff_IDs": []}},
+    "user": {"config": {"User": "65532", "user": "root"}},
+    "user alone": {"config": {"user": "root"}},
+    "letters that fold": {"config": {"U\u017fer": "root"}},
+    "history": {"history": [{"created_by": "x", "Created_by": "y"}]},
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_config_that_go_would_read_as_another_is_refused(tmp_path, twin):
+    made = samples.build(ONE, **{"config": {}, **TWINS[twin]})
+    with pytest.raises(ArchiveError, match="tools disagree on what it means"):
+        summary(samples.docker_save(tmp_path / "x.tar", made))
+
+
+def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
+    made, other = samples.build(ONE), samples.build(TWO)
+    item = {"Config": "c", "RepoTags": None, "Layers": ["l"], "config": "d", "layers": ["m"]}
+    members = {"c": made.config, "d": other.config, "l": ONE, "m": TWO, "manifest.json": json.dumps([item]).encode()}
+    (tmp_path / "x.tar").write_bytes(samples.tar_of(members))
+    with pytest.raises(ArchiveError, match="has 'config' instead of 'Config'; tools disagree"):
+        summary(tmp_path / "x.tar")
+
+
+def test_keys_that_somebody_chose_may_be_any(tmp_path):
+    config = {"Labels": {"user": "a", "User": "b"}, "Volumes": {"/a": {}, "/A": {}}}
+    assert summary(samples.docker_save(tmp_path / "x.tar", samples.build(ONE, config=config))).labels == (
+        ("user", "a"),
+        ("User", "b"),
+    )
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_harmed_layout_is_one_clear_error(tmp_path, harm):
+    change, message = HARMS[harm]
+    path = broken(tmp_path, change)
+    with pytest.raises(DeadweightError, match=message) as caught:
+        analyse(path, scan="no")
+    assert caught.value.exit_code in (1, 2)
+
+
+@pytest.mark.parametrize("how", ["file", "stream"])
+def test_a_zstd_layer_that_needs_much_memory_is_not_called_damaged(tmp_path, how):
+    """``zstd --long=27`` writes such; other than a damaged one it is whole and can be packed anew."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True, write_content_size=False)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = ONE + bytes(1 << 16)
+    made = samples.Made(samples.build(data).config, (data,), (packer.compress(data) + packer.flush(),))
+    path = samples.docker_save(tmp_path / "x.tar", made)
+    read = analyse if how == "file" else lambda path, scan: analyse_stream(io.BytesIO(path.read_bytes()), scan=scan)
+    with pytest.raises(ArchiveError, match="needs 128 MiB of memory to decompress, at most 64 are allowed"):
+        read(path, scan="no")
+
+
+def test_urls_of_a_layer_are_not_followed(tmp_path):
+    made = samples.build(ONE)
+    entry = {**samples.descriptor(ONE, samples.OCI_LAYER), "urls": ["http://127.0.0.1:1/x"]}
+    members = samples.oci_members(made, layers=[entry])
+    del members[place(ONE)]
+    with pytest.raises(ArchiveError, match="which is missing"):
+        summary(samples.folder(tmp_path / "layout", members))
+
+
+def test_manifest_json_and_index_json_must_agree(tmp_path):
+    made, other = samples.build(ONE), samples.build(TWO)
+    members = samples.oci_members(made)
+    members |= samples.blobs(other.config, *other.stored)
+    listed = [{"Config": place(other.config), "RepoTags": None, "Layers": [place(TWO)]}]
+    path = tmp_path / "x.tar"
+    path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(listed).encode()}))
+    with pytest.raises(ArchiveError, match="name different images"):
+        summary(path)
+
+
+def test_a_manifest_that_is_there_twice_is_refused(tmp_path):
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE))
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo("manifest.json"))
+    with pytest.raises(ArchiveError, match="twice"):
+        summary(path)
+
+
+def test_links_of_a_layout_folder_are_not_followed(tmp_path):
+    secret = tmp_path / "outside"
+    secret.write_bytes(ONE)
+    path = samples.folder(tmp_path / "layout", samples.oci_members(samples.build(ONE)))
+    (path / place(ONE)).unlink()
+    (path / place(ONE)).symlink_to(secret)
+    with pytest.raises(ArchiveError, match="is a link"):
+        summary(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"PK\x03\x04" + bytes(3000),
+        os.urandom(4096),
+        b"\x7fELF" + bytes(2000),
+        gzip.compress(b"x" * 9000, mtime=0),
+    ],
+)
+def test_what_is_no_archive_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "x.tar"
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"x\.tar"):
+        summary(path)
+
+
+def test_an_absent_file_a_fifo_and_an_unreadable_thing_are_errors(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "absent", tmp_path / "fifo", tmp_path):
+        with pytest.raises(ArchiveError):
+            summary(path)
+
+
+def test_a_truncated_archive_is_an_error(tmp_path):
+    whole = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO)).read_bytes()
+    for size in (len(whole) // 2, 700, 1500, len(whole) - 3000):
+        cut = tmp_path / "cut.tar"
+        cut.write_bytes(whole[:size])
+        with pytest.raises(ArchiveError):
+            summary(cut)
+
+
+@pytest.mark.parametrize(
+    "text", ["sha256:" + "A" * 64, "sha256:" + "a" * 63, "md5:" + "a" * 32, "a" * 64, "sha256:" + "a" * 64 + "\n", None]
+)
+def test_digests_have_one_form(text):
+    with pytest.raises(ArchiveError):
+        valid(text, "x")
+
+
+def test_a_comment_of_the_history_tells_which_layer_it_is(tmp_path):
+    history = [
+        {"created_by": "jib-maven-plugin:3.5.2", "comment": "classes"},
+        {"created_by": "RUN x", "comment": "buildkit.dockerfile.v0"},
+    ]
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
+    assert [layer.instruction for layer in summary(path).layers] == ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 512, b"\0" * 70_000])
+def test_zeros_behind_a_gzip_layer_are_padding(tmp_path, tail):
+    made = samples.build(ONE, compression="gzip")
+    made = samples.Made(made.config, made.layers, (made.stored[0] + tail,))
+    (layer,) = summary(samples.docker_save(tmp_path / "x.tar", made)).layers
+    assert layer.diff_id == samples.sha256(ONE)
+
+
+def test_other_bytes_behind_a_gzip_layer_are_refused(tmp_path):
+    made = samples.build(ONE, compression="gzip")
+    made = samples.Made(made.config, made.layers, (made.stored[0] + b"\0\0rest",))
+    with pytest.raises(ArchiveError, match="damaged gzip data"):
+        summary(samples.docker_save(tmp_path / "x.tar", made))
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("missing", [1, 3, 4, 100, 5000])
+def test_a_zstd_layer_that_is_cut_off_is_called_truncated(tmp_path, missing, checksum):
+    data = samples.honest_layer({"noise": os.urandom(300_000), "zeros": bytes(400_000)})
+    blob = zstandard.ZstdCompressor(write_checksum=checksum).compress(data)
+    made = samples.build(data)
+    made = samples.Made(made.config, made.layers, (blob[:-missing],))
+    with pytest.raises(ArchiveError, match="truncated zstd data"):
+        summary(samples.docker_save(tmp_path / "x.tar", made))
+
+
+def test_zstd_frames_of_every_form_are_whole(tmp_path):
+    skippable = b"\x53\x2a\x4d\x18" + (7).to_bytes(4, "little") + b"skipped"
+    streaming = zstandard.ZstdCompressor(write_checksum=True, write_content_size=False).compressobj()
+    half = len(TWO) // 2
+    parts = [skippable, zstandard.compress(TWO[:half]), skippable, streaming.compress(TWO[half:]), streaming.flush()]
+    made = samples.build(TWO)
+    made = samples.Made(made.config, made.layers, (b"".join(parts) + skippable,))
+    (layer,) = summary(samples.docker_save(tmp_path / "x.tar", made)).layers
+    assert layer.diff_id == samples.sha256(TWO)
+
+
+def test_an_archive_that_docker_25_saved_without_a_name_is_read(tmp_path):
+    made = samples.build(ONE)
+    path = samples.both_layouts(tmp_path / "x.tar", made)
+    with tarfile.open(path) as tar:
+        members = {each.name: tar.extractfile(each).read() for each in tar}
+    members["index.json"] = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": None}).encode()
+    members["manifest.json"] = members["manifest.json"].replace(b'["test:1"]', b"null")
+    path.write_bytes(samples.tar_of(members))
+    found = summary(path)
+    assert (found.config_digest, found.names) == (samples.sha256(made.config), ())
+
+
+def referrer(subject: dict, **fields) -> dict[str, bytes]:
+    """A manifest of something that lies beside an image, as ``oras attach`` and cosign write it."""
+    empty, sbom = b"{}", b'{"spdxVersion": "SPDX-2.3"}'
+    document = {
+        "schemaVersion": 2,
+        "mediaType": samples.OCI_MANIFEST,
+        "config": samples.descriptor(empty, "application/vnd.oci.empty.v1+json"),
+        "layers": [samples.descriptor(sbom, "application/spdx+json")],
+        "subject": subject,
+        **fields,
+    }
+    return samples.blobs(json.dumps(document).encode(), empty, sbom)
+
+
+@pytest.mark.parametrize("told", ["in the descriptor", "in the manifest", "by its config", "by its subject"])
+def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
+    made = samples.build(ONE)
+    members = samples.oci_members(made)
+    index = json.loads(members["index.json"])
+    (entry,) = index["manifests"]
+    fields: dict[str, Any] = {"artifactType": "application/spdx+json"} if told == "in the manifest" else {}
+    if told == "by its subject":
+        fields["config"] = samples.descriptor(made.config, samples.OCI_CONFIG)
+    beside = referrer(entry, **fields)
+    manifest = next(iter(beside.values()))
+    more = {"artifactType": "application/spdx+json"} if told == "in the descriptor" else {}
+    index["manifests"] += [samples.descriptor(manifest, samples.OCI_MANIFEST, **more)]
+    members |= beside | {"index.json": json.dumps(index).encode()}
+    assert summary(samples.folder(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)
+
+
+@pytest.mark.parametrize("layout", ["folder", "tar", "both"])
+@pytest.mark.parametrize("extra", [{}, samples.blobs(b"nobody names this", b"nor this")])
+def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
+    made = samples.build(ONE, TWO, compression="gzip")
+    path = tmp_path / "x"
+    if layout == "folder":
+        samples.folder(path, samples.oci_members(made) | extra)
+    elif layout == "tar":
+        path.write_bytes(samples.tar_of(samples.oci_members(made) | extra))
+    else:
+        samples.both_layouts(path, made)
+        with tarfile.open(path) as tar:
+            members = {each.name: tar.extractfile(each).read() for each in tar}
+        path.write_bytes(samples.tar_of(members | extra))
+    told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
+    assert told == [("2 blobs in the archive that no manifest references", 25)] * bool(extra)

@@ -1,0 +1,231 @@
+"""The tar walker: what honest programs write is read as they meant it, what could be read in two ways is refused."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deadweight._errors import ArchiveError
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers.indexing import Indexer
+from tests.support import image_samples as samples
+
+
+def walked(data: bytes) -> Entries:
+    entries = Entries()
+    TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
+    return entries
+
+
+def in_pieces(data: bytes, size: int) -> Entries:
+    with Indexer() as indexer:
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        return indexer.compressed(iter(pieces), "none", "x").entries
+
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=120)
+members = st.lists(
+    st.tuples(names.filter(lambda name: name not in (".", "..")), st.binary(max_size=1500), st.integers(0, 0o7777)),
+    max_size=12,
+)
+
+
+@given(members, st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]), st.integers(1, 4000))
+def test_reads_what_tarfile_writes(content, form, size):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+        for name, data, mode in content:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.uid = len(data), mode, 3_000_000
+            tar.addfile(info, io.BytesIO(data))
+    raw = buffer.getvalue()
+    expected = [(name.encode(), data, mode) for name, data, mode in content]
+    for entries in (walked(raw), in_pieces(raw, size)):
+        found = [(e.path, raw[e.offset : e.offset + e.stored_bytes], e.mode) for e in entries]
+        assert expected == found
+        assert all(entry.uid == 3_000_000 for entry in entries)
+
+
+@pytest.mark.parametrize("field", [100, 108, 124, 148, 156, 300])
+def test_a_checksum_that_was_right_once_is_looked_at_again(field):
+    """Sums are remembered by their field; what they are the sum of is not."""
+    whole = bytearray(samples.layer(samples.file(b"a"), samples.file(b"a"), samples.file(b"a")))
+    assert len(walked(bytes(whole))) == 3
+    whole[1024 + field] ^= 1
+    for read in (walked, lambda raw: in_pieces(raw, 700)):
+        with pytest.raises(ArchiveError, match=r"checksum|tar header"):
+            read(bytes(whole))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [(b"a", b"a"), (b"./a", b"a"), (b"/a", b"a"), (b"a/", b"a"), (b"a//b", b"a/b"), (b"a/./b", b"a/b"), (b"a/../b", b"b"),
+     (b".a", b".a"), (b"a/.b", b"a/.b"), (b"a/..b", b"a/..b"), (b"./", b""), (b".", b""), (b"a/.", b"a")],
+)  # fmt: skip
+def test_names_are_clean_whichever_way_a_header_is_read(name, path):
+    plain = samples.layer(samples.file(name))
+    longer = samples.layer(samples.pax(path=name.decode()), samples.file(b"x"))
+    assert [walked(plain).paths, walked(longer).paths] == [[path], [path]]
+
+
+@given(st.binary(max_size=3000), st.integers(0, 3000))
+def test_any_damage_is_an_error_or_a_reading(noise, place):
+    whole = bytearray(
+        samples.layer(samples.file(b"a", b"x" * 600), samples.pax(path="b" * 200), samples.file(b"c", b"y"))
+    )
+    whole[place : place + len(noise)] = noise
+    try:
+        entries = walked(bytes(whole))
+    except ArchiveError:
+        return
+    assert all(entry.offset + entry.stored_bytes <= len(whole) for entry in entries)
+
+
+def test_names_are_made_clean():
+    raw = samples.layer(
+        *(samples.file(name) for name in (b"./a", b"/etc/b", b"c//d/./e", b"x/../y", b"dir/", b"\xff\xfe"))
+    )
+    assert walked(raw).paths == [b"a", b"etc/b", b"c/d/e", b"y", b"dir", b"\xff\xfe"]
+    assert [shown(entry.path) for entry in walked(raw)][-1] == "/\\xff\\xfe"
+
+
+def test_a_slash_at_the_end_makes_a_folder_only_of_what_has_no_kind():
+    """As Go's ``archive/tar`` and Python's ``tarfile`` take it."""
+    entries = walked(samples.layer(samples.file(b"f/", b"x"), samples.header(b"d/", kind=b"\0")))
+    assert [(entry.path, entry.kind) for entry in entries] == [(b"f", "file"), (b"d", "directory")]
+
+
+def test_gnu_sparse_files_tell_both_sizes():
+    block = bytearray(samples.header(b"s", 512, b"S", magic=b"ustar  \0"))
+    block[386:410] = b"%011o\0%011o\0" % (0, 512)
+    block[483:495] = b"%011o\0" % 1_000_000
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    entries = walked(samples.layer(bytes(block) + bytes(512), samples.file(b"after", b"z")))
+    assert [(e.path, e.size_bytes, e.stored_bytes) for e in entries] == [(b"s", 1_000_000, 512), (b"after", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (b"very/long", b"very/long/n"),
+        (b"00000000000\0no octal at all", b"00000000000/n"),
+        (b"00000000000\x0000000000000\0", b"n"),
+        (b"\xe9", b"n"),
+    ],
+)
+def test_what_is_no_time_in_a_gnu_header_is_a_prefix(place, name):
+    """As Go's ``archive/tar`` reads it, which wrote such headers once; the engine unpacks the file there."""
+    raw = samples.header(b"n", magic=b"ustar  \0", prefix=place)
+    assert walked(samples.layer(raw)).paths == [name]
+
+
+def endless_sparse() -> bytes:
+    block = bytearray(samples.header(b"s", 0, b"S", magic=b"ustar  \0"))
+    block[482] = 1
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + (bytes(504) + b"\1" + bytes(7)) * 5000
+
+
+BIG = b"%011o\0" % (8 << 30)
+HOSTILE = {
+    "a name of 8 GiB": (
+        samples.header(b"x", b"\x80" + (8 << 30).to_bytes(11, "big"), b"L"),
+        "extension header declares",
+    ),
+    "a pax header of 7 GiB": (samples.header(b"x", b"77777777777\0", b"x"), "extension header declares"),
+    "a file larger than the layer": (samples.header(b"x", 10_000) + bytes(512), "truncated"),
+    "a file of an absurd size": (samples.header(b"x", b"\x80" + (1 << 60).to_bytes(11, "big")), "declares|truncated"),
+    "a negative size": (samples.header(b"x", b"\xff" * 12), "negative"),
+    "a size that is no number": (samples.header(b"x", b"12x45678901\0"), "where a size was expected"),
+    "a wrong checksum": (samples.header(b"x", fix=False), "checksum"),
+    "no header at all": (b"\x01" * 1024, "expected a tar header"),
+    "pax and header sizes that disagree": (
+        samples.pax(size="1024") + samples.file(b"x", b"a" * 512) + samples.file(b"hidden", b"b" * 512),
+        "tools disagree",
+    ),
+    "pax size 0 over a real one": (samples.pax(size="0") + samples.file(b"x", b"a" * 512), "tools disagree"),
+    "a pax size beyond all bounds": (samples.pax(size="9" * 30) + samples.file(b"x"), "where a pax size was expected"),
+    "two pax headers": (samples.pax(path="a") + samples.pax(path="b") + samples.file(b"x"), "two extension headers"),
+    "two names": (
+        samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.pax(path="b") + samples.file(b"x"),
+        "two different names",
+    ),
+    "two names, the pax header's first": (
+        samples.pax(path="b") + samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.file(b"x"),
+        "two different names",
+    ),
+    "two targets, the pax header's first": (
+        samples.pax(linkpath="b")
+        + samples.header(b"l", 2, b"K")
+        + samples.padded(b"a\0")
+        + samples.header(b"x", kind=b"2", link=b"c"),
+        "two different targets",
+    ),
+    "the name of a sparse file without a map": (
+        samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
+        "in a way that no tar describes",
+    ),
+    "a sparse file of two kinds": (
+        samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"})
+        + samples.header(b"s", 0, b"S", magic=b"ustar  \0"),
+        "two kinds at once",
+    ),
+    "a global pax header between a name and its member": (
+        samples.pax(path="a") + samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g") + samples.file(b"x"),
+        "tools disagree on its name",
+    ),
+    "a global pax header with a path": (
+        samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + samples.file(b"x"),
+        "global pax",
+    ),
+    "a pax record that is too long": (samples.pax_raw(b"99 path=a\n") + samples.file(b"x"), "damaged pax"),
+    "a pax record without a length behind one with": (
+        samples.pax_raw(samples.pax_record(b"a", b"b") + b"no length here, and more\n") + samples.file(b"x"),
+        "damaged pax",
+    ),
+    "a pax record without end": (samples.pax_raw(b"11 path=abcd") + samples.file(b"x"), "damaged pax"),
+    "a pax name with a zero byte": (
+        samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + samples.file(b"x"),
+        "contradicts itself",
+    ),
+    "a sparse map that never ends": (endless_sparse(), "a sparse map that never ends"),
+    "a sparse size beyond all bounds": (
+        samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 18})
+        + samples.file(b"x"),
+        "declares",
+    ),
+    "an old folder with content, which others read as members": (
+        samples.header(b"d/", 1536, b"\0") + samples.file(b"etc/hidden", b"b" * 512) + bytes(512),
+        "tools disagree",
+    ),
+    "a lone empty block": (samples.file(b"x") + bytes(512) + samples.file(b"hidden", b"b"), "single empty block"),
+    "a name that points outside the image": (samples.file(b"../../etc/passwd", b"x"), "points outside the image"),
+    "a hidden way out": (samples.file(b"a/../../x", b"x"), "points outside the image"),
+    "an owner beyond 32 bits": (samples.pax(uid="99999999999") + samples.file(b"x"), "owner id"),
+    "an extension header at the end": (samples.pax(path="x"), "ends after an extension"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_headers_are_one_clear_error(case):
+    data, message = HOSTILE[case]
+    for read in (walked, lambda raw: in_pieces(raw, 700)):
+        with pytest.raises(ArchiveError, match=message):
+            read(data + samples.END)
+
+
+def test_data_after_the_end_marker_is_told():
+    with Indexer() as indexer:
+        for data in (samples.layer(samples.file(b"a")) + samples.file(b"hidden", b"b"),):
+            plain = indexer.blob(memoryview(data), "none", "x")
+            piecewise = indexer.compressed(iter([data]), "none", "x")
+            assert [skip.reason for skip in plain.skipped] == ["data after the end marker of the tar"]
+            assert [skip.reason for skip in piecewise.skipped] == ["data after the end marker of the tar"]

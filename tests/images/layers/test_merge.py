@@ -1,0 +1,368 @@
+"""The merged view: rule by rule, and against what a real engine makes of the same layers."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from deadweight._errors import ArchiveError
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.layers.merge import IMPLIED, Merged
+from tests.support import image_samples as samples
+
+
+def merged(*layers: bytes) -> Merged:
+    found = []
+    for data in layers:
+        entries = Entries()
+        TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
+        found.append(entries)
+    return Merged(found)
+
+
+def seen(view: Merged) -> dict[str, int]:
+    """Paths that are seen, with the layer each is of (-1 for folders that no layer holds)."""
+    return {path.decode(): value if value == IMPLIED else value >> 32 for path, value in view.view.items()}
+
+
+def hidden(view: Merged) -> list[tuple[str, int, int, str]]:
+    return [(view.layers[h.layer].paths[h.member].decode(), h.layer, h.by, h.how) for h in view.hidings()]
+
+
+L = samples.honest_layer
+
+
+def test_a_whiteout_removes_one_file():
+    view = merged(L({"etc": None, "etc/secret.txt": b"s", "etc/other": b"o"}), L({"etc/.wh.secret.txt": b""}))
+    assert seen(view) == {"etc": 0, "etc/other": 0}
+    assert hidden(view) == [("etc/secret.txt", 0, 1, "removed")]
+
+
+def test_a_whiteout_removes_a_folder_with_all_below():
+    view = merged(L({"a": None, "a/b": None, "a/b/c": b"1", "ab": b"2"}), L({".wh.a": b""}))
+    assert seen(view) == {"ab": 0}
+    assert hidden(view) == [("a/b/c", 0, 1, "removed")]
+
+
+def test_a_whiteout_spares_its_own_layer_in_any_order():
+    for second in ({".wh.a": b"", "a": b"new"}, {"a": b"new", ".wh.a": b""}):
+        view = merged(L({"a": b"old"}), L(second))
+        assert seen(view) == {"a": 1}
+        assert hidden(view) == [("a", 0, 1, "removed")]
+
+
+def test_an_opaque_folder_hides_lower_content_only():
+    for second in (
+        {"a": None, "a/.wh..wh..opq": b"", "a/new": b"n"},
+        {"a": None, "a/new": b"n", "a/.wh..wh..opq": b""},
+    ):
+        view = merged(L({"a": None, "a/old": b"o", "a/sub": None, "a/sub/x": b"x"}), L(second))
+        assert seen(view) == {"a": 1, "a/new": 1}
+        assert sorted(hidden(view)) == [("a/old", 0, 1, "removed"), ("a/sub/x", 0, 1, "removed")]
+
+
+def test_a_folder_that_overlayfs_marked_hides_lower_content_too():
+    """The engine unpacks the mark, and the kernel obeys it: the files are gone in a container."""
+    mark = samples.pax(**{"SCHILY.xattr.trusted.overlay.opaque": "y"})
+    upper = samples.layer(mark + samples.header(b"d/", kind=b"5", mode=0o755), samples.file(b"d/new", b"2"))
+    lower = L({"d": None, "d/old": b"1", "e": None, "e/kept": b"1"})
+    view = merged(lower, upper)
+    assert seen(view) == {"d": 1, "d/new": 1, "e": 0, "e/kept": 0}
+    assert hidden(view) == [("d/old", 0, 1, "removed")]
+    again = Merged([Entries.load(entries.dump()) for entries in view.layers])
+    assert seen(again) == seen(view)
+
+
+def test_an_opaque_root_hides_everything_below():
+    view = merged(L({"a": b"1", "b/c": b"2"}), L({".wh..wh..opq": b"", "d": b"3"}))
+    assert seen(view) == {"d": 1}
+    assert sorted(hidden(view)) == [("a", 0, 1, "removed"), ("b/c", 0, 1, "removed")]
+
+
+def test_replacing_hides_the_older_version():
+    view = merged(L({"a": b"1"}), L({"a": b"2"}), L({"a": "b"}))
+    assert seen(view) == {"a": 2}
+    assert hidden(view) == [("a", 0, 1, "replaced"), ("a", 1, 2, "replaced")]
+
+
+def test_a_file_in_place_of_a_folder_makes_its_content_unreachable():
+    view = merged(L({"a": None, "a/b": b"1", "a/c": None, "a/c/d": b"2"}), L({"a": b"file"}))
+    assert seen(view) == {"a": 1}
+    assert sorted(hidden(view)) == [("a/b", 0, 1, "unreachable"), ("a/c/d", 0, 1, "unreachable")]
+
+
+def test_a_folder_in_place_of_a_file_or_a_link():
+    view = merged(L({"a": b"1", "l": "/etc"}), L({"a": None, "a/b": b"2", "l/x": b"3"}))
+    assert seen(view) == {"a": 1, "a/b": 1, "l": IMPLIED, "l/x": 1}
+    assert sorted(hidden(view)) == [("a", 0, 1, "replaced"), ("l", 0, 1, "replaced")]
+
+
+def test_the_same_name_twice_in_one_layer_hides_the_first():
+    data = samples.layer(samples.file(b"a", b"secret"), samples.file(b"a", b"clean"))
+    assert hidden(merged(data)) == [("a", 0, 0, "replaced")]
+
+
+def test_a_member_behind_a_link_of_its_own_layer_lands_where_the_link_leads():
+    view = merged(L({"real": None, "link": "real", "link/x": b"1"}))
+    assert seen(view) == {"real": 0, "link": 0, "real/x": 0}
+
+
+def test_links_cannot_lead_out_of_the_image():
+    view = merged(L({"up": "../../../..", "abs": "/etc", "etc": None, "etc/passwd": b"x", "up/y": b"1"}))
+    assert view.resolve(b"abs/passwd") == b"etc/passwd"
+    assert view.resolve(b"up/etc/passwd") == b"etc/passwd"
+    assert "y" in seen(view)
+
+
+def test_links_in_circles_end():
+    view = merged(L({"a": "b", "b": "a", "c": "c/d", "h1": "=h2", "h2": "=h1"}))
+    assert view.resolve(b"a/x") is None
+    assert view.resolve(b"c") is None
+    assert view.content(view.view[b"h1"]) is None
+    with pytest.raises(ArchiveError, match="leads back to itself"):
+        merged(L({"a": "b", "b": "a", "a/x": b"1"}))
+
+
+def test_hard_links_lead_to_their_content():
+    view = merged(L({"a": b"12345", "b": "=a"}), L({".wh.a": b""}))
+    content = view.content(view.view[b"b"])
+    assert view.layers[0].sizes[content & 0xFFFFFFFF] == 5
+
+
+@pytest.mark.parametrize("name", [b".wh.", b".wh..", b".wh...", b"a/.wh.."])
+def test_a_whiteout_of_nothing_is_refused(name):
+    with pytest.raises(ArchiveError, match="does not name the file that it hides"):
+        merged(samples.layer(samples.file(name)))
+
+
+@pytest.mark.parametrize("name", [b".", b"/.", b"./", b"a/..", b"/"])
+@pytest.mark.parametrize("kind", [b"2", b"1", b"3"])
+def test_the_root_of_the_image_stays_a_folder(name, kind):
+    """CVE-2021-29136: with a link in its place every later member lands where that leads."""
+    root = samples.header(name, kind=kind, link=b"/etc")
+    with pytest.raises(ArchiveError, match="layer 2: replaces the image's root with something that is not a folder"):
+        merged(L({"a": b"1"}), samples.layer(root, samples.file(b"b")))
+    assert seen(merged(L({"a": b"1"}), samples.layer(samples.header(name, kind=b"5")))) == {"a": 0}
+
+
+def test_old_union_filesystem_records_are_no_files():
+    assert seen(merged(L({".wh..wh.plnk": None, ".wh..wh.aufs": b"", "a": b"1"}))) == {"a": 0}
+
+
+def test_many_removed_folders_take_one_pass():
+    lower = samples.layer(*(samples.file(b"d%d/f" % n) for n in range(20_000)))
+    upper = samples.layer(*(samples.file(b".wh.d%d" % n) for n in range(20_000)))
+    started = time.process_time()
+    view = merged(lower, upper)
+    assert seen(view) == {}
+    assert len(hidden(view)) == 20_000
+    assert time.process_time() - started < 5
+
+
+# --- against the engine ---------------------------------------------------------------------------------------------------
+
+NAMES = ("a", "b", "c")
+paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
+things = st.one_of(st.just(None), st.binary(min_size=1, max_size=9), st.sampled_from(["a", "/b/c", "../c", "=hard"]))
+
+
+@st.composite
+def stacks(draw):
+    """Layer stacks that an engine can have written: every member's parents are folders of the same layer, whiteouts name
+    what lower layers hold, a whiteout and a folder of one name do not meet in one layer."""
+    layers, below = [], {}
+    for _number in range(draw(st.integers(1, 4))):
+        wanted = draw(st.dictionaries(paths, things, max_size=7))
+        own: dict[str, bytes | str | None] = {}
+        for path in sorted(wanted):
+            parents = [path.rsplit("/", n)[0] for n in range(path.count("/"), 0, -1)]
+            if any(parent in own and own[parent] is not None for parent in parents):
+                continue
+            for parent in parents:
+                own.setdefault(parent, None)
+            own[path] = wanted[path]
+        files = [path for path, content in own.items() if isinstance(content, bytes)]
+        own = {path: _link(content, path, files) for path, content in own.items()}
+        marks = {}
+        gone = draw(st.lists(st.sampled_from(sorted(below)), max_size=3, unique=True)) if below else []
+        for path in [path for path in gone if not any(path.startswith(other + "/") for other in gone)]:
+            parent, _, name = path.rpartition("/")
+            if path not in own and all(own.get(p) is None for p in _parents(path)):
+                marks[f"{parent}/.wh.{name}".lstrip("/")] = b""
+                own |= {folder: own.get(folder) for folder in _parents(path)}
+        for path in [p for p, content in own.items() if content is None and draw(st.integers(0, 5)) == 0]:
+            marks[f"{path}/.wh..wh..opq"] = b""
+        order = sorted(own, key=lambda path: (isinstance(own[path], str) and own[path].startswith("="), path))
+        layers.append({**{path: own[path] for path in order}, **marks})
+        below = {**below, **own}
+    return layers
+
+
+@st.composite
+def images(draw):
+    """The layers of an image with several stacks side by side, for the engine takes a second for each image. A layer has one
+    owner and one mode for all files and one for all folders: which of a hard link's modes counts is the engine's own business."""
+    found = []
+    worlds = draw(st.lists(stacks(), min_size=1, max_size=6))
+    for number in range(max(map(len, worlds))):
+        members: dict[str, bytes | str | None] = {"keep": b"k"} if number == 0 else {}
+        for name, world in enumerate(worlds):
+            if number < len(world):
+                members[f"w{name}"] = None
+                members |= {f"w{name}/{path}": _moved(content, name) for path, content in world[number].items()}
+        modes = draw(st.sampled_from([0o644, 0o600, 0o4755])), draw(st.sampled_from([0o755, 0o700, 0o1777]))
+        found.append((members, modes, draw(st.sampled_from([0, 65532]))))
+    return found
+
+
+def _moved(content, world):
+    """The same with links that lead from the root leading from that stack's folder."""
+    if isinstance(content, str) and content.startswith(("/", "=")):
+        return f"{content[0]}w{world}/{content.lstrip('=/')}" if content[0] == "=" else f"/w{world}{content}"
+    return content
+
+
+def _link(content, path, files):
+    if content != "=hard":
+        return content
+    others = [file for file in files if file != path]
+    return "=" + others[0] if others else b"x"
+
+
+def _parents(path):
+    return [path.rsplit("/", n)[0] for n in range(path.count("/"), 0, -1)]
+
+
+EXTRA = ("dev", "etc", "proc", "sys", ".dockerenv")  # what the engine itself puts into every container
+
+
+def exported(engine_tar) -> dict[str, tuple[str, object]]:
+    found: dict[str, tuple[str, object]] = {}
+    with tarfile.open(engine_tar) as tar:
+        for info in tar:
+            name = info.name.rstrip("/")
+            if name.split("/")[0] in EXTRA:
+                continue
+            if info.isdir():
+                found[name] = ("folder", (info.mode & 0o7777, info.uid, info.gid))
+            elif info.issym():
+                found[name] = ("link", info.linkname)
+            else:
+                found[name] = ("file", (tar.extractfile(info).read(), info.mode & 0o7777, info.uid, info.gid))
+    return found
+
+
+def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
+    view = merged(*made.layers)
+    found: dict[str, tuple[str, object]] = {}
+    for path, value in view.view.items():
+        kind = view.kind(value)
+        if kind == columns.DIRECTORY:
+            entry = None if value == IMPLIED else view.layers[value >> 32].entry(value & 0xFFFFFFFF)
+            found[path.decode()] = ("folder", (entry.mode, entry.uid, entry.gid) if entry else (0o755, 0, 0))
+        elif kind == columns.SYMLINK:
+            found[path.decode()] = ("link", view.layers[value >> 32].targets[value & 0xFFFFFFFF].decode())
+        else:
+            content = view.content(value)
+            entry = view.layers[content >> 32].entry(content & 0xFFFFFFFF)
+            data = made.layers[content >> 32][entry.offset : entry.offset + entry.size_bytes]
+            found[path.decode()] = ("file", (data, entry.mode, entry.uid, entry.gid))
+    return found
+
+
+@pytest.mark.engine
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(layers=images())
+def test_the_view_is_what_the_engine_exports(engine, tmp_path, layers):
+    made = samples.build(*(L(members, all_modes=modes, owner=owner) for members, modes, owner in layers))
+    archive = samples.docker_save(tmp_path / "x.tar", made, tag="deadweight-tests/stack:1")
+    engine.images.load(archive)
+    container = engine.api.create_container("deadweight-tests/stack:1", ["/x"], labels={"deadweight-tests": "stack"})[
+        "Id"
+    ]
+    try:
+        out = tmp_path / "export.tar"
+        with out.open("wb") as file:
+            for piece in engine.api.export(container):
+                file.write(piece)
+    finally:
+        engine.api.remove_container(container, force=True)
+        engine.images.remove("deadweight-tests/stack:1", force=True)
+    assert exported(out) == ours(made)
+
+
+@pytest.mark.parametrize("mark", [{".wh..wh..opq": b""}, {"./.wh..wh..opq": b""}])
+def test_an_opaque_root_is_what_the_specification_or_the_kernel_makes_of_it(mark):
+    layers = [L({"bin": None, "bin/sh": b"1", "etc/a": b"2"}), L({**mark, "etc/b": b"3"})]
+    view = merged(*layers)
+    assert (set(seen(view)), view.marks_root) == ({"etc", "etc/b"}, [1])
+    kernel = Merged(view.layers, root_marks=False)
+    assert seen(kernel).keys() == {"bin", "bin/sh", "etc", "etc/a", "etc/b"}
+    assert (hidden(kernel), kernel.marks_root) == ([], [1])
+
+
+def test_an_opaque_root_of_the_first_layer_hides_nothing_and_is_no_matter():
+    assert merged(L({".wh..wh..opq": b"", "a": b"1"})).marks_root == []
+
+
+@pytest.mark.parametrize(
+    ("target", "folder"),
+    [
+        ("=l/file", "l"),
+        ("=/l/file", "l"),
+        ("=l2/file", "l"),
+        ("=./l/../real/file", "l"),
+        ("=real/../l/file", "l"),
+        ("=../../real/file", "l"),
+        ("=up/real/file", "l"),
+    ],
+)
+def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(target, folder):
+    tree = {"real": None, "real/file": b"12345", folder: "real", "l2": "/real", "x": None, "up": "x/..", "h": target}
+    view = merged(L(tree))
+    assert view.content(view.view[b"h"]) == view.view[b"real/file"]
+
+
+def test_hard_links_in_circles_and_to_nothing_lead_nowhere():
+    view = merged(L({"a": "=b", "b": "=a", "c": "=c", "d": "=l/x", "l": "l", "e": "=nothing", "f": "=a"}))
+    assert [view.content(view.view[name]) for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [None] * 6
+
+
+def test_a_chain_of_hard_links_is_followed_once():
+    count = 30_000
+    chain = {"l0": b"12345"} | {f"l{number}": f"=l{number - 1}" for number in range(1, count)}
+    view = merged(L(dict(reversed(chain.items()))))
+    started = time.process_time()
+    assert {view.content(view.view[f"l{number}".encode()]) for number in range(count)} == {view.view[b"l0"]}
+    assert time.process_time() - started < 2
+
+
+def test_layers_share_what_memory_has_room_for(monkeypatch):
+    """Each of a hundred layers may hold a million names: what counts is all of them, and the view that they make."""
+    monkeypatch.setattr(columns, "ROOM", 200_000)
+    many = memoryview(samples.layer(*(samples.file(b"a%04d" % number) for number in range(900))))
+    with Indexer(verify=False) as indexer:
+        indexer.blob(many, "none", "layer 1")
+        indexer.blob(many, "none", "layer 2")
+        with pytest.raises(ArchiveError, match=r"layer 3: .*more members and names than fit into"):
+            indexer.blob(many, "none", "layer 3")
+
+
+def test_the_view_of_distinct_names_takes_room_too(monkeypatch):
+    monkeypatch.setattr(columns, "ROOM", 2_500_000)
+    merged(samples.layer(*(samples.file(b"a") for _number in range(18_000))))
+    with pytest.raises(ArchiveError, match=r"layer 1: .*more members and names than fit into"):
+        merged(samples.layer(*(samples.file(b"a%05d" % number) for number in range(18_000))))

@@ -1,0 +1,435 @@
+"""The scanner as others use it: engines, cache, bounds, threads."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import dataclasses
+import gzip
+import io
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deadweight_images.secrets import confirm, matcher, plain_matcher
+from deadweight_images.secrets.model import Limits
+from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.rules import load_rules
+from deadweight_images.secrets.scanner import Scanner
+from tests.support.secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text
+
+RULES = load_rules()
+
+
+@pytest.fixture(scope="module")
+def scanner():
+    return Scanner.default()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return Scanner(plain_matcher.PlainMatcher(RULES))
+
+
+def _found(scan):
+    return sorted((match.rule, match.inner, match.offset, match.line, match.fingerprint) for match in scan.matches)
+
+
+def _documents():
+    rng = random.Random(3)
+    token = github_token(rng)
+    filler = b"lorem key ipsum = token, value: secret\n" * 40
+    yield filler + b"t=" + token + b"\n" + filler + pem(rng)
+    yield gzip.compress(filler + b"PASSWORD=" + password(rng) + b"\n")
+    yield ("x" * 50 + " " + token.decode() + "\r\n").encode("utf-16")
+    yield b"\0".join([rng.randbytes(300), aws_key_id(rng), rng.randbytes(300), zlib.compress(token + b" ")])
+    yield b"root:$6$" + text(rng, ALNUM, 10).encode() + b"$" + text(rng, ALNUM, 86).encode() + b":19000:0:99999:7:::\n"
+
+
+@pytest.mark.parametrize("data", list(_documents()), ids=["text", "gzip", "utf-16", "binary", "shadow"])
+def test_both_engines_find_the_same(data, scanner, plain):
+    expected = _found(scanner.scan(data, path="x"))
+    assert expected
+    assert expected == _found(plain.scan(data, path="x"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(RULES.rules) - 1), st.integers(0, 99)), max_size=6), st.binary(max_size=60)
+)
+def test_both_engines_agree_on_any_mixture(parts, noise):
+    """Samples of any rules, one behind the other between noise. One without its rule's keyword is for hyperscan alone, which needs
+    none (``bx_key = …`` of the rule for ``ibm``)."""
+    rules = [(RULES.rules[number], seed) for number, seed in parts]
+    made = [(rule, sample(rule.id, rule.regex, random.Random(seed))) for rule, seed in rules]
+    samples = [
+        text for rule, text in made if not rule.keywords or any(word.encode() in text.lower() for word in rule.keywords)
+    ]
+    data = (b"\n" + noise + b"\n").join([b"", *samples, b""])
+    fast, slow = Scanner.default(), Scanner(plain_matcher.PlainMatcher(RULES))
+    assert _found(fast.scan(data, path="x")) == _found(slow.scan(data, path="x"))
+
+
+def test_both_engines_agree_on_this_machines_python_library(scanner, plain):
+    """Real text with real key-like noise: about 3 MB of the standard library's own modules."""
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60]:
+        data = path.read_bytes()
+        assert _found(scanner.scan(data, path=path.name, decode=False)) == _found(
+            plain.scan(data, path=path.name, decode=False)
+        )
+
+
+def test_without_hyperscan_the_plain_engine_is_used(tmp_path):
+    (tmp_path / "hyperscan.py").write_text("raise ImportError('not on this machine')\n")
+    code = "from deadweight_images.secrets.scanner import Scanner; print(Scanner.default().engine)"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=env, text=True).strip() == "re"
+
+
+def test_compiled_rules_are_kept_and_a_damaged_file_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
+    data = memoryview(b"x = " + github_token(random.Random(1)) + b"\n")
+    few = dataclasses.replace(RULES, rules=tuple(rule for rule in RULES.rules if rule.id.startswith("git")))
+    expected = matcher.HyperscanMatcher(few).hits(data, decode=False)
+    (file,) = (tmp_path / "secrets").iterdir()
+    good = file.read_bytes()
+    for damaged in (b"", good[:1000], good[:-1] + b"!", b"\0" * len(good)):
+        file.write_bytes(damaged)
+        assert matcher.HyperscanMatcher(few).hits(data, decode=False) == expected
+        assert file.read_bytes() == good
+
+
+def test_an_unwritable_cache_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "file"))
+    data = memoryview(github_token(random.Random(1)))
+    few = dataclasses.replace(RULES, rules=tuple(rule for rule in RULES.rules if rule.id.startswith("git")))
+    assert matcher.HyperscanMatcher(few).hits(data, decode=False)
+
+
+def test_several_threads_share_one_scanner(scanner):
+    documents = [b"k = " + github_token(random.Random(seed)) + b"\n" for seed in range(200)]
+    expected = [_found(scanner.scan(data, path="x")) for data in documents]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda data: _found(scanner.scan(data, path="x")), documents)) == expected
+
+
+def test_plain_mode_decodes_nothing(scanner):
+    data = gzip.compress(b"k = " + github_token(random.Random(1)) + b"\n")
+    assert scanner.scan(data, path="x", decode=False).matches == ()
+    assert scanner.scan(data, path="x").matches[0].inner == "gzip@0"
+
+
+def test_where_it_was_is_told(scanner):
+    rng = random.Random(5)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/b\n.txt", b"one\ntwo " + github_token(rng) + b"\n")
+    (match,) = scanner.scan(gzip.compress(out.getvalue()), path="x.gz").matches
+    assert (match.inner, match.offset, match.line) == ("gzip@0!zip:a/b\\x0a.txt", 8, 2)
+    assert match.redacted == "ghp_… (40 bytes)"
+
+
+def test_the_same_secret_has_one_fingerprint_everywhere(scanner):
+    rng = random.Random(6)
+    key = pem(rng)
+    texts = (key, key.replace(b"\n", b"\r\n"), key.replace(b"\n", b"\\n"), gzip.compress(key))
+    assert len({scanner.scan(data, path=str(n)).matches[0].fingerprint for n, data in enumerate(texts)}) == 1
+
+
+# Bounds: nothing is left out in silence, and nothing runs away.
+
+
+def test_what_is_too_deep_is_told(scanner):
+    data = b"k = " + github_token(random.Random(1)) + b"\n"
+    for _ in range(11):
+        data = gzip.compress(data)
+    scan = scanner.scan(data, path="deep")
+    assert scan.matches == ()
+    assert [skipped.reason for skipped in scan.skipped] == ["encoded too deep"]
+
+
+def test_what_is_too_big_is_told():
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(total=1 << 20, piece=1 << 18))
+    token = github_token(random.Random(1))
+    scan = small.scan(gzip.compress(b"\0" * (64 << 20) + token), path="bomb")
+    assert scan.skipped[0].reason == "decodes to more than the limit"
+    assert scan.skipped[0].size_bytes >= 1 << 20
+    assert small.scan(gzip.compress(token + b"\n" + b"\0" * (64 << 20)), path="bomb").matches
+
+
+def test_a_secret_at_the_seam_of_two_pieces_is_found():
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 18))
+    token = github_token(random.Random(1))
+    for shift in (-60, -36, -20, -1, 0, 1):
+        data = b"." * ((1 << 18) + shift) + b" " + token + b" " + b"." * (1 << 18)
+        (match,) = small.scan(gzip.compress(data), path="x").matches
+        assert match.offset == data.index(token)
+
+
+def _packed(kind: str, text: bytes) -> bytes:
+    if kind == "zip":
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("app.log", text)
+        return out.getvalue()
+    codecs = {"gzip": gzip.compress, "zstd": zstandard.compress, "base64": base64.b64encode, "bzip2": bz2.compress}
+    return text.decode().encode("utf-16-le") if kind == "utf-16" else codecs[kind](text)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip", "zstd", "bzip2", "base64", "utf-16"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_what_the_end_of_a_piece_cuts_begins_the_next(kind, depth):
+    """Packed content at any distance from the seam, the secret in its last line; told once, at its place in the whole."""
+    rng = random.Random(kind)
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 20))
+    size = 150_000 if kind == "utf-16" else 300_000  # half of it noise that no codec makes much smaller
+    text = (
+        b"# a line of a log\n" * 5000 + rng.randbytes(size).hex().encode() + b"\ntoken = " + github_token(rng) + b"\n"
+    )
+    inner = _packed(kind, text)
+    assert 1 << 16 < len(inner) < 1 << 20
+    for reach in (100, len(inner) // 2, len(inner) - 100):
+        data = b" " * ((1 << 20) - reach) + inner + b" " * (1 << 21)
+        for _step in range(depth):
+            data = gzip.compress(data, 1)
+        scan = small.scan(data, path="backup.tar.gz")
+        (match,) = scan.matches
+        assert (match.rule, scan.skipped) == ("github-pat", ())
+        assert kind == "zip" or match.inner.split("!")[-1] == f"{kind}@{(1 << 20) - reach}"
+
+
+def test_what_is_longer_than_a_piece_is_told():
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 20))
+    inner = gzip.compress(random.Random(3).randbytes(3 << 20))
+    scan = small.scan(gzip.compress(b" " * 999_999 + inner + b" " * (1 << 20), 1), path="x")
+    assert [(skip.inner, skip.reason) for skip in scan.skipped] == [
+        ("gzip@0!gzip@999999", "longer than the 1 MiB that are scanned")
+    ]
+
+
+def test_packed_content_that_is_cut_again_and_again_ends():
+    """Each piece begins with what the end of the last one cut: it is counted as often as it is looked at."""
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 20, total=8 << 20))
+    head = gzip.compress(random.Random(3).randbytes(1 << 18))[:-9]
+    scan = small.scan(gzip.compress(b" " + (head + b" " * 9) * 40, 1), path="x")
+    assert scan.skipped
+
+
+def test_a_crowd_of_candidates_is_told(monkeypatch, scanner):
+    monkeypatch.setattr(confirm, "_CROWD", 1 << 14)
+    scan = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False)
+    assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule generic-api-key"]
+    assert scan.skipped[0].size_bytes > 70_000
+
+
+def test_only_so_many_candidates_are_judged_and_a_crowd_hides_no_rare_one(monkeypatch, scanner):
+    crowd = b"".join(b"password = 'p%dabc(x)'\n" % number for number in range(500))
+    budget, line = Budget(1 << 20, 10, verdicts=200), b"token = " + github_token(random.Random(4)) + b"\n"
+    hits = scanner.block(crowd + line)
+    scan = scanner.confirm(crowd + line, "x", hits, within=budget)
+    assert [match.rule for match in scan.matches] == ["github-pat"]
+    assert {skipped.reason.rpartition(" ")[0] for skipped in scan.skipped} == {"too many candidates of the rule"}
+    assert budget.verdicts < 0
+    again = scanner.confirm(crowd, "y", scanner.block(crowd), within=budget)
+    assert again.skipped
+
+
+def test_the_same_text_is_judged_by_what_stands_around_it(scanner):
+    """Refused behind one name, it is a secret behind another; what repeats costs one verdict."""
+    line = b'"%s": "Ab3dEf9hIj2kLm5nOp8q", '
+    budget = Budget(1 << 20, 10)
+    data = (line % b"sha256_password") * 500 + line % b"password"
+    scan = scanner.confirm(data, "x", scanner.block(data), within=budget)
+    assert [match.offset for match in scan.matches] == [data.rindex(b"Ab3d")]
+    assert Budget(1 << 20, 10).verdicts - budget.verdicts < 100
+
+
+@pytest.mark.parametrize(
+    ("front", "found"),
+    [(b"_Z20hi", 0), (b"*Z17hi", 0), (b"_ZN3foo20hi", 0), (b"token=", 1), (b"Z2", 1), (b"Z20-", 1), (b"Z3hi", 1)],
+)
+def test_a_name_in_a_compiled_program_is_no_token(scanner, front, found):
+    """HiGHS, in scipy: compilers write the length of each name in front of it."""
+    secret = b"ghs_" + github_token(random.Random(6))[4:]
+    assert len(scanner.scan(front + secret + b"\0", path="x.so").matches) == found
+
+
+def test_more_secrets_than_anyone_reads_are_told(monkeypatch, scanner):
+    monkeypatch.setattr(confirm, "_MOST", 5)
+    rng = random.Random(9)
+    scan = scanner.scan(b"".join(b"k = " + github_token(rng) + b"\n" for _ in range(20)), path="x")
+    assert len(scan.matches) == 5
+    assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule github-pat"]
+
+
+def test_dense_candidates_do_not_fill_the_memory(scanner):
+    data = (b"key = abcdefghij1 \n" + b"PK\x03\x04\x14\0\0\0\x08\0") * 300_000
+    assert len(scanner.block(data, decode=True)) < 180_000
+
+
+def test_one_secret_is_reported_once_per_file(scanner):
+    token = github_token(random.Random(1))
+    (match,) = scanner.scan((b"k = " + token + b"\n") * 50, path="x").matches
+    assert match.line == 1
+
+
+def test_too_many_objects_are_told():
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(objects=5))
+    scan = small.scan(b"".join(gzip.compress(b"nothing here %d" % n) for n in range(50)), path="x")
+    assert [skipped.reason for skipped in scan.skipped] == ["too much encoded content"]
+
+
+def test_an_encrypted_member_and_an_unknown_method_are_told(scanner):
+    def header(flags, method):
+        return (
+            b"PK\x03\x04\x14\0"
+            + flags.to_bytes(2, "little")
+            + method.to_bytes(2, "little")
+            + b"\0" * 8
+            + (9).to_bytes(4, "little") * 2
+            + b"\x01\0\0\0a123456789"
+        )
+
+    data = header(1, 8) + header(0, 9) + header(1, 99) + header(0, 95) + header(0, 98)
+    reasons = [skipped.reason for skipped in scanner.scan(data, path="x.zip").skipped]
+    unknown = "zip compression method {} is not known"
+    assert reasons == ["encrypted", unknown.format(9), unknown.format(95), unknown.format(98)]  # 99 is AES
+
+
+def test_a_damaged_stream_is_read_as_far_as_it_goes(scanner):
+    rng = random.Random(4)
+    data = bytearray(bz2.compress(b"".join(rng.randbytes(50_000) for _ in range(40))))
+    data[len(data) // 2] ^= 0xFF
+    reasons = [skipped.reason for skipped in scanner.scan(bytes(data), path="x").skipped]
+    assert reasons == ["damaged after the start"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=400),
+    st.sampled_from(
+        [
+            b"PK\x03\x04\x14\0\0\0\x08\0",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+            b"PACK\0\0\0\x02",
+            b"\xfd7zXZ\0",
+            b"BZh91AY&SY",
+            b"\x28\xb5\x2f\xfd",
+            b"\0x\x9c",
+            b"H4sIAAAA" * 4,
+        ]
+    ),
+)
+def test_hostile_bytes_are_never_an_error(noise, magic):
+    Scanner.default().scan(magic + noise + magic, path="x")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_a_token_between_any_bytes_is_found(front, back):
+    token = github_token(random.Random(8))
+    data = front + b"\n" + token + b"\n" + back
+    assert any(match.rule == "github-pat" for match in Scanner.default().scan(data, path="x").matches)
+
+
+def test_a_file_named_like_a_secret(scanner):
+    assert scanner.wants("etc/secret.txt", 12)
+    assert not scanner.wants("etc/secret.txt", 5000)
+    assert not scanner.wants("usr/lib/secrets.py", 12)
+    assert [match.rule for match in scanner.scan(b"hunter-two\n", path="run/db_password").matches] == [
+        "named-secret-file"
+    ]
+    for harmless in (b"changeme\n", b"# see the manual\n", b"one line\nanother\n", b"", b"${DB_PASSWORD}\n"):
+        assert scanner.scan(harmless, path="run/db_password").matches == ()
+
+
+HARMLESS = [
+    b"PASSWORD=${DB_PASSWORD}\nTOKEN=$(cat /run/token)\nAPI_KEY=<your key here>\nSECRET=changeme\n",
+    b"password: str = None\ntoken = get_token(request)\napi_key = settings.api_key\nsecret = os.environ['SECRET']\n",
+    b"index https://user:password@host/ or https://${USER}:${PASS}@host/ or http://%s:%s@%s\n",
+    b"root:x:0:0:root:/root:/bin/bash\nroot:*:19000:0:99999:7:::\nbin:!:19000::::::\n",
+    b"-----BEGIN PRIVATE KEY-----\0-----END PRIVATE KEY-----\0-----BEGIN RSA PRIVATE KEY-----\0%s\0",
+    b"-----BEGIN CERTIFICATE-----\n" + b"MIIB" * 16 + b"\n-----END CERTIFICATE-----\n",
+    b"cloud.google.com/go/auth v0.22.0 h1:" + b"Xp9wAK4b" * 5 + b"Abc=\n",
+    b'"integrity": "sha512-' + b"Xp9wAK4b" * 10 + b'=="\n',
+    b'USE_CREDENTIALS = "use-credentials";\nDEFAULT_TOKEN: "default_token",\n',
+    b"password = \"Pass(1)word\" token: '%(token1)s' secret='{{ Secret1 }}' api_key: \"f(X1,y)\" password: 'https://X1/a?b,c'\n",
+    b'{\\"password\\": \\"null\\", \\"token\\": \\"${TOKEN1}\\", \\"secret\\": \\"my_secret_name\\"}\n',
+    b"AWS_SECRET_ACCESS_KEY_FILE=/run/secrets/aws\nexport GPG_KEY=E3FF2839C048B25C084DEBE9B26995E310250568\n",
+]
+
+
+QUOTED = [
+    'password = "{}" # of production',
+    '<datasource user="app" password="{}"/>',
+    "define('DB_PASSWORD', '{}');",
+    "'password' => '{}',",
+    'password := "{}"',
+    'export DB_PASSWORD="{}"; make',
+    'x = "{{\\"password\\": \\"{}\\", \\"port\\": 1}}"',
+    "log: {{\\\\'api_key\\\\':\\\\'{}\\\\'}}",
+]
+
+
+@pytest.mark.parametrize("word", ["Tr0ub4dor&3x!", "kT9v;Q2mX7pL4", "S3cret,w!th-s1gns$", "gH7-kd93_Lsq"])
+@pytest.mark.parametrize("form", QUOTED)
+def test_a_password_in_quotes_is_found_whole(form, word, scanner):
+    text = f"x = 1\n{form.format(word)}\n".encode()
+    assert [(match.offset, match.length) for match in scanner.scan(text, path="x").matches] == [
+        (text.index(word.encode()), len(word))
+    ]
+
+
+@pytest.mark.parametrize("data", HARMLESS, ids=range(len(HARMLESS)))
+def test_harmless_text_gives_nothing(data, scanner):
+    assert [(match.rule, match.redacted) for match in scanner.scan(data, path="x").matches] == []
+
+
+def test_noise_on_real_package_files(scanner):
+    """Python's own library: tens of MB that hold no secret but key material for its tests. The count is printed with ``-s``."""
+    rules: dict[str, int] = {}
+    size = 0
+    for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*")):
+        if (
+            path.is_file()
+            and path.suffix != ".pyc"
+            and "site-packages" not in path.parts
+            and path.stat().st_size < 8 << 20
+        ):
+            data = path.read_bytes()
+            size += len(data)
+            for match in scanner.scan(data, path=path.name).matches:
+                rules[match.rule] = rules.get(match.rule, 0) + 1
+    noise = sum(count for rule, count in rules.items() if "private-key" not in rule)
+    print(f"{size / 1e6:.0f} MB: {rules}")
+    assert noise < max(12, size / 1e6)
+
+
+def test_compiled_rules_of_earlier_versions_go_and_nothing_else(tmp_path):
+    now, day = 1_900_000_000.0, 86_400.0
+    for number in range(matcher.KEPT + 4):
+        for name in (f"plain-{number:024x}.hsdb", f"mine-{number}.hsdb"):
+            (tmp_path / name).write_bytes(b"x")
+            os.utime(tmp_path / name, (now - number * day / 2, now - number * day / 2))
+    matcher.bound(tmp_path, now)
+    left = sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("plain-"))
+    assert left == [f"plain-{number:024x}.hsdb" for number in range(matcher.KEPT)]
+    assert len([*tmp_path.iterdir()]) == 2 * matcher.KEPT + 4
+    (tmp_path / f"text-{1:024x}.hsdb").write_bytes(b"x")
+    for file in tmp_path.iterdir():
+        os.utime(file, (now, now))
+    matcher.bound(tmp_path, now)  # all were used today: another process may be at work with them
+    assert len([*tmp_path.iterdir()]) == 2 * matcher.KEPT + 5
+    matcher.bound(tmp_path / "missing", now)

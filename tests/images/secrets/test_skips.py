@@ -1,0 +1,159 @@
+"""What is too big to be looked into is listed with its reason, never passed over in silence; what can be looked into, is."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import lzma
+import random
+
+import pytest
+import zstandard
+
+from deadweight_images.layers import chunks as portions
+from deadweight_images.look.analyse import analyse
+from deadweight_images.secrets import confirm, matcher
+from deadweight_images.secrets.scanner import Scanner
+from tests.support import image_samples as samples
+
+TOKEN = "ghp_" + "".join(random.Random(9).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+CONFIG = f"github_token = {TOKEN}\n".encode()
+TEXT = random.Random(2).randbytes(20_000).hex().encode() + b"\n" + CONFIG  # so that no packer leaves the token as it is
+NEEDS = "needs more than 64 MiB of memory to be decoded"
+
+
+@pytest.fixture(scope="module")
+def scanner():
+    return Scanner.default()
+
+
+def long_zstd(data: bytes) -> bytes:
+    """As ``zstd --long=27`` writes it: a window of 128 MiB."""
+    settings = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return packer.compress(data) + packer.flush()
+
+
+def test_an_xz_stream_that_needs_much_memory_is_listed(scanner):
+    packed = lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 128 << 20}])
+    scan = scanner.scan(packed, path="x.xz")
+    assert [(item.inner, item.reason) for item in scan.skipped] == [("xz@0", NEEDS)]
+    assert [match.rule for match in scanner.scan(lzma.compress(TEXT), path="x.xz").matches] == ["github-pat"]
+
+
+def test_a_zstd_frame_with_a_long_window_is_listed(scanner):
+    scan = scanner.scan(b"head " + long_zstd(TEXT), path="x.zst")
+    assert [(item.inner, item.reason) for item in scan.skipped] == [("zstd@5", NEEDS)]
+    assert [match.rule for match in scanner.scan(zstandard.compress(TEXT), path="x.zst").matches] == ["github-pat"]
+
+
+def test_the_mark_of_zstd_in_a_program_is_no_frame(scanner):
+    for number in range(200):
+        noise = random.Random(number).randbytes(64)
+        block = int.from_bytes(noise[2:5], "little")
+        if (block >> 1) & 3 == 3 or block >> 3 > 128 << 10:  # what follows could be no block of a frame
+            data = b"\0\x28\xb5\x2f\xfd" + b"\0" + b"\xf8" + noise[2:]
+            assert scanner.scan(data, path="bin/zstd").skipped == ()
+
+
+def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    packed = gzip.compress(random.Random(3).randbytes(12 << 20).hex().encode() + TEXT, 1)
+    assert len(packed) > 8 * portions.SEGMENT
+    data = samples.layer(
+        samples.file(b"before", b"x" * 5000), samples.file(b"big.gz", b"1234" + packed), samples.file(b"z", b"z")
+    )
+    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data)))
+    assert [(each.path, each.rule) for each in report.secrets] == [("/big.gz", "github-pat")]
+    assert report.secrets[0].inner == "gzip@4"
+    assert report.skipped == ()
+
+
+def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(tmp_path, monkeypatch):
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    packed = gzip.compress(bytes(300 << 20), 1)  # more than is decoded for one file
+    data = samples.layer(samples.file(b"big.gz", packed + random.Random(4).randbytes(5 << 20)))
+    for compression in ("none", "gzip"):
+        made = samples.build(data, compression=compression)
+        report = analyse(samples.docker_save(tmp_path / compression, made))
+        assert {item.path for item in report.skipped} == {"/big.gz"}, compression
+
+
+@pytest.mark.parametrize("scan", ["plain", "deep"])
+def test_a_secret_far_behind_in_a_big_file_has_its_line(tmp_path, monkeypatch, scan):
+    """The file is cut into pieces that overlap; the secret stands on the seam and is told once."""
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    lines = b"all is well here\n" * (6 << 20 >> 4)
+    seam = (4 << 20) - 512 - 20
+    data = samples.layer(samples.file(b"big", lines[:seam] + b"\n" + CONFIG + lines))
+    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data)), scan=scan)
+    (secret,) = report.secrets
+    assert (secret.path, secret.line) == ("/big", lines[:seam].count(b"\n") + 2)
+
+
+def crowd(monkeypatch, most: int) -> None:
+    monkeypatch.setattr(matcher, "MANY_HINTS", most)
+    monkeypatch.setattr(matcher.HyperscanMatcher, "most_hints", most)
+
+
+def test_many_encoded_files_of_one_region_are_all_looked_at(tmp_path, monkeypatch):
+    """The matcher thins out what it reports of a region; then each file is asked for on its own."""
+    crowd(monkeypatch, 50)
+    words = [base64.b64encode(b"nothing to see in this line %04d" % number) for number in range(40)]
+    files = [samples.file(b"f%d" % number, b" ".join(words)) for number in range(8)]
+    files.append(samples.file(b"last", b" ".join([*words[:3], base64.b64encode(CONFIG)])))
+    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files))))
+    assert [(each.path, each.rule) for each in report.secrets] == [("/last", "github-pat")]
+    assert report.skipped == ()
+
+
+def test_more_encoded_objects_in_one_file_than_are_counted_are_listed(scanner, monkeypatch):
+    if scanner.engine != "hyperscan":
+        pytest.skip("the other engine leaves none out")
+    crowd(monkeypatch, 50)
+    words = b" ".join(base64.b64encode(b"nothing to see in this line %04d" % number) for number in range(60))
+    assert [item.reason for item in scanner.scan(words, path="x").skipped] == ["more encoded objects than are counted"]
+    assert scanner.scan(words[: len(words) // 2], path="x").skipped == ()
+
+
+@pytest.mark.parametrize("beginning", [b"%41", b"\0\x78\x9c", b"\x1f\x8b\x08\0\0\0\0\0\0\3"])
+def test_beginnings_without_end_are_told_and_hide_no_plain_secret(scanner, monkeypatch, beginning):
+    """Each is a call back of a microsecond: 100 MB of them took up to 38 seconds of the processor."""
+    if scanner.engine != "hyperscan":
+        pytest.skip("the other engine leaves none out")
+    events, take = [0], matcher._Collector.take
+
+    def counted(self, *given):
+        events[0] += 1
+        return take(self, *given)
+
+    monkeypatch.setattr(matcher._Collector, "take", counted)
+    data = beginning * 700_000 + b"\n" + CONFIG
+    hits = scanner.block(data, decode=True)
+    assert events[0] < 2 * matcher.MOST_EVENTS
+    assert scanner.crowded(hits)
+    scan = scanner.confirm(data, "x", hits, decode=False)
+    assert [match.rule for match in scan.matches] == ["github-pat"]
+
+
+def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(matcher, "MOST_EVENTS", 2000)
+    files = {"crowd": b"password=" * 50_000, "other": CONFIG, "crowd2": b"password=" * 50_000 + b"\n" + CONFIG}
+    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer(files))))
+    assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
+    reason = "more candidates for secrets than are looked at"
+    assert {(each.path, each.unread) for each in report.skipped if each.reason == reason} == {
+        ("/crowd", True),
+        ("/crowd2", True),
+    }
+
+
+def test_a_window_looks_at_what_begins_in_it_and_no_further(scanner):
+    spaced = (b"password=" * 40 + b"x" * 1000) * 300
+    looked = []
+    rule = scanner._rule_set.by_id["configured-secret"]
+    for low in range(0, len(spaced) - 2000, 1360):
+        for match, base in confirm._matches(rule, memoryview(spaced), low, low + 500):
+            looked.append(base + match.start() < low + 500)
+    assert all(looked)

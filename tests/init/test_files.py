@@ -1,0 +1,146 @@
+"""What init writes and what it never touches."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import pytest
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight_init.drift import drift
+from deadweight_init.files import Written
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from tests.init.test_found import GO, brought_in
+from tests.support.trees import written
+
+
+def contents(root):
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_broken_off_work_leaves_everything_as_it_was(tmp_path):
+    written(tmp_path, {".gitignore": "*.log\n", "main.go": ""})
+    before = contents(tmp_path)
+    with contextlib.suppress(KeyboardInterrupt), Written(tmp_path) as files:
+        files.write({"deadweight.yaml": "a", "build/deep/Dockerfile": "b"})
+        files.append(".gitignore", [".deadweight/"], "state")
+        files.write({"deadweight.yaml": "c"})
+        assert contents(tmp_path)["deadweight.yaml"] == "c"
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "build").exists()
+
+
+def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
+    written(tmp_path, {**GO, "deadweight.yaml": "mine"})
+    with pytest.raises(UsageError, match=r"deadweight\.yaml is already there") as caught:
+        brought_in(tmp_path, {})
+    assert caught.value.hint.startswith("deadweight init --force deadweight.yaml")
+    assert set(contents(tmp_path)) == {*GO, "deadweight.yaml"}
+    brought_in(tmp_path, {}, force=("deadweight.yaml",))
+    with pytest.raises(UsageError, match=r"--force nothing\.yaml: no such file"):
+        brought_in(tmp_path, {}, force=("nothing.yaml",))
+
+
+def test_tasks_of_the_users_own_stay(tmp_path):
+    _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
+    assert (tmp_path / "tasks.py").read_text() == "import celery\n"
+    assert any("tasks.py exists and is not changed" in line for line in outcome.told)
+    assert outcome.program == "deadweight"
+    other = tmp_path / "other"
+    assert brought_in(other, GO)[1].program == "invoke"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "from invoke import task\n\n@task(\n    help={}\n)\ndef hello(c):\n    print('hi')\n",
+        "from invoke import Collection, task\n\n@task\ndef hello(c):\n    print('hi')\n\nns = Collection(hello)\n",
+    ],
+)
+def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
+    _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": own})
+    (told,) = (each for each in outcome.told if each.startswith("tasks.py"))
+    first, last = re.findall(r"`(.*?)`", told)[:2]
+    (tmp_path / "tasks.py").write_text(f"{first}\n{own}{last}\n")
+    tasks = {}
+    exec((tmp_path / "tasks.py").read_text(), tasks)
+    names = set(tasks["ns"].task_names)
+    assert "hello" in names
+    assert {"build", "verify"} <= {name.removeprefix("deadweight.") for name in names}
+    tasks["ns"].tasks.pop("hello")  # Deadweight's namespace is one for all
+
+
+def test_the_folder_of_the_files_is_a_free_one(tmp_path):
+    brought_in(tmp_path, {**GO, "build/out.txt": ""})
+    assert (tmp_path / "containers/Dockerfile").is_file()
+    assert [path.name for path in (tmp_path / "build").iterdir()] == ["out.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    written(tmp_path, {"blocked": ""})
+    with pytest.raises(DeadweightError, match="cannot be written"), Written(tmp_path) as files:
+        files.write({"deadweight.yaml": "a", "blocked/Dockerfile": "b"})
+    assert set(contents(tmp_path)) == {"blocked"}
+
+
+def drifted(root):
+    tree = look(root)
+    return list(drift(tree, find_services(tree)))
+
+
+def test_drift_is_told(tmp_path):
+    dockerfile = 'FROM golang:1.22\nCOPY . .\nEXPOSE 9090\nCMD ["/shop"]\n'
+    brought_in(tmp_path, {**GO, "Dockerfile": dockerfile})
+    assert drifted(tmp_path) == []
+    written(
+        tmp_path, {"go.mod": GO["go.mod"].replace("1.22.1", "1.24"), "Dockerfile": dockerfile.replace("9090", "7070")}
+    )
+    written(tmp_path, {"Dockerfile.slim": "FROM alpine\n"})
+    told = drifted(tmp_path)
+    assert "port: the suite says 9090, Dockerfile:3 says 7070" in told
+    assert "today-slim: a new way to build this service (Dockerfile.slim, as it is), which no variant uses yet" in told
+    assert any(line.startswith("debian: bases: the suite says BUILD golang:1.22") for line in told)
+    (tmp_path / "Dockerfile").unlink()
+    assert "today: Dockerfile no longer exists" in drifted(tmp_path)
+
+
+def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
+    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}
+    brought_in(tmp_path, files)
+    suite = (tmp_path / "deadweight.yaml").read_text()
+    older = re.sub(r"python:3\.\d+-slim", "python:3.9", suite)
+    assert older != suite
+    (tmp_path / "deadweight.yaml").write_text(older)
+    assert drifted(tmp_path) == []
+    (tmp_path / ".python-version").write_text("3.12\n")
+    assert any(line.startswith("debian: bases: the suite says BUILD python:3.9") for line in drifted(tmp_path))
+
+
+def test_drift_of_what_it_needs_is_told(tmp_path):
+    compose = "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: 'postgres:15', ports: ['5432:5432']}\n"
+    brought_in(tmp_path, {**GO, "Dockerfile": 'FROM golang:1.22\nCMD ["/shop"]\n', "compose.yaml": compose})
+    assert drifted(tmp_path) == []
+    more = compose.replace("[db]", "[db, cache]").replace(":15", ":17") + "  cache: {image: 'redis:7'}\n"
+    (tmp_path / "compose.yaml").write_text(more)
+    assert drifted(tmp_path) == [
+        "run.needs.db: the suite says postgres:15, compose.yaml:3 says postgres:17",
+        "run.needs: compose.yaml:4 starts cache (redis:7) beside it, the suite does not",
+    ]
+
+
+def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
+    app = {
+        "requirements.txt": "flask",
+        "app.py": "app = Flask(__name__)\n",
+        "Dockerfile": "FROM python:3.12\nCOPY . .\nEXPOSE 80\n",
+    }
+    brought_in(
+        tmp_path, {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}, service="all"
+    )
+    assert list(drift(look(tmp_path), find_services(look(tmp_path)))) == []
+    (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
+    tree = look(tmp_path)
+    assert list(drift(tree, find_services(tree))) == ["mail: port: the suite says 80, mail/Dockerfile:3 says 81"]

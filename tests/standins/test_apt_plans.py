@@ -1,0 +1,106 @@
+"""What apt would install is asked once for each state of its lists."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deadweight_standins import apt_plans
+from deadweight_standins.apt_plans import Plans
+from deadweight_standins.debian import Packages
+from deadweight_standins.machine import this_machine
+
+PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
+
+
+@pytest.fixture
+def lists(tmp_path, monkeypatch) -> Path:
+    """Apt's lists, which stand for the machine's."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (folder / "bookworm_main_Packages").write_text("Package: libcap2\n")
+    monkeypatch.setattr(apt_plans, "MACHINES", (folder,))
+    return folder
+
+
+def plans(folder: Path) -> Plans:
+    own = folder / "own"
+    own.mkdir(exist_ok=True)
+    return Plans(folder / "state" / "plans.json", (own,))
+
+
+@pytest.mark.usefixtures("lists")
+def test_an_answer_is_kept_for_the_names_it_was_given_to(tmp_path):
+    assert plans(tmp_path).get(["libcap2"]) is None
+    plans(tmp_path).keep(["libcap2"], PLAN)
+    plans(tmp_path).keep(["busybox"], [])
+    assert plans(tmp_path).get(["libcap2"]) == PLAN
+    assert plans(tmp_path).get(["busybox"]) == []
+    assert plans(tmp_path).get(["libcap2", "busybox"]) is None
+
+
+def change(lists: Path, own: Path) -> None:
+    (lists / "bookworm_main_Packages").write_text("Package: libcap2\nVersion: 2\n")
+
+
+def touch(lists: Path, own: Path) -> None:
+    os.utime(lists / "bookworm_main_Packages", (1, 1))
+
+
+def add(lists: Path, own: Path) -> None:
+    (own / "trixie_main_Packages").write_text("Package: libcap2\n")
+
+
+def remove(lists: Path, own: Path) -> None:
+    (lists / "bookworm_main_Packages").unlink()
+
+
+@pytest.mark.parametrize("how", [change, touch, add, remove])
+def test_new_lists_forget_it(tmp_path, lists, how):
+    plans(tmp_path).keep(["libcap2"], PLAN)
+    how(lists, tmp_path / "own")
+    assert plans(tmp_path).get(["libcap2"]) is None
+    plans(tmp_path).keep(["busybox"], PLAN)
+    assert plans(tmp_path).get(["libcap2"]) is None
+
+
+@pytest.mark.usefixtures("lists")
+def test_another_configuration_forgets_it(tmp_path, monkeypatch):
+    plans(tmp_path).keep(["libcap2"], PLAN)
+    monkeypatch.setenv("APT_CONFIG", "/elsewhere")
+    assert plans(tmp_path).get(["libcap2"]) is None
+
+
+@pytest.mark.usefixtures("lists")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"lists": 1}', '{"answers": {}}', "\xff"])
+def test_a_damaged_file_is_one_that_is_not_there(tmp_path, content):
+    plans(tmp_path).keep(["libcap2"], PLAN)
+    plans(tmp_path).file.write_text(content, encoding="latin-1")
+    assert plans(tmp_path).get(["libcap2"]) is None
+    plans(tmp_path).keep(["libcap2"], PLAN)
+    assert plans(tmp_path).get(["libcap2"]) == PLAN
+
+
+@pytest.mark.usefixtures("lists")
+def test_no_file_grows_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(apt_plans, "MOST", 3)
+    for number in range(4):
+        plans(tmp_path).keep([str(number)], PLAN)
+    assert plans(tmp_path).get(["0"]) is None
+    assert plans(tmp_path).get(["3"]) == PLAN
+
+
+@pytest.mark.usefixtures("lists")
+def test_a_library_is_found_by_the_name_it_had_before_2024(tmp_path):
+    """Apt takes the one that provides it, and says that one's name: Debian 13, Ubuntu 24.04."""
+    packages = Packages(tmp_path / "debs", this_machine(), tmp_path / "log")
+    file = tmp_path / "debs" / "libreadline8t64_8.2-6_amd64.deb"
+    (tmp_path / "debs" / "state" / "lists").mkdir(parents=True)
+    file.touch()
+    state = tmp_path / "debs" / "state"
+    Plans(state / "plans.json", (state / "lists", state / "parts")).keep(
+        ["libreadline8"], [("libreadline8t64", "8.2-6", "amd64")]
+    )
+    assert packages.get(["libreadline8"])["libreadline8"] == file

@@ -1,0 +1,100 @@
+"""Fixes out of changelogs, in real packages that dpkg-deb packed."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deadweight_standins import changelogs
+
+TEXT = """\
+libfoo (2.0-2) bookworm; urgency=medium
+
+  * Fix CVE-2031-0003, and go on with CVE-2031-0001.
+
+ -- Somebody <a@example.com>  Fri, 14 Mar 2031 10:00:00 +0100
+
+libfoo (2.0-1) bookworm; urgency=medium
+
+  * CVE-2031-0001: overflow. CVE-2031-12345 too.
+
+ -- Somebody <a@example.com>  Thu, 13 Feb 2031 10:00:00 +0000
+
+oldfoo (1.0-1) bookworm; urgency=medium
+
+  * CVE-2030-0001, under another name: versions do not compare.
+
+ -- Somebody <a@example.com>  Thu, 13 Feb 2030 10:00:00 +0000
+"""
+FIXED = {"CVE-2031-0003": "2.0-2", "CVE-2031-0001": "2.0-1", "CVE-2031-12345": "2.0-1"}
+
+
+def deb(
+    folder: Path,
+    name: str,
+    *,
+    log: str | None = TEXT,
+    kind: str = "xz",
+    source: str = "libfoo (2.0-2)",
+    log_name="changelog.Debian.gz",
+) -> Path:
+    root = folder / f"tree-{name}"
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "DEBIAN" / "control").write_text(
+        f"Package: {name}\nSource: {source}\nVersion: 2.0-2+b1\nArchitecture: all\n"
+        "Maintainer: Somebody <a@example.com>\nDescription: made up\n"
+    )
+    docs = root / "usr" / "share" / "doc"
+    docs.mkdir(parents=True)
+    if log is None:
+        (docs / name).symlink_to("libfoo")
+    else:
+        (docs / name).mkdir()
+        (docs / name / log_name).write_bytes(gzip.compress(log.encode()))
+    made = folder / f"{name}_2.0-2+b1_all.deb"
+    subprocess.run(["dpkg-deb", f"-Z{kind}", "--root-owner-group", "-b", root, made], check=True)
+    shutil.rmtree(root)
+    return made
+
+
+def test_the_earliest_entry_that_names_a_cve_is_its_fix():
+    fixed, newest = changelogs.parse(TEXT, "libfoo")
+    assert fixed == FIXED
+    assert newest is not None
+    assert newest.isoformat() == "2031-03-14T09:00:00+00:00"
+
+
+@pytest.mark.parametrize("kind", ["xz", "gzip", "zstd", "none"])
+def test_packages_however_they_are_packed(tmp_path, kind):
+    found = changelogs.read([deb(tmp_path, "libfoo2", kind=kind)])
+    assert found.packages == {"libfoo": FIXED}
+    assert found.count == 3
+
+
+def test_a_package_whose_documentation_is_a_link_to_another_is_passed_over(tmp_path):
+    linking, real = deb(tmp_path, "libfoo-dev", log=None), deb(tmp_path, "libfoo2")
+    assert changelogs.read([linking, real]).packages == {"libfoo": FIXED}
+    assert changelogs.read([linking]).packages == {}
+
+
+def test_a_native_package_has_no_debian_in_the_name(tmp_path):
+    native = deb(tmp_path, "libfoo2", log_name="changelog.gz")
+    assert changelogs.read([native]).packages == {"libfoo": FIXED}
+
+
+def test_the_changelog_of_upstream_is_none(tmp_path):
+    upstream = deb(tmp_path, "libfoo2", log="Version 2\n  CVE-2031-0001 is fixed\n", log_name="changelog.gz")
+    assert changelogs.read([upstream]).packages == {}
+
+
+@pytest.mark.parametrize("keep", [0, 5, 70, 200, -40])
+def test_what_is_no_whole_package_adds_nothing(tmp_path, keep):
+    whole = deb(tmp_path, "libfoo2")
+    cut = tmp_path / "cut.deb"
+    cut.write_bytes(whole.read_bytes()[:keep])
+    changelogs.read([cut])
+    assert changelogs.read([cut, whole]).packages == {"libfoo": FIXED}
