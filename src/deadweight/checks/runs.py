@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deadweight import _patterns
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
 from deadweight.checks.evidence import by_engine, evidence
 from deadweight.checks.protocol import Subject
 from deadweight.checks.service import last_lines, posture, with_last_lines
@@ -167,7 +167,15 @@ def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> d
         name = subject.variant.name
         if name not in samples:
             continue
-        container, readiness = subject.service.start_timed()
+        try:
+            container, readiness = subject.service.start_timed()
+        except (Interrupted, UsageError):
+            raise
+        except DeadweightError as error:
+            del samples[name]
+            status: Status = "not_measured" if isinstance(error, CannotStart | MissingError) else "fail"
+            evidence[name] = replace(found[name], status=status, reason=f"start {number + 2}: {error.message}")
+            continue
         with container:
             if readiness.seconds is not None:
                 samples[name].append(readiness.seconds)

@@ -93,7 +93,7 @@ def _startup_note(title: str, records: Mapping[str, VariantRecord]) -> Iterator[
     fastest = min(timed, key=lambda name: timed[name].startup_seconds or 0.0)
     slower = [name for name, each in timed.items() if startup_differs(timed[fastest], each)]
     starts = min(len(each.startup_samples) for each in timed.values())
-    told = f"{title}: start-up is the median of {starts} starts in turns, with the range"
+    told = f"{title}: start-up is the median of {starts} starts, with the range"
     if not slower:
         yield f"{told}; there is no difference between its variants (the ranges overlap)."
         return
