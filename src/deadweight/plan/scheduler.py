@@ -80,6 +80,8 @@ class _Run:
         self.outcomes: dict[str, Outcome] = {}
         self.logs: set[Path] = set()
         self.took: dict[str, Cache] = {}
+        self.beside: set[str] = set()
+        """Steps that did not have the machine to themselves."""
         self.chains = plan.chains()
 
     def loop(self, submit: Callable[..., Future[Outcome]], jobs: int, pooled: int = 0) -> None:
@@ -95,6 +97,7 @@ class _Run:
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
                     self.begin_log(self.site.state.log(self.tasks[key].step.variant))
+                    self.beside |= {key, *running.values()} if running else set()
                     running[submit(self.work, self.tasks[key])] = key
                 else:
                     self.end(outcome)
@@ -200,6 +203,7 @@ class _Run:
             cached=False,
             fingerprint=task.fingerprint.digest,
             cache=self.cache(task),
+            alone=not self.beside & set(self.chain(task)),
         )
         save(image, self.site.state.image(image.variant) / BUILT_FILE)
         self.forget_failure(image.variant)

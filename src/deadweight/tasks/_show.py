@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """One line of progress."""
-    sys.stderr.write(f"{cleared()}{line}\n")  # in one piece: several threads tell what they do
+    """One line of progress, as a terminal may show it; colours in it are ours."""
+    from deadweight._said import coloured
+
+    sys.stderr.write(f"{cleared()}{coloured(line)}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
-    print(json.dumps(document, indent=2, sort_keys=True, default=str))
+    from deadweight._packages import images
+
+    print(images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
     """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
+    from deadweight._packages import images
+
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
-    print(document)
+    print(images.harmless(document))
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -110,10 +116,12 @@ class LiveWatcher:
             self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
 
     def said(self, task: Task, line: str) -> None:
+        from deadweight._said import plain
+
         with self._guard:
             if task.step.key in self._running:
                 title, started, _ = self._running[task.step.key]
-                self._running[task.step.key] = (title, started, line)
+                self._running[task.step.key] = (title, started, plain(line))
 
     def ended(self, outcome: Outcome) -> None:
         from rich.text import Text
