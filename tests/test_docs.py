@@ -243,9 +243,7 @@ def test_every_variable_of_ours_is_in_its_reference():
     read = {
         name for file in (ROOT / "src").rglob("*.py") for name in re.findall(r"\bDEADWEIGHT_[A-Z_]+", file.read_text())
     }
-    told = set(
-        re.findall(r"^- `(DEADWEIGHT_\w+)`", (ROOT / "docs/reference/environment.md").read_text(), re.MULTILINE)
-    )
+    told = set(re.findall(r"^- `(DEADWEIGHT_\w+)`", (ROOT / "docs/reference/environment.md").read_text(), re.MULTILINE))
     assert read - OUR_OWN == told
 
 
