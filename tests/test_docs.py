@@ -7,6 +7,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,9 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?<![\w/.-])(invoke|nox)((?: +[^\s`#|&();]+)+)")
 CORE_FLAGS = {"--dry", "--help", "--list", "--version"}
-SESSIONS = {"tests", "fmt", "lint", "types", "unit", "verify", "bench", "docs"}
+SLOW = {"bases", "engines", "java", "pool", "services"}
+"""Sessions that have the tests with a marker of that name, which ``nox -s tests`` leaves out."""
+SESSIONS = {"tests", "fmt", "lint", "types", "unit", "verify", "bench", "docs", "fuzz", *SLOW}
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/|(?<![\w.~])/tmp/\w")
 
 
@@ -134,6 +137,20 @@ def test_the_sessions_named_here_are_those_of_this_project():
     command = [sys.executable, "-m", "nox", "--list"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
     assert set(re.findall(r"^[*-] (\S+)", shown, re.MULTILINE)) >= SESSIONS
+
+
+def test_what_the_usual_run_leaves_out_is_run_each_night():
+    """Each marker that ``pytest`` alone leaves out has a session, which CI runs each night and CONTRIBUTING.md names."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    (left_out,) = re.findall(r"not \((.*)\)", settings["addopts"][-1])
+    nightly = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["nightly"]
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("\n| session |")[2].partition("\n\n")[0]
+    assert set(left_out.split(" or ")) == SLOW
+    assert (
+        set(nightly["strategy"]["matrix"]["session"])
+        == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+        == {"tests", "fuzz", *SLOW}
+    )
 
 
 def test_suites_load(page, tmp_path):

@@ -203,9 +203,18 @@ class LocalSource:
         return known
 
     def _beside_there(self, item: StandIn) -> str | None:
-        address = self._registry().running()
+        address = self._address([item])
         digest = None if address is None else self._there(Client(address), item)
         return f"{address}/{item.repository}@{digest}" if digest else None
+
+    def _address(self, items: Sequence[StandIn]) -> str | None:
+        """Of the registry, if it seems to have these: started now if it ended, since that takes no lock of who makes others."""
+        from deadweight.toolchain.find import look
+
+        if not all(map(self._kept, items)):
+            return None
+        registry = self._registry()
+        return registry.ensure() if look("docker-registry").tool else registry.running()
 
     def _made_beside(self, item: StandIn) -> str:
         shop = self._workshop()
@@ -252,11 +261,12 @@ class LocalSource:
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
 
     def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:
-        address = self._registry().running()
+        items = tuple(dict.fromkeys(wanted.values()))
+        address = self._address(items)
         if address is None or (apk and not self._apk_ready()):
             return False
         client = Client(address)
-        return all(self._there(client, item) is not None for item in dict.fromkeys(wanted.values()))
+        return all(self._there(client, item) is not None for item in items)
 
     def _workshop(self) -> Workshop:
         variables = dict(self.environment().variables)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -17,7 +19,6 @@ from deadweight_init.localhost import FILE, with_open_sockets, with_what_is_at_l
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
-from tests.support.java_projects import free_port
 from tests.support.reference_tries import why_not_up
 from tests.support.trees import written
 
@@ -98,27 +99,34 @@ def test_the_suite_says_so_and_no_build_takes_the_file(tmp_path):
 
 TRIED = """
 const net = require('net')
-net.createServer(socket => socket.end('beside')).listen(PORT, '127.0.0.2', () => {
-  const ways = [[{ port: 5 }], [{ port: '5', host: 'localhost' }], [5], [5, 'localhost'], [{ host: '127.0.0.2', port: PORT }]]
-  const heard = ways.map(way => [way, way => net.connect(...way)])
-    .concat(ways.map(way => [way, way => new net.Socket().connect(...way)]))
-    .map(([way, open]) => new Promise(done => open(way).on('data', each => done(String(each))).on('error', done)))
-  Promise.all(heard).then(all => { console.log(all.join(' ')); process.exit() })
-})
+const ways = [[{ port: 5 }], [{ port: '5', host: 'localhost' }], [5], [5, 'localhost'], [{ host: '127.0.0.2', port: PORT }]]
+const heard = ways.map(way => [way, way => net.connect(...way)])
+  .concat(ways.map(way => [way, way => new net.Socket().connect(...way)]))
+  .map(([way, open]) => new Promise(done => open(way).on('data', each => done(String(each))).on('error', done)))
+Promise.all(heard).then(all => { console.log(all.join(' ')); process.exit() })
 """
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_connections_go_beside_however_they_are_asked_for(tmp_path):
-    port = free_port()
     draft, _ = drafted(tmp_path, "mongoose", **{"db.js": "connect('mongodb://localhost:5/shop')"})
-    text = draft.files[f"build/{FILE}"].replace(
-        '"host": "mongo", "port": 27017', f'"host": "127.0.0.2", "port": {port}'
-    )
-    written(tmp_path, {FILE: text, "tried.js": TRIED.replace("PORT", str(port))})
-    words = ["node", "--require", f"./{FILE}", "tried.js"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    with socket.create_server(("127.0.0.2", 0), backlog=20) as server:
+        threading.Thread(target=_answered, args=(server, 10), daemon=True).start()
+        port = server.getsockname()[1]
+        text = draft.files[f"build/{FILE}"].replace(
+            '"host": "mongo", "port": 27017', f'"host": "127.0.0.2", "port": {port}'
+        )
+        written(tmp_path, {FILE: text, "tried.js": TRIED.replace("PORT", str(port))})
+        words = ["node", "--require", f"./{FILE}", "tried.js"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout.split(), done.stderr) == (["beside"] * 10, "")
+
+
+def _answered(server: socket.socket, times: int) -> None:
+    for _ in range(times):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"beside")
 
 
 SHUT_IN = "it listens on 127.0.0.1:3000 only, which cannot be reached from outside the container: bind it to 0.0.0.0"

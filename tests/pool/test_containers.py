@@ -21,7 +21,7 @@ from tests.support.buildkit_world import find_daemon
 from tests.support.pool_project import PoolProject, listening
 from tests.support.small_images import docker_archive, forget_image, go_program
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 IMAGE, NAME = "deadweight-tests/buildkit:1", "deadweight-tests-buildkit"
 RIGHTS = ("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined")

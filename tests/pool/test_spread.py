@@ -126,7 +126,7 @@ def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monke
 
 
 def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opened, relay, engine, monkeypatch):
-    """What they find is not looked at here (``tests/pool/engines.py`` does, with two engines): only where they are made."""
+    """What they find is not looked at here (``tests/pool/test_two_engines.py`` does): only where they are made."""
     asked: list[tuple[str, str]] = []
 
     def attack(self, subject):

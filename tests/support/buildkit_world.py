@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deadweight.toolchain import catalogue, copies
+from deadweight.records.paths import user_cache
+from deadweight.toolchain import catalogue
 from deadweight.toolchain.find import find
+from tests.support.go_programs import built
 from tests.support.relay import copied, port_of, serving
 
 PORT = 8372
@@ -258,8 +260,11 @@ def saying_version(out: Path, version: str) -> Path:
 
 
 def find_daemon() -> Path:
-    """The daemon that set-up built."""
-    return copies.program_path(catalogue.program("buildkitd"))
+    """The daemon, built now with its client if they are not there yet."""
+    log = user_cache() / "tests" / "buildkit.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    built(catalogue.program("buildctl"), log)
+    return built(catalogue.program("buildkitd"), log)
 
 
 @contextlib.contextmanager

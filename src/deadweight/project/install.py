@@ -13,7 +13,6 @@ from deadweight import _sudo as sudo
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight._run import cancel_all
 from deadweight.engine import daemon
-from deadweight.engine.own import choice
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, system, wheels
@@ -21,7 +20,7 @@ from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
 
 Say = Callable[[str], None]
-_BUILD_ORDER = ("crane", "apko", "melange", "ko", "buildx", "moby", "containerd", "runc", "buildctl", "buildkitd")
+_BUILD_ORDER = ("crane", "apko", "melange", "ko", "buildx", "buildctl", "buildkitd")
 """Each leaves compiled packages that the next one shares."""
 
 
@@ -46,7 +45,7 @@ def install(
     _refuse_hopeless(wanted)
     programs = [(catalogue.program(each.name), each) for each in wanted if each.name != ENGINE]
     engine = next((each for each in wanted if each.name == ENGINE), None)
-    if engine is not None and choice.chosen() == "os" and look("dockerd").tool is None:
+    if engine is not None and look("dockerd").tool is None:
         programs.append((catalogue.program("dockerd"), engine))
     work = _Work(say, log_folder or user_cache() / "logs")
     lanes = _lanes(work, programs, _engine_work(engine))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
-from deadweight.engine.own import choice
 from deadweight.project.bases import bases_of, known, prepared
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from deadweight.sources.protocol import ToMake
 
 TEST_TOOLS = (
-    "actionlint", "buildah", "buildctl", "buildkitd", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip",
-    "podman", "quadlet", "rootlesskit",
+    "actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman", "quadlet",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
 
@@ -53,8 +51,6 @@ def tools_of(
         wanted.append(ENGINE)
     if tests:
         wanted += TEST_TOOLS
-    if (tests or choice.chosen() != "os") and not choice.built():
-        wanted += (*choice.BUILDING, *choice.PROGRAMS)
     if bench:
         wanted += BENCH_TOOLS
     if any(need.engine for need in needs) and _client_too_old():

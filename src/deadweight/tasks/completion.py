@@ -149,7 +149,6 @@ VALUES: dict[str, Callable[[], list[str]]] = {
     "--sbom": lambda: ["spdx", "cyclonedx", "both"],
     "--source": lambda: ["auto", "registry", "mirror", "local"],
     "--scan": lambda: ["deep", "plain", "hidden", "no"],
-    "--engine": lambda: ["os", "current", "current-overlay2"],
     "--post": lambda: ["github", "gitlab"],
 }
 """What a flag's value may be, by the flag."""

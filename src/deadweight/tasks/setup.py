@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
         "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
         "ca-bundle": "a PEM file with your private CAs (kept for later)",
-        "engine": "which engine Deadweight starts: os, current (Docker 29, built here) or current-overlay2 (kept for later)",
         "variant": "only what this variant needs; repeat it for more (default: all)",
         "yes": "install without asking",
         "tests": "also install what Deadweight's own tests use",
@@ -44,7 +43,6 @@ def setup(
     source: str | None = None,
     mirror: str | None = None,
     ca_bundle: str | None = None,
-    engine: str | None = None,
     variant: Sequence[str] | None = None,
     yes: bool = False,
     tests: bool = False,
@@ -68,7 +66,6 @@ def setup(
         chosen = select(workspace.suite, names(variant))
         if not only_shown:
             held.enter_context(locked(workspace.state, say))
-        _take_engine(engine, keep=not only_shown)
         _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
         found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         unmade = to_make(workspace, chosen) if only_shown else ()
@@ -199,25 +196,6 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
     if left:
         how = dict.fromkeys(each.how for each in hopeless(found) if each.name in ENGINE_TOOLS)
         raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
-
-
-def _take_engine(engine: str | None, *, keep: bool) -> None:
-    """Start engines of this kind from now on; a wrong one is told either way. Raises UsageError."""
-    from deadweight._errors import UsageError
-    from deadweight.engine import daemon
-    from deadweight.engine.own.choice import KINDS
-
-    if engine is None:
-        return
-    kind = next((each for each in KINDS if each == engine), None)
-    if kind is None:
-        raise UsageError(f"--engine: expected one of {', '.join(KINDS)}, found {engine!r}")
-    if not keep:
-        return
-    daemon.switch(kind, say)
-    running = daemon.find_running()
-    if running is not None and not running.ours:
-        say(f"an engine is running at {running.host} and is used instead; set DOCKER_HOST to use another")
 
 
 def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:

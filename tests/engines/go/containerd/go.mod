@@ -1,4 +1,4 @@
-module deadweight/toolchain/containerd
+module deadweight/tests/engines/containerd
 
 go 1.26.6
 

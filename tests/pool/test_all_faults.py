@@ -1,4 +1,4 @@
-"""The whole demo ladder on a pool in which everything goes wrong at once, with the digests of one daemon. Run by ``nox -s pool``.
+"""The whole demo ladder on a pool in which everything goes wrong at once, with the digests of one daemon.
 
 Of seven endpoints one is killed in the midst of a build, one freezes, one has a full disk, one does not take the certificate, one
 is of the minor release before, one is behind a bad line; one alone has nothing wrong with it.
@@ -22,7 +22,7 @@ from tests.support.go_programs import OLDER_BUILDKIT
 from tests.support.go_programs import built as program
 from tests.support.pool_project import endpoint
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 NAMES = ("good", "line", "killed", "frozen", "full", "older", "here")
 MIDST_SECONDS = 3.0

@@ -1,4 +1,4 @@
-"""Two engines that share nothing check and attack a suite, and one of them is killed in the midst of it. Run by ``nox -s pool``."""
+"""Two engines that share nothing check and attack a suite, and one of them is killed in the midst of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.tls_engine import elsewhere
 
-pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.engine, pytest.mark.tools, pytest.mark.system]
 
 API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
 NAMES = ("one", "two", "three", "four")

@@ -1,4 +1,4 @@
-module deadweight/toolchain/moby
+module deadweight/tests/engines/moby
 
 go 1.26.3
 

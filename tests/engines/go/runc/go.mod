@@ -1,4 +1,4 @@
-module deadweight/toolchain/runc
+module deadweight/tests/engines/runc
 
 go 1.26.3
 

@@ -1,4 +1,4 @@
-"""A cache in S3 between two daemons: read always, written while it is used. Run by ``nox -s pool``, which builds the server.
+"""A cache in S3 between two daemons: read always, written while it is used.
 
 The daemons have the credentials, no suite and no command line has any.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -21,10 +20,11 @@ from deadweight_pool.cache import UNUSED, Notes, Uses
 from tests.support import ROOT
 from tests.support.buildkit_world import Daemon, daemons
 from tests.support.go_programs import S3_SERVER, built
+from tests.support.listening import port_of
 from tests.support.pool_project import PoolProject, endpoint, listening
 from tests.support.small_images import go_program
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 BUCKET = "layers"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-alone"}
@@ -34,16 +34,16 @@ class Server:
     """An S3 server in memory, at an address that the daemons reach."""
 
     def __init__(self, host: str, log: Path) -> None:
-        with socket.create_server((host, 0)) as free:
-            self.address = f"{host}:{free.getsockname()[1]}"
+        self.address = f"{host}:0"
         self.program, self.log = built(S3_SERVER, log.with_name("s3-build.log")), log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, empty."""
+        """Start it, empty: again at the address of the first time."""
         words = [str(self.program), "-backend", "memory", "-host", self.address, "-initialbucket", BUCKET]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.address = f"{self.address.rpartition(':')[0]}:{port_of(self.process, self.log)}"
         for _ in range(100):
             try:
                 self.objects()
