@@ -93,8 +93,11 @@ def go(site, builder, **options):
     jobs = options.pop("jobs", 2)
     fast = options.pop("fail_fast", False)
     plan = make_plan(site.suite.variants, site, lambda _: builder, **options)
-    outcomes = run_plan(plan, site, Silent(), jobs=jobs, fail_fast=fast)
-    return {variant.name: _of_variant(variant.name, outcomes) for variant in site.suite.variants}
+    outcomes = run_plan(plan, site.state, Silent(), jobs=jobs, fail_fast=fast)
+    return {
+        variant.name: _of_variant(variant.name, [each for each in outcomes if variant.name in each.task.variants])
+        for variant in site.suite.variants
+    }
 
 
 def test_shared_work_is_done_once_and_nothing_twice(site):
