@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
@@ -51,15 +51,18 @@ class Task:
     seconds: float = 0.0
 
 
+Lane = Literal["fetch", "compile", "make"]
+"""What set-up does: it downloads, compiles a tool of ours, or makes something of packages."""
+
+
 @dataclass(frozen=True)
 class Preparation(Step):
     """Work that gets what steps need: a tool, a base, the engine. It is no part of an image, and whether it is there is looked for
-    anew each time, so no fingerprint is kept. ``log`` is where it writes; one that ``fetches`` waits for the network more than it
-    computes.
+    anew each time, so no fingerprint is kept. ``log`` is where it writes, ``lane`` what it mostly does: each has places of its own.
     """
 
     log: Path = Path(os.devnull)
-    fetches: bool = False
+    lane: Lane = "make"
 
 
 @dataclass(frozen=True)
@@ -201,16 +204,14 @@ def preparation(
     *,
     after: Iterable[str] = (),
     behind: Iterable[str] = (),
-    fetches: bool = False,
+    lane: Lane = "make",
 ) -> Task:
     """One task of set-up. ``work`` is given the log; ``seconds`` is what it takes, roughly."""
 
     def do(_job: Job) -> None:
         work(log)
 
-    step = Preparation(
-        key, "", title, Inputs(), lambda: False, do, tuple(after), tuple(behind), log=log, fetches=fetches
-    )
+    step = Preparation(key, "", title, Inputs(), lambda: False, do, tuple(after), tuple(behind), log=log, lane=lane)
     return Task(step, Fingerprint("", {}), "missing", (), seconds)
 
 

@@ -35,9 +35,6 @@ MOST_POOLED = 128
 MOST_FETCHED = 4
 """Downloads at once, beside other work."""
 
-Lane = Literal["build", "pool", "make", "fetch"]
-"""What a step takes a place of: this machine's jobs, a pool's, or those of set-up."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -74,7 +71,7 @@ def run_plan(
     at once, so that it can choose. So does set-up, which waits for disks and the network half of its time. ``grow`` is asked, at
     the start and whenever a step has ended, what can be planned now; a step that is known already stays as it is.
     """
-    places: dict[Lane, int] = {"build": jobs, "pool": MOST_POOLED, "make": 2 * jobs, "fetch": MOST_FETCHED}
+    places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": 2 * jobs}
     run = _Run(plan, state, watcher, fail_fast)
     with ThreadPoolExecutor(max_workers=sum(places.values()), thread_name_prefix="step") as pool:
         try:
@@ -86,9 +83,10 @@ def run_plan(
     return tuple(run.outcomes[key] for key in run.tasks if key in run.outcomes)
 
 
-def _lane(step: Step) -> Lane:
+def _lane(step: Step) -> str:
+    """What it takes a place of: this machine's jobs, a pool's, or those of set-up."""
     if isinstance(step, Preparation):
-        return "fetch" if step.fetches else "make"
+        return step.lane
     return "pool" if step.pooled else "build"
 
 
@@ -121,7 +119,7 @@ class _Run:
             if not self.left[key]:
                 self.ready.append(key)
 
-    def loop(self, submit: Callable[..., Future[Outcome]], places: Mapping[Lane, int], grow: Grow) -> None:
+    def loop(self, submit: Callable[..., Future[Outcome]], places: Mapping[str, int], grow: Grow) -> None:
         running: dict[Future[Outcome], str] = {}
         seen = -1
         while running or self.ready or seen != len(self.outcomes):
@@ -143,7 +141,7 @@ class _Run:
                     del running[future]
                     self.end(future.result())
 
-    def next(self, running: Collection[str], places: Mapping[Lane, int]) -> str | None:
+    def next(self, running: Collection[str], places: Mapping[str, int]) -> str | None:
         """The step to begin now: of those that a place is free for the one with the longest chain."""
         taken = Counter(_lane(self.tasks[key].step) for key in running)
         able = [key for key in self.ready if taken[lane := _lane(self.tasks[key].step)] < places[lane]]

@@ -12,7 +12,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.engine import daemon
 from deadweight.engine.own import choice
-from deadweight.plan.graph import Preparation, Task, preparation, prepare_plan
+from deadweight.plan.graph import Lane, Preparation, Task, preparation, prepare_plan
 from deadweight.plan.scheduler import Outcome, run_plan
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.records.paths import State, user_cache
@@ -87,9 +87,9 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     tasks = _system_tasks([entry for entry, _ in entries if entry.kind == "system"], get)
     for entry, anew in entries:
         if entry.kind == "deb":  # both ask apt-get for its lists
-            tasks.append(get.task(entry, partial(system.unpack, entry, anew=anew), behind=(PACKAGES,), fetches=True))
+            tasks.append(get.task(entry, partial(system.unpack, entry, anew=anew), behind=(PACKAGES,), lane="fetch"))
         elif entry.kind == "wheel":
-            tasks.append(get.task(entry, partial(wheels.get, entry, anew=anew), fetches=True))
+            tasks.append(get.task(entry, partial(wheels.get, entry, anew=anew), lane="fetch"))
     tasks += _go_tasks([pair for pair in entries if pair[0].kind == "go"], get)
     if (starts := _engine_work(engine)) is not None:
         log = logs / f"setup-{ENGINE}.log"
@@ -124,7 +124,7 @@ def _system_tasks(entries: Sequence[Program], get: _Getting) -> list[Task]:
 
     names, log = ", ".join(entry.name for entry in entries), get.logs / "setup-apt.log"
     seconds = sum(entry.seconds for entry in entries)
-    first = preparation(PACKAGES, names, partial(get, names, install_all), log, seconds, fetches=True)
+    first = preparation(PACKAGES, names, partial(get, names, install_all), log, seconds, lane="fetch")
     return [
         first,
         *(preparation(entry.name, entry.name, partial(there, entry), log, 0, after=(PACKAGES,)) for entry in entries),
@@ -138,9 +138,9 @@ def _go_tasks(built: Sequence[tuple[Program, bool]], get: _Getting) -> list[Task
     for entry, anew in sorted(built, key=lambda pair: turn(pair[0].name)):
         modules = f"modules of {entry.name}"
         log = get.logs / f"setup-{entry.name}-modules.log"
-        tasks.append(preparation(modules, modules, partial(_fetch, entry), log, 5, after=("go",), fetches=True))
+        tasks.append(preparation(modules, modules, partial(_fetch, entry), log, 5, after=("go",), lane="fetch"))
         work = partial(golang.build, entry, anew=anew)
-        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before)))
+        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before), lane="compile"))
         before = (entry.name,)
     return tasks
 
@@ -211,9 +211,7 @@ class _Getting:
         *,
         after: Sequence[str] = (),
         behind: Sequence[str] = (),
-        fetches: bool = False,
+        lane: Lane = "make",
     ) -> Task:
         log, work = self.logs / f"setup-{entry.name}.log", partial(self, entry.name, action)
-        return preparation(
-            entry.name, entry.name, work, log, entry.seconds, after=after, behind=behind, fetches=fetches
-        )
+        return preparation(entry.name, entry.name, work, log, entry.seconds, after=after, behind=behind, lane=lane)
