@@ -203,6 +203,10 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
     run_plan(prepare_plan(tasks), site.state, heard, jobs=1, grow=grow)
     assert set(heard.results.values()) == {"built"}
     assert builder.ran == ["shared", "one", "two"], "and what they share once"
+    beside = {name: load_built(site.state, name).beside_setup for name in ("one", "two")}
+    assert beside == {"one": True, "two": True}, "what they share was made meanwhile"
+    (site.root / "src" / "a.txt").write_text("b")
+    assert go(site, builder)["two"].image.beside_setup is False
 
 
 def test_set_up_that_fails_skips_what_stands_on_it_and_nothing_else(site):

@@ -102,6 +102,7 @@ class _Run:
         self.outcomes: dict[str, Outcome] = {}
         self.logs: set[Path] = set()
         self.took: dict[str, Cache] = {}
+        self.preparing, self.beside_setup = set[str](), set[str]()
         self.add(plan)
 
     def add(self, plan: Plan) -> None:
@@ -113,6 +114,8 @@ class _Run:
             if key in self.tasks:
                 continue
             self.tasks[key] = task
+            if isinstance(task.step, Preparation):
+                self.preparing.add(key)
             self.left[key] = {other for other in plan.waits[key] if other not in self.outcomes}
             for other in self.left[key]:
                 self.followers.setdefault(other, []).append(key)
@@ -131,6 +134,8 @@ class _Run:
                 self.ready.remove(key)
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
+                    if self.preparing:
+                        self.beside_setup.add(key)
                     self.begin_log(self.log(self.tasks[key]))
                     running[submit(self.work, self.tasks[key])] = key
                 else:
@@ -160,6 +165,7 @@ class _Run:
     def end(self, outcome: Outcome) -> None:
         key = outcome.task.step.key
         self.outcomes[key] = outcome
+        self.preparing.discard(key)
         for follower in self.followers.pop(key, ()):
             self.left[follower].remove(key)
             if not self.left[follower]:
@@ -242,6 +248,7 @@ class _Run:
             cached=False,
             fingerprint=task.fingerprint.digest,
             cache=self.cache(task),
+            beside_setup=not self.beside_setup.isdisjoint(self.chain(task)),
         )
         save(image, self.state.image(image.variant) / BUILT_FILE)
         self.forget_failure(image.variant)

@@ -71,6 +71,7 @@ class BuiltImage:
     ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder. ``other_stand_ins`` are the images, as
     the suite names them, that stand-ins took the place of in other stages than the last: what is copied from those is of them.
     ``built_on`` is the endpoint of a pool that built it, and ``decisions`` is how that came; None and nothing for other builds.
+    ``beside_setup`` says that set-up went on beside that build: ``seconds`` then tells of both.
     """
 
     variant: str
@@ -93,6 +94,7 @@ class BuiltImage:
     cache: Cache | None = None
     built_on: str | None = None
     decisions: tuple[str, ...] = ()
+    beside_setup: bool = False
 
     @property
     def stand_in(self) -> bool:

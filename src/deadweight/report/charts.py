@@ -66,8 +66,6 @@ def build_chart(report: Report) -> str | None:
 
 
 def _build_row(name: str, build: BuildRecord) -> _Row:
-    how = "last build failed" if build.failed_at else build.cache or "cache unknown"
-
     def marks(place: Callable[[float], float], y: float) -> list[str]:
         x = place(build.seconds)
         if build.cache == "cold":
@@ -76,7 +74,7 @@ def _build_row(name: str, build: BuildRecord) -> _Row:
             return [svg.dot(x, y, 5, stroke=BAR)]
         return [svg.box(x, y, 9, stroke=BAR) if build.cache == "cached" else svg.box(x, y, 10, fill=BAR)]
 
-    return _Row(name, build.seconds, f"{figures.seconds(build.seconds)}, {how}", None, marks)
+    return _Row(name, build.seconds, f"{figures.seconds(build.seconds)}, {build.mark}", None, marks)
 
 
 def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> str:

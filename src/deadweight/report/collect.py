@@ -226,6 +226,7 @@ def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
         built.fingerprint,
         built.built_on,
         built.decisions,
+        built.beside_setup,
     )
 
 

@@ -87,6 +87,7 @@ class BuildRecord:
     ``fingerprint`` is that of all its inputs (``plan.fingerprint``).
     ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
     ``built_on`` is the endpoint of a pool that built it (None for an engine or a tool here), ``decisions`` is how that came.
+    ``beside_setup`` says that tools or bases were being made meanwhile, so that ``seconds`` is no figure to compare.
     """
 
     seconds: Seconds
@@ -98,6 +99,14 @@ class BuildRecord:
     fingerprint: str | None = None
     built_on: str | None = None
     decisions: tuple[str, ...] = ()
+    beside_setup: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What a table says beside ``seconds``: only those with the same mark compare."""
+        if self.failed_at:
+            return "last build failed"
+        return f"{self.cache or 'cache unknown'}{', beside set-up' if self.beside_setup else ''}"
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,7 @@ def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 def _build(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.build is None:
         return _unmeasured("not built")
-    badge = "last build failed" if record.build.failed_at else record.build.cache or "cache unknown"
-    return Cell(figures.seconds(record.build.seconds), record.build.seconds, badge=badge)
+    return Cell(figures.seconds(record.build.seconds), record.build.seconds, badge=record.build.mark)
 
 
 def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

@@ -82,6 +82,8 @@ def build_note(report: Report) -> str:
     marks = [f"{mark}: {words}" for mark, words in CACHE_WORDS.items() if any(build.cache == mark for build in builds)]
     if not builds:
         return ""
+    if any(build.beside_setup for build in builds):
+        marks.append("beside set-up: while tools and bases were being made, so build again to compare")
     told = f" {'; '.join(marks)}." if marks else ""
     return f"Build: seconds of the last real build.{told}"
 
