@@ -39,5 +39,6 @@ echo "exit code $code; $(.venv/bin/invoke doctor 2>/dev/null | grep -E '^(engine
 exit $code
 END
 # a home of its own: bridge and sockets of the engine are called after it, and the network is this machine's
+cas=/etc/ssl/certs/ca-certificates.crt
 env -i HOME="/srv/home-$(basename "$root")" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-    chroot "$root" bash /srv/demo.sh
+    ${SSL_CERT_FILE:+SSL_CERT_FILE=$cas PIP_CERT=$cas} chroot "$root" bash /srv/demo.sh

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -99,36 +99,38 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
 
 
 def _system_tasks(entries: Sequence[Program], get: _Getting) -> list[Task]:
-    """One call of apt-get for all, which is how it is fast; where that fails, one for each, so that each has its own reason."""
+    """One for the call of apt-get, and one for each program, which tells whether that was among what could be had."""
     if not entries:
         return []
     why: dict[str, DeadweightError] = {}
-
-    def install_all(log: Path) -> None:
-        try:
-            system.install(entries, log)
-        except DeadweightError as error:
-            if isinstance(error, Interrupted):
-                raise
-            for entry in entries:
-                try:
-                    system.install([entry], log)
-                except Interrupted:
-                    raise
-                except DeadweightError as own:
-                    why[entry.name] = own
-
-    def there(entry: Program, _log: Path) -> None:
-        if entry.name in why:
-            raise why[entry.name]
-
     names, log = ", ".join(entry.name for entry in entries), get.logs / "setup-apt.log"
-    seconds = sum(entry.seconds for entry in entries)
-    first = preparation(PACKAGES, names, partial(get, names, install_all), log, seconds, lane="fetch")
-    return [
-        first,
-        *(preparation(entry.name, entry.name, partial(there, entry), log, 0, after=(PACKAGES,)) for entry in entries),
-    ]
+    work, seconds = partial(_install_packages, entries, why, get), sum(entry.seconds for entry in entries)
+    tasks = [preparation(PACKAGES, names, work, log, seconds, lane="fetch")]
+    for entry in entries:
+        there = partial(_raise_why, entry.name, why)
+        tasks.append(preparation(entry.name, entry.name, there, log, 0, after=(PACKAGES,), lane="fetch"))
+    return tasks
+
+
+def _install_packages(entries: Sequence[Program], why: dict[str, DeadweightError], get: _Getting, log: Path) -> None:
+    """All by one call of apt-get, which is how it is fast; if that fails, each by its own, so that each has its own reason."""
+    for group in (entries, *([entry] for entry in entries)):
+        try:
+            get(", ".join(entry.name for entry in group), partial(system.install, group), log)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            why.update({entry.name: error for entry in group})
+            continue
+        for entry in group:
+            why.pop(entry.name, None)
+        if group is entries:
+            return
+
+
+def _raise_why(name: str, why: Mapping[str, DeadweightError], _log: Path) -> None:
+    if name in why:
+        raise why[name]
 
 
 def _go_tasks(built: Sequence[tuple[Program, bool]], get: _Getting) -> list[Task]:

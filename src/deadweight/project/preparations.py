@@ -15,7 +15,7 @@ from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, make_plan, preparation, prepare_plan
 from deadweight.plan.scheduler import Outcome
 from deadweight.project.bases import split
-from deadweight.project.install import install_tasks
+from deadweight.project.install import PACKAGES, install_tasks
 from deadweight.project.needs import bases_to_have, preflight
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
@@ -96,7 +96,8 @@ def _made(workspace: Workspace, needs: Sequence[Needs]) -> dict[str, Task]:
         bases, apk = tuple(name for name in names if name != _APK), _APK in names
         work = partial(_call, partial(source.prepare, bases, apk=apk, say=workspace.say))
         log, after = workspace.state.log("local-source"), source.tools(bases, apk=apk)
-        task = preparation(item.name, item.name, work, log, item.seconds, after=after)
+        # the machine's package lists may be renewed while its packages are being installed
+        task = preparation(item.name, item.name, work, log, item.seconds, after=after, behind=(PACKAGES,))
         found |= dict.fromkeys(names, task)
     return found
 
