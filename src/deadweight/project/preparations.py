@@ -55,7 +55,8 @@ def preparations(
     made = _made(workspace, needs)
     tasks += made.values()
     if database is not None:
-        log, behind = workspace.state.log("vulnerability-database"), ("go", "trivy", *(task.step.key for task in tasks))
+        log = workspace.state.log("vulnerability-database")
+        behind = ("go", "trivy", *(task.step.key for task in made.values()))
         work = partial(_call, database)
         tasks.append(preparation("database", "vulnerability database", work, log, DATABASE_SECONDS, behind=behind))
     there = {task.step.key for task in tasks}
