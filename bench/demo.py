@@ -66,15 +66,17 @@ def cold(commit: str, first: list[float]) -> float:
 
 
 def _timed(argv: list[str], clone: Path, env: dict[str, str], first: list[float]) -> float:
-    started, said, built = time.monotonic(), [], None
-    words = {"env": env, "cwd": clone, "text": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(argv, **words) as process:
+    said: list[str] = []
+    started, built = time.monotonic(), 0.0
+    with subprocess.Popen(
+        argv, env=env, cwd=clone, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             said.append(line)
-            if built is None and ": built in " in line:
+            if not built and ": built in " in line:
                 built = time.monotonic() - started
-    if process.returncode or built is None:
+    if process.returncode or not built:
         raise SystemExit(f"invoke demo ended with {process.returncode}:\n{''.join(said)[-3000:]}")
     first.append(round(built, 1))
     return time.monotonic() - started
