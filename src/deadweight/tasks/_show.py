@@ -81,14 +81,16 @@ class LineWatcher:
 
     def began(self, task: Task) -> None:
         self._running[task.step.title] = time.monotonic()
-        say(f"{task.step.title}: building ({task.reason})")
+        if not _is_set_up(task):
+            say(f"{task.step.title}: building ({task.reason})")
 
     def said(self, task: Task, line: str) -> None:
         del task, line  # it is in the log
 
     def ended(self, outcome: Outcome) -> None:
         self._running.pop(outcome.task.step.title, None)
-        say(f"{outcome.task.step.title}: {sentence(outcome)}")
+        if not _is_set_up(outcome.task):
+            say(f"{outcome.task.step.title}: {sentence(outcome)}")
 
 
 class LiveWatcher:
@@ -128,6 +130,8 @@ class LiveWatcher:
 
         with self._guard:
             self._running.pop(outcome.task.step.key, None)
+        if _is_set_up(outcome.task):
+            return
         style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
         # left to the terminal to wrap: a path that is broken by a line's end cannot be copied
         self._console.print(Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style), soft_wrap=True)
@@ -145,6 +149,13 @@ class LiveWatcher:
             said = Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
             table.add_row(title, f"{time.monotonic() - started:5.1f} s", said)
         return table
+
+
+def _is_set_up(task: Task) -> bool:
+    """Such a task says itself what it gets."""
+    from deadweight.plan.graph import Preparation
+
+    return isinstance(task.step, Preparation)
 
 
 def sentence(outcome: Outcome) -> str:
