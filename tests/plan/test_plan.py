@@ -206,7 +206,7 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
     beside = {name: load_built(site.state, name).alone for name in ("one", "two")}
     assert beside == {"one": False, "two": False}, "what they share was made meanwhile"
     (site.root / "src" / "a.txt").write_text("b")
-    assert go(site, builder)["two"].image.alone is True
+    assert go(site, builder, jobs=1)["two"].image.alone is True
 
 
 def test_set_up_that_fails_skips_what_stands_on_it_and_nothing_else(site):
