@@ -59,9 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.pop("PYTHONUNBUFFERED", None)  # few people set it, and what waits in a buffer fails later
     put_ours_on_path()
-    os.environ.setdefault(
-        "GOCACHE", str(user_cache() / "go" / "build")
-    )  # what set-up compiled the standard library into
+    os.environ.setdefault("GOCACHE", str(user_cache() / "go" / "build"))  # set-up compiled the standard library there
 
 
 LONGEST = (

@@ -137,7 +137,7 @@ def plan(project: Project):
 
 
 def project_outcome(project: Project):
-    (outcome,) = run_plan(plan(project), project.site, Silent(), jobs=1)
+    (outcome,) = run_plan(plan(project), project.site.state, Silent(), jobs=1)
     assert outcome.result == "built", outcome.error
     return outcome
 

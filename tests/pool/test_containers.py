@@ -17,7 +17,7 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.toolchain.find import find
 from tests.support import ROOT
-from tests.support.buildkit_world import find_daemon
+from tests.support.buildkit_world import find_daemon, find_runc
 from tests.support.pool_project import PoolProject, listening
 from tests.support.small_images import docker_archive, forget_image, go_program
 
@@ -39,7 +39,7 @@ def daemon(engine, tmp_path_factory) -> Iterator[str]:
     for name, program in (
         ("buildkitd", find_daemon()),
         ("buildctl", find("buildctl").path),
-        ("runc", find("runc").path),
+        ("runc", find_runc()),
     ):
         shutil.copy(program, tools / name)
     engine.images.load(docker_archive(folder / "image.tar", IMAGE, [{}], {}))

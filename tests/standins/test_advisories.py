@@ -119,7 +119,7 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
     monkeypatch.setattr(advisories, "make", lambda target, *_: _copy(made, target))
     with Workspace.open(said.append, subject.suite.root / "deadweight.yaml") as workspace:
-        providing.begin(workspace).result()
+        providing.provide(workspace)
         assert database.current().made_here, said
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)

@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,28 @@ def registry(tmp_path):
     made = LocalRegistry(tmp_path / "registry", lambda: find("docker-registry").path)
     yield made
     made.stop()
+
+
+def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    one, other = LocalSource(State(tmp_path / "one")), LocalSource(State(tmp_path / "other"))
+    one.folder.mkdir(parents=True)
+    said: list[str] = []
+    told = threading.Event()
+
+    def enter(source: LocalSource) -> Workshop:
+        with source._only_run(lambda line: (said.append(line), told.set())) as shop:
+            return shop
+
+    with ThreadPoolExecutor(2) as pool:
+        with one._only_run(said.append) as shop:
+            assert pool.submit(enter, one).result(10) is shop
+            assert said == []
+            waiting = pool.submit(enter, other)
+            assert told.wait(10)
+            assert not waiting.done()
+        assert waiting.result(10) is not shop
+    assert enter(one) is not shop, "what a later call makes may not be what an earlier one remembers"
 
 
 @pytest.mark.tools

@@ -80,7 +80,8 @@ class Budget:
         status = _worst(findings)
         if status == "not_measured" and "hint" in data.get("smaller_than", {}):
             data |= {"missing": True, "hint": data["smaller_than"]["hint"]}  # as a check that lacks an engine says it
-        return evidence(subject, self.name, status, _told(findings, status), started=started, data=data)
+        told = _told(findings, status)
+        return evidence(subject, self.name, status, told, started=started, data=data, gated=bool(findings))
 
 
 def weigh(subject: Subject) -> images.Summary:

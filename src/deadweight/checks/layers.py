@@ -58,7 +58,8 @@ class Layers:
             report = images.with_base(report, base_image(subject))
         gates = [*_gates(report, asked), *_allow_notes(report, allow)]
         data = {**report.json(), "gates": [{"name": g.name, "held": g.held, "reason": g.reason} for g in gates]}
-        return evidence(subject, self.name, _status(gates), _reason(report, gates), started=started, data=data)
+        told = _reason(report, gates)
+        return evidence(subject, self.name, _status(gates), told, started=started, data=data, gated=bool(gates))
 
 
 def base_image(subject: Subject) -> images.BaseImage:

@@ -29,7 +29,7 @@ BENCH_TOOLS = ("buildctl", "buildkitd", "buildx", "git")
 """What the rivals in ``bench/`` use beside the suite's needs."""
 
 
-def _bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
+def bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
     """Without those that the source knows it cannot have: ``bases.known`` tells of them."""
     found = bases_of(needs)
     lacking = workspace.source.lacking(found) if found else None
@@ -43,7 +43,7 @@ def tools_of(
     """Names of all the programs that setup must see to; ``engine`` among them where something runs."""
     needs = workspace.needs(variants)
     wanted = [tool for need in needs for tool in need.tools]
-    wanted += workspace.source.tools(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
+    wanted += workspace.source.tools(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
     wanted.append("crane")  # push, publish and layers speak to registries through it
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
@@ -70,7 +70,7 @@ def _client_too_old() -> bool:
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
     """What the source would have to make for these variants before they can be built."""
     needs = workspace.needs(variants)
-    return workspace.source.to_make(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
+    return workspace.source.to_make(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
 
 
 def no_engine(found: Iterable[Finding]) -> str:

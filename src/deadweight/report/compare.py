@@ -13,7 +13,7 @@ from deadweight._packages import images
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
-from deadweight.report.table import layer_count, not_measured_word, size_of
+from deadweight.report.table import layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.thresholds import Thresholds
 from deadweight.report.view import stand_in_note
 
@@ -229,6 +229,8 @@ def _startup(
             notes.append(f"{name}: start-up is measured in the earlier report only")
         return
     delta = after - before
+    if startup_differs(old, new) is False:
+        return  # the ranges of their starts overlap
     if not _beyond(abs(delta), before, limits.noise_seconds, limits.noise_startup_percent):
         return
     ratchet = limits.ratchet_startup_percent

@@ -21,9 +21,10 @@ FAILURES_SHOWN, STORIES_SHOWN = 20, 4
 STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
-_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Reached /\ndead weight"}
+_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Touched / not touched\nby the requests sent"}
 MOST_TELLING = (
-    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "build", "reference_size", "base",
+    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "attacks_by", "build", "reference_size",
+    "base",
     "user", "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
 )  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
@@ -49,6 +50,7 @@ def print_comparison(report: Report, console: Console) -> None:
             _plain(ladder, console, winners)
     notes = [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
     notes += [seen.build_note] if seen.build_note else []
+    notes += seen.figure_notes
     label = f"{STAND_IN_MARK} " if console.is_terminal else ""
     notes += [f"{label}Stand-ins: {seen.verdict.stand_ins}"] if seen.verdict.stand_ins else []
     built = {name: record for name, record in report.variants.items() if record.build}  # of others the verdict tells

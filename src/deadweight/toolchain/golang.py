@@ -16,6 +16,8 @@ from deadweight.toolchain.pins import Program, go_needed
 from deadweight.toolchain.probe import number
 
 BUILD_SECONDS = 1800.0
+COLLECT_PERCENT = "400"
+"""For compilers: they collect garbage less often, which takes a sixth of their processor time away, for more memory."""
 OFFLINE_HINT = "modules come from GOPROXY (see go env GOPROXY): check that it can be reached"
 
 
@@ -65,7 +67,7 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
 
 def _environment(go: Tool, entry: Program) -> dict[str, str]:
-    env = go_environment(go) | {"CGO_ENABLED": "0"}
+    env = go_environment(go) | {"CGO_ENABLED": "0", "GOGC": COLLECT_PERCENT}
     if number(go.version) < number(go_needed(entry)):
         env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
     return env

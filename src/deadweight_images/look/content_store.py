@@ -108,7 +108,7 @@ def _media_type(raw: memoryview) -> str:
     """What a manifest or index says that it is; that it says so truly is found out when it is read."""
     try:
         document = json.loads(bytes(raw))
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     told = document.get("mediaType") if isinstance(document, dict) else None
     return str(told or MANIFEST_TYPES[0])

@@ -59,6 +59,7 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
         source, place = site.root / name, _place(folder, target)
         try:
             if source.is_dir():
+                _refuse_ways_out(source, site.root, variant, target)
                 shutil.copytree(source, place, dirs_exist_ok=True, ignore=_kept_out)
             else:
                 shutil.copy2(source, place)
@@ -70,6 +71,14 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
             f"/{found.relative_to(folder).as_posix()}" for found in _files(place) if os.access(found, os.X_OK)
         ]
     return dict.fromkeys(sorted(executable), "755")
+
+
+def _refuse_ways_out(source: Path, root: Path, variant: JibVariant, target: str) -> None:
+    """What a link leads to is copied. Raises WrongKey for one that leads out of the project."""
+    home = root.resolve()
+    for path in source.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise WrongKey(variant, ("files", target), f"leads out of {root}", path)
 
 
 def _kept_out(folder: str, names: list[str]) -> set[str]:

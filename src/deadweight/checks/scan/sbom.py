@@ -171,7 +171,7 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
         file = subject.state.image(subject.variant.name) / name
         try:
             document = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_BYTES else None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DeadweightError(f"{file}: the builder's SBOM cannot be read: {error}", hint="invoke build") from error
         if isinstance(document, dict) and str(document.get("spdxVersion", "")).startswith("SPDX-"):
             found.append(document)
