@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from bench._bench import ROOT, WORK, Result, alternate, timed
-from deadweight.builders.jib import resident
+from deadweight.builders.jib import resident_maven
 from deadweight.builders.jib.maven import SHORT_LIVED
 
 TARGET = 0.5
@@ -37,7 +37,7 @@ def run() -> list[Result]:
         changed = f"{text}    static final long CHANGE = {next(numbers)}L;\n}}\n"
         (project / CLASS).write_text(changed, encoding="utf-8")
         words = [sys.executable, "-m", "invoke", "build", "--variant", variant]
-        return timed(words, project, {resident.VARIABLE: "1" if stays else "0"})
+        return timed(words, project, {resident_maven.VARIABLE: "1" if stays else "0"})
 
     for variant in ("jib", RIVAL, TUNED):
         rebuild(variant)
@@ -58,7 +58,7 @@ def run() -> list[Result]:
             ("one class changed, same JVM", ", a Maven for each build, same JVM options", False, TUNED, None),
         )
     ]
-    resident.end_all()  # the next benchmark has the machine for itself
+    resident_maven.end_all()  # the next benchmark has the machine for itself
     return found
 
 

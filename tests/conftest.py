@@ -39,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Put the tools that set-up installed on PATH, keep no Maven between builds where no test asks for it, and heed Ctrl-C."""
-    from deadweight.builders.jib.resident import VARIABLE
-    from deadweight.tasks import _pulse
+    from deadweight.builders.jib.resident_maven import VARIABLE
+    from deadweight.tasks import _heartbeat
 
     if config.getoption("--unit"):
         unit_guard.install()
@@ -50,7 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for plugin in (shared_guard, red_summary):
         config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
-    os.environ.setdefault(_pulse.VARIABLE, "0")  # under load a sign of life could come in between what a test compares
+    os.environ.setdefault(
+        _heartbeat.VARIABLE, "0"
+    )  # under load a sign of life could come in between what a test compares
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     ):  # as in a script's background: what tests start would inherit it
@@ -83,12 +85,12 @@ LONGEST = (
     "attacks/test_seccomp.py",
     "builders/apko/test_builder.py",
     "faults/test_killed.py",
-    "images/look/test_hostile.py",
+    "images/inspect/test_hostile.py",
     "test_services.py",
     "faults/test_disk.py",
     "report/test_browser.py",
     "checks/test_runner.py",
-    "images/look/test_cost.py",
+    "images/inspect/test_cost.py",
     "sources/test_public.py",
     "faults/test_registry.py",
     "project/test_no_engine.py",
@@ -96,8 +98,8 @@ LONGEST = (
     "engine/test_client.py",
     "builders/dockerfile/test_builder.py",
     "builders/jib/test_gradle.py",
-    "pool/test_spread.py",
-    "engine/test_lost.py",
+    "pool/test_engine_pool.py",
+    "engine/test_broken_engine.py",
     "standins/test_advisories.py",
     "test_plugins.py",
     "test_docs_commands.py",
@@ -244,24 +246,24 @@ def static_base(local_source) -> object:
 @pytest.fixture(scope="module")
 def resident_maven(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
     """A folder for projects one after another, built through a Maven that stays, as a user's are, and the folder of its socket."""
-    from deadweight.builders.jib import resident
+    from deadweight.builders.jib import resident_maven
 
     with tempfile.TemporaryDirectory(prefix="dw") as run:  # short: a socket lies in it
         yield tmp_path_factory.mktemp("maven"), Path(run)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", run)
-            resident.end_all()
+            resident_maven.end_all()
 
 
 @pytest.fixture
 def maven_root(resident_maven, monkeypatch) -> Path:
     """That folder, empty but for an empty folder ``app``, where builds go through the Maven that stays."""
-    from deadweight.builders.jib import resident
+    from deadweight.builders.jib import resident_maven
     from tests.support.java_projects import emptied
 
     root, run = resident_maven
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
-    monkeypatch.setenv(resident.VARIABLE, "1")
+    monkeypatch.setenv(resident_maven.VARIABLE, "1")
     return emptied(root, kept="app")
 
 

@@ -15,7 +15,10 @@ from tests.support.changed import ALWAYS, DOCS, PACKAGES, changed_paths, selecte
     [
         ([], [ALWAYS]),
         (["src/deadweight_pool/pool.py"], ["tests/pool", ALWAYS]),
-        (["tests/images/look/test_cost.py", "src/deadweight_init/__init__.py"], ["tests/images", "tests/init", ALWAYS]),
+        (
+            ["tests/images/inspect/test_cost.py", "src/deadweight_init/__init__.py"],
+            ["tests/images", "tests/init", ALWAYS],
+        ),
         (["docs/how-to/attacks.md", "README.md"], [*DOCS, ALWAYS]),
         (["src/deadweight_attacks/harden/trial.py", "src/deadweight/_run.py"], ["tests"]),
         (["tests/support/changed.py"], ["tests"]),

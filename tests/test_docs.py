@@ -16,7 +16,7 @@ import yaml
 
 from deadweight import _errors
 from deadweight.builders import reference, table
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.suite import checks, model, pool, requests
 from deadweight.tasks import namespace
 from tests.support import ROOT

@@ -17,7 +17,7 @@ import pytest
 from deadweight import plugins
 from deadweight._errors import ConfigError
 from deadweight.checks import table
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.project.workspace import Workspace
 from tests.support import ROOT
 from tests.support.invoking import ended

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.records.evidence import Evidence
 from deadweight.records.lock import VARIABLE, locked
 from deadweight.records.paths import State
@@ -176,7 +176,7 @@ def test_checks_run_as_tests(built_project, engine):
     assert kept is not None
     assert (kept.status, [item["name"] for item in kept.data["items"]]) == ("fail", ["the json", "wrong"])
     assert load(Evidence, state.evidence("good", "runs")).status == "pass"
-    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
+    assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 
 def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
@@ -257,7 +257,7 @@ def test_sick(deadweight_container):
     done = run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"))
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
-    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
+    assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 
 def test_an_interrupted_run_removes_its_container(built_project, engine):
@@ -266,7 +266,7 @@ def test_an_interrupted_run_removes_its_container(built_project, engine):
     )
     done = run_pytest(built_project, "-q")
     assert done.returncode == 2
-    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
+    assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):

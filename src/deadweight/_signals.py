@@ -21,7 +21,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight import _run
-from deadweight._said import coloured
+from deadweight._log_excerpt import coloured
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs

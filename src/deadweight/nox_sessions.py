@@ -66,7 +66,7 @@ def _verify(session: nox.Session, *variants: str) -> None:
 def _compared_with(*variants: str) -> list[str]:
     """The other variants that these are to be ``smaller_than``; none where the suite cannot be read (``setup`` then says why)."""
     from deadweight._errors import DeadweightError
-    from deadweight.project.suite_file import load_suite
+    from deadweight.project.load_suite import load_suite
 
     try:
         found = [each for each in load_suite(ROOT / "deadweight.yaml").variants if each.name in variants]

@@ -18,8 +18,8 @@ from deadweight.engine.faults import Ended
 from deadweight.engine.health import NO_ANSWER
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import Reply, Shot, status_of, told
-from deadweight_attacks.ground import MARGIN, Ground
 from deadweight_attacks.lab import Lab
+from deadweight_attacks.run_options import MARGIN, Ground
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
@@ -178,7 +178,7 @@ def _unlimited(yard: Yard, granted: float) -> bool:
 
 
 def _shown(of: str, amount: float) -> str:
-    from deadweight.suite.sizes import format_bytes
+    from deadweight.suite.values import format_bytes
 
     if of == "memory":
         return format_bytes(int(amount))

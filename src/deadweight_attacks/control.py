@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from deadweight_attacks import probe
 from deadweight_attacks import walls as w
-from deadweight_attacks.aiming import take_aim
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import Shot
 from deadweight_attacks.lab import Lab
@@ -18,6 +17,7 @@ from deadweight_attacks.request import unsendable
 from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight_attacks.sequence import fire_all
 from deadweight_attacks.starts import NoService
+from deadweight_attacks.targets import take_aim
 
 TIMED_OUT = (0, 408, 504)
 """No answer, or one that says that the time was over."""

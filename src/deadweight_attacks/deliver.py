@@ -16,7 +16,6 @@ from deadweight._errors import Interrupted
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
-from deadweight_attacks.filled import Filled, fill
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Listener
 from deadweight_attacks.load import Catalogue
@@ -24,6 +23,7 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.request import examples, holds, ordered, put
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import SENT, Order, Session, Try
+from deadweight_attacks.template import Filled, fill
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight.engine.options import Mount
-from deadweight.toolchain import own_programs
+from deadweight.toolchain import helper_programs
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -20,7 +20,7 @@ Helper = Callable[["Subject"], tuple[Mount, ...]]
 
 def own_helper(subject: Subject) -> tuple[Mount, ...]:
     """The bind mount that brings it, read-only. Raises DeadweightError (MissingError without Go) where it cannot be made."""
-    return bound(own_programs.built(own_programs.go_architecture(subject.engine().info.architecture), SOURCE))
+    return bound(helper_programs.built(helper_programs.go_architecture(subject.engine().info.architecture), SOURCE))
 
 
 def bound(file: Path) -> tuple[Mount, ...]:

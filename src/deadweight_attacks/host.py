@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight.engine.owner import is_stale, labels
+from deadweight.engine.labels import is_stale, labels
 from deadweight_attacks.listeners import MOST_BYTES, EngineStandIn, Word
 
 if TYPE_CHECKING:

@@ -13,28 +13,27 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.engine.remote import elsewhere
 from deadweight.suite.checks import AttacksCheck
-from deadweight_attacks import far
-from deadweight_attacks.app_folder import app_folder
+from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
-from deadweight_attacks.ground import NOWHERE, Ground, options
+from deadweight_attacks.canaries import Planted
 from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight_attacks.helper import Helper, own_helper
 from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
-from deadweight_attacks.image_files import ImageFiles
+from deadweight_attacks.image_files import ImageFiles, app_folder
 from deadweight_attacks.landlock import putting_on
 from deadweight_attacks.limits import not_held, unenforced
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.machine import can_start
 from deadweight_attacks.metadata import FarMetadata, Metadata
 from deadweight_attacks.network import cut_off, fence, unfence
-from deadweight_attacks.planted import Planted
 from deadweight_attacks.profile import found_profile, named_profile
 from deadweight_attacks.routes import Aim
+from deadweight_attacks.run_options import NOWHERE, Ground, options
 from deadweight_attacks.shell import Shell, static_shell
 from deadweight_attacks.starts import NoService, Starts
 from deadweight_attacks.walls import LANDLOCK, Posture
@@ -76,7 +75,7 @@ class Lab:
         self.worked: dict[str, tuple[str, Aim | None]] = {}
         self.notes: dict[str, str] = {}
         self.has_shell = True
-        self.far, self.reach = False, far.Reach()
+        self.far, self.reach = False, remote.Reach()
         self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
         self.starts = Starts(self.engine, self.image, self.variant.name)
         self._stack.callback(self.starts.close)
@@ -96,7 +95,7 @@ class Lab:
 
     def _build(self) -> None:
         self.far = self.starts.far = elsewhere(self.engine)
-        self.reach = far.reach(self.engine) if self.far else self.reach
+        self.reach = remote.reach(self.engine) if self.far else self.reach
         sweep_host_folders()
         unfence()
         facts = self.engine.images.need(self.image)
@@ -183,7 +182,7 @@ class Lab:
             self.notes["host"] = f"a folder of this machine cannot be handed to a container: {why}"
             self.reach = replace(self.reach, user=None)
         if self.far:
-            self.notes["elsewhere"] = far.note(self.reach, metadata=self.metadata is not None)
+            self.notes["elsewhere"] = remote.note(self.reach, metadata=self.metadata is not None)
         self._disks = () if self.far and not self.reach.disks else disks_of(self.engine.host, self.engine.info)
         if not self._disks:
             self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"

@@ -7,28 +7,33 @@ what only ends the service there, unless ending it is what it is for (attacks on
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
-from deadweight.engine.seccomp import stops
+from deadweight.engine.seccomp import refused_calls
 from deadweight_attacks import probe
 from deadweight_attacks import walls as w
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.control import TIMED_OUT, Control, opened
 from deadweight_attacks.deliver import Shot, check_requests
-from deadweight_attacks.instead import instead
+from deadweight_attacks.host import PURPOSE
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import Catalogue
-from deadweight_attacks.model import Payload
-from deadweight_attacks.named import refused
+from deadweight_attacks.model import KERNELS, Payload
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.profile import broken, called, missing
 from deadweight_attacks.progress import Progress
 from deadweight_attacks.sequence import fire_all
 from deadweight_attacks.starts import NoService
+
+if TYPE_CHECKING:
+    from deadweight_attacks.lab import Lab
+    from deadweight_attacks.load import Catalogue
 
 WRITABLE = (
     "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "
@@ -114,7 +119,7 @@ class Runner:
         reason, why = "", dict[str, str]()
         try:
             if w.TIGHT in posture.walls:
-                stops.check(self.lab.engine, self.lab.options(posture), called(self.lab.subject))
+                refused_calls.check(self.lab.engine, self.lab.options(posture), called(self.lab.subject))
             with opened(self.lab, posture, self.found) as yard:
                 why = self._blocked_ways(yard, payloads)
                 sent = [each for each in payloads if not why.get(each.way) and not _elsewhere(posture, each)]
@@ -144,10 +149,10 @@ class Runner:
 
     def _refused(self, posture: w.Posture, error: DeadweightError) -> str:
         """The call that the profile of harden's refuses the service by now, before anything else that is said."""
-        if isinstance(error, stops.StoppedByProfile):
+        if isinstance(error, refused_calls.StoppedByProfile):
             return ""
         lab, variant, name = self.lab, self.lab.variant, called(self.lab.subject)
-        told = stops.explained(lab.engine, lab.image, lab.options(posture), variant.health, variant.port, name)
+        told = refused_calls.explained(lab.engine, lab.image, lab.options(posture), variant.health, variant.port, name)
         return f"{told}; " if told else ""
 
     def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
@@ -258,3 +263,47 @@ def _elsewhere(posture: w.Posture, payload: Payload) -> str:
     if w.LANDLOCK in posture.walls and of_the_service:
         return "Landlock was put on the attacker's program by itself, and keeps it apart from what it could trace from within"
     return ""
+
+
+# The seccomp profile that the suite names (``run.seccomp``), before anything is attacked under it.
+def refused(lab: Lab) -> str:
+    """Why the service does not come up under it, with the call; empty where it does, or where none is named. Tried with nothing
+    added: what the attacker's program needs may be just what is missing. Raises Interrupted."""
+    variant, engine, named = lab.variant, lab.engine, lab.named
+    if not refused_calls.is_file(named.seccomp):
+        return ""
+    try:
+        refused_calls.check(engine, named)
+        with engine.start(lab.image, named, purpose=PURPOSE, variant=variant.name) as container:
+            ready = container.wait_healthy(variant.health, variant.port)
+        problem = "" if ready.healthy else ready.reason
+    except refused_calls.StoppedByProfile as stopped:
+        return stopped.message
+    except CannotStart as error:
+        problem = error.message
+    if not problem:
+        return ""
+    why = refused_calls.explained(engine, lab.image, named, variant.health, variant.port)
+    return why or f"the service does not come up under the seccomp profile {named.seccomp}: {problem}"
+
+
+# What is read through a hole where an image has no ``/etc/passwd``: a file that the kernel puts into every container.
+USUAL = "/etc/passwd"
+NOTE = f"the image has no {USUAL} with a line to know it by: requests that look for a way to it looked for {KERNELS}"
+
+
+def instead(lab: Lab, catalogue: Catalogue) -> Catalogue:
+    """The same attacks; those that look for a hole to the one file go for the other where the image lacks it, which is noted."""
+    looking = [each.id for each in catalogue.payloads if each.search and each.evidence.path == USUAL]
+    if not looking or lab.files.telling_line(USUAL) is not None:
+        return catalogue
+    lab.notes["canary"] = NOTE
+    payloads = tuple(_other(each) if each.id in looking else each for each in catalogue.payloads)
+    return dataclasses.replace(catalogue, payloads=payloads)
+
+
+def _other(payload: Payload) -> Payload:
+    """The file's name stands in its values, as it is or percent-encoded."""
+    values = tuple(each.replace(USUAL, KERNELS).replace("etc%2fpasswd", "proc%2fversion") for each in payload.each)
+    evidence = payload.evidence.model_copy(update={"path": KERNELS})
+    return payload.model_copy(update={"each": values, "evidence": evidence})

@@ -21,11 +21,11 @@ from deadweight._run import run
 from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import frame, hijacked
-from deadweight_attacks.serving import Serving
+from deadweight_attacks.socket_server import Serving
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
-    from deadweight.engine.through import Tunnels
+    from deadweight.engine.tunnel_client import Tunnels
     from deadweight_attacks.attacker import Attacker
 
 ADDRESS, PORT = "169.254.169.254", 80

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.engine.seccomp import given, profile
-from deadweight.engine.seccomp.kinds import BY_TIMING
+from deadweight.engine.seccomp import custom_profile, profile
+from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.records import store
 
 if TYPE_CHECKING:
@@ -61,14 +61,16 @@ def named_profile(subject: Subject) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
         file = Path(folder) / "named.json"
-        content = for_attacks(given.read(subject.suite.root / named), given.where(subject.engine().info))
+        content = for_attacks(
+            custom_profile.read(subject.suite.root / named), custom_profile.where(subject.engine().info)
+        )
         file.write_text(json.dumps(content), encoding="utf-8")
         yield file
 
 
-def for_attacks(document: Mapping[str, Any], where: given.Where) -> dict[str, Any]:
+def for_attacks(document: Mapping[str, Any], where: custom_profile.Where) -> dict[str, Any]:
     """A profile with what the attacker's program needs and it does not allow at all. What it has rules for stays as it is."""
-    more = set(given.refused(document, where, wholly=True)) & set(ATTACKERS)
+    more = set(custom_profile.refused(document, where, wholly=True)) & set(ATTACKERS)
     added = profile.document(more, (), where.architecture)["syscalls"] if more else []  # clone for no namespaces
     return {
         **document,

@@ -19,13 +19,13 @@ from deadweight.checks.http_request import Prepared
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
-from deadweight_attacks.filled import fill
 from deadweight_attacks.flood import UNSENDABLE, flood, requests
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.model import Payload
 from deadweight_attacks.request import ordered
+from deadweight_attacks.resource_lock import turn
 from deadweight_attacks.session import OBEYED, Order
-from deadweight_attacks.turns import turn
+from deadweight_attacks.template import fill
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -23,8 +23,8 @@ from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
-from deadweight.toolchain import own_programs
-from deadweight_attacks import gate, record, walls
+from deadweight.toolchain import helper_programs
+from deadweight_attacks import gate, matrix_data, walls
 from deadweight_attacks.helper import SOURCE, Helper
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import PACKS, Catalogue, suite_payloads
@@ -62,7 +62,7 @@ def attack(
     try:
         with Lab(subject, shell_from, helper_from) as lab, lab.starts.believed():
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
-            data = record.data(found, catalogue, lab.image_user, subject.engine().info)
+            data = matrix_data.data(found, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:
         raise
     except (CannotStart, NoService) as fault:
@@ -126,7 +126,7 @@ def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
     kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
     if kept is None or kept.data.get("measured_with") != data["measured_with"]:
         return data
-    return record.completed(data, kept.data, kept.provenance.at)
+    return matrix_data.completed(data, kept.data, kept.provenance.at)
 
 
 def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
@@ -142,7 +142,7 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     asked = [
         wanted.chosen_packs,
         wanted.awk.model_dump(mode="json") if wanted.awk else None,
-        own_programs.source_digest(SOURCE),
+        helper_programs.source_digest(SOURCE),
         wanted.openapi,
         [item.model_dump(mode="json") for item in variant.checks.api if "http" in wanted.chosen_packs],
     ]

@@ -13,8 +13,8 @@ from deadweight_attacks.deliver import Shot, fire
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.model import Payload
 from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.resource_lock import turn
 from deadweight_attacks.starts import NoService
-from deadweight_attacks.turns import turn
 
 LATER = f"{DIED} a moment later"
 ONCE = f"{LATER}, but survived when the attack was sent again"

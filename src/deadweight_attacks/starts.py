@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.helper_image import Packing
 from deadweight.engine.options import RunOptions
-from deadweight.engine.packing import Packing
-from deadweight_attacks import far
+from deadweight_attacks import remote
 from deadweight_attacks.guard import Guard
 from deadweight_attacks.host import PURPOSE
 
@@ -28,7 +28,7 @@ class Starts:
 
     def __init__(self, engine: Engine, image: str, variant: str) -> None:
         self._engine, self._image, self._variant = engine, image, variant
-        self._packing = Packing(engine, far.NAME, PURPOSE)
+        self._packing = Packing(engine, remote.NAME, PURPOSE)
         self.far = False
         self.guard: Guard | None = None
 
@@ -38,7 +38,7 @@ class Starts:
     def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
         """A container that is not attacked itself."""
         marked = options.but(labels={**options.labels, **(labels or {})})
-        image, marked = far.packed(self._packing, self._image, marked) if self.far else (self._image, marked)
+        image, marked = remote.packed(self._packing, self._image, marked) if self.far else (self._image, marked)
         with self.believed():
             return self._engine.start(image, marked, purpose=PURPOSE, variant=self._variant)
 

@@ -29,14 +29,15 @@ def public(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 if TYPE_CHECKING:
     from deadweight_images.archive.archive import open_archive
+    from deadweight_images.archive.choose import fits, machine_platform
     from deadweight_images.archive.model import Image, ImageConfig, Layer, Summary, harmless, printable
     from deadweight_images.archive.pack import Layer as PackedLayer
     from deadweight_images.archive.pack import from_tree as pack_tree
-    from deadweight_images.archive.platforms import fits, machine_platform
     from deadweight_images.cache_files import user_cache, write_atomically
     from deadweight_images.contents.main_class import missing_main_class
     from deadweight_images.errors import ArchiveError, CheckFailed, DeadweightError, UsageError
     from deadweight_images.findings import (
+        BaseImage,
         HiddenFile,
         LayersReport,
         Package,
@@ -45,20 +46,20 @@ if TYPE_CHECKING:
         SecretFinding,
         SecretMark,
         placed,
+        with_base,
     )
-    from deadweight_images.look.analyse import analyse, document
-    from deadweight_images.look.base_image import BaseImage, with_base
-    from deadweight_images.look.content_store import analyse_content_store, content_folders
-    from deadweight_images.look.engine_store import analyse_engine_store
-    from deadweight_images.look.extract import extract
-    from deadweight_images.look.extract import prepare as prepare_folder
-    from deadweight_images.look.read_file import read_file
-    from deadweight_images.look.registry import analyse_registry
-    from deadweight_images.look.runtime import runtime
-    from deadweight_images.look.stream import analyse_stream
-    from deadweight_images.look.summary import summary
-    from deadweight_images.secrets.allow import AllowEntry
+    from deadweight_images.inspect.analyse import analyse, document
+    from deadweight_images.inspect.content_store import analyse_content_store, content_folders
+    from deadweight_images.inspect.engine_store import analyse_engine_store
+    from deadweight_images.inspect.extract import extract
+    from deadweight_images.inspect.extract import prepare as prepare_folder
+    from deadweight_images.inspect.read_file import read_file
+    from deadweight_images.inspect.registry import analyse_registry
+    from deadweight_images.inspect.runtime import runtime
+    from deadweight_images.inspect.stream import analyse_stream
+    from deadweight_images.inspect.summary import summary
     from deadweight_images.secrets.config import shown_arguments, shown_instruction
+    from deadweight_images.secrets.model import AllowEntry
     from deadweight_images.secrets.scanner import Scanner
     from deadweight_images.show import judge, print_layers
     from deadweight_images.sizes import format_bytes
@@ -68,25 +69,24 @@ if not TYPE_CHECKING:
         __name__,
         {
             "archive.archive": "open_archive",
+            "archive.choose": "fits, machine_platform",
             "archive.model": "Image, ImageConfig, Layer, Summary, harmless, printable",
             "archive.pack": "from_tree as pack_tree, Layer as PackedLayer",
-            "archive.platforms": "fits, machine_platform",
             "cache_files": "user_cache, write_atomically",
             "contents.main_class": "missing_main_class",
             "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
-            "findings": "HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed",
-            "look.analyse": "analyse, document",
-            "look.base_image": "BaseImage, with_base",
-            "look.content_store": "analyse_content_store, content_folders",
-            "look.engine_store": "analyse_engine_store",
-            "look.extract": "extract, prepare as prepare_folder",
-            "look.read_file": "read_file",
-            "look.registry": "analyse_registry",
-            "look.runtime": "runtime",
-            "look.stream": "analyse_stream",
-            "look.summary": "summary",
-            "secrets.allow": "AllowEntry",
+            "findings": "HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, BaseImage, with_base",
+            "inspect.analyse": "analyse, document",
+            "inspect.content_store": "analyse_content_store, content_folders",
+            "inspect.engine_store": "analyse_engine_store",
+            "inspect.extract": "extract, prepare as prepare_folder",
+            "inspect.read_file": "read_file",
+            "inspect.registry": "analyse_registry",
+            "inspect.runtime": "runtime",
+            "inspect.stream": "analyse_stream",
+            "inspect.summary": "summary",
             "secrets.config": "shown_arguments, shown_instruction",
+            "secrets.model": "AllowEntry",
             "secrets.scanner": "Scanner",
             "show": "judge, print_layers",
             "sizes": "format_bytes",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from deadweight_images.cache_files import user_cache
 from deadweight_images.errors import DeadweightError, UsageError
-from deadweight_images.look.analyse import analyse, document
+from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.show import judge, print_layers
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _failed(message: str, code: int) -> int:
 def _analysed(given: argparse.Namespace) -> LayersReport:
     asked = {"scan": given.scan, "platform": given.platform, "name": given.name, "cache_dir": user_cache() / "layers"}
     if given.image == STDIN:
-        from deadweight_images.look.stream import analyse_stream
+        from deadweight_images.inspect.stream import analyse_stream
 
         return analyse_stream(sys.stdin.buffer, what=_title(STDIN), **asked)
     if not os.path.lexists(given.image):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import NoBase
 from deadweight_init.coming_up import NotUp
 from deadweight_init.draft import Draft
 from deadweight_init.needed import as_plain_server, as_yaml

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.builders.dockerfile.causes import WANTS_VARIABLES
+from deadweight.builders.dockerfile.diagnosis import WANTS_VARIABLES
 from deadweight_init.databases import SERVERS, USER, libraries_of
 from deadweight_init.draft import Draft
 from deadweight_init.lacking import kind_by_name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.checks.service import last_lines
 from deadweight_init.reachable import ONLY_LOOPBACK
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.builders.shared.generated import LOCALHOST
+from deadweight.builders.shared.generated_files import LOCALHOST
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from deadweight.builders.dockerfile.variant import DockerfileVariant
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
 from deadweight_init.draft import Draft, first_draft, port_hints

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from deadweight.suite.sizes import format_bytes
+from deadweight.suite.values import format_bytes
 from deadweight_images.findings import MAX_FINDINGS
 from deadweight_init.languages.common import scalar
 from deadweight_init.records import SEEN, Known
@@ -16,7 +16,7 @@ from deadweight_init.records import SEEN, Known
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.records.evidence import Evidence
-    from deadweight_images.look.base_image import BaseImage
+    from deadweight_images.findings import BaseImage
 
 Told = Callable[["Evidence"], None]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deadweight.builders.shared.generated import LOCALHOST
+from deadweight.builders.shared.generated_files import LOCALHOST
 from deadweight_init.addresses import published_near
 from deadweight_init.databases import SCHEMES, SERVERS, kind_of, libraries_of, need_of, server_for
 from deadweight_init.draft import Draft, run_of

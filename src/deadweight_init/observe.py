@@ -16,7 +16,7 @@ from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
-from deadweight.suite.sizes import format_bytes
+from deadweight.suite.values import format_bytes
 from deadweight_init.coming_up import NotUp, first_line, wait_listening, with_cause
 from deadweight_init.described import WRITTEN, served
 from deadweight_init.records import SEEN, Known

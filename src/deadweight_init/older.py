@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, UNCOMPILED
+from deadweight.builders.dockerfile.diagnosis import LOCK, OLD_HASHES, PEERS, UNCOMPILED
 from deadweight_init.build_variables import with_build_variables
 from deadweight_init.draft import Draft
 from deadweight_init.languages.node_builds import OLD

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
 from deadweight.suite import model
-from deadweight.suite.sizes import format_bytes
+from deadweight.suite.values import format_bytes
 from deadweight_init.coming_up import with_cause
 from deadweight_init.folders import OF_THE_SYSTEM
 from deadweight_init.languages.common import sequence

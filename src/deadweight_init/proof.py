@@ -161,8 +161,8 @@ class Proof:
 
     def _lost_engine(self) -> MissingError | None:
         """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
+        from deadweight.engine.broken_engine import lost_at
         from deadweight.engine.daemon import find_running
-        from deadweight.engine.lost import lost_at
 
         if not self._engine_ran:
             return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deadweight.suite.sizes import format_bytes
+from deadweight.suite.values import format_bytes
 from deadweight_init import gates
 from deadweight_init.bound import GRACE_SECONDS, OutOfTime
 from deadweight_init.draft import Draft

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.languages.common import scalar
 from deadweight_init.reconciled import LEAST_LETTERS

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.builders.dockerfile import secrets, words
-from deadweight.builders.dockerfile.contexts import contexts
+from deadweight.builders.dockerfile import build_arguments, secrets
+from deadweight.builders.dockerfile.build_network import Reach
 from deadweight.builders.dockerfile.copy import copied, given, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.reach import Reach
 from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
-from deadweight.records.built import BUILT_FILE, Base
+from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load
 from deadweight_pool import buildctl, cache
 from deadweight_pool.build import Attempt, Made
@@ -55,7 +54,7 @@ def build(
         own.mkdir()
         copy = copied(dockerfile, variant, bases, site, own, reach)
         request = buildctl.Request(
-            words=words.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
+            words=build_arguments.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             name=common.image_name(site.suite, variant),
             platform=platform(),
             epoch=common.EPOCH,
@@ -206,3 +205,13 @@ def _built(
         built_on=f"{made.endpoint.name} ({made.endpoint.address}, BuildKit {made.version})",
         decisions=made.decisions,
     )
+
+
+# Images that only this machine can reach, for a build on another: they go along as OCI layouts, once to each endpoint.
+_LOOPBACK = re.compile(r"(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/[\w./-]+@sha256:[0-9a-f]{64}")
+
+
+def contexts(dockerfile: str, bases: Mapping[str, Base], site: Site) -> dict[str, Path]:
+    """The folder of each such image, by its reference: those that the Dockerfile names, and those of its build arguments."""
+    named = _LOOPBACK.findall(" ".join([dockerfile, *(base.resolved for base in bases.values())]))
+    return {reference: site.source.layout(reference) for reference in dict.fromkeys(named)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -36,3 +37,11 @@ class Seen:
     def fits(self, endpoint: Endpoint, platform: str) -> bool:
         """Whether it is to build for this platform, and can."""
         return platform in self.platforms and (not endpoint.wanted or platform in endpoint.wanted)
+
+
+# Rendezvous hashing: each key has an order of preference over all endpoints, which changes for no key but a lost endpoint's.
+#
+# Source: Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous" (1996).
+def ranked(key: str, names: Iterable[str]) -> list[str]:
+    """The names, the one first that the key prefers."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{name}\0{key}".encode()).digest(), reverse=True)

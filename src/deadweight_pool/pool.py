@@ -14,11 +14,11 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.suite.pool import PoolCache
 from deadweight_pool import settings
-from deadweight_pool.ask import NOT_ACCEPTED, SILENT, Unreachable, ask
 from deadweight_pool.build import FULL, Attempt, Build, Made
 from deadweight_pool.dispatch import Dispatcher, Work
 from deadweight_pool.endpoint import Endpoint, Seen
 from deadweight_pool.journal import Journal
+from deadweight_pool.probe import NOT_ACCEPTED, SILENT, Unreachable, ask
 
 T = TypeVar("T")
 AGAIN_SECONDS = 1.0

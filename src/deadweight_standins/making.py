@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.sources.no_base import APK as PACKAGES
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import Say
+from deadweight.sources.protocol import APK as PACKAGES
+from deadweight.sources.protocol import NoBase, Say
 from deadweight_standins import catalogue
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.toolchain import catalogue, own_programs, trivy_cache
+from deadweight.toolchain import catalogue, helper_programs, trivy_cache
 from deadweight_images.archive.pack import FAST
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import Made
@@ -19,7 +19,7 @@ def generator(shop: Workshop, _: str) -> Made:
     def fill(root: Path) -> None:
         from deadweight.toolchain.find import find
 
-        put(root, "scan", own_programs.built(shop.machine.oci, SOURCE), executable=True)
+        put(root, "scan", helper_programs.built(shop.machine.oci, SOURCE), executable=True)
         put(root, "trivy", find("trivy").path, executable=True)
         trivy_cache.prepare(root / "cache", None)
 
@@ -29,4 +29,4 @@ def generator(shop: Workshop, _: str) -> Made:
 
 def edition() -> str:
     """What it is made of."""
-    return f"trivy {catalogue.program('trivy').pinned} {own_programs.source_digest(SOURCE)[:16]}"
+    return f"trivy {catalogue.program('trivy').pinned} {helper_programs.source_digest(SOURCE)[:16]}"

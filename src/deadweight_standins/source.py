@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
 from deadweight_standins import alpine, catalogue, debian, renamed
 from deadweight_standins.authorities import authorities

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from deadweight.records.reference import parse
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import STAND_INS
+from deadweight.sources.protocol import STAND_INS, NoBase
 from deadweight_standins.kin import kin
 from deadweight_standins.nearest import nearest
 from deadweight_standins.table import TABLE, Row

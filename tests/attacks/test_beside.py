@@ -12,8 +12,8 @@ import yaml
 
 from deadweight.suite.model import Health, Need
 from deadweight.tasks.harden import _give, _way
-from deadweight_attacks.harden.asks import OfNeeds
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.health_command import OfNeeds
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import files, written
 from deadweight_attacks.harden.write.values import Written
 from tests.support.forms import shop

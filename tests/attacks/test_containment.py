@@ -23,14 +23,15 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.engine import leftovers, libpod, netns, owner
+from deadweight.engine import api, leftovers, netns
+from deadweight.engine import labels as owner
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight_attacks import containers as yard
-from deadweight_attacks import ground, guard, host, lab, limits, machine, network, shell, starts, walls
+from deadweight_attacks import guard, host, lab, limits, machine, network, run_options, shell, starts, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
@@ -354,7 +355,7 @@ def test_the_engine_holds_postures_within_the_bound(shared, name):
     assert config["MemorySwap"] == config["Memory"]
     assert 0 < config["PidsLimit"] <= 256
     assert config["NanoCpus"] > 0
-    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == ground.FILE_BYTES
+    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == run_options.FILE_BYTES
     assert not config["PortBindings"]
     assert config["NetworkMode"] in (shared.network, "none")
 
@@ -403,7 +404,7 @@ def test_podman_without_root_holds_only_the_limits_that_it_was_handed(
 ):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
     that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
-    monkeypatch.setattr(libpod, "described", lambda *_: {"host": {"cgroupControllers": usable}})
+    monkeypatch.setattr(api, "described", lambda *_: {"host": {"cgroupControllers": usable}})
     said = {key: key not in discarded for key in limits.LIMITS}
     info = SimpleNamespace(podman=podman, cgroup=cgroup)
     engine = SimpleNamespace(documents=({}, said), info=info, host="unix:///nowhere", certificates=None)
@@ -566,11 +567,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from tests.support.small_project import subject_of
 from deadweight_attacks import lab
-from deadweight_attacks.many import attack_all
+from deadweight_attacks.parallel import attack_all
 from deadweight.engine.client import Engine
-from deadweight.records.built import BuiltImage
+from deadweight.records.built_image import BuiltImage
 from deadweight.records.store import load
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.tasks._task import guard
 
 lab.static_shell = lambda _subject: ()

@@ -16,7 +16,7 @@ from botocore.validate import ParamValidator
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import Tmpfs, Ulimit
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import beside, ecs, written
 from deadweight_attacks.harden.write.values import Written
 from tests.attacks.test_validators import PUSHED, a_found

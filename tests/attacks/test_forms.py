@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.engine.beside import beside
+from deadweight.engine.dependencies import beside
 from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
-from deadweight_attacks.harden.asks import OfNeeds
+from deadweight_attacks.harden.health_command import OfNeeds
 from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
 from tests.support.small_images import in_engine, reference
 from tests.support.systemd_words import words

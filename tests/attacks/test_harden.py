@@ -21,17 +21,17 @@ from deadweight._errors import CheckFailed, CommandError, DeadweightError, Missi
 from deadweight.checks import service
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
-from deadweight.engine import http, owner
+from deadweight.engine import http, labels
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
-from deadweight.engine.seccomp import profile, stops
+from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.calls import numbers
-from deadweight.engine.through import Tunnels
+from deadweight.engine.tunnel_client import Tunnels
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight_attacks.harden import asks, folders, kept, search, trial, tries
+from deadweight_attacks.harden import cache, folders, health_command, retry, search, trial
 from deadweight_attacks.harden.folders import Written
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
 from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
 from deadweight_attacks.harden.write import written
@@ -59,7 +59,7 @@ def _brief():
         patch.setattr(trial, "WATCH_SECONDS", 0.1)
         patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
         patch.setattr(search, "LEAST_PIDS", 12)
-        patch.setattr(tries, "ENOUGH", 1)
+        patch.setattr(retry, "ENOUGH", 1)
         yield
 
 
@@ -94,7 +94,7 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
-        patch.setattr(tries, "attempt", remembered)
+        patch.setattr(retry, "attempt", remembered)
         got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
     assert [got.options] == last
     return got
@@ -120,8 +120,8 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
         tried.append(options)
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
-    monkeypatch.setattr(tries, "attempt", tell)
-    monkeypatch.setattr(asks, "found", lambda *_: ())
+    monkeypatch.setattr(retry, "attempt", tell)
+    monkeypatch.setattr(health_command, "found", lambda *_: ())
     return tried
 
 
@@ -329,19 +329,19 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     told: list[str] = []
     subject = make("    run: {memory: 16MiB, pids: 12}")
-    first = kept.kept_or_found(subject, told.append)
+    first = cache.kept_or_found(subject, told.append)
     count = len(tried)
-    assert kept.kept_or_found(subject, told.append) == first
+    assert cache.kept_or_found(subject, told.append) == first
     assert len(tried) == count
     assert "invoke harden --force searches again" in told[-1]
-    kept.kept_or_found(subject, told.append, again=True)
+    cache.kept_or_found(subject, told.append, again=True)
     assert len(tried) == 2 * count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
-    kept.kept_or_found(other, told.append)
+    cache.kept_or_found(other, told.append)
     assert len(tried) > 2 * count
     count = len(tried)
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
-    kept.kept_or_found(newer, told.append)
+    cache.kept_or_found(newer, told.append)
     assert len(tried) > count
 
 
@@ -363,10 +363,10 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
         searches.append(1)
         raise fault
 
-    monkeypatch.setattr(kept, "find", find)
+    monkeypatch.setattr(cache, "find", find)
     subject = make("    run: {memory: 15MiB, pids: 7}")
     for _ in range(2):
-        assert kept.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
+        assert cache.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
     assert len(searches) == (1 if kept_so else 2)
 
 
@@ -459,7 +459,7 @@ def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch
     """All other walls are as tight as they were: the profile alone is at fault."""
     named("listen")
     pretend(monkeypatch, lambda options, _exits: "down" if options.seccomp == "tight.json" else "")
-    monkeypatch.setattr(stops, "explained", lambda *_: "the call listen is refused")
+    monkeypatch.setattr(refused_calls, "explained", lambda *_: "the call listen is refused")
     got = tightest(make(NAMED))
     assert got.tried[:3] == (
         ("the strictest settings at once", "down"),
@@ -588,11 +588,11 @@ def made_since(engine, pid: int, when: float) -> list[str]:
     events = engine.api.events(since=int(when), until=int(time.time()) + 1, filters=told, decode=True)
     made = [each for each in events if each["timeNano"] > when * 1e9]
     names = [each["Actor"]["Attributes"] for each in made]
-    return [each["name"] for each in names if each.get(owner.OWNER, "").startswith(f"{pid}:")]
+    return [each["name"] for each in names if each.get(labels.OWNER, "").startswith(f"{pid}:")]
 
 
 def left(engine, pid: int) -> list[str]:
-    return [each.name for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")]
+    return [each.name for each in engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")]
 
 
 # what is written

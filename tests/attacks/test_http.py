@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.suite.requests import ApiCheck
-from deadweight_attacks import containers, deliver, instead, resource
+from deadweight_attacks import containers, deliver, matrix, resource
 from deadweight_attacks import run as attacking
 from deadweight_attacks.deliver import Shot
 from deadweight_attacks.lab import Lab
@@ -112,14 +112,14 @@ def test_a_way_to_files_is_found_in_an_image_without_users(tmp_path, engine, wit
     for posture in ("open", "hardened"):
         cells = found.cells[posture]
         assert {each: cell.outcome for each, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
-    assert found.notes["canary"] == instead.NOTE
+    assert found.notes["canary"] == matrix.NOTE
     if not safe:
         assert found.cells["open"]["http-traversal"].evidence["proof"] == "the content of /proc/version came back"
 
 
 def test_the_other_file_stands_in_every_value():
     lab = SimpleNamespace(notes={}, files=SimpleNamespace(telling_line=lambda _path: None))
-    named = {each.id: each for each in instead.instead(lab, load_payloads(packs=["http"])).payloads}
+    named = {each.id: each for each in matrix.instead(lab, load_payloads(packs=["http"])).payloads}
     changed = [named[name] for name in ("http-traversal", "http-traversal-path")]
     assert {each.evidence.path for each in changed} == {"/proc/version"}
     values = [value for each in changed for value in each.each]

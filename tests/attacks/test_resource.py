@@ -24,14 +24,14 @@ from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
 from deadweight.suite.model import Health
-from deadweight_attacks import consumption, deliver, serving, turns
+from deadweight_attacks import consumption, deliver, resource_lock, socket_server
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.load import load_payloads
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system
 
-SERVE = serving.Serving._serve
+SERVE = socket_server.Serving._serve
 HOLDER = """\
 import pathlib, sys
 from deadweight_attacks import turns
@@ -45,7 +45,7 @@ with turns.turn(alone=sys.argv[2] == "alone"):
 @contextlib.contextmanager
 def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has the machine, until its input ends: through sudo, each variant is attacked by one of its own."""
-    argv = [sys.executable, "-c", HOLDER, turns.MACHINE, how]
+    argv = [sys.executable, "-c", HOLDER, resource_lock.MACHINE, how]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
@@ -53,7 +53,7 @@ def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(autouse=True)
 def _machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(turns, "MACHINE", tmp_path / "machine.lock")
+    monkeypatch.setattr(resource_lock, "MACHINE", tmp_path / "machine.lock")
 
 
 @pytest.mark.parametrize(("theirs", "alone"), [("alone", True), ("alone", False), ("beside", True)])
@@ -61,7 +61,7 @@ def test_they_take_turns_whoever_sends_them(theirs, alone):
     with another(theirs) as other:
         threading.Timer(1.0, other.stdin.close).start()
         started = time.monotonic()
-        with turns.turn(alone=alone):
+        with resource_lock.turn(alone=alone):
             assert time.monotonic() - started > 0.7
 
 
@@ -69,20 +69,20 @@ def test_one_takes_processors_at_a_time_and_memory_beside_it():
     began = threading.Event()
 
     def second() -> None:
-        with turns.turn(alone=False, processors=True):
+        with resource_lock.turn(alone=False, processors=True):
             began.set()
 
-    with turns.turn(alone=False, processors=True):
+    with resource_lock.turn(alone=False, processors=True):
         thread = threading.Thread(target=second)
         thread.start()
-        with turns.turn(alone=False):
+        with resource_lock.turn(alone=False):
             assert not began.wait(0.2)
     thread.join(20)
     assert began.is_set()
 
 
 def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
-    with another("beside") as other, turns.turn(alone=False):
+    with another("beside") as other, resource_lock.turn(alone=False):
         assert other.poll() is None
         other.stdin.close()
 
@@ -92,13 +92,13 @@ def test_who_waits_to_be_alone_lets_nobody_else_begin():
     order = []
 
     def work(name: str, *, alone: bool) -> None:
-        with turns.turn(alone=alone):
+        with resource_lock.turn(alone=alone):
             order.append(name)
 
     with another("beside") as other:
         first = threading.Thread(target=work, args=("alone",), kwargs={"alone": True})
         first.start()
-        wait_for(lambda: waits(turns.MACHINE.with_suffix(".next")))
+        wait_for(lambda: waits(resource_lock.MACHINE.with_suffix(".next")))
         second = threading.Thread(target=work, args=("beside",), kwargs={"alone": False})
         second.start()
         second.join(0.3)
@@ -123,7 +123,7 @@ def test_who_waits_for_the_machine_can_be_interrupted():
     with another("alone") as other:
         _run.cancel_all()
         try:
-            with pytest.raises(Interrupted), turns.turn(alone=False):
+            with pytest.raises(Interrupted), resource_lock.turn(alone=False):
                 pass
         finally:
             _run.reset_cancel()
@@ -131,8 +131,11 @@ def test_who_waits_for_the_machine_can_be_interrupted():
 
 
 def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
-    monkeypatch.setattr(turns, "MACHINE", tmp_path / "nowhere" / "machine.lock")
-    with pytest.raises(DeadweightError, match=r"nowhere/machine\.next: cannot be locked"), turns.turn(alone=True):
+    monkeypatch.setattr(resource_lock, "MACHINE", tmp_path / "nowhere" / "machine.lock")
+    with (
+        pytest.raises(DeadweightError, match=r"nowhere/machine\.next: cannot be locked"),
+        resource_lock.turn(alone=True),
+    ):
         pass
 
 
@@ -268,7 +271,7 @@ def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
 def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
     """On a busy machine a wall got the credit for a listener whose thread had no turn."""
     held = threading.Event()
-    monkeypatch.setattr(serving.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
+    monkeypatch.setattr(socket_server.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
     kinds = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
     with socket.socket(socket.AF_INET, kinds[does]) as server:
         server.bind(("127.0.0.1", 0))

@@ -19,9 +19,9 @@ from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
 from deadweight_attacks import lab, probe, sequence, walls
 from deadweight_attacks import run as attacking
+from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
 from deadweight_attacks.deliver import Shot, fire
-from deadweight_attacks.entrance import CHECK
 from deadweight_attacks.load import load_payloads, suite_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan

@@ -16,22 +16,22 @@ from hypothesis import strategies as some
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import calls, floor, profile
-from deadweight.engine.seccomp.fewest import fewest
-from deadweight.engine.seccomp.floor import Floor
-from deadweight.engine.seccomp.kinds import BY_TIMING
+from deadweight.engine.seccomp import calls, profile, runtime_calls
+from deadweight.engine.seccomp.bisection import fewest
+from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
+from deadweight.engine.seccomp.runtime_calls import Floor
 from deadweight.records import store
 from deadweight.suite.model import Variant
 from deadweight_attacks import run as attacking
 from deadweight_attacks import walls
-from deadweight_attacks.harden import asks
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden import health_command
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.profile import ToAttack
-from deadweight_attacks.seccomp import find, recorder, search, told
+from deadweight_attacks.seccomp import find, recorder, search, text_report
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
 from tests.support.small_images import PASSWD, docker_archive
@@ -223,7 +223,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
         under.append(json.loads(Path(options.seccomp).read_text())["syscalls"][0]["names"])
         return words if works else ()
 
-    monkeypatch.setattr(asks, "found", asked)
+    monkeypatch.setattr(health_command, "found", asked)
     got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
     assert made._asked_inside(got, tmp_path / "p.json") == (words if works else ())
     assert under == [["read"]]
@@ -260,7 +260,7 @@ def runtime(engine) -> Runtime:
 
 @pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
 def test_podman_tells_its_runtime_by_name_or_by_path(told):
-    assert runtime_name({"Components": [{"Name": told}]}, {}) == "runc"
+    assert runtime_name({"Components": [{"Name": text_report}]}, {}) == "runc"
 
 
 def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
@@ -271,16 +271,16 @@ def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
 
 def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path):
     everything = tuple(calls.numbers(runtime.architecture))
-    assert floor.starting(runtime, tmp_path, everything, 20.0) == ""
-    assert floor.starting(runtime, tmp_path, tuple(set(everything) - {"execve"}), 20.0) != ""
+    assert runtime_calls.starting(runtime, tmp_path, everything, 20.0) == ""
+    assert runtime_calls.starting(runtime, tmp_path, tuple(set(everything) - {"execve"}), 20.0) != ""
     assert shutil.rmtree(tmp_path) is None, "nothing of it is mounted or in use any more"
 
 
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
-    needed = (floor.kept_floor(runtime) or floor.find(runtime)).needed
-    monkeypatch.setattr(floor, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
-    got = floor.find(runtime)
+    needed = (runtime_calls.kept_floor(runtime) or runtime_calls.find(runtime)).needed
+    monkeypatch.setattr(runtime_calls, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
+    got = runtime_calls.find(runtime)
     assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
     assert not {"sethostname", "swapon"} & set(got.calls)
 
@@ -309,7 +309,7 @@ def found(subject, posture) -> Seccomp:
     """The search takes a while, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "RUNS", 2)
-        return search.search(subject, posture, print, floor.kept_floor(runtime_of(subject.engine())))[0]
+        return search.search(subject, posture, print, runtime_calls.kept_floor(runtime_of(subject.engine())))[0]
 
 
 def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, engine):
@@ -394,7 +394,7 @@ def test_what_was_found_is_told_with_its_circumstances(found):
     (mkdirat,) = [call for call in document["calls"] if call["name"] == "mkdirat"]
     assert (mkdirat["why"], mkdirat["seen_in_runs"]) == ("needed", 2)
     assert mkdirat["without_it"].startswith("keep: ")
-    text = "\n".join(told.lines(found))
+    text = "\n".join(text_report.lines(found))
     assert f"{len(found.calls)} system calls allowed" in text
     assert f"the engine's own profile allows {found.engine_allows}" in text
     assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
@@ -438,24 +438,26 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
     few = load_payloads(packs=["breach"])
     only = tuple(each for each in few.payloads if each.id == "breach-write-root")
     monkeypatch.setattr(attacking, "suite_payloads", lambda *_: replace(few, payloads=only))
-    told = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
-    assert told.status == "not_measured"
-    assert problem in told.reason
-    assert f"tight.seccomp.json stops the start: the call {call} is refused, needed by " in told.reason
+    text_report = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
+    assert text_report.status == "not_measured"
+    assert problem in text_report.reason
+    assert f"tight.seccomp.json stops the start: the call {call} is refused, needed by " in text_report.reason
     assert (
         "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
-        in told.reason
+        in text_report.reason
     )
 
 
 def test_what_more_is_stopped_is_named():
     stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), walls.only(walls.TIGHT).name: ("b",),
                           walls.only("seccomp").name: ()})  # fmt: skip
-    assert told.stopped(stopped) == [
+    assert text_report.stopped(stopped) == [
         "as the only protection, it stops 1 of 3 attacks, the engine's profile 0; only this one stops b",
         "with all other protections, it stops 2 of 3 attacks, the engine's profile 1; only this one stops b",
     ]
-    assert told.stopped(Stopped(unmeasured="no engine")) == ["attacks with this profile were not measured: no engine"]
+    assert text_report.stopped(Stopped(unmeasured="no engine")) == [
+        "attacks with this profile were not measured: no engine"
+    ]
 
 
 def test_a_call_without_a_check_of_its_own_is_no_checks_alone():

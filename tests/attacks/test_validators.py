@@ -16,7 +16,7 @@ import pytest
 from deadweight.engine.options import Tmpfs, hardened
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.values import Written
 from deadweight_attacks.seccomp.model import Call, Seccomp

@@ -16,8 +16,8 @@ from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, hardened
 from deadweight.suite.checks import AttackGate
 from deadweight.suite.model import RunSettings
-from deadweight_attacks import ground as g
 from deadweight_attacks import machine
+from deadweight_attacks import run_options as g
 from deadweight_attacks import walls as w
 from deadweight_attacks.gate import breaches, unmeasured
 from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix

@@ -12,7 +12,7 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Variant
-from deadweight_attacks.harden import asks, search, tries
+from deadweight_attacks.harden import health_command, retry, search
 from deadweight_attacks.harden.folders import NOTHING
 from deadweight_attacks.harden.trial import Trial
 
@@ -23,7 +23,7 @@ NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
 @pytest.fixture
 def subject(monkeypatch):
     """A variant whose engine starts nothing."""
-    monkeypatch.setattr(asks, "found", lambda *_: ())
+    monkeypatch.setattr(health_command, "found", lambda *_: ())
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
     engine = SimpleNamespace(
         network=lambda *_, **__: nullcontext("net"),
@@ -53,7 +53,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
             return Trial("only as root")
         return Trial("wavers" if chance.random() < fails else "", str(options.user), NOTHING)
 
-    monkeypatch.setattr(tries, "attempt", attempt)
+    monkeypatch.setattr(retry, "attempt", attempt)
     try:
         search._tightest(subject, lambda _line: None)
     except CheckFailed as error:
@@ -83,10 +83,10 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
         _run.cancel_all()
         return Trial("it was removed")
 
-    monkeypatch.setattr(tries, "attempt", attempt)
+    monkeypatch.setattr(retry, "attempt", attempt)
     try:
         with pytest.raises(Interrupted):
-            tries.Tries(subject, lambda _line: None).believed("all together", RunOptions())
+            retry.Tries(subject, lambda _line: None).believed("all together", RunOptions())
     finally:
         _run.reset_cancel()
-    assert 1 <= len(begun) <= tries.AT_ONCE
+    assert 1 <= len(begun) <= retry.AT_ONCE

@@ -7,7 +7,7 @@ import pytest
 from deadweight._errors import ConfigError
 from deadweight.builders import table
 from deadweight.builders.shared.common import image_name, pinned
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from tests.support.builder_site import MAIN, GivenSource, Project
 
 GO_FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN}

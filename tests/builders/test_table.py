@@ -13,7 +13,7 @@ from deadweight.builders import table
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.plugin import Guarded, _wrong_record
 from deadweight.builders.protocol import Inputs, Step
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 
 PLUGIN = """
 from typing import Any

@@ -18,9 +18,9 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import as_root
-from deadweight.engine import owner
-from deadweight.toolchain import own_programs
-from deadweight_attacks import entrance, host
+from deadweight.engine import labels
+from deadweight.toolchain import helper_programs
+from deadweight_attacks import check, host
 from tests.support.attack_grounds import castle
 
 pytestmark = [
@@ -65,13 +65,13 @@ def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
 def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     before = set(_ours(engine))
     lines: list[str] = []
-    found = entrance.attack(subject, brief=True, told=lines.append)
+    found = check.attack(subject, brief=True, told=lines.append)
     assert set(_ours(engine)) <= before
     assert asked.read_text().splitlines()[-1].startswith("-n ")
-    assert "-I -B -m deadweight.checks.as_root deadweight_attacks.entrance" in asked.read_text()
+    assert "-I -B -m deadweight.checks.as_root deadweight_attacks.check" in asked.read_text()
     assert found.status == "pass"
     monkeypatch.setattr(sudo, "is_root", lambda: True)
-    direct = entrance.attack(subject, brief=True)
+    direct = check.attack(subject, brief=True)
     assert _outcomes(found) == _outcomes(direct)
     assert _outcomes(found)["open"]["system"][0] == "blocked", "it worked with the shell that was got here"
     assert any(line.startswith("castle: ") for line in lines)
@@ -81,13 +81,13 @@ def test_what_is_wrong_is_told_as_by_root(subject, asked):
     """The same error, not that a command of ours failed."""
     lost = dataclasses.replace(subject, engine_image=lambda: "no/such:image")
     with pytest.raises(MissingError, match="no/such:image"):
-        entrance.attack(lost, brief=True)
+        check.attack(lost, brief=True)
 
 
 def test_what_ends_without_a_word_is_told_with_its_last_lines(subject, asked, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(CommandError, match="sudo failed with exit code 1"):
-        entrance.attack(subject, brief=True)
+        check.attack(subject, brief=True)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engi
 
     def run() -> None:
         try:
-            entrance.attack(subject, brief=True, told=lambda _line: begun.set())
+            check.attack(subject, brief=True, told=lambda _line: begun.set())
         except BaseException as error:
             outcome.append(error)
 
@@ -138,7 +138,7 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
 
     monkeypatch.setattr(sudo, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        as_root.call(entrance.AS_ROOT, entrance.Order("", "", "", "", (), True), subject, print)
+        as_root.call(check.AS_ROOT, check.Order("", "", "", "", (), True), subject, print)
     assert withdrawn == [True]
 
 
@@ -147,9 +147,9 @@ def _ours(engine) -> list[str]:
     return [
         each.name
         for each in engine.leftovers()
-        if each.labels[owner.PURPOSE] == host.PURPOSE
-        and each.labels[owner.PROJECT] == engine.project
-        and not Path("/proc", each.labels[owner.OWNER].partition(":")[0]).exists()
+        if each.labels[labels.PURPOSE] == host.PURPOSE
+        and each.labels[labels.PROJECT] == engine.project
+        and not Path("/proc", each.labels[labels.OWNER].partition(":")[0]).exists()
     ]
 
 
@@ -160,7 +160,7 @@ def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
     ours = SimpleNamespace(getpid=os.getpid, kill=lambda _pid, number: ended.append(number))
     monkeypatch.setattr(as_root, "os", ours)
     with subprocess.Popen(["sleep", "60"]) as caller:
-        marks = {owner.OWNER: f"{caller.pid}:{owner._started(caller.pid)}", owner.HOST: owner.host_id()}
+        marks = {labels.OWNER: f"{caller.pid}:{labels._started(caller.pid)}", labels.HOST: labels.host_id()}
         waiting = threading.Thread(target=as_root._end_with, args=(tmp_path / "order", marks), daemon=True)
         waiting.start()
         waiting.join(1)
@@ -190,8 +190,8 @@ def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_p
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(own_programs, "built", no_go)
-    found = entrance.attack(subject, brief=True)
+    monkeypatch.setattr(helper_programs, "built", no_go)
+    found = check.attack(subject, brief=True)
     assert found.status == "not_measured"
     assert "go is not here" in found.reason
 

@@ -15,12 +15,12 @@ from deadweight.checks import runner, table
 from deadweight.checks import runs as runs_check
 from deadweight.checks.budget import judge
 from deadweight.checks.service import Service
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.engine.client import Engine
 from deadweight.engine.states import UNTOLD
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
-from deadweight.suite.criteria import asked_of
+from deadweight.suite.model import asked_of
 from deadweight.tasks.verify import raise_if_bad
 from tests.support.small_images import docker_archive, reference
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
@@ -63,7 +63,7 @@ def whole():
 def _nothing_left(engine):
     """Whatever a check met, its containers are gone."""
     yield
-    assert [each for each in own_leftovers(engine) if each.labels[owner.VARIANT]] == []
+    assert [each for each in own_leftovers(engine) if each.labels[labels.VARIANT]] == []
 
 
 def by_name(found: list[Evidence]) -> dict[str, Evidence]:

@@ -20,7 +20,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, leftovers, owner, sidecar
+from deadweight.engine import foreground, http, labels, leftovers, sidecar
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
@@ -257,7 +257,7 @@ def test_a_chosen_port_in_use_is_an_error_and_leaves_nothing(engine, misbehaving
         port = taken.getsockname()[1]
         with pytest.raises(PortInUse, match=f"port {port} on 127.0.0.1 is in use"):
             engine.start(misbehaving_image, service(host_port=port), purpose="porttest")
-    assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "porttest"]
+    assert not [each for each in own_leftovers(engine) if each.labels[labels.PURPOSE] == "porttest"]
 
 
 def test_a_port_that_is_lost_in_a_race_is_tried_again(engine, misbehaving_image, monkeypatch):
@@ -498,9 +498,9 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         assert done.returncode == 0, done.stderr
         assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(done.stdout.split())
     deadline = time.monotonic() + 60
-    while any(each.labels[owner.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
+    while any(each.labels[labels.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "shell"]
+    assert not [each for each in own_leftovers(engine) if each.labels[labels.PURPOSE] == "shell"]
 
 
 def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbehaving_image):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.engine import counters, netns
-from deadweight.engine.pulse import Pulse
+from deadweight.engine.container import Pulse
 from tests.support.fault_project import wait_for
 
 ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"

@@ -26,7 +26,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import run
 from deadweight.engine import api as wire
-from deadweight.engine import daemon, places
+from deadweight.engine import daemon, endpoints
 from deadweight.engine.client import Engine
 from deadweight.engine.info import parse_info
 from deadweight.engine.own import bridge, processes
@@ -138,7 +138,7 @@ def test_the_current_context_comes_first(unset, endpoint):
     assert found is not None
     assert found.host == endpoint.host
     assert found.cli_env == {"DOCKER_HOST": endpoint.host}
-    assert next(places.places()).why == "Docker context mine"
+    assert next(endpoints.places()).why == "Docker context mine"
 
 
 def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
@@ -151,7 +151,7 @@ def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monk
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"currentContext": 7}', '{"currentContext": "nowhere"}'])
 def test_a_damaged_docker_configuration_is_passed_over(unset, content):
     (unset / "config.json").write_text(content)
-    assert places._context() is None
+    assert endpoints._context() is None
 
 
 def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
@@ -472,7 +472,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(wire, "_get", closed)
-    monkeypatch.setattr(daemon, "places", lambda: iter([places.Place("unix:///var/run/docker.sock", "there")]))
+    monkeypatch.setattr(daemon, "places", lambda: iter([endpoints.Place("unix:///var/run/docker.sock", "there")]))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from deadweight._errors import UsageError
-from deadweight.engine.body import create_body
-from deadweight.engine.ceilings import ceilings
+from deadweight.engine.create_request import create_body
 from deadweight.engine.info import parse_info
+from deadweight.engine.max_limits import ceilings
 from deadweight.engine.networks import namespaces
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.engine.pull import pull
+from deadweight.engine.images import pull
 
 HERE, ELSEWHERE = "127.0.0.1:5742/stand-in/busybox@sha256:12", "registry.example.com/busybox:1"
 

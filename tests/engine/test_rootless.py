@@ -13,12 +13,11 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.protocol import Subject
-from deadweight.checks.scan.reach import Observation, observed
+from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
-from deadweight.engine.seccomp import floor, profile, stops
-from deadweight.engine.seccomp.calls import numbers
-from deadweight.engine.seccomp.kinds import HELD
+from deadweight.engine.seccomp import profile, refused_calls, runtime_calls
+from deadweight.engine.seccomp.calls import HELD, numbers
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
@@ -131,7 +130,7 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_through(subject, tmp_path: Path):
     """Recorded, completed by what the runtime needs, and tried, as the search does before it leaves calls out."""
     runtime = runtime_of(subject.engine())
-    needed = floor.kept_floor(runtime) or floor.find(runtime)
+    needed = runtime_calls.kept_floor(runtime) or runtime_calls.find(runtime)
     with subject.engine().network(PURPOSE, internal=True) as network:
         options = hardened_for(subject.variant).but(network=network)
         engines = recorder.allowed(subject, options, "amd64")
@@ -152,8 +151,8 @@ def test_a_profile_under_which_nothing_starts_names_the_call(subject, tmp_path: 
     """Tried with the runtime itself: the engine may wait for ever for one that is refused a call."""
     everything = set(numbers("amd64")) - {"execve"}
     file = profile.write(tmp_path / "p.json", profile.document(everything, range(64), "amd64"))
-    with pytest.raises(stops.StoppedByProfile, match="the call execve is refused"):
-        stops.check(subject.engine(), hardened_for(subject.variant).but(seccomp=str(file)))
+    with pytest.raises(refused_calls.StoppedByProfile, match="the call execve is refused"):
+        refused_calls.check(subject.engine(), hardened_for(subject.variant).but(seccomp=str(file)))
 
 
 def test_what_the_attackers_program_needs_is_recorded(subject):

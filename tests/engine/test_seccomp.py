@@ -13,17 +13,17 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import floor, given, profile, stops
+from deadweight.engine.seccomp import custom_profile, profile, refused_calls, runtime_calls
+from deadweight.engine.seccomp.bisection import missing
 from deadweight.engine.seccomp.calls import numbers
-from deadweight.engine.seccomp.missing import missing
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.project.on_engine import refuse_no_profile
 from deadweight.suite.model import Health
-from deadweight_attacks.named import refused
+from deadweight_attacks.matrix import refused
 from deadweight_attacks.profile import ATTACKERS, for_attacks
 from tests.support.small_project import put_built, subject_of, write_suite
 
-HERE = given.Where("amd64", "6.1.0-13-amd64")
+HERE = custom_profile.Where("amd64", "6.1.0-13-amd64")
 EVERYTHING = frozenset(numbers("amd64"))
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
 
@@ -62,12 +62,19 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
             {"names": ["stat"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["amd64"]}},
         ],
     }
-    found = given.refused(document, HERE)
+    found = custom_profile.refused(document, HERE)
     assert EVERYTHING - set(found) == {"read", "write", "close", "ptrace"}
     assert "clone" in found, "with some arguments is not with all"
-    stronger = given.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
-    assert EVERYTHING - set(given.refused(document, stronger)) == {"read", "write", "close", "ptrace", "mount", "bpf"}
-    handed = given.for_runtime(document, HERE)
+    stronger = custom_profile.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
+    assert EVERYTHING - set(custom_profile.refused(document, stronger)) == {
+        "read",
+        "write",
+        "close",
+        "ptrace",
+        "mount",
+        "bpf",
+    }
+    handed = custom_profile.for_runtime(document, HERE)
     assert handed["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     assert [each["names"] for each in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
 
@@ -77,28 +84,28 @@ def test_a_profile_that_forbids_a_few_calls_is_read_the_other_way_round():
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}],
     }
-    assert given.refused(document, HERE) == ("bpf",)
-    assert given.refused(given.allowing(document, ["bpf"]), HERE) == ()
+    assert custom_profile.refused(document, HERE) == ("bpf",)
+    assert custom_profile.refused(custom_profile.allowing(document, ["bpf"]), HERE) == ()
 
 
 def test_with_more_calls_a_profile_is_otherwise_the_same():
-    more = given.allowing(without("listen", "clone3"), ["listen", "clone"])
-    assert "listen" not in given.refused(more, HERE)
-    assert "clone" not in given.refused(more, HERE)
-    assert "clone3" in given.refused(more, HERE)
+    more = custom_profile.allowing(without("listen", "clone3"), ["listen", "clone"])
+    assert "listen" not in custom_profile.refused(more, HERE)
+    assert "clone" not in custom_profile.refused(more, HERE)
+    assert "clone3" in custom_profile.refused(more, HERE)
 
 
 def test_what_the_attackers_program_needs_opens_no_more():
     """With clone allowed whatever its arguments, a namespace of users was to be had under a profile that forbids it."""
     tight = profile.document({"read", "clone"}, (), "amd64")
-    before, after = (given.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
+    before, after = (custom_profile.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
     assert set(before) - set(after) == set(ATTACKERS) - {"clone", "read"}
     assert [each["args"] for each in for_attacks(tight, HERE)["syscalls"] if each["names"] == ["clone"]] == [
         [{"index": 0, "value": profile.NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
     ]
     without_it = for_attacks(profile.document({"read"}, (), "amd64"), HERE)
-    assert "clone" in given.refused(without_it, HERE)
-    assert "clone" not in given.refused(without_it, HERE, wholly=True)
+    assert "clone" in custom_profile.refused(without_it, HERE)
+    assert "clone" not in custom_profile.refused(without_it, HERE, wholly=True)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +147,7 @@ def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
     ],
 )
 def test_the_calls_are_told_in_one_sentence(calls, whole, said):
-    assert stops.told("p.json", stops.Refused(calls, "the program", all_told=whole)) == said
+    assert refused_calls.told("p.json", refused_calls.Refused(calls, "the program", all_told=whole)) == said
 
 
 def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
@@ -148,13 +155,13 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     turns = itertools.cycle(["", "no answer", "no answer"])
 
     def starting(_runtime, _bundle, document):
-        lacking = "futex" in given.refused(document, HERE)
+        lacking = "futex" in custom_profile.refused(document, HERE)
         return next(turns) if lacking else ""
 
-    monkeypatch.setattr(floor, "starting_under", starting)
+    monkeypatch.setattr(runtime_calls, "starting_under", starting)
     runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
-    found = stops._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
-    assert found == stops.Refused(("futex",), "runc 1.1.5 now and then to start any container", "no answer")
+    found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
+    assert found == refused_calls.Refused(("futex",), "runc 1.1.5 now and then to start any container", "no answer")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +176,7 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     ],
 )
 def test_who_needs_a_call_is_told_by_what_is_said_without_it(said, whom):
-    program = stops._OfProgram(SimpleNamespace(), "", RunOptions(), Health(), 8080)  # type: ignore[arg-type]
+    program = refused_calls._OfProgram(SimpleNamespace(), "", RunOptions(), Health(), 8080)  # type: ignore[arg-type]
 
     def works(_more):
         program.problem = said
@@ -239,7 +246,7 @@ def test_a_service_that_fails_anyway_is_not_blamed_on_its_profile(service, engin
     subject = service()
     options = subject.service.options()
     broken = subject.variant.health.model_copy(update={"path": "/gone", "within_seconds": 1.0})
-    assert stops.explained(engine, subject.engine_image(), options, broken, 8080) == ""
+    assert refused_calls.explained(engine, subject.engine_image(), options, broken, 8080) == ""
     unnamed = SimpleNamespace(seccomp="default")
-    assert stops.explained(engine, "", unnamed, broken, 8080) == ""  # type: ignore[arg-type]
+    assert refused_calls.explained(engine, "", unnamed, broken, 8080) == ""  # type: ignore[arg-type]
     subject.service.close()

@@ -146,7 +146,7 @@ def records(project: FaultProject) -> list[Path]:
 def test_records_damaged_bit_by_bit(project):
     """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
     from deadweight.plan.graph import StepRecord
-    from deadweight.records.built import BuiltImage
+    from deadweight.records.built_image import BuiltImage
     from deadweight.records.store import load
 
     project.builds()

@@ -21,7 +21,7 @@ from deadweight.engine.own.layout import layout
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import wait_for

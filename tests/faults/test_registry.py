@@ -23,7 +23,7 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared import common as _common
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkRepositories
 from deadweight_images.archive.archive import open_archive

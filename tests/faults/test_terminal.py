@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _run, _signals
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions
 from deadweight.records import runs
@@ -58,10 +58,10 @@ class Castle:
         return terminal
 
     def has(self, pid: int) -> list[str]:
-        return [each.name for each in self.engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")]
+        return [each.name for each in self.engine.leftovers() if each.labels[labels.OWNER].startswith(f"{pid}:")]
 
     def has_any(self) -> list[str]:
-        return [each.name for each in self.engine.leftovers() if each.labels.get(owner.ROOT) == str(self.root)]
+        return [each.name for each in self.engine.leftovers() if each.labels.get(labels.ROOT) == str(self.root)]
 
     def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
         return invoke(self.root, *words, env=self.environment)
@@ -359,7 +359,7 @@ def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
     done = invoke(project.root, words, code=0, env=project.environment, python=("-X", "importtime"))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "deadweight.tasks" in imported
-    assert not imported & {"docker", "requests", "deadweight.project.killed"}
+    assert not imported & {"docker", "requests", "deadweight.project.recovery"}
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")])

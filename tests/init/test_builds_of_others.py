@@ -8,7 +8,7 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.builders.dockerfile.variant import DockerfileVariant
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import first_draft, port_hints
 from deadweight_init.languages import java_versions

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import UsageError
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight.tasks.init import _show
 from deadweight_init.command import Outcome, Wanted, init

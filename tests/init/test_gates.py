@@ -7,10 +7,9 @@ from datetime import date
 import pytest
 import yaml
 
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
-from deadweight_images.findings import MAX_FINDINGS
-from deadweight_images.look.base_image import BaseImage
+from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.draft import first_draft
 from deadweight_init.gates import MOST_NAMED, and_attacks, by_owner, measured
 from deadweight_init.learned import with_slower_end

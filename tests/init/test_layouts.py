@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from deadweight.builders.dockerfile.causes import UNCOMPILED
+from deadweight.builders.dockerfile.diagnosis import UNCOMPILED
 from deadweight.records.ignore import Ignore
 from deadweight_init.alongside import instead_of, without
 from deadweight_init.command import Wanted, init

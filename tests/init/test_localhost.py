@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from deadweight.builders.shared.generated import generated
-from deadweight.project.suite_file import load_suite
+from deadweight.builders.shared.generated_files import generated
+from deadweight.project.load_suite import load_suite
 from deadweight_init import command, reference
 from deadweight_init.coming_up import NotUp
 from deadweight_init.draft import first_draft

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, WANTS_VARIABLES
+from deadweight.builders.dockerfile.diagnosis import LOCK, OLD_HASHES, PEERS, WANTS_VARIABLES
 from deadweight_init.build_variables import with_build_variables
 from deadweight_init.draft import first_draft
 from deadweight_init.older import with_open_lock, with_other_build, with_what_installs

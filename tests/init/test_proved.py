@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.suite.model import RunSettings
 from deadweight_init import coming_up, posture, prove
 from deadweight_init import observe as observe_module

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import Draft
 from deadweight_init.prove import Tools

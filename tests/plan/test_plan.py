@@ -23,7 +23,7 @@ from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan, preparation, prepare_plan
 from deadweight.plan.scheduler import first_line, run_plan
 from deadweight.project.build import VariantOutcome, _of_variant, raise_if_failed
-from deadweight.records.built import BuiltImage
+from deadweight.records.built_image import BuiltImage
 from deadweight.records.paths import State
 from deadweight.suite.model import Suite, Variant
 from tests.support.fault_project import wait_for

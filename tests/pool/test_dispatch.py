@@ -11,8 +11,7 @@ import pytest
 from deadweight._errors import Interrupted
 from deadweight_pool import dispatch
 from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
-from deadweight_pool.endpoint import Endpoint, Seen
-from deadweight_pool.hashing import ranked
+from deadweight_pool.endpoint import Endpoint, Seen, ranked
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 

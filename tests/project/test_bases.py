@@ -11,7 +11,7 @@ from deadweight.project.bases import split
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.sources import choose
-from deadweight.sources.no_base import APK, NoBase
+from deadweight.sources.protocol import APK, NoBase
 from deadweight.sources.settings import Settings
 from deadweight_standins.nearest import nearest
 from tests.support.fault_project import FaultProject

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.records.built import FAILED_FILE, Base, BuiltImage, FailedBuild
+from deadweight.records.built_image import FAILED_FILE, Base, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import save
@@ -21,9 +21,8 @@ from deadweight.report.model import RuntimeRecord
 from deadweight.report.table import checks_cell
 from deadweight.report.verdict import verdict
 from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
-from deadweight.suite.criteria import asked_of
-from deadweight.suite.model import Reference, Suite, Variant
-from deadweight_images.look.summary import summary
+from deadweight.suite.model import Reference, Suite, Variant, asked_of
+from deadweight_images.inspect.summary import summary
 from tests.support import report_samples as samples
 from tests.support.small_images import docker_archive
 

@@ -11,14 +11,23 @@ from rich.console import Console
 
 from deadweight.report import attacks, charts, figures
 from deadweight.report.attacks import with_splits
+from deadweight.report.changes import Thresholds
 from deadweight.report.compare import compare
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
-from deadweight.report.model import AttackRecord, BuildRecord, CheckRecord, Outcome, Report, VariantRecord
-from deadweight.report.scan_model import Coverage, Reachability, VulnerabilitiesRecord
+from deadweight.report.model import (
+    AttackRecord,
+    BuildRecord,
+    CheckRecord,
+    Coverage,
+    Outcome,
+    Reachability,
+    Report,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 from deadweight.report.table import ladders, startup_differs
-from deadweight.report.thresholds import Thresholds
 from deadweight.report.verdict import verdict
 from deadweight.report.view import view
 from tests.support import report_samples as samples

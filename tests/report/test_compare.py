@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.publish.earlier import earlier
-from deadweight.report.changes import Change
+from deadweight.report.changes import Change, Thresholds
 from deadweight.report.compare import compare
 from deadweight.report.compare_markdown import comparison_markdown
 from deadweight.report.document import to_json
-from deadweight.report.model import AttackRecord, BaseRecord, Report, VariantRecord
-from deadweight.report.scan_model import Coverage, Database, Finding, VulnerabilitiesRecord
-from deadweight.report.thresholds import Thresholds
+from deadweight.report.model import (
+    AttackRecord,
+    BaseRecord,
+    Coverage,
+    Database,
+    Finding,
+    Report,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 from tests.support import report_samples as samples
 
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.project.commit import Commit, commit_of
+from deadweight.project.git import Commit, commit_of
 from deadweight.publish.report import publish
 from deadweight.report import history
 from deadweight.report.document import load_report
-from deadweight.report.history_record import HeldRecord, HistoryEntry, HistoryPoint
-from deadweight.report.model import AttackRecord
+from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint
 from deadweight.report.write import write_report
 from tests.support import report_samples as samples
 from tests.support.fault_project import FaultProject

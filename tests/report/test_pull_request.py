@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deadweight.records.scope import Scope
-from deadweight.report.model import BaseRecord, CheckRecord, LayerRecord, VariantRecord
+from deadweight.report.model import (
+    BaseRecord,
+    CheckRecord,
+    Coverage,
+    Database,
+    Finding,
+    LayerRecord,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 from deadweight.report.pull_request import first_line, markdown, verdict
-from deadweight.report.scan_model import Coverage, Database, Finding, VulnerabilitiesRecord
 from tests.support import report_samples as samples
 
 DOCKERFILE = "FROM alpine\nRUN apk add \\\n    curl\nCOPY --chown=1 app /app\n"

@@ -16,18 +16,19 @@ from rich.console import Console
 from deadweight.report import attacks, charts, page_data, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.document import load_report
-from deadweight.report.got import got
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import (
     AttackRecord,
     BuildRecord,
     CheckRecord,
+    Coverage,
     Outcome,
     RuntimeRecord,
     VariantRecord,
+    VulnerabilitiesRecord,
 )
-from deadweight.report.scan_model import Coverage, VulnerabilitiesRecord
+from deadweight.report.provenance import got
 from deadweight.report.view import view
 from deadweight.report.write import write_report
 from deadweight_images.findings import FolderFigure, PathFigure

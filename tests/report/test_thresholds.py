@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import ConfigError
+from deadweight.report.changes import Thresholds
 from deadweight.report.compare import compare
-from deadweight.report.model import Report
-from deadweight.report.scan_model import Finding, VulnerabilitiesRecord
-from deadweight.report.thresholds import Thresholds
+from deadweight.report.model import Finding, Report, VulnerabilitiesRecord
 from deadweight.tasks.report import thresholds
 from tests.support import report_samples as samples
 from tests.support.small_project import write_suite

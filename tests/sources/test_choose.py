@@ -1,6 +1,6 @@
 """What ``auto`` has to reach is what the suite stands on, wherever that is written."""
 
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.sources.choose import _references
 
 SUITE = """\

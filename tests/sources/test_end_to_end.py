@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import user_cache
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find

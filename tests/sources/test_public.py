@@ -30,7 +30,7 @@ from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.sources import remote
 from deadweight.sources.choose import choose
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 root, name, apk, references = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "apk", sys.argv[4:]
 remote.CHECK_SECONDS = float(os.environ.get("TEST_CHECK_SECONDS", remote.CHECK_SECONDS))
 said, started = [], time.monotonic()

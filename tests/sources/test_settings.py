@@ -7,11 +7,11 @@ import socket
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
-from deadweight.sources.access import access
 from deadweight.sources.choose import choose, remember
+from deadweight.sources.settings import access
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
 

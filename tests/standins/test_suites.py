@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
-from deadweight.sources.no_base import APK
+from deadweight.sources.protocol import APK
 from deadweight_standins import npm, suites
 from deadweight_standins.authorities import authorities
 from deadweight_standins.making import told, unmade

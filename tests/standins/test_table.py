@@ -7,7 +7,7 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.builders.dockerfile.variant import GENERATOR
 from deadweight.records.reference import parse
-from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import NoBase
 from deadweight.sources.public import front_door, mirrored
 from deadweight.sources.settings import Mirror
 from deadweight_standins.machine import Machine

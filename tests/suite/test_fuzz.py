@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
 from deadweight.builders import table
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.suite.checks import Checks
 from deadweight.suite.model import RunSettings, Suite, Variant
 from tests.support import ROOT

@@ -10,11 +10,11 @@ import yaml
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.builders.schema import make_schema, packaged_schema
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import find_suite_file
 from deadweight.suite.sections import merge
 from deadweight.suite.select import select
-from deadweight.suite.sizes import format_bytes, parse_bytes
+from deadweight.suite.values import format_bytes, parse_bytes
 from tests.support import ROOT
 from tests.support.json_schema import refusal
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.checks.protocol import Subject
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.engine.client import Engine
 from deadweight.records.paths import State
 from deadweight.sources.choose import remember
@@ -51,11 +51,11 @@ def left(engine: Engine, pid: int | None = None) -> list[str]:
     things = [
         each.name
         for each in engine.leftovers()
-        if each.labels[owner.PURPOSE] == PURPOSE and each.labels[owner.OWNER].startswith(mine)
+        if each.labels[labels.PURPOSE] == PURPOSE and each.labels[labels.OWNER].startswith(mine)
     ]
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if json.loads((folder / "owner.json").read_text())[owner.OWNER].startswith(mine):
+            if json.loads((folder / "owner.json").read_text())[labels.OWNER].startswith(mine):
                 things.append(str(folder))
     return things
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
-from deadweight.project.suite_file import load_suite
-from deadweight.records.built import BUILT_FILE, Base
+from deadweight.project.load_suite import load_suite
+from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, Source, ToMake
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source, ToMake
 from deadweight.suite.model import Variant
 
 MAIN = 'package main\n\nfunc main() {\n\tprintln("hello")\n}\n'

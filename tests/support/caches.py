@@ -8,9 +8,9 @@ import platform
 import shutil
 from pathlib import Path
 
-from deadweight.engine import through
+from deadweight.engine import tunnel_client
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import own_programs
+from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper
 from deadweight_images.secrets.scanner import Scanner
 from deadweight_standins import sboms
@@ -24,8 +24,8 @@ def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
     _compile()
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
     if programs:
-        for source in (helper.SOURCE, through.SOURCE, sboms.SOURCE):
-            file = own_programs.built(own_programs.go_architecture(platform.machine()), source)
+        for source in (helper.SOURCE, tunnel_client.SOURCE, sboms.SOURCE):
+            file = helper_programs.built(helper_programs.go_architecture(platform.machine()), source)
             (folder / file.parent.name).mkdir(exist_ok=True)
             linked(str(file), str(folder / file.parent.name / file.name))
     return folder

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.suite_file import load_suite
+from deadweight.project.load_suite import load_suite
 from tests.support import ROOT
 from tests.support.buildkit_world import NETWORKS
 from tests.support.invoking import invoke

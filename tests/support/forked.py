@@ -207,7 +207,7 @@ def _load() -> None:
     ours = [each.name for each in pkgutil.walk_packages(deadweight.__path__, "deadweight.")]
     for name in (*MODULES, *(name for name in ours if name.rpartition(".")[2] not in OTHERS)):
         importlib.import_module(name)
-    from deadweight.records.built import BuiltImage
+    from deadweight.records.built_image import BuiltImage
     from deadweight.records.evidence import Evidence
     from deadweight.records.store import adapter
 

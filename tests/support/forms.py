@@ -18,8 +18,8 @@ from deadweight.engine import netns
 from deadweight.engine.options import Tmpfs, hardened
 from deadweight.engine.seccomp import calls, profile
 from deadweight.suite.model import Health, Need, RunSettings, Variant
-from deadweight_attacks.harden.asks import candidates
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.health_command import candidates
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import files
 from deadweight_attacks.harden.write.values import Written
 from deadweight_attacks.seccomp.model import Call, Seccomp

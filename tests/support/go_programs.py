@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.toolchain import copies, golang
+from deadweight.toolchain import golang, tool_cache
 from deadweight.toolchain.pins import Program
 from tests.support import ROOT
 
@@ -32,5 +32,5 @@ S3_SERVER = Program(
 
 def built(program: Program, log: Path) -> Path:
     """The program, built now where it is not there yet."""
-    path = copies.program_path(program)
+    path = tool_cache.program_path(program)
     return path if path.is_file() else golang.build(program, log)

@@ -7,24 +7,22 @@ from dataclasses import replace
 from deadweight.records.evidence import Provenance
 from deadweight.report.figures import when
 from deadweight.report.history import entry_of
-from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import (
     AttackRecord,
     BaseRecord,
     BuildRecord,
     CheckRecord,
-    PayloadRecord,
-    ReferenceRecord,
-    Report,
-    VariantRecord,
-)
-from deadweight.report.scan_model import (
     Coverage,
     Database,
     Finding,
+    HistoryEntry,
     KernelHeaders,
+    PayloadRecord,
     Reachability,
+    ReferenceRecord,
+    Report,
     Severity,
+    VariantRecord,
     VulnerabilitiesRecord,
 )
 from deadweight_images.findings import (

@@ -11,19 +11,17 @@ from deadweight.report.model import (
     BaseRecord,
     BuildRecord,
     CheckRecord,
-    ImageRecord,
-    LayerRecord,
-    PayloadRecord,
-    ReferenceRecord,
-    Report,
-    VariantRecord,
-)
-from deadweight.report.scan_model import (
     Coverage,
     Database,
     Finding,
+    ImageRecord,
     KernelHeaders,
+    LayerRecord,
+    PayloadRecord,
     Reachability,
+    ReferenceRecord,
+    Report,
+    VariantRecord,
     VulnerabilitiesRecord,
 )
 from deadweight_images.findings import (

@@ -6,15 +6,15 @@ import textwrap
 from pathlib import Path
 
 from deadweight.checks.protocol import Subject
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.engine.client import Engine
 from deadweight.engine.leftovers import Leftover
-from deadweight.project.suite_file import load_suite
-from deadweight.records.built import BuiltImage
+from deadweight.project.load_suite import load_suite
+from deadweight.records.built_image import BuiltImage
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.suite.model import Suite
-from deadweight_images.look.summary import summary
+from deadweight_images.inspect.summary import summary
 
 
 def own_leftovers(engine: Engine) -> list[Leftover]:
@@ -22,8 +22,8 @@ def own_leftovers(engine: Engine) -> list[Leftover]:
 
     The image of the program that reaches containers stays until the process ends.
     """
-    own = owner.labels("", "")[owner.OWNER]
-    return [each for each in engine.leftovers() if each.kind != "image" and each.labels[owner.OWNER] == own]
+    own = labels.labels("", "")[labels.OWNER]
+    return [each for each in engine.leftovers() if each.kind != "image" and each.labels[labels.OWNER] == own]
 
 
 def write_suite(root: Path, text: str) -> Suite:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from deadweight.tasks._show import print_json, print_utf8, say
+from deadweight.tasks._progress import print_json, print_utf8, say
 from deadweight.tasks._task import guard
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202ec\u2066d\x9be\x7f"

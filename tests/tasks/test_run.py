@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.engine import foreground, owner
+from deadweight.engine import foreground, labels
 from deadweight.engine.client import Engine
-from deadweight.records.built import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
+from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from tests.support.fault_project import wait_for
@@ -53,8 +53,8 @@ def running(root: Path, engine: Engine, variant: str) -> Iterator[str]:
 
 
 def containers(engine: Engine) -> list[str]:
-    found = engine.api.containers(all=True, filters={"label": f"{owner.PROJECT}={PROJECT}"})
-    return [one["Labels"][owner.PURPOSE] for one in found]
+    found = engine.api.containers(all=True, filters={"label": f"{labels.PROJECT}={PROJECT}"})
+    return [one["Labels"][labels.PURPOSE] for one in found]
 
 
 @pytest.fixture(scope="module")

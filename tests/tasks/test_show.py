@@ -11,7 +11,7 @@ from deadweight.builders.protocol import Inputs, Step
 from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Task
 from deadweight.plan.scheduler import Outcome
-from deadweight.tasks._show import LiveWatcher
+from deadweight.tasks._progress import LiveWatcher
 
 
 class Terminal(io.StringIO):

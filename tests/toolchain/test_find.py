@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import MissingError, UsageError
-from deadweight.toolchain import catalogue, copies, pins
+from deadweight.toolchain import catalogue, pins, tool_cache
 from deadweight.toolchain.find import find, look, looked_once
 from deadweight.toolchain.probe import number
 from tests.support.tools_path import put_ours_on_path
@@ -46,7 +46,7 @@ def ours(name: str, text: str) -> Path:
     def fill(folder: Path) -> None:
         script(folder / name, text)
 
-    return copies.make(entry, fill)
+    return tool_cache.make(entry, fill)
 
 
 def test_the_right_version_on_path_is_used(path):
@@ -248,7 +248,7 @@ def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
         (folder / "go/bin").mkdir(parents=True)
         script(folder / "go/bin/go", f"echo go version go{entry.least} linux/amd64")
 
-    copies.make(entry, fill)
+    tool_cache.make(entry, fill)
     put_ours_on_path()
     assert Path(str(shutil.which("go"))) == find("go").path
 

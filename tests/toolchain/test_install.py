@@ -19,7 +19,7 @@ from deadweight._errors import CommandError, MissingError
 from deadweight.project import install
 from deadweight.project.survey import survey
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue, copies, pins, system, wheels
+from deadweight.toolchain import catalogue, pins, system, tool_cache, wheels
 from deadweight.toolchain.find import find, look
 
 pytestmark = pytest.mark.system
@@ -100,7 +100,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     assert "damaged" in finding.reason
     install.install([finding], lambda _: None)
     assert survey(["nfpm"])[0].present
-    assert copies.sound(catalogue.program("nfpm"))
+    assert tool_cache.sound(catalogue.program("nfpm"))
 
 
 @pytest.mark.tools
@@ -111,7 +111,7 @@ def test_two_processes_make_a_tool_once(cache):
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
-    assert copies.sound(catalogue.program("nfpm"))
+    assert tool_cache.sound(catalogue.program("nfpm"))
     assert leftovers(cache) == []
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight._errors import ConfigError
-from deadweight.builders.shared.generated import generated
-from deadweight.records.built import Base, BuiltImage, Cache
+from deadweight.builders.shared.generated_files import generated
+from deadweight.records.built_image import Base, BuiltImage, Cache
 from deadweight.records.ignore import virtual_environments
 from deadweight.suite.yaml_nodes import Key, dotted
 

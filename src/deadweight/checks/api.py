@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from deadweight._errors import UsageError
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.checks.evidence import by_engine, evidence
 from deadweight.checks.http_match import problems
 from deadweight.checks.http_request import Prepared, prepare

@@ -26,9 +26,9 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks.protocol import Subject
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.records import store
-from deadweight.records.built import BuiltImage
+from deadweight.records.built_image import BuiltImage
 from deadweight.records.paths import State, user_cache
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def place_of(subject: Subject) -> Place:
         host=engine.host,
         project=engine.project,
         cache=str(user_cache()),
-        caller=owner.labels(engine.project, "sudo"),
+        caller=labels.labels(engine.project, "sudo"),
         needs={name: subject.need_image(name) for name in subject.variant.run.needs},
         pooled=subject.place,
     )
@@ -194,7 +194,7 @@ def serve(work: Work[Order, Reply], folder: Path) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     finally:
-        if owner.is_stale(place.caller):
+        if labels.is_stale(place.caller):
             shutil.rmtree(folder, ignore_errors=True)  # nobody else will
     return 0
 
@@ -249,7 +249,7 @@ def _tell(line: str) -> None:
 
 def _end_with(order: Path, caller: Mapping[str, str]) -> None:
     tick = threading.Event()
-    while order.exists() and not owner.is_stale(caller):
+    while order.exists() and not labels.is_stale(caller):
         tick.wait(LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C: containers and firewall rules are removed on the way out
 

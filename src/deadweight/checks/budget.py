@@ -20,7 +20,7 @@ from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit
 from deadweight.suite.model import Variant
-from deadweight.suite.sizes import format_bytes
+from deadweight.suite.values import format_bytes
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
 _FAIL: Status = "fail"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deadweight import _patterns
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
+from deadweight.suite import values
 from deadweight.suite.requests import HttpExpect
 
 SHOWN = 120
@@ -27,7 +27,7 @@ def problems(expect: HttpExpect, answer: Answer) -> list[str]:
     text = answer.text()
     if expect.body_contains is not None and expect.body_contains not in text:
         found.append(f"body: expected to contain {_cut(expect.body_contains)}, got {_cut(text)}")
-    if expect.body_matches is not None and not _patterns.found(expect.body_matches, text):
+    if expect.body_matches is not None and not values.found(expect.body_matches, text):
         found.append(f"body: expected a match of /{expect.body_matches}/, got {_cut(text)}")
     return found[:MOST_PROBLEMS]
 

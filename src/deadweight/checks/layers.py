@@ -22,7 +22,7 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
 from deadweight.suite.model import Variant
-from deadweight.suite.sizes import format_bytes, parse_bytes
+from deadweight.suite.values import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport

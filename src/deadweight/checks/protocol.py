@@ -13,7 +13,7 @@ from deadweight.records.evidence import Evidence
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.records.built import BuiltImage
+    from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
     from deadweight.suite.model import Suite, Variant
 

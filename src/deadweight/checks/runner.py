@@ -8,14 +8,14 @@ from functools import partial
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.checks import runs, table
 from deadweight.checks.evidence import evidence
+from deadweight.checks.parallel import side_by_side
 from deadweight.checks.protocol import Check, Subject
-from deadweight.checks.side_by_side import side_by_side
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
-from deadweight.suite.criteria import asked_of
+from deadweight.suite.model import asked_of
 
 Told = Callable[[Evidence], None]
 TOGETHER = 16
@@ -52,7 +52,7 @@ def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
 
 def lost_engine(subject: Subject) -> MissingError | None:
     """What is wrong with an engine that cannot run a container any more; None where it can."""
-    from deadweight.engine.lost import lost
+    from deadweight.engine.broken_engine import lost
 
     try:
         return lost(subject.engine())

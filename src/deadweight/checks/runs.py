@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deadweight import _patterns
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
 from deadweight.checks.evidence import by_engine, evidence
 from deadweight.checks.protocol import Subject
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
-from deadweight.engine.seccomp.stops import StoppedByProfile
+from deadweight.engine.seccomp.refused_calls import StoppedByProfile
 from deadweight.engine.sidecar import user_of
 from deadweight.records.evidence import Evidence, Status
+from deadweight.suite import values
 from deadweight.suite.model import Health, Variant
 
 STARTS = 5
@@ -102,7 +102,7 @@ class Runs:
             lines, wanted = container.logs(None), subject.variant.checks.runs.prints
             course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
             course.data["printed"] = lines[:PRINTED_LINES]
-            if wanted is not None and not _patterns.found(wanted, "\n".join(lines)):
+            if wanted is not None and not values.found(wanted, "\n".join(lines)):
                 raise _Failed(with_last_lines(f"it did not print what matches {wanted!r}", container))
         return "pass", f"ended with exit code 0 after {course.samples[0]:.2f} s"
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight import _said
+from deadweight import _log_excerpt
 from deadweight._errors import DeadweightError
-from deadweight.engine.beside import BRIDGE, beside
+from deadweight.engine.dependencies import BRIDGE, beside
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import stops
+from deadweight.engine.seccomp import refused_calls
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -57,7 +57,7 @@ class Service:
         if self._hosts is None:
             self._hosts = self._beside.enter_context(self.beside())
         options = options.but(hosts=self._hosts)
-        stops.check(self._engine(), options)
+        refused_calls.check(self._engine(), options)
         return options
 
     def why_down(self, reason: str, container: Container) -> str:
@@ -69,10 +69,10 @@ class Service:
 
     def refused(self, told: str, options: RunOptions) -> str:
         """The same of what went wrong, told already, with these options."""
-        if stops.is_file(options.seccomp) and self._refused is None:
+        if refused_calls.is_file(options.seccomp) and self._refused is None:
             variant = self.variant
             asked = options.but(seccomp=variant.run.seccomp or options.seccomp)
-            self._refused = stops.explained(self._engine(), self._image(), asked, variant.health, variant.port)
+            self._refused = refused_calls.explained(self._engine(), self._image(), asked, variant.health, variant.port)
         return f"{self._refused}; {told}" if self._refused else told
 
     def beside(
@@ -142,15 +142,15 @@ class Service:
 def with_last_lines(reason: str, container: Container) -> str:
     """A reason, and in the same line what the service said: the first exception where it stands above the last lines, and these."""
     lines = _heard(container)
-    last = _said.last_lines(lines, SHOWN_LINES)
-    above = [line for line in _said.exceptions(lines) if not any(line in each for each in last)]
+    last = _log_excerpt.last_lines(lines, SHOWN_LINES)
+    above = [line for line in _log_excerpt.exceptions(lines) if not any(line in each for each in last)]
     first = f"; its first exception: {' | '.join(above)}" if above else ""
     return f"{reason}{first}; its last lines: {' | '.join(last)}" if last else f"{reason}; the service printed nothing"
 
 
 def last_lines(container: Container, count: int) -> list[str]:
     """The first exception, where one stands above them, and the last lines, each cut to 300 characters."""
-    return _said.cut(_heard(container), count)
+    return _log_excerpt.cut(_heard(container), count)
 
 
 def _heard(container: Container) -> list[str]:

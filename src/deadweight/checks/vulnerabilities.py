@@ -20,13 +20,13 @@ from typing import Any
 from deadweight._errors import MissingError
 from deadweight.checks.evidence import evidence, now
 from deadweight.checks.protocol import Subject
+from deadweight.checks.scan import cache
 from deadweight.checks.scan import coverage as knows
-from deadweight.checks.scan import kept
 from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.exceptions import Acceptance, acceptances, applied
 from deadweight.checks.scan.gates import Gate, baseline_keys, exception_gates, severity_gates
 from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count, distinct
-from deadweight.checks.scan.reach import observed, reach, reachable
+from deadweight.checks.scan.reachability import observed, reach, reachable
 from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.checks import VulnerabilitiesCheck
@@ -85,7 +85,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         if strict:
             raise
         return _not_scanned(subject, missing, started)
-    image = kept.scan(subject, database, buckets).image
+    image = cache.scan(subject, database, buckets).image
     seen = knows.coverage(image, buckets, has_os=subject.built.base is not None, lacks=database.lacks)
     observation = observed(subject, may_run=may_run) if seen.anything else "the scanner recognized nothing in the image"
     flags: tuple[bool | None, ...] = (None,) * len(image.findings)

@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING
 
 from deadweight import _sudo
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import http, leftovers, libpod, owner, project_files
-from deadweight.engine.body import create_body
+from deadweight.engine import api as libpod
+from deadweight.engine import http, labels, leftovers, project_files
 from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
+from deadweight.engine.create_request import create_body
 from deadweight.engine.faults import PortInUse, explained, refused_start, translated
 from deadweight.engine.images import Images
 from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
 from deadweight.engine.leftovers import Leftover
 from deadweight.engine.networks import create_network, cut_off, namespaces
 from deadweight.engine.options import RunOptions
-from deadweight.engine.owners import Owners
+from deadweight.engine.project_files import Handed
 from deadweight.engine.recorders import Recorders
 from deadweight.engine.route import route_to
-from deadweight.engine.seccomp.handed import Handed
-from deadweight.engine.through import Tunnels
+from deadweight.engine.tmpfs_owner import Owners
+from deadweight.engine.tunnel_client import Tunnels
 from deadweight.records import runs
 from deadweight.records.paths import State
 
@@ -116,7 +117,7 @@ class Engine:
     def _ceilings(self) -> Mapping[str, int]:
         if not self.info.podman:
             return {}
-        from deadweight.engine.ceilings import ceilings
+        from deadweight.engine.max_limits import ceilings
 
         return ceilings(self.host)
 
@@ -185,7 +186,7 @@ class Engine:
 
     def marks(self, purpose: str, variant: str = "") -> dict[str, str]:
         """The labels of what this process makes in the engine."""
-        return {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root}
+        return {**labels.labels(self.project, purpose, variant), labels.ROOT: self.root}
 
     def profile(self, seccomp: str) -> Path:
         """The file of a seccomp profile; the suite's are relative to the project. Raises UsageError where there is none."""
@@ -286,7 +287,7 @@ class Engine:
         with self._guard:
             first, self._swept = not self._swept, True
             if first and self.root:
-                marks = owner.labels(self.project, "run")
+                marks = labels.labels(self.project, "run")
                 self._note = runs.begin(State(Path(self.root)), marks, self.host, self.certificates)
         if first:
             for each in self.leftovers():

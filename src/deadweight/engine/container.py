@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,10 +15,9 @@ from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
-from deadweight.engine import leftovers, listening
+from deadweight.engine import leftovers, listening, netns
 from deadweight.engine.faults import Unreachable, translated
 from deadweight.engine.options import RunOptions
-from deadweight.engine.pulse import Pulse
 from deadweight.engine.states import KILLED, ContainerState, ExecResult, Readiness, Stopped
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
@@ -277,3 +278,33 @@ class Container:
 def _stop_if_cancelled() -> None:
     if _run.cancelled():
         raise Interrupted("interrupted")
+
+
+# Whether a container still runs, as the kernel tells of its first process: at once, and far cheaper than an engine's answer.
+class Pulse:
+    """A hold on a process (pidfd_open(2)), which no later process of the same number can take over."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    @classmethod
+    def of(cls, pid: int, container: str) -> Pulse | None:
+        """That of the first process of the container of this id; None where it is none of this machine's, or this kernel gives no
+        hold on it."""
+        try:
+            held = cls(os.pidfd_open(pid))
+        except (OSError, AttributeError):
+            return None
+        if netns.is_process_of(pid, container):  # asked after it was held: then the number still was its own
+            return held
+        held.close()
+        return None
+
+    def beats(self, wait: float = 0.0) -> bool:
+        """Whether it still runs after ``wait`` seconds; at once where it ends before."""
+        asked = select.poll()
+        asked.register(self._number, select.POLLIN)
+        return not asked.poll(wait * 1000)
+
+    def close(self) -> None:
+        os.close(self._number)

@@ -9,10 +9,10 @@ from deadweight._errors import MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
 from deadweight.engine.docker_cli import DockerCli, client, too_old_for
+from deadweight.engine.endpoints import Place, places
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import cannot_start, remove_data
 from deadweight.engine.own.layout import layout
-from deadweight.engine.places import Place, places
 
 Say = Callable[[str], None]
 START_ANEW = "restart Deadweight's engine"
@@ -67,7 +67,7 @@ def start_anew(say: Say) -> Endpoint:
 
     Raises MissingError where it cannot run a container even then, CommandError where it does not come up.
     """
-    from deadweight.engine.lost import lost_at
+    from deadweight.engine.broken_engine import lost_at
 
     own.stop(say)
     endpoint = _ours(own.start(say))

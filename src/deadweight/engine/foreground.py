@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
@@ -48,12 +48,12 @@ def run_in_foreground(
 
 def running(engine: Engine, variants: Collection[str] = (), *, purpose: str | None = None) -> list[tuple[str, str]]:
     """(container id, variant) of this checkout's containers that run, the newest first; of all variants where none is named."""
-    wanted = [f"{owner.PROJECT}={engine.project}", f"{owner.ROOT}={engine.root}"]
-    wanted += [f"{owner.PURPOSE}={purpose}"] if purpose else []
+    wanted = [f"{labels.PROJECT}={engine.project}", f"{labels.ROOT}={engine.root}"]
+    wanted += [f"{labels.PURPOSE}={purpose}"] if purpose else []
     with translated("list what we made"):
         found = engine.api.containers(filters={"label": wanted})
     newest = sorted(found, key=lambda one: -int(one["Created"]))
-    named = [(str(one["Id"]), str(one["Labels"].get(owner.VARIANT, ""))) for one in newest]
+    named = [(str(one["Id"]), str(one["Labels"].get(labels.VARIANT, ""))) for one in newest]
     return [(container_id, name) for container_id, name in named if name and (not variants or name in variants)]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
-from deadweight.engine import owner
+from deadweight.engine import labels as owner
 from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:

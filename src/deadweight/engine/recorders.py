@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
-from deadweight.engine.companions import Companions
 from deadweight.engine.faults import translated
+from deadweight.engine.helper_image import Packing
 from deadweight.engine.options import RunOptions
-from deadweight.engine.own_image import Host
-from deadweight.engine.packing import Packing
+from deadweight.engine.program_image import Companions, Host
 from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
-from deadweight.toolchain import own_programs
+from deadweight.toolchain import helper_programs
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
@@ -58,8 +57,8 @@ class Recorders(Companions):
         """An image like this one that holds the recorder at ``TARGET``, and other programs. Raises DeadweightError (MissingError
         without Go)."""
         with self._guard:
-            architecture = own_programs.go_architecture(self._engine.info.architecture)
-            files = {TARGET: own_programs.built(architecture, SOURCE), **(also or {})}
+            architecture = helper_programs.go_architecture(self._engine.info.architecture)
+            files = {TARGET: helper_programs.built(architecture, SOURCE), **(also or {})}
             return self._packing.packed(image, {path: file.read_bytes() for path, file in files.items()})
 
     @contextlib.contextmanager

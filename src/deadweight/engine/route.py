@@ -9,7 +9,7 @@ from deadweight.engine import http
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended, Unreachable
 from deadweight.engine.info import EngineInfo
-from deadweight.engine.through import Tunnels
+from deadweight.engine.tunnel_client import Tunnels
 
 
 def route_to(

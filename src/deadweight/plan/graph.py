@@ -15,7 +15,7 @@ from typing import Any, Literal
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
 from deadweight.plan.fingerprint import Digests, FileState, Fingerprint
-from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
+from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.model import Variant

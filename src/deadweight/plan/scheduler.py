@@ -22,7 +22,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Step
 from deadweight.plan.fingerprint import Digests, FileState
 from deadweight.plan.graph import Plan, Preparation, Task, load_built, record_file, save_success
-from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
+from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
 from deadweight.records.store import save

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from deadweight._errors import MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.project.workspace import Workspace
-from deadweight.sources.no_base import APK, NoBase
+from deadweight.sources.protocol import APK, NoBase
 from deadweight.suite.model import Variant
 
 

@@ -12,8 +12,8 @@ from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
 from deadweight.project.needs import preflight
 from deadweight.project.preparations import Arriving, Preparations
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
-from deadweight.records.built import BuiltImage
-from deadweight.sources.no_base import NoBase
+from deadweight.records.built_image import BuiltImage
+from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import Variant
 
 

@@ -19,11 +19,11 @@ from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
-from deadweight.project.git_changes import GIT_SECONDS, asking, parted
-from deadweight.project.near import Near
-from deadweight.project.suite_file import load_suite
+from deadweight.project.git import GIT_SECONDS, asking, parted
+from deadweight.project.load_suite import load_suite
+from deadweight.project.path_filter import Near
 from deadweight.project.workspace import Workspace
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment
 from deadweight.suite.model import Suite, Variant

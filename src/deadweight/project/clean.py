@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import MissingError
 from deadweight.project.workspace import Workspace
-from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, BuiltImage, kept_name
+from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.reference import split
 from deadweight.records.store import load
-from deadweight.records.superseded import retire, superseded
+from deadweight.records.superseded_images import retire, superseded
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Images
@@ -139,7 +139,7 @@ def _names(built: BuiltImage, images: Images) -> list[str]:
 
 
 def _stop_ours(workspace: Workspace) -> None:
-    from deadweight.builders.jib.resident import end_all
+    from deadweight.builders.jib.resident_maven import end_all
     from deadweight.engine.daemon import stop_own
     from deadweight.sources.choose import stop_local
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import UsageError
 from deadweight.checks.protocol import Subject
-from deadweight.engine.seccomp import given
-from deadweight.records.built import kept_name
+from deadweight.engine.seccomp import custom_profile
+from deadweight.records.built_image import kept_name
 from deadweight.records.lock import locked
 from deadweight.records.store import load, save
-from deadweight.records.superseded import retire
+from deadweight.records.superseded_images import retire
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from deadweight.engine.client import Engine
-    from deadweight.records.built import BuiltImage
+    from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
     from deadweight.sources.protocol import Source
     from deadweight.suite.model import Suite, Variant
@@ -123,6 +123,6 @@ def refuse_no_profile(suite: Suite, variant: Variant) -> None:
     if variant.run.seccomp is None:
         return
     try:
-        given.read(suite.root / variant.run.seccomp)
+        custom_profile.read(suite.root / variant.run.seccomp)
     except UsageError as error:
         raise suite.error(variant, ("run", "seccomp"), error.message, hint=error.hint) from error

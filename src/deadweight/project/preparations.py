@@ -19,8 +19,7 @@ from deadweight.project.install import PACKAGES, install_tasks
 from deadweight.project.needs import bases_to_have, preflight
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
-from deadweight.sources.no_base import NoBase
-from deadweight.sources.protocol import ToMake
+from deadweight.sources.protocol import NoBase, ToMake
 from deadweight.suite.model import Variant
 
 ENGINE_SECONDS = 5

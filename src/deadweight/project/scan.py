@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight.checks.parallel import side_by_side
 from deadweight.checks.runner import keep
 from deadweight.checks.scan.database import current
-from deadweight.checks.side_by_side import side_by_side
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.records.evidence import Evidence
 from deadweight.records.lock import locked

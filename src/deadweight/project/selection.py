@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.plan.shards import INDEX_VARIABLE, TOTAL_VARIABLE, Shard, divide, shard_of
 from deadweight.project import changed
-from deadweight.project.git_changes import head
+from deadweight.project.git import head
 from deadweight.project.workspace import Workspace
 from deadweight.records.scope import Scope, keep_scope
 from deadweight.suite.model import Variant

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from deadweight import _sudo as sudo
-from deadweight.toolchain import catalogue, copies, pins, system
+from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import Look, Status, look
 from deadweight.toolchain.pins import Program
 
@@ -63,7 +63,7 @@ def _kind(name: str) -> str:
 
 def _examine(entry: Program) -> Finding:
     seen = look(entry.name)
-    if seen.tool is not None and seen.tool.ours and not copies.sound(entry):
+    if seen.tool is not None and seen.tool.ours and not tool_cache.sound(entry):
         seen = Look(entry.name, "unusable", None, seen.path, seen.version, f"{seen.path} is damaged")
     return Finding(
         name=entry.name,
@@ -138,7 +138,7 @@ def _engine() -> Finding:
 def _running(endpoint: Endpoint, program: Finding) -> Finding:
     """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
     from deadweight.engine import daemon
-    from deadweight.engine.lost import lost_at
+    from deadweight.engine.broken_engine import lost_at
     from deadweight.engine.own.layout import layout
 
     version, ours = daemon.server_version(endpoint), endpoint.host == layout().host  # DOCKER_HOST may name it too

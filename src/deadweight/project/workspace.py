@@ -13,11 +13,11 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
-from deadweight.project.git_changes import Asked, asking
+from deadweight.project.git import Asked, asking
+from deadweight.project.load_suite import load_suite
 from deadweight.project.on_engine import OnEngine
-from deadweight.project.suite_file import load_suite
 from deadweight.project.validation import check_suite, no_builder
-from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild
+from deadweight.records.built_image import UNFINISHED, BuiltImage, FailedBuild
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
 from deadweight.suite.load import find_suite_file
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
     from deadweight.sources.protocol import Source
+    from deadweight_pool.engine_pool import Spread
     from deadweight_pool.pool import Pool
-    from deadweight_pool.spread import Spread
 
 
 ENGINE_MAY_BE_WHY = (DeadweightError, CommandError, CannotStart, Ended)
@@ -120,7 +120,7 @@ class Workspace:
 
     def lost_engine(self) -> MissingError | None:
         """What is wrong with an engine that cannot run a container; None where it can."""
-        from deadweight.engine.lost import lost
+        from deadweight.engine.broken_engine import lost
 
         try:
             return lost(self.engine())
@@ -230,7 +230,7 @@ class Workspace:
 
     def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
         """What the variant needs, started; gives the names with their addresses. Raises MissingError."""
-        from deadweight.engine.beside import beside
+        from deadweight.engine.dependencies import beside
 
         needs, root = variant.run.needs, self.suite.root
         return beside(self.engine, needs, lambda name: self.need_image(variant, name), root=root, variant=variant.name)

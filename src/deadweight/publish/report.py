@@ -16,9 +16,8 @@ from deadweight.report.compare import Comparison
 from deadweight.report.compare_markdown import comparison_markdown
 from deadweight.report.document import load_report
 from deadweight.report.history import HISTORY_FILE, IN_REPORT, merged, parse, read, text
-from deadweight.report.history_record import HistoryEntry
 from deadweight.report.markdown import render_markdown
-from deadweight.report.model import REPORT_FILE, Report
+from deadweight.report.model import REPORT_FILE, HistoryEntry, Report
 from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, write_report
 
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
+from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence, Provenance, judged
 from deadweight.records.scope import load_scope
 from deadweight.records.store import load
@@ -26,7 +26,7 @@ from deadweight.report.model import (
     Report,
     VariantRecord,
 )
-from deadweight.suite.criteria import asked_of
+from deadweight.suite.model import asked_of
 
 if TYPE_CHECKING:
     from deadweight.records.paths import State

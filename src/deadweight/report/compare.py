@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 from deadweight._packages import images
 from deadweight.report import compare_scans, figures
-from deadweight.report.changes import Change, Direction, Kind
+from deadweight.report.changes import Change, Direction, Kind, Thresholds
 from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.report.table import layer_count, not_measured_word, size_of, startup_differs
-from deadweight.report.thresholds import Thresholds
 from deadweight.report.view import stand_in_note
 
 PACKAGES_NAMED = 5

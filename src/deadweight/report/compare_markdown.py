@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.compare import Comparison

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from deadweight.report import figures
 from deadweight.report.changes import Change, Direction
-from deadweight.report.model import VariantRecord
-from deadweight.report.scan_model import SEVERITIES, Finding
+from deadweight.report.model import SEVERITIES, Finding, VariantRecord
 
 NAMED = 20
 

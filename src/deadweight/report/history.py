@@ -11,8 +11,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.records.store import write_atomically
-from deadweight.report.history_record import HeldRecord, HistoryEntry, HistoryPoint
-from deadweight.report.model import AttackRecord, Report, VariantRecord
+from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 
 HISTORY_FILE = "history.jsonl"

@@ -12,15 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.report import attacks, charts, figures
-from deadweight.report.boxes import box, short
+from deadweight.report.change_marks import since
 from deadweight.report.compare import Comparison
-from deadweight.report.got import provenance_words
-from deadweight.report.marks import since
-from deadweight.report.model import Report
+from deadweight.report.details import box, short
+from deadweight.report.model import SEVERITIES, Report
 from deadweight.report.page_data import grouped, page_data
-from deadweight.report.scan_model import SEVERITIES
+from deadweight.report.provenance import provenance_words
 from deadweight.report.table import title_of
 from deadweight.report.view import View, secret_words, view
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.records.built import ARCHIVE_FILE, BuiltImage
+from deadweight.records.built_image import ARCHIVE_FILE, BuiltImage
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.records.paths import State
 from deadweight.report.model import AttestationRecord, ImageRecord, LayerRecord, RuntimeRecord

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.report import attacks, figures
-from deadweight.report.model import Report
-from deadweight.report.scan_model import SEVERITIES
+from deadweight.report.model import SEVERITIES, Report
 from deadweight.report.table import Cell, Ladder, not_measured_word
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import View, secret_words, view

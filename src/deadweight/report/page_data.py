@@ -12,12 +12,10 @@ from typing import Any
 
 from deadweight._packages import images
 from deadweight.report import attacks
-from deadweight.report.boxes import box
-from deadweight.report.got import got
-from deadweight.report.history_record import HistoryPoint
-from deadweight.report.marks import Mark
-from deadweight.report.model import AttackRecord, Report, VariantRecord
-from deadweight.report.scan_model import SEVERITIES, Finding
+from deadweight.report.change_marks import Mark
+from deadweight.report.details import box
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report, VariantRecord
+from deadweight.report.provenance import got
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 

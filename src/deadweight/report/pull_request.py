@@ -7,19 +7,48 @@ the same or the package was there before, and to measuring anew if the image is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from deadweight._said import plain
+from deadweight._log_excerpt import plain
 from deadweight.report import figures
-from deadweight.report.changes import Change
+from deadweight.report.changes import Change, Thresholds
 from deadweight.report.compare import compare
 from deadweight.report.dockerfile_causes import culprits
 from deadweight.report.markdown import escape
 from deadweight.report.model import Report, VariantRecord
-from deadweight.report.size_bars import Sizes, drawn
-from deadweight.report.thresholds import Thresholds
+
+# Sizes before and after as a picture that a comment, a log and a terminal all show: bars of letters.
+WIDTH = 40
+SHOWN_BARS = 8
+FULL, SOME = "█", "▏"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a variant's image weighed and weighs now, in bytes."""
+
+    variant: str
+    before: int
+    after: int
+
+
+def drawn(sizes: Sequence[Sizes]) -> str:
+    """Two lines for each variant, those that changed most first; all bars have one scale."""
+    chosen = sorted(sizes, key=lambda each: -abs(each.after - each.before))[:SHOWN_BARS]
+    most = max((max(each.before, each.after) for each in chosen), default=0) or 1
+    wide = max((len(each.variant) for each in chosen), default=0)
+    lines = []
+    for each in chosen:
+        for name, word, size in ((each.variant, "before", each.before), ("", "now", each.after)):
+            lines.append(f"{name:<{wide}}  {word:<6}  {_bar(size, most)} {figures.size(size)}")
+    return "\n".join(lines)
+
+
+def _bar(size: int, most: int) -> str:
+    return FULL * round(WIDTH * size / most) or SOME
+
 
 Level = Literal["fine", "look", "stop"]
 Cause = Literal["change", "base", "database", "measuring"]

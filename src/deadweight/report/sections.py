@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.evidence import Evidence
-from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.report.scan_model import VulnerabilitiesRecord
+from deadweight.report.model import AttackRecord, PayloadRecord, VulnerabilitiesRecord
 
 T = TypeVar("T")
 

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import Shared, shared, split
-from deadweight.report.model import BuildRecord, CheckRecord, Report, RuntimeRecord, VariantRecord
-from deadweight.report.scan_model import VulnerabilitiesRecord
+from deadweight.report.model import (
+    BuildRecord,
+    CheckRecord,
+    Report,
+    RuntimeRecord,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
 
 NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
 _NONE = "none"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deadweight.report import figures
-from deadweight.report.finding import Finding, findings
 from deadweight.report.model import CheckRecord, Report, VariantRecord
+from deadweight.report.recommendation import Finding, findings
 from deadweight.report.table import NOT_MEASURED_WORDS, not_measured_word
 
 STALE = "stale"

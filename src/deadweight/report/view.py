@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from deadweight._packages import images
 from deadweight.report import attacks, figures
-from deadweight.report.history_record import HistoryEntry
-from deadweight.report.model import CheckRecord, Report, VariantRecord
+from deadweight.report.model import CheckRecord, HistoryEntry, Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, reference_sources, startup_differs
 from deadweight.report.verdict import Verdict, stand_ins_said, verdict
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
 from deadweight.records import store
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.records.reference import parse
 from deadweight.sources import network
-from deadweight.sources.no_base import APK, NoBase
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
+from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
 
 CHECK_SECONDS = 30.0

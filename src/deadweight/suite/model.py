@@ -6,11 +6,13 @@ What is under ``checks:`` is in ``suite.checks``. The keys of one builder alone 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from deadweight._errors import ConfigError
 from deadweight.suite.checks import Checks, Severity
@@ -256,3 +258,23 @@ class Suite(Record):
         ways = [(*prefix, *inner[:length]) for length in range(len(inner), 0, -1) for prefix in variant.places]
         line = next((self.places[path] for path in (*ways, own) if path in self.places), None)
         return ConfigError(message, file=self.file, line=line, key=dotted((*own, *inner)), hint=hint)
+
+
+# What the suite asks of one check, as one short text: a result that was judged by another is no result any more.
+
+SERVICE_CHECKS = ("runs", "api")
+"""These run the service, so how it is run is part of what was asked; the others look at the image, or set their own posture."""
+
+
+def asked_of(variant: Variant, check: str) -> str:
+    """16 hex digits over the check's section of the suite, of this variant."""
+    section: Any = variant.checks.other.get(check, getattr(variant.checks, check, None))
+    said: list[Any] = [section]
+    if check in SERVICE_CHECKS:
+        said += [variant.port, variant.health, variant.run]
+    text = json.dumps(said, default=_plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)

@@ -24,8 +24,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from deadweight import _patterns
-from deadweight.suite.sizes import parse_bytes
+from deadweight._packages import images
 
 A_SIZE = "a size (bytes, or a number with KB, MB, GB, KiB, MiB or GiB)"
 MIN_MEMORY_BYTES = 6 * 2**20
@@ -118,7 +117,7 @@ def _refuse_outside(root: str, text: str) -> None:
 
 def _pattern(text: str) -> str:
     try:
-        _patterns.compiled(text)
+        compiled(text)
     except ValueError as error:
         raise ValueError(f"a regular expression as RE2 has them ({error})") from None
     return text
@@ -232,3 +231,51 @@ HttpStatus = Annotated[
 ]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
+
+
+# Patterns of a suite, matched in text of a service.
+#
+# RE2 and not Python's ``re``, which may take time that doubles with each character of the text (``^(a+)+$``), and hears no signal
+# meanwhile: RE2 takes time that is linear in the text. So there is no look-around, there are no back-references, and ``\d``,
+# ``\w``, ``\s`` and ``\b`` know ASCII alone (https://github.com/google/re2/wiki/Syntax). google-re2 is the binding of the RE2
+# project itself, with wheels for every Python that we support. hyperscan, which we have too, has none for some machines.
+@functools.cache
+def compiled(pattern: str) -> Any:
+    """The pattern, in which ``^`` and ``$`` are those of a line. Raises ValueError, saying in one clause what is wrong."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(f"(?m){pattern}", options)
+    except UnicodeEncodeError:
+        raise ValueError("half a character") from None
+    except re2.error as error:
+        said = error.args[0]
+        told = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise ValueError(told.replace("(?m)", "", 1)) from None
+
+
+def found(pattern: str, text: str) -> bool:
+    """Whether the pattern matches somewhere in the text."""
+    return compiled(pattern).search(text.encode("utf-8", "replace").decode()) is not None
+
+
+# Sizes as people write them: ``15MB`` is 10^6, ``15MiB`` is 2^20 (IEC 80000-13), a bare number is bytes.
+format_bytes = images.format_bytes
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMG]?I?B?)", re.IGNORECASE)
+
+
+def parse_bytes(value: float | str) -> int:
+    """Bytes of a size such as ``12.5MB``. Raises ValueError for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value < 2**60:
+            raise ValueError(f"{value!r} is not a size in bytes")
+        return int(value)
+    match = _SIZE.fullmatch(str(value).strip())
+    unit = _UNITS.get(match.group(2).upper()) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"{value!r} is not a size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
+    return int(float(match.group(1)) * unit)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from deadweight.tasks._options import names
-from deadweight.tasks._show import say
+from deadweight.tasks._progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from deadweight.report.history import Row, rows
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deadweight.report.history_record import HistoryEntry
+    from deadweight.report.model import HistoryEntry
 
 HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")
 

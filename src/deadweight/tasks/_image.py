@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from deadweight._packages import images
-from deadweight.tasks._show import say
+from deadweight.tasks._progress import say
 
 if TYPE_CHECKING:
-    from deadweight.sources.access import Access
+    from deadweight.sources.settings import Access
     from deadweight.toolchain.crane import Remote
     from deadweight_images.findings import LayersReport, Scanned
-    from deadweight_images.secrets.allow import AllowEntry
+    from deadweight_images.secrets.model import AllowEntry
 
 ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
 NO_ARCHIVE = "a file or folder; docker:REFERENCE is an image in the engine, oci://REFERENCE one in a registry"
@@ -209,10 +209,9 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
 def _access(reference: str) -> Access:
     """How the registry is reached: as the project here says it, if there is one, else as the user's own settings do."""
     from deadweight._errors import ConfigError
-    from deadweight.project.suite_file import load_suite
+    from deadweight.project.load_suite import load_suite
     from deadweight.records.paths import State
-    from deadweight.sources.access import access
-    from deadweight.sources.settings import load
+    from deadweight.sources.settings import access, load
     from deadweight.suite.load import find_suite_file
 
     try:

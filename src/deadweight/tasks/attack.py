@@ -9,10 +9,9 @@ from invoke.context import Context
 
 from deadweight.tasks import _choose
 from deadweight.tasks._attacks import amiss, holes, print_attacks, total, unmeasured
+from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import console, print_json, say
-from deadweight.tasks._stand_ins import note, rows
+from deadweight.tasks._progress import console, note, print_json, rows, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:

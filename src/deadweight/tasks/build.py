@@ -9,8 +9,7 @@ from invoke.context import Context
 
 from deadweight.tasks import _choose
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._show import print_json, say, watcher
-from deadweight.tasks._stand_ins import note
+from deadweight.tasks._progress import note, print_json, say, watcher
 from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from deadweight.project.build import VariantOutcome
     from deadweight.project.preparations import Preparations
     from deadweight.project.workspace import Workspace
-    from deadweight.records.built import BuiltImage
+    from deadweight.records.built_image import BuiltImage
     from deadweight.suite.model import Variant
 
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"

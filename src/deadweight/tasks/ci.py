@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 
 from deadweight.tasks._options import one
-from deadweight.tasks._show import say
+from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
 

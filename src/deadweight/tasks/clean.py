@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from invoke.context import Context
 
+from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import parse_days
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import say
+from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
 
@@ -27,7 +27,7 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.report.figures import plural
-    from deadweight.suite.sizes import format_bytes
+    from deadweight.suite.values import format_bytes
 
     days = parse_days(older_than)
     with Workspace.open(say) as workspace, locked(workspace.state, say), pulse("clean"):

@@ -106,7 +106,7 @@ def _variants() -> list[str]:
 
 
 def _suite() -> Suite:
-    from deadweight.project.suite_file import load_suite
+    from deadweight.project.load_suite import load_suite
     from deadweight.suite.load import find_suite_file
 
     return load_suite(find_suite_file())

@@ -8,7 +8,7 @@ from functools import partial
 from invoke.context import Context
 
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._show import console, say
+from deadweight.tasks._progress import console, say
 from deadweight.tasks._task import task
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import print_json, say
+from deadweight.tasks._heartbeat import pulse
+from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight_attacks.harden.found import Found
+    from deadweight_attacks.harden.result import Found
     from deadweight_attacks.harden.write.values import Written
 
 

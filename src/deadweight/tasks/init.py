@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks._options import names
-from deadweight.tasks._show import say
+from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 
 from deadweight._packages import images
+from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._image import STDIN, looked_at, named
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import console, print_utf8, say
+from deadweight.tasks._progress import console, print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:

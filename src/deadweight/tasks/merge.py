@@ -7,9 +7,9 @@ from pathlib import Path
 
 from invoke.context import Context
 
+from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import print_json, say
+from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import task
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
+from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names, one
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import console, print_json, print_utf8, say
+from deadweight.tasks._progress import console, print_json, print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
+    from deadweight.report.changes import Thresholds
     from deadweight.report.compare import Comparison
     from deadweight.report.model import Report
-    from deadweight.report.thresholds import Thresholds
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
 
@@ -242,7 +242,7 @@ def collected(workspace: Workspace) -> Report:
 
     from deadweight._errors import MissingError
     from deadweight.checks import table
-    from deadweight.project.commit import commit_of
+    from deadweight.project.git import commit_of
     from deadweight.report.collect import collect
     from deadweight.report.history import IN_REPORT, appended, entry_of
 
@@ -264,7 +264,7 @@ def collected(workspace: Workspace) -> Report:
 
 def thresholds(suite: Suite) -> Thresholds:
     """What the suite's ``report.thresholds`` say."""
-    from deadweight.report.thresholds import Thresholds
+    from deadweight.report.changes import Thresholds
 
     return Thresholds(**suite.report.thresholds.model_dump())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks._options import names
-from deadweight.tasks._show import say
+from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
 
     from deadweight import _signals
     from deadweight.engine.foreground import run_in_foreground
-    from deadweight.engine.seccomp.stops import explained
+    from deadweight.engine.seccomp.refused_calls import explained
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
@@ -141,7 +141,7 @@ def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) ->
 def _prepared(workspace: Workspace, name: str | None, port: int) -> tuple[Variant, str, RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
-    from deadweight.engine.seccomp import stops
+    from deadweight.engine.seccomp import refused_calls
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
 
@@ -150,7 +150,7 @@ def _prepared(workspace: Workspace, name: str | None, port: int) -> tuple[Varian
         reference = workspace.engine_image(chosen)
     image = workspace.engine().images.need(reference)
     options = hardened_for(chosen, image.user)
-    stops.check(workspace.engine(), options)
+    refused_calls.check(workspace.engine(), options)
     return chosen, reference, options.but(host_port=port) if port else options
 
 

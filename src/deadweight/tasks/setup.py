@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names
-from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import print_json, say
+from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from deadweight.project.preparations import Preparations
     from deadweight.project.survey import Finding
     from deadweight.project.workspace import Workspace
-    from deadweight.sources.no_base import NoBase
-    from deadweight.sources.protocol import ToMake
+    from deadweight.sources.protocol import NoBase, ToMake
     from deadweight.suite.model import Variant
 
 
@@ -152,8 +151,8 @@ def prepare(
     from deadweight.project.install import raise_if_missing
     from deadweight.project.preparations import preparations
     from deadweight.project.survey import survey
-    from deadweight.sources.no_base import NoBase
-    from deadweight.tasks._show import watcher
+    from deadweight.sources.protocol import NoBase
+    from deadweight.tasks._progress import watcher
 
     found, missing, chosen = _asked(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=plan)
     lacking = known(workspace, chosen)

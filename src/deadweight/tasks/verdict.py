@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks._options import one
-from deadweight.tasks._show import print_json, say
+from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:

@@ -148,8 +148,8 @@ class Remote:
 
     def rest(self, digest: str, offset: int) -> AbstractContextManager[IO[bytes]]:
         """A blob from that offset on, whose transfer broke off there. Raises OSError where it cannot be had."""
-        from deadweight.toolchain.blob_rest import rest
         from deadweight.toolchain.find import find
+        from deadweight.toolchain.resumed_download import rest
 
         return rest(find("crane").path, self._reference, digest, offset, insecure=self._insecure, env=self._env)
 

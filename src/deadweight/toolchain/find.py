@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from deadweight._errors import MissingError
-from deadweight.toolchain import catalogue, copies, pins
+from deadweight.toolchain import catalogue, pins, tool_cache
 from deadweight.toolchain.pins import Program
 from deadweight.toolchain.probe import ask, number
 
@@ -175,7 +175,7 @@ def _ours(entry: Program) -> Look | None:
     """Our own copy: None where there is none or none can be had; unusable where it is damaged."""
     if entry.kind == "system":
         return None
-    path = copies.program_path(entry)
+    path = tool_cache.program_path(entry)
     if not path.is_file():
         return None
     answer = ask(path, entry.probe, entry.pattern)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deadweight._run import run
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import copies
+from deadweight.toolchain import tool_cache
 from deadweight.toolchain.find import Tool, find
 from deadweight.toolchain.pins import Program, go_needed
 from deadweight.toolchain.probe import number
@@ -63,7 +63,7 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
             argv.append(entry.source)
             run(argv, cwd=module, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
-    return copies.make(entry, fill, anew=anew)
+    return tool_cache.make(entry, fill, anew=anew)
 
 
 def _environment(go: Tool, entry: Program) -> dict[str, str]:

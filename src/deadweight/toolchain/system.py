@@ -11,7 +11,7 @@ from pathlib import Path
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import Completed, run
-from deadweight.toolchain import copies
+from deadweight.toolchain import tool_cache
 from deadweight.toolchain.pins import Program
 
 APT_SECONDS = 1200.0
@@ -94,7 +94,7 @@ def unpack(entry: Program, log: Path, *, anew: bool = False) -> Path:
                 run(["dpkg", "-x", package, scratch / "root"], log=log)
             shutil.copyfile(scratch / "root" / "usr" / "bin" / entry.name, folder / entry.name)
 
-    return copies.make(entry, fill, anew=anew)
+    return tool_cache.make(entry, fill, anew=anew)
 
 
 def _existing(wanted: Sequence[str]) -> list[str] | None:

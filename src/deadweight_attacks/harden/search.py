@@ -16,17 +16,18 @@ from deadweight.engine.options import (
     hardened_for,
     is_root,
 )
-from deadweight.engine.seccomp import stops
-from deadweight_attacks.harden import asks, named
-from deadweight_attacks.harden.apart import apart
+from deadweight.engine.seccomp import refused_calls
+from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.folders import covering
-from deadweight_attacks.harden.found import Found, Tightest
-from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE
-from deadweight_attacks.harden.tries import Tries
+from deadweight_attacks.harden.result import Found, Tightest
+from deadweight_attacks.harden.retry import Tries
+from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE, Trial
+from deadweight_attacks.harden.worker import apart
 from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
 
 ROOT = "0:0"
 HEADROOM = 2
@@ -52,7 +53,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     image = engine.images.need(subject.engine_image())
     image_user = image.user
     search = Tries(subject, told)
-    needs = asks.OfNeeds(variant.run.needs)
+    needs = health_command.OfNeeds(variant.run.needs)
     with (
         engine.network(PURPOSE, internal=True) as network,
         subject.service.beside(network, needs.up) as inside,
@@ -63,14 +64,14 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
         tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
         plain = _plain(usual, variant.run.user or image_user or ROOT)
-        tight, easy = _at_once(search, named.startable(engine, tight, search.note))
+        tight, easy = _at_once(search, startable(engine, tight, search.note))
         found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
         found = engine.owned(subject.engine_image(), found)
         found, headroom = _limited(search, found, unheld)
         search.believed("all together", found)
-        asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
+        asked = health_command.found(subject, found.but(hosts=search.hosts[found.network]))
     known = Tightest(
         found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
@@ -92,11 +93,11 @@ def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
     if search.passes(STRICTEST, tight):
         return tight, True
     without = tight.but(seccomp="default")
-    if not stops.is_file(tight.seccomp) or not search.passes(
+    if not refused_calls.is_file(tight.seccomp) or not search.passes(
         f"{STRICTEST}, with the engine's seccomp profile", without
     ):
         return tight, False
-    named.blame(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
+    blame(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
     return without, True
 
 
@@ -120,7 +121,7 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
     # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
     found = _read_only(search, _capabilities(search, found), named)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
-    if stops.is_file(tight.seccomp):
+    if refused_calls.is_file(tight.seccomp):
         walls[f"the seccomp profile {tight.seccomp}"] = {"seccomp": tight.seccomp}
     if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
         walls["no capabilities for a service that is not root"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
@@ -213,3 +214,25 @@ def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:
     while enough // 2 >= floor and (passes(enough // 2) or passes(enough // 2)):
         enough //= 2
     return enough
+
+
+# The seccomp profile that the suite names (``run.seccomp``) while settings are tried: where it stops the start, it is told with
+# the call, and the search goes on under the engine's.
+Note = Callable[[str, Trial], None]
+
+
+def startable(engine: Engine, options: RunOptions, note: Note) -> RunOptions:
+    """Without the profile, where the runtime starts nothing under it: an engine might wait for ever."""
+    try:
+        refused_calls.check(engine, options)
+    except refused_calls.StoppedByProfile as stopped:
+        note(f"the seccomp profile {options.seccomp}", Trial(stopped.message))
+        return options.but(seccomp="default")
+    return options
+
+
+def blame(subject: Subject, options: RunOptions, note: Note) -> None:
+    """Note why the checks fail under it, and not under the engine's: the call, where it is the start that it stops."""
+    health, port = subject.variant.health, subject.variant.port
+    why = refused_calls.explained(subject.engine(), subject.engine_image(), options, health, port)
+    note(f"the seccomp profile {options.seccomp}", Trial(why or "the checks fail under it, and not under the engine's"))

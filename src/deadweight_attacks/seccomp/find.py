@@ -10,14 +10,14 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.floor import Floor, keep_floor, kept_floor
 from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.engine.seccomp.runtime_calls import Floor, keep_floor, kept_floor
 from deadweight.records import store
-from deadweight.toolchain import own_programs
+from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper, walls
-from deadweight_attacks.entrance import attack
-from deadweight_attacks.harden.apart import apart
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.check import attack
+from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.worker import apart
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.model import Seccomp, Stopped
@@ -35,7 +35,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
     runtime = runtime_of(subject.engine())
     options = found.options.but(seccomp="default")  # not under one that the suite names
     for source in (helper.SOURCE, recorders.SOURCE):  # built here: nothing of root's should lie in the caller's folders
-        own_programs.built(runtime.architecture, source)
+        helper_programs.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):
         reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks), subject, told)

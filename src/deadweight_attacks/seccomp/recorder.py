@@ -3,7 +3,7 @@
 The recorder (``engine/recorder/main.go``) is bound in, started first, and becomes the service. It puts a filter on itself that
 tells a process outside of each call, which counts it and lets it go on (seccomp_unotify(2)). So it needs no root, no right and no
 tracer, sees all from the first call on, and nothing else runs beside the service. Where this process cannot enter the engine's
-containers (``engine/elsewhere.py``), the recorder lies in an image instead, and who counts is a container beside it
+containers (``engine/remote.py``), the recorder lies in an image instead, and who counts is a container beside it
 (``engine/recorders.py``).
 """
 
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
-from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
+from deadweight.engine.remote import elsewhere
 from deadweight.engine.seccomp.calls import numbers
-from deadweight.toolchain import own_programs
-from deadweight_attacks import far
+from deadweight.toolchain import helper_programs
+from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight_attacks.helper import TARGET as ATTACKER
@@ -158,7 +158,7 @@ def counting(
     with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as folder:
         socket, file = Path(folder) / "socket", Path(folder) / "counters"
         file.write_bytes(bytes(SIZE))
-        with piped([own_programs.built(architecture, SOURCE), "supervise", socket, file]) as said:
+        with piped([helper_programs.built(architecture, SOURCE), "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
                 raise Hindered("the helper program that records system calls did not start", hint=AGAIN)
             bound = options.but(
@@ -177,7 +177,7 @@ def brought(
     if elsewhere(engine):
         image = engine.recorders.packed(subject.engine_image(), also)
         return replace(subject, engine_image=lambda: image), options
-    files = {TARGET: own_programs.built(architecture, SOURCE), **also}
+    files = {TARGET: helper_programs.built(architecture, SOURCE), **also}
     mounts = (Mount(file, target) for target, file in files.items())
     return subject, options.but(mounts=(*options.mounts, *mounts))
 
@@ -199,10 +199,10 @@ def recorded(
 def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recording:
     """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``); and to tell its walls itself,
     where its processes are not seen from here."""
-    also = {ATTACKER: own_programs.built(architecture, ATTACKERS_SOURCE)}
+    also = {ATTACKER: helper_programs.built(architecture, ATTACKERS_SOURCE)}
     options = options.but(publish=None, network="none")
     engine = subject.engine()
-    unseen = elsewhere(engine) and far.reach(engine).user is None
+    unseen = elsewhere(engine) and remote.reach(engine).user is None
     words = (ATTACKER, "rehearse", "a", "b", *(["walls"] if unseen else []))
     with counting(subject, options, words, architecture, also=also) as (counted, under, counters):
         ran(counted, under, counters)

@@ -15,11 +15,11 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import calls, profile
-from deadweight.engine.seccomp.fewest import fewest
-from deadweight.engine.seccomp.floor import Floor, find
-from deadweight.engine.seccomp.kinds import BY_TIMING, HELD, LENIENT
+from deadweight.engine.seccomp.bisection import fewest
+from deadweight.engine.seccomp.calls import BY_TIMING, HELD, LENIENT
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
-from deadweight_attacks.harden import asks
+from deadweight.engine.seccomp.runtime_calls import Floor, find
+from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight_attacks.seccomp import recorder
 from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
@@ -27,7 +27,7 @@ from deadweight_attacks.seccomp.recorder import Recording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight_attacks.harden.found import Found
+    from deadweight_attacks.harden.result import Found
 
 RUNS = 3
 """So many recordings agree before anything is believed, and so many trials prove the end."""
@@ -125,7 +125,7 @@ class _Search:
         if not self.found.asks:
             return ()
         profile.write(file, found.profile())
-        return asks.found(self.subject, self.options.but(seccomp=str(file)))
+        return health_command.found(self.subject, self.options.but(seccomp=str(file)))
 
     # what it calls
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from deadweight_images.archive import entries as columns
+from deadweight_images.archive.compression import recognized, refused
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.files import forgotten, is_folder, mapped, released
-from deadweight_images.archive.kinds import recognized, refused
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.errors import ArchiveError
 

@@ -13,8 +13,7 @@ from dataclasses import replace
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
-from deadweight_images.contents.names import MANAGERS, OS_MANAGERS, SHELLS
-from deadweight_images.contents.toolbox import SHELL
+from deadweight_images.contents.toolbox import MANAGERS, OS_MANAGERS, SHELL, SHELLS
 from deadweight_images.findings import BY_CONTENT, MAX_FINDINGS, FolderFigure, PathFigure
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.members import BITS, MASK, split

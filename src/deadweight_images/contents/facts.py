@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.model import shown
 from deadweight_images.contents import gobuild, toolbox
-from deadweight_images.contents.names import MANAGERS
+from deadweight_images.contents.toolbox import MANAGERS
 from deadweight_images.layers.index import LayerIndex, Skip
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from array import array
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries, clean
-from deadweight_images.layers.budget import Budget
+from deadweight_images.errors import ArchiveError
 
 _HOPS = 40
 _UNKNOWN, NOWHERE = -2, -1
@@ -74,3 +74,20 @@ def _followed(entries: Entries, places: dict[bytes, int], target: bytes, budget:
             continue
         current = path
     return places.get(current)
+
+
+# How many steps may be taken through folders and links: a bound per path would let each link double the work of the last.
+_WORK = 50_000_000
+
+
+class Budget:
+    """Steps that may still be taken, one budget for all of a layer or of an image."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._left = what, _WORK
+
+    def spend(self, steps: int) -> None:
+        """Raises ArchiveError where nothing is left."""
+        self._left -= steps
+        if self._left < 0:
+            raise ArchiveError(f"{self._what}: its folders and links take too many steps to follow")

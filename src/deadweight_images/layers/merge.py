@@ -20,8 +20,7 @@ from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
 from deadweight_images.errors import ArchiveError
-from deadweight_images.layers.budget import Budget
-from deadweight_images.layers.hardlinks import contents
+from deadweight_images.layers.hardlinks import Budget, contents
 from deadweight_images.layers.members import BITS, MASK, packed, split
 
 IMPLIED = -1

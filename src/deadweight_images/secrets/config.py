@@ -11,8 +11,8 @@ from deadweight_images.archive.documents import parsed
 from deadweight_images.archive.model import Image
 from deadweight_images.findings import SecretFinding, SkippedItem
 from deadweight_images.secrets.config_text import MOST, scan_text
-from deadweight_images.secrets.pieces import Budget
-from deadweight_images.secrets.written import base64_end
+from deadweight_images.secrets.model import Budget
+from deadweight_images.secrets.text_encodings import base64_end
 
 if TYPE_CHECKING:
     from deadweight_images.secrets.model import Match

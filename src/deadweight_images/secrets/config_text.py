@@ -19,7 +19,7 @@ from deadweight_images.secrets.model import Match, Scan, Skipped, fingerprint, r
 from deadweight_images.secrets.verify import Candidate, not_placeholder
 
 if TYPE_CHECKING:
-    from deadweight_images.secrets.pieces import Budget
+    from deadweight_images.secrets.model import Budget
     from deadweight_images.secrets.scanner import Scanner
 
 _WORDS = "PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_?KEY"

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from deadweight_images.secrets.context import meant_to_be_seen, misshapen
 from deadweight_images.secrets.formats import CHECKS
 from deadweight_images.secrets.matcher import CLOSE
-from deadweight_images.secrets.model import Hit
-from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.model import Budget, Hit
 from deadweight_images.secrets.rules import BROAD, AllowList, Rule, RuleSet
 from deadweight_images.secrets.verify import Candidate, entropy
 

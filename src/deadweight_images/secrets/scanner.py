@@ -11,10 +11,15 @@ from functools import cache
 from deadweight_images.secrets.confirm import Crowd, Found, confirmed
 from deadweight_images.secrets.decode import Opener
 from deadweight_images.secrets.hints import HINTS
+from deadweight_images.secrets.locations import (
+    NAMED_SIZE,
+    LineCounter,
+    TarIndex,
+    judged_confidence,
+    named_like_a_secret,
+)
 from deadweight_images.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher
-from deadweight_images.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
-from deadweight_images.secrets.pieces import Budget, Piece
-from deadweight_images.secrets.places import NAMED_SIZE, LineCounter, TarIndex, judged_confidence, named_like_a_secret
+from deadweight_images.secrets.model import Budget, Hit, Limits, Match, Piece, Scan, Skipped, fingerprint, redact
 from deadweight_images.secrets.rules import RuleSet, load_rules
 
 Buffer = bytes | bytearray | memoryview

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from deadweight.builders.shared import generated
+from deadweight.builders.shared import generated_files
 from deadweight_init.records import Project, Rung
 
-HEADER = generated.DOCKERFILE
+HEADER = generated_files.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""
 
 _IGNORED = {

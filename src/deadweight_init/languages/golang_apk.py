@@ -6,13 +6,13 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
-from deadweight.builders.shared import generated
+from deadweight.builders.shared import generated_files
 from deadweight_init.languages import front_end, golang_generated
 from deadweight_init.languages.common import ZONES, is_owned, scalar
 from deadweight_init.languages.golang_dockerfile import context_of
 from deadweight_init.records import ImageWords, Project, Rung
 
-MELANGE_HEADER, APKO_HEADER = generated.MELANGE, generated.APKO
+MELANGE_HEADER, APKO_HEADER = generated_files.MELANGE, generated_files.APKO
 """First lines of the files that init writes, by which it knows them again."""
 
 

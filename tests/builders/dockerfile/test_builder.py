@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders.dockerfile import builder, buildkit, saved
+from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import generated
+from deadweight.builders.shared import generated_files
 from deadweight.engine.images import Identity
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
@@ -358,7 +358,7 @@ def test_what_init_wrote_is_built_beside_the_own_dockerfile(project):
         f"    builder: dockerfile\n    dockerfile: {name}\n    bases: {{BASE: tools}}\n"
         for name in ("Dockerfile", "made")
     )
-    project.write({"made": f"{generated.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
+    project.write({"made": f"{generated_files.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
     project.suite(f"  v:\n{own}  w:\n{made}  x:\n{made}")
     assert [project.steps(name)[0].behind for name in ("v", "w", "x")] == [(), (), ("image:w",)]
 
@@ -437,8 +437,8 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     """As Docker 26 with containerd's store: of an image with attestations its id is that of the index."""
     held = SimpleNamespace(config_digest="sha256:c", manifest_digest="sha256:m")
     monkeypatch.setattr(buildkit, "identity", lambda *_: Identity(engine_id, None))
-    monkeypatch.setattr(saved, "save", lambda *_: None)
-    monkeypatch.setattr(saved, "note", lambda *_: None)
+    monkeypatch.setattr(builder, "save", lambda *_: None)
+    monkeypatch.setattr(builder, "note", lambda *_: None)
     monkeypatch.setattr(builder, "image_in", lambda _: held)
     suite = write_suite(
         tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"

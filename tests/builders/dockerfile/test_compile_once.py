@@ -14,7 +14,7 @@ import pytest
 from deadweight.builders import table
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
 
 pytestmark = pytest.mark.system

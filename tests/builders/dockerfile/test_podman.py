@@ -15,10 +15,10 @@ from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
-from deadweight.engine import libpod
-from deadweight.engine.ceilings import ceilings
+from deadweight.engine import api
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
+from deadweight.engine.max_limits import ceilings
 from deadweight.records.paths import State
 from tests.support.engine_tour import podman as podman_service
 from tests.support.small_images import placed, program
@@ -108,7 +108,7 @@ def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
     """Root may write there, and its files then kept that user's Podman from answering at all."""
     host = {"cgroupManager": "cgroupfs", "buildahVersion": "1.28.0"}
     told = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
-    monkeypatch.setattr(libpod, "described", lambda *_: told)
+    monkeypatch.setattr(api, "described", lambda *_: told)
     assert podman.store_of(ENDPOINT).here
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     assert not podman.store_of(ENDPOINT).here

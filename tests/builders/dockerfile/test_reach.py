@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from deadweight.builders.dockerfile.reach import (
+from deadweight.builders.dockerfile.build_network import (
     CA,
     FOLDER,
     JAVA,

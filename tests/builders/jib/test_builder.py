@@ -17,15 +17,15 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import ArchiveError, ConfigError, DeadweightError
-from deadweight.builders.jib import resident
+from deadweight.builders.jib import resident_maven
 from deadweight.builders.jib.pom import read_poms
-from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
+from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight.toolchain.find import find
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents import main_class as _main_class
 from deadweight_images.contents.main_class import missing_main_class
-from deadweight_images.look.read_file import read_file
+from deadweight_images.inspect.read_file import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
@@ -137,10 +137,10 @@ def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
     project, images = demo
     with tempfile.TemporaryDirectory(prefix="dw") as run:  # short: a socket lies in it
         monkeypatch.setenv("XDG_RUNTIME_DIR", run)
-        monkeypatch.setenv(resident.VARIABLE, "1")
+        monkeypatch.setenv(resident_maven.VARIABLE, "1")
         shutil.rmtree(project.root / "app" / "target")
         again = [project.build("v"), project.build("v")]
-        ended = resident.end_all()
+        ended = resident_maven.end_all()
     assert [each.config_digest for each in again] == [images[2].config_digest] * 2
     assert ended == 1
 

@@ -11,7 +11,7 @@ from deadweight.builders.jib import gradle as _gradle
 from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
 from tests.support.gradle_world import portal, wrapper
 from tests.support.java_projects import STATIC, SUITE, fails

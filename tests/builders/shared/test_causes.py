@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight.builders.dockerfile import causes as _dockerfile
+from deadweight.builders.dockerfile import diagnosis as _dockerfile
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.shared import causes as _causes
-from deadweight.builders.shared.listen import Listener
-from deadweight.records.built import Base
+from deadweight.builders.shared import diagnosis as _causes
+from deadweight.builders.shared.tool_output import Listener
+from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
 
 FROM = "ARG BASE\nFROM ${BASE}\n"

@@ -8,11 +8,11 @@ import pytest
 
 from deadweight.builders.dockerfile.text import names_git
 from deadweight.builders.jib.files import lay_out
-from deadweight.builders.shared import generated
+from deadweight.builders.shared import generated_files
 from deadweight.builders.shared import go_files as _go_files
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.plan.fingerprint import Digests
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, ignore_lines, walk
 from deadweight.sources.protocol import ApkRepositories
 from tests.support import ROOT
@@ -80,7 +80,11 @@ variants:
 @pytest.mark.parametrize("below", [".", "api"])
 def test_what_init_wrote_for_one_variant_is_no_input_of_another(tmp_path, below):
     theirs = {"Dockerfile": "FROM b\n", "build/other.yaml": "", "given.yaml": "package:\n"}
-    marks = {"Dockerfile": generated.DOCKERFILE, "melange.yaml": generated.MELANGE, "apko.yaml": generated.APKO}
+    marks = {
+        "Dockerfile": generated_files.DOCKERFILE,
+        "melange.yaml": generated_files.MELANGE,
+        "apko.yaml": generated_files.APKO,
+    }
     ours = {f"build/{name}": f"{mark}\n" for name, mark in marks.items()}
     root = tmp_path / below
     lay(root, **theirs, **ours, **{"build/Dockerfile.dockerignore": "x\n"})

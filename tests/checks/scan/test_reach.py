@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from deadweight.checks.scan import reach, watch, watch_beside
+from deadweight.checks.scan import file_watch, reachability, remote_file_watch
 from deadweight.checks.scan.model import Found
-from deadweight.checks.scan.reach import Observation, observed, reachable
+from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.engine.container import Container
 from deadweight.engine.seccomp import profile
 from tests.support.small_project import put_built, subject_of, write_suite
@@ -29,8 +29,8 @@ variants:
 
 def can_watch() -> bool:
     try:
-        os.close(watch._new_group())
-    except watch.CannotWatch:
+        os.close(file_watch._new_group())
+    except file_watch.CannotWatch:
         return False
     return sys.platform == "linux"
 
@@ -62,7 +62,7 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 @needs_fanotify
 def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
     """Where the engine's mount is out of sight: the program itself was executed before the mark was set."""
-    with watch.Watch() as seen, subject.service.start(subject.service.options()) as container:
+    with file_watch.Watch() as seen, subject.service.start(subject.service.options()) as container:
         seen.follow(None, container.state().pid, "out of sight")
         container.wait_healthy(subject.variant.health, subject.variant.port)
         opened, executed = seen.files()
@@ -72,8 +72,8 @@ def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
 @needs_fanotify
 def test_from_beside_the_same_is_seen_as_the_kernel_tells_root(subject):
     """By a container beside it, which needs no root here: the same files and programs, also of what lives for milliseconds."""
-    here = reach._from_here(subject)
-    beside = watch_beside.watched(subject, lambda container: reach._ask_everything(subject, container))
+    here = reachability._from_here(subject)
+    beside = remote_file_watch.watched(subject, lambda container: reachability._ask_everything(subject, container))
     assert [sorted(each) for each in beside] == [sorted(each) for each in here]
     assert not subject.engine().api.containers(filters={"label": "deadweight.purpose=recorder"})
 
@@ -89,8 +89,8 @@ def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(s
         return document
 
     monkeypatch.setattr(Container, "inspect", elsewhere)
-    with pytest.raises(watch.CannotWatch, match="do not run on this machine"):
-        reach._from_here(subject)
+    with pytest.raises(file_watch.CannotWatch, match="do not run on this machine"):
+        reachability._from_here(subject)
     found = observed(subject, may_run=True)
     assert isinstance(found, Observation), "seen from beside"
     assert "/app" in found.executed
@@ -98,13 +98,13 @@ def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(s
 
 def test_without_permission_it_is_measured_from_beside_and_else_both_reasons_are_told(subject, monkeypatch):
     def refuse() -> int:
-        raise watch.CannotWatch("fanotify is not permitted here")
+        raise file_watch.CannotWatch("fanotify is not permitted here")
 
-    monkeypatch.setattr(watch, "_new_group", refuse)
+    monkeypatch.setattr(file_watch, "_new_group", refuse)
     seen = observed(subject, may_run=True)
     assert isinstance(seen, Observation)
     assert "/app" in seen.executed
-    found = reach.reach((), (), "fanotify is not permitted here", 3)
+    found = reachability.reach((), (), "fanotify is not permitted here", 3)
     assert (found.status, found.reachable, found.dead_weight) == ("not_measured", None, None)
 
 
@@ -113,9 +113,9 @@ def test_a_kernel_that_tells_of_no_calls_is_said_beside_why_root_is_not_told(sub
     refused = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
 
     def refuse() -> int:
-        raise watch.CannotWatch("fanotify is not permitted here")
+        raise file_watch.CannotWatch("fanotify is not permitted here")
 
-    monkeypatch.setattr(watch, "_new_group", refuse)
+    monkeypatch.setattr(file_watch, "_new_group", refuse)
     rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
     options = subject.service.options().but(seccomp=str(file))
@@ -187,5 +187,5 @@ def test_kernel_headers_are_in_no_count_of_reached_and_dead():
         finding("os", "unused"),
         finding("os", "odd"),
     ]
-    found = reach.reach((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
+    found = reachability.reach((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
     assert (found.reachable, found.dead_weight, found.undecided) == (1, 1, 1)

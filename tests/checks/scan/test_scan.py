@@ -15,8 +15,8 @@ from deadweight.checks import runner
 from deadweight.checks.scan import coverage, database, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
+from deadweight.project.load_suite import load_suite
 from deadweight.project.scan import scan_variants
-from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
 from deadweight.report.scan_sarif import scan_sarif

@@ -15,9 +15,9 @@ import zstandard
 from deadweight._errors import ArchiveError, DeadweightError, UsageError
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.digests import valid
-from deadweight_images.look.analyse import analyse
-from deadweight_images.look.stream import analyse_stream
-from deadweight_images.look.summary import summary
+from deadweight_images.inspect.analyse import analyse
+from deadweight_images.inspect.stream import analyse_stream
+from deadweight_images.inspect.summary import summary
 from tests.support import image_samples as samples
 
 ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})

@@ -11,9 +11,9 @@ import pytest
 
 from deadweight.checks.layers import CHECK
 from deadweight.report.findings import layers_junit, layers_sarif
-from deadweight_images.look.analyse import analyse
+from deadweight_images.inspect.analyse import analyse
 from deadweight_images.secrets.context import SERVICES
-from deadweight_images.secrets.places import judged_confidence
+from deadweight_images.secrets.locations import judged_confidence
 from deadweight_images.secrets.rules import load_rules
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from deadweight_images.look.analyse import analyse
-from deadweight_images.look.stream import analyse_stream
+from deadweight_images.inspect.analyse import analyse
+from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.secrets import known, known_update, regions
 from tests.support import ROOT
 from tests.support import image_samples as samples

@@ -23,8 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight_images.secrets import confirm, matcher, plain_matcher
-from deadweight_images.secrets.model import Limits
-from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.model import Budget, Limits
 from deadweight_images.secrets.rules import load_rules
 from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text

@@ -10,8 +10,8 @@ import random
 import pytest
 import zstandard
 
+from deadweight_images.inspect.analyse import analyse
 from deadweight_images.layers import chunks as portions
-from deadweight_images.look.analyse import analyse
 from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from deadweight.report.findings import layers_junit, layers_sarif
-from deadweight_images.look.analyse import analyse, document
-from deadweight_images.look.extract import extract
+from deadweight_images.inspect.analyse import analyse, document
+from deadweight_images.inspect.extract import extract
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as L
 from tests.support.secret_samples import github_token

@@ -13,10 +13,9 @@ from deadweight.builders.apko import melange, packages
 from deadweight.builders.apko.keys import public_key
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive, causes, common
-from deadweight.builders.shared.listen import Listener
-from deadweight.builders.shared.program import listened
-from deadweight.records.built import Base
+from deadweight.builders.shared import archive, common, diagnosis
+from deadweight.builders.shared.tool_output import Listener, listened
+from deadweight.records.built_image import Base
 
 
 class ApkoBuilder:
@@ -139,7 +138,7 @@ def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, 
         listened(argv, listener, cwd=site.root, environment=environment, log=job.log)
     except CommandError as error:
         what = f"{variant.name}: {variant.config}"
-        raise listener.explained(error, what, clean=melange.clean, causes=causes.NATIVE) from None
+        raise listener.explained(error, what, clean=melange.clean, causes=diagnosis.NATIVE) from None
 
 
 def _announce(line: str) -> str | None:

@@ -23,10 +23,9 @@ from deadweight.builders.apko import keys, memory, packages
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.apko.work_folder import put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
-from deadweight.builders.shared import causes, common, go_cache, go_files, inputs
-from deadweight.builders.shared.listen import Listener
-from deadweight.builders.shared.program import listened
-from deadweight.engine import owner
+from deadweight.builders.shared import common, diagnosis, go_cache, go_files, inputs
+from deadweight.builders.shared.tool_output import Listener, listened
+from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.ignore import walk
 from deadweight.records.paths import State
@@ -120,7 +119,7 @@ class _Melange:
         self.job.took("warm" if go_cache.is_warm(state) else "cold")
         go_cache.environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
-        with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), work_folder(state) as work:
+        with runs.noted_while(state, labels.labels(self.site.suite.name, "build")), work_folder(state) as work:
             try:
                 self._lay_out(work / "source")
                 self._run(work)
@@ -157,7 +156,7 @@ class _Melange:
             listened(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
-            raise listener.explained(error, what, clean=clean, causes=causes.NATIVE) from None
+            raise listener.explained(error, what, clean=clean, causes=diagnosis.NATIVE) from None
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state

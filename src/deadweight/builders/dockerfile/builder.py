@@ -17,12 +17,13 @@ others find its layers. Where they run side by side all the same, BuildKit joins
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import attestations, buildkit, saved, secrets, words
+from deadweight.builders.dockerfile import build_arguments, buildkit, secrets
 from deadweight.builders.dockerfile.copy import IGNORE_FILE, copied, given, ignore_rules, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
@@ -31,7 +32,7 @@ from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import archive_path, image_in, made_by_the_build, scratch, there
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ class DockerfileBuilder:
             refuse_what_it_cannot(dockerfile.file, podman)
         tools = ["docker-cli" if podman is None else "podman"]
         if variant.attest is not None:
-            attestations.check(variant, root)
+            check(variant, root)
             tools.append("buildx")
         pooled = Needs(("buildctl",), bases=tuple(named), named=named)
         return replace(pooled, tools=tuple(tools), engine=True, pooled=pooled)
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         if site.pool is not None:
-            attestations.refuse_in_pool(variant, site.root)
+            refuse_in_pool(variant, site.root)
         else:
             _refuse_podman_elsewhere(variant, site.root)
         text = _read(variant, site.root)
@@ -120,14 +121,14 @@ class DockerfileBuilder:
         if not built.in_engine:
             return made_by_the_build(variant, built, site)
         path = archive_path(variant, site)
-        if saved.is_of(path, built.config_digest):
+        if is_of(path, built.config_digest):
             return path
         if not buildkit.has(site, built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
             )
-        saved.save(built.reference, site, path)
+        save(built.reference, site, path)
         held = image_in(path)
         if held.config_digest != built.config_digest:
             path.unlink()
@@ -136,12 +137,12 @@ class DockerfileBuilder:
                 f"{built.config_digest}",
                 hint=f"invoke build --force --variant {variant.name}",
             )
-        saved.note(path, built.config_digest)
+        note(path, built.config_digest)
         return path
 
     def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
         dockerfile = _read(variant, site.root)
-        attestations.check(variant, site.root)
+        check(variant, site.root)
         name = common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
         secrets.generate(variant, site.root)
@@ -157,8 +158,8 @@ class DockerfileBuilder:
                 )
             flags: list[str | Path] = [
                 *("--tag", name, "--iidfile", work / "id"),
-                *attestations.words(variant, bases),
-                *words.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
+                *words(variant, bases),
+                *build_arguments.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             ]
             try:
                 buildkit.build(
@@ -177,7 +178,7 @@ class DockerfileBuilder:
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         found = self._identity(site, variant, name, told)
         used.remember()
-        within = {each: base for each, base in bases.items() if each != attestations.generator(variant)}
+        within = {each: base for each, base in bases.items() if each != generator(variant)}
         return self._built(site, variant, found, last_base(dockerfile, variant, bases), within)
 
     def _built(
@@ -209,9 +210,9 @@ class DockerfileBuilder:
         if found.config is not None:
             return found
         path = archive_path(variant, site)
-        saved.save(found.engine_id, site, path)
+        save(found.engine_id, site, path)
         held = image_in(path)
-        saved.note(path, held.config_digest)
+        note(path, held.config_digest)
         manifest = found.manifest or held.manifest_digest
         # an engine before 28 does not say of which document its id is
         index = found.engine_id if manifest is not None and found.engine_id != manifest else None
@@ -241,7 +242,7 @@ def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
 
 
 def _there(variant: DockerfileVariant, site: Site) -> bool:
-    from deadweight.records.built import BUILT_FILE
+    from deadweight.records.built_image import BUILT_FILE
     from deadweight.records.store import load
 
     built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
@@ -269,8 +270,8 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     from deadweight.sources.adapt_dockerfile import places
 
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
-    if attestations.generator(variant):
-        named[attestations.generator(variant)] = "attest.sbom"
+    if generator(variant):
+        named[generator(variant)] = "attest.sbom"
     for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), given(variant)).items():
         try:
             parse(reference)
@@ -296,3 +297,64 @@ def _image_id(file: Path, variant: DockerfileVariant) -> str:
             hint="build again; if this repeats, see the build's log and invoke doctor",
         ) from error
     return digest if digest.startswith("sha256:") else f"sha256:{digest}"
+
+
+# What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.
+def check(variant: DockerfileVariant, root: Path) -> None:
+    """Raises WrongKey (ConfigError) where the engine that runs would drop what the suite asks for. Starts no engine."""
+    problem = buildkit.keeps_no_attestations() if variant.attest is not None else ""
+    if problem:
+        raise WrongKey(
+            variant, "attest", problem, root,
+            hint="take attest: out, or use an engine with containerd's image store (the default of Docker 29)",
+        )  # fmt: skip
+
+
+def refuse_in_pool(variant: DockerfileVariant, root: Path) -> None:
+    """Raises WrongKey (ConfigError) where a pool is to build what asks for attestations: its archives hold none."""
+    if variant.attest is not None:
+        raise WrongKey(
+            variant, "attest", "images that a pool builds have no attestations", root,
+            hint="take attest: out, or build with the engine here: DEADWEIGHT_POOL=none",
+        )  # fmt: skip
+
+
+def generator(variant: DockerfileVariant) -> str:
+    """The public reference of the image that makes the SBOM; empty where none is asked for."""
+    return variant.attest.generator if variant.attest is not None else ""
+
+
+def words(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
+    """The flags for a build; ``bases`` tells where the source has the generator."""
+    if variant.attest is None:
+        return []
+    flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
+    makes = generator(variant)
+    return [*flags, *([f"--attest=type=sbom,generator={common.pinned(bases[makes])}"] if makes else [])]
+
+
+# The archive of an image that was built in the engine: saved once per build, with a note beside it of whose it is.
+def is_of(archive: Path, config_digest: str) -> bool:
+    """Whether the archive is there, whole, and of this very image."""
+    note = _note_file(archive)
+    return archive.is_file() and note.is_file() and note.read_text() == _note(archive, config_digest)
+
+
+def save(reference: str, site: Site, archive: Path) -> None:
+    """Have the engine write it; nobody's until ``note``."""
+    _note_file(archive).unlink(missing_ok=True)
+    site.engine().images.save(reference, archive)
+
+
+def note(archive: Path, config_digest: str) -> None:
+    """Keep whose archive this is."""
+    _note_file(archive).write_text(_note(archive, config_digest))
+
+
+def _note_file(archive: Path) -> Path:
+    return archive.with_name(f"{archive.name}.of")
+
+
+def _note(archive: Path, config_digest: str) -> str:
+    """Tells a saved archive of this very image from an older one, and from one that was cut short since."""
+    return f"{config_digest} {archive.stat().st_size}"

@@ -14,9 +14,9 @@ from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
-from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
+from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.store import load
-from deadweight.records.superseded import retire
+from deadweight.records.superseded_images import retire
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def build(
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
-    from deadweight.engine import vigil
+    from deadweight.engine import watchdog
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     endpoint = find_or_start(on_line)
@@ -53,7 +53,7 @@ def build(
     # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
     attests = any(str(word).startswith("--attest=type=provenance") for word in words)
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
-    with vigil.kept(endpoint) as stop:
+    with watchdog.kept(endpoint) as stop:
         _run.run(
             client.build(*plain, *(str(word) for word in words)),
             cwd=site.root,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.dockerfile import buildkit
-from deadweight.builders.dockerfile.reach import CA, CREDENTIALS, JAVA, MAVEN, Reach, stages_of_image
+from deadweight.builders.dockerfile.build_network import CA, CREDENTIALS, JAVA, MAVEN, Reach, stages_of_image
 from deadweight.builders.dockerfile.text import Dockerfile, names_git
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common, inputs
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.reference import with_registry
 
 PREDEFINED = frozenset(

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from deadweight import _said
+from deadweight import _log_excerpt
 from deadweight._errors import CommandError
-from deadweight.builders.dockerfile import causes
-from deadweight.builders.shared import causes as shared_causes
-from deadweight.builders.shared.listen import Listener
-from deadweight.records.built import Cache
+from deadweight.builders.dockerfile import diagnosis
+from deadweight.builders.shared import diagnosis as shared_causes
+from deadweight.builders.shared.tool_output import Listener
+from deadweight.records.built_image import Cache
 
 HEARD_LINES = 400
 SHOWN_LINES = 12
@@ -115,9 +115,9 @@ class DockerListener(Listener):
             hint = advice(self._line(step)) or hint
         if cause and "disk is full" in cause.told:
             hint = full_disk()
-        shown = _said.cut(words, SHOWN_LINES)
-        if cause and cause.line in words and cause.line[: _said.MAX_LINE].rstrip() not in shown:
-            shown = [cause.line[: _said.MAX_LINE].strip(), *shown]
+        shown = _log_excerpt.cut(words, SHOWN_LINES)
+        if cause and cause.line in words and cause.line[: _log_excerpt.MAX_LINE].rstrip() not in shown:
+            shown = [cause.line[: _log_excerpt.MAX_LINE].strip(), *shown]
         return error.told(reason + where, shown, hint)
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
@@ -157,12 +157,12 @@ class DockerListener(Listener):
 
 def _table(step: _Instruction | None) -> Sequence[shared_causes.Cause]:
     if step is None:
-        return (*causes.CLIENT, *causes.PULL)
+        return (*diagnosis.CLIENT, *diagnosis.PULL)
     if step.word == "RUN":
-        return causes.RUN
+        return diagnosis.RUN
     if step.word in ("COPY", "ADD"):
-        return causes.COPY_FROM if "--from" in step.what else (*causes.COPY, *causes.RUN)
-    return causes.PULL
+        return diagnosis.COPY_FROM if "--from" in step.what else (*diagnosis.COPY, *diagnosis.RUN)
+    return diagnosis.PULL
 
 
 def cleaned(line: str) -> str:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
-from deadweight.engine import api, libpod
-from deadweight.engine.ceilings import ceilings
-from deadweight.engine.pull import LOOPBACK
+from deadweight.engine import api
+from deadweight.engine.images import LOOPBACK
+from deadweight.engine.max_limits import ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources import older_dockerfile
 from deadweight.sources.dockerfile_lines import heredocs, instructions
@@ -65,7 +65,7 @@ class Store:
 
 def store_of(endpoint: Endpoint) -> Store:
     """Raises DeadweightError where the engine does not say."""
-    told = libpod.described(endpoint.host, endpoint.certificates)
+    told = api.described(endpoint.host, endpoint.certificates)
     host, store = told.get("host"), told.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
         why = api.trouble(endpoint.host, endpoint.certificates)

@@ -10,15 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders.jib import files, gradle, maven, resident
+from deadweight.builders.jib import files, gradle, maven, resident_maven
 from deadweight.builders.jib.properties import OURS, SAID_BY, extra_files, is_gradle, properties_of
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.java_errors import JavaListener, clean
-from deadweight.builders.shared.program import listened
-from deadweight.records.built import Base
+from deadweight.builders.shared.tool_output import listened
+from deadweight.records.built_image import Base
 
 _AGAIN = "--update-snapshots"
 """Maven's name for asking repositories again for anything that was not there, releases too."""
@@ -195,7 +195,7 @@ def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job,
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
     environment = maven.environment(site)
     try:
-        argv = call if with_gradle else resident.through(call, source, environment, variant.pom)
+        argv = call if with_gradle else resident_maven.through(call, source, environment, variant.pom)
         listened(argv, listener, cwd=source, environment=environment, log=job.log, told=call)
     except CommandError as error:
         if not listener.repeats or _AGAIN in call:

@@ -11,7 +11,7 @@ from deadweight._errors import ArchiveError
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.paths import STATE_DIR
 
 

@@ -12,7 +12,7 @@ from deadweight.builders.jib.pom import read_poms
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 
 OURS = (
     *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),

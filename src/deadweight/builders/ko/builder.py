@@ -15,13 +15,12 @@ from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders.ko import inputs
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import causes, common, go_cache, go_files
-from deadweight.builders.shared.added import staged, with_layer
+from deadweight.builders.shared import common, diagnosis, go_cache, go_files
 from deadweight.builders.shared.archive import config_digest, keep, made_by_the_build, result, scratch, there
+from deadweight.builders.shared.extra_layer import staged, with_layer
 from deadweight.builders.shared.inputs import rules
-from deadweight.builders.shared.listen import Listener
-from deadweight.builders.shared.program import listened
-from deadweight.records.built import Base
+from deadweight.builders.shared.tool_output import Listener, listened
+from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal
 from deadweight.records.reference import split
 
@@ -169,7 +168,7 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
     try:
         listened(argv, listener, cwd=source, environment=environment, log=job.log)
     except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_telling, causes=causes.NATIVE) from None
+        raise listener.explained(error, variant.name, clean=_telling, causes=diagnosis.NATIVE) from None
 
 
 def _whole(archive: Path, variant: KoVariant, job: Job) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import ArchiveError, DeadweightError, MissingError
 from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import common
-from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
+from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Site, WrongKey
-from deadweight.records.built import Base
+from deadweight.records.built_image import Base
 from deadweight.records.reference import split
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Key

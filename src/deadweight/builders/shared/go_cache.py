@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.built_image import BUILT_FILE, BuiltImage
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.suite.model import Variant

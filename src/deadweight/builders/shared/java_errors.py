@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deadweight._errors import CommandError
-from deadweight.builders.shared.causes import JAVA, found
-from deadweight.builders.shared.listen import Listener
+from deadweight.builders.shared.diagnosis import JAVA, found
+from deadweight.builders.shared.tool_output import Listener
 
 MAX_LINES = 60
 SHOWN_LINES = 8

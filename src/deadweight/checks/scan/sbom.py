@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan import cyclonedx, documents, kept, spdx, trivy
+from deadweight.checks.scan import cache, cyclonedx, documents, spdx, trivy
 from deadweight.checks.scan.purl import Part, stated
 from deadweight.records.store import write_atomically
 
@@ -182,7 +182,7 @@ def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[d
     """The scanner's SBOM, named after the variant and dated by the build, with the packages that the scanner left out."""
     title = f"{subject.suite.name}/{subject.variant.name}"
     with tempfile.TemporaryDirectory(prefix="deadweight-sbom-") as folder:
-        document = trivy.convert(kept.packages(subject), form, Path(folder), name=title)
+        document = trivy.convert(cache.packages(subject), form, Path(folder), name=title)
     document = documents.without_twins(document)
     known = tuple(documents.parts(document))
     spaces = {part.type: part.namespace for part in known if part.type in ("apk", "deb")}

@@ -19,7 +19,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, cgroups, firewall, mounts, processes
+from deadweight.engine.own import bridge, firewall, mounts, processes
 from deadweight.engine.own.layout import Layout, layout
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
@@ -185,12 +185,12 @@ def _start(where: Layout, say: Say) -> str:
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
-    if not cgroups.mounted():
+    if not mounts.mounted():
         say("mounting control groups, which are not mounted on this machine")
-        cgroups.mount()
-    elif points := cgroups.read_only():
+        mounts.mount()
+    elif points := mounts.read_only():
         say("mounting control groups writable: they are read-only in this container")
-        cgroups.make_writable(points)
+        mounts.make_writable(points)
     say(f"starting Deadweight's container engine (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import compose, ecs, kubernetes, quadlet, run
 from deadweight_attacks.harden.write.values import Written
 from deadweight_attacks.limits import MEMORY, PROCESSES, listed

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deadweight.suite.model import Need
-from deadweight_attacks.harden.found import Found
-from deadweight_attacks.harden.write.needs import (
+from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.write.dependencies import (
     TRIES,
     about,
     before,

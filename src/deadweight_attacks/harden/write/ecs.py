@@ -9,7 +9,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write.values import (
     PORT_SYSCTL,
     Written,

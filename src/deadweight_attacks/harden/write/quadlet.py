@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from deadweight.suite.model import Need
-from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write.compose import unasked
-from deadweight_attacks.harden.write.needs import (
+from deadweight_attacks.harden.write.dependencies import (
     BRIDGE_RULE,
     about,
     before,

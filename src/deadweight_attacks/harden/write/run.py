@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from deadweight.engine.options import Tmpfs
 from deadweight.suite.model import Need
-from deadweight_attacks.harden.found import Found
-from deadweight_attacks.harden.write.needs import (
+from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.write.dependencies import (
     BRIDGE_RULE,
     TRIES,
     about,

@@ -1,0 +1,194 @@
+"""Which findings lie in what the running service touches, and which may be dead weight: no request that was sent touches it.
+
+The service runs hardened as in every check, is asked all that the ``api`` check asks, and every file that is opened or executed
+meanwhile is noted. A package counts as reachable if one of its files was. That is a lower bound: what no request asks for is not
+seen; and it says nothing of functions inside a package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight.checks.http_request import prepare
+from deadweight.checks.protocol import Subject
+from deadweight.checks.scan import remote_file_watch
+from deadweight.checks.scan.cache import folder
+from deadweight.checks.scan.file_watch import CannotWatch, Watch
+from deadweight.checks.scan.model import Found, Reach
+from deadweight.engine import netns
+from deadweight.engine.container import Container
+from deadweight.engine.remote import elsewhere
+from deadweight.records import store
+
+ANSWER_SECONDS = 60.0
+TRIES = 2
+_MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a service opened and executed, for one image and one set of requests (``key``)."""
+
+    key: str
+    opened: tuple[str, ...]
+    executed: tuple[str, ...]
+
+
+def observed(subject: Subject, *, may_run: bool) -> Observation | str:
+    """What the service touches; kept for the same image and requests. A string says why it was not measured."""
+    if not subject.variant.runnable or not subject.variant.checks.api:
+        return "the suite has no api checks for it, which would exercise the service"
+    file = folder(subject.state, subject.variant.name) / "observation.json"
+    key = _key(subject)
+    found = store.load(Observation, file)
+    if found is not None and found.key == key:
+        return found
+    if not may_run:
+        return (
+            f"invoke verify --variant {subject.variant.name} --check vulnerabilities runs the service and measures it"
+        )
+    try:
+        found = _observe(subject, key)
+    except CannotWatch as reason:
+        return str(reason)
+    except (Interrupted, UsageError):
+        raise
+    except DeadweightError as error:
+        return f"the service could not be run: {' '.join(error.message.split())}"
+    store.save(found, file)
+    return found
+
+
+def _key(subject: Subject) -> str:
+    asked = (
+        "".join(item.model_dump_json() for item in subject.variant.checks.api) + subject.variant.run.model_dump_json()
+    )
+    return hashlib.sha256(f"1 {subject.built.config_digest} {asked}".encode()).hexdigest()
+
+
+def _observe(subject: Subject, key: str) -> Observation:
+    """Of a service that was seen to run, some program was executed: where none was recorded, it is tried once more."""
+    for _ in range(TRIES):
+        opened, executed = _watched(subject)
+        if executed:
+            return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
+    raise CannotWatch(
+        "it could not be recorded which files the service opens: the engine runs on another machine, or hides its files"
+    )
+
+
+def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
+    """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
+    here = ""
+    if not elsewhere(subject.engine()):
+        try:
+            return _from_here(subject)
+        except CannotWatch as reason:
+            here = f"{reason}; "
+    try:
+        return remote_file_watch.watched(subject, lambda container: _ask_everything(subject, container))
+    except CannotWatch as reason:
+        raise CannotWatch(f"{here}{reason}") from reason
+
+
+def _from_here(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
+    options = subject.service.options()
+    subject.engine_image()
+    with Watch() as watch, subject.service.start(options) as container:
+        document = container.inspect()
+        pid = int((document.get("State") or {}).get("Pid") or 0)
+        merged = ((document.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
+        ours = netns.is_process_of(pid, container.id)
+        if ours:
+            watch.follow(merged, pid, container.id)
+        readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
+        if not readiness.healthy:
+            raise DeadweightError(readiness.reason)
+        if not ours:
+            raise CannotWatch("the engine's containers do not run on this machine, so their files cannot be watched")
+        _ask_everything(subject, container)
+        return watch.files()
+
+
+def _ask_everything(subject: Subject, container: Container) -> None:
+    for item in subject.variant.checks.api:
+        _ask(subject, container, item.request)
+
+
+def _ask(subject: Subject, container: Container, asked: object) -> None:
+    """One request; what it answers is the ``api`` check's business."""
+    from deadweight.suite.requests import HttpRequest
+
+    assert isinstance(asked, HttpRequest)
+    request = prepare(asked, subject.suite.root)
+    try:
+        container.http(request.port).request(
+            request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
+        )
+    except (OSError, http.client.HTTPException):
+        if not container.state().running:
+            raise DeadweightError(
+                f"the service {container.state().told()} during {request.method} {request.path}"
+            ) from None
+
+
+def reachable(
+    findings: Sequence[Found], owners: Mapping[str, Sequence[str]], observation: Observation
+) -> tuple[bool | None, ...]:
+    """For each finding whether its package was touched; None where files cannot tell (a library without files of its own)."""
+    touched = {_plain(path) for path in (*observation.opened, *observation.executed)}
+    packages = {name: any(_plain(path) in touched for path in files) for name, files in owners.items() if files}
+    folders = {path.rpartition("/")[0] for path in touched}
+    return tuple(_one(finding, packages, touched, folders) for finding in findings)
+
+
+def _one(finding: Found, packages: Mapping[str, bool], touched: set[str], folders: set[str]) -> bool | None:
+    if finding.kind != "language":
+        return packages.get(finding.package)
+    path = _plain(f"/{finding.path}")
+    if not finding.path or path in touched:
+        return True if finding.path else None
+    if finding.ecosystem in ("gobinary", "rustbinary", "jar"):
+        return False
+    if finding.ecosystem == "node-pkg":  # its path is the package.json in the folder of the package
+        home = path.rpartition("/")[0]
+        return any(each == home or each.startswith(f"{home}/") for each in folders)
+    return None
+
+
+def _plain(path: str) -> str:
+    """One spelling of a path: packages still say ``/lib/x`` where systems with a merged ``/usr`` have ``/usr/lib/x``."""
+    return f"/usr{path}" if path.startswith(_MERGED_USR) else path
+
+
+def reach(
+    flags: Sequence[bool | None], findings: Sequence[Found], observation: Observation | str, requests: int
+) -> Reach:
+    """The counts, of distinct findings that count in the total (no kernel headers), for so many ``requests`` that were sent.
+
+    One of several copies that was touched is enough; it is not touched where none of them was."""
+    if isinstance(observation, str):
+        return Reach("not_measured", reason=observation)
+    copies: dict[tuple[str, str, str, str], list[bool | None]] = {}
+    for flag, finding in zip(flags, findings, strict=True):
+        if finding.kind != "kernel_headers":
+            copies.setdefault(finding.identity, []).append(flag)
+    counted = [True if True in each else None if None in each else False for each in copies.values()]
+    undecided = counted.count(None)
+    reason = f"{len(observation.opened)} files touched while {requests} requests were sent: what no request asks for is not seen"
+    if undecided:
+        reason += f"; {undecided} findings in packages whose use could not be determined"
+    return Reach(
+        "measured",
+        reachable=counted.count(True),
+        dead_weight=counted.count(False),
+        undecided=undecided,
+        reason=reason,
+        files=len(observation.opened),
+        requests=requests,
+        touched=observation.executed,
+    )

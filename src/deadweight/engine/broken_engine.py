@@ -1,0 +1,150 @@
+"""Whether an engine that answers can run anything: a tiny container of an image made here, and removed again.
+
+An engine that lost its bridge, its firewall chains or its disk still answers every question. What it then says of a container is
+no finding about the image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight import _disk
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import program_image
+from deadweight.engine.faults import translated
+from deadweight.engine.options import RunOptions
+from deadweight.engine.own.layout import layout
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.connect import HasHost
+
+PROBE_SECONDS = 20.0
+PURPOSE = "probe"
+_PORT = 9
+_OWN_NAMES = re.compile(r"^a container of deadweight/probe:\w+ cannot be started: | deadweight-probe-\w+|/probe:\w+")
+"""What differs from one probe to the next, and tells a reader nothing."""
+_BASE = 0x400000
+_MACHINES = {
+    # architecture as an engine tells it: ELF machine, the name in an image config, code that ends with exit code 0
+    "x86_64": (62, "amd64", bytes.fromhex("31ff b83c000000 0f05")),  # xor edi, edi; mov eax, 60; syscall
+    "aarch64": (183, "arm64", bytes.fromhex("a80b80d2 000080d2 010000d4")),  # mov x8, 93; mov x0, 0; svc 0
+}
+_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def lost(engine: Engine) -> MissingError | None:
+    """The error that says what is wrong with an engine that cannot run a container, and how to get it back; None where it can."""
+    try:
+        # one that is only busy, or whose probe another command cleaned away, is not lost: what is would be started anew
+        problem = trouble(engine) and trouble(engine)
+    except MissingError as error:
+        return error
+    if not problem:
+        return None
+    return MissingError(
+        f"the container engine at {engine.host} answers, but cannot run a container: {problem}",
+        hint=remedy(engine, problem),
+    )
+
+
+def lost_at(endpoint: HasHost) -> MissingError | None:
+    """The same, of the engine that listens there."""
+    from deadweight.engine.client import Engine
+
+    try:
+        with Engine.connect(endpoint) as engine:
+            return lost(engine)
+    except MissingError as error:
+        return error
+
+
+def trouble(engine: Engine) -> str:
+    """Start a tiny container with a published port, as checks do. Empty where it ran to its end, else the engine's own words.
+
+    Raises MissingError where the engine does not answer. Nothing is tried where its architecture is none of ours.
+    """
+    architecture = _NAMES.get(engine.info.architecture, engine.info.architecture)
+    if architecture not in _MACHINES:
+        return ""
+    name = f"deadweight/probe:{uuid.uuid4().hex[:12]}"
+    try:
+        with translated("load a tiny image"):
+            for message in engine.api.load_image(image(architecture, name, engine.marks(PURPOSE))):
+                if "error" in message:
+                    raise DeadweightError(_shortened(str(message["error"])))
+        engine.images.need(name)
+        try:
+            return _ran(engine, name)
+        finally:
+            with contextlib.suppress(DeadweightError):
+                engine.images.remove(name, force=True)
+    except MissingError:
+        engine.ask()  # told as what it is where it does not answer at all
+        return UNKEPT
+    except DeadweightError as error:
+        return _OWN_NAMES.sub("", error.message.removeprefix("engine: "))
+
+
+def _shortened(said: str) -> str:
+    """containerd tells the path of the file that it could not write, which is another one each time."""
+    return FULL if _disk.FULL.search(said) else said
+
+
+def _ran(engine: Engine, name: str) -> str:
+    with engine.start(name, RunOptions(publish=_PORT, cap_drop=("ALL",)), purpose=PURPOSE) as container:
+        state = container.wait_ended(PROBE_SECONDS)
+    if state.running:
+        return f"a program that ends at once still runs after {PROBE_SECONDS:g} s"
+    return "" if state.exit_code == 0 else f"a program that ends with 0 {state.told()}"
+
+
+UNKEPT = "it accepts images but does not keep them"
+FULL = "its disk is full (no space left on device)"
+
+
+def remedy(engine: Engine, problem: str) -> str:
+    """The command that gets this engine back."""
+    if "no space left" in problem.lower():
+        return "free space on the disk where the engine keeps its images"
+    info, host = engine.info, engine.host
+    if host == layout().host:
+        kept = "its images are lost, and invoke build makes them again" if problem == UNKEPT else "its images are kept"
+        return f"restart it with invoke setup; {kept}"
+    if not host.startswith("unix://"):
+        return f"restart the engine at {host}"
+    if info.desktop:
+        return "restart Docker Desktop"
+    unit = "podman" if info.podman else "docker"
+    if info.rootless:
+        return f"restart it: systemctl --user restart {unit}"
+    systemd = Path("/run/systemd/system").is_dir()
+    return f"restart it: {f'systemctl restart {unit}' if systemd else f'service {unit} restart'}"
+
+
+def image(architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
+    """A docker-save archive of one program that does nothing but end."""
+    machine, platform, code = _MACHINES[architecture]
+    return program_image.image(_elf(machine, code), "/probe", platform, name, labels)
+
+
+def elf(architecture: str) -> bytes:
+    """That program itself, for an architecture by an engine's name or by Go's."""
+    machine, _, code = _MACHINES[_NAMES.get(architecture, architecture)]
+    return _elf(machine, code)
+
+
+def _elf(machine: int, code: bytes) -> bytes:
+    """The smallest static program: an ELF header, one segment that is read and run, and the code (System V gABI, chapter 4)."""
+    start = 64 + 56
+    size = start + len(code)
+    ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
+    header = struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, _BASE + start, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x10000)
+    return ident + header + segment + code

@@ -1,0 +1,107 @@
+"""The containers that a service needs beside it: started before it in their order, each up before the next, removed after it.
+
+The service finds them by name through its ``/etc/hosts``: that works on every network, in every image and in every engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight import _log_excerpt
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine.options import Mount, RunOptions, Tmpfs
+from deadweight.suite.values import parse_tmpfs
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
+    from deadweight.suite.model import Need
+
+PURPOSE = "need"
+BRIDGE = "bridge"
+PIDS = 512
+SHOWN_LINES = 5
+
+
+@contextlib.contextmanager
+def beside(
+    engine: Callable[[], Engine],
+    needs: Mapping[str, Need],
+    image_of: Callable[[str], str],
+    *,
+    root: Path,
+    variant: str = "",
+    network: str = BRIDGE,
+    up: Callable[[str, Container], None] = lambda _name, _container: None,
+) -> Iterator[Mapping[str, str]]:
+    """Start what a service needs on a network, and give the names with their addresses, for ``RunOptions.hosts``.
+
+    ``image_of`` gives the image of a need in the engine, ``root`` is the folder that its files are relative to. ``up`` is told of
+    each container once it is up. Raises MissingError where one does not come up: then nothing can be said of the service.
+    """
+    with contextlib.ExitStack() as stack:
+        hosts: dict[str, str] = {}
+        for name, need in needs.items():
+            options = _options(need, hosts, network, root)
+            container = engine().start(image_of(name), options, purpose=PURPOSE, variant=f"{variant}/{name}")
+            stack.enter_context(container)
+            _wait(container, name, need)
+            up(name, container)
+            if need.health.kind != "exit":
+                hosts[name] = _address(container, name, network)
+        yield hosts
+
+
+def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> RunOptions:
+    """Its own image's user and rights: it is no part of what is checked."""
+    return RunOptions(
+        memory_bytes=need.memory,
+        pids=PIDS,
+        env=dict(need.env),
+        args=need.args,
+        tmpfs=tuple(_tmpfs(entry) for entry in need.tmpfs),
+        mounts=tuple(Mount(root / path, target) for target, path in need.files.items()),
+        hosts=dict(hosts),
+        network=network,
+        publish=need.port if network == BRIDGE else None,
+    )
+
+
+def _tmpfs(entry: str) -> Tmpfs:
+    path, size = parse_tmpfs(entry)
+    return Tmpfs(path, size) if size else Tmpfs(path)
+
+
+def _wait(container: Container, name: str, need: Need) -> None:
+    found = container.wait_healthy(need.health, need.port)
+    if found.healthy:
+        return
+    last = _log_excerpt.last_lines(_heard(container), SHOWN_LINES)
+    said = f"; its last lines: {' | '.join(last)}" if last else "; it printed nothing"
+    raise MissingError(
+        f"{name} ({need.image or need.variant}), which the service needs, did not come up: {found.reason}{said}",
+        hint=f"run.needs.{name} in deadweight.yaml sets how it is started (env, args, port, health)",
+    )
+
+
+def _heard(container: Container) -> list[str]:
+    try:
+        return container.logs(200)
+    except DeadweightError:
+        return []
+
+
+def _address(container: Container, name: str, network: str) -> str:
+    settings = container.inspect()["NetworkSettings"]
+    networks = settings.get("Networks") or {}
+    address = (networks.get(network) or {}).get("IPAddress") or settings.get("IPAddress")
+    found = address or next((each.get("IPAddress") for each in networks.values() if each.get("IPAddress")), "")
+    if not found:
+        raise MissingError(
+            f"{name}, which the service needs, has no address that other containers can reach",
+            hint="a rootless engine may not give containers an address: use an engine that runs as root",
+        )
+    return str(found)

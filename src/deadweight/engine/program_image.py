@@ -1,0 +1,121 @@
+"""An image of one of our own programs in an engine: what stands beside containers is started from it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.faults import translated
+from deadweight.toolchain import helper_programs
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
+    from deadweight.engine.container import Container
+    from deadweight.engine.images import Images
+    from deadweight.engine.info import EngineInfo
+    from deadweight.engine.options import RunOptions
+
+
+class Host(Protocol):
+    """The engine, as far as it is used here."""
+
+    api: APIClient
+    images: Images
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def marks(self, purpose: str) -> dict[str, str]: ...
+
+    def namespaces(self) -> tuple[str, ...]: ...
+
+    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+
+class OwnImage:
+    """Made of the Go module in ``source`` and loaded when first asked for; ``close`` removes it. The program is at ``path``."""
+
+    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
+        self._engine, self._source, self._path, self._purpose = engine, source, path, purpose
+        self._image = ""
+
+    def loaded(self) -> str:
+        """Its name. Raises DeadweightError (MissingError without Go)."""
+        if not self._image:
+            architecture = helper_programs.go_architecture(self._engine.info.architecture)
+            program = helper_programs.built(architecture, self._source).read_bytes()
+            # a name of our own: who else has the program here removes its name
+            name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
+            with translated(f"load our program {self._path.strip('/')}"):
+                for _ in self._engine.api.load_image(
+                    image(program, self._path, architecture, name, self._engine.marks(self._purpose))
+                ):
+                    pass
+            self._image = name
+        return self._image
+
+    def close(self) -> None:
+        if self._image:
+            with contextlib.suppress(DeadweightError):
+                self._engine.images.remove(self._image, force=True)
+            self._image = ""
+
+
+# Containers of one of our programs that stand beside other containers of an engine: each goes with its own.
+class Companions:
+    """``source``, ``path`` and ``purpose`` are those of the program's image (``OwnImage``)."""
+
+    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
+        self._engine = engine
+        self._program = OwnImage(engine, source, path, purpose)
+        self._beside: dict[str, Container] = {}
+        self._guard = threading.RLock()  # a start that fails tells of its end
+
+    def ended(self, container_id: str) -> None:
+        """Told when a container goes: what stands beside it goes too."""
+        with self._guard:
+            beside = self._beside.pop(container_id, None)
+        if beside is not None:
+            beside.remove()
+
+    def close(self) -> None:
+        """Remove the image."""
+        self._program.close()
+
+
+# Images of one program, made here, for engines of any kind.
+def image(program: bytes, path: str, architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
+    """A docker-save archive with nothing but this program, at ``path``, which is started. ``architecture`` as Go calls it."""
+    layer = _tar({path.strip("/"): program}, mode=0o755)
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Entrypoint": [path], "Labels": dict(labels)},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "history": [{"created_by": f"deadweight {path.strip('/')}"}],
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    files = {"config.json": json.dumps(config).encode(), "layer.tar": layer}
+    return _tar({**files, "manifest.json": json.dumps(manifest).encode()})
+
+
+def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()

@@ -1,0 +1,249 @@
+"""Which system call a seccomp profile refuses, so that a container does not start under it.
+
+It is found by starting containers: the runtime's own calls with the runtime itself, for an engine may wait for ever for one that is
+refused a call; the program's with the engine. So it takes neither a kernel that logs what it refuses nor one that tells.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.container import Container
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import custom_profile, runtime_calls
+from deadweight.engine.seccomp.bisection import missing
+from deadweight.engine.seccomp.calls import BY_TIMING
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.suite.model import Health
+
+MOST_CALLS = 4
+CHANCES = 3
+BUDGET_SECONDS = 120.0
+LEAST_SECONDS, FACTOR = 4.0, 4
+PURPOSE = "seccomp"
+ADVICE = " (invoke harden --force --to FOLDER writes a profile that fits)"
+NOT_STARTED = "cannot be started: "
+LOADER = (
+    "error while loading shared libraries",
+    "Error loading shared library",
+    "Error relocating",
+    "cannot apply additional memory",
+)
+"""What the loaders of glibc and musl say."""
+
+
+class StoppedByProfile(CannotStart):
+    """A seccomp profile lets no container start."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """``calls`` are needed by ``whom``; ``problem`` is what else is to be said. ``all_told``: with them it starts."""
+
+    calls: tuple[str, ...]
+    whom: str
+    problem: str = ""
+    all_told: bool = True
+
+
+def is_file(seccomp: str) -> bool:
+    """Whether options name a profile of somebody's own."""
+    return seccomp not in custom_profile.ENGINES
+
+
+def check(engine: Engine, options: RunOptions, name: str = "") -> None:
+    """See that the engine's runtime starts a container at all under a profile of somebody's own; once for each profile. ``name`` is
+    what the profile is called, where the file is one of ours.
+
+    Raises StoppedByProfile with the call, UsageError for a file that is no profile. Says nothing where the runtime cannot be tried
+    from here (an engine elsewhere).
+    """
+    if not is_file(options.seccomp):
+        return
+    file = engine.profile(options.seccomp)
+    document = custom_profile.read(file)
+    try:
+        runtime = runtime_of(engine)
+    except DeadweightError:
+        return
+    where = custom_profile.where(engine.info, options)
+    found = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
+    if found is not None:
+        raise StoppedByProfile(told(name or options.seccomp, found) + ("" if name else ADVICE))
+
+
+def explained(engine: Engine, image: str, options: RunOptions, health: Health, port: int | None, name: str = "") -> str:
+    """Why a service does not come up under a profile of somebody's own; empty where it would not under the engine's either. Takes
+    up to two minutes. Raises Interrupted."""
+    if not is_file(options.seccomp):
+        return ""
+    try:
+        check(engine, options, name)
+        found = _OfProgram(engine, image, options.but(host_port=None), health, port).found() or _at_times(
+            engine, options
+        )
+    except Interrupted:
+        raise
+    except StoppedByProfile as stopped:
+        return stopped.message
+    except DeadweightError:
+        return ""
+    return told(name or options.seccomp, found) + ("" if name else ADVICE) if found is not None else ""
+
+
+def told(file: str, found: Refused) -> str:
+    """One sentence."""
+    if not found.calls:
+        return f"the seccomp profile {file} stops the start, and so it does with every call allowed by name: {found.problem}"
+    calls, verb = ("the call", "is") if len(found.calls) == 1 else ("the calls", "are")
+    more = "" if found.all_told else " and more"
+    refused = f"{calls} {', '.join(found.calls)}{more} {verb} refused"
+    problem = f" ({found.problem})" if found.problem else ""
+    return f"the seccomp profile {file} stops the start: {refused}, needed by {found.whom}{problem}"
+
+
+@functools.cache
+def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> Refused | None:
+    """What it refuses the runtime itself; None where a container starts."""
+    document: Mapping[str, Any] = json.loads(profile)
+    problem = ""
+    with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as name:
+
+        def starts(more: tuple[str, ...]) -> bool:
+            nonlocal problem
+            _stop_if_cancelled()
+            allowed = custom_profile.for_runtime(custom_profile.allowing(document, more), where)
+            said = runtime_calls.starting_under(runtime, Path(name), allowed)
+            problem = said or problem
+            return not said
+
+        refused = custom_profile.refused(document, where)
+        held = _held(runtime, document, where)
+        if all(starts(()) or starts(()) for _ in range(CHANCES if held else 1)):  # a busy machine may take its time
+            return None
+        first = problem
+        if held and starts(held):
+            return Refused(held, f"{runtime.told} now and then to start any container", first)
+        if not starts(refused):
+            return None  # whatever it is, no call is at fault
+        calls, whole = missing(refused, starts, MOST_CALLS)
+    return Refused(calls, f"{runtime.told} to start any container", first, whole)
+
+
+def _held(runtime: Runtime, document: Mapping[str, Any], where: custom_profile.Where) -> tuple[str, ...]:
+    """Of what a profile refuses, what a runtime written in Go makes or not, as its scheduler wants it: one start passes, the next
+    one hangs."""
+    refused = custom_profile.refused(document, where, wholly=True)
+    return tuple(each for each in refused if each in BY_TIMING) if runtime.name == "runc" else ()
+
+
+def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
+    """Where a container did not start, and the next one does."""
+    runtime = runtime_of(engine)
+    held = _held(
+        runtime, custom_profile.read(engine.profile(options.seccomp)), custom_profile.where(engine.info, options)
+    )
+    return Refused(held, f"{runtime.told} now and then to start any container") if held else None
+
+
+@dataclass
+class _OfProgram:
+    """What it refuses the image's own program, or who loads it. ``before``: the last start failed in the engine."""
+
+    engine: Engine
+    image: str
+    options: RunOptions
+    health: Health
+    port: int | None
+    problem: str = ""
+    before: bool = False
+    ended: float = 0.0
+
+    def found(self) -> Refused | None:
+        started = time.monotonic()
+        if not self._comes_up(self.options.but(seccomp="default")):
+            return None
+        took = time.monotonic() - started
+        within = min(self.health.within_seconds, max(LEAST_SECONDS, took * FACTOR))
+        self.health = self.health.model_copy(update={"within_seconds": within})
+        self.ended = time.monotonic() + BUDGET_SECONDS
+        document, where = (
+            custom_profile.read(self.engine.profile(self.options.seccomp)),
+            custom_profile.where(self.engine.info, self.options),
+        )
+        refused = custom_profile.refused(document, where)
+        with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
+            file = Path(folder) / "profile.json"
+
+            def works(more: tuple[str, ...]) -> bool:
+                file.write_text(json.dumps(custom_profile.allowing(document, more)), encoding="utf-8")
+                return self._comes_up(self.options.but(seccomp=str(file)))
+
+            if works(()):
+                return None  # it comes up after all
+            if not works(refused):
+                return Refused((), "", self.problem)
+            calls, whole = missing(refused, self._in_time(works), MOST_CALLS)
+            by_whom = dict.fromkeys(self._needed_by(works, calls, each) for each in calls)
+        return Refused(calls, " and ".join(by_whom), all_told=whole) if calls else None
+
+    def _in_time(self, works: Callable[[tuple[str, ...]], bool]) -> Callable[[tuple[str, ...]], bool]:
+        def in_time(more: tuple[str, ...]) -> bool:
+            if time.monotonic() > self.ended:
+                raise DeadweightError("the search for the call that a seccomp profile refuses takes too long")
+            return works(more)
+
+        return in_time
+
+    def _needed_by(self, works: Callable[[tuple[str, ...]], bool], calls: tuple[str, ...], call: str) -> str:
+        works(tuple(each for each in calls if each != call))
+        loader = any(words in self.problem for words in LOADER)
+        whom = "the loader of shared libraries" if loader else "the program"
+        return f"{self._runtime} to start the program" if self.before else whom
+
+    @property
+    def _runtime(self) -> str:
+        try:
+            return runtime_of(self.engine).told
+        except DeadweightError:
+            return "the runtime"
+
+    def _comes_up(self, options: RunOptions) -> bool:
+        """Whether it gets healthy; else why not is in ``problem``."""
+        _stop_if_cancelled()
+        self.before = False
+        try:
+            with self.engine.start(self.image, options, purpose=PURPOSE) as container:
+                ready = container.wait_healthy(self.health, self.port)
+                if not ready.healthy:
+                    self.problem = f"{ready.reason}: {_last_line(container)}".removesuffix(": ")
+                return ready.healthy
+        except CannotStart as refusal:
+            self.problem = refusal.message.rpartition(NOT_STARTED)[2]
+            self.before = True
+            return False
+
+
+def _last_line(container: Container) -> str:
+    try:
+        return next((line.strip() for line in reversed(container.logs(5)) if line.strip()), "")
+    except DeadweightError:
+        return ""
+
+
+def _stop_if_cancelled() -> None:
+    if _run.cancelled():
+        raise Interrupted("interrupted")

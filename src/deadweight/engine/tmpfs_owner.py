@@ -1,0 +1,78 @@
+"""The owners of folders in memory, by the image of a container (``in_memory``)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.files import read_file
+from deadweight.engine.options import RunOptions, Tmpfs, is_root
+from deadweight.engine.program_image import Host
+
+PASSWD_BYTES = 2**20
+
+
+class Owners:
+    """A user's number is read out of an image once."""
+
+    def __init__(self, engine: Host) -> None:
+        self._engine = engine
+        self._numbers: dict[tuple[str, str], int | None] = {}
+
+    def given(self, image: str, options: RunOptions) -> RunOptions:
+        """The same options with the owner of each folder in memory. Podman's runtimes keep the mode that is asked for, and Podman
+        knows no owner."""
+        if not options.tmpfs or self._engine.info.podman:
+            return options
+        known = self._engine.images.get(image)
+        if known is None:
+            return options
+        return owned(options, known.user, lambda name: self._number_of(name, known.id))
+
+    def _number_of(self, name: str, image_id: str) -> int | None:
+        if (image_id, name) not in self._numbers:
+            with self._engine.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
+                try:
+                    passwd = read_file(self._engine.api, container.id, "/etc/passwd", PASSWD_BYTES)
+                except DeadweightError:  # it has none
+                    passwd = b""
+            self._numbers[image_id, name] = number_of(name, passwd)
+        return self._numbers[image_id, name]
+
+
+# Whose a folder in memory is: the container's user's, so that a service can write where the suite says that it does.
+#
+# runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever ``mode=`` says.
+# A folder that the image gave to its user alone is then writable by root alone.
+FOR_ALL = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names of folders in images
+"""Folders that every image lets everybody write to (FHS 3.0; sticky, mode 1777)."""
+
+Look = Callable[[str], "int | None"]
+"""Gives a user's number by name, as the image's /etc/passwd has it."""
+
+
+def owned(options: RunOptions, image_user: str, look: Look) -> RunOptions:
+    """The same options, with ``uid`` set where a folder in memory stands for one of the image's. Nothing changes for root."""
+    user = image_user if options.user is None else options.user
+    if is_root(user) or all(_for_all(each) for each in options.tmpfs):
+        return options
+    name = user.split(":", 1)[0].strip()
+    uid = int(name) if name.isdecimal() else look(name)
+    given = (
+        each if _for_all(each) or each.uid is not None else dataclasses.replace(each, uid=uid) for each in options.tmpfs
+    )
+    return options.but(tmpfs=tuple(given))
+
+
+def _for_all(folder: Tmpfs) -> bool:
+    return folder.path.rstrip("/") in FOR_ALL
+
+
+def number_of(name: str, passwd: bytes) -> int | None:
+    """A user's number by a file in the form of passwd(5); None where it has no such user."""
+    for line in passwd.decode(errors="replace").splitlines():
+        fields = line.split(":")
+        if len(fields) > 2 and fields[0] == name and fields[2].isdecimal():
+            return int(fields[2])
+    return None

@@ -1,0 +1,108 @@
+"""What git says changed: asked by as few calls as can be, all at the same time, while the suite is still being read."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import CommandError, DeadweightError, MissingError, UsageError
+from deadweight._run import run
+
+GIT_SECONDS = 120.0
+_DIFF = ("diff", "--name-only", "--no-renames", "-z")
+_FRESH = ("ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
+_HEAD = ("rev-parse", "--verify", "HEAD")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers that may not be there yet."""
+
+    root: Path
+    revision: str
+    _top: Future[str]
+    _diff: Future[str]
+    _fresh: Future[str]
+    _head: Future[str]
+
+    def paths(self) -> tuple[Path, list[str]]:
+        """The top of the work tree, and the files below it that changed since ``revision`` and HEAD parted, or are new.
+
+        Raises UsageError where there is no git, no such revision, or no common commit.
+        """
+        try:
+            top = Path(os.path.realpath(self._top.result().strip("\n")))
+        except CommandError as error:
+            raise UsageError(f"--since: {self.root} is not in a git work tree", hint=_said(error)) from error
+        try:
+            changed = self._diff.result()
+        except CommandError:  # git before 2.30, or nothing in common: the other way tells which
+            changed = _git(self.root, *_DIFF, parted(self.root, self.revision), "--")
+        whole = changed + self._fresh.result()
+        names = dict.fromkeys(name.strip("\n") for name in whole.split("\0") if name.strip("\n"))
+        return top, list(names)
+
+    def head(self) -> str:
+        """The commit that is checked out. Raises CommandError where there is none."""
+        return self._head.result().strip()
+
+
+def asking(root: Path, revision: str) -> Asked:
+    """Begin to ask git; what is done before ``paths`` is done meanwhile. Raises UsageError for what can be no revision."""
+    if not revision.strip() or revision.startswith("-"):
+        raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
+    threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="git")
+    top = threads.submit(_git, root, "rev-parse", "--show-toplevel")
+    diff = threads.submit(_git, root, *_DIFF, "--merge-base", revision, "--")
+    fresh = threads.submit(_git, root, *_FRESH)
+    head = threads.submit(_git, root, *_HEAD)
+    threads.shutdown(wait=False)
+    return Asked(root, revision, top, diff, fresh, head)
+
+
+def head(root: Path) -> str | None:
+    """The commit that is checked out; None outside of git."""
+    try:
+        return _git(root, *_HEAD).strip()
+    except DeadweightError:
+        return None
+
+
+def parted(root: Path, revision: str) -> str:
+    """The commit where ``revision`` and HEAD parted. Raises UsageError where git finds none."""
+    try:
+        return run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()[0]
+    except CommandError as error:
+        raise UsageError(
+            f"--since {revision}: git finds no common commit with HEAD: {_said(error) or 'none in this clone'}",
+            hint="fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)",
+        ) from error
+
+
+def _git(root: Path, *words: str) -> str:
+    return run(["git", *words], cwd=root, timeout=GIT_SECONDS).output
+
+
+def _said(error: CommandError) -> str:
+    return error.tail[-1] if error.tail else ""
+
+
+# Which commit a project's folder is at, for the history. Git is asked; without it, or outside a repository, there is none.
+@dataclass(frozen=True)
+class Commit:
+    """``name`` is the whole hash. ``dirty``: files that git knows differ from it."""
+
+    name: str | None = None
+    dirty: bool = False
+
+
+def commit_of(root: Path) -> Commit:
+    """The commit that is checked out."""
+    try:
+        name = run(["git", "rev-parse", "--verify", "HEAD"], cwd=root, timeout=20).output.strip()
+        changed = run(["git", "status", "--porcelain", "--untracked-files=no", "--", "."], cwd=root, timeout=60).output
+    except (CommandError, MissingError):
+        return Commit()
+    return Commit(name, bool(changed.strip()))

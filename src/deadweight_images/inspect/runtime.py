@@ -1,0 +1,102 @@
+"""What runs the service of an image: the Go in its binary, or a JRE, Node, Python, … with the version that is installed.
+
+It is read from the program that the image's entry point leads to, in place and by pieces, however large the program is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deadweight_images.archive.archive import Archive, open_archive
+from deadweight_images.archive.model import Layer, shown
+from deadweight_images.contents.entrypoint import SHELLS, Started, on_path, started
+from deadweight_images.contents.filesystem import Filesystem
+from deadweight_images.contents.interpreters import Setting, identified
+from deadweight_images.inspect.cache import Cache, identity
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
+
+EDITION = 1
+"""Raised when the same image gives another runtime: what the cache holds is then looked at anew."""
+
+_RUSTC = re.compile(rb"rustc version (\d+\.\d+\.\d+)")
+_OVERLAP = 64
+_SEARCHED = ("java", "node", "python3", "python", "ruby", "php", "dotnet", "perl")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """``name``: Go, JRE, JDK, Node, Python, Ruby, PHP, Perl, .NET, Deno, Bun, Rust; ``native`` for a compiled program of which no
+    more is known, ``shell`` for a shell, ``none`` where the image names no program that is in it. ``version`` may be empty.
+    ``path`` is the program's place in the image.
+    """
+
+    name: str
+    version: str = ""
+    path: str = ""
+
+
+def runtime(archive: Path, cache_dir: Path | None = None) -> Runtime:
+    """The runtime of an archive's image; with ``cache_dir`` it is kept for this very file. Raises ArchiveError."""
+    cache = Cache(cache_dir)
+    key = f"runtime {EDITION} {identity(archive)}"
+    known = cache.note(key)
+    if known is not None:
+        return Runtime(known.get("name", ""), known.get("version", ""), known.get("path", ""))
+    with open_archive(archive) as opened, Indexer(verify=False) as indexer:
+        found = of_image(opened, [_index(opened, layer, cache, indexer) for layer in opened.image.layers])
+    cache.keep_note(key, asdict(found))
+    return found
+
+
+def _index(archive: Archive, layer: Layer, cache: Cache, indexer: Indexer) -> LayerIndex:
+    """A layer's structure: as any earlier look at it kept it, else read now."""
+    known = cache.any_layer(layer.diff_id)
+    return known or indexer.blob(archive.blob(layer), layer.compression, f"{archive.path}: layer {layer.index + 1}")
+
+
+def of_image(archive: Archive, indices: list[LayerIndex]) -> Runtime:
+    """The runtime of an image whose layers were read."""
+    config = archive.image.config
+    setting = Setting(Filesystem(archive, indices), dict(item.partition("=")[::2] for item in config.env))
+    found = started(config, setting.files)
+    if found is None:
+        return Runtime("none")
+    told = _program(found, setting)
+    is_script = told.name == "shell" and found.called not in SHELLS
+    return (_only(setting) or told) if is_script else told
+
+
+def _program(found: Started, setting: Setting) -> Runtime:
+    place = shown(found.file.path)
+    known = identified(found.called, found.file, setting)
+    if known is not None:
+        return Runtime(*known, place)
+    go = setting.files.go_program(found.file)
+    if go is not None:
+        return Runtime("Go", go.go_version.removeprefix("go").split(" ")[0], place)
+    if found.called in SHELLS or setting.files.start(found.file, 2) == b"#!":
+        return Runtime("shell", "", place)
+    rust = _rust(setting.files.pieces(found.file))
+    return Runtime("Rust", rust, place) if rust else Runtime("native", "", place)
+
+
+def _only(setting: Setting) -> Runtime | None:
+    """Behind a script that cannot be followed: the one runtime that the image has, if it is one."""
+    there = ((name, on_path(name, setting.files, setting.env)) for name in _SEARCHED)
+    found = {_program(Started(file, name), setting) for name, file in there if file is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _rust(pieces: Iterable[bytes]) -> str:
+    """What rustc wrote into the section ``.comment``, which stripping leaves in place."""
+    rest = b""
+    for piece in pieces:
+        match = _RUSTC.search(rest + piece)
+        if match:
+            return match[1].decode()
+        rest = piece[-_OVERLAP:]
+    return ""

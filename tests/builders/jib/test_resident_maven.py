@@ -1,0 +1,318 @@
+"""A Maven that stays, for real: what it builds, what it must not remember, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.builders.jib import resident_maven
+from deadweight.toolchain.find import find
+from tests.support.java_projects import JUNIT, pom
+
+pytestmark = [pytest.mark.java, pytest.mark.tools]
+
+CLIENT = Path(resident_maven.__file__).with_name("resident_maven_client.py")
+FILTERED = "<resource><directory>src/main/resources</directory><filtering>true</filtering></resource>"
+
+
+@pytest.fixture
+def run() -> Iterator[Path]:
+    """A folder with a short name: a socket's path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="dw") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def source(tmp_path, run, monkeypatch):
+    """A small project, and a resident Maven of its own that is gone afterwards."""
+    monkeypatch.setenv(resident_maven.VARIABLE, "1")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
+    folder = tmp_path / "app"
+    for name, text in {
+        "pom.xml": pom().replace("<build>", f"<build><resources>{FILTERED}</resources>"),
+        "src/main/java/a/Main.java": "package a;\n\nclass Main {}\n",
+        "src/main/resources/said.txt": "${said}",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    yield folder
+    resident_maven.end_all()
+    assert ended(run), "a resident Maven lived on without its socket"
+
+
+def ended(folder: Path, what: bytes = b"ResidentMaven") -> bool:
+    """Whether every such process with a file below that folder among its words ends within a few seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not living(folder, what):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def living(folder: Path, what: bytes = b"ResidentMaven") -> list[int]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes()
+        except OSError:
+            continue
+        if what in words and os.fsencode(folder) in words:
+            found.append(int(place.parent.name))
+    return found
+
+
+def call(source: Path, *words: str) -> list[str]:
+    plain = [find("mvn").path, "-B", "-ntp", "-Dstyle.color=never", "--offline", *words]
+    return [str(word) for word in resident_maven.through(plain, source, {})]
+
+
+def maven(source: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """One build. Plug-ins come from the local repository, which the tests of the jib builder fill."""
+    return subprocess.run(call(source, *words), cwd=source, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_builds_share_one_process_and_say_what_maven_says(source, run):
+    first, second = maven(source, "compile"), maven(source, "compile")
+    assert first.returncode == second.returncode == 0, first.stdout + first.stderr
+    assert "BUILD SUCCESS" in first.stdout
+    assert "BUILD SUCCESS" in second.stdout
+    assert len(living(run)) == 1
+    assert (source / "target/classes/a/Main.class").is_file()
+
+
+def test_a_failure_is_mavens_own(source, monkeypatch):
+    (source / "src/main/java/a/Main.java").write_text("package a;\n\nclass Main { int x = nope; }\n")
+    through = maven(source, "compile")
+    monkeypatch.setenv(resident_maven.VARIABLE, "0")
+    plain = maven(source, "compile")
+    assert through.returncode == plain.returncode == 1
+    assert "cannot find symbol" in through.stdout
+
+    def errors(output: str) -> list[str]:
+        return [line for line in output.splitlines() if line.startswith("[ERROR]")]
+
+    assert errors(through.stdout) == errors(plain.stdout)
+
+
+def test_properties_of_one_build_are_not_those_of_the_next(source, run):
+    """Jib's properties do not count for which process it is, so both builds meet the same one."""
+    (source / "src/main/resources/said.txt").write_text("${jib.said}")
+    assert maven(source, "-Djib.said=first", "process-resources").returncode == 0
+    assert (source / "target/classes/said.txt").read_text() == "first"
+    (source / "src/main/resources/said.txt").write_text("${jib.said} again")
+    assert maven(source, "process-resources").returncode == 0
+    assert (source / "target/classes/said.txt").read_text() == "${jib.said} again"
+    assert len(living(run)) == 1
+
+
+def test_another_environment_or_property_is_another_process(source, monkeypatch):
+    place = call(source, "compile")[4]
+    monkeypatch.setenv("SHLVL", "7")
+    assert call(source, "compile")[4] == place
+    assert call(source, "-Dfoo=1", "compile")[4] != place
+    monkeypatch.setenv("FOO", "1")
+    assert call(source, "compile")[4] != place
+
+
+def test_it_ends_where_its_socket_goes_while_it_starts(source, run, monkeypatch):
+    """The socket is there before anything else: whoever removes it at once leaves none behind that lives on for minutes."""
+
+    def removed(place: Path) -> bool:
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    with monkeypatch.context() as context:
+        context.setattr(resident_maven, "_answers", removed)
+        context.setattr(time, "sleep", lambda _seconds: None)
+        call(source, "validate")
+    assert living(run)
+    assert ended(run)
+
+
+def test_another_umask_is_another_process(source):
+    """Files of a build get their mode from the process that makes them."""
+    place = call(source, "compile")[4]
+    before = os.umask(0o077)
+    try:
+        assert call(source, "compile")[4] != place
+    finally:
+        os.umask(before)
+    assert call(source, "compile")[4] == place
+
+
+def test_no_more_than_a_few_stay(source, run):
+    for number in range(resident_maven.MAX_RESIDENTS + 2):
+        call(source, f"-Dfoo={number}", "compile")
+    assert len(list(run.rglob("*.sock"))) == resident_maven.MAX_RESIDENTS
+    assert len(list(run.rglob("*.log"))) == resident_maven.MAX_RESIDENTS
+
+
+def test_who_ends_the_call_ends_the_build(source, run):
+    words = call(source, "compile")
+    process = subprocess.Popen(words, cwd=source, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert ended(run)
+    assert maven(source, "compile").returncode == 0, "the next build starts another"
+
+
+def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
+    """Surefire runs tests in a JVM of its own."""
+    text = pom(dependencies=JUNIT)
+    (source / "pom.xml").write_text(text)
+    sleeper = "@org.junit.jupiter.api.Test void sleeps() throws Exception { Thread.sleep(120_000); }"
+    test = source / "src/test/java/a/MainTest.java"
+    test.parent.mkdir(parents=True)
+    test.write_text(f"package a;\n\nclass MainTest {{ {sleeper} }}\n")
+    process = subprocess.Popen(call(source, "test"), cwd=source, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Running a.MainTest" in line:
+            break
+    assert living(source, b"surefire")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert ended(run)
+    assert ended(source, b"surefire")
+
+
+def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
+    monkeypatch.setattr(resident_maven, "IDLE_SECONDS", 2)
+    assert maven(source, "validate").returncode == 0
+    assert ended(run)
+    assert not list((run).rglob("*.sock"))
+
+
+def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
+    words = call(source, "compile")
+    fallback = [*words[:6], "/bin/echo", "instead"]
+    first = subprocess.Popen(words, cwd=source, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    first.stdout.readline()
+    second = subprocess.run(fallback, cwd=source, capture_output=True, text=True, timeout=60, check=True)
+    assert second.stdout == "instead\n"
+    assert "BUILD SUCCESS" in first.communicate(timeout=60)[0]
+    assert first.returncode == 0
+
+
+def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
+    """Others make room, and ``clean --all`` ends all: neither may cut off a build, which would then silently run again."""
+    process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    assert resident_maven.end_all() == 1
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert said.count("Scanning for projects") == 1
+    assert ended(run)
+
+
+def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
+    """The call is then made as it stands, and the next one starts another."""
+    process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    (pid,) = living(run)
+    os.kill(pid, signal.SIGKILL)
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert said.count("Scanning for projects") == 2
+    assert said.count("BUILD SUCCESS") == 1
+    assert maven(source, "compile").returncode == 0
+    assert living(run) not in ([], [pid])
+
+
+def test_who_was_used_last_stays(source, run):
+    first = Path(call(source, "-Dfoo=1", "validate")[4])
+    second = Path(call(source, "-Dfoo=2", "validate")[4])
+    assert maven(source, "-Dfoo=1", "validate").returncode == 0
+    third = Path(call(source, "-Dfoo=3", "validate")[4])
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+def test_the_folder_of_the_pom_is_what_counts(source):
+    """As Maven's own script has it, with ``-f`` too."""
+    (source / "part" / ".mvn").mkdir(parents=True)
+    plain = [find("mvn").path, "-f", "part/pom.xml", "validate"]
+    assert resident_maven.through(plain, source, {}, "part/pom.xml")[5] == source / "part"
+    (source / "part" / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
+    assert resident_maven.through(plain, source, {}, "part/pom.xml") == plain
+    assert resident_maven.through(plain, source, {}) != plain
+
+
+def test_a_project_that_was_made_anew_is_another(source):
+    place = call(source, "validate")[4]
+    copy = source.with_name("copy")
+    shutil.copytree(source, copy)
+    shutil.rmtree(source)
+    copy.rename(source)
+    assert call(source, "validate")[4] != place
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_resident_the_call_is_made_as_it_stands(tmp_path, there):
+    place = tmp_path / "nobody.sock"
+    if there:
+        place.write_text("no socket")
+    words = [sys.executable, "-I", "-S", CLIENT, place, tmp_path, "/bin/sh", "-c", "echo plain; exit 3"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (3, "plain\n")
+
+
+def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monkeypatch):
+    plain = [str(find("mvn").path), "-B", "-ntp", "-Dstyle.color=never", "--offline", "compile"]
+    assert call(source, "compile") != plain
+
+    with monkeypatch.context() as context:
+        context.setenv("MAVEN_ARGS", "-X")
+        assert call(source, "compile") == plain
+    with monkeypatch.context() as context:
+        context.setenv(resident_maven.VARIABLE, "0")
+        assert call(source, "compile") == plain
+    with monkeypatch.context() as context:
+        context.delenv(resident_maven.VARIABLE)
+        context.setenv("CI", "true")
+        assert call(source, "compile") == plain
+    with monkeypatch.context() as context:
+        (tmp_path / ("x" * 120)).mkdir()
+        context.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("x" * 120)))
+        with pytest.raises(DeadweightError, match="too long for a socket"):
+            resident_maven._place("0" * 16)
+        assert call(source, "compile") == plain
+    (source / ".mvn").mkdir()
+    (source / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
+    assert call(source, "compile") == plain
+    wrapper = source / "mvnw"
+    wrapper.write_text("#!/bin/sh\n")
+    assert resident_maven.through([wrapper, "compile"], source, {}) == [wrapper, "compile"]
+
+
+def test_a_folder_that_others_can_write_is_refused(source):
+    folder = Path(call(source, "compile")[4]).parent
+    resident_maven.end_all()
+    folder.chmod(0o777)
+    assert "-I" not in call(source, "compile")
+    folder.chmod(0o700)
+
+
+def test_a_jvm_that_does_not_start_is_no_failure(source, monkeypatch):
+    monkeypatch.setenv("MAVEN_OPTS", "-Xnonsense")
+    assert "-I" not in call(source, "compile")

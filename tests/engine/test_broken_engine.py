@@ -1,0 +1,186 @@
+"""An engine that answers and can run nothing: it is missing, no image is blamed for it, and set-up gets it back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError
+from deadweight._run import run
+from deadweight.checks import runner
+from deadweight.engine import broken_engine, daemon
+from deadweight.engine.client import Engine
+from deadweight.engine.own import bridge
+from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import layout
+from deadweight.project.install import install
+from deadweight.project.survey import ENGINE, survey
+from deadweight.records.built_image import kept_name
+from deadweight.records.evidence import Evidence
+from deadweight.records.paths import State
+from deadweight.records.store import load
+from deadweight.tasks.verify import raise_if_bad
+from tests.support.invoking import TASKS, invoke, module
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.engine,
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
+        reason="an engine needs root and dockerd",
+    ),
+]
+SUITE = """\
+name: lonely
+defaults: {port: 8080}
+variants:
+  v:
+    builder: dockerfile
+    source: src
+    dockerfile: Dockerfile
+    health: {path: /healthz, within_seconds: 5}
+    checks:
+      api: [{name: json, request: {path: /json}}]
+      budget: {layers: {hard: 3}}
+"""
+IMAGE = "deadweight-tests/lonely:1"
+
+
+@pytest.fixture
+def alone(endpoint, monkeypatch, tmp_path) -> Iterator[str]:
+    """An engine of our own, as if there were no other; it and its data are removed at the end. The one of all tests is started
+    before it, so that each has a bridge of its own."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(daemon, "places", lambda: iter(()))
+    yield daemon.find_or_start(print).host
+    daemon.remove_data()
+
+
+def probes(engine) -> set[str]:
+    tags = {tag for image in engine.api.images() for tag in image.get("RepoTags") or ()}
+    return {tag for tag in tags if tag.startswith("deadweight/probe")}
+
+
+def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
+    before = probes(engine)  # of another run that looks at this engine now, or was killed while it did
+    assert broken_engine.lost(engine) is None
+    assert not [each for each in own_leftovers(engine) if broken_engine.PURPOSE in each.name]
+    deadline = time.monotonic() + 20  # another run may look at this engine just now
+    while not probes(engine) <= before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert probes(engine) <= before
+
+
+@pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
+def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, is_lost):
+    monkeypatch.setattr(broken_engine, "trouble", lambda _: said.pop(0))
+    assert (broken_engine.lost(engine) is not None) is is_lost
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_the_probe_is_a_program_of_its_architecture(architecture, tmp_path):
+    _, _, code = broken_engine._MACHINES[architecture]
+    file = tmp_path / "probe"
+    file.write_bytes(broken_engine._elf(broken_engine._MACHINES[architecture][0], code))
+    file.chmod(0o755)
+    assert len(file.read_bytes()) < 200
+    if architecture == os.uname().machine:
+        assert subprocess.run([file], check=False, timeout=5).returncode == 0
+
+
+def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it_back(
+    alone, tmp_path, misbehaving_archive
+):
+    (tmp_path / "project" / "src").mkdir(parents=True)
+    (tmp_path / "project" / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
+    (tmp_path / "project" / "src" / "a.txt").write_text("a\n")
+    suite = write_suite(tmp_path / "project", SUITE)
+    (suite.root / "tasks.py").write_text(TASKS)
+    built = put_built(suite, "v", misbehaving_archive, IMAGE)
+    with Engine.connect(alone) as engine:
+        for name in (IMAGE, kept_name(IMAGE, built.config_digest)):
+            engine.images.load(misbehaving_archive, name)
+        assert survey([ENGINE])[0].present
+        lose_bridge()
+        subject = subject_of(suite, "v", built, misbehaving_archive, engine)
+        nothing_is_blamed(runner.run_checks(subject))
+    (finding,) = survey([ENGINE])
+    assert (finding.status, finding.how, finding.gettable) == ("unusable", daemon.START_ANEW, True)
+    others_are_told(suite.root, alone)
+    install([finding], print, log_folder=tmp_path / "logs")
+    assert survey([ENGINE])[0].present
+    with Engine.connect(alone) as engine:
+        found = runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine))
+    assert [each.status for each in found] == ["pass", "pass", "pass"]
+
+
+def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path):
+    """It takes an image, says that it has it, and has none."""
+    for folder in ("overlay2", "image"):
+        shutil.rmtree(layout().data / folder, ignore_errors=True)
+    (finding,) = survey([ENGINE])
+    assert (finding.status, finding.how) == ("unusable", daemon.START_ANEW)
+    assert "answers, but cannot run a container: " in finding.reason
+    with Engine.connect(daemon.find_running()) as engine:
+        assert "its images are lost" in broken_engine.remedy(engine, broken_engine.UNKEPT)
+        assert "its images are kept" in broken_engine.remedy(engine, "no bridge")
+    install([finding], print, log_folder=tmp_path / "logs")
+    assert survey([ENGINE])[0].present
+
+
+def lose_bridge() -> None:
+    where = layout()
+    run(["ip", "link", "delete", where.bridge if bridge.exists(where.bridge) else "docker0"])
+
+
+def nothing_is_blamed(found: list[Evidence]) -> None:
+    assert {each.check: each.status for each in found} == {
+        "runs": "not_measured", "api": "not_measured", "budget": "pass"
+    }  # fmt: skip
+    for each in found[:2]:
+        assert each.data["missing"]
+        assert "answers, but cannot run a container: " in each.reason
+        assert "bridge" in each.reason
+        assert each.data["hint"].startswith("restart it with invoke setup")
+    with pytest.raises(MissingError, match="2 of 3 checks were not measured: v/runs, v/api"):
+        raise_if_bad(found)
+
+
+def others_are_told(root: Path, host: str) -> None:
+    """As somebody else's engine: by the tasks and the plugin, with the command that gets it back."""
+    env = {"DOCKER_HOST": host, "DEADWEIGHT_CACHE_DIR": str(root / "cache")}
+    for task in ("verify --check runs --check api", "run --variant v", "build", "doctor", "setup --yes --variant v"):
+        done = invoke(root, *task.split(), code=3, env=env)
+        assert "cannot run a container" in done.stdout + done.stderr
+        assert "hint: " in done.stderr
+        assert "restart it: " in done.stderr
+    words = ("-p", "no:cacheprovider", "deadweight.yaml", "-k", "runs or api")
+    done = module("pytest", root, *words, env={**os.environ, **env}, timeout=100)
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.count("not measured: the container engine at") >= 2
+    kept = load(Evidence, State(root).evidence("v", "api"))
+    assert kept is not None
+    assert kept.status == "not_measured"
+
+
+def test_a_full_disk_is_told_as_that(engine, monkeypatch):
+    """As Docker 29 with containerd's store said it of its own; it says so in the stream, and no image is there afterwards."""
+    said = (
+        'failed to ingest "config.json": failed to open writer: write /var/lib/docker/containerd/daemon/'
+        "io.containerd.content.v1.content/ingest/4cb1/ref: no space left on device"
+    )
+    monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": said}]))
+    found = broken_engine.lost(engine)
+    assert found is not None
+    assert found.message.endswith("cannot run a container: its disk is full (no space left on device)")
+    assert found.hint == "free space on the disk where the engine keeps its images"

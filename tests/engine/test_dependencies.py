@@ -1,0 +1,133 @@
+"""What a service needs beside it is started before it, found by name, and gone after it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deadweight._errors import ConfigError, DeadweightError, MissingError
+from deadweight.checks import runner
+from deadweight.checks.service import Service
+from deadweight.engine import labels, recorders
+from deadweight.engine.dependencies import beside
+from deadweight.engine.options import RunOptions
+from deadweight.suite.model import Health, Need
+from deadweight_attacks.harden.trial import attempt
+from tests.support.small_images import reference
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+
+MISBEHAVING = reference("misbehave")
+pytestmark = pytest.mark.usefixtures("misbehaving_image")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine):
+    before = {each.id for each in engine.leftovers()}
+    yield
+    assert [each for each in own_leftovers(engine) if each.labels[labels.VARIANT] and each.id not in before] == []
+
+
+def need(**fields) -> Need:
+    return Need(image="example/misbehave:1", **{"port": 8080, **fields})
+
+
+def start(engine, tmp_path, **needs: Need):
+    return beside(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
+
+
+def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tmp_path):
+    first, second = need(env={"DB": "yes"}, health=Health(path="/json")), need()
+    with start(engine, tmp_path, db=first, queue=second) as hosts:
+        assert list(hosts) == ["db", "queue"]
+        with engine.start(MISBEHAVING, RunOptions(publish=8080, hosts=hosts)) as service:
+            assert service.wait_healthy(Health(path="/json"), 8080).healthy
+            for name in hosts:
+                assert service.http().request("GET", f"/dial?address={name}:8080", timeout=5).status == 200
+            assert service.http().request("GET", "/dial?address=absent:8080", timeout=5).status == 502
+
+
+def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_image, tmp_path):
+    (tmp_path / "schema.sql").write_text("select 1;\n")
+    script = "test -f /init/schema.sql && ! echo x 2>/dev/null >/init/schema.sql"
+    one = need(
+        port=None, health=Health(kind="exit"), args=("/bin/sh", "-c", script), files={"/init/schema.sql": "schema.sql"}
+    )
+    with beside(lambda: engine, {"seed": one}, lambda _name: tools_image, root=tmp_path) as hosts:
+        assert hosts == {}  # a job has ended before the service is started
+
+
+def test_one_that_does_not_come_up_is_named_with_its_last_words(engine, tmp_path):
+    with (
+        pytest.raises(MissingError) as found,
+        start(engine, tmp_path, db=need(env={"MODE": "dies-at-once"})),
+    ):
+        pass
+    assert "db (example/misbehave:1), which the service needs, did not come up: it ended with exit code 4" in str(
+        found.value
+    )
+    assert "cannot open /etc/absent.conf" in str(found.value)
+    assert "run.needs.db" in (found.value.hint or "")
+
+
+SUITE = """
+name: p
+variants:
+  v:
+    builder: ko
+    health: {path: /json}
+    run: {needs: {db: {variant: w, port: 8080}}}
+    checks: {api: [{name: dial, request: {path: "/dial?address=db:8080"}, expect: {status: 200}}]}
+  w: {builder: ko}
+defaults: {port: 8080}
+"""
+
+
+@pytest.fixture
+def subject(engine, tmp_path, misbehaving_archive):
+    suite = write_suite(tmp_path, SUITE)
+    built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
+    found = subject_of(suite, "v", built, misbehaving_archive, engine)
+    service = Service(found.variant, found.engine, found.engine_image, lambda _name: MISBEHAVING, suite.root)
+    return replace(found, need_image=lambda _name: MISBEHAVING, service=service)
+
+
+def test_checks_start_it_once_for_all_of_them(subject, engine):
+    found = {each.check: each for each in runner.run_checks(subject)}
+    assert [found["runs"].status, found["api"].status] == ["pass", "pass"], json.dumps(found["api"].data)
+
+
+def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
+    with engine.network("harden", internal=True) as network, subject.service.beside(network) as hosts:
+        found = attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts))
+        assert found.problem == ""
+        alone = attempt(subject, RunOptions(network=network, publish=8080))
+        assert "dial" in alone.problem
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        ("{db: {port: 1}}", "one of image"),
+        ("{db: {image: redis, variant: w, port: 1}}", "one of image"),
+        ("{db: {image: redis}}", "a port with it, on which it listens"),
+        ("{db: {variant: x, port: 1}}", "no variant 'x'"),
+        ("{db: {variant: v, port: 1}}", "a variant other than v itself"),
+        ("{db: {image: redis, port: 1, imge: x}}", "unknown key"),
+    ],
+)
+def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
+    text = f"name: p\nvariants:\n  v:\n    builder: ko\n    run:\n      needs: {yaml}\n  w: {{builder: ko}}\n"
+    with pytest.raises(ConfigError) as found:
+        write_suite(tmp_path, text)
+    assert said in str(found.value)
+    assert "deadweight.yaml:6" in str(found.value)
+
+
+def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):
+    """Who listens among the processes of a container is ended with them; the engine notes the container's end a moment later."""
+    options = RunOptions(entrypoint=("/bin/sh", "-c", "sleep 0.7"), network="none")
+    with engine.start(tools_image, options) as container:
+        assert recorders.running_on(container, DeadweightError("another fault"))
+        assert not recorders.running_on(container, recorders.Gone("who listens to the recorder said: nothing"))

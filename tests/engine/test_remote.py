@@ -1,0 +1,133 @@
+"""What can be measured in an engine whose processes, mounts and networks are not this machine's, over TCP with TLS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.checks.protocol import Subject
+from deadweight.checks.scan.reachability import Observation, observed
+from deadweight.engine.client import Engine
+from deadweight.engine.daemon import Endpoint
+from deadweight.engine.options import hardened_for
+from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight_attacks import walls
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import fire
+from deadweight_attacks.harden.trial import attempt
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.seccomp import recorder
+from tests.support.apart_engine import apart_engine
+from tests.support.attack_grounds import castle, left
+from tests.support.small_images import reference
+from tests.support.tls_engine import elsewhere
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.tools,
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0 or shutil.which("dockerd") is None,
+        reason="an engine needs root and dockerd",
+    ),
+]
+API = "{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}}"
+WORK = {
+    "breach-connect": "came to the listener",
+    "breach-dns": "came to the listener",
+    "breach-download": "came back",
+    "breach-reverse-shell": "as a shell's answer",
+    "breach-bind-shell": "a shell on port",
+    "breach-ptrace": "the planted secret came back",
+    "breach-write-any": "came back",
+    "breach-metadata": "the planted secret came back",
+}
+"""Attacks that work with all walls down, each way of proof at least once, and what tells that they did."""
+UNTOLD = {
+    "breach-host-read": "a folder of this machine",
+    "breach-other-processes": "told apart",
+}
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory, playground_archive) -> Iterator[Engine]:
+    folder, keys = tmp_path_factory.mktemp("apart"), tmp_path_factory.mktemp("keys")
+    with (
+        apart_engine(folder) as host,
+        elsewhere(host.removeprefix("unix://"), keys) as address,
+        Engine.connect(Endpoint(address, ours=False, certificates=str(keys)), project="deadweight-apart") as engine,
+    ):
+        engine.load(playground_archive, reference("playground"))
+        yield engine
+
+
+@pytest.fixture
+def subject(there, tmp_path, playground_archive) -> Subject:
+    return castle(tmp_path, there, playground_archive, f"checks: {{api: [{API}]}}")
+
+
+def test_attacks_are_carried_out_through_the_engine(there, subject):
+    payloads = {each.id: each for each in load_payloads().payloads}
+    with Lab(subject) as lab:
+        assert lab.far
+        assert "through the engine" in lab.notes["elsewhere"]
+        with Yard(lab, walls.OPEN) as yard:
+            assert yard.session.difference() == {}
+            for name, told in WORK.items():
+                shot = fire(lab, yard, payloads[name])
+                assert (shot.seen, told in shot.detail.get("proof", "")) == ("succeeded", True), (name, shot)
+        with Yard(lab, walls.HARDENED) as yard:
+            assert yard.session.difference() == {}
+            assert fire(lab, yard, payloads["breach-reverse-shell"]).seen == "failed", "it has no network"
+            for name, told in UNTOLD.items():
+                with pytest.raises(DeadweightError, match=told):
+                    fire(lab, yard, payloads[name])
+    assert left(there) == []
+    assert [tag for each in there.api.images() for tag in each["RepoTags"] or () if "attacked" in tag] == []
+
+
+def test_a_trial_of_harden_reaches_a_network_that_nothing_leads_into(there, subject):
+    with there.network("harden", internal=True) as network:
+        found = attempt(subject, hardened_for(subject.variant, "").but(network=network))
+    assert found.problem == ""
+    assert found.user == "65532:65532"
+
+
+def test_what_it_reads_is_seen_from_beside_it(subject):
+    """Over TLS, in an engine whose processes and files are not seen from here."""
+    found = observed(subject, may_run=True)
+    assert isinstance(found, Observation), found
+    assert {"/app", "/usr/bin/awk"} <= set(found.executed)
+
+
+def test_its_system_calls_are_recorded_from_beside_it(there, subject):
+    with there.network("harden", internal=True) as network:
+        options = hardened_for(subject.variant, "").but(network=network)
+        trial, recording = recorder.recorded(subject, options, None, "amd64")
+    assert trial.problem == ""
+    assert recording.seen_in("listen") == ("start",)
+
+
+def test_the_attackers_program_may_tell_its_walls_under_a_tight_profile(subject):
+    """Nobody else can here; without these calls no attack after a breach is measured under the profile."""
+    assert {"readlinkat", "write"} <= recorder.rehearsed(subject, hardened_for(subject.variant, ""), "amd64").calls
+
+
+def test_its_runtime_is_tried_here_where_this_machine_has_the_same(there, monkeypatch):
+    """The same version of the same one, and with Docker alone: Podman reads a profile from a file of its own machine."""
+    assert runtime_of(there).name == "runc"
+    version, info = there.documents
+    monkeypatch.setitem(
+        there.__dict__, "documents", ({**version, "Components": [{"Name": "runc", "Version": "0.9"}]}, info)
+    )
+    with pytest.raises(MissingError, match=r"with runc 0\.9, which cannot be tried from here: this machine has runc 1"):
+        runtime_of(there)
+    monkeypatch.setitem(there.__dict__, "info", replace(there.info, name="Podman"))
+    with pytest.raises(MissingError, match="a file of its own machine"):
+        runtime_of(there)

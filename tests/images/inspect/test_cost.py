@@ -1,0 +1,180 @@
+"""Time that grows faster than what is read: the same pieces four times over may take about four times as long, whatever they are.
+
+``nox -s fuzz`` tries many more compositions of the pieces, of larger sizes.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import itertools
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import ArchiveError
+from deadweight_images.inspect.analyse import analyse
+from deadweight_images.secrets.scanner import Scanner
+from tests.support import image_samples as samples
+from tests.support.examples import FUZZ
+
+pytestmark = pytest.mark.system
+
+SIZE, TIMES = (4000, 4) if FUZZ else (1500, 4)
+WORDS = (
+    "echo 'password={n}hunter' > /etc/secret.txt && ", "export TOKEN_{n}=ab{n}cdefgh; ", "cat <<a >secret.txt ",
+    "\"pass_{n}=", "'",
+    "curl -u u{n}:pw{n}abc https://x ", "https://u{n}:pw{n}abcd@h.io/ ", "\\n", "|1 SECRET_{n}=é{n}xyz ", "printf '%s' \"",
+    "--token ",
+    "docker login -p s{n}cret ", "echo a:b{n} | chpasswd ", "\u0000", "A" * 40, "> x ", "<<-'EOF' ",
+    "{{\"auth\": \"dXNlcjpwYXNz{n}\"}} ",
+    "#(nop) ENV ", "-----BEGIN PRIVATE KEY----- ", "eyJhbGciOiJIUzI1NiJ9.", "AKIA", "=", "[\"--password\", \"p{n}ss\"] ",
+)  # fmt: skip
+
+
+def history(random_: random.Random, count: int) -> samples.Made:
+    chosen = random_.sample(WORDS, 3)
+    text = "".join(word.replace("{n}", str(number)) for number in range(count) for word in chosen)
+    return samples.build(samples.honest_layer({"a": b"x"}), history=[{"created_by": f"RUN {text}"}])
+
+
+def variables(random_: random.Random, count: int) -> samples.Made:
+    name = random_.choice(["DB_PASSWORD", "PATH", "TOKEN", "X"])
+    value = random_.choice(WORDS).strip() + "q{n}"
+    pairs = [(f"{name}_{number}", value.replace("{n}", str(number))) for number in range(count)]
+    form = random_.choice(["Env", "Labels", "Cmd"])
+    listed = {"Env": [f"{key}={text}" for key, text in pairs], "Labels": dict(pairs)}
+    config = {form: listed.get(form, [part for key, text in pairs for part in (f"--{key}", text)])}
+    return samples.build(samples.honest_layer({"a": b"x"}), config=config)
+
+
+def links(random_: random.Random, count: int) -> samples.Made:
+    """Hard and symbolic links to one another, forwards and backwards, through folders that are links, set-uid or shells."""
+    kind = random_.choice([b"1", b"2"])
+    step, mode = random_.choice([-7, -1, 1]), random_.choice([0o644, 0o4755])
+    through, name = random_.choice([b"", b"way/", b"../", b"way/../"]), random_.choice([b"l%d", b"d/l%d", b"d%d/sh"])
+    made = [samples.header(b"way", kind=b"2", link=b"."), samples.file(name % 0, b"\x7fELF", 0o4755)]
+    for number in range(1, count):
+        target = max(0, min(count - 1, number + step))
+        made.append(samples.header(name % number, kind=kind, link=through + name % target, mode=mode))
+    if random_.random() < 0.5:
+        return samples.build(samples.layer(*made))
+    removed = [samples.header(b".wh." + name % number) for number in range(0, count, 2) if b"/" not in name]
+    return samples.build(samples.layer(*made), samples.layer(*removed))
+
+
+def names(random_: random.Random, count: int) -> samples.Made:
+    depth, part = random_.choice([1, 5, 12]), random_.choice([b"a", b"secret", b"%d", b".wh.x"])
+    folder = b"/".join([b"f"] * depth)
+    one = b"%s/%s-%%d" % (folder, part.replace(b"%d", b"n"))
+    layer = samples.layer(*(samples.header(one % number) for number in range(count)))
+    return samples.build(layer, layer) if random_.random() < 0.5 else samples.build(layer)
+
+
+def nested(random_: random.Random, count: int) -> samples.Made:
+    """Encodings in one another, and beginnings of encodings that hold nothing."""
+    data = random_.choice(
+        [b"password = hunter%d\n", b"\x1f\x8b\x08\0%d", b"PK\3\4\x14\0\0\0\x08\0%d", b"\0\x78\x9c%d", b"BZh91AY&SY%d"]
+    )
+    content = b"".join(data % number for number in range(count))
+    for _ in range(random_.randrange(4)):
+        content = random_.choice(
+            [gzip.compress, base64.b64encode, lambda one: one.decode("latin-1").encode("utf-16-le")]
+        )(content)
+    return samples.build(samples.honest_layer({"file": content}))
+
+
+KINDS: tuple[Callable[[random.Random, int], samples.Made], ...] = (history, variables, links, names, nested)
+
+
+def seconds(path: Path) -> float:
+    started = time.process_time()
+    with contextlib.suppress(ArchiveError):  # one clear error is an answer too, if it comes in time
+        analyse(path)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("seed", range(FUZZ or 3))
+def test_time_grows_with_what_is_read_and_not_faster(tmp_path, make, seed):
+    short = samples.docker_save(tmp_path / "few.tar", make(random.Random(seed), SIZE))
+    long = samples.docker_save(tmp_path / "many.tar", make(random.Random(seed), TIMES * SIZE))
+    few = min(seconds(short), seconds(short))
+    # Quadratic work takes sixteen times as long. What is spent on the first thousand secrets is spent once.
+    most = 2 * TIMES * few + 0.5
+    many = seconds(long)
+    if many >= most:  # the lesser of two, as of the few
+        many = seconds(long)
+    assert many < most, f"{SIZE}: {few:.2f} s, {TIMES * SIZE}: {many:.2f} s"
+
+
+# What repeats, or nearly does: with ``{n}`` no two pieces are the same.
+CONTENTS = (
+    *(word for word in WORDS if len(word) > 1),
+    "a", "A", "%41", "%3D", "\\x41", "41", "aGVsbG8g", "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ=\n", "password=abcdefgh1234 ",
+    "password={n}abcdefgh ", '"password": "abcdefgh1234", ', '"password": "abc{n}defgh1234", ', "TOKEN=abc{n}defgh1234\n",
+    "api_key: '{n}a9f8e7d6c5b4a3f2e1d0'\n", '{{"auth": "dXNlcjpwYXNzd29yZA=="}} ', "ghs_{n}abcdefghijklmnopqrstuvwxyz012345 ",
+    "AKIAIOSFODNN7EXAMPLE ", "-----BEGIN RSA PRIVATE KEY-----\n", "Authorization: Basic dXNlcjpwYXNz\n",
+    "postgres://user{n}:secret{n}@example.com/db ", "<password>${{password{n}}}</password>\n", "secret_key_base = ENV['X{n}']\n",
+    "p\0a\0s\0s\0w\0o\0r\0d\0=\0{n}\0", "\x1f\x8b\x08\0{n}", "PK\3\4\x14\0\0\0\x08\0{n}", "\0x\x9c{n}",
+)  # fmt: skip
+TRIES = 5
+WEIGHT, SECONDS = (32, 5.0) if FUZZ else (8, 10.0)
+"""MB of each content, and seconds of a processor for 100 MB of it (the suite runs beside other load)."""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The rules are compiled once for a machine, which takes seconds, and modules are imported."""
+    Scanner.default().block(b"x" * 8192)
+    analyse(
+        samples.docker_save(tmp_path_factory.mktemp("x") / "x.tar", samples.build(samples.honest_layer({"a": b"x"})))
+    )
+
+
+@pytest.mark.parametrize("content", CONTENTS if FUZZ else CONTENTS[24::8], ids=ascii)
+def test_no_content_takes_longer_than_its_size_explains(tmp_path, compiled, content):
+    pieces, size = [], 0
+    for number in itertools.count():
+        pieces.append(content.replace("{n}", str(number)).replace("{{", "{").replace("}}", "}").encode("latin-1"))
+        size += len(pieces[-1])
+        if size >= WEIGHT * 1_000_000:
+            break
+        if "{n}" not in content:
+            pieces *= WEIGHT * 1_000_000 // size
+            break
+    layer = samples.honest_layer({"a.txt": b"".join(pieces)})
+    path, took = samples.docker_save(tmp_path / "x.tar", samples.build(layer)), []
+    # Other load takes the caches and a share of the clock away: the least of some tries is what the work itself costs.
+    while not took or (min(took) >= SECONDS and len(took) < TRIES):
+        started = time.process_time()
+        analyse(path)
+        took.append((time.process_time() - started) * 100 / WEIGHT)
+    assert min(took) < SECONDS, f"{min(took):.1f} s of a processor for 100 MB, the least of {len(took)} tries"
+
+
+def test_one_instruction_of_forty_thousand_secrets(tmp_path):
+    """It took 248 seconds: every place was compared with every other, and each offset counted from the beginning."""
+    text = "echo 'password=hunter2abc' > /etc/secret.txt && " * 40_000
+    made = samples.build(samples.honest_layer({"a": b"x"}), history=[{"created_by": "RUN " + text}])
+    path, started = samples.docker_save(tmp_path / "x.tar", made), time.process_time()
+    report = analyse(path)
+    assert time.process_time() - started < 8
+    assert report.unread["mine"]
+    assert "hunter2abc" not in str(report.layers)
+
+
+def test_more_secrets_in_the_environment_than_anyone_reads(tmp_path):
+    names_ = [f"DB_PASSWORD_{number}=hunter{number}q" for number in range(20_000)]
+    made = samples.build(samples.honest_layer({"a": b"x"}), config={"Env": names_})
+    path, started = samples.docker_save(tmp_path / "x.tar", made), time.process_time()
+    report = analyse(path)
+    assert time.process_time() - started < 8
+    assert (len(report.secrets), [item.reason for item in report.skipped if item.unread]) == (
+        1000,
+        ["more than 1000 secrets in the config: the rest of it"],
+    )

@@ -1,0 +1,91 @@
+"""Reading an image where the engine keeps it: the same report as from its archive, and no trust in what lies there."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import ArchiveError
+from deadweight_images.inspect.analyse import analyse
+from deadweight_images.inspect.engine_store import analyse_engine_store
+from tests.support import image_samples as samples
+from tests.support.image_samples import honest_layer as layer
+
+LAYERS = (
+    layer(
+        {"etc": None, "etc/a": b"hello" * 100_000, "etc/b": b"", "l": "etc/a", "h": "=etc/a", "d\u00e9/\u00ff": b"x"}
+    ),
+    layer({"d/" * 70 + "deep": b"y", "d/" * 69 + "e/deep": b"y", "d/f": b"z"}),  # deeper than folders are kept open
+    layer({"etc/b": b"now longer", "gone.conf": b"token = ghp_" + b"x1Y2z3A4b5C6" * 3}),
+    layer({".wh.gone.conf": b"", "etc/.wh.a": b""}),
+)
+
+
+@pytest.mark.engine
+def test_the_engines_store_gives_what_the_archive_gives(engine, tmp_path):
+    root = Path(engine.api.info()["DockerRootDir"])
+    if not os.access(root / "image" / "overlay2", os.R_OK):
+        pytest.skip("the engine's folder is not ours to read, or it has another store")
+    archive = samples.docker_save(tmp_path / "x.tar", samples.build(*LAYERS), tag="deadweight-tests/store:1")
+    engine.images.load(archive)
+    try:
+        image_id = engine.api.inspect_image("deadweight-tests/store:1")["Id"]
+        for scan in ("deep", "hidden", "no"):
+            found = analyse_engine_store(root, image_id, scan=scan)
+            assert found == analyse(archive, scan=scan)
+        assert len(analyse(archive).hidden) == 3
+        copy_and_harm(root, image_id, tmp_path / "copy")
+    finally:
+        engine.images.remove("deadweight-tests/store:1", force=True)
+
+
+def copy_and_harm(root: Path, image_id: str, copy: Path) -> None:
+    """A copy of the image's part of the store: first as it is, then with a link in the place of a file."""
+    config = Path("image/overlay2/imagedb/content/sha256", image_id.partition(":")[2])
+    (copy / config).parent.mkdir(parents=True)
+    shutil.copy(root / config, copy / config)
+    with contextlib.suppress(shutil.Error):  # layers of other images may go meanwhile
+        shutil.copytree(root / "image/overlay2/layerdb", copy / "image/overlay2/layerdb")
+    for file in (copy / "image/overlay2/layerdb/sha256").glob("*/cache-id"):
+        if (file.parent / "diff").read_text() in [samples.sha256(data) for data in LAYERS]:
+            name = file.read_text()
+            (copy / "overlay2" / name).mkdir(parents=True)
+            subprocess.run(["cp", "-a", root / "overlay2" / name / "diff", copy / "overlay2" / name], check=True)
+    assert analyse_engine_store(copy, image_id, scan="no") is not None
+    (victim,) = [path for path in copy.glob("overlay2/*/diff/gone.conf") if path.is_file()]  # the other is the whiteout
+    outside = copy / "outside"
+    outside.write_bytes(victim.read_bytes())
+    victim.unlink()
+    victim.symlink_to(outside)
+    with pytest.raises(ArchiveError, match="store is damaged"):
+        analyse_engine_store(copy, image_id, scan="no")
+    victim.unlink()
+    victim.write_bytes(outside.read_bytes()[::-1])
+    with pytest.raises(ArchiveError, match="does not match its diff-id"):
+        analyse_engine_store(copy, image_id, scan="no")
+
+
+def test_a_folder_that_is_no_store_is_none(tmp_path):
+    assert analyse_engine_store(tmp_path, "sha256:" + "a" * 64) is None
+
+
+def test_a_layer_that_describes_another_is_refused(tmp_path):
+    made = samples.build(LAYERS[0])
+    digest = samples.sha256(made.config)
+    folder = tmp_path / "image/overlay2/imagedb/content/sha256"
+    folder.mkdir(parents=True)
+    (folder / digest[7:]).write_bytes(made.config)
+    chain = tmp_path / "image/overlay2/layerdb/sha256" / samples.sha256(LAYERS[0])[7:]
+    chain.mkdir(parents=True)
+    (chain / "diff").write_text(samples.sha256(LAYERS[0]))
+    (chain / "tar-split.json.gz").write_bytes(gzip.compress(json.dumps({"type": 2, "payload": ""}).encode()))
+    (chain / "cache-id").write_text("../../../../etc")
+    with pytest.raises(ArchiveError, match="does not describe"):
+        analyse_engine_store(tmp_path, digest)

@@ -1,0 +1,249 @@
+"""Images in a registry: layers are read as they come, known ones are not asked for, and nothing that comes is taken on trust."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+import threading
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from deadweight._errors import ArchiveError, UsageError
+from deadweight_images.inspect.analyse import analyse
+from deadweight_images.inspect.registry import analyse_registry
+from tests.support import image_samples as samples
+from tests.support.invoking import TASKS, invoke
+from tests.support.secret_samples import github_token
+
+SECRET = b"token = " + github_token(random.Random(5)) + b"\n"
+LOWER = samples.honest_layer({"etc/app.conf": SECRET, "bin": None})
+UPPER = samples.honest_layer({"etc/.wh.app.conf": b"", "srv/app": os.urandom(3000)})
+
+
+class Registry:
+    """A repository in memory, that notes what is asked of it."""
+
+    def __init__(self, *images: dict[str, bytes], index: bool = False) -> None:
+        self.content = {f"sha256:{name.rpartition('/')[2]}": data for made in images for name, data in made.items()}
+        listed = [json.loads(made["index.json"])["manifests"][0] for made in images]
+        if index:
+            self.top = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": listed}).encode()
+        else:
+            self.top = self.content[listed[0]["digest"]]
+        self.asked: list[str] = []
+
+    def manifest(self, digest=None):
+        return self.top if digest is None else self.content[digest]
+
+    @contextlib.contextmanager
+    def blob(self, digest):
+        self.asked.append(digest)
+        yield io.BytesIO(self.content[digest])
+
+    @contextlib.contextmanager
+    def rest(self, digest, offset):
+        yield io.BytesIO(self.content[digest][offset:])
+
+
+def layers_asked(registry: Registry, made: samples.Made) -> list[int]:
+    stored = [samples.sha256(data) for data in made.stored]
+    return [stored.index(digest) for digest in registry.asked if digest in stored]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_a_registry_gives_what_the_archive_gives(tmp_path, compression):
+    made = samples.build(LOWER, UPPER, compression=compression, config={"User": "7"})
+    registry = Registry(samples.oci_members(made))
+    found = analyse_registry(registry, "r/app:1")
+    told = analyse(samples.folder(tmp_path / "layout", samples.oci_members(made)))
+    assert {**found.json(), "layers": None} == {**told.json(), "layers": None}
+    known = {"compressed_bytes": None, "compressed_how": ""}  # of a plain layer only a second look tells
+    assert [{**asdict(each), **known} for each in found.layers] == [{**asdict(each), **known} for each in told.layers]
+    assert [mark.rule for mark in found.hidden[0].secrets] == ["github-pat"]
+    assert layers_asked(registry, made) == [0, 1]
+
+
+def test_a_layer_that_an_earlier_look_knows_is_not_asked_for(tmp_path):
+    first = samples.build(LOWER, compression="gzip")
+    second = samples.build(LOWER, UPPER, compression="gzip")
+    analyse_registry(Registry(samples.oci_members(first)), "r/app:1", cache_dir=tmp_path)
+    registry = Registry(samples.oci_members(second))
+    found = analyse_registry(registry, "r/app:2", cache_dir=tmp_path)
+    assert layers_asked(registry, second) == [1]
+    again = Registry(samples.oci_members(second))
+    assert analyse_registry(again, "r/app:2", cache_dir=tmp_path) == found
+    assert layers_asked(again, second) == []
+
+
+def test_a_layer_is_what_its_bytes_say_whatever_its_media_type_says():
+    made = samples.build(LOWER, compression="zstd")
+    members = samples.oci_members(made)
+    found = analyse_registry(Registry(members), "r/app:1")
+    assert found.layers[0].diff_id == samples.sha256(LOWER)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda data: data[:-1], "ended after"),
+        (lambda data: data + b"\0", "is larger than the"),
+        (lambda data: bytes([data[0] ^ 1]) + data[1:], "checksum|damaged|does not match"),
+        (
+            lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
+            "does not match|ended after|larger",
+        ),
+    ],
+)
+def test_what_comes_is_verified(change, told):
+    made = samples.build(LOWER)
+    registry = Registry(samples.oci_members(made))
+    digest = samples.sha256(made.stored[0])
+    registry.content[digest] = change(registry.content[digest])
+    with pytest.raises(ArchiveError, match=told):
+        analyse_registry(registry, "r/app:1")
+
+
+def test_a_config_of_another_digest_is_refused():
+    made = samples.build(LOWER)
+    registry = Registry(samples.oci_members(made))
+    registry.content[samples.sha256(made.config)] = made.config.replace(b"step 0", b"step 1")
+    with pytest.raises(ArchiveError, match="does not match its digest"):
+        analyse_registry(registry, "r/app:1")
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b"null", b'{"layers": 1}', b"\xff", b"{" * 5000])
+def test_an_answer_that_is_no_manifest_is_one_error(answer):
+    registry = Registry(samples.oci_members(samples.build(LOWER)))
+    registry.top = answer
+    with pytest.raises((ArchiveError, UsageError)):
+        analyse_registry(registry, "r/app:1")
+
+
+def test_the_platform_is_chosen_and_no_other_is_fetched():
+    amd, arm = samples.build(LOWER), samples.build(UPPER, architecture="arm64")
+    registry = Registry(
+        samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64"), index=True
+    )
+    found = analyse_registry(registry, "r/app:1", platform="linux/arm64")
+    assert (found.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
+    with pytest.raises(UsageError, match="no image for linux/s390x"):
+        analyse_registry(registry, "r/app:1", platform="linux/s390x")
+
+
+class _Breaking(BaseHTTPRequestHandler):
+    """A registry that breaks off a layer's first transfer in the middle, and gives ranges."""
+
+    blobs: ClassVar[dict[str, bytes]] = {}
+    manifest: ClassVar[bytes] = b""
+    ranges: ClassVar[list[str]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        what = self.path.rpartition("/")[2]
+        data, start = self.blobs.get(what, b"{}"), 0
+        if "/manifests/" in self.path:
+            data = self.manifest
+        if told := self.headers.get("Range"):
+            self.ranges.append(told)
+            start = int(told.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header(
+            "Content-Type", samples.OCI_MANIFEST if "/manifests/" in self.path else "application/octet-stream"
+        )
+        self.send_header("Docker-Content-Digest", samples.sha256(data))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        breaks = len(data) > 1_000_000 and not start
+        self.wfile.write(data[: len(data) // 2] if breaks else data[start:])
+        self.close_connection = breaks
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_given: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.tools
+def test_a_broken_transfer_goes_on_where_it_broke_off(monkeypatch):
+    from deadweight.toolchain.crane import Remote
+
+    made = samples.build(samples.layer(samples.file(b"big", os.urandom(3 << 20)), samples.file(b"s", SECRET)))
+    members = samples.oci_members(made)
+    monkeypatch.setattr(
+        _Breaking, "blobs", {f"sha256:{name.rpartition('/')[2]}": data for name, data in members.items()}
+    )
+    digest = json.loads(members["index.json"])["manifests"][0]["digest"]
+    monkeypatch.setattr(_Breaking, "manifest", _Breaking.blobs[digest])
+    monkeypatch.setattr(_Breaking, "ranges", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Breaking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = analyse_registry(Remote(f"127.0.0.1:{server.server_port}/team/app:1", insecure=True), "r/app:1")
+        server.shutdown()
+    assert [secret.rule for secret in found.secrets] == ["github-pat"]
+    assert _Breaking.ranges == [f"bytes={len(made.stored[0]) // 2}-"]
+
+
+def layers(folder, *words, **env):
+    return invoke(folder, "layers", *words, env=env)
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "tasks.py").write_text(TASKS)
+    return tmp_path
+
+
+@pytest.mark.tools
+def test_a_reference_alone_is_looked_through_without_a_copy(project, local_registry):
+    from deadweight.toolchain.crane import push
+
+    amd, arm = (
+        samples.build(LOWER, UPPER, compression="gzip"),
+        samples.build(UPPER, compression="gzip", architecture="arm64"),
+    )
+    reference = f"{local_registry}/team/streamed:1"
+    both = [samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64")]
+    listed = [json.loads(made["index.json"])["manifests"][0] for made in both]
+    index = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": listed}).encode()
+    place = f"blobs/sha256/{hashlib.sha256(index).hexdigest()}"
+    top = {"schemaVersion": 2, "manifests": [samples.descriptor(index, samples.OCI_INDEX)]}
+    members = {**both[0], **both[1], place: index, "index.json": json.dumps(top).encode()}
+    push(samples.folder(project / "layout", members), reference)
+    # With no place for temporary files, a copy would fail.
+    one = layers(project, "--archive", reference, "--platform", "linux/amd64", "--json", TMPDIR="/nonexistent")
+    assert (one.returncode, json.loads(one.stdout)["config_digest"]) == (1, samples.sha256(amd.config)), one.stderr
+    every = layers(project, "--archive", reference, "--platform", "all", "--json")
+    found = json.loads(every.stdout)["platforms"]
+    assert {name: each["config_digest"] for name, each in found.items()} == {
+        "linux/amd64": samples.sha256(amd.config),
+        "linux/arm64": samples.sha256(arm.config),
+    }
+    assert (every.returncode, f"1 secret found in {reference} (linux/amd64)" in every.stderr) == (1, True)
+    gone = layers(project, "--archive", f"{local_registry}/team/absent:1")
+    assert (gone.returncode, "Traceback" in gone.stderr) == (1, False)
+    assert "hint:" in gone.stderr
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["nowhere.tar", "a.example/team/app.tar", "folder/app", "./a.example/app:1", "app:1"])
+def test_what_names_no_registry_is_a_file(project, name):
+    done = layers(project, "--archive", name)
+    assert (done.returncode, "no such file" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.system
+def test_every_platform_is_for_registries(project):
+    archive = samples.docker_save(project / "x.tar", samples.build(UPPER))
+    done = layers(project, "--archive", str(archive), "--platform", "all")
+    assert (done.returncode, "--platform all works only for images in a registry" in done.stderr) == (2, True), (
+        done.stderr
+    )

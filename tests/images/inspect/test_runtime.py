@@ -1,0 +1,191 @@
+"""What runs the service of an image, however its entry point is written and however large the program is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deadweight_images.inspect.analyse import analyse
+from deadweight_images.inspect.runtime import Runtime, runtime
+from tests.support import image_samples as samples
+
+pytestmark = pytest.mark.system
+
+BIG = 30 << 20
+GO_MAIN = """package main
+
+import _ "embed"
+
+//go:embed ballast
+var ballast string
+
+func main() { println(len(ballast)) }
+"""
+
+
+@pytest.fixture(scope="session")
+def big_go(tmp_path_factory) -> bytes:
+    """A stripped Go program of 31 MB: what it embeds stands before its build information."""
+    folder = tmp_path_factory.mktemp("big")
+    (folder / "go.mod").write_text("module example.org/big\n\ngo 1.21\n")
+    (folder / "main.go").write_text(GO_MAIN)
+    (folder / "ballast").write_bytes(b"\1" * BIG)
+    words = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", "big", "."]
+    subprocess.run(words, cwd=folder, check=True, timeout=300)
+    return (folder / "big").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def go_version() -> str:
+    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True, timeout=60).stdout
+    return said.strip().removeprefix("go")
+
+
+def layer(files: dict[str, bytes | str]) -> bytes:
+    """Executable files, and (text that begins with ``->``) symbolic links."""
+    members: dict[str, bytes | str | None] = {}
+    for path, content in files.items():
+        is_link = isinstance(content, str) and content.startswith("->")
+        members[path] = content[2:] if is_link else content.encode() if isinstance(content, str) else content
+    return samples.honest_layer(members, all_modes=(0o755, 0o755))
+
+
+def image(folder: Path, files: dict[str, bytes | str], compression: str = "none", **config: object) -> Path:
+    made = samples.build(layer(files), compression=compression, config=dict(config))
+    return samples.docker_save(folder / "image.tar", made)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_go_program_of_any_size_tells_its_go(tmp_path, big_go, go_version, compression) -> None:
+    """In a compressed layer (ko, apko) the end of a large file was never looked at; the column then said ``none``."""
+    archive = image(tmp_path, {"ko-app/big": big_go, "zz": b"x" * 100}, compression, Entrypoint=["/ko-app/big"])
+    assert len(big_go) > BIG
+    assert runtime(archive) == Runtime("Go", go_version, "/ko-app/big")
+    (program,) = analyse(archive, scan="no").packages
+    assert (program.kind, program.name, program.go_version) == ("go", "example.org/big", f"go{go_version}")
+
+
+SCRIPT = '#!/bin/sh\nset -e\nif [ -n "$X" ]; then\n  echo x\nfi\nexec /srv/s "$@"\n'
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Cmd": ["/srv/s"]},
+        {"Entrypoint": ["/srv/s"], "Cmd": ["--port=1"]},
+        {"Cmd": ["./s"], "WorkingDir": "/srv"},
+        {"Entrypoint": ["s"], "Env": ["PATH=/bin:/srv"]},
+        {"Cmd": ["/bin/sh", "-c", "/srv/s --port $PORT"]},
+        {"Cmd": ["/bin/sh", "-c", "cd /srv && X=1 exec ./s"]},
+        {"Entrypoint": ["/sbin/tini", "-g", "--"], "Cmd": ["/srv/s"]},
+        {"Entrypoint": ["/entry.sh"], "Cmd": ["--port=1"]},
+        {"Entrypoint": ["/given.sh"], "Cmd": ["s"], "Env": ["PATH=/bin:/srv"]},
+        {"Cmd": ["sh", "entry.sh"]},
+        {"Cmd": ["/usr/local/bin/linked"]},
+    ],
+    ids=lambda config: str(config.get("Entrypoint", config.get("Cmd"))),
+)
+def test_the_program_is_found_however_the_entry_point_names_it(tmp_path, small_go, go_version, config) -> None:
+    files: dict[str, bytes | str] = {
+        "srv/s": small_go,
+        "bin/busybox": b"\x7fELF busybox",
+        "bin/sh": "->busybox",
+        "sbin/tini": b"\x7fELF tini",
+        "entry.sh": SCRIPT,
+        "given.sh": '#!/usr/bin/env bash\nexec "$@"\n',
+        "usr/local/bin/linked": "->/srv/s",
+    }
+    assert runtime(image(tmp_path, files, **config)) == Runtime("Go", go_version, "/srv/s")
+
+
+@pytest.fixture(scope="session")
+def small_go(tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "go.mod").write_text("module example.org/small\n\ngo 1.21\n")
+    (folder / "main.go").write_text("package main\n\nfunc main() {}\n")
+    subprocess.run(["go", "build", "-o", "small", "."], cwd=folder, check=True, timeout=300)
+    return (folder / "small").read_bytes()
+
+
+ELF = b"\x7fELF"
+DPKG = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "config", "expected"),
+    [
+        pytest.param(
+            {"opt/j/bin/java": ELF, "opt/j/release": 'JAVA_VERSION="17.0.9"\n', "usr/bin/java": "->/opt/j/bin/java"},
+            {"Entrypoint": ["java", "-cp", "@/app/x", "Main"]},
+            Runtime("JRE", "17.0.9", "/opt/j/bin/java"),
+            id="jre",
+        ),
+        pytest.param(
+            {"opt/jdk/bin/java": ELF, "opt/jdk/bin/javac": ELF, "opt/jdk/release": 'JAVA_VERSION="21.0.1"\n', "bin/sh": ELF},
+            {"Entrypoint": ["sh", "-c", "$JAVA_HOME/bin/java ${JAVA_OPTS} -jar /app.jar"], "Env": ["JAVA_HOME=/opt/jdk"]},
+            Runtime("JDK", "21.0.1", "/opt/jdk/bin/java"),
+            id="jdk behind a shell and a variable",
+        ),
+        pytest.param(
+            {"usr/local/bin/node": ELF, "usr/local/bin/e.sh": '#!/bin/sh\nexec "$@"\n'},
+            {"Entrypoint": ["e.sh"], "Cmd": ["node", "x.js"], "Env": ["NODE_VERSION=22.1.0"]},
+            Runtime("Node", "22.1.0", "/usr/local/bin/node"),
+            id="node behind its own entry point",
+        ),
+        pytest.param(
+            {"usr/bin/node": ELF, "var/lib/dpkg/status": DPKG.format("nodejs", "1:18.19.0+dfsg-6")},
+            {"Cmd": ["nodejs", "x.js"], "Env": ["PATH=/usr/bin"]},
+            None,
+            id="a name that is not there",
+        ),
+        pytest.param(
+            {"usr/bin/node": ELF, "var/lib/dpkg/status": DPKG.format("nodejs", "1:18.19.0+dfsg-6")},
+            {"Cmd": ["node", "x.js"]},
+            Runtime("Node", "18.19.0", "/usr/bin/node"),
+            id="node of a package with an epoch",
+        ),
+        pytest.param(
+            {"usr/bin/python3.11": ELF, "v/bin/python": "->/usr/bin/python3.11", "v/bin/gunicorn": "#!/v/bin/python\n"},
+            {"Cmd": ["gunicorn", "x:app"], "Env": ["PATH=/v/bin:/usr/bin"]},
+            Runtime("Python", "3.11", "/usr/bin/python3.11"),
+            id="python behind a script of a virtual environment",
+        ),
+        pytest.param(
+            {"bin/svc": ELF + b"\0" * 2000 + b"\0rustc version 1.75.0 (82e1608df 2023-12-21)\0"},
+            {"Cmd": ["svc"]},
+            Runtime("Rust", "1.75.0", "/bin/svc"),
+            id="rust",
+        ),
+        pytest.param({"bin/svc": ELF}, {"Cmd": ["svc"]}, Runtime("native", "", "/bin/svc"), id="another compiled one"),
+        pytest.param({"b": ELF, "bin/sh": "->/b"}, {"Cmd": ["sh"]}, Runtime("shell", "", "/b"), id="shell"),
+        pytest.param({"data": b"x"}, {}, Runtime("none"), id="no entry point"),
+        pytest.param({"bin/busybox": ELF, "bin/loop": "->loop"}, {"Cmd": ["loop"]}, Runtime("none"), id="a loop of links"),
+        pytest.param(
+            {"a.sh": "#!/bin/sh\nexec /b.sh\n", "b.sh": "#!/bin/sh\nexec /a.sh\n"},
+            {"Cmd": ["/a.sh"]},
+            Runtime("shell", "", "/b.sh"),
+            id="scripts that start each other",
+        ),
+        pytest.param(
+            {"app/bin/app": '#!/bin/sh\nexec "$JAVACMD" "$@"\n', "opt/jre-11/bin/java": ELF},
+            {"Cmd": ["/app/bin/app"], "Env": ["PATH=/opt/jre-11/bin"]},
+            Runtime("JRE", "11", "/opt/jre-11/bin/java"),
+            id="a script that cannot be followed beside the only runtime",
+        ),
+    ],
+)  # fmt: skip
+def test_runtimes_tell_name_and_version(tmp_path, files, config, expected) -> None:
+    assert runtime(image(tmp_path, files, **config)) == (expected or Runtime("none"))
+
+
+def test_it_is_kept_until_the_archive_is_another(tmp_path, small_go, go_version) -> None:
+    cache = tmp_path / "cache"
+    archive = image(tmp_path, {"s": small_go}, Cmd=["/s"])
+    assert runtime(archive, cache).name == "Go"
+    kept = {file: file.read_bytes() for file in (cache / "notes").iterdir()}
+    assert runtime(archive, cache) == Runtime("Go", go_version, "/s")
+    assert {file: file.read_bytes() for file in (cache / "notes").iterdir()} == kept
+    image(tmp_path, {"s": b"\x7fELF"}, Cmd=["/s"])
+    assert runtime(archive, cache) == Runtime("native", "", "/s")
