@@ -50,9 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for plugin in (shared_guard, red_summary):
         config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
-    os.environ.setdefault(
-        _heartbeat.VARIABLE, "0"
-    )  # under load a sign of life could come in between what a test compares
+    # under load a sign of life could come in between what a test compares
+    os.environ.setdefault(_heartbeat.VARIABLE, "0")
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     ):  # as in a script's background: what tests start would inherit it

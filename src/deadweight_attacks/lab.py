@@ -16,7 +16,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
-from deadweight.engine.remote import elsewhere
+from deadweight.engine.remote import is_remote
 from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
@@ -94,7 +94,7 @@ class Lab:
             self._stack.close()
 
     def _build(self) -> None:
-        self.far = self.starts.far = elsewhere(self.engine)
+        self.far = self.starts.far = is_remote(self.engine)
         self.reach = remote.reach(self.engine) if self.far else self.reach
         sweep_host_folders()
         unfence()

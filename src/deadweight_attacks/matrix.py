@@ -52,7 +52,7 @@ class Runner:
     """Runs a plan on one variant. ``told`` takes lines of progress."""
 
     def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
-        catalogue = instead(lab, catalogue)
+        catalogue = with_fallback_file(lab, catalogue)
         self.lab, self.catalogue, self.told = lab, catalogue, Progress(told)
         self.found = Matrix(notes=lab.notes, deliveries={each.id: each.delivery for each in catalogue.payloads})
         self.control = Control(lab, catalogue, self.found, self.told)
@@ -96,7 +96,7 @@ class Runner:
 
     @functools.cached_property
     def _named_refused(self) -> str:
-        return refused(self.lab)
+        return refused_by_profile(self.lab)
 
     def _unbuilt(self, posture: w.Posture) -> str:
         """Why a posture is another one here, under a name that says more; empty where it is what it says."""
@@ -266,7 +266,7 @@ def _elsewhere(posture: w.Posture, payload: Payload) -> str:
 
 
 # The seccomp profile that the suite names (``run.seccomp``), before anything is attacked under it.
-def refused(lab: Lab) -> str:
+def refused_by_profile(lab: Lab) -> str:
     """Why the service does not come up under it, with the call; empty where it does, or where none is named. Tried with nothing
     added: what the attacker's program needs may be just what is missing. Raises Interrupted."""
     variant, engine, named = lab.variant, lab.engine, lab.named
@@ -292,7 +292,7 @@ USUAL = "/etc/passwd"
 NOTE = f"the image has no {USUAL} with a line to know it by: requests that look for a way to it looked for {KERNELS}"
 
 
-def instead(lab: Lab, catalogue: Catalogue) -> Catalogue:
+def with_fallback_file(lab: Lab, catalogue: Catalogue) -> Catalogue:
     """The same attacks; those that look for a hole to the one file go for the other where the image lacks it, which is noted."""
     looking = [each.id for each in catalogue.payloads if each.search and each.evidence.path == USUAL]
     if not looking or lab.files.telling_line(USUAL) is not None:

@@ -1,7 +1,8 @@
 """Attacks where the attack network cannot be entered from here: an engine on another machine, in another kernel, or without root.
 
-What is otherwise done in the attacker's network is then done by our program beside the attacker (``engine/tunnel_client.py``), and what
-is otherwise bound into the attacked containers lies in an image made of theirs: paths of this machine mean nothing there.
+What is otherwise done in the attacker's network is then done by our program beside the attacker
+(``engine/tunnel_client.py``), and what is otherwise bound into the attacked containers lies in an image made of theirs: paths of
+this machine mean nothing there.
 """
 
 from __future__ import annotations

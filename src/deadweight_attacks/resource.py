@@ -1,6 +1,7 @@
 """Attacks on memory, processes and processor: does the container take more than the hardened posture would grant?
 
-They take turns on the whole machine (``turns``), each in a container of its own, within the outer bound of ``ground.bounded``.
+They take turns on the whole machine (``resource_lock``), each in a container of its own, within the outer bound of
+``run_options.bounded``.
 What the container consumes meanwhile is judged by ``consumption``. Of processors, what that leaves open is asked once more with
 the machine alone.
 """
@@ -23,7 +24,7 @@ from deadweight_attacks.flood import UNSENDABLE, flood, requests
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.model import Payload
 from deadweight_attacks.request import ordered
-from deadweight_attacks.resource_lock import turn
+from deadweight_attacks.resource_lock import resource_lock
 from deadweight_attacks.session import OBEYED, Order
 from deadweight_attacks.template import fill
 
@@ -58,12 +59,12 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
 def _fired(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> Shot:
     of = payload.evidence.of or "memory"
     _ready(yard, payload)  # nobody need wait for a container to start
-    with turn(alone=of == "answers", processors=of == "cpu"):
+    with resource_lock(alone=of == "answers", processors=of == "cpu"):
         shot, certain = _sent(lab, yard, payload, flooded)
     if certain or of != "cpu":
         return shot
     _ready(yard, payload)
-    with turn(alone=True):
+    with resource_lock(alone=True):
         return _sent(lab, yard, payload, flooded)[0]
 
 

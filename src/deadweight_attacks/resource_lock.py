@@ -24,7 +24,7 @@ PAUSE_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def turn(*, alone: bool, processors: bool = False) -> Iterator[None]:
+def resource_lock(*, alone: bool, processors: bool = False) -> Iterator[None]:
     """Hold the machine during an attack on resources, ``alone`` or beside others that are not; of those, one takes ``processors``.
 
     Raises Interrupted, DeadweightError where the lock cannot be made.

@@ -1,4 +1,4 @@
-"""One variant attacked, and judged by its gates. Evidence data: see ``record``.
+"""One variant attacked, and judged by its gates. Evidence data: see ``matrix_data``.
 
 ``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
 What an earlier ``invoke attack`` found beyond that (the walls one by one, further postures) is kept, with its time, where nothing

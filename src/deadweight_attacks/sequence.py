@@ -13,7 +13,7 @@ from deadweight_attacks.deliver import Shot, fire
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.model import Payload
 from deadweight_attacks.resource import fire_resource
-from deadweight_attacks.resource_lock import turn
+from deadweight_attacks.resource_lock import resource_lock
 from deadweight_attacks.starts import NoService
 
 LATER = f"{DIED} a moment later"
@@ -80,7 +80,7 @@ def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         if payload.evidence.kind == "resource":
             return fire_resource(lab, yard, payload)
         yard.get()  # nobody need wait for a container to start
-        with turn(alone=False) if payload.resource else contextlib.nullcontext():
+        with resource_lock(alone=False) if payload.resource else contextlib.nullcontext():
             shot = fire(lab, yard, payload)
             complaint = yard.complaint() if shot.seen in ("succeeded", "failed") else ""
     except (Interrupted, CannotStart, NoService):

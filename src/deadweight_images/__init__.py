@@ -75,7 +75,8 @@ if not TYPE_CHECKING:
             "cache_files": "user_cache, write_atomically",
             "contents.main_class": "missing_main_class",
             "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
-            "findings": "HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, BaseImage, with_base",
+            "findings": "BaseImage, HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, "
+            "with_base",
             "inspect.analyse": "analyse, document",
             "inspect.content_store": "analyse_content_store, content_folders",
             "inspect.engine_store": "analyse_engine_store",

@@ -161,7 +161,7 @@ class Proof:
 
     def _lost_engine(self) -> MissingError | None:
         """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
-        from deadweight.engine.broken_engine import lost_at
+        from deadweight.engine.broken_engine import broken_engine_at
         from deadweight.engine.daemon import find_running
 
         if not self._engine_ran:
@@ -170,7 +170,11 @@ class Proof:
             endpoint = find_running()
         except MissingError as error:
             return error
-        return lost_at(endpoint) if endpoint else MissingError("the container engine has ended", hint="invoke doctor")
+        return (
+            broken_engine_at(endpoint)
+            if endpoint
+            else MissingError("the container engine has ended", hint="invoke doctor")
+        )
 
 
 def _engine_runs() -> bool:

@@ -189,7 +189,7 @@ class Build(Generic[T]):
             raise error if isinstance(error, Interrupted) else Interrupted("interrupted")
         if not isinstance(error, CommandError):
             return None
-        fault: Fault = "lost" if ended.lost else judged(error)
+        fault: Fault = "lost" if ended.lost else judge_fault(error)
         if fault == "build" or (fault == "perhaps disk" and self.full):
             self._note(f"failed on {name}: not tried again, the fault is the build's own")
             return None
@@ -230,8 +230,8 @@ class Build(Generic[T]):
 
 # Whose fault it is that a build failed: the Dockerfile's, or that of the endpoint it ran on.
 #
-# A build error is never tried again. What BuildKit says last decides, never what a program in the build said: ``connection refused``
-# in the words of ``go mod download`` is the build's own.
+# A build error is never tried again. What BuildKit says last decides, never what a program in the build said:
+# ``connection refused`` in the words of ``go mod download`` is the build's own.
 Fault = Literal["build", "lost", "disk", "perhaps disk"]
 
 _OWN = re.compile(
@@ -246,7 +246,7 @@ _LOST = re.compile(
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
 
-def judged(error: CommandError) -> Fault:
+def judge_fault(error: CommandError) -> Fault:
     """``lost``: the connection, or the daemon, is gone. ``disk``: its disk is full. ``build``: all the rest.
 
     ``perhaps disk``: a program in the build found a disk full, which may be the daemon's, or a tmpfs of its own.

@@ -54,11 +54,13 @@ def build(
         own.mkdir()
         copy = copied(dockerfile, variant, bases, site, own, reach)
         request = buildctl.Request(
-            words=build_arguments.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
+            words=build_arguments.build_arguments(
+                dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()
+            ),
             name=common.image_name(site.suite, variant),
             platform=platform(),
             epoch=common.EPOCH,
-            contexts=contexts(copy.file.read_text(encoding="utf-8"), bases, site),
+            contexts=layout_contexts(copy.file.read_text(encoding="utf-8"), bases, site),
             environment={**environment, **reach.environment()},
             redact=common.secret_values(environment),
             timeout=common.BUILD_TIMEOUT_SECONDS,
@@ -211,7 +213,7 @@ def _built(
 _LOOPBACK = re.compile(r"(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/[\w./-]+@sha256:[0-9a-f]{64}")
 
 
-def contexts(dockerfile: str, bases: Mapping[str, Base], site: Site) -> dict[str, Path]:
+def layout_contexts(dockerfile: str, bases: Mapping[str, Base], site: Site) -> dict[str, Path]:
     """The folder of each such image, by its reference: those that the Dockerfile names, and those of its build arguments."""
     named = _LOOPBACK.findall(" ".join([dockerfile, *(base.resolved for base in bases.values())]))
     return {reference: site.source.layout(reference) for reference in dict.fromkeys(named)}

@@ -18,7 +18,7 @@ from deadweight_pool.build import FULL, Attempt, Build, Made
 from deadweight_pool.dispatch import Dispatcher, Work
 from deadweight_pool.endpoint import Endpoint, Seen
 from deadweight_pool.journal import Journal
-from deadweight_pool.probe import NOT_ACCEPTED, SILENT, Unreachable, ask
+from deadweight_pool.probe import NOT_ACCEPTED, SILENT, Unreachable, probe
 
 T = TypeVar("T")
 AGAIN_SECONDS = 1.0
@@ -98,7 +98,7 @@ class Pool:
 
     def _look(self, endpoint: Endpoint) -> tuple[Endpoint, Seen | str]:
         try:
-            return endpoint, ask(endpoint, self._lost_after)
+            return endpoint, probe(endpoint, self._lost_after)
         except Unreachable as error:
             return endpoint, error.why
 
@@ -148,7 +148,7 @@ class Pool:
 
     def _problem(self, endpoint: Endpoint) -> str | None:
         try:
-            ask(endpoint, self._lost_after)
+            probe(endpoint, self._lost_after)
         except Unreachable as error:
             return error.why
         return None

@@ -43,7 +43,7 @@ class Unreachable(Exception):
         self.why, self.lasting = why, lasting
 
 
-def ask(endpoint: Endpoint, seconds: float) -> Seen:
+def probe(endpoint: Endpoint, seconds: float) -> Seen:
     """What it says of itself. Raises Unreachable with the reason, MissingError where there is no buildctl."""
     words: list[str | Path] = [find("buildctl").path, "--timeout", str(max(1, int(seconds))), *endpoint.words]
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.engine.dependencies import beside
+from deadweight.engine.dependencies import started_dependencies
 from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
 from deadweight_attacks.harden.health_command import OfNeeds
@@ -247,7 +247,7 @@ def test_what_tells_of_a_container_beside_it_is_found_by_asking_there(image, eng
         "job": Need(image=image, args=("job",), health=Health(kind="exit", within_seconds=60)),
     }
     told = OfNeeds(needs)
-    with beside(lambda: engine, needs, lambda _name: image, root=tmp_path, up=told.up):
+    with started_dependencies(lambda: engine, needs, lambda _name: image, root=tmp_path, up=told.up):
         pass
     asks = told.asks
     assert not told.stand_ins

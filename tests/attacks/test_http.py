@@ -119,7 +119,7 @@ def test_a_way_to_files_is_found_in_an_image_without_users(tmp_path, engine, wit
 
 def test_the_other_file_stands_in_every_value():
     lab = SimpleNamespace(notes={}, files=SimpleNamespace(telling_line=lambda _path: None))
-    named = {each.id: each for each in matrix.instead(lab, load_payloads(packs=["http"])).payloads}
+    named = {each.id: each for each in matrix.with_fallback_file(lab, load_payloads(packs=["http"])).payloads}
     changed = [named[name] for name in ("http-traversal", "http-traversal-path")]
     assert {each.evidence.path for each in changed} == {"/proc/version"}
     values = [value for each in changed for value in each.each]

@@ -61,7 +61,7 @@ def test_they_take_turns_whoever_sends_them(theirs, alone):
     with another(theirs) as other:
         threading.Timer(1.0, other.stdin.close).start()
         started = time.monotonic()
-        with resource_lock.turn(alone=alone):
+        with resource_lock.resource_lock(alone=alone):
             assert time.monotonic() - started > 0.7
 
 
@@ -69,20 +69,20 @@ def test_one_takes_processors_at_a_time_and_memory_beside_it():
     began = threading.Event()
 
     def second() -> None:
-        with resource_lock.turn(alone=False, processors=True):
+        with resource_lock.resource_lock(alone=False, processors=True):
             began.set()
 
-    with resource_lock.turn(alone=False, processors=True):
+    with resource_lock.resource_lock(alone=False, processors=True):
         thread = threading.Thread(target=second)
         thread.start()
-        with resource_lock.turn(alone=False):
+        with resource_lock.resource_lock(alone=False):
             assert not began.wait(0.2)
     thread.join(20)
     assert began.is_set()
 
 
 def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
-    with another("beside") as other, resource_lock.turn(alone=False):
+    with another("beside") as other, resource_lock.resource_lock(alone=False):
         assert other.poll() is None
         other.stdin.close()
 
@@ -92,7 +92,7 @@ def test_who_waits_to_be_alone_lets_nobody_else_begin():
     order = []
 
     def work(name: str, *, alone: bool) -> None:
-        with resource_lock.turn(alone=alone):
+        with resource_lock.resource_lock(alone=alone):
             order.append(name)
 
     with another("beside") as other:
@@ -123,7 +123,7 @@ def test_who_waits_for_the_machine_can_be_interrupted():
     with another("alone") as other:
         _run.cancel_all()
         try:
-            with pytest.raises(Interrupted), resource_lock.turn(alone=False):
+            with pytest.raises(Interrupted), resource_lock.resource_lock(alone=False):
                 pass
         finally:
             _run.reset_cancel()
@@ -134,7 +134,7 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
     monkeypatch.setattr(resource_lock, "MACHINE", tmp_path / "nowhere" / "machine.lock")
     with (
         pytest.raises(DeadweightError, match=r"nowhere/machine\.next: cannot be locked"),
-        resource_lock.turn(alone=True),
+        resource_lock.resource_lock(alone=True),
     ):
         pass
 

@@ -17,7 +17,7 @@ from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import calls, profile, runtime_calls
-from deadweight.engine.seccomp.bisection import fewest
+from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
@@ -56,7 +56,7 @@ variants:
 
 @given(some.sets(some.integers(0, 40)), some.integers(1, 12))
 def test_exactly_what_is_needed_is_left(needed, group):
-    left = fewest(range(41), lambda kept: needed <= set(kept), group)
+    left = find_fewest(range(41), lambda kept: needed <= set(kept), group)
     assert set(left) == needed
 
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
         tried.append(kept)
         return 3 in kept
 
-    assert fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
+    assert find_fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
     assert [item for item, _ in told_of] == [3]
     assert 3 not in told_of[0][1]
 

@@ -20,7 +20,7 @@ from deadweight.engine.client import Engine
 from deadweight.engine.states import UNTOLD
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
-from deadweight.suite.model import asked_of
+from deadweight.suite.model import criteria_of
 from deadweight.tasks.verify import raise_if_bad
 from tests.support.small_images import docker_archive, reference
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
@@ -413,7 +413,7 @@ def test_evidence_on_disk_is_plain_json(make):
     document = json.loads(subject.state.evidence("v", "runs").read_text())
     assert document["status"] == "pass"
     assert "\n" not in document["reason"]
-    assert document["asked"] == asked_of(subject.variant, "runs") != asked_of(subject.variant, "api")
+    assert document["asked"] == criteria_of(subject.variant, "runs") != criteria_of(subject.variant, "api")
 
 
 def test_a_job_that_does_not_end_with_0_fails(make):

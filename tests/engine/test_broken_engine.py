@@ -61,7 +61,7 @@ def alone(endpoint, monkeypatch, tmp_path) -> Iterator[str]:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(daemon, "places", lambda: iter(()))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))
     yield daemon.find_or_start(print).host
     daemon.remove_data()
 
@@ -73,7 +73,7 @@ def probes(engine) -> set[str]:
 
 def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
     before = probes(engine)  # of another run that looks at this engine now, or was killed while it did
-    assert broken_engine.lost(engine) is None
+    assert broken_engine.broken_engine(engine) is None
     assert not [each for each in own_leftovers(engine) if broken_engine.PURPOSE in each.name]
     deadline = time.monotonic() + 20  # another run may look at this engine just now
     while not probes(engine) <= before and time.monotonic() < deadline:
@@ -84,7 +84,7 @@ def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
 @pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
 def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, is_lost):
     monkeypatch.setattr(broken_engine, "trouble", lambda _: said.pop(0))
-    assert (broken_engine.lost(engine) is not None) is is_lost
+    assert (broken_engine.broken_engine(engine) is not None) is is_lost
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
@@ -180,7 +180,7 @@ def test_a_full_disk_is_told_as_that(engine, monkeypatch):
         "io.containerd.content.v1.content/ingest/4cb1/ref: no space left on device"
     )
     monkeypatch.setattr(engine.api, "load_image", lambda _archive: iter([{"error": said}]))
-    found = broken_engine.lost(engine)
+    found = broken_engine.broken_engine(engine)
     assert found is not None
     assert found.message.endswith("cannot run a container: its disk is full (no space left on device)")
     assert found.hint == "free space on the disk where the engine keeps its images"

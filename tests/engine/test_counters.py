@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.engine import counters, netns
-from deadweight.engine.container import Pulse
+from deadweight.engine.container import ProcessHold
 from tests.support.fault_project import wait_for
 
 ID = "5498648cc94645d5eeef1540ec5a458ebfea8a4281ace92e595ad0123456789a"
@@ -117,7 +117,7 @@ def test_both_tell_the_same_of_a_real_container(engine, playground_image):
 def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
     monkeypatch.setattr(netns, "is_process_of", lambda *_: True)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        pulse = Pulse.of(process.pid, ID)
+        pulse = ProcessHold.of(process.pid, ID)
         assert pulse.beats()
         process.stdin.close()
         assert not pulse.beats(20)
@@ -126,5 +126,5 @@ def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
 
 def test_no_hold_is_kept_of_a_process_that_is_none_of_the_container():
     before = len(list(Path("/proc/self/fd").iterdir()))
-    assert Pulse.of(os.getpid(), ID) is None
+    assert ProcessHold.of(os.getpid(), ID) is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before

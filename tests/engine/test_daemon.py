@@ -70,7 +70,7 @@ def cache(monkeypatch, tmp_path) -> Iterator[Path]:
 @pytest.fixture
 def alone(monkeypatch, unset):
     """As if nothing listened at the usual places."""
-    monkeypatch.setattr(daemon, "places", lambda: iter(()))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))
 
 
 def context(config: Path, name: str, host: str) -> None:
@@ -138,7 +138,7 @@ def test_the_current_context_comes_first(unset, endpoint):
     assert found is not None
     assert found.host == endpoint.host
     assert found.cli_env == {"DOCKER_HOST": endpoint.host}
-    assert next(endpoints.places()).why == "Docker context mine"
+    assert next(endpoints.endpoints()).why == "Docker context mine"
 
 
 def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
@@ -472,7 +472,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(wire, "_get", closed)
-    monkeypatch.setattr(daemon, "places", lambda: iter([endpoints.Place("unix:///var/run/docker.sock", "there")]))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter([endpoints.Place("unix:///var/run/docker.sock", "there")]))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:

@@ -11,7 +11,7 @@ from deadweight._errors import ConfigError, DeadweightError, MissingError
 from deadweight.checks import runner
 from deadweight.checks.service import Service
 from deadweight.engine import labels, recorders
-from deadweight.engine.dependencies import beside
+from deadweight.engine.dependencies import started_dependencies
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
 from deadweight_attacks.harden.trial import attempt
@@ -34,7 +34,7 @@ def need(**fields) -> Need:
 
 
 def start(engine, tmp_path, **needs: Need):
-    return beside(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
+    return started_dependencies(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
 
 
 def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tmp_path):
@@ -54,7 +54,7 @@ def test_files_of_the_project_are_there_and_cannot_be_changed(engine, tools_imag
     one = need(
         port=None, health=Health(kind="exit"), args=("/bin/sh", "-c", script), files={"/init/schema.sql": "schema.sql"}
     )
-    with beside(lambda: engine, {"seed": one}, lambda _name: tools_image, root=tmp_path) as hosts:
+    with started_dependencies(lambda: engine, {"seed": one}, lambda _name: tools_image, root=tmp_path) as hosts:
         assert hosts == {}  # a job has ended before the service is started
 
 

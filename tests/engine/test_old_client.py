@@ -21,7 +21,7 @@ from tests.support.pretended_engine import HONEST, Pretended, pretended
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(daemon, "places", lambda: iter(()))  # no engine of the machine's answers
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))  # no engine of the machine's answers
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_bot
 def test_set_up_brings_a_buildx_where_the_client_is_too_old(demanding, tmp_path, monkeypatch):
     endpoint = Endpoint(demanding.host, ours=False)
     client(tmp_path / "bin", monkeypatch, "1.41")
-    monkeypatch.setattr(daemon, "places", lambda: iter((Place(endpoint.host, "the test"),)))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter((Place(endpoint.host, "the test"),)))
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     Path("Dockerfile").write_text("FROM scratch\nCOPY x /x\n")

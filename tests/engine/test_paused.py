@@ -107,10 +107,10 @@ def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "PAUSED_SECONDS", 0.2)
     endpoint = Endpoint(silent.host, ours=False)
-    with watchdog.kept(endpoint) as stop:
+    with watchdog.watch_engine(endpoint) as stop:
         _run.run(["sleep", "0.5"], stop=stop)
     silent.awake.clear()
     before = time.monotonic()
-    with pytest.raises(MissingError, match="fell silent meanwhile"), watchdog.kept(endpoint) as stop:
+    with pytest.raises(MissingError, match="fell silent meanwhile"), watchdog.watch_engine(endpoint) as stop:
         _run.run(["sleep", str(LONG)], stop=stop)
     assert time.monotonic() - before < LONG

@@ -14,12 +14,12 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import custom_profile, profile, refused_calls, runtime_calls
-from deadweight.engine.seccomp.bisection import missing
+from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.project.on_engine import refuse_no_profile
 from deadweight.suite.model import Health
-from deadweight_attacks.matrix import refused
+from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -42,7 +42,7 @@ def test_what_is_missing_is_found_by_halving(needed, most):
         tried.append(some)
         return set(needed) <= set(some)
 
-    found, whole = missing(tuple("abcdefghij"), works, most)
+    found, whole = find_missing(tuple("abcdefghij"), works, most)
     assert found == (needed if len(needed) <= most else needed[-most:])
     assert whole is (len(needed) <= most)
     assert len(tried) <= 6 * (len(needed) + 1)
@@ -234,12 +234,12 @@ def test_attacks_under_a_profile_that_stops_the_start_are_not_measured_for_that_
         variant=subject.variant, engine=engine, image=subject.engine_image(),
         named=hardened_for(subject.variant).but(publish=None, network="none"),
     )  # fmt: skip
-    assert refused(lab) == (  # type: ignore[arg-type]
+    assert refused_by_profile(lab) == (  # type: ignore[arg-type]
         "the seccomp profile tight.json stops the start: the call listen is refused, needed by the program (invoke harden --force "
         "--to FOLDER writes a profile that fits)"
     )
     lab.named = lab.named.but(seccomp="default")
-    assert refused(lab) == ""  # type: ignore[arg-type]
+    assert refused_by_profile(lab) == ""  # type: ignore[arg-type]
 
 
 def test_a_service_that_fails_anyway_is_not_blamed_on_its_profile(service, engine):

@@ -6,7 +6,7 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions, Tmpfs
-from deadweight.engine.tmpfs_owner import number_of, owned
+from deadweight.engine.tmpfs_owner import number_of, with_tmpfs_owners
 from tests.support.small_images import docker_archive, forget_image, program, reference
 
 DATA, TMP = Tmpfs("/data"), Tmpfs("/tmp")
@@ -23,7 +23,7 @@ def looked_up(name: str) -> int | None:
      (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None)],
 )  # fmt: skip
 def test_a_folder_in_memory_belongs_to_the_user_that_the_container_runs_as(user, image_user, uid):
-    got = owned(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, looked_up)
+    got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, looked_up)
     assert [(each.path, each.uid) for each in got.tmpfs] == [("/data", uid), ("/tmp", None)]
     assert got.tmpfs[0].options().endswith("mode=1777" if uid is None else f"mode=1777,uid={uid}")
 
@@ -33,7 +33,7 @@ def test_nobody_is_looked_up_for_the_folders_that_are_everybodys():
         raise AssertionError(name)
 
     options = RunOptions(tmpfs=(TMP, Tmpfs("/dev/shm/")))
-    assert owned(options, "web", asked) is options
+    assert with_tmpfs_owners(options, "web", asked) is options
 
 
 def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engine: Engine, tmp_path):

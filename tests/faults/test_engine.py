@@ -55,7 +55,7 @@ def alone(monkeypatch, tmp_path) -> Iterator[None]:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(daemon, "places", lambda: iter(()))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter(()))
     yield
     daemon.remove_data()
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from deadweight.builders.shared.generated_files import generated
+from deadweight.builders.shared.generated_files import generated_files
 from deadweight.project.load_suite import load_suite
 from deadweight_init import command, reference
 from deadweight_init.coming_up import NotUp
@@ -94,7 +94,7 @@ def test_the_suite_says_so_and_no_build_takes_the_file(tmp_path):
     written(tmp_path / "shop", {"deadweight.yaml": text, **draft.files})
     suite = load_suite(tmp_path / "shop" / "deadweight.yaml")
     assert dict(suite.variants[0].run.files) == {"/localhost.cjs": "build/localhost.cjs"}
-    assert "build/localhost.cjs" in set(generated(tmp_path / "shop", suite.variants))
+    assert "build/localhost.cjs" in set(generated_files(tmp_path / "shop", suite.variants))
 
 
 TRIED = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight_pool.build import judged
+from deadweight_pool.build import judge_fault
 
 RUN = 'error: failed to solve: process "/worker" did not complete successfully: exit code: 3'
 
@@ -27,8 +27,8 @@ RUN = 'error: failed to solve: process "/worker" did not complete successfully: 
     ],
 )  # fmt: skip
 def test_what_buildctl_says(tail, fault):
-    assert judged(CommandError(["buildctl"], exit_code_of_command=1, reason="failed", tail=tail)) == fault
+    assert judge_fault(CommandError(["buildctl"], exit_code_of_command=1, reason="failed", tail=tail)) == fault
 
 
 def test_what_was_ended_is_lost():
-    assert judged(CommandError(["buildctl"], exit_code_of_command=None, reason="did not end within 1 s")) == "lost"
+    assert judge_fault(CommandError(["buildctl"], exit_code_of_command=None, reason="did not end within 1 s")) == "lost"

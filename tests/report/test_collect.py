@@ -21,7 +21,7 @@ from deadweight.report.model import RuntimeRecord
 from deadweight.report.table import checks_cell
 from deadweight.report.verdict import verdict
 from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
-from deadweight.suite.model import Reference, Suite, Variant, asked_of
+from deadweight.suite.model import Reference, Suite, Variant, criteria_of
 from deadweight_images.inspect.summary import summary
 from tests.support import report_samples as samples
 from tests.support.small_images import docker_archive
@@ -193,8 +193,8 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
         now = suite.model_copy(update={"variants": (variant.model_copy(update=changes),)})
         return collect(now, state, asked={"small": ["runs", "budget"]}).variants["small"]
 
-    put(state, built, "runs", {"startup_seconds": 0.3}, asked=asked_of(variant, "runs"))
-    put(state, built, "budget", {}, asked=asked_of(variant, "budget"))
+    put(state, built, "runs", {"startup_seconds": 0.3}, asked=criteria_of(variant, "runs"))
+    put(state, built, "budget", {}, asked=criteria_of(variant, "budget"))
     assert record().checks.keys() == {"runs", "budget"}
     limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
     assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}

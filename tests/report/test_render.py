@@ -28,7 +28,7 @@ from deadweight.report.model import (
     VariantRecord,
     VulnerabilitiesRecord,
 )
-from deadweight.report.provenance import got
+from deadweight.report.provenance import provenance
 from deadweight.report.view import view
 from deadweight.report.write import write_report
 from deadweight_images.findings import FolderFigure, PathFigure
@@ -208,7 +208,7 @@ def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
     assert told(one=asked, two=other) == ["not scanned", "\u2013"]
     with pytest.raises(ValueError, match="not in list"):
         told(two=other)
-    words, command = got("two", other)["vulnerabilities"]
+    words, command = provenance("two", other)["vulnerabilities"]
     assert (words, command) == ("Not measured: the suite does not ask for it", "invoke scan --variant two")
 
 

@@ -11,7 +11,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.choose import choose, remember
-from deadweight.sources.settings import access
+from deadweight.sources.settings import registry_access
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
 
@@ -203,9 +203,9 @@ def test_choosing_changes_nothing_on_disk(project, tmp_path):
 def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
     mirror = settings.Mirror(registries={"docker.io": "mirror.example:5000/hub"}, insecure=True)
     given = settings.Settings(mirror=mirror)
-    assert access("mirror.example:5000/hub/app:1", given).insecure
-    assert not access("other.example/app:1", given).insecure
-    assert not access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
+    assert registry_access("mirror.example:5000/hub/app:1", given).insecure
+    assert not registry_access("other.example/app:1", given).insecure
+    assert not registry_access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
 
 
 def test_a_host_that_does_not_answer_is_told_in_words_alone():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight._errors import ConfigError
-from deadweight.builders.shared.generated_files import generated
+from deadweight.builders.shared.generated_files import generated_files
 from deadweight.records.built_image import Base, BuiltImage, Cache
 from deadweight.records.ignore import virtual_environments
 from deadweight.suite.yaml_nodes import Key, dotted
@@ -50,7 +50,7 @@ class Site:
     @functools.cached_property
     def generated(self) -> tuple[str, ...]:
         """Files that ``init`` wrote for the suite's variants, relative to the root."""
-        return tuple(generated(self.root, self.suite.variants))
+        return tuple(generated_files(self.root, self.suite.variants))
 
     @functools.cached_property
     def first_of_source(self) -> Mapping[tuple[str, str], str]:

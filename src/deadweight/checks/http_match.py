@@ -27,7 +27,7 @@ def problems(expect: HttpExpect, answer: Answer) -> list[str]:
     text = answer.text()
     if expect.body_contains is not None and expect.body_contains not in text:
         found.append(f"body: expected to contain {_cut(expect.body_contains)}, got {_cut(text)}")
-    if expect.body_matches is not None and not values.found(expect.body_matches, text):
+    if expect.body_matches is not None and not values.matches_pattern(expect.body_matches, text):
         found.append(f"body: expected a match of /{expect.body_matches}/, got {_cut(text)}")
     return found[:MOST_PROBLEMS]
 

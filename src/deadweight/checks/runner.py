@@ -15,7 +15,7 @@ from deadweight.checks.parallel import side_by_side
 from deadweight.checks.protocol import Check, Subject
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
-from deadweight.suite.model import asked_of
+from deadweight.suite.model import criteria_of
 
 Told = Callable[[Evidence], None]
 TOGETHER = 16
@@ -52,10 +52,10 @@ def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
 
 def lost_engine(subject: Subject) -> MissingError | None:
     """What is wrong with an engine that cannot run a container any more; None where it can."""
-    from deadweight.engine.broken_engine import lost
+    from deadweight.engine.broken_engine import broken_engine
 
     try:
-        return lost(subject.engine())
+        return broken_engine(subject.engine())
     except MissingError as error:
         return error
 
@@ -63,7 +63,7 @@ def lost_engine(subject: Subject) -> MissingError | None:
 def keep(subject: Subject, found: Evidence) -> Evidence:
     """Judge a finding by the variant's ``expect``, and save it where the report looks for it."""
     expects_failure = subject.variant.expect.get(found.check) == "fail"
-    noted = replace(found, reason=one_line(found.reason), asked=asked_of(subject.variant, found.check))
+    noted = replace(found, reason=one_line(found.reason), asked=criteria_of(subject.variant, found.check))
     final = judged(noted, expects_failure=expects_failure)
     store.save(final, subject.state.evidence(final.variant, final.check))
     return final

@@ -102,7 +102,7 @@ class Runs:
             lines, wanted = container.logs(None), subject.variant.checks.runs.prints
             course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
             course.data["printed"] = lines[:PRINTED_LINES]
-            if wanted is not None and not values.found(wanted, "\n".join(lines)):
+            if wanted is not None and not values.matches_pattern(wanted, "\n".join(lines)):
                 raise _Failed(with_last_lines(f"it did not print what matches {wanted!r}", container))
         return "pass", f"ended with exit code 0 after {course.samples[0]:.2f} s"
 

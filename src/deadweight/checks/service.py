@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight import _log_excerpt
 from deadweight._errors import DeadweightError
-from deadweight.engine.dependencies import BRIDGE, beside
+from deadweight.engine.dependencies import BRIDGE, started_dependencies
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import refused_calls
 
@@ -81,7 +81,7 @@ class Service:
         """What this variant needs, started on a network, each told to ``up`` by its name; gives the names with their addresses.
         Raises MissingError."""
         variant, root = self.variant, self._root
-        return beside(
+        return started_dependencies(
             self._engine, variant.run.needs, self._image_of, root=root, variant=variant.name, network=network, up=up
         )
 

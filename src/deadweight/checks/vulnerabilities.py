@@ -26,7 +26,7 @@ from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.exceptions import Acceptance, acceptances, applied
 from deadweight.checks.scan.gates import Gate, baseline_keys, exception_gates, severity_gates
 from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count, distinct
-from deadweight.checks.scan.reachability import observed, reach, reachable
+from deadweight.checks.scan.reachability import observed, reachability, reachable
 from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.checks import VulnerabilitiesCheck
@@ -99,7 +99,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         image=image,
         database=database,
         coverage=seen,
-        reach=reach(open_flags, open_findings, observation, len(subject.variant.checks.api)),
+        reach=reachability(open_flags, open_findings, observation, len(subject.variant.checks.api)),
         flags=flags,
         reasons=reasons,
         gates=tuple(_gates(subject, database, seen, open_findings, accepted, set(taken.values()), baseline, strict)),

@@ -177,7 +177,7 @@ class _Silent(Exception):
     """Kept from the cache."""
 
 
-def described(host: str, certificates: str | None) -> Mapping[str, Any]:
+def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
     """The document of the Podman that listens at ``host``; empty where it does not come."""
     try:
         return _asked(host, certificates, _started(host))

@@ -39,7 +39,7 @@ _MACHINES = {
 _NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def lost(engine: Engine) -> MissingError | None:
+def broken_engine(engine: Engine) -> MissingError | None:
     """The error that says what is wrong with an engine that cannot run a container, and how to get it back; None where it can."""
     try:
         # one that is only busy, or whose probe another command cleaned away, is not lost: what is would be started anew
@@ -54,13 +54,13 @@ def lost(engine: Engine) -> MissingError | None:
     )
 
 
-def lost_at(endpoint: HasHost) -> MissingError | None:
+def broken_engine_at(endpoint: HasHost) -> MissingError | None:
     """The same, of the engine that listens there."""
     from deadweight.engine.client import Engine
 
     try:
         with Engine.connect(endpoint) as engine:
-            return lost(engine)
+            return broken_engine(engine)
     except MissingError as error:
         return error
 
@@ -131,7 +131,7 @@ def remedy(engine: Engine, problem: str) -> str:
 def image(architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
     """A docker-save archive of one program that does nothing but end."""
     machine, platform, code = _MACHINES[architecture]
-    return program_image.image(_elf(machine, code), "/probe", platform, name, labels)
+    return program_image.program_archive(_elf(machine, code), "/probe", platform, name, labels)
 
 
 def elf(architecture: str) -> bytes:

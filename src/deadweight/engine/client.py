@@ -252,7 +252,7 @@ class Engine:
 
     def namespaces(self) -> tuple[str, ...]:
         """Where its bridges may be, by ``RunOptions.network``: of its machine's network, or of those without root."""
-        told = libpod.described(self.host, self.certificates) if self.info.podman and self.info.rootless else {}
+        told = libpod.podman_info(self.host, self.certificates) if self.info.podman and self.info.rootless else {}
         return namespaces(self.info, told)
 
     def cut_off(self) -> dict[str, str]:

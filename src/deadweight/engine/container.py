@@ -62,7 +62,7 @@ class Container:
         self.started = 0.0
         self._removed = False
         self._settled: dict[str, Any] | None = None
-        self._pulse: Pulse | None = None
+        self._pulse: ProcessHold | None = None
 
     def __enter__(self) -> Container:
         return self
@@ -97,10 +97,10 @@ class Container:
         return int(self.settled()["State"].get("Pid") or 0)
 
     @property
-    def pulse(self) -> Pulse | None:
+    def pulse(self) -> ProcessHold | None:
         """The kernel's own word on whether it runs, kept until it is removed; None where it cannot be had here."""
         if self._pulse is None and not self._removed:
-            self._pulse = Pulse.of(self.pid, self.id)
+            self._pulse = ProcessHold.of(self.pid, self.id)
         return self._pulse
 
     @property
@@ -281,14 +281,14 @@ def _stop_if_cancelled() -> None:
 
 
 # Whether a container still runs, as the kernel tells of its first process: at once, and far cheaper than an engine's answer.
-class Pulse:
+class ProcessHold:
     """A hold on a process (pidfd_open(2)), which no later process of the same number can take over."""
 
     def __init__(self, number: int) -> None:
         self._number = number
 
     @classmethod
-    def of(cls, pid: int, container: str) -> Pulse | None:
+    def of(cls, pid: int, container: str) -> ProcessHold | None:
         """That of the first process of the container of this id; None where it is none of this machine's, or this kernel gives no
         hold on it."""
         try:

@@ -15,7 +15,7 @@ from deadweight.engine.options import RunOptions, Ulimit
 def create_body(
     image: str, options: RunOptions, info: EngineInfo, most: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """The document. ``most`` is how far limits may go that the engine cannot raise (``ceilings``).
+    """The document. ``most`` is how far limits may go that the engine cannot raise (``max_limits``).
 
     Raises UsageError for a seccomp profile that cannot be read.
     """

@@ -9,7 +9,7 @@ from deadweight._errors import MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
 from deadweight.engine.docker_cli import DockerCli, client, too_old_for
-from deadweight.engine.endpoints import Place, places
+from deadweight.engine.endpoints import Place, endpoints
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import cannot_start, remove_data
 from deadweight.engine.own.layout import layout
@@ -67,11 +67,11 @@ def start_anew(say: Say) -> Endpoint:
 
     Raises MissingError where it cannot run a container even then, CommandError where it does not come up.
     """
-    from deadweight.engine.broken_engine import lost_at
+    from deadweight.engine.broken_engine import broken_engine_at
 
     own.stop(say)
     endpoint = _ours(own.start(say))
-    lost = lost_at(endpoint)
+    lost = broken_engine_at(endpoint)
     if lost is not None:
         raise MissingError(lost.message, hint=f"see the engine's log: {layout().log}")
     return endpoint
@@ -103,7 +103,7 @@ def client_too_old(endpoint: Endpoint) -> str:
 def search() -> tuple[Endpoint | None, list[str]]:
     """What ``find_running`` gives, and one line for each place where something is that does not answer."""
     passed_over: list[str] = []
-    for place in places():
+    for place in endpoints():
         problem = wire.trouble(place.host, place.certificates)
         if not problem:
             return Endpoint(

@@ -27,7 +27,7 @@ SHOWN_LINES = 5
 
 
 @contextlib.contextmanager
-def beside(
+def started_dependencies(
     engine: Callable[[], Engine],
     needs: Mapping[str, Need],
     image_of: Callable[[str], str],

@@ -21,7 +21,7 @@ class Place:
     certificates: str | None = None
 
 
-def places() -> Iterator[Place]:
+def endpoints() -> Iterator[Place]:
     """DOCKER_HOST or the current Docker context, then the usual sockets: Docker, Docker Desktop, rootless, Podman."""
     given = os.environ.get("DOCKER_HOST")
     if given:

@@ -60,7 +60,7 @@ class OwnImage:
             name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
             with translated(f"load our program {self._path.strip('/')}"):
                 for _ in self._engine.api.load_image(
-                    image(program, self._path, architecture, name, self._engine.marks(self._purpose))
+                    program_archive(program, self._path, architecture, name, self._engine.marks(self._purpose))
                 ):
                     pass
             self._image = name
@@ -96,7 +96,7 @@ class Companions:
 
 
 # Images of one program, made here, for engines of any kind.
-def image(program: bytes, path: str, architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
+def program_archive(program: bytes, path: str, architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
     """A docker-save archive with nothing but this program, at ``path``, which is started. ``architecture`` as Go calls it."""
     layer = _tar({path.strip("/"): program}, mode=0o755)
     config = {

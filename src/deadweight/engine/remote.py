@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
 
-def elsewhere(engine: Engine) -> bool:
+def is_remote(engine: Engine) -> bool:
     """Whether this process cannot enter networks of the engine's: it is not root, or not of the engine's machine."""
     if sys.platform != "linux" or os.geteuid() != 0 or not engine.host.startswith("unix://"):
         return True

@@ -1,4 +1,8 @@
-"""The owners of folders in memory, by the image of a container (``in_memory``)."""
+"""Whose a folder in memory is: the container's user's, so that a service can write where the suite says that it does.
+
+runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever ``mode=`` says.
+A folder that the image gave to its user alone is then writable by root alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ class Owners:
         known = self._engine.images.get(image)
         if known is None:
             return options
-        return owned(options, known.user, lambda name: self._number_of(name, known.id))
+        return with_tmpfs_owners(options, known.user, lambda name: self._number_of(name, known.id))
 
     def _number_of(self, name: str, image_id: str) -> int | None:
         if (image_id, name) not in self._numbers:
@@ -41,10 +45,6 @@ class Owners:
         return self._numbers[image_id, name]
 
 
-# Whose a folder in memory is: the container's user's, so that a service can write where the suite says that it does.
-#
-# runc 1.1.5, which Debian 12 has, mounts it as root's, with the mode of the folder that the image has there, whatever ``mode=`` says.
-# A folder that the image gave to its user alone is then writable by root alone.
 FOR_ALL = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names of folders in images
 """Folders that every image lets everybody write to (FHS 3.0; sticky, mode 1777)."""
 
@@ -52,7 +52,7 @@ Look = Callable[[str], "int | None"]
 """Gives a user's number by name, as the image's /etc/passwd has it."""
 
 
-def owned(options: RunOptions, image_user: str, look: Look) -> RunOptions:
+def with_tmpfs_owners(options: RunOptions, image_user: str, look: Look) -> RunOptions:
     """The same options, with ``uid`` set where a folder in memory stands for one of the image's. Nothing changes for root."""
     user = image_user if options.user is None else options.user
     if is_root(user) or all(_for_all(each) for each in options.tmpfs):

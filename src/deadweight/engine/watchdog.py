@@ -17,7 +17,7 @@ EVERY_SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def kept(endpoint: HasHost) -> Iterator[Stop]:
+def watch_engine(endpoint: HasHost) -> Iterator[Stop]:
     """Gives what the client is run with (``run(stop=…)``): it is ended where the engine falls silent. Raises MissingError then.
 
     Not over SSH, where each question is a connection of its own, and ssh itself notices.

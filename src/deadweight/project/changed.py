@@ -19,7 +19,7 @@ from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
-from deadweight.project.git import GIT_SECONDS, asking, parted
+from deadweight.project.git import GIT_SECONDS, ask_git, parted
 from deadweight.project.load_suite import load_suite
 from deadweight.project.path_filter import Near
 from deadweight.project.workspace import Workspace
@@ -41,7 +41,7 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     Raises UsageError where there is no git or no such revision.
     """
     root = workspace.suite.root
-    asked = workspace.asked if workspace.asked and workspace.asked.revision == revision else asking(root, revision)
+    asked = workspace.asked if workspace.asked and workspace.asked.revision == revision else ask_git(root, revision)
     near = Near(root, variants)
     top, names = asked.paths()
     paths = [top / name for name in names]

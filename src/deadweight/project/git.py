@@ -17,7 +17,7 @@ _HEAD = ("rev-parse", "--verify", "HEAD")
 
 
 @dataclass(frozen=True)
-class Asked:
+class GitAnswers:
     """Answers that may not be there yet."""
 
     root: Path
@@ -49,7 +49,7 @@ class Asked:
         return self._head.result().strip()
 
 
-def asking(root: Path, revision: str) -> Asked:
+def ask_git(root: Path, revision: str) -> GitAnswers:
     """Begin to ask git; what is done before ``paths`` is done meanwhile. Raises UsageError for what can be no revision."""
     if not revision.strip() or revision.startswith("-"):
         raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
@@ -59,7 +59,7 @@ def asking(root: Path, revision: str) -> Asked:
     fresh = threads.submit(_git, root, *_FRESH)
     head = threads.submit(_git, root, *_HEAD)
     threads.shutdown(wait=False)
-    return Asked(root, revision, top, diff, fresh, head)
+    return GitAnswers(root, revision, top, diff, fresh, head)
 
 
 def head(root: Path) -> str | None:

@@ -138,12 +138,12 @@ def _engine() -> Finding:
 def _running(endpoint: Endpoint, program: Finding) -> Finding:
     """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
     from deadweight.engine import daemon
-    from deadweight.engine.broken_engine import lost_at
+    from deadweight.engine.broken_engine import broken_engine_at
     from deadweight.engine.own.layout import layout
 
     version, ours = daemon.server_version(endpoint), endpoint.host == layout().host  # DOCKER_HOST may name it too
     origin: Origin = "ours" if ours else "system"
-    lost = lost_at(endpoint)
+    lost = broken_engine_at(endpoint)
     if lost is None:
         return _engine_finding(program, "present", version, endpoint.host, "", origin=origin)
     how = daemon.START_ANEW if ours else lost.hint or "restart it"

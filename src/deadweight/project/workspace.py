@@ -13,7 +13,7 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
-from deadweight.project.git import Asked, asking
+from deadweight.project.git import GitAnswers, ask_git
 from deadweight.project.load_suite import load_suite
 from deadweight.project.on_engine import OnEngine
 from deadweight.project.validation import check_suite, no_builder
@@ -55,7 +55,7 @@ class Workspace:
         self.state = State(suite.root)
         self._told = set[str]()
         self.here = OnEngine(self, self.engine)
-        self.asked: Asked | None = None
+        self.asked: GitAnswers | None = None
         self._needed: dict[str, Needs] = {}
 
     @classmethod
@@ -65,7 +65,7 @@ class Workspace:
         Raises ConfigError (exit 2).
         """
         file = file or find_suite_file()
-        asked = asking(file.absolute().parent, since) if since is not None else None
+        asked = ask_git(file.absolute().parent, since) if since is not None else None
         suite = load_suite(file)
         check_suite(suite)
         workspace = cls(suite, say)
@@ -120,10 +120,10 @@ class Workspace:
 
     def lost_engine(self) -> MissingError | None:
         """What is wrong with an engine that cannot run a container; None where it can."""
-        from deadweight.engine.broken_engine import lost
+        from deadweight.engine.broken_engine import broken_engine
 
         try:
-            return lost(self.engine())
+            return broken_engine(self.engine())
         except MissingError as error:
             return error
 
@@ -230,10 +230,12 @@ class Workspace:
 
     def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
         """What the variant needs, started; gives the names with their addresses. Raises MissingError."""
-        from deadweight.engine.dependencies import beside
+        from deadweight.engine.dependencies import started_dependencies
 
         needs, root = variant.run.needs, self.suite.root
-        return beside(self.engine, needs, lambda name: self.need_image(variant, name), root=root, variant=variant.name)
+        return started_dependencies(
+            self.engine, needs, lambda name: self.need_image(variant, name), root=root, variant=variant.name
+        )
 
     def built_or_raise(self, variant: Variant) -> BuiltImage:
         built = self.built(variant.name)

@@ -26,7 +26,7 @@ from deadweight.report.model import (
     Report,
     VariantRecord,
 )
-from deadweight.suite.model import asked_of
+from deadweight.suite.model import criteria_of
 
 if TYPE_CHECKING:
     from deadweight.records.paths import State
@@ -98,7 +98,7 @@ def _variant(
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
-    changed = {name for name, item in evidence.items() if item.asked not in ("", asked_of(variant, name))}
+    changed = {name for name, item in evidence.items() if item.asked not in ("", criteria_of(variant, name))}
     check_notes = _check_notes(variant.name, all_evidence if built else {}, evidence, wanted, changed)
     measured = _measured(variant, evidence, set(wanted) - changed)
     absent = dict(_absent(variant.name, all_evidence, evidence, wanted, changed)) if built else {}

@@ -15,7 +15,7 @@ from deadweight.report import attacks
 from deadweight.report.change_marks import Mark
 from deadweight.report.details import box
 from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report, VariantRecord
-from deadweight.report.provenance import got
+from deadweight.report.provenance import provenance
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
@@ -65,7 +65,7 @@ def _got(report: Report) -> dict[str, Any]:
     """``got``: by variant and column, the sentence and the command as numbers of ``words``, where each stands once."""
     words = Texts(GOT_BUDGET)
     found = {
-        name: {column: [words.add(text) for text in told] for column, told in got(name, record).items()}
+        name: {column: [words.add(text) for text in told] for column, told in provenance(name, record).items()}
         for name, record in report.variants.items()
     }
     return {"got": found, "words": words.all}

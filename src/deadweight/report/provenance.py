@@ -22,7 +22,7 @@ PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": 
 """Whose provenance a column has; all others the image's."""
 
 
-def got(name: str, record: VariantRecord) -> dict[str, tuple[str, str]]:
+def provenance(name: str, record: VariantRecord) -> dict[str, tuple[str, str]]:
     """By column: a sentence on how its figure was got or why there is none, and the command; empty where there is none."""
     return {column: _one(name, column, record) for column in COMMANDS}
 

@@ -34,7 +34,7 @@ class Sizes:
     after: int
 
 
-def drawn(sizes: Sequence[Sizes]) -> str:
+def size_bars(sizes: Sequence[Sizes]) -> str:
     """Two lines for each variant, those that changed most first; all bars have one scale."""
     chosen = sorted(sizes, key=lambda each: -abs(each.after - each.before))[:SHOWN_BARS]
     most = max((max(each.before, each.after) for each in chosen), default=0) or 1
@@ -201,7 +201,7 @@ def _markdown(found: Verdict, run: int, shown: int) -> str:
     if mine := found.of("change"):
         parts.append("What this change did:\n\n" + _cut([_line(each) for each in mine], shown))
     if found.sizes:
-        parts.append(_folded("Sizes before and now", f"```text\n{drawn(found.sizes)}\n```"))
+        parts.append(_folded("Sizes before and now", f"```text\n{size_bars(found.sizes)}\n```"))
     sections: tuple[tuple[str, Cause], ...] = (
         ("Changes of base images since then", "base"),
         ("New entries of the vulnerability database since then", "database"),

@@ -284,7 +284,7 @@ class Access:
     environment: Mapping[str, str]
 
 
-def access(reference: str, settings: Settings) -> Access:
+def registry_access(reference: str, settings: Settings) -> Access:
     """For the registry of a reference. Plain HTTP is for the mirror's own hosts alone. Raises ConfigError: no such CA file."""
     values = dict(settings.variables)
     private = settings.private_ca

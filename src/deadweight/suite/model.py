@@ -266,7 +266,7 @@ SERVICE_CHECKS = ("runs", "api")
 """These run the service, so how it is run is part of what was asked; the others look at the image, or set their own posture."""
 
 
-def asked_of(variant: Variant, check: str) -> str:
+def criteria_of(variant: Variant, check: str) -> str:
     """16 hex digits over the check's section of the suite, of this variant."""
     section: Any = variant.checks.other.get(check, getattr(variant.checks, check, None))
     said: list[Any] = [section]

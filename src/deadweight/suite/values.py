@@ -117,7 +117,7 @@ def _refuse_outside(root: str, text: str) -> None:
 
 def _pattern(text: str) -> str:
     try:
-        compiled(text)
+        compile_pattern(text)
     except ValueError as error:
         raise ValueError(f"a regular expression as RE2 has them ({error})") from None
     return text
@@ -240,7 +240,7 @@ HeaderValue = Annotated[str, AfterValidator(_header_value)]
 # ``\w``, ``\s`` and ``\b`` know ASCII alone (https://github.com/google/re2/wiki/Syntax). google-re2 is the binding of the RE2
 # project itself, with wheels for every Python that we support. hyperscan, which we have too, has none for some machines.
 @functools.cache
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """The pattern, in which ``^`` and ``$`` are those of a line. Raises ValueError, saying in one clause what is wrong."""
     import re2
 
@@ -256,9 +256,9 @@ def compiled(pattern: str) -> Any:
         raise ValueError(told.replace("(?m)", "", 1)) from None
 
 
-def found(pattern: str, text: str) -> bool:
+def matches_pattern(pattern: str, text: str) -> bool:
     """Whether the pattern matches somewhere in the text."""
-    return compiled(pattern).search(text.encode("utf-8", "replace").decode()) is not None
+    return compile_pattern(pattern).search(text.encode("utf-8", "replace").decode()) is not None
 
 
 # Sizes as people write them: ``15MB`` is 10^6, ``15MiB`` is 2^20 (IEC 80000-13), a bare number is bytes.

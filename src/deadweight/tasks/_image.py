@@ -211,15 +211,15 @@ def _access(reference: str) -> Access:
     from deadweight._errors import ConfigError
     from deadweight.project.load_suite import load_suite
     from deadweight.records.paths import State
-    from deadweight.sources.settings import access, load
+    from deadweight.sources.settings import load, registry_access
     from deadweight.suite.load import find_suite_file
 
     try:
         file = find_suite_file()
     except ConfigError:
-        return access(reference, load(State(Path.cwd())))
+        return registry_access(reference, load(State(Path.cwd())))
     suite = load_suite(file)
-    return access(reference, load(State(suite.root), suite))
+    return registry_access(reference, load(State(suite.root), suite))
 
 
 def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:

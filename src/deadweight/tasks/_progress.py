@@ -174,14 +174,14 @@ def sentence(outcome: Outcome) -> str:
 
 
 # What rests on local stand-ins of public bases: said wherever figures of such images are shown.
-def rows(workspace: Workspace, found: Sequence[Evidence]) -> list[dict[str, Any]]:
+def stand_in_rows(workspace: Workspace, found: Sequence[Evidence]) -> list[dict[str, Any]]:
     """Evidence for ``--json``, each piece with ``stand_in``: null where the variant is not built."""
     from dataclasses import asdict
 
     return [{**asdict(each), "stand_in": workspace.stand_in(each.variant)} for each in found]
 
 
-def note(workspace: Workspace, variants: Iterable[str]) -> str | None:
+def stand_in_note(workspace: Workspace, variants: Iterable[str]) -> str | None:
     """The line for the end of a text output, None where nothing of these variants rests on a stand-in."""
     names = tuple(dict.fromkeys(variants))
     resting = tuple(name for name in names if workspace.stand_in(name))

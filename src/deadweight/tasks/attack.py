@@ -11,7 +11,7 @@ from deadweight.tasks import _choose
 from deadweight.tasks._attacks import amiss, holes, print_attacks, total, unmeasured
 from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import console, note, print_json, rows, say
+from deadweight.tasks._progress import console, print_json, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
     from deadweight.report.view import shared_notes
 
     if as_json:
-        print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
+        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, found)})
     else:
         out = console()
         for line in amiss(found):
@@ -95,6 +95,6 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
-    if (resting := note(workspace, (each.variant for each in found))) is not None:
+    if (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     say(f"{total(found)}. Next: invoke report")

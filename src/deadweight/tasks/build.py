@@ -9,7 +9,7 @@ from invoke.context import Context
 
 from deadweight.tasks import _choose
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import note, print_json, say, watcher
+from deadweight.tasks._progress import print_json, say, stand_in_note, watcher
 from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_js
 
     if as_json:
         print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
-    elif (resting := note(workspace, (each.variant for each in outcomes if each.result == "built"))) is not None:
+    elif (
+        resting := stand_in_note(workspace, (each.variant for each in outcomes if each.result == "built"))
+    ) is not None:
         say(resting)
     raise_if_failed(outcomes)
 

@@ -11,7 +11,7 @@ from invoke.context import Context
 from deadweight.tasks import _choose
 from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import console, note, print_json, rows, say
+from deadweight.tasks._progress import console, print_json, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _tell(
     if as_json:
         print_json(
             {
-                "scans": rows(workspace, found),
+                "scans": stand_in_rows(workspace, found),
                 "failed": {name: error.message for name, error in failed.items()},
                 "sboms": sboms,
             }
@@ -122,7 +122,7 @@ def _tell(
 
     print_scans(found, console())
     print_sboms(sboms, console())
-    if (resting := note(workspace, (each.variant for each in found))) is not None:
+    if (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
         print(resting)
     say(f"{total(found)}. Next: invoke report")
 

@@ -11,7 +11,7 @@ from invoke.context import Context
 from deadweight.tasks import _choose
 from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import note, print_json, rows, say
+from deadweight.tasks._progress import print_json, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import colour, task
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def verify(
         built = [each for each in chosen if workspace.built(each.name) is not None]
         found = verify_variants(workspace, built or chosen, names(check))
     if json:
-        print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
-    elif (resting := note(workspace, (each.variant for each in found))) is not None:
+        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, found)})
+    elif (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     left = ", ".join(each.name for each in chosen if each not in built)
     conclude(found, f"not checked because not built: {left}" if left else "")

@@ -12,7 +12,7 @@ from pathlib import Path
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.checks.protocol import Subject
 from deadweight.records import store
-from deadweight.suite.model import asked_of
+from deadweight.suite.model import criteria_of
 from deadweight_attacks.harden.result import Found, Tightest
 from deadweight_attacks.harden.search import tightest
 from deadweight_attacks.limits import unenforced
@@ -86,7 +86,7 @@ def circumstances(subject: Subject) -> str:
     said = [
         EDITION,
         subject.built.config_digest,
-        *(asked_of(subject.variant, check) for check in ("runs", "api", "budget")),
+        *(criteria_of(subject.variant, check) for check in ("runs", "api", "budget")),
         {name: engine[name] for name in _OF_THE_ENGINE},
         unenforced(subject.engine()),
         _profile(subject),

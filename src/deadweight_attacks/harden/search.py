@@ -22,7 +22,7 @@ from deadweight_attacks.harden.folders import covering
 from deadweight_attacks.harden.result import Found, Tightest
 from deadweight_attacks.harden.retry import Tries
 from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE, Trial
-from deadweight_attacks.harden.worker import apart
+from deadweight_attacks.harden.worker import run_in_worker
 from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None)
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
     KeyboardInterrupt once all has ended."""
-    return apart(subject, lambda: _tightest(subject, told))
+    return run_in_worker(subject, lambda: _tightest(subject, told))
 
 
 def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
@@ -97,7 +97,7 @@ def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
         f"{STRICTEST}, with the engine's seccomp profile", without
     ):
         return tight, False
-    blame(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
+    blame_profile(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
     return without, True
 
 
@@ -231,7 +231,7 @@ def startable(engine: Engine, options: RunOptions, note: Note) -> RunOptions:
     return options
 
 
-def blame(subject: Subject, options: RunOptions, note: Note) -> None:
+def blame_profile(subject: Subject, options: RunOptions, note: Note) -> None:
     """Note why the checks fail under it, and not under the engine's: the call, where it is the start that it stops."""
     health, port = subject.variant.health, subject.variant.port
     why = refused_calls.explained(subject.engine(), subject.engine_image(), options, health, port)

@@ -12,7 +12,7 @@ from deadweight.checks.protocol import Subject
 T = TypeVar("T")
 
 
-def apart(subject: Subject, work: Callable[[], T]) -> T:
+def run_in_worker(subject: Subject, work: Callable[[], T]) -> T:
     """In a thread: an interrupt in the midst of a call to the engine would leave what that call makes. Raises what the work does;
     KeyboardInterrupt once all has ended."""
     with ThreadPoolExecutor(1) as worker:

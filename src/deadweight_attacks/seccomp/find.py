@@ -17,7 +17,7 @@ from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
 from deadweight_attacks.harden.result import Found
-from deadweight_attacks.harden.worker import apart
+from deadweight_attacks.harden.worker import run_in_worker
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.model import Seccomp, Stopped
@@ -41,7 +41,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
         reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks), subject, told)
     else:
         order = Order(options, found.cut_off, known, found.asks)
-        reply = apart(subject, lambda: _obey(order, subject, told))
+        reply = run_in_worker(subject, lambda: _obey(order, subject, told))
     if known is None:
         keep_floor(runtime, reply.floor)
     leave(subject, reply.found)
@@ -93,7 +93,7 @@ def _stopped(subject: Subject, told: Told) -> Stopped:
     """Attacked for real: in all walls with either profile, and with either profile as the only wall."""
     run = subject.variant.run.model_copy(update={"seccomp": None})  # the engine's, not one that the suite names
     engines = replace(subject, variant=subject.variant.model_copy(update={"run": run}))
-    evidence = apart(subject, lambda: attack(engines, postures=POSTURES, brief=True, told=told))
+    evidence = run_in_worker(subject, lambda: attack(engines, postures=POSTURES, brief=True, told=told))
     postures = evidence.data.get("postures") or {}
     measured = {
         posture: {name: cell["outcome"] for name, cell in postures.get(posture, {}).items()

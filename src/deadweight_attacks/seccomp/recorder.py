@@ -21,7 +21,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
-from deadweight.engine.remote import elsewhere
+from deadweight.engine.remote import is_remote
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import remote
@@ -150,7 +150,7 @@ def counting(
     nobody can listen."""
     skipped = ",".join(str(numbers(architecture)[name]) for name in sorted(known))
     subject, options = brought(subject, roomier(options), architecture, also or {})
-    if elsewhere(subject.engine()):
+    if is_remote(subject.engine()):
         options, name = recording(options, argv, skipped)
         with contextlib.ExitStack() as held:
             yield subject, options, CountersBeside(architecture, subject.engine(), name, held)
@@ -174,7 +174,7 @@ def brought(
 ) -> tuple[Subject, RunOptions]:
     """The subject and the options with the recorder, and other files, in the container: bound in, or in an image of their own."""
     engine = subject.engine()
-    if elsewhere(engine):
+    if is_remote(engine):
         image = engine.recorders.packed(subject.engine_image(), also)
         return replace(subject, engine_image=lambda: image), options
     files = {TARGET: helper_programs.built(architecture, SOURCE), **also}
@@ -202,7 +202,7 @@ def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recor
     also = {ATTACKER: helper_programs.built(architecture, ATTACKERS_SOURCE)}
     options = options.but(publish=None, network="none")
     engine = subject.engine()
-    unseen = elsewhere(engine) and remote.reach(engine).user is None
+    unseen = is_remote(engine) and remote.reach(engine).user is None
     words = (ATTACKER, "rehearse", "a", "b", *(["walls"] if unseen else []))
     with counting(subject, options, words, architecture, also=also) as (counted, under, counters):
         ran(counted, under, counters)

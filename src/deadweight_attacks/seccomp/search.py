@@ -15,7 +15,7 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import calls, profile
-from deadweight.engine.seccomp.bisection import fewest
+from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING, HELD, LENIENT
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 from deadweight.engine.seccomp.runtime_calls import Floor, find
@@ -171,10 +171,10 @@ class _Search:
         lenient = [each for each in tried if each in LENIENT]
         others = [each for each in tried if each not in LENIENT]
         self._say(f"leaving out those of {len(tried)} system calls that no check needs")
-        kept: tuple[str, ...] = fewest(
+        kept: tuple[str, ...] = find_fewest(
             lenient, lambda some: works((*some, *others, *unseen)), LENIENT_GROUP, self._needed
         )
-        kept = (*kept, *fewest(others, lambda some: works((*some, *kept, *unseen)), OTHERS_GROUP, self._needed))
+        kept = (*kept, *find_fewest(others, lambda some: works((*some, *kept, *unseen)), OTHERS_GROUP, self._needed))
         final = held | frozenset((*kept, *unseen))
         if not self._proven(file, final, families, floor.architecture):
             self._say(
@@ -197,7 +197,7 @@ class _Search:
                 f"{self._name} does not work even with every system call that the engine allows by name: {self.last.problem}",
                 hint="the engine's own profile also checks arguments of system calls, which this one cannot; use --no-seccomp",
             )
-        needed = fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
+        needed = find_fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
         self._say(f"needed but not recorded: {', '.join(needed)} (without them: {problem[:120]})")
         return needed
 

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from deadweight_images.archive import digests, documents
 from deadweight_images.archive.choose import Blob, chosen_descriptor, chosen_item, fits, leaves, place, verify
-from deadweight_images.archive.compression import recognized, refused
+from deadweight_images.archive.compression import recognize_compression, refused_compression
 from deadweight_images.archive.documents import Descriptor, Manifest, SavedImage
 from deadweight_images.archive.model import Attestation, Image, Layer
 from deadweight_images.archive.store import Store, open_store
@@ -208,11 +208,11 @@ def _layer(
         raise ArchiveError(
             f"{what}: the layer {descriptor.digest} has {size} bytes, the manifest says {descriptor.size}"
         )
-    if other := refused(first):
+    if other := refused_compression(first):
         raise ArchiveError(
             f"{what}: the layer {member[:200]!r} is compressed with {other}, which image layers do not use"
         )
-    compression = recognized(first)
+    compression = recognize_compression(first)
     digest = descriptor.digest if descriptor else None
     if digest is None and compression == "none":
         digest = diff_id

@@ -144,7 +144,7 @@ class _Pull(io.RawIOBase):
 # What a blob is compressed with.
 #
 # It is recognized by its first bytes, never by its name or media type: names lie, and engines look at the bytes too.
-def recognized(head: bytes | memoryview) -> Compression:
+def recognize_compression(head: bytes | memoryview) -> Compression:
     """What the first bytes say. zstd may begin with a skippable frame (zstd:chunked)."""
     first = bytes(head[:4])
     if first[:2] == b"\x1f\x8b":
@@ -154,7 +154,7 @@ def recognized(head: bytes | memoryview) -> Compression:
     return "none"
 
 
-def refused(head: bytes | memoryview) -> str | None:
+def refused_compression(head: bytes | memoryview) -> str | None:
     """The name of a compression that image layers never use but that could hide a tar; None for anything else."""
     first = bytes(head[:6])
     if first == b"\xfd7zXZ\x00":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deadweight_images.archive import entries as columns
-from deadweight_images.archive.compression import recognized, refused
+from deadweight_images.archive.compression import recognize_compression, refused_compression
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.files import forgotten, is_folder, mapped, released
 from deadweight_images.archive.tarwalk import TarWalker
@@ -42,7 +42,7 @@ class TarStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._view = mapped(path)
-        packed = refused(self._view[:6]) or recognized(self._view[:4])
+        packed = refused_compression(self._view[:6]) or recognize_compression(self._view[:4])
         if packed != "none":
             raise ArchiveError(f"{path}: the whole archive is compressed with {packed}", hint="decompress it first")
         if len(self._view) < 1024:

@@ -24,7 +24,7 @@ def probe_for(scan: Scanned, scanner: Scanner | None) -> Probe | None:
     return Probe(scanner or Scanner.default(), decode=scan != "plain")
 
 
-def judged(report: LayersReport, allow: Iterable[AllowEntry], today: date | None = None) -> LayersReport:
+def apply_allowlist(report: LayersReport, allow: Iterable[AllowEntry], today: date | None = None) -> LayersReport:
     """The same report with the reason of the allow list beside each finding that is on it (and not expired)."""
     entries = tuple(allow)
     if not entries:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight_images.archive.compression import recognized
+from deadweight_images.archive.compression import recognize_compression
 from deadweight_images.archive.files import is_folder, mapped, released
-from deadweight_images.inspect.allowlist import judged, probe_for
+from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
 from deadweight_images.inspect.cache import Cache, identity
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def analyse(
             report = Look(opened, path, lambda: probe_for(scan, scanner), content, scan, cache, stamp).report()
         if identity(path) == stamp:
             cache.keep_report(report, stamp, key)
-    return judged(report, allow, today)
+    return apply_allowlist(report, allow, today)
 
 
 def _streamed(
@@ -78,7 +78,7 @@ def _is_packed(path: Path) -> bool:
     """Whether the archive as a whole is compressed (``docker image save … | gzip``): it is then read as a stream."""
     view = mapped(path)
     try:
-        return recognized(view[:4]) != "none"
+        return recognize_compression(view[:4]) != "none"
     finally:
         released(view)
 

@@ -19,7 +19,7 @@ from deadweight_images.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.store import FolderStore
 from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.allowlist import judged, probe_for
+from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
 from deadweight_images.inspect.analyse import content_key
 from deadweight_images.inspect.cache import Cache
 from deadweight_images.inspect.read_archive import Look
@@ -60,7 +60,7 @@ def analyse_content_store(
             if store.missing:
                 continue
             raise
-        return judged(_look(archive, folder, scan, cache_dir), allow, today)
+        return apply_allowlist(_look(archive, folder, scan, cache_dir), allow, today)
     return None
 
 

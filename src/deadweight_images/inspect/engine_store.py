@@ -72,7 +72,7 @@ def analyse_engine_store(
     layers = _folders(root, config(raw, f"{root}: image {image_id}").diff_ids)
     if layers is None:
         return None
-    from deadweight_images.inspect.allowlist import judged, probe_for
+    from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
     from deadweight_images.inspect.stream import assembled
 
     what = f"{image_id} in {root}"
@@ -83,7 +83,7 @@ def analyse_engine_store(
     sized = tuple(replace(layer, stored_bytes=found[layer.diff_id].tar_bytes) for layer in image.layers)
     image = replace(image, layers=sized)
     indices = [found[layer.diff_id] for layer in image.layers]
-    return judged(assembled(image, indices, probe, scan, cache_dir), allow, today)
+    return apply_allowlist(assembled(image, indices, probe, scan, cache_dir), allow, today)
 
 
 def _read_layers(

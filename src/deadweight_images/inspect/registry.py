@@ -17,12 +17,12 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from deadweight_images.archive import digests, documents
 from deadweight_images.archive.archive import read_image
-from deadweight_images.archive.compression import recognized
+from deadweight_images.archive.compression import recognize_compression
 from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.model import Layer
 from deadweight_images.errors import ArchiveError, DeadweightError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.allowlist import judged, probe_for
+from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
 from deadweight_images.inspect.cache import Cache
 from deadweight_images.inspect.read_archive import verify
 from deadweight_images.inspect.stream import assembled
@@ -87,7 +87,7 @@ def analyse_registry(
     indices = [found[each.diff_id] for each in image.layers]
     layers = tuple(map(_as_it_came, image.layers, indices))
     report = assembled(replace(image, layers=layers), indices, probe, scan, cache_dir)
-    return judged(report, allow, today)
+    return apply_allowlist(report, allow, today)
 
 
 def _as_it_came(layer: Layer, index: LayerIndex) -> Layer:
@@ -115,7 +115,7 @@ def _fetched(remote: Remote, layer: Layer, indexer: Indexer, what: str) -> Layer
         with remote.blob(layer.digest) as stream:
             pieces = _whole(stream, partial(remote.rest, layer.digest), layer.stored_bytes, what)
             first = next(pieces, b"")
-            index = indexer.compressed(_chain(first, pieces), recognized(first[:4]), what, wait=False)
+            index = indexer.compressed(_chain(first, pieces), recognize_compression(first[:4]), what, wait=False)
     except DeadweightError:
         if index is None:
             raise

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import read_image
-from deadweight_images.archive.compression import PIECE, plain_pieces, recognized, refused
+from deadweight_images.archive.compression import PIECE, plain_pieces, recognize_compression, refused_compression
 from deadweight_images.archive.documents import MAX_DOCUMENT
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import Image
@@ -21,7 +21,7 @@ from deadweight_images.archive.store import MAX_MEMBERS, member
 from deadweight_images.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
 from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.allowlist import judged, probe_for
+from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
 from deadweight_images.inspect.assemble import Assembly
 from deadweight_images.inspect.cache import Cache
 from deadweight_images.inspect.read_archive import gzip_size, verify
@@ -52,7 +52,7 @@ def analyse_stream(
     ``what`` names the stream in messages. Layers that were looked at are kept in ``cache_dir``. Raises as ``analyse`` does.
     """
     probe = probe_for("deep" if scan == "hidden" else scan, None)
-    return judged(looked_through(stream, what, probe, scan, platform, name, cache_dir), allow, today)
+    return apply_allowlist(looked_through(stream, what, probe, scan, platform, name, cache_dir), allow, today)
 
 
 def looked_through(
@@ -163,7 +163,9 @@ class _Passed:
             self._heads[number] = (size, first[:6])
             if _is_layer(first):
                 blob, what = _chain(first, pieces), f"{self._what}: {path!r}"
-                self._layers[number] = self._indexer.compressed(blob, recognized(first[:4]), what, wait=False)
+                self._layers[number] = self._indexer.compressed(
+                    blob, recognize_compression(first[:4]), what, wait=False
+                )
             elif size <= MAX_DOCUMENT and self._held + size <= _MAX_DOCUMENTS:
                 self._documents[number] = first + b"".join(pieces)
                 self._held += size
@@ -173,7 +175,7 @@ class _Passed:
 
 
 def _is_layer(first: bytes) -> bool:
-    packed = recognized(first[:4]) != "none" and refused(first[:6]) is None
+    packed = recognize_compression(first[:4]) != "none" and refused_compression(first[:6]) is None
     magic = first[257:262] == b"ustar" or is_header(bytes(first[:BLOCK]))
     return packed or magic or not first[:1024].strip(b"\0")
 
@@ -190,9 +192,9 @@ class _Feed:
         pieces: Iterator[bytes] = iter(lambda: stream.read(PIECE), b"")
         first = next(pieces, b"")
         self._what = what
-        if other := refused(first[:6]):
+        if other := refused_compression(first[:6]):
             raise ArchiveError(f"{what}: is compressed with {other}; supported are plain, gzip and zstd")
-        self._pieces = plain_pieces(_chain(first, pieces), recognized(first[:4]), what)
+        self._pieces = plain_pieces(_chain(first, pieces), recognize_compression(first[:4]), what)
         self._rest = memoryview(b"")
 
     def _some(self, most: int) -> bytes:

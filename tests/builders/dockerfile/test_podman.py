@@ -108,7 +108,7 @@ def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
     """Root may write there, and its files then kept that user's Podman from answering at all."""
     host = {"cgroupManager": "cgroupfs", "buildahVersion": "1.28.0"}
     told = {"host": host, "store": {"graphRoot": str(tmp_path), "runRoot": "/run/x", "graphDriverName": "overlay"}}
-    monkeypatch.setattr(api, "described", lambda *_: told)
+    monkeypatch.setattr(api, "podman_info", lambda *_: told)
     assert podman.store_of(ENDPOINT).here
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     assert not podman.store_of(ENDPOINT).here

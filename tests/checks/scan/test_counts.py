@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from deadweight.checks.scan.gates import severity_gates
 from deadweight.checks.scan.model import Found, count
-from deadweight.checks.scan.reachability import Observation, reach
+from deadweight.checks.scan.reachability import Observation, reachability
 from deadweight.suite.checks import VulnerabilitiesCheck
 
 ROW = Found("CVE-2030-1", "stdlib", "1.21.3", "critical", "language", "1.21.4", "usr/bin/0", "gobinary")
@@ -28,7 +28,7 @@ def test_a_gate_counts_each_once():
 
 def test_one_touched_copy_is_enough_and_none_is_not_touched():
     seen = Observation("k", ("/usr/bin/0",), ("/usr/bin/0",))
-    found = reach((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
+    found = reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
     assert (found.reachable, found.dead_weight, found.undecided, found.requests) == (1, 1, 0, 16)
-    unsure = reach((None, *[False] * 19), COPIES, seen, 16)
+    unsure = reachability((None, *[False] * 19), COPIES, seen, 16)
     assert (unsure.reachable, unsure.dead_weight, unsure.undecided) == (0, 0, 1)

@@ -14,7 +14,7 @@ from deadweight.builders.apko.keys import public_key
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common, diagnosis
-from deadweight.builders.shared.tool_output import Listener, listened
+from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.records.built_image import Base
 
 
@@ -135,7 +135,7 @@ def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, 
         "SOURCE_DATE_EPOCH": common.EPOCH,
     }
     try:
-        listened(argv, listener, cwd=site.root, environment=environment, log=job.log)
+        run_tool(argv, listener, cwd=site.root, environment=environment, log=job.log)
     except CommandError as error:
         what = f"{variant.name}: {variant.config}"
         raise listener.explained(error, what, clean=melange.clean, causes=diagnosis.NATIVE) from None

@@ -24,7 +24,7 @@ from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.apko.work_folder import put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import common, diagnosis, go_cache, go_files, inputs
-from deadweight.builders.shared.tool_output import Listener, listened
+from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.ignore import walk
@@ -153,7 +153,7 @@ class _Melange:
         listener = Listener(self.job.say, self._announce)
         argv: list[str | Path] = [*_as_root(self.variant.runner), self.program, *self._words(work)]
         try:
-            listened(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
+            run_tool(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
             raise listener.explained(error, what, clean=clean, causes=diagnosis.NATIVE) from None

@@ -13,7 +13,7 @@ from deadweight.builders.protocol import Site
 from deadweight.records.built_image import Base
 
 
-def words(
+def build_arguments(
     dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, file: Path, work: Path,
     reach: Reach, *, anew: bool,
 ) -> list[str | Path]:  # fmt: skip

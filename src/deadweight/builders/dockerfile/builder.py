@@ -5,7 +5,7 @@
 * Therefore it is built from a copy, beside which an ignore file keeps out of the context what is never input (``shared.inputs``).
 * Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
   (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``), and the copy's RUN lines mount what
-  their programs understand (``reach``).
+  their programs understand (``build_network``).
 * Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
   (``id=maven_settings``) are offered to a Dockerfile that mounts them.
 * Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``; the
@@ -75,14 +75,14 @@ class DockerfileBuilder:
             refuse_what_it_cannot(dockerfile.file, podman)
         tools = ["docker-cli" if podman is None else "podman"]
         if variant.attest is not None:
-            check(variant, root)
+            check_attestations(variant, root)
             tools.append("buildx")
         pooled = Needs(("buildctl",), bases=tuple(named), named=named)
         return replace(pooled, tools=tuple(tools), engine=True, pooled=pooled)
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         if site.pool is not None:
-            refuse_in_pool(variant, site.root)
+            refuse_attestations_in_pool(variant, site.root)
         else:
             _refuse_podman_elsewhere(variant, site.root)
         text = _read(variant, site.root)
@@ -121,14 +121,14 @@ class DockerfileBuilder:
         if not built.in_engine:
             return made_by_the_build(variant, built, site)
         path = archive_path(variant, site)
-        if is_of(path, built.config_digest):
+        if is_archive_of(path, built.config_digest):
             return path
         if not buildkit.has(site, built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
             )
-        save(built.reference, site, path)
+        save_archive(built.reference, site, path)
         held = image_in(path)
         if held.config_digest != built.config_digest:
             path.unlink()
@@ -137,12 +137,12 @@ class DockerfileBuilder:
                 f"{built.config_digest}",
                 hint=f"invoke build --force --variant {variant.name}",
             )
-        note(path, built.config_digest)
+        note_archive(path, built.config_digest)
         return path
 
     def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
         dockerfile = _read(variant, site.root)
-        check(variant, site.root)
+        check_attestations(variant, site.root)
         name = common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
         secrets.generate(variant, site.root)
@@ -158,8 +158,10 @@ class DockerfileBuilder:
                 )
             flags: list[str | Path] = [
                 *("--tag", name, "--iidfile", work / "id"),
-                *words(variant, bases),
-                *build_arguments.words(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
+                *attestation_flags(variant, bases),
+                *build_arguments.build_arguments(
+                    dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()
+                ),
             ]
             try:
                 buildkit.build(
@@ -178,7 +180,7 @@ class DockerfileBuilder:
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         found = self._identity(site, variant, name, told)
         used.remember()
-        within = {each: base for each, base in bases.items() if each != generator(variant)}
+        within = {each: base for each, base in bases.items() if each != sbom_generator(variant)}
         return self._built(site, variant, found, last_base(dockerfile, variant, bases), within)
 
     def _built(
@@ -210,9 +212,9 @@ class DockerfileBuilder:
         if found.config is not None:
             return found
         path = archive_path(variant, site)
-        save(found.engine_id, site, path)
+        save_archive(found.engine_id, site, path)
         held = image_in(path)
-        note(path, held.config_digest)
+        note_archive(path, held.config_digest)
         manifest = found.manifest or held.manifest_digest
         # an engine before 28 does not say of which document its id is
         index = found.engine_id if manifest is not None and found.engine_id != manifest else None
@@ -270,8 +272,8 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     from deadweight.sources.adapt_dockerfile import places
 
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
-    if generator(variant):
-        named[generator(variant)] = "attest.sbom"
+    if sbom_generator(variant):
+        named[sbom_generator(variant)] = "attest.sbom"
     for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), given(variant)).items():
         try:
             parse(reference)
@@ -300,7 +302,7 @@ def _image_id(file: Path, variant: DockerfileVariant) -> str:
 
 
 # What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.
-def check(variant: DockerfileVariant, root: Path) -> None:
+def check_attestations(variant: DockerfileVariant, root: Path) -> None:
     """Raises WrongKey (ConfigError) where the engine that runs would drop what the suite asks for. Starts no engine."""
     problem = buildkit.keeps_no_attestations() if variant.attest is not None else ""
     if problem:
@@ -310,7 +312,7 @@ def check(variant: DockerfileVariant, root: Path) -> None:
         )  # fmt: skip
 
 
-def refuse_in_pool(variant: DockerfileVariant, root: Path) -> None:
+def refuse_attestations_in_pool(variant: DockerfileVariant, root: Path) -> None:
     """Raises WrongKey (ConfigError) where a pool is to build what asks for attestations: its archives hold none."""
     if variant.attest is not None:
         raise WrongKey(
@@ -319,34 +321,34 @@ def refuse_in_pool(variant: DockerfileVariant, root: Path) -> None:
         )  # fmt: skip
 
 
-def generator(variant: DockerfileVariant) -> str:
+def sbom_generator(variant: DockerfileVariant) -> str:
     """The public reference of the image that makes the SBOM; empty where none is asked for."""
     return variant.attest.generator if variant.attest is not None else ""
 
 
-def words(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
+def attestation_flags(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
     """The flags for a build; ``bases`` tells where the source has the generator."""
     if variant.attest is None:
         return []
     flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
-    makes = generator(variant)
+    makes = sbom_generator(variant)
     return [*flags, *([f"--attest=type=sbom,generator={common.pinned(bases[makes])}"] if makes else [])]
 
 
 # The archive of an image that was built in the engine: saved once per build, with a note beside it of whose it is.
-def is_of(archive: Path, config_digest: str) -> bool:
+def is_archive_of(archive: Path, config_digest: str) -> bool:
     """Whether the archive is there, whole, and of this very image."""
     note = _note_file(archive)
     return archive.is_file() and note.is_file() and note.read_text() == _note(archive, config_digest)
 
 
-def save(reference: str, site: Site, archive: Path) -> None:
+def save_archive(reference: str, site: Site, archive: Path) -> None:
     """Have the engine write it; nobody's until ``note``."""
     _note_file(archive).unlink(missing_ok=True)
     site.engine().images.save(reference, archive)
 
 
-def note(archive: Path, config_digest: str) -> None:
+def note_archive(archive: Path, config_digest: str) -> None:
     """Keep whose archive this is."""
     _note_file(archive).write_text(_note(archive, config_digest))
 

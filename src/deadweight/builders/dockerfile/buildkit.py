@@ -53,7 +53,7 @@ def build(
     # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
     attests = any(str(word).startswith("--attest=type=provenance") for word in words)
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
-    with watchdog.kept(endpoint) as stop:
+    with watchdog.watch_engine(endpoint) as stop:
         _run.run(
             client.build(*plain, *(str(word) for word in words)),
             cwd=site.root,

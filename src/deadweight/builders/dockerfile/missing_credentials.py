@@ -48,4 +48,4 @@ CREDENTIALS = (
         reach=True,
     ),
 )
-"""What the suite may give to a Dockerfile that asks for none of it (``reach``)."""
+"""What the suite may give to a Dockerfile that asks for none of it (``build_network``)."""

@@ -65,7 +65,7 @@ class Store:
 
 def store_of(endpoint: Endpoint) -> Store:
     """Raises DeadweightError where the engine does not say."""
-    told = api.described(endpoint.host, endpoint.certificates)
+    told = api.podman_info(endpoint.host, endpoint.certificates)
     host, store = told.get("host"), told.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
         why = api.trouble(endpoint.host, endpoint.certificates)

@@ -17,7 +17,7 @@ from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, S
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.java_errors import JavaListener, clean
-from deadweight.builders.shared.tool_output import listened
+from deadweight.builders.shared.tool_output import run_tool
 from deadweight.records.built_image import Base
 
 _AGAIN = "--update-snapshots"
@@ -196,7 +196,7 @@ def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job,
     environment = maven.environment(site)
     try:
         argv = call if with_gradle else resident_maven.through(call, source, environment, variant.pom)
-        listened(argv, listener, cwd=source, environment=environment, log=job.log, told=call)
+        run_tool(argv, listener, cwd=source, environment=environment, log=job.log, told=call)
     except CommandError as error:
         if not listener.repeats or _AGAIN in call:
             raise listener.failure(error, variant.name) from None

@@ -1,4 +1,4 @@
-"""Hands a call of Maven to a resident one: ``python -I _resident_client.py SOCKET FOLDER MVN [ARGUMENT ...]``.
+"""Hands a call of Maven to a resident one: ``python -I resident_maven_client.py SOCKET FOLDER MVN [ARGUMENT ...]``.
 
 A program of its own, so that what ends, logs and bounds other programs does so here too: when it ends, the build ends. It needs
 nothing but the standard library, and not much of that, since it starts for every build. Where the resident Maven cannot be

@@ -19,7 +19,7 @@ from deadweight.builders.shared import common, diagnosis, go_cache, go_files
 from deadweight.builders.shared.archive import config_digest, keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.extra_layer import staged, with_layer
 from deadweight.builders.shared.inputs import rules
-from deadweight.builders.shared.tool_output import Listener, listened
+from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal
 from deadweight.records.reference import split
@@ -166,7 +166,7 @@ def _environment(variant: KoVariant, site: Site, base: Base, repository: str, wo
 def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], variant: KoVariant, job: Job) -> None:
     listener = Listener(job.say, _announce)
     try:
-        listened(argv, listener, cwd=source, environment=environment, log=job.log)
+        run_tool(argv, listener, cwd=source, environment=environment, log=job.log)
     except CommandError as error:
         raise listener.explained(error, variant.name, clean=_telling, causes=diagnosis.NATIVE) from None
 

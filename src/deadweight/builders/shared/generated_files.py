@@ -17,7 +17,7 @@ LOCALHOST = "// Read by node before the service, as NODE_OPTIONS says: what its 
 _MARKS = tuple(each.encode() for each in (DOCKERFILE, MELANGE, APKO, LOCALHOST))
 
 
-def generated(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
+def generated_files(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
     """The files of these variants that ``init`` wrote, and the ignore files beside them, relative to ``root``."""
     named = dict.fromkeys(name for each in variants for name in _files(each))
     for name in named:

@@ -80,7 +80,7 @@ def _without_prefix(error: CommandError) -> CommandError:
 # Running a builder's tool on this machine: its output goes to the log and to a listener, within the time that a build has.
 
 
-def listened(
+def run_tool(
     argv: Sequence[str | Path],
     listener: Listener,
     *,

@@ -21,7 +21,7 @@ from deadweight.checks.scan.file_watch import CannotWatch, Watch
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.engine import netns
 from deadweight.engine.container import Container
-from deadweight.engine.remote import elsewhere
+from deadweight.engine.remote import is_remote
 from deadweight.records import store
 
 ANSWER_SECONDS = 60.0
@@ -84,7 +84,7 @@ def _observe(subject: Subject, key: str) -> Observation:
 def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
     here = ""
-    if not elsewhere(subject.engine()):
+    if not is_remote(subject.engine()):
         try:
             return _from_here(subject)
         except CannotWatch as reason:
@@ -165,7 +165,7 @@ def _plain(path: str) -> str:
     return f"/usr{path}" if path.startswith(_MERGED_USR) else path
 
 
-def reach(
+def reachability(
     flags: Sequence[bool | None], findings: Sequence[Found], observation: Observation | str, requests: int
 ) -> Reach:
     """The counts, of distinct findings that count in the total (no kernel headers), for so many ``requests`` that were sent.

@@ -185,12 +185,12 @@ def _start(where: Layout, say: Say) -> str:
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
-    if not mounts.mounted():
+    if not mounts.has_cgroups():
         say("mounting control groups, which are not mounted on this machine")
-        mounts.mount()
-    elif points := mounts.read_only():
+        mounts.mount_cgroups()
+    elif points := mounts.read_only_cgroups():
         say("mounting control groups writable: they are read-only in this container")
-        mounts.make_writable(points)
+        mounts.make_cgroups_writable(points)
     say(f"starting Deadweight's container engine (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)

@@ -29,7 +29,7 @@ def unmount_below(folder: Path) -> None:
 FOLDER = "/sys/fs/cgroup"
 
 
-def mounted() -> bool:
+def has_cgroups() -> bool:
     """Whether control groups, of version 1 or 2, are mounted at their usual place."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, point, kind = line.split()[:3]
@@ -38,7 +38,7 @@ def mounted() -> bool:
     return False
 
 
-def read_only() -> tuple[str, ...]:
+def read_only_cgroups() -> tuple[str, ...]:
     """Where control groups are mounted so that no engine can use them, as in a container that is not privileged."""
     found = []
     for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -49,13 +49,13 @@ def read_only() -> tuple[str, ...]:
     return tuple(found)
 
 
-def make_writable(points: tuple[str, ...]) -> None:
+def make_cgroups_writable(points: tuple[str, ...]) -> None:
     """Mount them anew, for this mount namespace alone. What fails, dockerd tells."""
     for point in points:
         run(["mount", "-o", "remount,bind,rw", point], check=False, timeout=60)
 
 
-def mount() -> None:
+def mount_cgroups() -> None:
     """Mount them: by Debian's script for it (version 1 with all controllers), else version 2. What fails, dockerd tells."""
     script = shutil.which("cgroupfs-mount")
     argv = [script] if script else ["mount", "-t", "cgroup2", "cgroup2", FOLDER]

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def fewest(
+def find_fewest(
     items: Sequence[T],
     works: Callable[[tuple[T, ...]], bool],
     group: int = 0,
@@ -39,7 +39,7 @@ def fewest(
 
 
 # Which of many things have to be added for something to work: by halving, for nearly all of them do not matter.
-def missing(
+def find_missing(
     candidates: Sequence[str], works: Callable[[tuple[str, ...]], bool], most: int
 ) -> tuple[tuple[str, ...], bool]:
     """Those without which it does not work, all others given, and whether it works with them alone. With all candidates it does.

@@ -21,7 +21,7 @@ from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import custom_profile, runtime_calls
-from deadweight.engine.seccomp.bisection import missing
+from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 
@@ -139,7 +139,7 @@ def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> 
             return Refused(held, f"{runtime.told} now and then to start any container", first)
         if not starts(refused):
             return None  # whatever it is, no call is at fault
-        calls, whole = missing(refused, starts, MOST_CALLS)
+        calls, whole = find_missing(refused, starts, MOST_CALLS)
     return Refused(calls, f"{runtime.told} to start any container", first, whole)
 
 
@@ -196,7 +196,7 @@ class _OfProgram:
                 return None  # it comes up after all
             if not works(refused):
                 return Refused((), "", self.problem)
-            calls, whole = missing(refused, self._in_time(works), MOST_CALLS)
+            calls, whole = find_missing(refused, self._in_time(works), MOST_CALLS)
             by_whom = dict.fromkeys(self._needed_by(works, calls, each) for each in calls)
         return Refused(calls, " and ".join(by_whom), all_told=whole) if calls else None
 

@@ -22,7 +22,7 @@ from deadweight._errors import CommandError, DeadweightError
 from deadweight._run import run
 from deadweight.engine.broken_engine import elf
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.bisection import fewest
+from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING, STARTERS, numbers
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.records import store
@@ -89,7 +89,7 @@ def find(runtime: Runtime) -> Floor:
         if problem := starting(runtime, bundle, everything):
             raise DeadweightError(f"{runtime.told} cannot start a minimal container here: {problem}")
         likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
-        needed = fewest(likely if works(likely) else everything, works, GROUP)
+        needed = find_fewest(likely if works(likely) else everything, works, GROUP)
         held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
         found = Floor(runtime.told, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
         for _ in range(PROOFS):
