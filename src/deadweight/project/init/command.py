@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.builders.shared.generated import LOCALHOST
+from deadweight.builders.shared.generated import LOCALHOST, is_generated
 from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
 from deadweight.project.init.helpers import program, write_helpers
-from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.local_settings import FOLDER as SETTINGS
 from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
 from deadweight.project.init.not_found import broken, instead
@@ -26,7 +25,7 @@ from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 
 if TYPE_CHECKING:
-    from deadweight.project.init.prove import Tools
+    from deadweight.project.init.proof import Proof, Tools
 
 Ask = Callable[[str, Sequence[str]], str | None]
 """Asks a question with its choices; gives the answer, None where nobody can be asked."""
@@ -79,11 +78,27 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         told = write_helpers(root, written)
         left_out: dict[str, str] = {}
         if tools is not None:
-            drafts = _proved(drafts, written, tools, left_out)
-        kept = {name: text for draft in drafts for name, text in draft.files.items()}
-        written.remove(name for name in files if name not in kept)
-        written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
-        return Outcome(drafts, written.names, tuple(told), program(root), left_out)
+            proofs = _proofs(drafts, written, tools)
+            try:
+                drafts = _proved(proofs, tools, left_out)
+            except DeadweightError:  # what is known by now can be built, and tried again
+                _write(written, files, [each.draft for each in proofs], left_out)
+                written.keep()
+                raise
+        _write(written, files, drafts, left_out)
+        return Outcome(tuple(drafts), written.names, tuple(told), program(root), left_out)
+
+
+def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
+    kept = {name: text for draft in drafts for name, text in draft.files.items()}
+    written.remove(name for name in before if name not in kept)
+    written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
+
+
+def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
+    from deadweight.project.init.proof import Proof
+
+    return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
 
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
@@ -144,21 +159,22 @@ def _apart(services: Sequence[Service]) -> list[Service]:
     return found
 
 
-def _proved(drafts: Sequence[Draft], written: Written, tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
+def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
     """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
     from deadweight.project.init.prove import first_sentence, prove
 
     done = []
-    for draft in drafts:
+    for proof in proofs:
         try:
-            done.append(prove(draft, written, tools))
+            done.append(prove(proof))
         except Interrupted:
             raise
         except DeadweightError as error:
-            if len(drafts) == 1:
+            if len(proofs) == 1:
                 raise
-            left_out[draft.service.name] = first_sentence(error.message)
-            tools.say(f"{draft.service.name}: left out: {left_out[draft.service.name]}")
+            name = proof.draft.service.name
+            left_out[name] = first_sentence(error.message)
+            tools.say(f"{name}: left out: {left_out[name]}")
     if not done:
         raise DeadweightError(
             "no service of this repository could be proved", hint="deadweight init --service NAME shows why"
@@ -251,7 +267,7 @@ def _read_first(root: Path) -> Iterator[str]:
             yield path.relative_to(root).as_posix()
     for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
         own = folder.parent / "Dockerfile"
-        if own.is_file() and own.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+        if own.is_file() and is_generated(own.read_text(encoding="utf-8", errors="replace")):
             yield from (path.relative_to(root).as_posix() for path in folder.iterdir())
 
 
@@ -266,7 +282,9 @@ def _is_free(tree: Tree, place: str) -> bool:
     """Whether nothing is there, or what an earlier run of this wrote, and ``make`` would not take it for a target that is made."""
     if any(re.search(rf"^{place}[ \t]*:(?!=)", tree.text(name), re.MULTILINE) for name in _MAKEFILES):
         return False
-    return not tree.has_folder(place) or tree.text(f"{place}/Dockerfile").startswith(HEADER)
+    return not tree.has_folder(place) or any(
+        is_generated(tree.text(f"{place}/{name}")) for name in ("Dockerfile", "minimal.Dockerfile")
+    )
 
 
 def _ignored(root: Path, place: str) -> bool:

@@ -25,13 +25,39 @@ _REFUSED = tuple(
         rf"can(?:no|')t create {_PATH}: (?:Permission denied|Read-only file system)",
     )
 )
-OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
+OF_THE_SYSTEM = frozenset(
+    (
+        "/",
+        "/etc",
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib64",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/tmp",
+        "/var",
+        "/var/lib",
+        "/opt",
+        "/home",
+    )
+)
 """In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
+
+_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")
+_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
+
+
+def may_be_in_memory(folder: str) -> bool:
+    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
+    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
+
 
 _OF_MANY = frozenset(
     ("/var", "/var/lib", "/var/log", "/var/cache", "/var/run", "/opt", "/home", "/srv", "/mnt", "/run")
 )
-_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 
 
 def in_memory(service: Service) -> tuple[str, ...]:
@@ -118,6 +144,6 @@ def _refused(died: str) -> str | None:
             shared = above in OF_THE_SYSTEM or above in _OF_MANY
             made = call.startswith("mkdir") if call else shared and not posixpath.splitext(path)[1]
             folder = path if made else above
-            if folder not in OF_THE_SYSTEM and not folder.startswith(_OF_THE_KERNEL):
+            if may_be_in_memory(folder):
                 return folder
     return None
