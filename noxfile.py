@@ -149,8 +149,8 @@ def fuzz(session: nox.Session) -> None:
         "pytest",
         "-n0",
         "-q",
-        "tests/image/look/test_cost.py",
-        "tests/image/look/test_fuzz.py",
+        "tests/images/look/test_cost.py",
+        "tests/images/look/test_fuzz.py",
         "tests/suite/test_fuzz.py",
         "tests/suite/test_values.py",
         env={"DEADWEIGHT_FUZZ": count},
@@ -183,7 +183,7 @@ def services(session: nox.Session) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     session.env["DEADWEIGHT_TEN_SERVICES"] = str(kept)
     session.log(f"suites and a table of what was found: {kept}")
-    file, names = "tests/project/init/test_services.py", session.posargs
+    file, names = "tests/init/test_services.py", session.posargs
     if names and all(each.isalpha() for each in names):  # -k gin would take all: their marker is "engine"
         test = f"{file}::test_a_service_is_brought_in_and_verified_without_an_edit"
         session.run("pytest", "-n0", *(f"{test}[{each}]" for each in names))
@@ -203,4 +203,4 @@ def validators(session: nox.Session) -> None:
     session.run("go", "install", "github.com/zegl/kube-score/cmd/kube-score@v1.20.0", external=True, env=go)
     folders = [tools / "bin", tools / "checkov/bin", tools / "node_modules/.bin"]
     path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
-    session.run("pytest", "-n0", "tests/trials/validators.py", *session.posargs, env={"PATH": path})
+    session.run("pytest", "-n0", "tests/attacks/validators.py", *session.posargs, env={"PATH": path})

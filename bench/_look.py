@@ -14,20 +14,20 @@ NOTHING_KNOWN = ", nothing known"
 def main(archive: str, scan: str, cache: str, root: str = "") -> None:
     folder = None if cache == "-" else Path(cache)
     if scan.endswith(NOTHING_KNOWN):
-        from deadweight.image.secrets import known
+        from deadweight_images.secrets import known
 
         scan, known.table = scan.removesuffix(NOTHING_KNOWN), dict
     if archive == "-":
-        from deadweight.image.look.stream import analyse_stream
+        from deadweight_images.look.stream import analyse_stream
 
         report = analyse_stream(sys.stdin.buffer, scan=scan, cache_dir=folder)
     elif archive.startswith("sha256:"):
-        from deadweight.image.look.engine_store import analyse_engine_store
+        from deadweight_images.look.engine_store import analyse_engine_store
 
         report = analyse_engine_store(Path(root), archive, scan=scan, cache_dir=folder)
         assert report is not None, "the engine's folder is not ours to read"
     else:
-        from deadweight.image.look.analyse import analyse
+        from deadweight_images.look.analyse import analyse
 
         report = analyse(Path(archive), scan=scan, cache_dir=folder)
     print(json.dumps(report.json()))

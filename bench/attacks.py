@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from bench._bench import Result
-from deadweight.checks.attacks import walls
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.deliver import fire
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import Catalogue, load_payloads
-from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.outcomes import Matrix, Plan
+from deadweight_attacks import walls
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import fire
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import Catalogue, load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight.project.workspace import Workspace
 from deadweight.suite.select import select
 

@@ -1,6 +1,6 @@
 """The cases that peers test their own rules with: what they call a secret, and what they call none.
 
-gitleaks' and betterleaks' are made at run time by their own programs, from the Go modules that ``image/secrets/upstream`` pins
+gitleaks' and betterleaks' are made at run time by their own programs, from the Go modules that ``deadweight_images/secrets/upstream`` pins
 (both MIT): their tests make tokens anew in each run. Trivy's (Apache-2.0) are the files of its scanner's test, read from its Go
 module; kingfisher's (Apache-2.0) the examples in its rules up to 1.10 (later ones have next to none), read from a checkout.
 
@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 import yaml
 
-from deadweight.image.secrets.convert import BETTERLEAKS, GITLEAKS
+from deadweight_images.secrets.convert import BETTERLEAKS, GITLEAKS
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data" / "secret-cases"
-UPSTREAM = ROOT / "src" / "deadweight" / "image" / "secrets" / "upstream"
+UPSTREAM = ROOT / "src" / "deadweight_images" / "secrets" / "upstream"
 MODULES = {"gitleaks": GITLEAKS, "betterleaks": BETTERLEAKS}
 TRIVY = "github.com/aquasecurity/trivy@v0.74.0"
 MARK, STEP, LONGEST = "<|", 4, 1500  # characters

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.cases import all_cases, module_folder
-from deadweight.image.secrets.convert import GITLEAKS
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets.convert import GITLEAKS
+from deadweight_images.secrets.scanner import Scanner
 
 Found = Callable[[Path], set[str]]
 

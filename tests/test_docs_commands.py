@@ -52,7 +52,7 @@ EXECUTED: dict[str, int] = {
 """In this order, with the exit code: what is published first is compared with later."""
 
 NOT_HERE: dict[str, str] = {
-    r"invoke (attack|harden) ": "tests/checks/attacks/test_run.py",
+    r"invoke (attack|harden) ": "tests/attacks/test_run.py",
     r"invoke attack$": "tests/tasks/test_attack.py",
     r"invoke scan": "tests/checks/scan/test_scan.py",
     r"invoke setup": "tests/tasks/test_setup.py",
@@ -72,7 +72,7 @@ NOT_HERE: dict[str, str] = {
     r"invoke layers --variant (ko|small)$": "tests/tasks/test_layers.py",
     r"invoke (report --against published/report.json|publish --to site/)$": "tests/test_docs_commands.py",  # as with site
     r"invoke (build|verify|report)( --plan| --variant (ko|small)( --(force|check runs))?)?$": "tests/tasks/test_run.py",
-    r"deadweight init": "tests/project/init/test_proved.py",
+    r"deadweight init": "tests/init/test_proved.py",
     r"pytest ": "tests/test_pytest_plugin.py",
     r"(\.venv/bin/)?nox -s ": "tests/test_nox_sessions.py",
     r"docker run --cap-add": "",  # starts our engine in a container of the reader's: tried by hand (docs/how-to/engine.md)

@@ -35,7 +35,7 @@ from deadweight.builders.shared.common import (
 from deadweight.builders.shared.inputs import rules as ignore_rules
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
-from deadweight.image.archive.model import Image, ImageConfig, Layer
+from deadweight_images.archive.model import Image, ImageConfig, Layer
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Record

@@ -18,7 +18,7 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import as_root
-from deadweight.checks.attacks import entrance, host
+from deadweight_attacks import entrance, host
 from deadweight.engine import owner
 from deadweight.toolchain import own_programs
 from tests.support.attack_grounds import castle
@@ -68,7 +68,7 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     found = entrance.attack(subject, brief=True, told=lines.append)
     assert set(_ours(engine)) <= before
     assert asked.read_text().splitlines()[-1].startswith("-n ")
-    assert "-I -B -m deadweight.checks.as_root deadweight.checks.attacks.entrance" in asked.read_text()
+    assert "-I -B -m deadweight.checks.as_root deadweight_attacks.entrance" in asked.read_text()
     assert found.status == "pass"
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     direct = entrance.attack(subject, brief=True)

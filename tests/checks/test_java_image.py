@@ -12,8 +12,8 @@ import pytest
 
 from deadweight.builders.table import builder
 from deadweight.checks.api import CHECK as API
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.load import load_payloads
+from deadweight_attacks import run as attacking
+from deadweight_attacks.load import load_payloads
 from deadweight.checks.layers import CHECK as LAYERS
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS

@@ -14,7 +14,7 @@ import pytest
 from deadweight._errors import ConfigError
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
-from deadweight.image.look.analyse import analyse
+from deadweight_images.look.analyse import analyse
 from deadweight.records.built import Base
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.crane import push
@@ -213,7 +213,7 @@ def test_it_is_asked_for_where_the_suite_has_it(tmp_path):
 
 def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
     """Neither the number of hidden files nor what the allow list matches is told by lists that were cut."""
-    monkeypatch.setattr("deadweight.image.look.assemble.MAX_HIDDEN", 2)
+    monkeypatch.setattr("deadweight_images.look.assemble.MAX_HIDDEN", 2)
     names = [f"f{number}" for number in range(5)]
     tokens = [github_token(random.Random(number)) for number in range(5)]
     lower = samples.honest_layer(dict(zip(names, tokens, strict=True)))

@@ -14,7 +14,7 @@ from deadweight.engine import owner, recorders
 from deadweight.engine.beside import beside
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
-from deadweight.trials.harden.trial import attempt
+from deadweight_attacks.harden.trial import attempt
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.lab import Lab
+from deadweight_attacks.lab import Lab
 from deadweight.checks.protocol import Subject
 from deadweight.engine import netns
 from deadweight.engine.client import Engine

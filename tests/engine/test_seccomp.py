@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.checks.attacks.named import refused
-from deadweight.checks.attacks.profile import ATTACKERS, for_attacks
+from deadweight_attacks.named import refused
+from deadweight_attacks.profile import ATTACKERS, for_attacks
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for

@@ -23,10 +23,10 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared import common as _common
-from deadweight.image.archive.archive import open_archive
+from deadweight_images.archive.archive import open_archive
 from deadweight.records.built import Base
 from deadweight.records.paths import State
-from deadweight.sources.local.source import LocalSource
+from deadweight_standins.source import LocalSource
 from deadweight.sources.protocol import ApkRepositories
 from tests.support.builder_site import MAIN, GivenSource, Project
 

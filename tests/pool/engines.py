@@ -12,7 +12,7 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
-from deadweight.pool.hashing import ranked
+from deadweight_pool.hashing import ranked
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.pool.cache import UNUSED, Notes, Uses
+from deadweight_pool.cache import UNUSED, Notes, Uses
 from tests.support import ROOT
 from tests.support.buildkit_world import Daemon, daemons
 from tests.support.go_programs import S3_SERVER, built

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deadweight.pool.cache import UNUSED, Listener, Notes, Uses, after, exports, words
+from deadweight_pool.cache import UNUSED, Listener, Notes, Uses, after, exports, words
 from deadweight.suite.pool import PoolCache
 
 CACHE = PoolCache.model_validate(

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from deadweight._errors import Interrupted
-from deadweight.pool import dispatch
-from deadweight.pool.dispatch import Dispatcher, NobodyLeft, Work
-from deadweight.pool.endpoint import Endpoint, Seen
-from deadweight.pool.hashing import ranked
+from deadweight_pool import dispatch
+from deadweight_pool.dispatch import Dispatcher, NobodyLeft, Work
+from deadweight_pool.endpoint import Endpoint, Seen
+from deadweight_pool.hashing import ranked
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 

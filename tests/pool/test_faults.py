@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight.pool.faults import judged
+from deadweight_pool.faults import judged
 
 RUN = 'error: failed to solve: process "/worker" did not complete successfully: exit code: 3'
 

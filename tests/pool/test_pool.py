@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import MissingError
-from deadweight.pool import dispatch
+from deadweight_pool import dispatch
 from tests.support import ROOT
 from tests.support.buildkit_world import Daemon, authority, daemons, disturbed, saying_version
 from tests.support.invoking import start

@@ -11,7 +11,7 @@ from deadweight.project.bases import split
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.sources import choose
-from deadweight.sources.local.nearest import nearest
+from deadweight_standins.nearest import nearest
 from deadweight.sources.no_base import APK, NoBase
 from deadweight.sources.settings import Settings
 from tests.support.fault_project import FaultProject

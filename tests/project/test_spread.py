@@ -9,10 +9,10 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks import api, runs
-from deadweight.checks.attacks.many import Asked
+from deadweight_attacks.many import Asked
 from deadweight.checks.evidence import evidence
-from deadweight.pool import settings
-from deadweight.pool.hashing import ranked
+from deadweight_pool import settings
+from deadweight_pool.hashing import ranked
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from tests.support.small_images import reference

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.image.look.summary import summary
+from deadweight_images.look.summary import summary
 from deadweight.records.built import FAILED_FILE, Base, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State

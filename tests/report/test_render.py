@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deadweight.image.findings import FolderFigure, PathFigure
+from deadweight_images.findings import FolderFigure, PathFigure
 from deadweight.report import attacks, charts, page_data, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.document import load_report

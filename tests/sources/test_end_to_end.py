@@ -21,8 +21,8 @@ import pytest
 
 from deadweight.project.suite_file import load_suite
 from deadweight.records.paths import user_cache
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins.machine import this_machine
+from deadweight_standins.workshop import Workshop
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT

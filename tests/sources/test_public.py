@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins.machine import this_machine
+from deadweight_standins.workshop import Workshop
 from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PASSWORD, PLAIN, USER, World
 
 pytestmark = pytest.mark.tools
@@ -48,8 +48,8 @@ print(json.dumps({**result, "said": said, "chosen_seconds": chosen, "seconds": t
 PUSH = """
 import sys
 from pathlib import Path
-from deadweight.sources.local.layer import from_tree
-from deadweight.sources.local.push import Client, Settings
+from deadweight_standins.layer import from_tree
+from deadweight_standins.push import Client, Settings
 tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
 layer = from_tree(tree, Path("layer.tgz"))
 names = sys.argv[2:]

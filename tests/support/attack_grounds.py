@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.checks.attacks import lab
-from deadweight.checks.attacks.host import PREFIX, PURPOSE
-from deadweight.checks.attacks.lab import Lab
+from deadweight_attacks import lab
+from deadweight_attacks.host import PREFIX, PURPOSE
+from deadweight_attacks.lab import Lab
 from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.engine.client import Engine

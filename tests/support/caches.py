@@ -8,11 +8,11 @@ import platform
 import shutil
 from pathlib import Path
 
-from deadweight.checks.attacks import helper
+from deadweight_attacks import helper
 from deadweight.engine import through
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets.scanner import Scanner
 from deadweight.records.paths import user_cache
-from deadweight.sources.local import sboms
+from deadweight_standins import sboms
 from deadweight.toolchain import own_programs
 
 FAR = 1 << 20

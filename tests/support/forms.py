@@ -18,11 +18,11 @@ from deadweight.engine import netns
 from deadweight.engine.options import Tmpfs, hardened
 from deadweight.engine.seccomp import calls, profile
 from deadweight.suite.model import Health, Need, RunSettings, Variant
-from deadweight.trials.harden.asks import candidates
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write import files
-from deadweight.trials.harden.write.values import Written
-from deadweight.trials.seccomp.model import Call, Seccomp
+from deadweight_attacks.harden.asks import candidates
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write import files
+from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support import TESTS
 from tests.support.engine_tour import podman, podman_words
 from tests.support.small_images import PASSWD, Content, docker_archive, program

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from deadweight.project.init import reference
+from deadweight_init import reference
 
 
 def why_not_up(

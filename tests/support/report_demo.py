@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deadweight.image.findings import (
+from deadweight_images.findings import (
     DuplicateFile,
     FolderFigure,
     HiddenFile,

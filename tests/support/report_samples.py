@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from deadweight.image.findings import (
+from deadweight_images.findings import (
     FolderFigure,
     HiddenFile,
     LayerFigures,

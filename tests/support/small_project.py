@@ -9,7 +9,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.engine.leftovers import Leftover
-from deadweight.image.look.summary import summary
+from deadweight_images.look.summary import summary
 from deadweight.project.suite_file import load_suite
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State

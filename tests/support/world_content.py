@@ -15,8 +15,8 @@ from pathlib import Path
 
 from deadweight.builders.jib.maven import JIB, JIB_VERSION
 from deadweight.records.reference import parse
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.source import LocalSource
+from deadweight_standins.machine import this_machine
+from deadweight_standins.source import LocalSource
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support.public_world import PLAIN, World

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from deadweight.checks.attacks import walls
+from deadweight_attacks import walls
 from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
 from deadweight.report.document import to_json

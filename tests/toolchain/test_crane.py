@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.image.archive.archive import open_archive
+from deadweight_images.archive.archive import open_archive
 from deadweight.toolchain import crane
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer

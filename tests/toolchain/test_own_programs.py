@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks import helper
+from deadweight_attacks import helper
 from deadweight.engine import recorders, through
 from deadweight.toolchain import own_programs
 

@@ -10,7 +10,7 @@ import pytest
 from deadweight.engine.images import _words
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Variant
-from deadweight.trials.harden import asks
+from deadweight_attacks.harden import asks
 
 URL = "http://127.0.0.1:8080/healthz"
 WGET = ("wget", "-q", "-O", "/dev/null", URL)

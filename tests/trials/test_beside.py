@@ -11,10 +11,10 @@ import yaml
 
 from deadweight.suite.model import Health, Need
 from deadweight.tasks.harden import _give, _way
-from deadweight.trials.harden.asks import OfNeeds
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write import files, written
-from deadweight.trials.harden.write.values import Written
+from deadweight_attacks.harden.asks import OfNeeds
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write import files, written
+from deadweight_attacks.harden.write.values import Written
 from tests.support.forms import shop
 
 NEEDS = {

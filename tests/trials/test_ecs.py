@@ -16,11 +16,11 @@ from botocore.validate import ParamValidator
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import Tmpfs, Ulimit
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write import beside, ecs, written
-from deadweight.trials.harden.write.values import Written
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write import beside, ecs, written
+from deadweight_attacks.harden.write.values import Written
 from tests.support.forms import shop
-from tests.trials.test_validators import PUSHED, a_found
+from tests.attacks.test_validators import PUSHED, a_found
 
 MODEL = Session().get_service_model("ecs")
 NAME = re.compile("[A-Za-z0-9_-]{1,255}")

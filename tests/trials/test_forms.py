@@ -21,7 +21,7 @@ import pytest
 from deadweight.engine.beside import beside
 from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
-from deadweight.trials.harden.asks import OfNeeds
+from deadweight_attacks.harden.asks import OfNeeds
 from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
 from tests.support.small_images import in_engine, reference
 from tests.support.systemd_words import words

@@ -29,17 +29,17 @@ from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.through import Tunnels
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight.trials.harden import asks, folders, kept, search, trial, tries
-from deadweight.trials.harden.folders import Written
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.search import _least, tightest
-from deadweight.trials.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
-from deadweight.trials.harden.write import written
-from deadweight.trials.harden.write.compose import compose
-from deadweight.trials.harden.write.kubernetes import kubernetes
-from deadweight.trials.harden.write.run import run_words
-from deadweight.trials.harden.write.values import Written as Values
-from deadweight.trials.seccomp.recorder import Hindered
+from deadweight_attacks.harden import asks, folders, kept, search, trial, tries
+from deadweight_attacks.harden.folders import Written
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.search import _least, tightest
+from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
+from deadweight_attacks.harden.write import written
+from deadweight_attacks.harden.write.compose import compose
+from deadweight_attacks.harden.write.kubernetes import kubernetes
+from deadweight_attacks.harden.write.run import run_words
+from deadweight_attacks.harden.write.values import Written as Values
+from deadweight_attacks.seccomp.recorder import Hindered
 from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
 from tests.support.small_project import put_built, subject_of, write_suite

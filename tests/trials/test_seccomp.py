@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from deadweight._errors import CheckFailed, DeadweightError
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks import walls
-from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.profile import ToAttack
+from deadweight_attacks import run as attacking
+from deadweight_attacks import walls
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import calls, floor, profile
@@ -28,12 +28,12 @@ from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Variant
-from deadweight.trials.harden import asks
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
-from deadweight.trials.seccomp import find, recorder, search, told
-from deadweight.trials.seccomp.model import Call, Seccomp, Stopped
-from deadweight.trials.seccomp.recorder import Phase, Recording
+from deadweight_attacks.harden import asks
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
+from deadweight_attacks.seccomp import find, recorder, search, told
+from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
+from deadweight_attacks.seccomp.recorder import Phase, Recording
 from tests.support.small_images import PASSWD, docker_archive
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
@@ -415,7 +415,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
     find.leave(subject, found)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
-    from deadweight.checks.attacks.profile import found_profile
+    from deadweight_attacks.profile import found_profile
 
     with found_profile(subject) as file:
         assert file is not None

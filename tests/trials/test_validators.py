@@ -16,10 +16,10 @@ import pytest
 from deadweight.engine.options import Tmpfs, hardened
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write import written
-from deadweight.trials.harden.write.values import Written
-from deadweight.trials.seccomp.model import Call, Seccomp
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write import written
+from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support.trivy_config import misconfigured
 
 SECCOMP = Seccomp(

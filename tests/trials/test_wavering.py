@@ -12,9 +12,9 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Variant
-from deadweight.trials.harden import asks, search, tries
-from deadweight.trials.harden.folders import NOTHING
-from deadweight.trials.harden.trial import Trial
+from deadweight_attacks.harden import asks, search, tries
+from deadweight_attacks.harden.folders import NOTHING
+from deadweight_attacks.harden.trial import Trial
 
 SEARCHES = 500
 NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from tests.trials.test_validators import KINDS, file_of, told
+from tests.attacks.test_validators import KINDS, file_of, told
 
 
 @pytest.mark.parametrize(("kind", "budget"), KINDS)

@@ -18,7 +18,7 @@ V = TypeVar("V", bound="Variant")
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.pool.pool import Pool
+    from deadweight_pool.pool import Pool
     from deadweight.records.paths import State
     from deadweight.sources.protocol import Source
     from deadweight.suite.model import Suite, Variant

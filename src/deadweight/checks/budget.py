@@ -15,8 +15,8 @@ from typing import Any
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
-from deadweight.image.archive.model import Summary
-from deadweight.image.look.summary import summary
+from deadweight_images.archive.model import Summary
+from deadweight_images.look.summary import summary
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit

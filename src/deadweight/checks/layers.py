@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
-from deadweight.image.look.base_image import BaseImage, with_base
-from deadweight.image.secrets.allow import AllowEntry
+from deadweight_images.look.base_image import BaseImage, with_base
+from deadweight_images.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
@@ -26,7 +26,7 @@ from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport
+    from deadweight_images.findings import LayersReport
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Layers:
 
     def run(self, subject: Subject) -> Evidence:
         """Look through every layer. Raises ConfigError for a wrong allow list, ArchiveError for a damaged archive."""
-        from deadweight.image.look.analyse import analyse
+        from deadweight_images.look.analyse import analyse
 
         started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
         allow = allow_list(subject.variant)
@@ -68,7 +68,7 @@ def base_image(subject: Subject) -> BaseImage:
     Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
     lets one pass.
     """
-    from deadweight.image.archive.platforms import machine_platform
+    from deadweight_images.archive.platforms import machine_platform
     from deadweight.toolchain.crane import config
 
     base = subject.built.base

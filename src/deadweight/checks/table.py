@@ -26,7 +26,7 @@ _OURS: dict[str, str] = {
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
     "vulnerabilities": "deadweight.checks.vulnerabilities",
-    "attacks": "deadweight.checks.attacks.entrance",
+    "attacks": "deadweight_attacks.entrance",
 }
 
 

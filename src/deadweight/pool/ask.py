@@ -9,7 +9,7 @@ from typing import Any
 
 from deadweight import _run
 from deadweight._errors import CommandError
-from deadweight.pool.endpoint import Endpoint, Seen
+from deadweight_pool.endpoint import Endpoint, Seen
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
 

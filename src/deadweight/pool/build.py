@@ -11,10 +11,10 @@ from typing import Generic, Protocol, TypeVar
 
 from deadweight import _run
 from deadweight._errors import CommandError, Interrupted, MissingError
-from deadweight.pool.dispatch import TICK_SECONDS, Dispatcher, Member, NobodyLeft, Work
-from deadweight.pool.endpoint import Endpoint
-from deadweight.pool.faults import Fault, judged
-from deadweight.pool.journal import Journal
+from deadweight_pool.dispatch import TICK_SECONDS, Dispatcher, Member, NobodyLeft, Work
+from deadweight_pool.endpoint import Endpoint
+from deadweight_pool.faults import Fault, judged
+from deadweight_pool.journal import Journal
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.pool.build import Attempt
+from deadweight_pool.build import Attempt
 from deadweight.toolchain.find import find
 
 

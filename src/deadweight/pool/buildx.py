@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import UsageError
-from deadweight.pool.endpoint import Endpoint
+from deadweight_pool.endpoint import Endpoint
 
 _TLS = (("cacert", "--tlscacert"), ("cert", "--tlscert"), ("key", "--tlskey"), ("servername", "--tlsservername"))
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.pool.endpoint import Endpoint, Seen
-from deadweight.pool.hashing import ranked
+from deadweight_pool.endpoint import Endpoint, Seen
+from deadweight_pool.hashing import ranked
 
 BOUND = 1.25
 """How much more than its share of the work an endpoint keeps while another is free."""

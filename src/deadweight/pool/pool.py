@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.pool import settings
-from deadweight.pool.ask import NOT_ACCEPTED, SILENT, Unreachable, ask
-from deadweight.pool.build import FULL, Attempt, Build, Made
-from deadweight.pool.dispatch import Dispatcher, Work
-from deadweight.pool.endpoint import Endpoint, Seen
-from deadweight.pool.journal import Journal
+from deadweight_pool import settings
+from deadweight_pool.ask import NOT_ACCEPTED, SILENT, Unreachable, ask
+from deadweight_pool.build import FULL, Attempt, Build, Made
+from deadweight_pool.dispatch import Dispatcher, Work
+from deadweight_pool.endpoint import Endpoint, Seen
+from deadweight_pool.journal import Journal
 from deadweight.suite.pool import PoolCache
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.pool import buildx
-from deadweight.pool.endpoint import Endpoint
+from deadweight_pool import buildx
+from deadweight_pool.endpoint import Endpoint
 from deadweight.suite.explain import validated
 from deadweight.suite.model import Suite
 from deadweight.suite.pool import CheckEngine as AskedEngine

@@ -92,8 +92,8 @@ def _unpacked(state: State, run: Run, say: Say) -> None:
 
 
 def _outside_the_engine(say: Say) -> None:
-    from deadweight.checks.attacks.host import sweep_host_folders
-    from deadweight.checks.attacks.network import unfence
+    from deadweight_attacks.host import sweep_host_folders
+    from deadweight_attacks.network import unfence
 
     if folders := sweep_host_folders():
         say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")

@@ -151,7 +151,7 @@ def _options(suite: Suite, variant: Variant, name: str, record: type[Record]) ->
 
 
 def _attacks(suite: Suite, variant: Variant, attacks: AttacksCheck) -> None:
-    from deadweight.checks.attacks.gate import check_gates
-    from deadweight.checks.attacks.load import suite_payloads
+    from deadweight_attacks.gate import check_gates
+    from deadweight_attacks.load import suite_payloads
 
     check_gates(suite, variant, attacks.gates, suite_payloads(attacks, suite.root))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
-    from deadweight.pool.pool import Pool
+    from deadweight_pool.pool import Pool
     from deadweight.project.spread import Spread
     from deadweight.sources.protocol import Source
 
@@ -149,19 +149,19 @@ class Workspace:
     @cached_property
     def pool(self) -> Pool | None:
         """The pool of BuildKit endpoints, where there is one. Raises ConfigError for a pool file that is wrong."""
-        from deadweight.pool import settings
+        from deadweight_pool import settings
 
         chosen = settings.chosen(self.suite)
         if chosen is None or not chosen.pool.endpoints:
             return None
-        from deadweight.pool.pool import Pool
+        from deadweight_pool.pool import Pool
 
         return Pool(chosen, self.state.log("pool"), self.say)
 
     @cached_property
     def spread(self) -> Spread | None:
         """The pool's engines that run checks, where it has some. Raises ConfigError for a pool file that is wrong."""
-        from deadweight.pool import settings
+        from deadweight_pool import settings
 
         chosen = settings.chosen(self.suite)
         if chosen is None or not chosen.pool.engines:

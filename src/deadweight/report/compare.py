@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from deadweight.image.findings import Package
+from deadweight_images.findings import Package
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from deadweight.image.archive.model import printable
+from deadweight_images.archive.model import printable
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import view

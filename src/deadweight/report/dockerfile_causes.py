@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deadweight.image.findings import SecretFinding, SecretMark
+from deadweight_images.findings import SecretFinding, SecretMark
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.model import LayerRecord, VariantRecord

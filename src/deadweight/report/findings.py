@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight.image.findings import placed
+from deadweight_images.findings import placed
 from deadweight.report.junit import JunitCase, JunitSuite, junit
 from deadweight.report.sarif import SarifFinding, SarifRule, sarif
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport
+    from deadweight_images.findings import LayersReport
 
 
 def layers_sarif(report: LayersReport, title: str) -> str:

@@ -16,7 +16,7 @@ from deadweight.records.paths import State
 from deadweight.report.model import AttestationRecord, ImageRecord, LayerRecord, RuntimeRecord
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Summary
+    from deadweight_images.archive.model import Summary
 
 
 _PLAIN_WORD = re.compile(r"/[a-z0-9./-]{1,40}")
@@ -66,7 +66,7 @@ def _said_by_builder(built: BuiltImage) -> RuntimeRecord | None:
 
 
 def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
-    from deadweight.image.look.summary import summary
+    from deadweight_images.look.summary import summary
 
     seen = summary(path, cache_dir=state.cache / "image")
     if built.config_digest != seen.config_digest:
@@ -82,7 +82,7 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
 
 
 def _runtime(archive: Path, state: State) -> RuntimeRecord:
-    from deadweight.image.look.runtime import runtime
+    from deadweight_images.look.runtime import runtime
 
     found = runtime(archive, state.cache / "image")
     return RuntimeRecord(found.name, found.version or None, found.path or None)
@@ -93,8 +93,8 @@ def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
     known = layers.data.get("layers") if layers else None
     if isinstance(known, list) and [each.get("diff_id") for each in known] == [each.diff_id for each in seen.layers]:
         return [each.get("instruction") for each in known]
-    from deadweight.image.secrets.config import shown_instruction
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.config import shown_instruction
+    from deadweight_images.secrets.scanner import Scanner
 
     scanner = Scanner.default()
     return [each.instruction and shown_instruction(each.instruction, scanner) for each in seen.layers]
@@ -104,8 +104,8 @@ def _arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """An entry point as it may be published. One of plain words, as most are, needs no scanner (which takes its time to load)."""
     if not any(_PLAIN_WORD.fullmatch(each) is None for each in arguments):
         return arguments
-    from deadweight.image.secrets.config import shown_arguments
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.config import shown_arguments
+    from deadweight_images.secrets.scanner import Scanner
 
     return shown_arguments(arguments, Scanner.default())
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from deadweight.image.findings import LayersReport
+from deadweight_images.findings import LayersReport
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope

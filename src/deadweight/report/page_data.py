@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from deadweight.image.findings import HiddenFile, LayersReport, PathFigure
+from deadweight_images.findings import HiddenFile, LayersReport, PathFigure
 from deadweight.report import attacks
 from deadweight.report.boxes import box
 from deadweight.report.got import got

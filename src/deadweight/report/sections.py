@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from deadweight.image.findings import LayersReport
+from deadweight_images.findings import LayersReport
 from deadweight.records import store
 from deadweight.records.evidence import Evidence
 from deadweight.report.model import AttackRecord, PayloadRecord

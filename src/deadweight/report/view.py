@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
+from deadweight_images.findings import LayersReport, SecretFinding, SecretMark
 from deadweight.report import attacks
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import CheckRecord, Report, VariantRecord

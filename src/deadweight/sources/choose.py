@@ -69,7 +69,7 @@ def remember(suite: Suite, state: State, source: str, mirror: str | None = None,
 
 def stop_local(say: Say) -> None:
     """End the local registry if it runs; what it holds stays."""
-    from deadweight.sources.local.source import stop_local_registry
+    from deadweight_standins.source import stop_local_registry
 
     if stop_local_registry():
         say("stopped the local registry")
@@ -77,7 +77,7 @@ def stop_local(say: Say) -> None:
 
 def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source:
     if name == "local":
-        from deadweight.sources.local.source import LocalSource
+        from deadweight_standins.source import LocalSource
 
         return LocalSource(state, settings)
     from deadweight.sources import public
@@ -120,7 +120,7 @@ def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Sa
 
 
 def _local_is_possible() -> bool:
-    from deadweight.sources.local.machine import this_machine
+    from deadweight_standins.machine import this_machine
 
     try:
         this_machine()

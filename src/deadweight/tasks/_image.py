@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 from deadweight.tasks._show import say
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport, Scanned
-    from deadweight.image.secrets.allow import AllowEntry
+    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.secrets.allow import AllowEntry
     from deadweight.sources.access import Access
     from deadweight.toolchain.crane import Remote
 
@@ -69,18 +69,18 @@ class LookedAt:
             if found is not None:
                 return found
         if self._remote is not None:
-            from deadweight.image.look.registry import analyse_registry
+            from deadweight_images.look.registry import analyse_registry
 
             return analyse_registry(
                 self._remote, self.title, scan=mode, allow=self._allow, platform=platform, cache_dir=self._cache
             )
         asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
         if self._stream is not None:
-            from deadweight.image.look.stream import analyse_stream
+            from deadweight_images.look.stream import analyse_stream
 
             with self._stream() as source:
                 return analyse_stream(source, what=self.title, cache_dir=self._cache, **asked)
-        from deadweight.image.look.analyse import analyse
+        from deadweight_images.look.analyse import analyse
 
         assert self._file is not None
         return analyse(self._file, cache_dir=self._cache, **asked)
@@ -99,8 +99,8 @@ class LookedAt:
     def _in_store(
         self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
     ) -> LayersReport | None:
-        from deadweight.image.look.content_store import analyse_content_store, content_folders
-        from deadweight.image.look.engine_store import analyse_engine_store
+        from deadweight_images.look.content_store import analyse_content_store, content_folders
+        from deadweight_images.look.engine_store import analyse_engine_store
 
         asked: dict[str, Any] = {"scan": scan, "allow": self._allow, "cache_dir": self._cache, "platform": platform}
         if by_content:
@@ -234,7 +234,7 @@ def _access(reference: str) -> Access:
 def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
     from deadweight._errors import UsageError
-    from deadweight.image.archive.platforms import fits, machine_platform
+    from deadweight_images.archive.platforms import fits, machine_platform
     from deadweight.toolchain.crane import platforms
 
     there = platforms(reference, insecure=way.insecure, env=way.environment)

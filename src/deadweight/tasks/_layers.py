@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight.image.archive.model import printable
-from deadweight.image.findings import MINE, placed
+from deadweight_images.archive.model import printable
+from deadweight_images.findings import MINE, placed
 from deadweight.report.figures import plural
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
@@ -15,7 +15,7 @@ from deadweight.tasks._show import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deadweight.image.findings import HiddenFile, LayersReport, PathFigure, SecretFinding
+    from deadweight_images.findings import HiddenFile, LayersReport, PathFigure, SecretFinding
 
 MOST = 20
 HISTORY = "history["

@@ -122,13 +122,13 @@ def _checks() -> list[str]:
 
 
 def _postures() -> list[str]:
-    from deadweight.checks.attacks.walls import names
+    from deadweight_attacks.walls import names
 
     return [*names(), "all"]
 
 
 def _formats() -> list[str]:
-    from deadweight.trials.harden.write import FORMATS
+    from deadweight_attacks.harden.write import FORMATS
 
     return list(FORMATS)
 

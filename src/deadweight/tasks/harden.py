@@ -13,8 +13,8 @@ from deadweight.tasks._show import print_json, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight.trials.harden.found import Found
-    from deadweight.trials.harden.write.values import Written
+    from deadweight_attacks.harden.found import Found
+    from deadweight_attacks.harden.write.values import Written
 
 
 @task(
@@ -51,10 +51,10 @@ def harden(
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
-    from deadweight.trials.harden.kept import kept_or_found
-    from deadweight.trials.harden.write import FORMATS
-    from deadweight.trials.harden.write.values import Written
-    from deadweight.trials.seccomp.told import lines
+    from deadweight_attacks.harden.kept import kept_or_found
+    from deadweight_attacks.harden.write import FORMATS
+    from deadweight_attacks.harden.write.values import Written
+    from deadweight_attacks.seccomp.told import lines
 
     if format not in FORMATS:
         raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
@@ -84,7 +84,7 @@ def _give(found: Found, format: str, profile: Path, given: Written, to: str | No
     """Print the text, or write it and its profile to a folder."""
     from deadweight.engine.seccomp.profile import write
     from deadweight.records.store import write_atomically
-    from deadweight.trials.harden.write import beside, files, written
+    from deadweight_attacks.harden.write import beside, files, written
 
     for line in beside(found, format, given):
         say(f"{found.variant.name}: {line}")

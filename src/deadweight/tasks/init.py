@@ -16,8 +16,8 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deadweight.project.init.command import Outcome
-    from deadweight.project.init.proof import Failure
+    from deadweight_init.command import Outcome
+    from deadweight_init.proof import Failure
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
 
@@ -55,9 +55,9 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    from deadweight.project.init.command import Wanted
-    from deadweight.project.init.command import init as bring_in
-    from deadweight.project.init.proof import Tools
+    from deadweight_init.command import Wanted
+    from deadweight_init.command import init as bring_in
+    from deadweight_init.proof import Tools
 
     root = _folder(dir)
     if check:
@@ -83,7 +83,7 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
     from deadweight._errors import CommandError, DeadweightError, Interrupted
     from deadweight.project.build import raise_if_failed
-    from deadweight.project.init.proof import Failure
+    from deadweight_init.proof import Failure
     from deadweight.tasks.build import build_variants
 
     failed: dict[str, Failure] = {}
@@ -101,9 +101,9 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     from deadweight._errors import CheckFailed
-    from deadweight.project.init.drift import drift
-    from deadweight.project.init.services import find_services
-    from deadweight.project.init.tree import look
+    from deadweight_init.drift import drift
+    from deadweight_init.services import find_services
+    from deadweight_init.tree import look
 
     tree = look(root)
     found = list(drift(tree, find_services(tree)))

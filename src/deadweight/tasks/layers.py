@@ -15,7 +15,7 @@ from deadweight.tasks._show import print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport
+    from deadweight_images.findings import LayersReport
     from deadweight.tasks._image import LookedAt
 
 EVERY = "all"
@@ -62,7 +62,7 @@ def layers(
     _refuse_wrong_calls(variant, archive, scan, extract)
     _refuse_targets(archive, sarif, junit)
     if extract is not None:
-        from deadweight.image.look.extract import prepare
+        from deadweight_images.look.extract import prepare
 
         prepare(Path(extract))
     with looked_at(variant, archive, platform) as subject:
@@ -80,7 +80,7 @@ def layers(
 
 def _show(report: LayersReport, subject: LookedAt, *, as_json: bool) -> None:
     if as_json:
-        from deadweight.image.look.analyse import document
+        from deadweight_images.look.analyse import document
 
         print_utf8(document(report, stand_in=subject.stand_in))
         return
@@ -118,8 +118,8 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
     from json import dumps, loads
 
     from deadweight._errors import CheckFailed
-    from deadweight.image.archive.model import harmless
-    from deadweight.image.look.analyse import document
+    from deadweight_images.archive.model import harmless
+    from deadweight_images.look.analyse import document
     from deadweight.tasks._layers import print_layers
 
     documents: dict[str, Any] = {}
@@ -172,7 +172,7 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
 
 
 def _extract(subject: LookedAt, report: LayersReport, folder: Path, platform: str | None, name: str | None) -> None:
-    from deadweight.image.look.extract import extract
+    from deadweight_images.look.extract import extract
 
     with subject.file() as file:
         done = extract(file, report.hidden, folder, platform=platform, name=name)

@@ -13,7 +13,7 @@ from deadweight.builders.dockerfile import builder, buildkit, saved
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import generated
 from deadweight.engine.images import Identity
-from deadweight.image.archive.archive import open_archive
+from deadweight_images.archive.archive import open_archive
 from deadweight.records.built import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment

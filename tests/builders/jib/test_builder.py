@@ -21,8 +21,8 @@ from deadweight.builders.jib import main_class as _main_class
 from deadweight.builders.jib import resident
 from deadweight.builders.jib.main_class import missing_main_class
 from deadweight.builders.jib.pom import read_poms
-from deadweight.image.archive.archive import open_archive
-from deadweight.image.look.read_file import read_file
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.look.read_file import read_file
 from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import BuildEnvironment

@@ -10,7 +10,7 @@ import pytest
 
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import BuiltImage, WrongKey
-from deadweight.image.archive.archive import open_archive
+from deadweight_images.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
 from deadweight.sources.protocol import BuildEnvironment

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deadweight.checks.attacks import deliver
-from deadweight.checks.attacks.aiming import take_aim
-from deadweight.checks.attacks.load import load_payloads
+from deadweight_attacks import deliver
+from deadweight_attacks.aiming import take_aim
+from deadweight_attacks.load import load_payloads
 from deadweight.engine.http import Answer
 from deadweight.suite.requests import ApiCheck
 

@@ -15,19 +15,19 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, MissingError
-from deadweight.checks.attacks import helper, lab, session
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.host import PURPOSE
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.model import Payload, Proof
-from deadweight.checks.attacks.outcomes import Matrix, Plan
-from deadweight.checks.attacks.request import prepared
-from deadweight.checks.attacks.resource import fire_resource
-from deadweight.checks.attacks.session import Order
-from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN, posture
+from deadweight_attacks import helper, lab, session
+from deadweight_attacks import run as attacking
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.host import PURPOSE
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.model import Payload, Proof
+from deadweight_attacks.outcomes import Matrix, Plan
+from deadweight_attacks.request import prepared
+from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.session import Order
+from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord

@@ -23,13 +23,13 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks import containers as yard
-from deadweight.checks.attacks import ground, guard, host, lab, limits, machine, network, shell, starts, walls
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.listeners import Listener, Word
-from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.request import PRELUDE
+from deadweight_attacks import containers as yard
+from deadweight_attacks import ground, guard, host, lab, limits, machine, network, shell, starts, walls
+from deadweight_attacks import run as attacking
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.request import PRELUDE
 from deadweight.engine import leftovers, libpod, netns, owner
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
@@ -565,8 +565,8 @@ sys.path.insert(0, {project!r})
 from pathlib import Path
 from types import SimpleNamespace
 from tests.support.small_project import subject_of
-from deadweight.checks.attacks import lab
-from deadweight.checks.attacks.many import attack_all
+from deadweight_attacks import lab
+from deadweight_attacks.many import attack_all
 from deadweight.engine.client import Engine
 from deadweight.records.built import BuiltImage
 from deadweight.records.store import load

@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight.checks.attacks import containers, deliver, instead, resource
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.deliver import Shot
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import Catalogue, load_payloads
-from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.openapi import documented, takes_nothing
-from deadweight.checks.attacks.outcomes import Plan
-from deadweight.checks.attacks.routes import MOST_AIMS, Aim, aims, left_out
-from deadweight.checks.attacks.walls import HARDENED, OPEN
+from deadweight_attacks import containers, deliver, instead, resource
+from deadweight_attacks import run as attacking
+from deadweight_attacks.deliver import Shot
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import Catalogue, load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.openapi import documented, takes_nothing
+from deadweight_attacks.outcomes import Plan
+from deadweight_attacks.routes import MOST_AIMS, Aim, aims, left_out
+from deadweight_attacks.walls import HARDENED, OPEN
 from deadweight.suite.requests import ApiCheck
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.checks.attacks import deliver
-from deadweight.checks.attacks.filled import Filled
-from deadweight.checks.attacks.listeners import Word
-from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.model import PLACES, places_in
-from deadweight.checks.attacks.request import PRELUDE, awk_text, holds, put
+from deadweight_attacks import deliver
+from deadweight_attacks.filled import Filled
+from deadweight_attacks.listeners import Word
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.model import PLACES, places_in
+from deadweight_attacks.request import PRELUDE, awk_text, holds, put
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
 

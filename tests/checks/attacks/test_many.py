@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from deadweight.checks.attacks import many
+from deadweight_attacks import many
 
 
 def test_what_takes_longest_begins_first_and_evidence_keeps_its_order(monkeypatch):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.outcomes import Cell, Matrix
-from deadweight.checks.attacks.record import TOGETHER, completed, data
+from deadweight_attacks import run as attacking
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.outcomes import Cell, Matrix
+from deadweight_attacks.record import TOGETHER, completed, data
 from deadweight.engine.info import parse_info
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.model import Variant

@@ -20,9 +20,9 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks import consumption, deliver, serving, turns
-from deadweight.checks.attacks.listeners import Listener, Word
-from deadweight.checks.attacks.load import load_payloads
+from deadweight_attacks import consumption, deliver, serving, turns
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.load import load_payloads
 from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.system
 SERVE = serving.Serving._serve
 HOLDER = """\
 import pathlib, sys
-from deadweight.checks.attacks import turns
+from deadweight_attacks import turns
 turns.MACHINE = pathlib.Path(sys.argv[1])
 with turns.turn(alone=sys.argv[2] == "alone"):
     print("held", flush=True)

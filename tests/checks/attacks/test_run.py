@@ -13,17 +13,17 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import ConfigError, MissingError
-from deadweight.checks.attacks import control as control_module
-from deadweight.checks.attacks import lab, probe, sequence, walls
-from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.containers import DIED, Yard
-from deadweight.checks.attacks.deliver import Shot, fire
-from deadweight.checks.attacks.entrance import CHECK
-from deadweight.checks.attacks.load import load_payloads, suite_payloads
-from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
-from deadweight.checks.attacks.resource import fire_resource
-from deadweight.checks.attacks.sequence import LATER, ONCE, fire_all, fire_one
+from deadweight_attacks import control as control_module
+from deadweight_attacks import lab, probe, sequence, walls
+from deadweight_attacks import run as attacking
+from deadweight_attacks.containers import DIED, Yard
+from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.entrance import CHECK
+from deadweight_attacks.load import load_payloads, suite_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.outcomes import Cell, Matrix, Plan
+from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight.checks.runner import keep
 from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad

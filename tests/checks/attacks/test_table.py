@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.outcomes import Matrix, Plan
-from deadweight.checks.attacks.walls import HARDENED, OPEN
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.workshop import Workshop
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.outcomes import Matrix, Plan
+from deadweight_attacks.walls import HARDENED, OPEN
+from deadweight_standins.machine import this_machine
+from deadweight_standins.workshop import Workshop
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
@@ -138,9 +138,9 @@ def test_every_payload_comes_to_what_it_must(request, found, payload):
 
 
 def test_progress_counts_postures_and_says_them():
-    from deadweight.checks.attacks import walls as w
-    from deadweight.checks.attacks.outcomes import Plan
-    from deadweight.checks.attacks.progress import Progress
+    from deadweight_attacks import walls as w
+    from deadweight_attacks.outcomes import Plan
+    from deadweight_attacks.progress import Progress
 
     lines: list[str] = []
     progress = Progress(lines.append)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.attacks import ground as g
-from deadweight.checks.attacks import machine
-from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.gate import breaches, unmeasured
-from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix
-from deadweight.checks.attacks.run import plan_for
+from deadweight_attacks import ground as g
+from deadweight_attacks import machine
+from deadweight_attacks import walls as w
+from deadweight_attacks.gate import breaches, unmeasured
+from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix
+from deadweight_attacks.run import plan_for
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, hardened

@@ -13,11 +13,11 @@ import pytest
 import zstandard
 
 from deadweight._errors import ArchiveError, DeadweightError, UsageError
-from deadweight.image.archive.archive import open_archive
-from deadweight.image.archive.digests import valid
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.stream import analyse_stream
-from deadweight.image.look.summary import summary
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.digests import valid
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
+from deadweight_images.look.summary import summary
 from tests.support import image_samples as samples
 
 ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.archive import open_archive
-from deadweight.image.look.summary import summary
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.look.summary import summary
 from tests.support import image_samples as samples
 
 SLSA = "https://slsa.dev/provenance/v1"

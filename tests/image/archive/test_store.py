@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deadweight.image.archive.archive import open_archive
+from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples
 
 

@@ -12,8 +12,8 @@ import subprocess
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.entries import Entries, clean
-from deadweight.image.archive.tarwalk import TarWalker
+from deadweight_images.archive.entries import Entries, clean
+from deadweight_images.archive.tarwalk import TarWalker
 from tests.support import TESTS
 from tests.support import image_samples as samples
 from tests.support.small_images import go_program

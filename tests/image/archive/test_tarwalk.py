@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.model import shown
-from deadweight.image.archive.tarwalk import TarWalker
-from deadweight.image.layers.indexing import Indexer
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers.indexing import Indexer
 from tests.support import image_samples as samples
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from deadweight.image.contents.gobuild import MAGIC, InPieces, program
+from deadweight_images.contents.gobuild import MAGIC, InPieces, program
 
 OVERLAP = 64 << 10
 PIECE = 4 << 20

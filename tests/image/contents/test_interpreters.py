@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.image.layers import chunks as portions
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.stream import analyse_stream
+from deadweight_images.layers import chunks as portions
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

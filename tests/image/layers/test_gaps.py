@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.stream import analyse_stream
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
 from tests.support import image_samples as samples
 from tests.support.secret_samples import ALNUM, aws_key_id, aws_secret, docker_config, github_token, password, pem, text
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.tarwalk import TarWalker
-from deadweight.image.layers.indexing import Indexer
-from deadweight.image.layers.merge import IMPLIED, Merged
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.layers.merge import IMPLIED, Merged
 from tests.support import image_samples as samples
 
 

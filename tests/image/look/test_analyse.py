@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image.findings import from_json
-from deadweight.image.layers import chunks as portions
-from deadweight.image.look.analyse import analyse, document
-from deadweight.image.look.cache import identity
-from deadweight.image.look.extract import extract, safe_name
-from deadweight.image.look.stream import analyse_stream
-from deadweight.image.secrets.allow import AllowEntry
+from deadweight_images.findings import from_json
+from deadweight_images.layers import chunks as portions
+from deadweight_images.look.analyse import analyse, document
+from deadweight_images.look.cache import identity
+from deadweight_images.look.extract import extract, safe_name
+from deadweight_images.look.stream import analyse_stream
+from deadweight_images.secrets.allow import AllowEntry
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 
@@ -141,7 +141,7 @@ def test_allow_list_entries_end(deleted):
 def test_known_layers_are_not_read_again(tmp_path, deleted, monkeypatch):
     cache = tmp_path / "cache"
     first = analyse(deleted, cache_dir=cache)
-    from deadweight.image.archive import archive
+    from deadweight_images.archive import archive
 
     def nothing(*_arguments, **_named):
         raise AssertionError("the archive was opened")
@@ -155,7 +155,7 @@ def test_known_layers_of_another_archive_are_hashed_and_not_scanned(tmp_path, de
     first = analyse(deleted, cache_dir=cache)
     copy = tmp_path / "copy.tar"
     copy.write_bytes(deleted.read_bytes())
-    from deadweight.image.secrets.regions import Probe
+    from deadweight_images.secrets.regions import Probe
 
     monkeypatch.setattr(Probe, "region", None)
     assert analyse(copy, cache_dir=cache) == first

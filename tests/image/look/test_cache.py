@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.digests import Running
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.stream import analyse_stream
+from deadweight_images.archive.digests import Running
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.content_store import analyse_content_store, content_folders
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.content_store import analyse_content_store, content_folders
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

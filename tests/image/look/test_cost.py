@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.image.look.analyse import analyse
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.look.analyse import analyse
+from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 from tests.support.examples import FUZZ
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.engine_store import analyse_engine_store
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.engine_store import analyse_engine_store
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
-from deadweight.image.look.analyse import analyse, document
-from deadweight.image.look.extract import extract
-from deadweight.image.look.stream import analyse_stream
+from deadweight_images.look.analyse import analyse, document
+from deadweight_images.look.extract import extract
+from deadweight_images.look.stream import analyse_stream
 from tests.support import image_samples as samples
 
 pytestmark = pytest.mark.system

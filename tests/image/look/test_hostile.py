@@ -49,11 +49,11 @@ LOOK = (
 answer = {}
 try:
     if sys.argv[3] == "stream":
-        from deadweight.image.look.stream import analyse_stream
+        from deadweight_images.look.stream import analyse_stream
         with open(sys.argv[1], "rb") as file:
             report = analyse_stream(file, scan=sys.argv[2])
     else:
-        from deadweight.image.look.analyse import analyse
+        from deadweight_images.look.analyse import analyse
         report = analyse(Path(sys.argv[1]), scan=sys.argv[2], cache_dir=Path(sys.argv[1] + ".cache"))
     answer = {"files": report.files, "hidden": report.hidden_files, "size": report.size_bytes,
               "listed": len(report.hidden), "skipped": [item.reason for item in report.skipped]}

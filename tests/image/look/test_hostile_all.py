@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.archive.test_archive import HARMS, TWINS, broken
-from tests.image.archive.test_tarwalk import HOSTILE
-from tests.image.look.test_hostile import DOCUMENTS, LIMIT_MB, WATCH
+from tests.images.archive.test_archive import HARMS, TWINS, broken
+from tests.images.archive.test_tarwalk import HOSTILE
+from tests.images.look.test_hostile import DOCUMENTS, LIMIT_MB, WATCH
 from tests.support import image_samples as samples
 
 pytestmark = pytest.mark.system
@@ -31,8 +31,8 @@ SECONDS = 5.0
 LOOK = (
     WATCH
     + """
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.stream import analyse_stream
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
 found = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     for how in ("file", "stream")[: 1 if path.is_dir() or path.stat().st_size > 40_000 else 2]:

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.tarwalk import TarWalker
-from deadweight.image.layers.content import members_pieces
-from deadweight.image.layers.merge import Merged
-from deadweight.image.look.analyse import analyse, document
-from deadweight.image.look.extract import extract
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers.content import members_pieces
+from deadweight_images.layers.merge import Merged
+from deadweight_images.look.analyse import analyse, document
+from deadweight_images.look.extract import extract
 from deadweight.tasks import _layers
 from tests.support import image_samples as samples
 
@@ -142,7 +142,7 @@ def test_both_members_of_one_name_are_written(tmp_path):
 
 
 def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypatch):
-    from deadweight.image.look import extract as module
+    from deadweight_images.look import extract as module
 
     members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
     made = samples.build(samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")

@@ -16,8 +16,8 @@ from typing import ClassVar
 import pytest
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.registry import analyse_registry
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.registry import analyse_registry
 from tests.support import image_samples as samples
 from tests.support.invoking import TASKS, invoke
 from tests.support.secret_samples import github_token

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.runtime import Runtime, runtime
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.runtime import Runtime, runtime
 from tests.support import image_samples as samples
 
 pytestmark = pytest.mark.system

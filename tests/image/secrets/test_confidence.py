@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from deadweight.checks.layers import CHECK
-from deadweight.image.look.analyse import analyse
-from deadweight.image.secrets.context import SERVICES
-from deadweight.image.secrets.places import judged_confidence
-from deadweight.image.secrets.rules import load_rules
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.look.analyse import analyse
+from deadweight_images.secrets.context import SERVICES
+from deadweight_images.secrets.places import judged_confidence
+from deadweight_images.secrets.rules import load_rules
+from deadweight_images.secrets.scanner import Scanner
 from deadweight.report.findings import layers_junit, layers_sarif
 from tests.support import image_samples as samples
 from tests.support.small_project import put_built, subject_of, write_suite

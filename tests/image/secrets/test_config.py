@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from deadweight.image.secrets.config import shown_arguments, shown_instruction
-from deadweight.image.secrets.config_text import scan_text
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets.config import shown_arguments, shown_instruction
+from deadweight_images.secrets.config_text import scan_text
+from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import aws_secret, github_token, password, text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.cases import DATA, MARK, Case, stored, without_contradictions
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets.scanner import Scanner
 
 # Percent of a peer's true cases that we find at least: more than any other but their own authors (bench/secrets.py). Of the same
 # cases of kingfisher's gitleaks, the best of the others, finds 44.0, of Trivy's betterleaks 38.6.

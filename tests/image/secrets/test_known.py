@@ -9,15 +9,15 @@ import re
 
 import pytest
 
-from deadweight.image.look.analyse import analyse
-from deadweight.image.look.stream import analyse_stream
-from deadweight.image.secrets import known, known_update, regions
+from deadweight_images.look.analyse import analyse
+from deadweight_images.look.stream import analyse_stream
+from deadweight_images.secrets import known, known_update, regions
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.secret_samples import github_token
 
 SECRET = b"token = " + github_token(random.Random(3)) + b"\n"
-TABLE = json.loads((ROOT / "src/deadweight/image/secrets/known.json").read_text())
+TABLE = json.loads((ROOT / "src/deadweight_images/secrets/known.json").read_text())
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_with_other_rules_nothing_is_known(monkeypatch):
 
 
 def test_the_table_is_of_these_rules_and_names_its_origins():
-    """After a change of the rules: ``python -m deadweight.image.secrets.known_update FOLDER --fetch``."""
+    """After a change of the rules: ``python -m deadweight_images.secrets.known_update FOLDER --fetch``."""
     assert TABLE["rules"] == known.rules_digest()
     assert {name.partition(" ")[0] for name in TABLE["origins"]} == {"go", "debian", "pypi", "npm"}
     entries = [entry for origin in TABLE["origins"].values() for entry in origin.items()]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.image.archive.digests import of
-from deadweight.image.look.analyse import analyse, document
-from deadweight.image.secrets.config import shown_arguments, shown_instruction
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.archive.digests import of
+from deadweight_images.look.analyse import analyse, document
+from deadweight_images.secrets.config import shown_arguments, shown_instruction
+from deadweight_images.secrets.scanner import Scanner
 from deadweight.records.built import ARCHIVE_FILE, BuiltImage
 from deadweight.records.paths import State
 from deadweight.report.image_figures import image_figures

@@ -19,7 +19,7 @@ import zlib
 import pytest
 import zstandard
 
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import (
     ALNUM,
     BASE64,
@@ -268,7 +268,7 @@ def test_recall_over_several_seeds(scanner):
 
 def test_a_secret_at_every_seam_of_two_blocks(scanner):
     """Files lie behind one another in one buffer, at any distance: attribution by offset finds exactly the right file."""
-    from deadweight.image.secrets.model import Hit
+    from deadweight_images.secrets.model import Hit
 
     rng = random.Random(7)
     for gap in (257, 511, 512):

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadweight.image.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner, version
-from deadweight.image.secrets.pieces import Budget
-from deadweight.image.secrets.translate import to_python
+from deadweight_images.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner, version
+from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.translate import to_python
 from tests.support import ROOT
 from tests.support.secret_samples import sample
 
@@ -110,7 +110,7 @@ def test_this_project_holds_no_secret():
     root = ROOT
     found = [
         match
-        for pattern in ("src/deadweight/**/*", "tests/support/*secret*", "tests/image/secrets/*.py")
+        for pattern in ("src/deadweight/**/*", "tests/support/*secret*", "tests/images/secrets/*.py")
         for path in sorted(root.glob(pattern))
         if path.is_file() and "__pycache__" not in path.parts
         for match in scan.scan(path.read_bytes(), path=str(path.relative_to(root))).matches

@@ -22,11 +22,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deadweight.image.secrets import confirm, matcher, plain_matcher
-from deadweight.image.secrets.model import Limits
-from deadweight.image.secrets.pieces import Budget
-from deadweight.image.secrets.rules import load_rules
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets import confirm, matcher, plain_matcher
+from deadweight_images.secrets.model import Limits
+from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.rules import load_rules
+from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text
 
 RULES = load_rules()
@@ -92,7 +92,7 @@ def test_both_engines_agree_on_this_machines_python_library(scanner, plain):
 
 def test_without_hyperscan_the_plain_engine_is_used(tmp_path):
     (tmp_path / "hyperscan.py").write_text("raise ImportError('not on this machine')\n")
-    code = "from deadweight.image.secrets.scanner import Scanner; print(Scanner.default().engine)"
+    code = "from deadweight_images.secrets.scanner import Scanner; print(Scanner.default().engine)"
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     assert subprocess.check_output([sys.executable, "-c", code], env=env, text=True).strip() == "re"
 

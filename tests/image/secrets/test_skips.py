@@ -10,10 +10,10 @@ import random
 import pytest
 import zstandard
 
-from deadweight.image.layers import chunks as portions
-from deadweight.image.look.analyse import analyse
-from deadweight.image.secrets import confirm, matcher
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.layers import chunks as portions
+from deadweight_images.look.analyse import analyse
+from deadweight_images.secrets import confirm, matcher
+from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 
 TOKEN = "ghp_" + "".join(random.Random(9).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))

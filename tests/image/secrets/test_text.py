@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.tarwalk import TarWalker
-from deadweight.image.look.analyse import analyse
-from deadweight.image.secrets.text import text_ranges
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.look.analyse import analyse
+from deadweight_images.secrets.text import text_ranges
 from tests.support import image_samples as samples
 from tests.support.secret_samples import github_token
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from deadweight.image.look.analyse import analyse, document
-from deadweight.image.look.extract import extract
+from deadweight_images.look.analyse import analyse, document
+from deadweight_images.look.extract import extract
 from deadweight.report.findings import layers_junit, layers_sarif
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as L

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init import reference
-from deadweight.project.init.allowed_hosts import with_all_hosts
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init import reference
+from deadweight_init.allowed_hosts import with_all_hosts
+from deadweight_init.draft import first_draft
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.reference_tries import why_not_up
 from tests.support.trees import written
 

@@ -10,10 +10,10 @@ import pytest
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.project.init.bound import Bound, OutOfTime
-from deadweight.project.init.prove import together
-from deadweight.project.init.records import Rung
-from deadweight.project.init.reference import _begin
+from deadweight_init.bound import Bound, OutOfTime
+from deadweight_init.prove import together
+from deadweight_init.records import Rung
+from deadweight_init.reference import _begin
 
 SOON = 0.2 / 60
 

@@ -8,12 +8,12 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.builders.dockerfile.variant import DockerfileVariant
-from deadweight.project.init.command import Wanted, init
-from deadweight.project.init.draft import first_draft, port_hints
-from deadweight.project.init.languages import java_versions
-from deadweight.project.init.languages.node_versions import fits
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.command import Wanted, init
+from deadweight_init.draft import first_draft, port_hints
+from deadweight_init.languages import java_versions
+from deadweight_init.languages.node_versions import fits
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from deadweight.project.suite_file import load_suite
 from tests.support.trees import written
 

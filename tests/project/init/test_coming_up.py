@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight.project.init import coming_up
+from deadweight_init import coming_up
 
 
 class Starting:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init.commands import ENDS, serving_command, with_serving_command
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_help
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.commands import ENDS, serving_command, with_serving_command
+from deadweight_init.draft import first_draft
+from deadweight_init.older import with_help
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 MOD, CARGO = "module x.org/y\n", '[package]\nname = "y"\n[dependencies]\naxum = "0.8"\n'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init.records import Beside
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.records import Beside
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 POM = "<project><artifactId>shop</artifactId><parent><artifactId>spring-boot-starter-parent</artifactId></parent></project>"

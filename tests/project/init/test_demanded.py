@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init.demanded import MOST, with_what_it_demands
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
-from deadweight.project.init.values import MADE_UP
+from deadweight_init.demanded import MOST, with_what_it_demands
+from deadweight_init.draft import first_draft
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from deadweight_init.values import MADE_UP
 from tests.support.trees import written
 
 APP = "app = Flask(__name__)\n"

@@ -8,11 +8,11 @@ import re
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.project.init.drift import drift
-from deadweight.project.init.files import Written
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
-from tests.project.init.test_found import GO, brought_in
+from deadweight_init.drift import drift
+from deadweight_init.files import Written
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from tests.init.test_found import GO, brought_in
 from tests.support.trees import written
 
 

@@ -11,18 +11,18 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import UsageError
-from deadweight.project.init.command import Outcome, Wanted, init
-from deadweight.project.init.described import served
-from deadweight.project.init.dockerfile import missing_sources, read_words, urls
-from deadweight.project.init.draft import first_draft, health_hints, port_hints
-from deadweight.project.init.proof import nothing_left, step_of
-from deadweight.project.init.prove import first_sentence
-from deadweight.project.init.recording import gets
-from deadweight.project.init.records import Known, unwrapped
-from deadweight.project.init.services import find_services
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import look
-from deadweight.project.init.values import MADE_UP
+from deadweight_init.command import Outcome, Wanted, init
+from deadweight_init.described import served
+from deadweight_init.dockerfile import missing_sources, read_words, urls
+from deadweight_init.draft import first_draft, health_hints, port_hints
+from deadweight_init.proof import nothing_left, step_of
+from deadweight_init.prove import first_sentence
+from deadweight_init.recording import gets
+from deadweight_init.records import Known, unwrapped
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
+from deadweight_init.values import MADE_UP
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight.tasks.init import _show

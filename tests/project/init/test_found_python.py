@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.project.init.dated import with_packages_of_their_time
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.lacking import with_what_it_lacks
-from deadweight.project.init.languages.python_steps import in_turn
-from deadweight.project.init.older import with_older_language
-from deadweight.project.init.records import Known
-from deadweight.project.init.remedies import next_remedy
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.dated import with_packages_of_their_time
+from deadweight_init.draft import first_draft
+from deadweight_init.lacking import with_what_it_lacks
+from deadweight_init.languages.python_steps import in_turn
+from deadweight_init.older import with_older_language
+from deadweight_init.records import Known
+from deadweight_init.remedies import next_remedy
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 EVERYWHERE = ("--host", "0.0.0.0", "--port", "8000")

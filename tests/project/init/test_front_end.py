@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.project.init.draft import Draft, first_draft
-from deadweight.project.init.languages import golang
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.languages import golang
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 
 MAIN = 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'
 UI = "package ui\n\n//go:embed all:dist\nvar files embed.FS\n"

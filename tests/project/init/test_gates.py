@@ -7,13 +7,13 @@ from datetime import date
 import pytest
 import yaml
 
-from deadweight.image.findings import MAX_FINDINGS
-from deadweight.image.look.base_image import BaseImage
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.gates import MOST_NAMED, and_attacks, by_owner, measured
-from deadweight.project.init.learned import with_slower_end
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_images.findings import MAX_FINDINGS
+from deadweight_images.look.base_image import BaseImage
+from deadweight_init.draft import first_draft
+from deadweight_init.gates import MOST_NAMED, and_attacks, by_owner, measured
+from deadweight_init.learned import with_slower_end
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite

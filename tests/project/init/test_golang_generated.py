@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.draft import first_draft
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 

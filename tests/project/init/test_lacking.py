@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init import posture
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.folders import in_memory, with_folder_in_memory, with_folder_it_lacks
-from deadweight.project.init.lacking import variable_it_wants, with_its_example, with_what_it_lacks
-from deadweight.project.init.observe import Health, Seen
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
-from deadweight.project.init.values import MADE_UP
+from deadweight_init import posture
+from deadweight_init.draft import first_draft
+from deadweight_init.folders import in_memory, with_folder_in_memory, with_folder_it_lacks
+from deadweight_init.lacking import variable_it_wants, with_its_example, with_what_it_lacks
+from deadweight_init.observe import Health, Seen
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from deadweight_init.values import MADE_UP
 from deadweight.suite.model import RunSettings
 from tests.support.trees import written
 

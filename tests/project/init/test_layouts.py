@@ -16,23 +16,23 @@ import pytest
 import yaml
 
 from deadweight.builders.dockerfile.causes import UNCOMPILED
-from deadweight.project.init.alongside import instead_of, without
-from deadweight.project.init.command import Wanted, init
-from deadweight.project.init.dockerfile import missing_sources
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.folders import with_own_files, with_writable_files
-from deadweight.project.init.languages.python_steps import in_turn
-from deadweight.project.init.learned import with_seen
-from deadweight.project.init.needed import as_plain_server
-from deadweight.project.init.observe import Health, Seen
-from deadweight.project.init.older import with_compiler, with_examples, with_older_language, with_what_installs
-from deadweight.project.init.proof import Proof
-from deadweight.project.init.prove import is_spare, leave_out_no_smaller, on_other_bases
-from deadweight.project.init.records import Known
-from deadweight.project.init.reference import built_somehow
-from deadweight.project.init.services import find_services
-from deadweight.project.init.suitefile import suite_text, whatever_the_build
-from deadweight.project.init.tree import look
+from deadweight_init.alongside import instead_of, without
+from deadweight_init.command import Wanted, init
+from deadweight_init.dockerfile import missing_sources
+from deadweight_init.draft import first_draft
+from deadweight_init.folders import with_own_files, with_writable_files
+from deadweight_init.languages.python_steps import in_turn
+from deadweight_init.learned import with_seen
+from deadweight_init.needed import as_plain_server
+from deadweight_init.observe import Health, Seen
+from deadweight_init.older import with_compiler, with_examples, with_older_language, with_what_installs
+from deadweight_init.proof import Proof
+from deadweight_init.prove import is_spare, leave_out_no_smaller, on_other_bases
+from deadweight_init.records import Known
+from deadweight_init.reference import built_somehow
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text, whatever_the_build
+from deadweight_init.tree import look
 from deadweight.records.ignore import Ignore
 from tests.support.trees import written
 

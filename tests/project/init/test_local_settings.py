@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.local_settings import with_databases_of_settings, with_open_settings
-from deadweight.project.init.observe import written as writes
-from deadweight.project.init.reachable import ONLY_LOOPBACK
-from deadweight.project.init.services import find_services
-from deadweight.project.init.settings_text import Servers, opened, served_beside
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import look
+from deadweight_init.draft import first_draft
+from deadweight_init.local_settings import with_databases_of_settings, with_open_settings
+from deadweight_init.observe import written as writes
+from deadweight_init.reachable import ONLY_LOOPBACK
+from deadweight_init.services import find_services
+from deadweight_init.settings_text import Servers, opened, served_beside
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 SQL = Servers(("postgres", "redis"), {}, {})
@@ -123,8 +123,8 @@ def test_a_copy_is_mounted_where_the_images_have_the_file(tmp_path, own):
 
 
 def test_an_earlier_copy_may_be_replaced(tmp_path):
-    from deadweight.project.init.command import _forced
-    from deadweight.project.init.languages.common import HEADER
+    from deadweight_init.command import _forced
+    from deadweight_init.languages.common import HEADER
 
     files = {
         "deadweight.yaml": "",

@@ -9,13 +9,13 @@ import subprocess
 import pytest
 
 from deadweight.builders.shared.generated import generated
-from deadweight.project.init import command, reference
-from deadweight.project.init.coming_up import NotUp
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.localhost import FILE, with_open_sockets, with_what_is_at_localhost
-from deadweight.project.init.services import find_services
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import look
+from deadweight_init import command, reference
+from deadweight_init.coming_up import NotUp
+from deadweight_init.draft import first_draft
+from deadweight_init.localhost import FILE, with_open_sockets, with_what_is_at_localhost
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
 from deadweight.project.suite_file import load_suite
 from tests.support.java_projects import free_port
 from tests.support.reference_tries import why_not_up

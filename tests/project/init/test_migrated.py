@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.migrated import with_migrations
-from deadweight.project.init.remedies import remedy_of_errors
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.draft import first_draft
+from deadweight_init.migrated import with_migrations
+from deadweight_init.remedies import remedy_of_errors
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 DJANGO = {

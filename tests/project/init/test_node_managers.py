@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, WANTS_VARIABLES
-from deadweight.project.init.build_variables import with_build_variables
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_open_lock, with_other_build, with_what_installs
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
-from deadweight.project.init.values import MADE_UP
+from deadweight_init.build_variables import with_build_variables
+from deadweight_init.draft import first_draft
+from deadweight_init.older import with_open_lock, with_other_build, with_what_installs
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from deadweight_init.values import MADE_UP
 from tests.support.trees import written
 
 BERRY = "# This file is generated\n__metadata:\n  version: 8\n"

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_own_environment
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.draft import first_draft
+from deadweight_init.older import with_own_environment
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 LISTENS = "require('http').createServer(answer).listen(8000)\n"

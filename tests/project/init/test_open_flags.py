@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.project.init.draft import Draft, first_draft
-from deadweight.project.init.open_flags import with_open_flag, with_place
-from deadweight.project.init.reachable import ONLY_LOOPBACK
-from deadweight.project.init.records import Known
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.open_flags import with_open_flag, with_place
+from deadweight_init.reachable import ONLY_LOOPBACK
+from deadweight_init.records import Known
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 
 DIED = f"it listens on 127.0.0.1:8080 only, {ONLY_LOOPBACK}: bind it to 0.0.0.0"
 GO = {"go.mod": "module example.com/shop\n\ngo 1.24\n"}

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.project.init import gates, prove
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.proof import Proof, Tools
-from deadweight.project.init.prove import _once_more
-from deadweight.project.init.records import Known
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init import gates, prove
+from deadweight_init.draft import first_draft
+from deadweight_init.proof import Proof, Tools
+from deadweight_init.prove import _once_more
+from deadweight_init.records import Known
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 
@@ -30,7 +30,7 @@ def proof(tmp_path, monkeypatch):
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
     monkeypatch.setattr(Proof, "workspace", lambda self: _Opened(opened))
-    monkeypatch.setattr("deadweight.project.init.proof._engine_runs", lambda: False)
+    monkeypatch.setattr("deadweight_init.proof._engine_runs", lambda: False)
     return found, fails
 
 

@@ -13,18 +13,18 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.project.init import coming_up, posture, prove
-from deadweight.project.init import observe as observe_module
-from deadweight.project.init.alongside import refuse_server_that_ends
-from deadweight.project.init.coming_up import NotUp
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.observe import Health, Seen, observe, watch_with
-from deadweight.project.init.older import with_help
-from deadweight.project.init.recording import Recorder
-from deadweight.project.init.records import Known
-from deadweight.project.init.services import find_services
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import look
+from deadweight_init import coming_up, posture, prove
+from deadweight_init import observe as observe_module
+from deadweight_init.alongside import refuse_server_that_ends
+from deadweight_init.coming_up import NotUp
+from deadweight_init.draft import first_draft
+from deadweight_init.observe import Health, Seen, observe, watch_with
+from deadweight_init.older import with_help
+from deadweight_init.recording import Recorder
+from deadweight_init.records import Known
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.model import RunSettings
 from tests.support.trees import written
@@ -285,8 +285,8 @@ def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_
 
 
 def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, capfd):
-    from deadweight.project.init.command import Wanted, init
-    from deadweight.project.init.prove import Tools
+    from deadweight_init.command import Wanted, init
+    from deadweight_init.prove import Tools
     from deadweight.tasks.init import _build
 
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
@@ -297,8 +297,8 @@ def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, ca
 
 
 def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, monkeypatch):
-    from deadweight.project.init.command import Wanted, init
-    from deadweight.project.init.prove import Tools
+    from deadweight_init.command import Wanted, init
+    from deadweight_init.prove import Tools
     from deadweight.tasks.init import _build
 
     monkeypatch.setattr(prove, "AT_ONCE", 1)

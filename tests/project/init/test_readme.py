@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_help
-from deadweight.project.init.readme import commands, with_what_the_readme_gives
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
+from deadweight_init.draft import first_draft
+from deadweight_init.older import with_help
+from deadweight_init.readme import commands, with_what_the_readme_gives
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 MAIN = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'

@@ -9,8 +9,8 @@ import pytest
 
 from deadweight.checks.http_match import problems
 from deadweight.engine.http import Answer
-from deadweight.project.init.draft import Recorded
-from deadweight.project.init.reconciled import reconciled
+from deadweight_init.draft import Recorded
+from deadweight_init.reconciled import reconciled
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.requests import HttpExpect
 

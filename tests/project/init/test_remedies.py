@@ -9,22 +9,22 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.project.init.command import _place
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.prove import AT_ONCE, together
-from deadweight.project.init.reachable import with_open_address
-from deadweight.project.init.reference import in_turn
-from deadweight.project.init.remedies import (
+from deadweight_init.command import _place
+from deadweight_init.draft import first_draft
+from deadweight_init.prove import AT_ONCE, together
+from deadweight_init.reachable import with_open_address
+from deadweight_init.reference import in_turn
+from deadweight_init.remedies import (
     next_remedy,
     with_developers_modules,
     with_missing_package,
     with_own_settings,
     with_settings_file,
 )
-from deadweight.project.init.services import find_services
-from deadweight.project.init.settings_files import with_example_of_settings, with_settings_of_repository
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import look
+from deadweight_init.services import find_services
+from deadweight_init.settings_files import with_example_of_settings, with_settings_of_repository
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 GO = {

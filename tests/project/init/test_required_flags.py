@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.project.init.draft import first_draft
-from deadweight.project.init.required_flags import required, with_required_flags
-from deadweight.project.init.services import find_services
-from deadweight.project.init.tree import look
-from deadweight.project.init.values import MADE_UP
-from deadweight.project.init.variables import read
+from deadweight_init.draft import first_draft
+from deadweight_init.required_flags import required, with_required_flags
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from deadweight_init.values import MADE_UP
+from deadweight_init.variables import read
 from tests.support.trees import written
 
 MAIN = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'

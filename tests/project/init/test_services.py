@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.project.init.command import Wanted, init
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.prove import Tools
+from deadweight_init.command import Wanted, init
+from deadweight_init.draft import Draft
+from deadweight_init.prove import Tools
 from deadweight.project.suite_file import load_suite
 from tests.support.invoking import module
 from tests.support.ten_services import TEN, Kind

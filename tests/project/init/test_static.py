@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.project.init.draft import Draft, first_draft
-from deadweight.project.init.services import find_services
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import look
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
 from tests.support.trees import written
 
 PAGE = {"index.html": "<h1>Hello</h1>"}

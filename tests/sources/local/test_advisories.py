@@ -15,8 +15,8 @@ from deadweight.project import database as providing
 from deadweight.project.doctor import _database
 from deadweight.project.workspace import Workspace
 from deadweight.records.store import save
-from deadweight.sources.local import advisories
-from deadweight.sources.local.contents import COVERAGE, Contents, Part
+from deadweight_standins import advisories
+from deadweight_standins.contents import COVERAGE, Contents, Part
 from deadweight.toolchain import catalogue, golang
 from tests.support import ROOT
 from tests.support.scan_samples import GO, debian_files, image, write_database

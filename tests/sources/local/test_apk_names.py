@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deadweight.sources.local.apk_names import DONE_WITHOUT, NAMES
+from deadweight_standins.apk_names import DONE_WITHOUT, NAMES
 
 
 def test_names_are_names_of_packages():

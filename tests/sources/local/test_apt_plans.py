@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.sources.local import apt_plans
-from deadweight.sources.local.apt_plans import Plans
-from deadweight.sources.local.debian import Packages
-from deadweight.sources.local.machine import this_machine
+from deadweight_standins import apt_plans
+from deadweight_standins.apt_plans import Plans
+from deadweight_standins.debian import Packages
+from deadweight_standins.machine import this_machine
 
 PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
 

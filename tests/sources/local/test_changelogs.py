@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.sources.local import changelogs
+from deadweight_standins import changelogs
 
 TEXT = """\
 libfoo (2.0-2) bookworm; urgency=medium

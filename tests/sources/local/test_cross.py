@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight.sources.local import cross
-from deadweight.sources.local.machine import Machine
+from deadweight_standins import cross
+from deadweight_standins.machine import Machine
 
 pytestmark = pytest.mark.system
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from deadweight.sources.local import catalogue, php
-from deadweight.sources.local.stand_in import stand_in
+from deadweight_standins import catalogue, php
+from deadweight_standins.stand_in import stand_in
 
 
 @pytest.mark.parametrize(

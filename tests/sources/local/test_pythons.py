@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.sources.local import catalogue, maven, pythons
-from deadweight.sources.local.recipes import in_place_of
-from deadweight.sources.local.stand_in import stand_in
+from deadweight_standins import catalogue, maven, pythons
+from deadweight_standins.recipes import in_place_of
+from deadweight_standins.stand_in import stand_in
 
 SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
 <mirror><id>a</id><url>https://others.example.com/</url><mirrorOf>releases</mirrorOf></mirror>

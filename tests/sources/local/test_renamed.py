@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.renamed import FOLDER, RENAMED, asked, fill
+from deadweight_standins.machine import this_machine
+from deadweight_standins.renamed import FOLDER, RENAMED, asked, fill
 
 
 @pytest.mark.parametrize(

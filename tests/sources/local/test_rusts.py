@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from deadweight.sources.local import rusts
+from deadweight_standins import rusts
 
 STATIC = ["-C", "target-feature=+crt-static"]
 

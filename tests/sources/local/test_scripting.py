@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deadweight.sources.local import scripting
-from deadweight.sources.local.machine import Machine
+from deadweight_standins import scripting
+from deadweight_standins.machine import Machine
 
 AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
 

@@ -24,15 +24,15 @@ from deadweight import _sudo as sudo
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources import settings
-from deadweight.sources.local import debian, java
-from deadweight.sources.local import source as source_module
-from deadweight.sources.local.layer import from_tree
-from deadweight.sources.local.machine import Machine, this_machine
-from deadweight.sources.local.push import Client, Settings
-from deadweight.sources.local.registry import LocalRegistry
-from deadweight.sources.local.source import LocalSource
-from deadweight.sources.local.stand_in import StandIn
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins import debian, java
+from deadweight_standins import source as source_module
+from deadweight_standins.layer import from_tree
+from deadweight_standins.machine import Machine, this_machine
+from deadweight_standins.push import Client, Settings
+from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.source import LocalSource
+from deadweight_standins.stand_in import StandIn
+from deadweight_standins.workshop import Workshop
 from deadweight.toolchain import system
 from tests.support.caches import linked
 

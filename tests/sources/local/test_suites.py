@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
-from deadweight.sources.local import npm, suites
-from deadweight.sources.local.authorities import authorities
-from deadweight.sources.local.making import told, unmade
-from deadweight.sources.local.stand_in import StandIn
+from deadweight_standins import npm, suites
+from deadweight_standins.authorities import authorities
+from deadweight_standins.making import told, unmade
+from deadweight_standins.stand_in import StandIn
 from deadweight.sources.no_base import APK
 
 pytestmark = pytest.mark.system

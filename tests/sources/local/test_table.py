@@ -7,10 +7,10 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.builders.dockerfile.variant import GENERATOR
 from deadweight.records.reference import parse
-from deadweight.sources.local.machine import Machine
-from deadweight.sources.local.stand_in import StandIn, stand_in
-from deadweight.sources.local.table import TOOLS_REFERENCE
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins.machine import Machine
+from deadweight_standins.stand_in import StandIn, stand_in
+from deadweight_standins.table import TOOLS_REFERENCE
+from deadweight_standins.workshop import Workshop
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.public import front_door, mirrored
 from deadweight.sources.settings import Mirror

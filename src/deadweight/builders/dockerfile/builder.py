@@ -36,7 +36,7 @@ from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
-    from deadweight.pool.pool import Pool
+    from deadweight_pool.pool import Pool
 
 POOLED = "buildkit of a pool"
 """What a fingerprint calls a pool. No version is in it: which endpoint is free must not decide what is up to date."""

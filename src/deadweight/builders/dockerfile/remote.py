@@ -24,15 +24,15 @@ from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
-from deadweight.pool import buildctl, cache
-from deadweight.pool.build import Attempt, Made
-from deadweight.pool.dispatch import Work
-from deadweight.pool.pool import Pool
+from deadweight_pool import buildctl, cache
+from deadweight_pool.build import Attempt, Made
+from deadweight_pool.dispatch import Work
+from deadweight_pool.pool import Pool
 from deadweight.records.built import BUILT_FILE, Base
 from deadweight.records.store import load
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Image
+    from deadweight_images.archive.model import Image
 
 LOCKS = (
     "go.sum", "package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "Cargo.lock", "poetry.lock", "uv.lock",

@@ -162,7 +162,7 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
 
     Raises DeadweightError.
     """
-    from deadweight.image.archive.archive import open_archive
+    from deadweight_images.archive.archive import open_archive
 
     wanted = common.architecture().oci
     with open_archive(archive) as opened:

@@ -79,7 +79,7 @@ def _kept_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
-    from deadweight.image.look.read_file import read_file
+    from deadweight_images.look.read_file import read_file
     from deadweight.toolchain.crane import pulled
 
     image, _, path = given.partition("#")

@@ -10,12 +10,12 @@ from operator import itemgetter
 from pathlib import Path
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.archive import open_archive
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.model import Compression
-from deadweight.image.layers.content import members_pieces
-from deadweight.image.layers.indexing import Indexer
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import Compression
+from deadweight_images.layers.content import members_pieces
+from deadweight_images.layers.indexing import Indexer
 
 MAX_JAR_BYTES = 256 * 2**20
 _MADE_BY_JIB = "jib-"  # history says jib-maven-plugin:VERSION, or jib-gradle-plugin

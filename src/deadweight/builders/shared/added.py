@@ -13,7 +13,7 @@ from typing import Any
 
 from deadweight._errors import ArchiveError
 from deadweight.records.ignore import Ignore, walk
-from deadweight.sources.local.layer import Layer, from_tree
+from deadweight_standins.layer import Layer, from_tree
 
 
 def staged(files: Mapping[str, Path], left_out: Callable[[Path], bool], tree: Path) -> Path:

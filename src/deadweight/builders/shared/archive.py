@@ -19,7 +19,7 @@ from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Image
+    from deadweight_images.archive.model import Image
 
 SBOM_DIR = "sbom"
 
@@ -30,7 +30,7 @@ def archive_path(variant: Variant, site: Site) -> Path:
 
 def image_in(archive: Path) -> Image:
     """The image that an archive holds, by its documents. Raises ArchiveError for a damaged archive."""
-    from deadweight.image.archive.archive import open_archive
+    from deadweight_images.archive.archive import open_archive
 
     with open_archive(archive) as opened:
         return opened.image

@@ -6,12 +6,12 @@ import http.client
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.deliver import NOT_LET_IN
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.openapi import asked, documented, read, takes_nothing
-from deadweight.checks.attacks.routes import SEGMENT, UNCHANGED, Aim, aims, left_out
-from deadweight.checks.attacks.session import OBEYED
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import NOT_LET_IN
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.openapi import asked, documented, read, takes_nothing
+from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, left_out
+from deadweight_attacks.session import OBEYED
 from deadweight.checks.http_request import prepare
 from deadweight.suite import openapi
 from deadweight.suite.requests import HttpRequest

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.far import ENTERED, FarListener
-from deadweight.checks.attacks.helper import TARGET
-from deadweight.checks.attacks.listeners import Listener, Word, call
+from deadweight_attacks.far import ENTERED, FarListener
+from deadweight_attacks.helper import TARGET
+from deadweight_attacks.listeners import Listener, Word, call
 from deadweight.checks.service import with_last_lines
 from deadweight.engine import netns
 from deadweight.engine.http import can_enter_namespace

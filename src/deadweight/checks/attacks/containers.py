@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
-from deadweight.checks.attacks.guard import CONTAINER_SECONDS
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.metadata import ADDRESS as METADATA
-from deadweight.checks.attacks.session import Session
-from deadweight.checks.attacks.starts import NoService
-from deadweight.checks.attacks.walls import LANDLOCK, OPEN, Posture
+from deadweight_attacks.guard import CONTAINER_SECONDS
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.metadata import ADDRESS as METADATA
+from deadweight_attacks.session import Session
+from deadweight_attacks.starts import NoService
+from deadweight_attacks.walls import LANDLOCK, OPEN, Posture
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.health import NO_ANSWER, unanswered

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from deadweight.checks.attacks import probe
-from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.aiming import take_aim
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.deliver import Shot
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
-from deadweight.checks.attacks.request import unsendable
-from deadweight.checks.attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
-from deadweight.checks.attacks.sequence import fire_all
-from deadweight.checks.attacks.starts import NoService
+from deadweight_attacks import probe
+from deadweight_attacks import walls as w
+from deadweight_attacks.aiming import take_aim
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import Shot
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import Catalogue
+from deadweight_attacks.model import Payload
+from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
+from deadweight_attacks.request import unsendable
+from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
+from deadweight_attacks.sequence import fire_all
+from deadweight_attacks.starts import NoService
 
 TIMED_OUT = (0, 408, 504)
 """No answer, or one that says that the time was over."""

@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 from deadweight import _run
 from deadweight._errors import Interrupted
-from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
-from deadweight.checks.attacks.filled import Filled, fill
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.listeners import Listener
-from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.request import examples, holds, ordered, put
-from deadweight.checks.attacks.routes import Aim
-from deadweight.checks.attacks.session import Order
+from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
+from deadweight_attacks.filled import Filled, fill
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.listeners import Listener
+from deadweight_attacks.load import Catalogue
+from deadweight_attacks.model import Payload
+from deadweight_attacks.request import examples, holds, ordered, put
+from deadweight_attacks.routes import Aim
+from deadweight_attacks.session import Order
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.checks import as_root
-from deadweight.checks.attacks import helper, run, shell
-from deadweight.checks.attacks.helper import own_helper
-from deadweight.checks.attacks.shell import static_shell
+from deadweight_attacks import helper, run, shell
+from deadweight_attacks.helper import own_helper
+from deadweight_attacks.shell import static_shell
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import Mount
 from deadweight.records.evidence import Evidence

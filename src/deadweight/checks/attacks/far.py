@@ -13,17 +13,17 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deadweight.checks.attacks.guard import CONTAINER_SECONDS
-from deadweight.checks.attacks.helper import TARGET as HELPER
-from deadweight.checks.attacks.limits import listed
-from deadweight.checks.attacks.listeners import Listener, Word, order, served
-from deadweight.checks.attacks.shell import TARGET as SHELL
+from deadweight_attacks.guard import CONTAINER_SECONDS
+from deadweight_attacks.helper import TARGET as HELPER
+from deadweight_attacks.limits import listed
+from deadweight_attacks.listeners import Listener, Word, order, served
+from deadweight_attacks.shell import TARGET as SHELL
 from deadweight.engine.elsewhere import engines_user
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import STDERR, frames, hijacked
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.model import Payload
+    from deadweight_attacks.model import Payload
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
     from deadweight.engine.options import RunOptions

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks import far
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.limits import not_held
-from deadweight.checks.attacks.listeners import Word
-from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.planted import random_name
+from deadweight_attacks import far
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.limits import not_held
+from deadweight_attacks.listeners import Word
+from deadweight_attacks.model import Payload
+from deadweight_attacks.planted import random_name
 
 
 @dataclass(frozen=True)

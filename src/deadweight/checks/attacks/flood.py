@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight.checks.attacks.routes import BODY
+from deadweight_attacks.routes import BODY
 from deadweight.checks.http_request import Prepared, prepare
 from deadweight.engine.http import Answer, Route
 from deadweight.suite.requests import HttpRequest
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.containers import Yard
-    from deadweight.checks.attacks.lab import Lab
-    from deadweight.checks.attacks.model import Payload
+    from deadweight_attacks.containers import Yard
+    from deadweight_attacks.lab import Lab
+    from deadweight_attacks.model import Payload
 
 CONNECTIONS = 256
 """More than the workers and threads that servers start with; within the hardened posture's open files."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
-from deadweight.checks.attacks import walls
-from deadweight.checks.attacks.load import PACKS, Catalogue, pack_ids
-from deadweight.checks.attacks.model import ALL
+from deadweight_attacks import walls
+from deadweight_attacks.load import PACKS, Catalogue, pack_ids
+from deadweight_attacks.model import ALL
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.outcomes import Cell, Matrix
+    from deadweight_attacks.outcomes import Cell, Matrix
     from deadweight.suite.checks import AttackGate
     from deadweight.suite.model import Suite, Variant
 

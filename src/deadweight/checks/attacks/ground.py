@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight.checks.attacks.walls import LANDLOCK, ONLY, TIGHT, Posture
+from deadweight_attacks.walls import LANDLOCK, ONLY, TIGHT, Posture
 from deadweight.engine.options import NON_ROOT, Mount, RunOptions, Tmpfs, Ulimit, is_root
 from deadweight.suite.sizes import format_bytes
 

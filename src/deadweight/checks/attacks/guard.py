@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.checks.attacks.host import HostFolder, sweep_host_folders
-from deadweight.checks.attacks.network import unfence
+from deadweight_attacks.host import HostFolder, sweep_host_folders
+from deadweight_attacks.network import unfence
 from deadweight.engine import api as wire
 from deadweight.engine.info import EngineInfo
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight.checks.attacks.listeners import MOST_BYTES, EngineStandIn, Word
+from deadweight_attacks.listeners import MOST_BYTES, EngineStandIn, Word
 from deadweight.engine.owner import is_stale, labels
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.model import KERNELS
+from deadweight_attacks.model import KERNELS
 from deadweight.engine.files import read_file
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from deadweight.checks.attacks.model import KERNELS, Payload
+from deadweight_attacks.model import KERNELS, Payload
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.lab import Lab
-    from deadweight.checks.attacks.load import Catalogue
+    from deadweight_attacks.lab import Lab
+    from deadweight_attacks.load import Catalogue
 
 USUAL = "/etc/passwd"
 NOTE = f"the image has no {USUAL} with a line to know it by: requests that look for a way to it looked for {KERNELS}"

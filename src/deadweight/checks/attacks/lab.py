@@ -13,26 +13,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks import far
-from deadweight.checks.attacks.app_folder import app_folder
-from deadweight.checks.attacks.attacker import Attacker, as_neighbour
-from deadweight.checks.attacks.ground import NOWHERE, Ground, options
-from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight.checks.attacks.helper import Helper, own_helper
-from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
-from deadweight.checks.attacks.image_files import ImageFiles
-from deadweight.checks.attacks.landlock import putting_on
-from deadweight.checks.attacks.limits import not_held, unenforced
-from deadweight.checks.attacks.listeners import Listener, Word
-from deadweight.checks.attacks.machine import can_start
-from deadweight.checks.attacks.metadata import FarMetadata, Metadata
-from deadweight.checks.attacks.network import cut_off, fence, unfence
-from deadweight.checks.attacks.planted import Planted
-from deadweight.checks.attacks.profile import found_profile, named_profile
-from deadweight.checks.attacks.routes import Aim
-from deadweight.checks.attacks.shell import Shell, static_shell
-from deadweight.checks.attacks.starts import NoService, Starts
-from deadweight.checks.attacks.walls import LANDLOCK, Posture
+from deadweight_attacks import far
+from deadweight_attacks.app_folder import app_folder
+from deadweight_attacks.attacker import Attacker, as_neighbour
+from deadweight_attacks.ground import NOWHERE, Ground, options
+from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
+from deadweight_attacks.helper import Helper, own_helper
+from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
+from deadweight_attacks.image_files import ImageFiles
+from deadweight_attacks.landlock import putting_on
+from deadweight_attacks.limits import not_held, unenforced
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.machine import can_start
+from deadweight_attacks.metadata import FarMetadata, Metadata
+from deadweight_attacks.network import cut_off, fence, unfence
+from deadweight_attacks.planted import Planted
+from deadweight_attacks.profile import found_profile, named_profile
+from deadweight_attacks.routes import Aim
+from deadweight_attacks.shell import Shell, static_shell
+from deadweight_attacks.starts import NoService, Starts
+from deadweight_attacks.walls import LANDLOCK, Posture
 from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.networks import bridge_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.helper import TARGET
+from deadweight_attacks.helper import TARGET
 from deadweight.engine.options import Mount, RunOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.checks.attacks.serving import SLICE_SECONDS, Serving
+from deadweight_attacks.serving import SLICE_SECONDS, Serving
 
 Within = Callable[[Callable[[], socket.socket]], socket.socket]
 MOST_BYTES = 1 << 16

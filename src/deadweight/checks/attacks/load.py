@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight._errors import ConfigError
-from deadweight.checks.attacks.model import Payload, PayloadFile, check_places, places_in
-from deadweight.checks.attacks.request import EXAMPLE, examples, holds
+from deadweight_attacks.model import Payload, PayloadFile, check_places, places_in
+from deadweight_attacks.request import EXAMPLE, examples, holds
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.yaml_nodes import Document, read

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from deadweight.checks.attacks.entrance import CHECK, attack
+from deadweight_attacks.entrance import CHECK, attack
 from deadweight.checks.protocol import Check, Subject
 from deadweight.checks.runner import run_check
 from deadweight.checks.side_by_side import side_by_side

@@ -11,21 +11,21 @@ import functools
 from collections.abc import Callable, Sequence
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks import probe
-from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.containers import Yard
-from deadweight.checks.attacks.control import TIMED_OUT, Control, opened
-from deadweight.checks.attacks.deliver import Shot, check_requests
-from deadweight.checks.attacks.instead import instead
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.named import refused
-from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
-from deadweight.checks.attacks.profile import broken, called, missing
-from deadweight.checks.attacks.progress import Progress
-from deadweight.checks.attacks.sequence import fire_all
-from deadweight.checks.attacks.starts import NoService
+from deadweight_attacks import probe
+from deadweight_attacks import walls as w
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.control import TIMED_OUT, Control, opened
+from deadweight_attacks.deliver import Shot, check_requests
+from deadweight_attacks.instead import instead
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import Catalogue
+from deadweight_attacks.model import Payload
+from deadweight_attacks.named import refused
+from deadweight_attacks.outcomes import Cell, Matrix, Plan
+from deadweight_attacks.profile import broken, called, missing
+from deadweight_attacks.progress import Progress
+from deadweight_attacks.sequence import fire_all
+from deadweight_attacks.starts import NoService
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
 from deadweight.engine.seccomp import stops

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.checks.attacks.serving import Serving
+from deadweight_attacks.serving import Serving
 from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import frame, hijacked
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.attacker import Attacker
+    from deadweight_attacks.attacker import Attacker
     from deadweight.engine.container import Container
     from deadweight.engine.through import Tunnels
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight.checks.attacks.host import PURPOSE
+from deadweight_attacks.host import PURPOSE
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.seccomp import stops
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.lab import Lab
+    from deadweight_attacks.lab import Lab
 
 
 def refused(lab: Lab) -> str:

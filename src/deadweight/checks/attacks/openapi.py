@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight.checks.attacks.routes import AS_IT_IS, BODY, Aim, texts
+from deadweight_attacks.routes import AS_IT_IS, BODY, Aim, texts
 from deadweight.suite import openapi
 from deadweight.suite.requests import HttpRequest
 

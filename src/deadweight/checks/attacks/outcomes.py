@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deadweight.checks.attacks import walls as w
+from deadweight_attacks import walls as w
 
 Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
 NOT_TRIED = "not tried by verify; invoke attack tries it"

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard
-from deadweight.checks.attacks.deliver import BIND_PORT, send, told
-from deadweight.checks.attacks.filled import fill
-from deadweight.checks.attacks.lab import BREACH, Lab
-from deadweight.checks.attacks.model import Payload, Proof
-from deadweight.checks.attacks.request import ordered
-from deadweight.checks.attacks.session import told as walls_told
-from deadweight.checks.attacks.starts import NoService
+from deadweight_attacks.containers import NOTICE_SECONDS, Yard
+from deadweight_attacks.deliver import BIND_PORT, send, told
+from deadweight_attacks.filled import fill
+from deadweight_attacks.lab import BREACH, Lab
+from deadweight_attacks.model import Payload, Proof
+from deadweight_attacks.request import ordered
+from deadweight_attacks.session import told as walls_told
+from deadweight_attacks.starts import NoService
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.outcomes import Plan
+from deadweight_attacks import walls as w
+from deadweight_attacks.outcomes import Plan
 
 
 class Progress:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Outcome
+from deadweight_attacks import walls as w
+from deadweight_attacks.load import Catalogue
+from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix, Outcome
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo

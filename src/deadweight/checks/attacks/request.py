@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deadweight.checks.attacks.model import PLACES, Payload
-from deadweight.checks.attacks.routes import Aim
-from deadweight.checks.attacks.session import Order
+from deadweight_attacks.model import PLACES, Payload
+from deadweight_attacks.routes import Aim
+from deadweight_attacks.session import Order
 from deadweight.checks.http_request import Prepared, prepare
 from deadweight.suite.checks import AwkRequest
 from deadweight.suite.requests import HttpRequest

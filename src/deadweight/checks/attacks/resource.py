@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks.consumption import Watch
-from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
-from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send
-from deadweight.checks.attacks.filled import fill
-from deadweight.checks.attacks.flood import UNSENDABLE, flood, requests
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.request import ordered
-from deadweight.checks.attacks.session import OBEYED, Order
-from deadweight.checks.attacks.turns import turn
+from deadweight_attacks.consumption import Watch
+from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
+from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
+from deadweight_attacks.filled import fill
+from deadweight_attacks.flood import UNSENDABLE, flood, requests
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.model import Payload
+from deadweight_attacks.request import ordered
+from deadweight_attacks.session import OBEYED, Order
+from deadweight_attacks.turns import turn
 from deadweight.checks.http_request import Prepared
 
 if TYPE_CHECKING:

@@ -16,17 +16,17 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import Interrupted
-from deadweight.checks.attacks import gate, record, walls
-from deadweight.checks.attacks.helper import SOURCE, Helper
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.load import PACKS, Catalogue, suite_payloads
-from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.model import ALL
-from deadweight.checks.attacks.openapi import read
-from deadweight.checks.attacks.outcomes import DELIVERED, Matrix, Plan
-from deadweight.checks.attacks.profile import digest_of
-from deadweight.checks.attacks.shell import Shell
-from deadweight.checks.attacks.starts import NoService
+from deadweight_attacks import gate, record, walls
+from deadweight_attacks.helper import SOURCE, Helper
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import PACKS, Catalogue, suite_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.model import ALL
+from deadweight_attacks.openapi import read
+from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
+from deadweight_attacks.profile import digest_of
+from deadweight_attacks.shell import Shell
+from deadweight_attacks.starts import NoService
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
-from deadweight.checks.attacks.deliver import Shot, fire
-from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.resource import fire_resource
-from deadweight.checks.attacks.starts import NoService
-from deadweight.checks.attacks.turns import turn
+from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
+from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.model import Payload
+from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.starts import NoService
+from deadweight_attacks.turns import turn
 from deadweight.engine.faults import CannotStart
 
 LATER = f"{DIED} a moment later"

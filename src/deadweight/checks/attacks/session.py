@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.helper import TARGET
+from deadweight_attacks.helper import TARGET
 from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer

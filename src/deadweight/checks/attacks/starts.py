@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks import far
-from deadweight.checks.attacks.guard import Guard
-from deadweight.checks.attacks.host import PURPOSE
+from deadweight_attacks import far
+from deadweight_attacks.guard import Guard
+from deadweight_attacks.host import PURPOSE
 from deadweight.engine.options import RunOptions
 from deadweight.engine.packing import Packing
 

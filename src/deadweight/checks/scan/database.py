@@ -18,7 +18,7 @@ from typing import Any
 from deadweight._errors import MissingError, UsageError
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
-from deadweight.sources.local.contents import COVERAGE, LICENCES, Contents, contents_of
+from deadweight_standins.contents import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.sources.protocol import Say
 from deadweight.toolchain import bolt
 from deadweight.toolchain.trivy_cache import SCHEMA
@@ -128,7 +128,7 @@ def use_registry(references: tuple[str, ...], *, insecure: bool = False) -> Data
 
 def use_local(say: Say) -> Database:
     """Make one from what package registries give. Raises MissingError (no Go), CommandError (no registry answers)."""
-    from deadweight.sources.local import advisories
+    from deadweight_standins import advisories
 
     say("making a vulnerability database from package registries")
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:

@@ -86,7 +86,7 @@ def packages(subject: Subject) -> Path:
 
 def _names_an_os(archive: Path) -> bool:
     """Whether the image says what system it is, in a form that the scanner does not read."""
-    from deadweight.image.look.read_file import read_file
+    from deadweight_images.look.read_file import read_file
 
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         with contextlib.suppress(ArchiveError):

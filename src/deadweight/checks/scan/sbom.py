@@ -22,7 +22,7 @@ from deadweight.records.store import write_atomically
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.image.findings import LayersReport
+    from deadweight_images.findings import LayersReport
 
 Form = Literal["spdx", "cyclonedx"]
 MEDIA_TYPES = {"spdx": "application/spdx+json", "cyclonedx": "application/vnd.cyclonedx+json"}
@@ -75,7 +75,7 @@ def forms(asked: str | None) -> tuple[str, ...]:
 
 def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx")) -> Sboms:
     """Write SBOMs to ``.deadweight/sbom`` and compare. Raises MissingError (no scanner), ArchiveError, CommandError."""
-    from deadweight.image.look.analyse import analyse
+    from deadweight_images.look.analyse import analyse
 
     report = analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
     present = tuple(sorted(set(in_image(report))))
@@ -135,7 +135,7 @@ def in_image(report: LayersReport) -> Iterator[Part]:
 
 def _java(subject: Subject) -> tuple[Part, ...]:
     """The Java that the image runs, as its ``release`` file says it: often no package manager put it there."""
-    from deadweight.image.look.runtime import runtime
+    from deadweight_images.look.runtime import runtime
 
     found = runtime(subject.archive(), cache_dir=subject.state.cache / "image")
     return (Part("generic", "openjdk", found.version),) if found.name in ("JRE", "JDK") and found.version else ()

@@ -10,15 +10,15 @@ from pathlib import Path
 from types import TracebackType
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image.archive import digests, documents
-from deadweight.image.archive.attestations import attestations
-from deadweight.image.archive.choose import Blob, chosen_descriptor, chosen_item, leaves, place, verify
-from deadweight.image.archive.documents import Descriptor, Manifest, SavedImage
-from deadweight.image.archive.kinds import recognized, refused
-from deadweight.image.archive.model import Attestation, Image, Layer
-from deadweight.image.archive.platforms import fits
-from deadweight.image.archive.store import Store, open_store
-from deadweight.image.archive.unnamed import unnamed
+from deadweight_images.archive import digests, documents
+from deadweight_images.archive.attestations import attestations
+from deadweight_images.archive.choose import Blob, chosen_descriptor, chosen_item, leaves, place, verify
+from deadweight_images.archive.documents import Descriptor, Manifest, SavedImage
+from deadweight_images.archive.kinds import recognized, refused
+from deadweight_images.archive.model import Attestation, Image, Layer
+from deadweight_images.archive.platforms import fits
+from deadweight_images.archive.store import Store, open_store
+from deadweight_images.archive.unnamed import unnamed
 
 Head = Callable[[str], tuple[int, bytes] | None]
 

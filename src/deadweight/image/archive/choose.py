@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image.archive import digests, documents
-from deadweight.image.archive.documents import Descriptor, SavedImage
-from deadweight.image.archive.platforms import fits, machine_platform
+from deadweight_images.archive import digests, documents
+from deadweight_images.archive.documents import Descriptor, SavedImage
+from deadweight_images.archive.platforms import fits, machine_platform
 
 Blob = Callable[[str], memoryview | bytes | None]
 _DEPTH = 4

@@ -10,10 +10,10 @@ from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.zstd_frames import Frames
+from deadweight_images.archive.zstd_frames import Frames
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Compression
+    from deadweight_images.archive.model import Compression
 
 PIECE = 1 << 20
 _INPUT = 1 << 18

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.digests import valid
-from deadweight.image.archive.model import HistoryStep, ImageConfig
+from deadweight_images.archive.digests import valid
+from deadweight_images.archive.model import HistoryStep, ImageConfig
 
 MAX_DOCUMENT = 4 * 1024 * 1024
 MAX_LAYERS = 1024

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import ArchiveError
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Entry, EntryKind
+    from deadweight_images.archive.model import Entry, EntryKind
 
 MAX_ENTRIES = 1_500_000
 MAX_NAME_BYTES = 96 * 1024 * 1024
@@ -189,7 +189,7 @@ class Entries:
 
     def entry(self, index: int) -> Entry:
         """One member as a record."""
-        from deadweight.image.archive.model import Entry
+        from deadweight_images.archive.model import Entry
 
         return Entry(
             path=self.paths[index],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Compression
+    from deadweight_images.archive.model import Compression
 
 
 def recognized(head: bytes | memoryview) -> Compression:

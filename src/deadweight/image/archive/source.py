@@ -8,8 +8,8 @@ from gzip import BadGzipFile
 from typing import Any, cast
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.compression import MAX_OUTPUT, cut, plain_pieces
-from deadweight.image.archive.model import Compression
+from deadweight_images.archive.compression import MAX_OUTPUT, cut, plain_pieces
+from deadweight_images.archive.model import Compression
 
 _INPUT = 1 << 20
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries, clean
-from deadweight.image.archive.files import forgotten, is_folder, mapped, released
-from deadweight.image.archive.kinds import recognized, refused
-from deadweight.image.archive.tarwalk import TarWalker
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries, clean
+from deadweight_images.archive.files import forgotten, is_folder, mapped, released
+from deadweight_images.archive.kinds import recognized, refused
+from deadweight_images.archive.tarwalk import TarWalker
 
 MAX_MEMBERS = 100_000
 _HOPS = 8

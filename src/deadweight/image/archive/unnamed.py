@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import documents
+from deadweight_images.archive import documents
 
 Blob = Callable[[str], memoryview | bytes | None]
 _MOST = 10_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.checksums import crc32
-from deadweight.image.archive.model import shown
-from deadweight.image.findings import DuplicateFile
-from deadweight.image.layers.index import LayerIndex
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.checksums import crc32
+from deadweight_images.archive.model import shown
+from deadweight_images.findings import DuplicateFile
+from deadweight_images.layers.index import LayerIndex
 
 MAX_COPIES = 200
 """Of so many copies the places are told, the heaviest content first; all of them are in the sum."""

@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from deadweight.image.archive.model import ImageConfig
-from deadweight.image.contents.filesystem import File, Filesystem
+from deadweight_images.archive.model import ImageConfig
+from deadweight_images.contents.filesystem import File, Filesystem
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where an engine looks for a program if the image says nothing (moby, ``DefaultPathEnvUnix``)."""

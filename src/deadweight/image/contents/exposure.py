@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.model import shown
-from deadweight.image.findings import MAX_FINDINGS, FolderFigure, PathFigure
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.members import BITS, MASK, split
-from deadweight.image.layers.merge import IMPLIED, WHITEOUT, Merged
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
+from deadweight_images.findings import MAX_FINDINGS, FolderFigure, PathFigure
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.members import BITS, MASK, split
+from deadweight_images.layers.merge import IMPLIED, WHITEOUT, Merged
 
 SHELLS = frozenset(
     b"sh ash bash dash zsh ksh ksh93 mksh lksh pdksh oksh csh tcsh fish yash rc es elvish nu xonsh pwsh rbash "

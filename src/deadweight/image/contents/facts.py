@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.model import shown
-from deadweight.image.contents import gobuild
-from deadweight.image.layers.index import LayerIndex, Skip
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.model import shown
+from deadweight_images.contents import gobuild
+from deadweight_images.layers.index import LayerIndex, Skip
 
 if TYPE_CHECKING:
-    from deadweight.image.contents import jars
+    from deadweight_images.contents import jars
 
 DPKG_STATUS = b"var/lib/dpkg/status"
 DPKG_INFO = b"var/lib/dpkg/info/"
@@ -91,7 +91,7 @@ class Gatherer:
         return path.endswith(JARS) or _is_database(path)
 
     def _jar(self, number: int, data: memoryview, path: bytes) -> None:
-        from deadweight.image.contents import jars  # few images have any, and the reader of zips takes long to import
+        from deadweight_images.contents import jars  # few images have any, and the reader of zips takes long to import
 
         self._jars = self._jars or jars.Budget()
         self._jars.unnamed = False

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.archive import Archive
-from deadweight.image.contents.packages import packages
-from deadweight.image.findings import Package
-from deadweight.image.layers.content import member_pieces
-from deadweight.image.layers.index import GoProgram, LayerIndex
-from deadweight.image.layers.members import split
-from deadweight.image.layers.merge import IMPLIED, Merged
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import Archive
+from deadweight_images.contents.packages import packages
+from deadweight_images.findings import Package
+from deadweight_images.layers.content import member_pieces
+from deadweight_images.layers.index import GoProgram, LayerIndex
+from deadweight_images.layers.members import split
+from deadweight_images.layers.merge import IMPLIED, Merged
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
-from deadweight.image.layers.index import GoProgram
+from deadweight_images.layers.index import GoProgram
 
 MAGIC = b"\xff Go buildinf:"
 _SECTION = b".go.buildinfo"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deadweight.image.contents.filesystem import File, Filesystem
+from deadweight_images.contents.filesystem import File, Filesystem
 
 _SMALL = 64 * 1024
 

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 
-from deadweight.image.layers.index import Jar
+from deadweight_images.layers.index import Jar
 
 MAX_MEMBERS = 50_000
 MAX_INNER = 32 * 1024 * 1024

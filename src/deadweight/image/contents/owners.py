@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from deadweight.image.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, RECORD
-from deadweight.image.contents.packages import apk_block
-from deadweight.image.layers.index import LayerIndex
+from deadweight_images.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, RECORD
+from deadweight_images.contents.packages import apk_block
+from deadweight_images.layers.index import LayerIndex
 
 _YOURS = (b"etc/", b"home/", b"root/", b"run/", b"srv/", b"tmp/", b"var/")
 _MERGED = (

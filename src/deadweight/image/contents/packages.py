@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.model import shown
-from deadweight.image.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, DPKG_STATUS
-from deadweight.image.findings import Package
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.members import BITS, MASK, packed, split
-from deadweight.image.layers.merge import IMPLIED, Merged
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.model import shown
+from deadweight_images.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, DPKG_STATUS
+from deadweight_images.findings import Package
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.members import BITS, MASK, packed, split
+from deadweight_images.layers.merge import IMPLIED, Merged
 
 _MAX_MODULES = 2000
 

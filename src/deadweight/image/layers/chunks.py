@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from deadweight.image.archive.entries import Entries
+from deadweight_images.archive.entries import Entries
 
 SEGMENT = 16 << 20
 WHOLE = 24 << 20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from deadweight.image.archive.compression import cut, plain_pieces
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.model import Compression
+from deadweight_images.archive.compression import cut, plain_pieces
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import Compression
 
 
 def member_pieces(view: memoryview, compression: Compression, entries: Entries, member: int) -> Iterator[bytes]:

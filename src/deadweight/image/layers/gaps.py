@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from deadweight.image.archive.entries import Entries
+from deadweight_images.archive.entries import Entries
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.scanner import Scanner
 
 # A pax record is ``length SP key=value LF``; with its first ``=`` as a line end the value is a text of its own.
 _RECORD = re.compile(rb"(?:(?<=[\0\n])|\A)(\d{1,7} [^=\n\0]{1,300})=")
@@ -49,7 +49,7 @@ def part_of(entries: Entries, member: int, secret: bytes) -> str:
 
 def candidates(texts: Sequence[bytes], scanner: Scanner) -> list[int]:
     """Which of many short texts may hold a secret. All are looked at in one pass."""
-    from deadweight.image.secrets.matcher import CLOSE, UNREAD
+    from deadweight_images.secrets.matcher import CLOSE, UNREAD
 
     starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
     found: set[int] = set()

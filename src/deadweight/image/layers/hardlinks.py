@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from array import array
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries, clean
-from deadweight.image.layers.budget import Budget
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries, clean
+from deadweight_images.layers.budget import Budget
 
 _HOPS = 40
 _UNKNOWN, NOWHERE = -2, -1

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from deadweight.image.archive.entries import Entries
+from deadweight_images.archive.entries import Entries
 
 _T = TypeVar("_T")
 

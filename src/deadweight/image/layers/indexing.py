@@ -19,18 +19,18 @@ from itertools import compress, count
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from deadweight.image.archive import digests
-from deadweight.image.archive.entries import Entries, Room
-from deadweight.image.archive.model import Compression
-from deadweight.image.archive.source import Blob
-from deadweight.image.archive.tarwalk import TarWalker
-from deadweight.image.contents.facts import Gatherer
-from deadweight.image.layers import chunks as portions
-from deadweight.image.layers.index import LayerIndex, Skip
-from deadweight.image.layers.streaming import BEHIND, StreamReading, holds_more
+from deadweight_images.archive import digests
+from deadweight_images.archive.entries import Entries, Room
+from deadweight_images.archive.model import Compression
+from deadweight_images.archive.source import Blob
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.contents.facts import Gatherer
+from deadweight_images.layers import chunks as portions
+from deadweight_images.layers.index import LayerIndex, Skip
+from deadweight_images.layers.streaming import BEHIND, StreamReading, holds_more
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.regions import Probe, Region
+    from deadweight_images.secrets.regions import Probe, Region
 
 _TURN = 0.0005
 """Seconds that a thread which comes back from computing waits for the interpreter; ten times as long by default."""

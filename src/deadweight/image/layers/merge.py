@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.model import shown
-from deadweight.image.layers.budget import Budget
-from deadweight.image.layers.hardlinks import contents
-from deadweight.image.layers.members import BITS, MASK, packed, split
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
+from deadweight_images.layers.budget import Budget
+from deadweight_images.layers.hardlinks import contents
+from deadweight_images.layers.members import BITS, MASK, packed, split
 
 IMPLIED = -1
 WHITEOUT = b".wh."  # sought with ``find``: ``in`` takes twice as long for bytes, which a million paths show

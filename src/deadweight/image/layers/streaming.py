@@ -7,18 +7,18 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.checksums import crc32
-from deadweight.image.archive.compression import cut
-from deadweight.image.archive.digests import Running
-from deadweight.image.archive.entries import Entries, Room
-from deadweight.image.archive.model import Compression
-from deadweight.image.archive.source import Blob, Source, opened
-from deadweight.image.archive.tarwalk import BLOCK, TarWalker
-from deadweight.image.contents.facts import Gatherer
-from deadweight.image.layers import chunks as portions
-from deadweight.image.layers.buffers import Buffers
-from deadweight.image.layers.index import LayerIndex, Skip
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.checksums import crc32
+from deadweight_images.archive.compression import cut
+from deadweight_images.archive.digests import Running
+from deadweight_images.archive.entries import Entries, Room
+from deadweight_images.archive.model import Compression
+from deadweight_images.archive.source import Blob, Source, opened
+from deadweight_images.archive.tarwalk import BLOCK, TarWalker
+from deadweight_images.contents.facts import Gatherer
+from deadweight_images.layers import chunks as portions
+from deadweight_images.layers.buffers import Buffers
+from deadweight_images.layers.index import LayerIndex, Skip
 
 BEHIND = "data after the end marker of the tar"  # what is told of it; secrets are looked for in it too
 _AT_ONCE = 1 << 22  # bytes that are undone while the digest of those before is computed

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.image.archive.files import is_folder, mapped, released
-from deadweight.image.archive.kinds import recognized
-from deadweight.image.look.cache import Cache, identity
-from deadweight.image.look.judge import judged, probe_for
+from deadweight_images.archive.files import is_folder, mapped, released
+from deadweight_images.archive.kinds import recognized
+from deadweight_images.look.cache import Cache, identity
+from deadweight_images.look.judge import judged, probe_for
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from deadweight.image.findings import LayersReport, Scanned
-    from deadweight.image.secrets.allow import AllowEntry
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.secrets.allow import AllowEntry
+    from deadweight_images.secrets.scanner import Scanner
 
 EDITION = 14
 """Raised when the same look at the same archive gives another report: what the cache holds is then made anew."""
@@ -51,8 +51,8 @@ def analyse(
         if packed:
             report = _streamed(path, scan, scanner, platform, name, cache_dir)
         else:
-            from deadweight.image.archive.archive import Archive, open_archive
-            from deadweight.image.look.once import Look
+            from deadweight_images.archive.archive import Archive, open_archive
+            from deadweight_images.look.once import Look
 
             def opened() -> Archive:
                 return open_archive(path, platform=platform, name=name)
@@ -67,7 +67,7 @@ def analyse(
 def _streamed(
     path: Path, scan: Scanned, scanner: Scanner | None, platform: str | None, name: str | None, cache_dir: Path | None
 ) -> LayersReport:
-    from deadweight.image.look.stream import looked_through
+    from deadweight_images.look.stream import looked_through
 
     probe = probe_for("deep" if scan == "hidden" else scan, scanner)
     with path.open("rb") as file:
@@ -93,14 +93,14 @@ def _rules_of(scanner: Scanner | None) -> str:
 
 
 def _rule_set() -> str:
-    from deadweight.image.secrets.version import rules_version
+    from deadweight_images.secrets.version import rules_version
 
     return rules_version()
 
 
 def document(report: LayersReport, **more: Any) -> str:
     """The report, and what the caller adds to it, as indented JSON that commands no terminal."""
-    from deadweight.image.archive.model import harmless
+    from deadweight_images.archive.model import harmless
 
     text = json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
     return harmless(text.encode("utf-8", "backslashreplace").decode("utf-8"))

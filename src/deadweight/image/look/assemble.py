@@ -6,14 +6,14 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.model import Image, shown
-from deadweight.image.contents.duplicates import duplicates
-from deadweight.image.contents.exposure import Survey, Tally, content_bytes, folders
-from deadweight.image.contents.facts import RPM_DATABASES
-from deadweight.image.contents.owners import owners
-from deadweight.image.contents.packages import packages
-from deadweight.image.findings import (
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.model import Image, shown
+from deadweight_images.contents.duplicates import duplicates
+from deadweight_images.contents.exposure import Survey, Tally, content_bytes, folders
+from deadweight_images.contents.facts import RPM_DATABASES
+from deadweight_images.contents.owners import owners
+from deadweight_images.contents.packages import packages
+from deadweight_images.findings import (
     MAX_FINDINGS,
     MINE,
     NOT_LISTED,
@@ -26,12 +26,12 @@ from deadweight.image.findings import (
     SecretMark,
     SkippedItem,
 )
-from deadweight.image.layers.index import Found, LayerIndex
-from deadweight.image.layers.members import packed
-from deadweight.image.layers.merge import Hiding, Merged
+from deadweight_images.layers.index import Found, LayerIndex
+from deadweight_images.layers.members import packed
+from deadweight_images.layers.merge import Hiding, Merged
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.scanner import Scanner
 
 _T = TypeVar("_T")
 MAX_HIDDEN = 5000
@@ -92,7 +92,7 @@ class Assembly:
         )  # fmt: skip
         if scanner is None:
             return report
-        from deadweight.image.secrets.redact import withheld
+        from deadweight_images.secrets.redact import withheld
 
         return withheld(report, scanner)
 
@@ -229,7 +229,7 @@ class Assembly:
         return found
 
     def _config_secrets(self, scanner: Scanner) -> list[SecretFinding]:
-        from deadweight.image.secrets.config import config_secrets
+        from deadweight_images.secrets.config import config_secrets
 
         found, skipped = config_secrets(self.image, scanner)
         self._extra.extend(skipped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from deadweight.image.findings import BASE, MINE, LayersReport
+from deadweight_images.findings import BASE, MINE, LayersReport
 
 _STEP = re.compile(r"history\[(\d{1,6})\]")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport
-    from deadweight.image.layers.index import LayerIndex
+    from deadweight_images.findings import LayersReport
+    from deadweight_images.layers.index import LayerIndex
 
 VERSION = 6
 _MAX_ENTRIES = 200_000
@@ -34,7 +34,7 @@ class Cache:
         ``packed_bytes`` is the size of its stored form, where that is compressed: each form has an entry of its own, for an index
         holds digest and size of what was read.
         """
-        from deadweight.image.layers.index import LayerIndex
+        from deadweight_images.layers.index import LayerIndex
 
         raw = self._read(_place(diff_id, key, packed_bytes))
         index = None if raw is None else LayerIndex.load(raw)
@@ -42,7 +42,7 @@ class Cache:
 
     def any_layer(self, diff_id: str) -> LayerIndex | None:
         """A layer's structure and packages, from whichever earlier look is there; what it says of secrets may be in part."""
-        from deadweight.image.layers.index import LayerIndex
+        from deadweight_images.layers.index import LayerIndex
 
         if self.folder is None:
             return None
@@ -74,7 +74,7 @@ class Cache:
         raw = self._read(f"reports/{_hash(identity + key)}.json")
         if raw is None:
             return None
-        from deadweight.image.findings import from_json
+        from deadweight_images.findings import from_json
 
         try:
             return from_json(json.loads(raw))

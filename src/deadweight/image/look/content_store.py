@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.archive import Archive, open_blobs
-from deadweight.image.archive.digests import valid
-from deadweight.image.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT
-from deadweight.image.archive.store import FolderStore
-from deadweight.image.findings import LayersReport, Scanned
-from deadweight.image.look.analyse import content_key
-from deadweight.image.look.cache import Cache
-from deadweight.image.look.judge import judged, probe_for
-from deadweight.image.look.once import Look
+from deadweight_images.archive.archive import Archive, open_blobs
+from deadweight_images.archive.digests import valid
+from deadweight_images.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT
+from deadweight_images.archive.store import FolderStore
+from deadweight_images.findings import LayersReport, Scanned
+from deadweight_images.look.analyse import content_key
+from deadweight_images.look.cache import Cache
+from deadweight_images.look.judge import judged, probe_for
+from deadweight_images.look.once import Look
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.allow import AllowEntry
+    from deadweight_images.secrets.allow import AllowEntry
 
 CONTENT = "io.containerd.content.v1.content"
 """The folder of the content store in containerd's own (its plug-in's name)."""

@@ -25,20 +25,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.archive import image_of
-from deadweight.image.archive.digests import check, valid
-from deadweight.image.archive.documents import MAX_DOCUMENT, config
-from deadweight.image.archive.source import Source
-from deadweight.image.findings import LayersReport, Scanned
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.indexing import Indexer
-from deadweight.image.look.cache import Cache
-from deadweight.image.look.once import verify
+from deadweight_images.archive.archive import image_of
+from deadweight_images.archive.digests import check, valid
+from deadweight_images.archive.documents import MAX_DOCUMENT, config
+from deadweight_images.archive.source import Source
+from deadweight_images.findings import LayersReport, Scanned
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.look.cache import Cache
+from deadweight_images.look.once import verify
 
 if TYPE_CHECKING:
-    from deadweight.image.archive.model import Image
-    from deadweight.image.secrets.allow import AllowEntry
-    from deadweight.image.secrets.regions import Probe
+    from deadweight_images.archive.model import Image
+    from deadweight_images.secrets.allow import AllowEntry
+    from deadweight_images.secrets.regions import Probe
 
 _DRIVER = "overlay2"
 _PIECE = 1 << 20
@@ -72,8 +72,8 @@ def analyse_engine_store(
     layers = _folders(root, config(raw, f"{root}: image {image_id}").diff_ids)
     if layers is None:
         return None
-    from deadweight.image.look.judge import judged, probe_for
-    from deadweight.image.look.stream import assembled
+    from deadweight_images.look.judge import judged, probe_for
+    from deadweight_images.look.stream import assembled
 
     what = f"{image_id} in {root}"
     members = tuple(diff_id for diff_id, _folder, _files in layers)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.archive import open_archive
-from deadweight.image.archive.model import Layer, shown
-from deadweight.image.findings import HiddenFile
-from deadweight.image.layers.content import members_pieces
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.indexing import Indexer
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.model import Layer, shown
+from deadweight_images.findings import HiddenFile
+from deadweight_images.layers.content import members_pieces
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
 
 MAX_FILE = 1 << 30
 MAX_TOTAL = 4 << 30
@@ -98,8 +98,8 @@ class _Extraction:
         found: dict[tuple[str, int], deque[int]] = {}
         names, cuts = [shown(path) for path in entries.paths], {}
         if any("…" in path for path in wanted):
-            from deadweight.image.secrets.redact import published
-            from deadweight.image.secrets.scanner import Scanner
+            from deadweight_images.secrets.redact import published
+            from deadweight_images.secrets.scanner import Scanner
 
             cuts = published(names, Scanner.default())
         for number, raw in enumerate(names):

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import date
 
-    from deadweight.image.findings import LayersReport, Scanned
-    from deadweight.image.secrets.allow import AllowEntry
-    from deadweight.image.secrets.regions import Probe
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.secrets.allow import AllowEntry
+    from deadweight_images.secrets.regions import Probe
+    from deadweight_images.secrets.scanner import Scanner
 
 
 def probe_for(scan: Scanned, scanner: Scanner | None) -> Probe | None:
     """A probe for a mode of ``analyse``; None for ``no``."""
     if scan == "no":
         return None
-    from deadweight.image.secrets.regions import Probe
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.regions import Probe
+    from deadweight_images.secrets.scanner import Scanner
 
     return Probe(scanner or Scanner.default(), decode=scan != "plain")
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.archive import Archive
-from deadweight.image.archive.model import Image, Layer
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.indexing import Indexer, PlainReading
-from deadweight.image.look.cache import Cache, identity
+from deadweight_images.archive.archive import Archive
+from deadweight_images.archive.model import Image, Layer
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer, PlainReading
+from deadweight_images.look.cache import Cache, identity
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport, Scanned
-    from deadweight.image.look.assemble import Assembly
-    from deadweight.image.secrets.regions import Probe
+    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.look.assemble import Assembly
+    from deadweight_images.secrets.regions import Probe
 
 
 class Look:
@@ -54,7 +54,7 @@ class Look:
             reading = _Reading(self, archive, indexer)
             reading.walk()
             probe = self._load()
-            from deadweight.image.look.assemble import Assembly
+            from deadweight_images.look.assemble import Assembly
 
             if self._scan != "hidden":
                 indexer.probe = probe
@@ -70,7 +70,7 @@ class Look:
         if count:
             from dataclasses import replace
 
-            from deadweight.image.findings import SkippedItem
+            from deadweight_images.findings import SkippedItem
 
             reason = f"{count} blob{'' if count == 1 else 's'} in the archive that no manifest references"
             report = replace(report, skipped=(*report.skipped, SkippedItem(None, None, "", reason, size)))
@@ -209,7 +209,7 @@ def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> No
 def _shown(image: Image, probe: Probe | None) -> Image:
     if probe is None:
         return image
-    from deadweight.image.secrets.config import with_shown_instructions
+    from deadweight_images.secrets.config import with_shown_instructions
 
     return with_shown_instructions(image, probe.scanner)
 
@@ -221,7 +221,7 @@ def _plain(archive: Archive, number: int) -> memoryview | None:
 
 def gzip_size(folder: Path | None, layer: Layer) -> int | None:
     """The compressed size of a plain layer, if ``summary`` has measured it before; measuring it here would cost too much."""
-    from deadweight.image.look.summary import kept_figures
+    from deadweight_images.look.summary import kept_figures
 
     figures = kept_figures(folder, layer)
     size = figures.get("gzip") if figures else None

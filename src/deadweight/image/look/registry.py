@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.image.archive import digests, documents
-from deadweight.image.archive.archive import read_image
-from deadweight.image.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
-from deadweight.image.archive.kinds import recognized
-from deadweight.image.archive.model import Layer
-from deadweight.image.findings import LayersReport, Scanned
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.indexing import Indexer
-from deadweight.image.look.cache import Cache
-from deadweight.image.look.judge import judged, probe_for
-from deadweight.image.look.once import verify
-from deadweight.image.look.stream import assembled
+from deadweight_images.archive import digests, documents
+from deadweight_images.archive.archive import read_image
+from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
+from deadweight_images.archive.kinds import recognized
+from deadweight_images.archive.model import Layer
+from deadweight_images.findings import LayersReport, Scanned
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.look.cache import Cache
+from deadweight_images.look.judge import judged, probe_for
+from deadweight_images.look.once import verify
+from deadweight_images.look.stream import assembled
 from deadweight.records.reference import NO_MANIFEST
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.allow import AllowEntry
+    from deadweight_images.secrets.allow import AllowEntry
 
 _PIECE = 1 << 20
 _TRIES = 3  # to go on with a layer whose transfer broke off

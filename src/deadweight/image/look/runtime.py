@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deadweight.image.archive.archive import Archive, open_archive
-from deadweight.image.archive.model import Layer, shown
-from deadweight.image.contents.entrypoint import SHELLS, Started, on_path, started
-from deadweight.image.contents.filesystem import Filesystem
-from deadweight.image.contents.interpreters import Setting, identified
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.indexing import Indexer
-from deadweight.image.look.cache import Cache, identity
+from deadweight_images.archive.archive import Archive, open_archive
+from deadweight_images.archive.model import Layer, shown
+from deadweight_images.contents.entrypoint import SHELLS, Started, on_path, started
+from deadweight_images.contents.filesystem import Filesystem
+from deadweight_images.contents.interpreters import Setting, identified
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.look.cache import Cache, identity
 
 EDITION = 1
 """Raised when the same image gives another runtime: what the cache holds is then looked at anew."""

@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.archive import read_image
-from deadweight.image.archive.compression import PIECE, plain_pieces
-from deadweight.image.archive.documents import MAX_DOCUMENT
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.kinds import recognized, refused
-from deadweight.image.archive.model import Image
-from deadweight.image.archive.store import MAX_MEMBERS, member
-from deadweight.image.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
-from deadweight.image.findings import LayersReport, Scanned
-from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.indexing import Indexer
-from deadweight.image.look.assemble import Assembly
-from deadweight.image.look.cache import Cache
-from deadweight.image.look.judge import judged, probe_for
-from deadweight.image.look.once import gzip_size, verify
-from deadweight.image.secrets.config import with_shown_instructions
-from deadweight.image.secrets.regions import Probe
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import read_image
+from deadweight_images.archive.compression import PIECE, plain_pieces
+from deadweight_images.archive.documents import MAX_DOCUMENT
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.kinds import recognized, refused
+from deadweight_images.archive.model import Image
+from deadweight_images.archive.store import MAX_MEMBERS, member
+from deadweight_images.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
+from deadweight_images.findings import LayersReport, Scanned
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.look.assemble import Assembly
+from deadweight_images.look.cache import Cache
+from deadweight_images.look.judge import judged, probe_for
+from deadweight_images.look.once import gzip_size, verify
+from deadweight_images.secrets.config import with_shown_instructions
+from deadweight_images.secrets.regions import Probe
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.allow import AllowEntry
+    from deadweight_images.secrets.allow import AllowEntry
 
 _MAX_DOCUMENTS = 64 * 1024 * 1024
 

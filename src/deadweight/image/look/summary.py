@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.archive import Archive, open_archive
-from deadweight.image.archive.compression import cut
-from deadweight.image.archive.model import Image, Layer, LayerSize, Summary
-from deadweight.image.contents.exposure import content_bytes
-from deadweight.image.layers.indexing import Indexer
+from deadweight_images.archive.archive import Archive, open_archive
+from deadweight_images.archive.compression import cut
+from deadweight_images.archive.model import Image, Layer, LayerSize, Summary
+from deadweight_images.contents.exposure import content_bytes
+from deadweight_images.layers.indexing import Indexer
 
 _PIECE = 4 << 20
 _FORMAT = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deadweight.image.secrets.places import named_like_a_secret
+from deadweight_images.secrets.places import named_like_a_secret
 
 _WINDOW, _OVERLAP = 1 << 15, 1 << 12  # characters that idioms are looked for in at a time: what they match is no longer
 

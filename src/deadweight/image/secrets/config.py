@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deadweight.image.archive.documents import parsed
-from deadweight.image.archive.model import Image
-from deadweight.image.findings import SecretFinding, SkippedItem
-from deadweight.image.secrets.config_text import MOST, scan_text
-from deadweight.image.secrets.pieces import Budget
-from deadweight.image.secrets.written import base64_end
+from deadweight_images.archive.documents import parsed
+from deadweight_images.archive.model import Image
+from deadweight_images.findings import SecretFinding, SkippedItem
+from deadweight_images.secrets.config_text import MOST, scan_text
+from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.written import base64_end
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.model import Match
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.model import Match
+    from deadweight_images.secrets.scanner import Scanner
 
 _MAX_TEXTS = 20_000
 _SHOWN = 20  # bytes of an instruction that is all secrets

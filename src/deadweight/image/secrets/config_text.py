@@ -14,13 +14,13 @@ from dataclasses import replace
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from deadweight.image.secrets.commands import command_secrets
-from deadweight.image.secrets.model import Match, Scan, Skipped, fingerprint, redact
-from deadweight.image.secrets.verify import Candidate, not_placeholder
+from deadweight_images.secrets.commands import command_secrets
+from deadweight_images.secrets.model import Match, Scan, Skipped, fingerprint, redact
+from deadweight_images.secrets.verify import Candidate, not_placeholder
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.pieces import Budget
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.pieces import Budget
+    from deadweight_images.secrets.scanner import Scanner
 
 _WORDS = "PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_?KEY"
 _NAME = re.compile(rf"(?i)(?:{_WORDS}|(?:^|[_.-])(?:PWD|PASS|PW|PAT)(?=$|[_.-]))")

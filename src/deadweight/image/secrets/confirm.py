@@ -7,13 +7,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deadweight.image.secrets.context import meant_to_be_seen, misshapen
-from deadweight.image.secrets.formats import CHECKS
-from deadweight.image.secrets.matcher import CLOSE
-from deadweight.image.secrets.model import Hit
-from deadweight.image.secrets.pieces import Budget
-from deadweight.image.secrets.rules import BROAD, AllowList, Rule, RuleSet
-from deadweight.image.secrets.verify import Candidate, entropy
+from deadweight_images.secrets.context import meant_to_be_seen, misshapen
+from deadweight_images.secrets.formats import CHECKS
+from deadweight_images.secrets.matcher import CLOSE
+from deadweight_images.secrets.model import Hit
+from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.rules import BROAD, AllowList, Rule, RuleSet
+from deadweight_images.secrets.verify import Candidate, entropy
 
 _MARGIN = 64  # bytes in front of a candidate: context for look-behind, and what the prefilter left off
 _CROWD = 8 << 20  # bytes; candidates of one rule in one buffer that need more than this are not all looked at

@@ -81,7 +81,7 @@ def says_whose(name: bytes) -> bool:
 @cache
 def _prefixes() -> tuple[bytes, ...]:
     """What tokens of the rules' services begin with."""
-    from deadweight.image.secrets.rules import load_rules
+    from deadweight_images.secrets.rules import load_rules
 
     return tuple(prefixes(word for rule in load_rules().rules if rule.confidence == "high" for word in rule.keywords))
 

@@ -1,4 +1,4 @@
-"""Write ``rules.json`` from the pinned upstream rules and ours. For maintainers: ``python -m deadweight.image.secrets.convert``.
+"""Write ``rules.json`` from the pinned upstream rules and ours. For maintainers: ``python -m deadweight_images.secrets.convert``.
 
 Fetches the modules that ``upstream/go.mod`` pins through the Go toolchain, which verifies them against ``upstream/go.sum``.
 """
@@ -15,8 +15,8 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.image.secrets.relax import UNBOUNDED, relaxed, width
-from deadweight.image.secrets.translate import to_python
+from deadweight_images.secrets.relax import UNBOUNDED, relaxed, width
+from deadweight_images.secrets.translate import to_python
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "rules.json"

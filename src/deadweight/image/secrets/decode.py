@@ -8,12 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from deadweight.image.secrets.hints import Hint
-from deadweight.image.secrets.model import Limits
-from deadweight.image.secrets.pieces import Budget, Piece, Refused
-from deadweight.image.secrets.places import shown_name
-from deadweight.image.secrets.streams import MEMORY, OPENED, RAW, ZLIB, Stream, bzipped, deflated, following, pack_body
-from deadweight.image.secrets.written import Base64Lines, base64_end, digits, from_base64, from_digits
+from deadweight_images.secrets.hints import Hint
+from deadweight_images.secrets.model import Limits
+from deadweight_images.secrets.pieces import Budget, Piece, Refused
+from deadweight_images.secrets.places import shown_name
+from deadweight_images.secrets.streams import MEMORY, OPENED, RAW, ZLIB, Stream, bzipped, deflated, following, pack_body
+from deadweight_images.secrets.written import Base64Lines, base64_end, digits, from_base64, from_digits
 
 OVERLAP = 1 << 16  # bytes that two pieces of one stream share, so that a secret at the seam is whole in one of them
 

@@ -8,8 +8,8 @@ import re
 import string
 from collections.abc import Callable
 
-from deadweight.image.secrets import verify
-from deadweight.image.secrets.verify import Candidate, entropy, is_placeholder, letters_and_digits
+from deadweight_images.secrets import verify
+from deadweight_images.secrets.verify import Candidate, entropy, is_placeholder, letters_and_digits
 
 _PEM_HEADER = re.compile(rb"(?m)^[A-Za-z-]{3,40}: [^\r\n]*(?:\r?\n[ \t][^\r\n]*)*\r?\n")
 _ESCAPES = re.compile(rb"\\[rnt]|\\?[\s\"',+;]|\\")

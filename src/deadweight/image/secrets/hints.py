@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from deadweight.image.secrets import keywords
-from deadweight.image.secrets.rules import RuleSet
+from deadweight_images.secrets import keywords
+from deadweight_images.secrets.rules import RuleSet
 
 Kind = Literal[
     "gzip", "zlib", "xz", "bzip2", "zstd", "zip", "utf-16", "utf-32", "base64", "hex", "percent", "pack", "lzma", "lz4"

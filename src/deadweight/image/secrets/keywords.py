@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
-from deadweight.image.secrets.rules import RuleSet
+from deadweight_images.secrets.rules import RuleSet
 
 _LEAST = 3  # characters of a keyword that is looked for where it is encoded
 # What rules without keywords have in common.

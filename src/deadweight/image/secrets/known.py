@@ -11,7 +11,7 @@ import hashlib
 import json
 from functools import cache
 
-from deadweight.image.secrets.version import FOLDER
+from deadweight_images.secrets.version import FOLDER
 
 LEAST_BYTES = 256 << 10
 """Smaller files are looked into as quickly as they are hashed and looked up."""

@@ -1,4 +1,4 @@
-"""Makes ``known.json``: ``python -m deadweight.image.secrets.known_update FOLDER``.
+"""Makes ``known.json``: ``python -m deadweight_images.secrets.known_update FOLDER``.
 
 FOLDER holds a folder for each origin, named ``SOURCE NAME VERSION`` (``go linux-amd64 1.26.8``, ``debian gcc-12 12.2.0-14``), with
 its files as they are installed. ``--fetch`` fills it first with what ``known_sources.json`` names, by the tools that are here (go,
@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from deadweight.image.secrets.known import LEAST_BYTES, rules_digest
-from deadweight.image.secrets.scanner import Scanner
+from deadweight_images.secrets.known import LEAST_BYTES, rules_digest
+from deadweight_images.secrets.scanner import Scanner
 
 
 def origin(folder: Path) -> dict[str, tuple[int, str]]:
@@ -55,7 +55,7 @@ def written(origins: dict[str, dict[str, tuple[int, str]]]) -> str:
 
 def fetch(folder: Path) -> None:
     """Fill the folder; what a source does not have is said and left out."""
-    wanted = json.loads((files("deadweight.image") / "secrets" / "known_sources.json").read_bytes())
+    wanted = json.loads((files("deadweight_images") / "secrets" / "known_sources.json").read_bytes())
     for version in wanted["go"]:
         _fetched(_go, folder, version)
     for suite, package in itertools.product(wanted["debian"]["suites"], wanted["debian"]["packages"]):
@@ -154,7 +154,7 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deadweight.image.secrets.known_update", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m deadweight_images.secrets.known_update", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fetch", action="store_true", help="fill the folder first")
     asked = parser.parse_args()
@@ -162,7 +162,7 @@ def main() -> None:
     if asked.fetch:
         fetch(asked.folder.absolute())
     text = written({each.name: origin(each) for each in folders(asked.folder)})
-    Path(str(files("deadweight.image") / "secrets" / "known.json")).write_text(text, encoding="utf-8")
+    Path(str(files("deadweight_images") / "secrets" / "known.json")).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

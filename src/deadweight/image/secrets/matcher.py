@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deadweight._errors import DeadweightError
-from deadweight.image.secrets.hints import quick_patterns, text_patterns
-from deadweight.image.secrets.model import Hit
-from deadweight.image.secrets.rules import RuleSet
+from deadweight_images.secrets.hints import quick_patterns, text_patterns
+from deadweight_images.secrets.model import Hit
+from deadweight_images.secrets.rules import RuleSet
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deadweight.image.secrets.model import Limits
+from deadweight_images.secrets.model import Limits
 
 VERDICTS = 20_000  # each takes some twenty microseconds; files of packages have one in ten thousand bytes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
-from deadweight.image.secrets.rules import Confidence, Rule
+from deadweight_images.secrets.rules import Confidence, Rule
 
 _MADE_UP = re.compile(
     r"(?i)(?:\A|/)(?:docs?|man|info|examples?|samples?|demos?|tests?|testdata|testing|fixtures?|specs?|__tests__|mocks?|locales?"

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from deadweight.image.secrets import keywords
-from deadweight.image.secrets.hints import HINTS, WIDTHS
-from deadweight.image.secrets.matcher import pieces
-from deadweight.image.secrets.model import Hit
-from deadweight.image.secrets.rules import Rule, RuleSet
+from deadweight_images.secrets import keywords
+from deadweight_images.secrets.hints import HINTS, WIDTHS
+from deadweight_images.secrets.matcher import pieces
+from deadweight_images.secrets.model import Hit
+from deadweight_images.secrets.rules import Rule, RuleSet
 
 _PLAIN_PIECE = 1 << 24
 

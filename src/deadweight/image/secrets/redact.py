@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from deadweight.image.layers.gaps import candidates
-from deadweight.image.secrets.config import shown_text
+from deadweight_images.layers.gaps import candidates
+from deadweight_images.secrets.config import shown_text
 
 if TYPE_CHECKING:
-    from deadweight.image.findings import LayersReport
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.findings import LayersReport
+    from deadweight_images.secrets.scanner import Scanner
 
 _T = TypeVar("_T")
 _ONE_SLASH = re.compile(r"(?<=[A-Za-z0-9]):/+")

@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries
-from deadweight.image.archive.model import shown
-from deadweight.image.layers import gaps as between
-from deadweight.image.layers.index import Found, Skip
-from deadweight.image.secrets.known import LEAST_BYTES, known
-from deadweight.image.secrets.matcher import UNREAD
-from deadweight.image.secrets.model import Hit, Scan
-from deadweight.image.secrets.places import NAMED_SIZE
-from deadweight.image.secrets.text import text_ranges
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
+from deadweight_images.layers import gaps as between
+from deadweight_images.layers.index import Found, Skip
+from deadweight_images.secrets.known import LEAST_BYTES, known
+from deadweight_images.secrets.matcher import UNREAD
+from deadweight_images.secrets.model import Hit, Scan
+from deadweight_images.secrets.places import NAMED_SIZE
+from deadweight_images.secrets.text import text_ranges
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.pieces import Budget
-    from deadweight.image.secrets.scanner import Scanner
+    from deadweight_images.secrets.pieces import Budget
+    from deadweight_images.secrets.scanner import Scanner
 
 MOST = 400  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
 DECODED, OBJECTS = 1 << 30, 25_000
@@ -186,7 +186,7 @@ def _unknown(entries: Entries, view: memoryview, base: int, whole: memoryview | 
 
 def _budget(size: int) -> Budget:
     """For all files of a part of so many bytes together: some hundred bytes can decode to all that one file may."""
-    from deadweight.image.secrets.pieces import Budget
+    from deadweight_images.secrets.pieces import Budget
 
     return Budget(DECODED, OBJECTS, VERDICTS + size // BYTES_FOR_ONE)
 

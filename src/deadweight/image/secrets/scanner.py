@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
-from deadweight.image.secrets.confirm import Crowd, Found, confirmed
-from deadweight.image.secrets.decode import Opener
-from deadweight.image.secrets.hints import HINTS
-from deadweight.image.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher
-from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
-from deadweight.image.secrets.pieces import Budget, Piece
-from deadweight.image.secrets.places import NAMED_SIZE, LineCounter, TarIndex, judged_confidence, named_like_a_secret
-from deadweight.image.secrets.rules import RuleSet, load_rules
+from deadweight_images.secrets.confirm import Crowd, Found, confirmed
+from deadweight_images.secrets.decode import Opener
+from deadweight_images.secrets.hints import HINTS
+from deadweight_images.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher
+from deadweight_images.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
+from deadweight_images.secrets.pieces import Budget, Piece
+from deadweight_images.secrets.places import NAMED_SIZE, LineCounter, TarIndex, judged_confidence, named_like_a_secret
+from deadweight_images.secrets.rules import RuleSet, load_rules
 
 Buffer = bytes | bytearray | memoryview
 
@@ -112,7 +112,7 @@ def _matcher() -> Matcher:
     try:
         import hyperscan  # noqa: F401
     except ImportError:
-        from deadweight.image.secrets.plain_matcher import PlainMatcher
+        from deadweight_images.secrets.plain_matcher import PlainMatcher
 
         return PlainMatcher(load_rules())
     return HyperscanMatcher(load_rules())
@@ -250,7 +250,7 @@ class _Work:
 
 
 def _is_value(value: bytes) -> bool:
-    from deadweight.image.secrets.verify import Candidate, not_placeholder
+    from deadweight_images.secrets.verify import Candidate, not_placeholder
 
     return not_placeholder(Candidate(value, value, b"", memoryview(value))) is not None
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deadweight.image.secrets import lz4
+from deadweight_images.secrets import lz4
 
 STEP = 1 << 18  # bytes of input and output at a time
 MEMORY = 64 << 20  # what one decoder may need; two threads decode at a time

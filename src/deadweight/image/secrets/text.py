@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from deadweight.image.archive.entries import Entries
+from deadweight_images.archive.entries import Entries
 
 _HEAD = 4096
 _STRETCH = 16 << 10

@@ -11,7 +11,7 @@ import string
 from collections import Counter
 from dataclasses import dataclass
 
-from deadweight.image.secrets.context import says_whose
+from deadweight_images.secrets.context import says_whose
 
 
 @dataclass(frozen=True)

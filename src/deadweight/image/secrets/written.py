@@ -7,7 +7,7 @@ import codecs
 import re
 import string
 
-from deadweight.image.secrets.hints import ENCODED_MAGIC, GROUP, PAIR, WIDE_GROUP
+from deadweight_images.secrets.hints import ENCODED_MAGIC, GROUP, PAIR, WIDE_GROUP
 
 _LETTERS = rb"A-Za-z0-9+/_\-"
 _NOT_LETTERS = re.compile(rb"[^" + _LETTERS + rb"]")

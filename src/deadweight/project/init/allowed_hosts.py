@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.records import SEEN, Known
-from deadweight.project.init.tree import Tree
-from deadweight.project.init.variables import read, shown
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.records import SEEN, Known
+from deadweight_init.tree import Tree
+from deadweight_init.variables import read, shown
 
 REFUSES = 400
 _NAMES = re.compile(r"(?:[A-Z0-9]+_)*ALLOWED_HOSTS?")

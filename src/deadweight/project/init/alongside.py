@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.project.init.coming_up import NotUp
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.needed import as_plain_server, as_yaml
-from deadweight.project.init.records import Beside, Known
+from deadweight_init.coming_up import NotUp
+from deadweight_init.draft import Draft
+from deadweight_init.needed import as_plain_server, as_yaml
+from deadweight_init.records import Beside, Known
 from deadweight.sources.no_base import NoBase
 
 if TYPE_CHECKING:

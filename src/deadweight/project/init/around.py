@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight.project.init.compose_files import as_list, compose_files
-from deadweight.project.init.dockerfile import urls
-from deadweight.project.init.names import own_names
-from deadweight.project.init.needed import PORTS, command_words, mounted_files, mounted_folders, needed
-from deadweight.project.init.records import Known, Surroundings
-from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
-from deadweight.project.init.values import env_files, environment, examples, filled_in
+from deadweight_init.compose_files import as_list, compose_files
+from deadweight_init.dockerfile import urls
+from deadweight_init.names import own_names
+from deadweight_init.needed import PORTS, command_words, mounted_files, mounted_folders, needed
+from deadweight_init.records import Known, Surroundings
+from deadweight_init.tree import Tree, aside, folder_of, joined, line_of
+from deadweight_init.values import env_files, environment, examples, filled_in
 from deadweight.records.reference import split
 
 ANY = "*"

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight.builders.dockerfile.causes import WANTS_VARIABLES
-from deadweight.project.init.databases import SERVERS, USER, libraries_of
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.lacking import kind_by_name
-from deadweight.project.init.languages.node_builds import VARIABLES
-from deadweight.project.init.tree import Tree
-from deadweight.project.init.values import MADE_UP
-from deadweight.project.init.variables import read, shown
+from deadweight_init.databases import SERVERS, USER, libraries_of
+from deadweight_init.draft import Draft
+from deadweight_init.lacking import kind_by_name
+from deadweight_init.languages.node_builds import VARIABLES
+from deadweight_init.tree import Tree
+from deadweight_init.values import MADE_UP
+from deadweight_init.variables import read, shown
 
 _OF_PLATFORMS = re.compile(
     r"CI|PATH|HOME|HOST|HOSTNAME|PORT|NODE_ENV|ANALYZE|(?:VERCEL|NETLIFY|NEXT_RUNTIME|GITHUB_ACTION|npm_)\w*"

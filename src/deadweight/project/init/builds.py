@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deadweight.project.init.around import FOR_DEVELOPERS, ComposeService
-from deadweight.project.init.records import OwnDockerfile
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight_init.around import FOR_DEVELOPERS, ComposeService
+from deadweight_init.records import OwnDockerfile
+from deadweight_init.tree import Tree, aside, folder_of, joined
 from deadweight.records.reference import split
 
 _COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"

@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from deadweight.project.init.dockerfile import read_words
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.dockerfile import read_words
+from deadweight_init.tree import Tree, joined
 from deadweight.records.reference import split
 
 

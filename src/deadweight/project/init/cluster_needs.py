@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deadweight.project.init.manifests import config_maps, documents, env_of, mapping, mappings
-from deadweight.project.init.needed import PORTS
-from deadweight.project.init.records import Beside, Known
-from deadweight.project.init.tree import Tree
+from deadweight_init.manifests import config_maps, documents, env_of, mapping, mappings
+from deadweight_init.needed import PORTS
+from deadweight_init.records import Beside, Known
+from deadweight_init.tree import Tree
 from deadweight.records.reference import split
 
 _HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://|:[^/@,]*@)")

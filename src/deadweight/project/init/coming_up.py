@@ -11,7 +11,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._said import plain
 from deadweight.checks.service import last_lines
-from deadweight.project.init.reachable import ONLY_LOOPBACK
+from deadweight_init.reachable import ONLY_LOOPBACK
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

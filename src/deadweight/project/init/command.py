@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.builders.shared.generated import LOCALHOST, is_generated
-from deadweight.project.init.draft import Draft, first_draft
-from deadweight.project.init.files import Written
-from deadweight.project.init.helpers import program, write_helpers
-from deadweight.project.init.local_settings import FOLDER as SETTINGS
-from deadweight.project.init.localhost import FILE as LOCALHOST_FILE
-from deadweight.project.init.not_found import broken, instead
-from deadweight.project.init.records import Service
-from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight.project.init.suitefile import suite_text
-from deadweight.project.init.tree import Tree, look
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.files import Written
+from deadweight_init.helpers import program, write_helpers
+from deadweight_init.local_settings import FOLDER as SETTINGS
+from deadweight_init.localhost import FILE as LOCALHOST_FILE
+from deadweight_init.not_found import broken, instead
+from deadweight_init.records import Service
+from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import Tree, look
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 
 if TYPE_CHECKING:
-    from deadweight.project.init.proof import Proof, Tools
+    from deadweight_init.proof import Proof, Tools
 
 Ask = Callable[[str, Sequence[str]], str | None]
 """Asks a question with its choices; gives the answer, None where nobody can be asked."""
@@ -96,7 +96,7 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
 
 
 def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
-    from deadweight.project.init.proof import Proof
+    from deadweight_init.proof import Proof
 
     return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
 
@@ -161,7 +161,7 @@ def _apart(services: Sequence[Service]) -> list[Service]:
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
     """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
-    from deadweight.project.init.prove import first_sentence, prove
+    from deadweight_init.prove import first_sentence, prove
 
     done = []
     for proof in proofs:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.started import arguments
-from deadweight.project.init.older import GIVEN_COMMAND, WANTS_ARGUMENTS
-from deadweight.project.init.records import Known
-from deadweight.project.init.tree import Tree, aside
+from deadweight_init.draft import Draft
+from deadweight_init.languages.started import arguments
+from deadweight_init.older import GIVEN_COMMAND, WANTS_ARGUMENTS
+from deadweight_init.records import Known
+from deadweight_init.tree import Tree, aside
 
 SERVING = ("serve", "server", "start", "web", "http", "api", "daemon", "listen", "run")
 """How the command that serves is called, the likeliest first."""

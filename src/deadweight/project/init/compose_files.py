@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.init.tree import Tree, aside, folder_of
+from deadweight_init.tree import Tree, aside, folder_of
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 _FOLDER = re.compile(r"(?:^|/)(?:docker-)?compose$")

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.init.databases import server_for
-from deadweight.project.init.records import Beside, Known, Service, Surroundings
-from deadweight.project.init.tree import Tree, aside, line_of
+from deadweight_init.databases import server_for
+from deadweight_init.records import Beside, Known, Service, Surroundings
+from deadweight_init.tree import Tree, aside, line_of
 
 _FILE = re.compile(r"(?:^|/)application(?:-(?P<profile>\w+))?\.(?:properties|ya?ml)$")
 _LINE = re.compile(r"^\s*([^#!\s][^=:\s]*)\s*[=:]\s*(.*?)\s*$", re.MULTILINE)

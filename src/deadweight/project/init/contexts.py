@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from deadweight.project.init.around import ComposeService
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight_init.around import ComposeService
+from deadweight_init.tree import Tree, folder_of, joined
 
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
 _BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deadweight.project.init.records import Beside, Service
-from deadweight.project.init.tree import Tree
+from deadweight_init.records import Beside, Service
+from deadweight_init.tree import Tree
 
 _MANIFESTS = (
     r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.history import last_change
-from deadweight.project.init.languages.python_dockerfile import UNTIL
-from deadweight.project.init.languages.python_versions import of_date, ready_by
-from deadweight.project.init.records import GUESSED
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.draft import Draft
+from deadweight_init.history import last_change
+from deadweight_init.languages.python_dockerfile import UNTIL
+from deadweight_init.languages.python_versions import of_date, ready_by
+from deadweight_init.records import GUESSED
+from deadweight_init.tree import Tree, joined
 
 _MOVED_ON = re.compile(
     r"ImportError: cannot import name|AttributeError: (?:module|type object) '"

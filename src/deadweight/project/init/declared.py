@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.init.languages.golang_apk import APKO_HEADER, MELANGE_HEADER
-from deadweight.project.init.records import ImageWords, Rung
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight_init.languages.golang_apk import APKO_HEADER, MELANGE_HEADER
+from deadweight_init.records import ImageWords, Rung
+from deadweight_init.tree import Tree, aside, folder_of, joined
 
 _KO = (".ko.yaml", "ko.yaml")
 _APKO = r"(?:[\w.-]+\.)?apko(?:[.-][\w.-]+)?\.ya?ml"

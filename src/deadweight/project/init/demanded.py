@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from deadweight.project.init.configured import settings_of
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.lacking import variable_it_wants
-from deadweight.project.init.records import SEEN, Known
-from deadweight.project.init.tree import Tree, aside
-from deadweight.project.init.values import MADE_UP
-from deadweight.project.init.variables import read
+from deadweight_init.configured import settings_of
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.lacking import variable_it_wants
+from deadweight_init.records import SEEN, Known
+from deadweight_init.tree import Tree, aside
+from deadweight_init.values import MADE_UP
+from deadweight_init.variables import read
 
 MOST = 12
 """So many are made up; a service that wants more wants a file of settings."""

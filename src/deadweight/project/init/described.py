@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deadweight.project.init.records import Known
-from deadweight.project.init.tree import Tree, aside
+from deadweight_init.records import Known
+from deadweight_init.tree import Tree, aside
 from deadweight.suite import openapi
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from deadweight.project.init.records import ImageWords, Known
-from deadweight.project.init.stages import (
+from deadweight_init.records import ImageWords, Known
+from deadweight_init.stages import (
     PLATFORM,
     Stage,
     chain_of,
@@ -21,7 +21,7 @@ from deadweight.project.init.stages import (
     stages_of,
     words_of,
 )
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight_init.tree import Tree, folder_of, joined
 from deadweight.records.ignore import Ignore
 from deadweight.sources.dockerfile_lines import Instruction
 

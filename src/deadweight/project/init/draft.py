@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from deadweight.project.init.derive import dockerfile as derived
-from deadweight.project.init.derive.ladder import ladder as derived_ladder
-from deadweight.project.init.derive.lost import lost
-from deadweight.project.init.derive.runtime import RuntimeFiles
-from deadweight.project.init.doubts import Doubt
-from deadweight.project.init.languages import golang, java, node, python, rust, static
-from deadweight.project.init.languages.common import flow, scalar, sequence
-from deadweight.project.init.needed import as_yaml
-from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+from deadweight_init.derive import dockerfile as derived
+from deadweight_init.derive.ladder import ladder as derived_ladder
+from deadweight_init.derive.lost import lost
+from deadweight_init.derive.runtime import RuntimeFiles
+from deadweight_init.doubts import Doubt
+from deadweight_init.languages import golang, java, node, python, rust, static
+from deadweight_init.languages.common import flow, scalar, sequence
+from deadweight_init.needed import as_yaml
+from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from deadweight.builders.dockerfile.variant import DockerfileVariant
-from deadweight.project.init.draft import Draft, first_draft, port_hints
-from deadweight.project.init.records import Project, Rung, Service
-from deadweight.project.init.tree import Tree
+from deadweight_init.draft import Draft, first_draft, port_hints
+from deadweight_init.records import Project, Rung, Service
+from deadweight_init.tree import Tree
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant

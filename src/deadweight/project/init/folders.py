@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import yaml
 
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.common import OWNED, is_owned, sequence
-from deadweight.project.init.records import SEEN, Known, Service
+from deadweight_init.draft import Draft
+from deadweight_init.languages.common import OWNED, is_owned, sequence
+from deadweight_init.records import SEEN, Known, Service
 
 _PATH = r"[\"'`]?(?P<path>/[\w.@+-]+(?:/[\w.@+-]+)*)/?[\"'`]?"
 _REFUSED = tuple(

@@ -8,14 +8,14 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from deadweight.image.findings import MAX_FINDINGS
-from deadweight.project.init.languages.common import scalar
-from deadweight.project.init.records import SEEN, Known
+from deadweight_images.findings import MAX_FINDINGS
+from deadweight_init.languages.common import scalar
+from deadweight_init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.image.look.base_image import BaseImage
+    from deadweight_images.look.base_image import BaseImage
     from deadweight.records.evidence import Evidence
 
 Told = Callable[["Evidence"], None]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from deadweight.project.init.files import Written
-from deadweight.project.init.suitefile import IGNORED, NOX, TASKS
+from deadweight_init.files import Written
+from deadweight_init.suitefile import IGNORED, NOX, TASKS
 
 _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*def (\w+)", re.MULTILINE)
 

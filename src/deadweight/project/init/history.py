@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight.project.init.tree import Tree
+from deadweight_init.tree import Tree
 
 
 def last_change(tree: Tree, path: str) -> str | None:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
-from deadweight.project.init.databases import KINDS, SCHEMES, SERVERS, account_of, kind_of, libraries_of, need_of
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.records import SEEN, Beside, Known
-from deadweight.project.init.tree import Tree
-from deadweight.project.init.values import MADE_UP
-from deadweight.project.init.variables import read, shown, used_as
+from deadweight_init.databases import KINDS, SCHEMES, SERVERS, account_of, kind_of, libraries_of, need_of
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.records import SEEN, Beside, Known
+from deadweight_init.tree import Tree
+from deadweight_init.values import MADE_UP
+from deadweight_init.variables import read, shown, used_as
 
 _ADDRESS = re.compile(
     r"(?:(?:[A-Z][A-Z0-9]*_+)*?"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from deadweight.project.init import posture
-from deadweight.project.init.described import SERVED
-from deadweight.project.init.draft import Draft, port_hints
-from deadweight.project.init.languages.common import DEAF, OWNED, scalar, sequence
-from deadweight.project.init.observe import Seen, kind_told
-from deadweight.project.init.records import SEEN, Known, Service
+from deadweight_init import posture
+from deadweight_init.described import SERVED
+from deadweight_init.draft import Draft, port_hints
+from deadweight_init.languages.common import DEAF, OWNED, scalar, sequence
+from deadweight_init.observe import Seen, kind_told
+from deadweight_init.records import SEEN, Known, Service
 
 if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence

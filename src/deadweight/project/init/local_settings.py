@@ -10,14 +10,14 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from deadweight.project.init.addresses import published_near
-from deadweight.project.init.databases import kind_of, libraries_of
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.languages.common import HOME, home_of
-from deadweight.project.init.reachable import ONLY_LOOPBACK
-from deadweight.project.init.records import SEEN, Beside, Known, Project, Service
-from deadweight.project.init.settings_text import IS_SETTINGS, REFUSED, Servers, opened, served_beside
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.addresses import published_near
+from deadweight_init.databases import kind_of, libraries_of
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.languages.common import HOME, home_of
+from deadweight_init.reachable import ONLY_LOOPBACK
+from deadweight_init.records import SEEN, Beside, Known, Project, Service
+from deadweight_init.settings_text import IS_SETTINGS, REFUSED, Servers, opened, served_beside
+from deadweight_init.tree import Tree, joined
 
 FOLDER = "settings"
 """Where the copies lie, in the folder of generated files."""

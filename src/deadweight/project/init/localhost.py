@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight.builders.shared.generated import LOCALHOST
-from deadweight.project.init.addresses import published_near
-from deadweight.project.init.databases import SCHEMES, SERVERS, kind_of, libraries_of, need_of, server_for
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.reachable import ONLY_LOOPBACK
-from deadweight.project.init.records import SEEN, Beside, Known, Service
-from deadweight.project.init.tree import Tree, aside, line_of
+from deadweight_init.addresses import published_near
+from deadweight_init.databases import SCHEMES, SERVERS, kind_of, libraries_of, need_of, server_for
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.reachable import ONLY_LOOPBACK
+from deadweight_init.records import SEEN, Beside, Known, Service
+from deadweight_init.tree import Tree, aside, line_of
 
 FILE = "localhost.cjs"
 MOUNTED = f"/{FILE}"

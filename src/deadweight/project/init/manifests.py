@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.init.needed import PORTS
-from deadweight.project.init.records import Known, Surroundings
-from deadweight.project.init.tree import Tree, line_of
+from deadweight_init.needed import PORTS
+from deadweight_init.records import Known, Surroundings
+from deadweight_init.tree import Tree, line_of
 from deadweight.records.reference import split
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.common import OWNED
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.draft import Draft
+from deadweight_init.languages.common import OWNED
+from deadweight_init.tree import Tree, joined
 
 _MIGRATE = ("migrate", "upgrade", "syncdb")
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from deadweight.project.init.languages.common import HOME
-from deadweight.project.init.records import ImageWords, Service
-from deadweight.project.init.tree import joined
+from deadweight_init.languages.common import HOME
+from deadweight_init.records import ImageWords, Service
+from deadweight_init.tree import joined
 
 _MADE = frozenset(
     ("node_modules", ".venv", "venv", "vendor", "target", ".next", ".cache", "__pycache__", ".gradle", ".m2")

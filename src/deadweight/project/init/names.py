@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deadweight.project.init.tree import Tree
+from deadweight_init.tree import Tree
 
 _SAID = {
     "go.mod": re.compile(r"^module\s+(\S+)", re.MULTILINE),

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.built_needs import as_image
-from deadweight.project.init.languages.common import flow, scalar
-from deadweight.project.init.records import Beside, Known
-from deadweight.project.init.tree import Tree, joined
-from deadweight.project.init.values import env_files, environment, examples, filled_in
+from deadweight_init.built_needs import as_image
+from deadweight_init.languages.common import flow, scalar
+from deadweight_init.records import Beside, Known
+from deadweight_init.tree import Tree, joined
+from deadweight_init.values import env_files, environment, examples, filled_in
 from deadweight.records.reference import split
 
 PORTS = {

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from deadweight.builders.shared.generated import is_generated
-from deadweight.project.init.compose_files import COMPOSE
-from deadweight.project.init.services import MANIFESTS, dockerfiles
-from deadweight.project.init.tree import MOST_BYTES, Tree, aside
+from deadweight_init.compose_files import COMPOSE
+from deadweight_init.services import MANIFESTS, dockerfiles
+from deadweight_init.tree import MOST_BYTES, Tree, aside
 
 _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ".json": ("JSON", json.loads),

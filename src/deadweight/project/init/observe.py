@@ -18,10 +18,10 @@ from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
-from deadweight.project.init.coming_up import NotUp, first_line, wait_listening, with_cause
-from deadweight.project.init.described import WRITTEN, served
-from deadweight.project.init.folders import OF_THE_SYSTEM
-from deadweight.project.init.records import SEEN, Known
+from deadweight_init.coming_up import NotUp, first_line, wait_listening, with_cause
+from deadweight_init.described import WRITTEN, served
+from deadweight_init.folders import OF_THE_SYSTEM
+from deadweight_init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, UNCOMPILED
-from deadweight.project.init.build_variables import with_build_variables
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.node_builds import OLD
-from deadweight.project.init.languages.node_managers import APART, OPEN
-from deadweight.project.init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
-from deadweight.project.init.languages.python_versions import OF_ITS_TIME
-from deadweight.project.init.records import GUESSED, SEEN, Known
-from deadweight.project.init.tree import Tree
+from deadweight_init.build_variables import with_build_variables
+from deadweight_init.draft import Draft
+from deadweight_init.languages.node_builds import OLD
+from deadweight_init.languages.node_managers import APART, OPEN
+from deadweight_init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
+from deadweight_init.languages.python_versions import OF_ITS_TIME
+from deadweight_init.records import GUESSED, SEEN, Known
+from deadweight_init.tree import Tree
 
 OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
 _COMPILING = ("18", "16")

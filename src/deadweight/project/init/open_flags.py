@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.common import sequence
-from deadweight.project.init.languages.python_code import EVERYWHERE
-from deadweight.project.init.languages.sources import TESTS
-from deadweight.project.init.reachable import ONLY_LOOPBACK
-from deadweight.project.init.records import SEEN, Known
-from deadweight.project.init.tree import Tree, aside, line_of
+from deadweight_init.draft import Draft
+from deadweight_init.languages.common import sequence
+from deadweight_init.languages.python_code import EVERYWHERE
+from deadweight_init.languages.sources import TESTS
+from deadweight_init.reachable import ONLY_LOOPBACK
+from deadweight_init.records import SEEN, Known
+from deadweight_init.tree import Tree, aside, line_of
 
 _LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])"
 _VALUE = rf"\"{_LOOPBACK}(?P<rest>:\d+)?\""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight.project.init.languages.sources import TESTS
-from deadweight.project.init.tree import Tree, aside
+from deadweight_init.languages.sources import TESTS
+from deadweight_init.tree import Tree, aside
 from deadweight.suite import openapi
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from deadweight.project.init.records import ImageWords, OwnDockerfile
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.records import ImageWords, OwnDockerfile
+from deadweight_init.tree import Tree, joined
 
 
 def beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
-from deadweight.project.init.coming_up import with_cause
-from deadweight.project.init.folders import may_be_in_memory
-from deadweight.project.init.languages.common import sequence
-from deadweight.project.init.observe import Seen, WhileUp
-from deadweight.project.init.records import Known
+from deadweight_init.coming_up import with_cause
+from deadweight_init.folders import may_be_in_memory
+from deadweight_init.languages.common import sequence
+from deadweight_init.observe import Seen, WhileUp
+from deadweight_init.records import Known
 from deadweight.suite import model
 from deadweight.suite.sizes import format_bytes
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import yaml
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
-from deadweight.project.init.bound import GRACE_SECONDS, Bound, OutOfTime
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.records import Rung
-from deadweight.project.init.stages import Stage, stages_of
-from deadweight.project.init.suitefile import suite_text
+from deadweight_init.bound import GRACE_SECONDS, Bound, OutOfTime
+from deadweight_init.draft import Draft
+from deadweight_init.records import Rung
+from deadweight_init.stages import Stage, stages_of
+from deadweight_init.suitefile import suite_text
 from deadweight.project.needs import to_make
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
 
 if TYPE_CHECKING:
-    from deadweight.project.init.files import Written
+    from deadweight_init.files import Written
     from deadweight.suite.model import Variant
 
 Say = Callable[[str], None]

@@ -11,19 +11,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.project.init import gates
-from deadweight.project.init.bound import OutOfTime
-from deadweight.project.init.derive.ladder import MINIMAL
-from deadweight.project.init.derive.runtime import RuntimeFiles, runtime_files
-from deadweight.project.init.draft import Draft, Recorded
-from deadweight.project.init.learned import with_an_end, with_slower_end
-from deadweight.project.init.older import with_what_installs
-from deadweight.project.init.proof import Failure, Proof, Tools, first_sentence, nothing_left
-from deadweight.project.init.reconciled import reconciled
-from deadweight.project.init.records import Rung
-from deadweight.project.init.reference import find_reference
-from deadweight.project.init.remedies import remedy_of_files
-from deadweight.project.init.tree import look
+from deadweight_init import gates
+from deadweight_init.bound import OutOfTime
+from deadweight_init.derive.ladder import MINIMAL
+from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
+from deadweight_init.draft import Draft, Recorded
+from deadweight_init.learned import with_an_end, with_slower_end
+from deadweight_init.older import with_what_installs
+from deadweight_init.proof import Failure, Proof, Tools, first_sentence, nothing_left
+from deadweight_init.reconciled import reconciled
+from deadweight_init.records import Rung
+from deadweight_init.reference import find_reference
+from deadweight_init.remedies import remedy_of_files
+from deadweight_init.tree import look
 from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 
-from deadweight.project.init.needed import PORTS
-from deadweight.project.init.records import Service
-from deadweight.project.init.tree import aside
+from deadweight_init.needed import PORTS
+from deadweight_init.records import Service
+from deadweight_init.tree import aside
 from deadweight.records.reference import split
 
 _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft
-from deadweight.project.init.languages.python_code import EVERYWHERE, framework
-from deadweight.project.init.records import SEEN, Project
-from deadweight.project.init.tree import Tree, aside
+from deadweight_init.draft import Draft
+from deadweight_init.languages.python_code import EVERYWHERE, framework
+from deadweight_init.records import SEEN, Project
+from deadweight_init.tree import Tree, aside
 
 Words = tuple[str, ...]
 

@@ -11,11 +11,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.languages.common import sequence
-from deadweight.project.init.needed import PORTS, mounted
-from deadweight.project.init.records import SEEN, Known, Service
-from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.languages.common import sequence
+from deadweight_init.needed import PORTS, mounted
+from deadweight_init.records import SEEN, Known, Service
+from deadweight_init.tree import Tree, joined, line_of
 from deadweight.records.reference import split
 
 _RUN = re.compile(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.draft import Recorded
+from deadweight_init.draft import Recorded
 from deadweight.records.evidence import Evidence
 
 LEAST_LETTERS = 4

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deadweight.project.init.coming_up import first_line, first_lines
-from deadweight.project.init.described import served
-from deadweight.project.init.doubts import FIRST_LINES
-from deadweight.project.init.draft import Draft, Recorded
-from deadweight.project.init.observe import Health, Seen, ask
-from deadweight.project.init.operations import described, routes
-from deadweight.project.init.records import SEEN, Known
-from deadweight.project.init.tree import Tree
+from deadweight_init.coming_up import first_line, first_lines
+from deadweight_init.described import served
+from deadweight_init.doubts import FIRST_LINES
+from deadweight_init.draft import Draft, Recorded
+from deadweight_init.observe import Health, Seen, ask
+from deadweight_init.operations import described, routes
+from deadweight_init.records import SEEN, Known
+from deadweight_init.tree import Tree
 from deadweight.suite import openapi
 
 if TYPE_CHECKING:

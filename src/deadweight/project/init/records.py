@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from deadweight.project.init.derive.changes import Change
+from deadweight_init.derive.changes import Change
 
 T = TypeVar("T", covariant=True)
 

@@ -6,28 +6,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from deadweight._errors import DeadweightError
-from deadweight.project.init import doubts, posture
-from deadweight.project.init.allowed_hosts import REFUSES, with_all_hosts
-from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
-from deadweight.project.init.coming_up import NotUp
-from deadweight.project.init.commands import ENDS, serving_command
-from deadweight.project.init.draft import Draft, health_hints, port_hints
-from deadweight.project.init.folders import in_memory
-from deadweight.project.init.lacking import variable_it_wants
-from deadweight.project.init.languages.common import flow
-from deadweight.project.init.languages.node_builds import OLD, VARIABLES
-from deadweight.project.init.languages.node_managers import APART
-from deadweight.project.init.learned import with_seen
-from deadweight.project.init.observe import Seen, kind_told, observe, told_of, watch_with
-from deadweight.project.init.older import with_what_installs
-from deadweight.project.init.open_flags import with_place
-from deadweight.project.init.proof import Proof, first_sentence, nothing_left
-from deadweight.project.init.reachable import ONLY_LOOPBACK
-from deadweight.project.init.recording import Recorder
-from deadweight.project.init.records import Known, Rung
-from deadweight.project.init.remedies import next_remedy, remedy_of_errors
-from deadweight.project.init.tree import Tree, look
-from deadweight.project.init.variables import read
+from deadweight_init import doubts, posture
+from deadweight_init.allowed_hosts import REFUSES, with_all_hosts
+from deadweight_init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
+from deadweight_init.coming_up import NotUp
+from deadweight_init.commands import ENDS, serving_command
+from deadweight_init.draft import Draft, health_hints, port_hints
+from deadweight_init.folders import in_memory
+from deadweight_init.lacking import variable_it_wants
+from deadweight_init.languages.common import flow
+from deadweight_init.languages.node_builds import OLD, VARIABLES
+from deadweight_init.languages.node_managers import APART
+from deadweight_init.learned import with_seen
+from deadweight_init.observe import Seen, kind_told, observe, told_of, watch_with
+from deadweight_init.older import with_what_installs
+from deadweight_init.open_flags import with_place
+from deadweight_init.proof import Proof, first_sentence, nothing_left
+from deadweight_init.reachable import ONLY_LOOPBACK
+from deadweight_init.recording import Recorder
+from deadweight_init.records import Known, Rung
+from deadweight_init.remedies import next_remedy, remedy_of_errors
+from deadweight_init.tree import Tree, look
+from deadweight_init.variables import read
 from deadweight.suite.model import RunSettings
 
 MOST_DOWN = 3

@@ -7,32 +7,32 @@ import posixpath
 import re
 from dataclasses import replace
 
-from deadweight.project.init.commands import with_serving_command
-from deadweight.project.init.dated import with_packages_first, with_packages_of_their_time
-from deadweight.project.init.demanded import with_what_it_demands
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.folders import (
+from deadweight_init.commands import with_serving_command
+from deadweight_init.dated import with_packages_first, with_packages_of_their_time
+from deadweight_init.demanded import with_what_it_demands
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.folders import (
     with_folder_in_memory,
     with_folder_it_lacks,
     with_own_files,
     with_writable_files,
 )
-from deadweight.project.init.lacking import with_its_example, with_what_it_lacks
-from deadweight.project.init.languages.common import HOME, ZONES
-from deadweight.project.init.languages.node_workspace import home_in_image
-from deadweight.project.init.languages.python_bare import PACKAGES, WELL_KNOWN
-from deadweight.project.init.local_settings import with_databases_of_settings, with_open_settings
-from deadweight.project.init.localhost import with_open_sockets, with_what_is_at_localhost
-from deadweight.project.init.migrated import with_migrations
-from deadweight.project.init.older import with_examples, with_help, with_older_language, with_own_environment
-from deadweight.project.init.open_flags import with_open_flag
-from deadweight.project.init.reachable import with_open_address, with_open_command
-from deadweight.project.init.readme import with_what_the_readme_gives
-from deadweight.project.init.records import SEEN, Known, Rung, Service
-from deadweight.project.init.required_flags import with_required_flags
-from deadweight.project.init.settings_files import with_example_of_settings, with_settings_of_repository
-from deadweight.project.init.tree import Tree, joined
-from deadweight.project.init.values import example_file
+from deadweight_init.lacking import with_its_example, with_what_it_lacks
+from deadweight_init.languages.common import HOME, ZONES
+from deadweight_init.languages.node_workspace import home_in_image
+from deadweight_init.languages.python_bare import PACKAGES, WELL_KNOWN
+from deadweight_init.local_settings import with_databases_of_settings, with_open_settings
+from deadweight_init.localhost import with_open_sockets, with_what_is_at_localhost
+from deadweight_init.migrated import with_migrations
+from deadweight_init.older import with_examples, with_help, with_older_language, with_own_environment
+from deadweight_init.open_flags import with_open_flag
+from deadweight_init.reachable import with_open_address, with_open_command
+from deadweight_init.readme import with_what_the_readme_gives
+from deadweight_init.records import SEEN, Known, Rung, Service
+from deadweight_init.required_flags import with_required_flags
+from deadweight_init.settings_files import with_example_of_settings, with_settings_of_repository
+from deadweight_init.tree import Tree, joined
+from deadweight_init.values import example_file
 
 
 def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from deadweight.project.init.databases import kind_of, libraries_of, need_of
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.lacking import value_for
-from deadweight.project.init.languages.common import sequence
-from deadweight.project.init.records import SEEN, Beside, Known
-from deadweight.project.init.tree import Tree
-from deadweight.project.init.values import MADE_UP
+from deadweight_init.databases import kind_of, libraries_of, need_of
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.lacking import value_for
+from deadweight_init.languages.common import sequence
+from deadweight_init.records import SEEN, Beside, Known
+from deadweight_init.tree import Tree
+from deadweight_init.values import MADE_UP
 
 _NOT_THERE = r"(?:is required|is missing|(?:must be |is not |not )(?:set|specified|provided|given))"
 _SAYS = tuple(

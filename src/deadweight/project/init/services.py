@@ -8,26 +8,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.builders.shared.generated import is_generated
-from deadweight.project.init import around, declared
-from deadweight.project.init.addresses import outside
-from deadweight.project.init.builds import Build, apart, builds, in_order, stage_of
-from deadweight.project.init.cluster_needs import cluster_needs
-from deadweight.project.init.configured import with_configured
-from deadweight.project.init.contexts import contexts, likely
-from deadweight.project.init.described import in_repository
-from deadweight.project.init.dockerfile import context_of, read_words
-from deadweight.project.init.languages import golang, java, node, python, rust, static
-from deadweight.project.init.languages.python_code import EVERYWHERE
-from deadweight.project.init.languages.sources import reads_host, reads_port
-from deadweight.project.init.manifests import kubernetes
-from deadweight.project.init.mounts import with_own_mounts
-from deadweight.project.init.names import own_names
-from deadweight.project.init.placed import absent_program, beside, beside_binary
-from deadweight.project.init.ranking import is_bare, listens, rank
-from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight.project.init.stages import unknown_bases, without_default
-from deadweight.project.init.tree import Tree, aside, folder_of, with_above
-from deadweight.project.init.values import cargo_environment, dotenv, example_file
+from deadweight_init import around, declared
+from deadweight_init.addresses import outside
+from deadweight_init.builds import Build, apart, builds, in_order, stage_of
+from deadweight_init.cluster_needs import cluster_needs
+from deadweight_init.configured import with_configured
+from deadweight_init.contexts import contexts, likely
+from deadweight_init.described import in_repository
+from deadweight_init.dockerfile import context_of, read_words
+from deadweight_init.languages import golang, java, node, python, rust, static
+from deadweight_init.languages.python_code import EVERYWHERE
+from deadweight_init.languages.sources import reads_host, reads_port
+from deadweight_init.manifests import kubernetes
+from deadweight_init.mounts import with_own_mounts
+from deadweight_init.names import own_names
+from deadweight_init.placed import absent_program, beside, beside_binary
+from deadweight_init.ranking import is_bare, listens, rank
+from deadweight_init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.stages import unknown_bases, without_default
+from deadweight_init.tree import Tree, aside, folder_of, with_above
+from deadweight_init.values import cargo_environment, dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.languages.beside import PLACES
-from deadweight.project.init.languages.common import HOME, home_of
-from deadweight.project.init.languages.node_workspace import home_in_image
-from deadweight.project.init.records import SEEN, Known, Project, Service
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.draft import Draft, run_of
+from deadweight_init.languages.beside import PLACES
+from deadweight_init.languages.common import HOME, home_of
+from deadweight_init.languages.node_workspace import home_in_image
+from deadweight_init.records import SEEN, Known, Project, Service
+from deadweight_init.tree import Tree, joined
 
 _MISSING = tuple(
     re.compile(pattern)

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.project.init.databases import KINDS, SCHEMES, SERVERS, need_of, server_for
-from deadweight.project.init.records import Beside
+from deadweight_init.databases import KINDS, SCHEMES, SERVERS, need_of, server_for
+from deadweight_init.records import Beside
 
 IS_SETTINGS = re.compile(r"\.(?:ya?ml|toml|ini|json|conf|cfg|env|properties|ron)$|(?:^|/)\.env[\w.-]*$")
 REFUSED = re.compile(

@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from deadweight._said import plain
-from deadweight.project.init.derive.changes import lines
-from deadweight.project.init.draft import Draft, Recorded
-from deadweight.project.init.languages.common import scalar
-from deadweight.project.init.reconciled import LEAST_LETTERS
-from deadweight.project.init.records import Known, Rung
+from deadweight_init.derive.changes import lines
+from deadweight_init.draft import Draft, Recorded
+from deadweight_init.languages.common import scalar
+from deadweight_init.reconciled import LEAST_LETTERS
+from deadweight_init.records import Known, Rung
 
 COLUMN = 60
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight.project.init.records import Known
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight_init.records import Known
+from deadweight_init.tree import Tree, folder_of, joined
 
 EXAMPLES = (
     ".env.example",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deadweight.project.init.records import Service
-from deadweight.project.init.tree import Tree, aside, line_of
-from deadweight.project.init.values import cargo_environment, dotenv, example_file
+from deadweight_init.records import Service
+from deadweight_init.tree import Tree, aside, line_of
+from deadweight_init.values import cargo_environment, dotenv, example_file
 
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", "bin/www", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
 """``bin/www`` is the start file of Express' generator."""

@@ -20,11 +20,11 @@ from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
 from deadweight.records import store
 from deadweight.records.paths import user_cache
-from deadweight.sources.local import changelogs
-from deadweight.sources.local.changelogs import Fixes
-from deadweight.sources.local.contents import COVERAGE, LICENCES, Contents, Part
-from deadweight.sources.local.debian import Packages
-from deadweight.sources.local.machine import os_release, this_machine
+from deadweight_standins import changelogs
+from deadweight_standins.changelogs import Fixes
+from deadweight_standins.contents import COVERAGE, LICENCES, Contents, Part
+from deadweight_standins.debian import Packages
+from deadweight_standins.machine import os_release, this_machine
 from deadweight.sources.protocol import Say
 from deadweight.toolchain import catalogue, golang
 from deadweight.toolchain.find import find

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local import suites
-from deadweight.sources.local.apk_names import DONE_WITHOUT, NAMES
-from deadweight.sources.local.layer import Layer
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
-from deadweight.sources.local.workshop import Workshop, accounts, link, put
+from deadweight_standins import suites
+from deadweight_standins.apk_names import DONE_WITHOUT, NAMES
+from deadweight_standins.layer import Layer
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
+from deadweight_standins.workshop import Workshop, accounts, link, put
 
 SOURCE = Path(__file__).with_name("apkadd")
 PLACE = "/usr/lib/stand-in"

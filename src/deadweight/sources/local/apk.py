@@ -20,10 +20,10 @@ from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.records import store
 from deadweight.records.paths import State
-from deadweight.sources.local import apkseed, apkspec, busybox
-from deadweight.sources.local.apkspec import Spec
-from deadweight.sources.local.machine import require, scratch
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins import apkseed, apkspec, busybox
+from deadweight_standins.apkspec import Spec
+from deadweight_standins.machine import require, scratch
+from deadweight_standins.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 
 EDITION = f"4; busybox {busybox.EDITION}"

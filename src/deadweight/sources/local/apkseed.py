@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins.workshop import Workshop
 
 FOLDER = "seed"
 PACKAGES = ("busybox", "wolfi-baselayout")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import PATHS, Made
-from deadweight.sources.local.workshop import Workshop, put
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import PATHS, Made
+from deadweight_standins.workshop import Workshop, put
 
 _RABBITMQ_ENTRY = r"""#!/bin/sh
 # As the original's: a user, a password and a virtual host by its variables; guest may come from other containers too.

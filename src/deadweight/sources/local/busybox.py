@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.debian import Packages
-from deadweight.sources.local.machine import require, scratch
+from deadweight_standins.debian import Packages
+from deadweight_standins.machine import require, scratch
 
 HEADERS = ("linux", "asm-generic", "mtd")
 NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")

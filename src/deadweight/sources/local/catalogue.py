@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.sources.local import (
+from deadweight_standins import (
     alpine,
     brokers,
     busybox,
@@ -22,9 +22,9 @@ from deadweight.sources.local import (
     scripting,
     servers,
 )
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import Recipe
-from deadweight.sources.local.stand_in import StandIn
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import Recipe
+from deadweight_standins.stand_in import StandIn
 
 EDITION = f"2; busybox {busybox.EDITION}"
 

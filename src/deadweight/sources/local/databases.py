@@ -9,10 +9,10 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight.sources.local.languages import account
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import PATHS, Made
-from deadweight.sources.local.workshop import Workshop, put
+from deadweight_standins.languages import account
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import PATHS, Made
+from deadweight_standins.workshop import Workshop, put
 
 _MARIADB_ENTRY = r"""#!/bin/sh
 # As the originals': a database is made when there is none, by the variables of MySQL's image or of MariaDB's.

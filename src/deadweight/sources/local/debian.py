@@ -20,10 +20,10 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import mounts
 from deadweight.records import store
-from deadweight.sources.local import apt_plans, suites
-from deadweight.sources.local.apt_plans import Plans
-from deadweight.sources.local.flat_repository import repository_of
-from deadweight.sources.local.machine import Machine, scratch
+from deadweight_standins import apt_plans, suites
+from deadweight_standins.apt_plans import Plans
+from deadweight_standins.flat_repository import repository_of
+from deadweight_standins.machine import Machine, scratch
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 _FIELD = re.compile(r"^(Package|Version|Source|Architecture|Filename|Size): (.*)$", re.MULTILINE)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.machine import Machine
+from deadweight_standins.machine import Machine
 
 
 def _linked(package: Path, link: Path) -> bool:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight.sources.java import jks
-from deadweight.sources.local import alpine
-from deadweight.sources.local import maven as maven_repository
-from deadweight.sources.local.layer import Layer, from_tree
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
-from deadweight.sources.local.stand_in import StandIn
-from deadweight.sources.local.suites import SID
-from deadweight.sources.local.workshop import Workshop, link
+from deadweight_standins import alpine
+from deadweight_standins import maven as maven_repository
+from deadweight_standins.layer import Layer, from_tree
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
+from deadweight_standins.stand_in import StandIn
+from deadweight_standins.suites import SID
+from deadweight_standins.workshop import Workshop, link
 
 MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"
 HOME = "opt/java/openjdk"

@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local import alpine, npm, pythons
-from deadweight.sources.local.layer import Layer
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import (
+from deadweight_standins import alpine, npm, pythons
+from deadweight_standins.layer import Layer
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import (
     BUILD_PACKAGES,
     CERTIFICATES,
     FULL_PACKAGES,
@@ -25,7 +25,7 @@ from deadweight.sources.local.recipes import (
     in_place_of,
     unpack_libraries,
 )
-from deadweight.sources.local.workshop import Workshop, link, put
+from deadweight_standins.workshop import Workshop, link, put
 
 NODE_RUNTIME = ("libc6", "libgcc-s1", "libstdc++6", "libatomic1")
 NODE = "26"

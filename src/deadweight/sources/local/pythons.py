@@ -17,10 +17,10 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight.sources.local import alpine, maven
-from deadweight.sources.local.layer import FAST, Layer, from_tree
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import (
+from deadweight_standins import alpine, maven
+from deadweight_standins.layer import FAST, Layer, from_tree
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import (
     CERTIFICATES,
     FULL_PACKAGES,
     PATHS,
@@ -33,7 +33,7 @@ from deadweight.sources.local.recipes import (
     unpack_libraries,
     zones,
 )
-from deadweight.sources.local.workshop import Workshop, link, put
+from deadweight_standins.workshop import Workshop, link, put
 
 
 @dataclass(frozen=True)

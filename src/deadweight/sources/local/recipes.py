@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.layer import Layer
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.workshop import Workshop, accounts, link, put
+from deadweight_standins.layer import Layer
+from deadweight_standins.push import Settings
+from deadweight_standins.workshop import Workshop, accounts, link, put
 
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
@@ -90,7 +90,7 @@ def feeds(shop: Workshop, suite: str) -> Made:
 
     A second file of sources adds packages that are called otherwise now.
     """
-    from deadweight.sources.local import renamed, suites
+    from deadweight_standins import renamed, suites
 
     def fill(root: Path) -> None:
         own = suites.sources(shop.machine.codename, suite or shop.machine.codename)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.flat_repository import repository_of
-from deadweight.sources.local.machine import Machine
-from deadweight.sources.local.workshop import put
+from deadweight_standins.flat_repository import repository_of
+from deadweight_standins.machine import Machine
+from deadweight_standins.workshop import put
 
 RENAMED: Mapping[str, str] = {
     "netcat": "netcat-openbsd",

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.alpine import APK_KNOWS, place_for_apk
-from deadweight.sources.local.layer import FAST, Layer, from_tree
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
-from deadweight.sources.local.suites import SID
-from deadweight.sources.local.workshop import Workshop, put
+from deadweight_standins.alpine import APK_KNOWS, place_for_apk
+from deadweight_standins.layer import FAST, Layer, from_tree
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
+from deadweight_standins.suites import SID
+from deadweight_standins.workshop import Workshop, put
 
 PACKAGES = ("ca-certificates", "gcc", "libc6-dev", "pkg-config")
 _WRAPPER, _WRAPPER_OF_ALPINE = "/usr/local/cargo/stand-in/rustc", "/usr/local/cargo/stand-in-alpine/rustc"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.sources.local.layer import FAST
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import Made
-from deadweight.sources.local.workshop import Workshop, put
+from deadweight_standins.layer import FAST
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import Made
+from deadweight_standins.workshop import Workshop, put
 from deadweight.toolchain import catalogue, own_programs, trivy_cache
 
 SOURCE = Path(__file__).with_name("scanner")

@@ -6,11 +6,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from deadweight.sources.local import alpine, npm
-from deadweight.sources.local.languages import account
-from deadweight.sources.local.layer import Layer
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import (
+from deadweight_standins import alpine, npm
+from deadweight_standins.languages import account
+from deadweight_standins.layer import Layer
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import (
     CERTIFICATES,
     FULL_PACKAGES,
     PATHS,
@@ -19,7 +19,7 @@ from deadweight.sources.local.recipes import (
     in_place_of,
     number,
 )
-from deadweight.sources.local.workshop import Workshop, link, put
+from deadweight_standins.workshop import Workshop, link, put
 
 BUN = {"amd64": "@oven/bun-linux-x64", "arm64": "@oven/bun-linux-aarch64"}
 DENO = {"amd64": "@deno/linux-x64-glibc", "arm64": "@deno/linux-arm64-glibc"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight.sources.local import alpine
-from deadweight.sources.local.alpine import APK_KNOWS, place_for_apk
-from deadweight.sources.local.languages import account
-from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import PATHS, Made
-from deadweight.sources.local.workshop import Workshop, link, put
+from deadweight_standins import alpine
+from deadweight_standins.alpine import APK_KNOWS, place_for_apk
+from deadweight_standins.languages import account
+from deadweight_standins.push import Settings
+from deadweight_standins.recipes import PATHS, Made
+from deadweight_standins.workshop import Workshop, link, put
 
 _NGINX_SITE = """server {{
     listen {port};

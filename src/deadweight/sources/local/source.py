@@ -14,15 +14,15 @@ from deadweight._errors import DeadweightError
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
-from deadweight.sources.local import alpine, catalogue, debian, renamed
-from deadweight.sources.local.authorities import authorities
-from deadweight.sources.local.machine import require, this_machine
-from deadweight.sources.local.making import pushed, registry_program, side_by_side, told
-from deadweight.sources.local.push import Client
-from deadweight.sources.local.registry import LocalRegistry
-from deadweight.sources.local.stamps import Stamps
-from deadweight.sources.local.stand_in import REBASE, StandIn, nearest_to, stand_in
-from deadweight.sources.local.workshop import Workshop
+from deadweight_standins import alpine, catalogue, debian, renamed
+from deadweight_standins.authorities import authorities
+from deadweight_standins.machine import require, this_machine
+from deadweight_standins.making import pushed, registry_program, side_by_side, told
+from deadweight_standins.push import Client
+from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.stamps import Stamps
+from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
+from deadweight_standins.workshop import Workshop
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
 from deadweight.sources.settings import Settings, decided
@@ -134,7 +134,7 @@ class LocalSource:
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
-        from deadweight.sources.local import apk
+        from deadweight_standins import apk
 
         return apk.repositories(self.state, flavour)
 
@@ -242,7 +242,7 @@ class LocalSource:
                 digests[item] = digest
         digests |= self._make(shop, client, registry, missing, wanted, apk, say)
         if apk:
-            from deadweight.sources.local import apk as repositories
+            from deadweight_standins import apk as repositories
 
             repositories.link(self.state, self.folder / "apk")
         for reference, item in wanted.items():
@@ -301,12 +301,12 @@ class LocalSource:
         return stamp is not None and self._registry().holds(stamp.digest)
 
     def _apk_ready(self) -> bool:
-        from deadweight.sources.local import apk
+        from deadweight_standins import apk
 
         return apk.ready(self.folder / "apk")
 
     def _make_apk(self, shop: Workshop, say: Say) -> str:
-        from deadweight.sources.local import apk
+        from deadweight_standins import apk
 
         with told("the APK repository", say):
             apk.make(shop, self.folder / "apk")

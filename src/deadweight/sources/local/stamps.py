@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.records import store
-from deadweight.sources.local import catalogue
-from deadweight.sources.local.machine import this_machine
-from deadweight.sources.local.stand_in import StandIn
+from deadweight_standins import catalogue
+from deadweight_standins.machine import this_machine
+from deadweight_standins.stand_in import StandIn
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from deadweight.records.reference import parse
-from deadweight.sources.local.kin import kin
-from deadweight.sources.local.nearest import nearest
-from deadweight.sources.local.table import TABLE, Row
+from deadweight_standins.kin import kin
+from deadweight_standins.nearest import nearest
+from deadweight_standins.table import TABLE, Row
 from deadweight.sources.no_base import NoBase
 
 STAND_INS = "stand-in/"

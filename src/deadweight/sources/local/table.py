@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deadweight.sources.local import tags
+from deadweight_standins import tags
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
 """The image of shell tools that ``invoke shell`` puts beside an image that has none."""

@@ -11,8 +11,8 @@ def flavoured(groups: tuple[str, ...]) -> str:
 
 
 def release(groups: tuple[str, ...]) -> str:
-    from deadweight.sources.local import suites
-    from deadweight.sources.local.machine import codename
+    from deadweight_standins import suites
+    from deadweight_standins.machine import codename
 
     own = codename()
     found = suites.of_tag(groups[0], own)

@@ -15,10 +15,10 @@ from typing import TypeVar, cast
 
 from deadweight import _run
 from deadweight._errors import CommandError, MissingError
-from deadweight.sources.local.busybox import Busybox, busybox
-from deadweight.sources.local.debian import Packages
-from deadweight.sources.local.layer import FAST, LEVEL, Layer, from_tar, from_tree
-from deadweight.sources.local.machine import Machine, scratch
+from deadweight_standins.busybox import Busybox, busybox
+from deadweight_standins.debian import Packages
+from deadweight_standins.layer import FAST, LEVEL, Layer, from_tar, from_tree
+from deadweight_standins.machine import Machine, scratch
 
 T = TypeVar("T")
 GO_HINT = "check that GOPROXY can be reached (go env GOPROXY), or use a tag of another version"

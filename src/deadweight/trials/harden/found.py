@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from deadweight.checks.attacks.limits import MEMORY, PROCESSES
+from deadweight_attacks.limits import MEMORY, PROCESSES
 from deadweight.checks.service import posture
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import stops
 from deadweight.suite.model import Variant
-from deadweight.trials.harden.trial import OUTGOING
-from deadweight.trials.seccomp.model import Seccomp
+from deadweight_attacks.harden.trial import OUTGOING
+from deadweight_attacks.seccomp.model import Seccomp
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError
-from deadweight.checks.attacks.limits import unenforced
+from deadweight_attacks.limits import unenforced
 from deadweight.checks.protocol import Subject
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
-from deadweight.trials.harden.found import Found, Tightest
-from deadweight.trials.harden.search import tightest
-from deadweight.trials.seccomp.find import find
-from deadweight.trials.seccomp.recorder import Hindered
+from deadweight_attacks.harden.found import Found, Tightest
+from deadweight_attacks.harden.search import tightest
+from deadweight_attacks.seccomp.find import find
+from deadweight_attacks.seccomp.recorder import Hindered
 
 EDITION = 6
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import stops
-from deadweight.trials.harden.trial import Trial
+from deadweight_attacks.harden.trial import Trial
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import CheckFailed, UsageError
-from deadweight.checks.attacks.limits import MEMORY, PROCESSES, not_held, unenforced
+from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
     DEFAULT_CAPABILITIES,
@@ -18,12 +18,12 @@ from deadweight.engine.options import (
     is_root,
 )
 from deadweight.engine.seccomp import stops
-from deadweight.trials.harden import asks, named
-from deadweight.trials.harden.apart import apart
-from deadweight.trials.harden.folders import covering
-from deadweight.trials.harden.found import Found, Tightest
-from deadweight.trials.harden.trial import KILLED, OUTGOING, PURPOSE
-from deadweight.trials.harden.tries import Tries
+from deadweight_attacks.harden import asks, named
+from deadweight_attacks.harden.apart import apart
+from deadweight_attacks.harden.folders import covering
+from deadweight_attacks.harden.found import Found, Tightest
+from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE
+from deadweight_attacks.harden.tries import Tries
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

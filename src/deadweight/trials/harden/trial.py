@@ -16,7 +16,7 @@ from deadweight.checks.service import Service, ServiceDown, with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
-from deadweight.trials.harden.folders import NOTHING, Written, written
+from deadweight_attacks.harden.folders import NOTHING, Written, written
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -12,8 +12,8 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import RunOptions
-from deadweight.trials.harden.folders import NOTHING, Written
-from deadweight.trials.harden.trial import Trial, attempt
+from deadweight_attacks.harden.folders import NOTHING, Written
+from deadweight_attacks.harden.trial import Trial, attempt
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -22,7 +22,7 @@ RUNS = 3
 """So many trials with the same settings agree before it is believed that a wall makes one fail."""
 ENOUGH, AFTER_A_HITCH = 15, 22
 """So many trials pass before anything is believed, and so many after a hitch: where a service fails 30 % of its starts, fewer than
-2 % of searches find something (``tests/trials/test_wavering.py`` counts). Most of these trials are made anyway."""
+2 % of searches find something (``tests/attacks/test_wavering.py`` counts). Most of these trials are made anyway."""
 AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
 """Trials side by side where only the service's steadiness is asked for; fewer of one that takes its time to come up."""
 HASTY_SECONDS = 5.0

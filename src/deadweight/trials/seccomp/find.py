@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from deadweight.checks import as_root
-from deadweight.checks.attacks import helper, walls
-from deadweight.checks.attacks.entrance import attack
-from deadweight.checks.attacks.profile import ToAttack
+from deadweight_attacks import helper, walls
+from deadweight_attacks.entrance import attack
+from deadweight_attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
@@ -17,10 +17,10 @@ from deadweight.engine.seccomp.floor import Floor, keep_floor, kept_floor
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight.records import store
 from deadweight.toolchain import own_programs
-from deadweight.trials.harden.apart import apart
-from deadweight.trials.harden.found import Found
-from deadweight.trials.seccomp import search
-from deadweight.trials.seccomp.model import Seccomp, Stopped
+from deadweight_attacks.harden.apart import apart
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.seccomp import search
+from deadweight_attacks.seccomp.model import Seccomp, Stopped
 
 Told = Callable[[str], None]
 

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
-from deadweight.checks.attacks import far
-from deadweight.checks.attacks.helper import SOURCE as ATTACKERS_SOURCE
-from deadweight.checks.attacks.helper import TARGET as ATTACKER
+from deadweight_attacks import far
+from deadweight_attacks.helper import SOURCE as ATTACKERS_SOURCE
+from deadweight_attacks.helper import TARGET as ATTACKER
 from deadweight.engine.elsewhere import elsewhere
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.toolchain import own_programs
-from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
+from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -19,15 +19,15 @@ from deadweight.engine.seccomp.fewest import fewest
 from deadweight.engine.seccomp.floor import Floor, find
 from deadweight.engine.seccomp.kinds import BY_TIMING, HELD, LENIENT
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
-from deadweight.trials.harden import asks
-from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
-from deadweight.trials.seccomp import recorder
-from deadweight.trials.seccomp.model import Call, Reason, Seccomp
-from deadweight.trials.seccomp.recorder import Recording
+from deadweight_attacks.harden import asks
+from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
+from deadweight_attacks.seccomp import recorder
+from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
+from deadweight_attacks.seccomp.recorder import Recording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.trials.harden.found import Found
+    from deadweight_attacks.harden.found import Found
 
 RUNS = 3
 """So many recordings agree before anything is believed, and so many trials prove the end."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deadweight.checks.attacks import walls
+from deadweight_attacks import walls
 from deadweight.engine.seccomp.calls import family
-from deadweight.trials.seccomp.model import Seccomp, Stopped
+from deadweight_attacks.seccomp.model import Seccomp, Stopped
 
 MOST_NAMED = 12
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from deadweight.project.init.stages import Stage, flags
+from deadweight_init.stages import Stage, flags
 from deadweight.records.reference import split
 
 _TAG = re.compile(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deadweight.project.init.derive.changes import Change, Code
-from deadweight.project.init.languages.common import HEADER
-from deadweight.project.init.records import OwnDockerfile
-from deadweight.project.init.stages import Stage, chain_of, filled, find_stage, stages_of
+from deadweight_init.derive.changes import Change, Code
+from deadweight_init.languages.common import HEADER
+from deadweight_init.records import OwnDockerfile
+from deadweight_init.stages import Stage, chain_of, filled, find_stage, stages_of
 from deadweight.sources.dockerfile_lines import directives
 
 _ARGUMENTS = ("BASE", "RUN_BASE", "DEADWEIGHT_BASE")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from deadweight.project.init.derive import dockerfile, minimal
-from deadweight.project.init.derive.bases import is_bare, libc, others
-from deadweight.project.init.derive.runtime import RuntimeFiles
-from deadweight.project.init.languages.common import flow
-from deadweight.project.init.records import Ladder, OwnDockerfile, Rung
+from deadweight_init.derive import dockerfile, minimal
+from deadweight_init.derive.bases import is_bare, libc, others
+from deadweight_init.derive.runtime import RuntimeFiles
+from deadweight_init.languages.common import flow
+from deadweight_init.records import Ladder, OwnDockerfile, Rung
 
 MINIMAL = "minimal"
 

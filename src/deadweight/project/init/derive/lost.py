@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deadweight.project.init.derive.changes import Change, Code
-from deadweight.project.init.derive.dockerfile import Parsed
-from deadweight.project.init.records import Rung
-from deadweight.project.init.stages import flags, reached
+from deadweight_init.derive.changes import Change, Code
+from deadweight_init.derive.dockerfile import Parsed
+from deadweight_init.records import Rung
+from deadweight_init.stages import flags, reached
 from deadweight.sources.dockerfile_lines import Instruction
 
 _FLAGS = re.compile(r"-ldflags[= ](?:'[^']*'|\"[^\"]*\"|\S+)|-tags[= ]\S+|GOEXPERIMENT=\S+|\s-[DP]\S+")

@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deadweight.project.init.derive.changes import Change, Code
-from deadweight.project.init.derive.dockerfile import Parsed, name_of, with_more
-from deadweight.project.init.derive.runtime import RuntimeFiles
-from deadweight.project.init.stages import env_of
+from deadweight_init.derive.changes import Change, Code
+from deadweight_init.derive.dockerfile import Parsed, name_of, with_more
+from deadweight_init.derive.runtime import RuntimeFiles
+from deadweight_init.stages import env_of
 from deadweight.sources.dockerfile_lines import arguments
 
 FILES, ROOT = "run-time-files", "/run-time-files"

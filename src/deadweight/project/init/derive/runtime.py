@@ -18,14 +18,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from deadweight.image.archive import entries as columns
-from deadweight.image.archive.archive import open_archive
-from deadweight.image.contents.filesystem import Filesystem
-from deadweight.image.contents.packages import apk_block
-from deadweight.image.layers.indexing import Indexer
-from deadweight.image.layers.members import split
-from deadweight.image.layers.merge import IMPLIED, Merged
-from deadweight.project.init.derive.elf import asked
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.contents.filesystem import Filesystem
+from deadweight_images.contents.packages import apk_block
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.layers.members import split
+from deadweight_images.layers.merge import IMPLIED, Merged
+from deadweight_init.derive.elf import asked
 
 _HOPS = 40
 _MOST_BINARY = 512 * 2**20

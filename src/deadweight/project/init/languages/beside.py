@@ -9,7 +9,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight_init.tree import Tree, aside, folder_of, joined
 
 _READS = {
     ".go": re.compile(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from deadweight.builders.shared import generated
-from deadweight.project.init.records import Project, Rung
+from deadweight_init.records import Project, Rung
 
 HEADER = generated.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""

@@ -6,11 +6,11 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from deadweight.project.init.languages.node_managers import commands, manager, pinned
-from deadweight.project.init.languages.node_start import part, read_package
-from deadweight.project.init.languages.node_versions import version_of
-from deadweight.project.init.records import ImageWords
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight_init.languages.node_managers import commands, manager, pinned
+from deadweight_init.languages.node_start import part, read_package
+from deadweight_init.languages.node_versions import version_of
+from deadweight_init.records import ImageWords
+from deadweight_init.tree import Tree, aside, folder_of, joined
 
 FRONT = "FRONT"
 """The build argument for the base that the front end is built on."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deadweight.project.init import declared
-from deadweight.project.init.languages import (
+from deadweight_init import declared
+from deadweight_init.languages import (
     front_end,
     golang_apk,
     golang_bare,
@@ -19,14 +19,14 @@ from deadweight.project.init.languages import (
     golang_module,
     started,
 )
-from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
-from deadweight.project.init.languages.common import ZONES, dockerignore, rungs_on
-from deadweight.project.init.languages.golang_dockerfile import context_of, dockerfile
-from deadweight.project.init.languages.golang_mains import Programs
-from deadweight.project.init.languages.golang_module import Module
-from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Ladder, Project, Service
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight_init.languages.beside import examples, not_there, read_at_run_time
+from deadweight_init.languages.common import ZONES, dockerignore, rungs_on
+from deadweight_init.languages.golang_dockerfile import context_of, dockerfile
+from deadweight_init.languages.golang_mains import Programs
+from deadweight_init.languages.golang_module import Module
+from deadweight_init.languages.sources import scan
+from deadweight_init.records import ImageWords, Ladder, Project, Service
+from deadweight_init.tree import Tree, folder_of, joined
 
 _OF_BUILD = re.compile(
     r"CGO_ENABLED|GO(?:EXPERIMENT|OS|ARCH|AMD64|PROXY|FLAGS|111MODULE|PATH|PRIVATE|SUMDB|TOOLCHAIN|CACHE|MODCACHE|BIN|ROOT)"

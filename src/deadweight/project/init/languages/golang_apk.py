@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Sequence
 
 from deadweight.builders.shared import generated
-from deadweight.project.init.languages import front_end, golang_generated
-from deadweight.project.init.languages.common import ZONES, is_owned, scalar
-from deadweight.project.init.languages.golang_dockerfile import context_of
-from deadweight.project.init.records import ImageWords, Project, Rung
+from deadweight_init.languages import front_end, golang_generated
+from deadweight_init.languages.common import ZONES, is_owned, scalar
+from deadweight_init.languages.golang_dockerfile import context_of
+from deadweight_init.records import ImageWords, Project, Rung
 
 MELANGE_HEADER, APKO_HEADER = generated.MELANGE, generated.APKO
 """First lines of the files that init writes, by which it knows them again."""

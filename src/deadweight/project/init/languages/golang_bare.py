@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from deadweight.project.init.tree import Tree, aside, folder_of, joined, with_above
+from deadweight_init.tree import Tree, aside, folder_of, joined, with_above
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
 _OWN = re.compile(r"\"((?:[\w-]+\.)+[\w-]+/[\w./-]+)\"")

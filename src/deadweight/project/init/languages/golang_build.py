@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from deadweight.project.init.tree import Tree, aside, folder_of
+from deadweight_init.tree import Tree, aside, folder_of
 
 _DOCKERFILES = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _BUILDS = rf"{_DOCKERFILES}|Makefile|\.goreleaser\.ya?ml"

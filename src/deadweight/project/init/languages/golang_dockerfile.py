@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-from deadweight.project.init.languages import front_end, started
-from deadweight.project.init.languages.common import (
+from deadweight_init.languages import front_end, started
+from deadweight_init.languages.common import (
     CERTIFICATES,
     EMPTY,
     HEADER,
@@ -19,7 +19,7 @@ from deadweight.project.init.languages.common import (
     stop_line,
     unprivileged,
 )
-from deadweight.project.init.records import ImageWords, Project
+from deadweight_init.records import ImageWords, Project
 
 _CACHES = "--mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build"
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight_init.tree import Tree, folder_of, joined
 
 _IMPORT = re.compile(r"^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"([^\"\n]+)\"", re.MULTILINE)
 _CONSTRAINT = re.compile(r"^//go:build (?!linux\b|unix\b|!\w+\s*$)", re.MULTILINE)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deadweight.project.init.languages import front_end, golang_generated
-from deadweight.project.init.languages.common import exec_form, flow, is_owned, sequence
-from deadweight.project.init.records import ImageWords, Project, Rung
-from deadweight.project.init.tree import joined
+from deadweight_init.languages import front_end, golang_generated
+from deadweight_init.languages.common import exec_form, flow, is_owned, sequence
+from deadweight_init.records import ImageWords, Project, Rung
+from deadweight_init.tree import joined
 
 
 def rung(project: Project, words: ImageWords, arguments: Sequence[str], copied: Sequence[tuple[str, str]]) -> Rung:

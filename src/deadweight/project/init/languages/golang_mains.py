@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.project.init import declared
-from deadweight.project.init.languages import golang_build, started
-from deadweight.project.init.languages.golang_module import Module
-from deadweight.project.init.records import ImageWords
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight_init import declared
+from deadweight_init.languages import golang_build, started
+from deadweight_init.languages.golang_module import Module
+from deadweight_init.records import ImageWords
+from deadweight_init.tree import Tree, aside, folder_of, joined
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
 _SERVES = re.compile(

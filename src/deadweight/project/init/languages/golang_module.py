@@ -6,9 +6,9 @@ import posixpath
 import re
 from dataclasses import dataclass
 
-from deadweight.project.init.languages import golang_bare
-from deadweight.project.init.records import ImageWords, Known
-from deadweight.project.init.tree import Tree, folder_of, joined, line_of
+from deadweight_init.languages import golang_bare
+from deadweight_init.records import ImageWords, Known
+from deadweight_init.tree import Tree, folder_of, joined, line_of
 
 
 @dataclass(frozen=True)

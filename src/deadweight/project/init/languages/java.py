@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init import declared
-from deadweight.project.init.languages import java_dropwizard, java_modules, java_versions
-from deadweight.project.init.languages.common import OWNED, dockerignore, flow, rungs_on
-from deadweight.project.init.languages.java_dockerfile import build_image, container_for, dockerfile, environment
-from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight_init import declared
+from deadweight_init.languages import java_dropwizard, java_modules, java_versions
+from deadweight_init.languages.common import OWNED, dockerignore, flow, rungs_on
+from deadweight_init.languages.java_dockerfile import build_image, container_for, dockerfile, environment
+from deadweight_init.languages.sources import scan
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight_init.tree import Tree, joined, line_of
 
 _KINDS = {"pom.xml": "maven", "build.gradle": "gradle", "build.gradle.kts": "gradle"}
 _CONFIG = ("application.properties", "application.yml", "application.yaml")

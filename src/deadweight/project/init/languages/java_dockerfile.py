@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from deadweight.project.init.languages import java_dropwizard
-from deadweight.project.init.languages.common import (
+from deadweight_init.languages import java_dropwizard
+from deadweight_init.languages.common import (
     HEADER,
     copied,
     env_lines,
@@ -15,7 +15,7 @@ from deadweight.project.init.languages.common import (
     stop_line,
     unprivileged,
 )
-from deadweight.project.init.records import ImageWords, Project, Service
+from deadweight_init.records import ImageWords, Project, Service
 
 _HEAP = "-XX:MaxRAMPercentage=75.0"  # Java 8 takes no whole number
 _OPTIONS = ("JAVA_OPTS", "JAVA_OPTIONS", "JAVA_OPTS_APPEND")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from deadweight.project.init.records import Project
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.records import Project
+from deadweight_init.tree import Tree, joined
 
 _TOLD = re.compile(r"\bserver[\s\",]+([\w./-]+\.ya?ml)")
 _FOLDERS = (".", "config", "conf", "src/main/resources", "src/main/config")

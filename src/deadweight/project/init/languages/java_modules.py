@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight_init.tree import Tree, folder_of, joined
 
 _MODULE = re.compile(r"<module>\s*([^<$\s]+)\s*</module>")
 _PARENT = re.compile(r"<parent>(.*?)</parent>", re.DOTALL)

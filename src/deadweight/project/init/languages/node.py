@@ -7,16 +7,16 @@ import posixpath
 import re
 from typing import Any
 
-from deadweight.project.init.languages import node_builds, node_fonts, node_start, node_steps, node_workspace
-from deadweight.project.init.languages.common import dockerignore, rungs_on
-from deadweight.project.init.languages.node_dockerfile import dockerfile
-from deadweight.project.init.languages.node_managers import manager, pinned
-from deadweight.project.init.languages.node_scripts import PROGRAMS
-from deadweight.project.init.languages.node_start import part, read_package
-from deadweight.project.init.languages.node_versions import version_of
-from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import GUESSED, ImageWords, Known, Ladder, Project, Service
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.languages import node_builds, node_fonts, node_start, node_steps, node_workspace
+from deadweight_init.languages.common import dockerignore, rungs_on
+from deadweight_init.languages.node_dockerfile import dockerfile
+from deadweight_init.languages.node_managers import manager, pinned
+from deadweight_init.languages.node_scripts import PROGRAMS
+from deadweight_init.languages.node_start import part, read_package
+from deadweight_init.languages.node_versions import version_of
+from deadweight_init.languages.sources import scan
+from deadweight_init.records import GUESSED, ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tree import Tree, joined
 
 SERVERS = (
     "express",

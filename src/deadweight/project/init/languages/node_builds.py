@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from deadweight.project.init.languages import node_steps
-from deadweight.project.init.languages.common import env_lines
-from deadweight.project.init.languages.node_scripts import bare
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.languages import node_steps
+from deadweight_init.languages.common import env_lines
+from deadweight_init.languages.node_scripts import bare
+from deadweight_init.tree import Tree, joined
 
 MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
 """Folders that a build makes: what ``main`` names there is not in the repository."""

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Sequence
 
-from deadweight.project.init.languages import node_builds, node_fonts, node_start, node_steps, node_workspace
-from deadweight.project.init.languages.common import (
+from deadweight_init.languages import node_builds, node_fonts, node_start, node_steps, node_workspace
+from deadweight_init.languages.common import (
     AS_ROOT,
     DEAF,
     ENDS,
@@ -18,8 +18,8 @@ from deadweight.project.init.languages.common import (
     placed,
     unprivileged,
 )
-from deadweight.project.init.languages.node_managers import APART, OPEN, Manager, commands
-from deadweight.project.init.records import ImageWords, Project, Service
+from deadweight_init.languages.node_managers import APART, OPEN, Manager, commands
+from deadweight_init.records import ImageWords, Project, Service
 
 Words = tuple[str, ...]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from deadweight.project.init.tree import Tree
+from deadweight_init.tree import Tree
 
 _SOURCES = (".js", ".jsx", ".ts", ".tsx", ".mjs")
 _USES = re.compile(r"[\"']next/font/google[\"']")

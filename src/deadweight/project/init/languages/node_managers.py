@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.tree import Tree, joined
 
 
 @dataclass(frozen=True)

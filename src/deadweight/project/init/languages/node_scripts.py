@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deadweight.project.init.records import ImageWords
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.records import ImageWords
+from deadweight_init.tree import Tree, joined
 
 PROGRAMS = {
     "fastify": "fastify-cli",

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight.project.init.languages import node_builds, node_scripts, node_steps
-from deadweight.project.init.languages.platforms import web_command
-from deadweight.project.init.records import ImageWords
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.languages import node_builds, node_scripts, node_steps
+from deadweight_init.languages.platforms import web_command
+from deadweight_init.records import ImageWords
+from deadweight_init.tree import Tree, joined
 
 Words = tuple[str, ...]
 

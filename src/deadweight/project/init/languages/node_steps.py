@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from deadweight.project.init.languages.node_scripts import PROGRAMS, bare, of_node
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.languages.node_scripts import PROGRAMS, bare, of_node
+from deadweight_init.tree import Tree, joined
 
 _WHEN_IT_STARTS = re.compile(r"migrat|seed|\bdb\b|schema|prisma|sequelize|knex|typeorm|drizzle", re.IGNORECASE)
 """What is done each time: it changes a database, which is not there when the image is built."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from deadweight.project.init.records import ImageWords, Known
-from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight_init.records import ImageWords, Known
+from deadweight_init.tree import Tree, joined, line_of
 
 _DEFAULT = "22"
 _OLDEST = 18

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.init.languages import node_builds
-from deadweight.project.init.languages.node_managers import Manager
-from deadweight.project.init.languages.node_scripts import of_node
-from deadweight.project.init.languages.node_start import part, read_package
-from deadweight.project.init.records import ImageWords, Project
-from deadweight.project.init.tree import Tree, folder_of, joined, with_above
+from deadweight_init.languages import node_builds
+from deadweight_init.languages.node_managers import Manager
+from deadweight_init.languages.node_scripts import of_node
+from deadweight_init.languages.node_start import part, read_package
+from deadweight_init.records import ImageWords, Project
+from deadweight_init.tree import Tree, folder_of, joined, with_above
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
 _ALL_NEEDS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")

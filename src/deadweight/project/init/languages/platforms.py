@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.tree import Tree, joined
 
 
 def web_command(tree: Tree, folder: str) -> str:

@@ -6,15 +6,15 @@ import json
 import posixpath
 import re
 
-from deadweight.project.init.languages import python_bare, python_lists, python_scripts, python_start
-from deadweight.project.init.languages.common import dockerignore, rungs_on
-from deadweight.project.init.languages.python_code import framework, inside
-from deadweight.project.init.languages.python_dockerfile import dockerfile
-from deadweight.project.init.languages.python_start import Start
-from deadweight.project.init.languages.python_versions import pair, version_of
-from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight.project.init.tree import Tree, aside, joined
+from deadweight_init.languages import python_bare, python_lists, python_scripts, python_start
+from deadweight_init.languages.common import dockerignore, rungs_on
+from deadweight_init.languages.python_code import framework, inside
+from deadweight_init.languages.python_dockerfile import dockerfile
+from deadweight_init.languages.python_start import Start
+from deadweight_init.languages.python_versions import pair, version_of
+from deadweight_init.languages.sources import scan
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tree import Tree, aside, joined
 
 _PORTS = {"asgi": 8000, "flask": 5000, "django": 8000, "dash": 8050, "streamlit": 8501}
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from deadweight.project.init.languages.sources import TESTS
-from deadweight.project.init.tree import Tree, aside
+from deadweight_init.languages.sources import TESTS
+from deadweight_init.tree import Tree, aside
 
 PACKAGES = {
     "pkg_resources": "setuptools<81",

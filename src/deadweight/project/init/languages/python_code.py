@@ -6,8 +6,8 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-from deadweight.project.init.languages.sources import TESTS
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight_init.languages.sources import TESTS
+from deadweight_init.tree import Tree, aside, folder_of, joined
 
 _APP = re.compile(
     r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:[\w.]+\.)?"

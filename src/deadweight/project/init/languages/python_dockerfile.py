@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 
-from deadweight.project.init.languages.common import (
+from deadweight_init.languages.common import (
     AS_ROOT,
     DEAF,
     ENDS,
@@ -18,9 +18,9 @@ from deadweight.project.init.languages.common import (
     placed,
     unprivileged,
 )
-from deadweight.project.init.languages.python_code import EVERYWHERE
-from deadweight.project.init.languages.python_steps import in_turn
-from deadweight.project.init.records import ImageWords, Project, Service
+from deadweight_init.languages.python_code import EVERYWHERE
+from deadweight_init.languages.python_steps import in_turn
+from deadweight_init.records import ImageWords, Project, Service
 
 _TO_FOLDER = "pip install --no-compile --target=/site-packages"
 _UV_TO_FOLDER = "uv pip install --python python3 --target=/site-packages"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from deadweight.project.init.records import ImageWords
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.records import ImageWords
+from deadweight_init.tree import Tree, joined
 
 _PSYCOPG = re.compile(r"^psycopg2(?=\s*(?:[=<>~!;#]|$))", re.MULTILINE)
 _BEFORE_BINARY = re.compile(r"^psycopg2==2\.(?:[0-6](?:\.[0-9.]+)?|7(?:\.[0-3])?)\s*$", re.MULTILINE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.tree import Tree, joined
 
 _CODE = "import sys; from {0} import {1}; sys.argv[0] = '{2}'; sys.exit({1}())"
 _CALLED = re.compile(r"import sys; from ([\w.]+) import (\w+); sys\.argv\[0\] = ")

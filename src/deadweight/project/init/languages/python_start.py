@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.project.init.languages import python_scripts
-from deadweight.project.init.languages.platforms import release_command, web_command
-from deadweight.project.init.languages.python_code import framework
-from deadweight.project.init.languages.python_steps import Words, steps, understood
-from deadweight.project.init.records import ImageWords
-from deadweight.project.init.stages import filled
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.languages import python_scripts
+from deadweight_init.languages.platforms import release_command, web_command
+from deadweight_init.languages.python_code import framework
+from deadweight_init.languages.python_steps import Words, steps, understood
+from deadweight_init.records import ImageWords
+from deadweight_init.stages import filled
+from deadweight_init.tree import Tree, joined
 
 MODULES = (
     "gunicorn",

@@ -10,8 +10,8 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from deadweight.project.init.stages import filled
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.stages import filled
+from deadweight_init.tree import Tree, joined
 
 _SHELLS = ("sh", "bash", "ash", "dash")
 _SAYS_NOTHING = re.compile(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from deadweight.project.init.history import last_change
-from deadweight.project.init.records import GUESSED, ImageWords, Known
-from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight_init.history import last_change
+from deadweight_init.records import GUESSED, ImageWords, Known
+from deadweight_init.tree import Tree, joined, line_of
 
 _DEFAULT = "3.12"
 _OLDEST, _USUAL = (3, 9), (3, 11)

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from deadweight.project.init.languages import rust_build, rust_lock, started
-from deadweight.project.init.languages.beside import read_at_run_time
-from deadweight.project.init.languages.common import dockerignore, rungs_on
-from deadweight.project.init.languages.rust_dockerfile import dockerfile
-from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight.project.init.tree import Tree, folder_of, joined, line_of
+from deadweight_init.languages import rust_build, rust_lock, started
+from deadweight_init.languages.beside import read_at_run_time
+from deadweight_init.languages.common import dockerignore, rungs_on
+from deadweight_init.languages.rust_dockerfile import dockerfile
+from deadweight_init.languages.sources import scan
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tree import Tree, folder_of, joined, line_of
 
 _LIBRARIES = {
     "openssl-sys": "openssl-src",

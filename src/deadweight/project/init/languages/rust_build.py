@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deadweight.project.init.tree import Tree, folder_of, joined, with_above
+from deadweight_init.tree import Tree, folder_of, joined, with_above
 
 _DOCKERFILES = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _BUILD = re.compile(r"\bcargo\s+(?:build|install)\b[^\n&|;]*")

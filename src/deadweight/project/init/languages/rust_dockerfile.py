@@ -6,8 +6,8 @@ import posixpath
 import re
 from dataclasses import replace
 
-from deadweight.project.init.languages import started
-from deadweight.project.init.languages.common import (
+from deadweight_init.languages import started
+from deadweight_init.languages.common import (
     CERTIFICATES,
     EMPTY,
     HEADER,
@@ -19,7 +19,7 @@ from deadweight.project.init.languages.common import (
     stop_line,
     unprivileged,
 )
-from deadweight.project.init.records import ImageWords, Project, Service
+from deadweight_init.records import ImageWords, Project, Service
 
 _SHARED = "awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|gcc_s)\\.so/ {print $3}'"
 """The shared libraries of what ldd tells, beside the C library, which every base brings in its own version."""

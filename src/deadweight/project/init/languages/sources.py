@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from deadweight.project.init.described import WRITTEN
-from deadweight.project.init.records import Known
-from deadweight.project.init.tree import Tree, aside, joined, line_of
+from deadweight_init.described import WRITTEN
+from deadweight_init.records import Known
+from deadweight_init.tree import Tree, aside, joined, line_of
 
 HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"

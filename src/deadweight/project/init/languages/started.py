@@ -6,8 +6,8 @@ import posixpath
 import re
 from collections.abc import Collection
 
-from deadweight.project.init.languages.common import home_of, is_owned
-from deadweight.project.init.records import ImageWords, Project, unwrapped
+from deadweight_init.languages.common import home_of, is_owned
+from deadweight_init.records import ImageWords, Project, unwrapped
 
 _WAITS = re.compile(r"wait[-_]?(?:for)?(?:[-_]?it)?(?:\.sh)?|dockerize|wait4x|wait4ports")
 """Programs that wait for another container, and then start what stands after ``--``."""

@@ -6,14 +6,14 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from deadweight.project.init.languages.common import HEADER, dockerignore, exec_form, flow, unprivileged
-from deadweight.project.init.languages.node import SERVERS
-from deadweight.project.init.languages.node_managers import commands, manager, pinned
-from deadweight.project.init.languages.node_scripts import of_node
-from deadweight.project.init.languages.node_start import part, read_package
-from deadweight.project.init.languages.node_versions import version_of
-from deadweight.project.init.records import ImageWords, Known, Ladder, OwnDockerfile, Project, Rung, Service
-from deadweight.project.init.tree import Tree, joined
+from deadweight_init.languages.common import HEADER, dockerignore, exec_form, flow, unprivileged
+from deadweight_init.languages.node import SERVERS
+from deadweight_init.languages.node_managers import commands, manager, pinned
+from deadweight_init.languages.node_scripts import of_node
+from deadweight_init.languages.node_start import part, read_package
+from deadweight_init.languages.node_versions import version_of
+from deadweight_init.records import ImageWords, Known, Ladder, OwnDockerfile, Project, Rung, Service
+from deadweight_init.tree import Tree, joined
 
 PORT = 8080
 """Where the bases listen that run without rights."""

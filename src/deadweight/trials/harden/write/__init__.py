@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deadweight.checks.attacks.limits import MEMORY, PROCESSES, listed
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write import compose, ecs, kubernetes, quadlet, run
-from deadweight.trials.harden.write.values import Written
+from deadweight_attacks.limits import MEMORY, PROCESSES, listed
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write import compose, ecs, kubernetes, quadlet, run
+from deadweight_attacks.harden.write.values import Written
 
 FORMATS: dict[str, Callable[[Found, Written], str]] = {
     "run": run.docker_text,

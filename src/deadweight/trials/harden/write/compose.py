@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deadweight.suite.model import Need
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.needs import (
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.needs import (
     TRIES,
     about,
     before,
@@ -19,8 +19,8 @@ from deadweight.trials.harden.write.needs import (
     too_early,
     up_seconds,
 )
-from deadweight.trials.harden.write.run import around
-from deadweight.trials.harden.write.values import (
+from deadweight_attacks.harden.write.run import around
+from deadweight_attacks.harden.write.values import (
     ENGINE_STOP_SECONDS,
     Quoted,
     Written,

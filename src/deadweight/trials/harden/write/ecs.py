@@ -9,8 +9,8 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.values import (
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.values import (
     PORT_SYSCTL,
     Written,
     all_ports,

@@ -9,9 +9,9 @@ from typing import Any
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions, is_root
 from deadweight.suite.model import Health
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.policy import needed_ports, policy
-from deadweight.trials.harden.write.values import (
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.policy import needed_ports, policy
+from deadweight_attacks.harden.write.values import (
     KUBERNETES_STOP_SECONDS,
     PORT_SYSCTL,
     Quoted,

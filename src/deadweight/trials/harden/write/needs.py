@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.suite.model import Need
 from deadweight.suite.values import parse_tmpfs
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.values import Written
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.values import Written
 
 TRIES = 10
 """How often a job is tried that may be too early."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.values import all_ports, key
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.values import all_ports, key
 
 NAMESPACE_LABEL, DNS_NAMESPACE = "kubernetes.io/metadata.name", "kube-system"
 """The label that every namespace has since Kubernetes 1.22, and where a cluster's DNS is."""

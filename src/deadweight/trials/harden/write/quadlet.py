@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from deadweight.suite.model import Need
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.compose import unasked
-from deadweight.trials.harden.write.needs import (
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.compose import unasked
+from deadweight_attacks.harden.write.needs import (
     about,
     before,
     beside,
@@ -22,8 +22,8 @@ from deadweight.trials.harden.write.needs import (
     too_early,
     up_seconds,
 )
-from deadweight.trials.harden.write.run import around, health_words, podman_tmpfs
-from deadweight.trials.harden.write.values import (
+from deadweight_attacks.harden.write.run import around, health_words, podman_tmpfs
+from deadweight_attacks.harden.write.values import (
     ENGINE_STOP_SECONDS,
     PORT_SYSCTL,
     Written,

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from deadweight.engine.options import Tmpfs
 from deadweight.suite.model import Need
-from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.needs import (
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.write.needs import (
     TRIES,
     about,
     beside,
@@ -25,7 +25,7 @@ from deadweight.trials.harden.write.needs import (
     too_early,
     up_seconds,
 )
-from deadweight.trials.harden.write.values import (
+from deadweight_attacks.harden.write.values import (
     ENGINE_STOP_SECONDS,
     PORT_SYSCTL,
     Written,

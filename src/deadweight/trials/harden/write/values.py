@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight.trials.harden.found import Found
+from deadweight_attacks.harden.found import Found
 
 PORT_SYSCTL = "net.ipv4.ip_unprivileged_port_start"
 
