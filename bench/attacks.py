@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from bench._bench import Result
+from deadweight.project.workspace import Workspace
+from deadweight.suite.select import select
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import fire
@@ -30,8 +32,6 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import Catalogue, load_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Matrix, Plan
-from deadweight.project.workspace import Workspace
-from deadweight.suite.select import select
 
 LIMIT = 0.25
 POSTURES = (walls.OPEN, walls.DEFAULT, walls.HARDENED)

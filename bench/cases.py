@@ -1,8 +1,9 @@
 """The cases that peers test their own rules with: what they call a secret, and what they call none.
 
-gitleaks' and betterleaks' are made at run time by their own programs, from the Go modules that ``deadweight_images/secrets/upstream`` pins
-(both MIT): their tests make tokens anew in each run. Trivy's (Apache-2.0) are the files of its scanner's test, read from its Go
-module; kingfisher's (Apache-2.0) the examples in its rules up to 1.10 (later ones have next to none), read from a checkout.
+gitleaks' and betterleaks' are made at run time by their own programs, from the Go modules that
+``deadweight_images/secrets/upstream`` pins (both MIT): their tests make tokens anew in each run. Trivy's (Apache-2.0) are the
+files of its scanner's test, read from its Go module; kingfisher's (Apache-2.0) the examples in its rules up to 1.10
+(later ones have next to none), read from a checkout.
 
 A bounded part of all of them is data of this repository's tests: ``python -m bench.cases KINGFISHER_CHECKOUT`` writes it anew.
 There every few characters are parted by a mark, so that no scanner of this repository finds a token in it.

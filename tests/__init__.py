@@ -1,4 +1,4 @@
-"""The tests: a folder for each of ``src/deadweight``, and ``support`` with what several of them share."""
+"""The tests: a folder for each of ``src/deadweight`` and for each other package, and ``support`` with what several share."""
 
 import pytest
 

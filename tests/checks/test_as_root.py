@@ -18,9 +18,9 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import as_root
-from deadweight_attacks import entrance, host
 from deadweight.engine import owner
 from deadweight.toolchain import own_programs
+from deadweight_attacks import entrance, host
 from tests.support.attack_grounds import castle
 
 pytestmark = [

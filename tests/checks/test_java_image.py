@@ -12,8 +12,6 @@ import pytest
 
 from deadweight.builders.table import builder
 from deadweight.checks.api import CHECK as API
-from deadweight_attacks import run as attacking
-from deadweight_attacks.load import load_payloads
 from deadweight.checks.layers import CHECK as LAYERS
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS
@@ -21,6 +19,8 @@ from deadweight.checks.scan import database
 from deadweight.checks.scan.sbom import write_sboms
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.sources.choose import remember
+from deadweight_attacks import run as attacking
+from deadweight_attacks.load import load_payloads
 from tests.support import ROOT
 from tests.support.attack_grounds import left
 from tests.support.builder_site import Project

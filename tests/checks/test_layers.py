@@ -14,10 +14,10 @@ import pytest
 from deadweight._errors import ConfigError
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
-from deadweight_images.look.analyse import analyse
 from deadweight.records.built import Base
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.crane import push
+from deadweight_images.look.analyse import analyse
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 from tests.support.secret_samples import github_token

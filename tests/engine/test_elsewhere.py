@@ -11,18 +11,18 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight_attacks import walls
-from deadweight_attacks.containers import Yard
-from deadweight_attacks.deliver import fire
-from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import load_payloads
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reach import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import hardened_for
 from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight_attacks import walls
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import fire
 from deadweight_attacks.harden.trial import attempt
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import recorder
 from tests.support.apart_engine import apart_engine
 from tests.support.attack_grounds import castle, left

@@ -12,12 +12,6 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks import walls
-from deadweight_attacks.containers import Yard
-from deadweight_attacks.deliver import Shot
-from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import load_payloads
-from deadweight_attacks.sequence import fire_one
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reach import Observation, observed
 from deadweight.engine.client import Engine
@@ -26,8 +20,14 @@ from deadweight.engine.seccomp import floor, profile, stops
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.kinds import HELD
 from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight_attacks import walls
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import Shot
 from deadweight_attacks.harden.trial import PURPOSE, attempt
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import recorder
+from deadweight_attacks.sequence import fire_one
 from tests.support import ROOT, rootless_docker, rootless_podman
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.small_images import docker_archive, go_program, program, reference

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks.lab import Lab
 from deadweight.checks.protocol import Subject
 from deadweight.engine import netns
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import RunOptions
+from deadweight_attacks.lab import Lab
 from tests.support import TESTS
 from tests.support.attack_grounds import castle, quiet_lab
 from tests.support.invoking import TASKS, invoke

@@ -10,8 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight_attacks.named import refused
-from deadweight_attacks.profile import ATTACKERS, for_attacks
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
@@ -21,6 +19,8 @@ from deadweight.engine.seccomp.missing import missing
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.project.on_engine import refuse_no_profile
 from deadweight.suite.model import Health
+from deadweight_attacks.named import refused
+from deadweight_attacks.profile import ATTACKERS, for_attacks
 from tests.support.small_project import put_built, subject_of, write_suite
 
 HERE = given.Where("amd64", "6.1.0-13-amd64")

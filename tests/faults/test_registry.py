@@ -23,11 +23,11 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.shared import common as _common
-from deadweight_images.archive.archive import open_archive
 from deadweight.records.built import Base
 from deadweight.records.paths import State
-from deadweight_standins.source import LocalSource
 from deadweight.sources.protocol import ApkRepositories
+from deadweight_images.archive.archive import open_archive
+from deadweight_standins.source import LocalSource
 from tests.support.builder_site import MAIN, GivenSource, Project
 
 pytestmark = pytest.mark.tools

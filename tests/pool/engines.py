@@ -12,11 +12,11 @@ import pytest
 
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
-from deadweight_pool.hashing import ranked
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.sources.choose import remember
+from deadweight_pool.hashing import ranked
 from tests.support.apart_engine import apart_engine
 from tests.support.attack_grounds import left
 from tests.support.small_images import reference

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deadweight_pool.cache import UNUSED, Listener, Notes, Uses, after, exports, words
 from deadweight.suite.pool import PoolCache
+from deadweight_pool.cache import UNUSED, Listener, Notes, Uses, after, exports, words
 
 CACHE = PoolCache.model_validate(
     {

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight_pool import buildctl, settings
 from deadweight.project.suite_file import load_suite
 from deadweight.sources import settings as source_settings
+from deadweight_pool import buildctl, settings
 
 SUITE = """\
 name: pooled

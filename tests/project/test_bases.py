@@ -11,9 +11,9 @@ from deadweight.project.bases import split
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.sources import choose
-from deadweight_standins.nearest import nearest
 from deadweight.sources.no_base import APK, NoBase
 from deadweight.sources.settings import Settings
+from deadweight_standins.nearest import nearest
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
 

@@ -9,12 +9,12 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks import api, runs
-from deadweight_attacks.many import Asked
 from deadweight.checks.evidence import evidence
-from deadweight_pool import settings
-from deadweight_pool.hashing import ranked
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
+from deadweight_attacks.many import Asked
+from deadweight_pool import settings
+from deadweight_pool.hashing import ranked
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
 from tests.support.tls_engine import cuttable, elsewhere

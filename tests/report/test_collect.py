@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight_images.look.summary import summary
 from deadweight.records.built import FAILED_FILE, Base, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
@@ -24,6 +23,7 @@ from deadweight.report.verdict import verdict
 from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
 from deadweight.suite.criteria import asked_of
 from deadweight.suite.model import Reference, Suite, Variant
+from deadweight_images.look.summary import summary
 from tests.support import report_samples as samples
 from tests.support.small_images import docker_archive
 

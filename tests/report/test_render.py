@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deadweight_images.findings import FolderFigure, PathFigure
 from deadweight.report import attacks, charts, page_data, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.document import load_report
@@ -31,6 +30,7 @@ from deadweight.report.model import (
 from deadweight.report.scan_model import Coverage, VulnerabilitiesRecord
 from deadweight.report.view import view
 from deadweight.report.write import write_report
+from deadweight_images.findings import FolderFigure, PathFigure
 from tests.support import report_demo
 from tests.support import report_samples as samples
 

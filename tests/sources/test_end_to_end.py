@@ -21,10 +21,10 @@ import pytest
 
 from deadweight.project.suite_file import load_suite
 from deadweight.records.paths import user_cache
-from deadweight_standins.machine import this_machine
-from deadweight_standins.workshop import Workshop
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
+from deadweight_standins.machine import this_machine
+from deadweight_standins.workshop import Workshop
 from tests.support import ROOT
 from tests.support.invoking import argv
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PASSWORD, PLAIN, PROXY, PROXY_PASSWORD, USER, World

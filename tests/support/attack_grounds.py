@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_attacks import lab
-from deadweight_attacks.host import PREFIX, PURPOSE
-from deadweight_attacks.lab import Lab
 from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.records.paths import State
 from deadweight.sources.choose import remember
+from deadweight_attacks import lab
+from deadweight_attacks.host import PREFIX, PURPOSE
+from deadweight_attacks.lab import Lab
 from tests.support.small_images import reference as image_name
 from tests.support.small_project import put_built, subject_of, write_suite
 

@@ -8,12 +8,12 @@ import platform
 import shutil
 from pathlib import Path
 
-from deadweight_attacks import helper
 from deadweight.engine import through
-from deadweight_images.secrets.scanner import Scanner
 from deadweight.records.paths import user_cache
-from deadweight_standins import sboms
 from deadweight.toolchain import own_programs
+from deadweight_attacks import helper
+from deadweight_images.secrets.scanner import Scanner
+from deadweight_standins import sboms
 
 FAR = 1 << 20
 """Bytes: more than the matcher takes as a small content, for which one set of patterns is enough."""

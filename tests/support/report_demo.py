@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deadweight_images.findings import (
-    DuplicateFile,
-    FolderFigure,
-    HiddenFile,
-    LayersReport,
-    PathFigure,
-    SecretFinding,
-    SecretMark,
-)
 from deadweight.records.evidence import Provenance
 from deadweight.report.figures import when
 from deadweight.report.history import entry_of
@@ -35,6 +26,15 @@ from deadweight.report.scan_model import (
     Reachability,
     Severity,
     VulnerabilitiesRecord,
+)
+from deadweight_images.findings import (
+    DuplicateFile,
+    FolderFigure,
+    HiddenFile,
+    LayersReport,
+    PathFigure,
+    SecretFinding,
+    SecretMark,
 )
 from tests.support import report_samples as samples
 

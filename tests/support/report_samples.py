@@ -5,16 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from deadweight_images.findings import (
-    FolderFigure,
-    HiddenFile,
-    LayerFigures,
-    LayersReport,
-    Package,
-    PathFigure,
-    SecretFinding,
-    SecretMark,
-)
 from deadweight.records.evidence import Provenance
 from deadweight.report.model import (
     AttackRecord,
@@ -35,6 +25,16 @@ from deadweight.report.scan_model import (
     KernelHeaders,
     Reachability,
     VulnerabilitiesRecord,
+)
+from deadweight_images.findings import (
+    FolderFigure,
+    HiddenFile,
+    LayerFigures,
+    LayersReport,
+    Package,
+    PathFigure,
+    SecretFinding,
+    SecretMark,
 )
 
 WHEN = "2031-02-03T04:05:06+00:00"

@@ -9,12 +9,12 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.engine.leftovers import Leftover
-from deadweight_images.look.summary import summary
 from deadweight.project.suite_file import load_suite
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.suite.model import Suite
+from deadweight_images.look.summary import summary
 
 
 def own_leftovers(engine: Engine) -> list[Leftover]:

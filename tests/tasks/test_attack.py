@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from deadweight_attacks import walls
 from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
 from deadweight.report.document import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.tasks import _attacks
+from deadweight_attacks import walls
 from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight_images.archive.archive import open_archive
 from deadweight.toolchain import crane
+from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight_attacks import helper
 from deadweight.engine import recorders, through
 from deadweight.toolchain import own_programs
+from deadweight_attacks import helper
 
 
 def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):

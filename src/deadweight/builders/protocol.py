@@ -18,10 +18,10 @@ V = TypeVar("V", bound="Variant")
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight_pool.pool import Pool
     from deadweight.records.paths import State
     from deadweight.sources.protocol import Source
     from deadweight.suite.model import Suite, Variant
+    from deadweight_pool.pool import Pool
 
 
 @dataclass(frozen=True)

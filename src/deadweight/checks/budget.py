@@ -15,13 +15,13 @@ from typing import Any
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
-from deadweight_images.archive.model import Summary
-from deadweight_images.look.summary import summary
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit
 from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes
+from deadweight_images.archive.model import Summary
+from deadweight_images.look.summary import summary
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
 _FAIL: Status = "fail"

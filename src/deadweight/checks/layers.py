@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
-from deadweight_images.look.base_image import BaseImage, with_base
-from deadweight_images.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
 from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes, parse_bytes
+from deadweight_images.look.base_image import BaseImage, with_base
+from deadweight_images.secrets.allow import AllowEntry
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
@@ -68,8 +68,8 @@ def base_image(subject: Subject) -> BaseImage:
     Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
     lets one pass.
     """
-    from deadweight_images.archive.platforms import machine_platform
     from deadweight.toolchain.crane import config
+    from deadweight_images.archive.platforms import machine_platform
 
     base = subject.built.base
     if base is None or base.digest is None:

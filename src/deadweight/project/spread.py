@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight_attacks.many import Asked
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import lost_engine, run_check, run_checks
 from deadweight.checks.side_by_side import side_by_side
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
-from deadweight_pool.hashing import ranked
-from deadweight_pool.journal import Journal
-from deadweight_pool.settings import CheckEngine
 from deadweight.project.on_engine import OnEngine, Project
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
+from deadweight_attacks.many import Asked
+from deadweight_pool.hashing import ranked
+from deadweight_pool.journal import Journal
+from deadweight_pool.settings import CheckEngine
 
 Told = Callable[[Evidence], None]
 Measure = Callable[[Subject, Told], list[Evidence]]

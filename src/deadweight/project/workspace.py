@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
-    from deadweight_pool.pool import Pool
     from deadweight.project.spread import Spread
     from deadweight.sources.protocol import Source
+    from deadweight_pool.pool import Pool
 
 
 ENGINE_MAY_BE_WHY = (DeadweightError, CommandError, CannotStart, Ended)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from deadweight_images.findings import Package
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.report.table import layer_count, not_measured_word, size_of
 from deadweight.report.thresholds import Thresholds
 from deadweight.report.view import stand_in_note
+from deadweight_images.findings import Package
 
 PACKAGES_NAMED = 5
 GRADES = {"pass": 2, "warn": 1, "fail": 0}

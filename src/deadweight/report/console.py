@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from deadweight_images.archive.model import printable
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import view
+from deadweight_images.archive.model import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

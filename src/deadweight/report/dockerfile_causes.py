@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from deadweight_images.findings import SecretFinding, SecretMark
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.model import LayerRecord, VariantRecord
 from deadweight.sources.dockerfile_lines import instructions
+from deadweight_images.findings import SecretFinding, SecretMark
 
 NAMED = 3
 WORTH_BYTES = 4096

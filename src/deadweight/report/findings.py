@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight_images.findings import placed
 from deadweight.report.junit import JunitCase, JunitSuite, junit
 from deadweight.report.sarif import SarifFinding, SarifRule, sarif
+from deadweight_images.findings import placed
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from deadweight_images.findings import LayersReport
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.quantities import Bytes, Count, Seconds
 from deadweight.report.scan_model import VulnerabilitiesRecord
+from deadweight_images.findings import LayersReport
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from deadweight_images.findings import HiddenFile, LayersReport, PathFigure
 from deadweight.report import attacks
 from deadweight.report.boxes import box
 from deadweight.report.got import got
@@ -20,6 +19,7 @@ from deadweight.report.model import AttackRecord, Report, VariantRecord
 from deadweight.report.scan_model import SEVERITIES, Finding
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
+from deadweight_images.findings import HiddenFile, LayersReport, PathFigure
 
 EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET, GOT_BUDGET = 55_000, 65_000, 60_000, 30_000, 60_000
 EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110

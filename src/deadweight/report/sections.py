@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from deadweight_images.findings import LayersReport
 from deadweight.records import store
 from deadweight.records.evidence import Evidence
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.report.scan_model import VulnerabilitiesRecord
+from deadweight_images.findings import LayersReport
 
 T = TypeVar("T")
 

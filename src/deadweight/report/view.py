@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight_images.findings import LayersReport, SecretFinding, SecretMark
 from deadweight.report import attacks
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, reference_sources
 from deadweight.report.verdict import Verdict, stand_ins_said, verdict
+from deadweight_images.findings import LayersReport, SecretFinding, SecretMark
 
 HISTORY_COLUMNS = 6
 """Of so many reports the page shows figures side by side; one alone is no history."""

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 from deadweight.tasks._show import say
 
 if TYPE_CHECKING:
-    from deadweight_images.findings import LayersReport, Scanned
-    from deadweight_images.secrets.allow import AllowEntry
     from deadweight.sources.access import Access
     from deadweight.toolchain.crane import Remote
+    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.secrets.allow import AllowEntry
 
 ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
 NO_ARCHIVE = "a file or folder; docker:REFERENCE is an image in the engine, oci://REFERENCE one in a registry"
@@ -234,8 +234,8 @@ def _access(reference: str) -> Access:
 def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
     from deadweight._errors import UsageError
-    from deadweight_images.archive.platforms import fits, machine_platform
     from deadweight.toolchain.crane import platforms
+    from deadweight_images.archive.platforms import fits, machine_platform
 
     there = platforms(reference, insecure=way.insecure, env=way.environment)
     if platform is None and len(there) < 2:

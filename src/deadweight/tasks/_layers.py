@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight_images.archive.model import printable
-from deadweight_images.findings import MINE, placed
 from deadweight.report.figures import plural
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
+from deadweight_images.archive.model import printable
+from deadweight_images.findings import MINE, placed
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -46,11 +46,11 @@ def attack(
     Example: invoke attack --since origin/main
     """
     from deadweight._errors import UsageError
-    from deadweight_attacks.many import attack_all
-    from deadweight_attacks.run import plan_for
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.tasks.verify import raise_if_bad
+    from deadweight_attacks.many import attack_all
+    from deadweight_attacks.run import plan_for
 
     postures = names(posture)
     plan_for(postures, ())

@@ -16,10 +16,10 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deadweight_init.command import Outcome
-    from deadweight_init.proof import Failure
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
+    from deadweight_init.command import Outcome
+    from deadweight_init.proof import Failure
 
 
 @task(
@@ -83,8 +83,8 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
     from deadweight._errors import CommandError, DeadweightError, Interrupted
     from deadweight.project.build import raise_if_failed
-    from deadweight_init.proof import Failure
     from deadweight.tasks.build import build_variants
+    from deadweight_init.proof import Failure
 
     failed: dict[str, Failure] = {}
     for outcome in build_variants(workspace, variants, jobs=len(variants)):

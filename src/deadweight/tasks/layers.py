@@ -15,8 +15,8 @@ from deadweight.tasks._show import print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight_images.findings import LayersReport
     from deadweight.tasks._image import LookedAt
+    from deadweight_images.findings import LayersReport
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -118,9 +118,9 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
     from json import dumps, loads
 
     from deadweight._errors import CheckFailed
+    from deadweight.tasks._layers import print_layers
     from deadweight_images.archive.model import harmless
     from deadweight_images.look.analyse import document
-    from deadweight.tasks._layers import print_layers
 
     documents: dict[str, Any] = {}
     failures: list[CheckFailed] = []

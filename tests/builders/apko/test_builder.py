@@ -19,12 +19,12 @@ from deadweight.builders.apko import melange
 from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage
 from deadweight.builders.shared.go_cache import melange_cache
-from deadweight_images.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import record_file
 from deadweight.records.paths import State, user_cache
-from deadweight_standins.source import LocalSource
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight_images.archive.archive import open_archive
+from deadweight_standins.source import LocalSource
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
 from tests.support.world_content import hard_linked
 

@@ -13,10 +13,10 @@ from deadweight.builders.dockerfile import builder, buildkit, saved
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import generated
 from deadweight.engine.images import Identity
-from deadweight_images.archive.archive import open_archive
 from deadweight.records.built import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight_images.archive.archive import open_archive
 from tests.support import ROOT
 from tests.support.builder_site import BROKEN, GivenSource, Project
 from tests.support.small_project import write_suite

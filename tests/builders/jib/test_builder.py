@@ -21,11 +21,11 @@ from deadweight.builders.jib import main_class as _main_class
 from deadweight.builders.jib import resident
 from deadweight.builders.jib.main_class import missing_main_class
 from deadweight.builders.jib.pom import read_poms
-from deadweight_images.archive.archive import open_archive
-from deadweight_images.look.read_file import read_file
 from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.look.read_file import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project

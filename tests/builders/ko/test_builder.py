@@ -10,10 +10,10 @@ import pytest
 
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import BuiltImage, WrongKey
-from deadweight_images.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight_images.archive.archive import open_archive
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
 
 pytestmark = pytest.mark.tools

@@ -24,12 +24,12 @@ from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
+from deadweight.records.built import BUILT_FILE, Base
+from deadweight.records.store import load
 from deadweight_pool import buildctl, cache
 from deadweight_pool.build import Attempt, Made
 from deadweight_pool.dispatch import Work
 from deadweight_pool.pool import Pool
-from deadweight.records.built import BUILT_FILE, Base
-from deadweight.records.store import load
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Image

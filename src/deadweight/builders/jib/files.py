@@ -79,8 +79,8 @@ def _kept_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
-    from deadweight_images.look.read_file import read_file
     from deadweight.toolchain.crane import pulled
+    from deadweight_images.look.read_file import read_file
 
     image, _, path = given.partition("#")
     platform = f"linux/{common.architecture().oci}"

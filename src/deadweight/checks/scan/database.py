@@ -18,10 +18,10 @@ from typing import Any
 from deadweight._errors import MissingError, UsageError
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
-from deadweight_standins.contents import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.sources.protocol import Say
 from deadweight.toolchain import bolt
 from deadweight.toolchain.trivy_cache import SCHEMA
+from deadweight_standins.contents import COVERAGE, LICENCES, Contents, contents_of
 
 FILES = ("trivy.db", "metadata.json")
 LOCAL = "local"

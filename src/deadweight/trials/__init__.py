@@ -1,1 +1,0 @@
-"""What is found by trying again and again."""

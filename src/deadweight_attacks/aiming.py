@@ -1,0 +1,169 @@
+"""Where the pack http looks: the places of the suite's requests and of the document, as far as the service lets them in."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from deadweight.checks.http_request import prepare
+from deadweight.suite import openapi
+from deadweight.suite.requests import HttpRequest
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.deliver import NOT_LET_IN
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.openapi import asked, documented, read, takes_nothing
+from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, left_out
+from deadweight_attacks.session import OBEYED
+
+SECONDS = 8.0
+NOT_THERE = (0, 404, 405)
+MOST_ASKED = 8
+"""So many of a document's requests show below which path they are."""
+MOST_TOLD = 6
+NOWHERE = "?"
+NOWHERE_TO_LOOK = (
+    "the pack http found no place to look into: checks.api names no route of the service's beside its health and what is not "
+    "there; name its routes there, or its OpenAPI document by checks.attacks.openapi"
+)
+CLOSED = (
+    "the service answers 401 or 403 there, whatever the value; "
+    "a request under checks.api with the header that it wants opens them"
+)
+
+
+def take_aim(lab: Lab, yard: Yard) -> None:
+    """Fill in the lab's places and routes, and notes on those that are not looked into. Raises CannotStart, NoService."""
+    wanted = lab.variant.checks.attacks
+    name = wanted.openapi if wanted is not None else None
+    own = [item.request for item in lab.variant.checks.api if item.request.port is None]
+    document, base = None, None
+    if name is not None:
+        document = _served(yard, name, _keys(own)) if name.startswith("/") else read(lab.subject.suite.root / name)
+        if not openapi.paths(document):
+            lab.notes["openapi"] = (
+                f"{name} is no OpenAPI document with paths: only the requests under checks.api were probed"
+            )
+        base = _base(lab, yard, document, name)
+        document = None if base == NOWHERE else document
+    routes = [*own, *asked(document, base)]
+    places = aims(lab.variant.checks.api, documented(document, base))
+    lab.takes_nothing = takes_nothing(document) and not places
+    telling = tuple(each for each in places if each.expects is None or _telling(each, lab.variant.health.path))
+    if places and not telling:
+        lab.notes["nowhere"] = NOWHERE_TO_LOOK
+    if passed := left_out(lab.variant.checks.api, documented(document, base)):
+        tried = sum(each.expects is None for each in places)  # guesses come on top
+        lab.notes["left-out"] = f"of {tried + passed} places that take a value, the pack http tried the first {tried}"
+    doors = _Doors(lab, yard, own)
+    lab.aims = tuple(doors.through(telling))
+    if doors.closed:
+        names = [each for each in doors.closed if f"{{{SEGMENT}}}" not in each] or list(doors.closed)
+        shown = ", ".join([*names[:MOST_TOLD], *(["…"] if len(names) > MOST_TOLD else [])])
+        lab.notes["closed"] = f"not looked into by the pack http: {shown}: {CLOSED}"
+    lab.routes = tuple(doors.through(Aim(each, UNCHANGED, "") for each in routes))
+
+
+def _telling(guess: Aim, health: str) -> bool:
+    """Whether a route that is named without a value may take one: one that is not there takes none, and one that tells how the
+    service is hardly does, unless it is the front page."""
+    path = guess.request.path.partition("?")[0]
+    return guess.expects not in NOT_THERE and (path == "/" or path != health.partition("?")[0])
+
+
+def _keys(own: Sequence[HttpRequest]) -> list[dict[str, str]]:
+    """What the suite's requests show who asks: no header, and each of their sets of headers."""
+    return list({repr(sorted(headers.items())): headers for headers in ({}, *(each.headers for each in own))}.values())
+
+
+def _served(yard: Yard, path: str, keys: Sequence[Mapping[str, str]]) -> Any:
+    """A document that the service gives; None where it gives none."""
+    for headers in keys:
+        yard.get()
+        try:
+            answer = yard.route.request("GET", path, headers=headers, timeout=SECONDS)
+        except (OSError, http.client.HTTPException):
+            return None
+        if answer.status not in NOT_LET_IN:
+            return openapi.parsed(answer.text()) if answer.status == OBEYED else None
+    return None
+
+
+def _status(lab: Lab, yard: Yard, request: HttpRequest) -> int:
+    """Of its answer; 0 where there is none."""
+    yard.get()
+    sent = prepare(request, lab.subject.suite.root)
+    try:
+        return yard.route.request(sent.method, sent.path, headers=sent.headers, body=sent.body, timeout=SECONDS).status
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def _harmless(aim: Aim) -> HttpRequest:
+    """The request as it was before a value is put in."""
+    return aim.at("a") if f"{{{aim.name}}}" in aim.request.path else aim.request
+
+
+def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
+    """Below which path the document's routes are; None: where it says. Documents name the prefix that a proxy takes away.
+    NOWHERE where none of them is there, with a note."""
+    first = {each.path.partition("?")[0]: each for each in asked(document, None)}
+    first |= {each.request.path.partition("?")[0]: _harmless(each) for each in documented(document, None)}
+    said = openapi.prefix(document) if isinstance(document, dict) else ""
+    plain = {f"{said}{path}" for path in openapi.paths(document) if "{" not in path}
+    surest = sorted(first, key=lambda path: path not in plain)  # of a parameter's example, there may be nothing
+    requests = [first[path] for path in surest[:MOST_ASKED]]
+    beside = name.rpartition("/")[0] if name.startswith("/") else ""
+    missing: dict[str | None, int] = {}
+    for base in (None, *dict.fromkeys(each for each in ("", beside) if each != said)):
+        moved = [_moved(each, said, base) for each in requests]
+        missing[base] = sum(_status(lab, yard, each) in NOT_THERE for each in moved)
+        if not missing[base]:
+            return base
+    best = min(missing, key=lambda base: missing[base])
+    if requests and missing[best] == len(requests):
+        lab.notes["openapi"] = (
+            f"none of the routes in {name} is there (404), of {len(requests)} that were asked: "
+            "only the requests under checks.api were probed"
+        )
+        return NOWHERE
+    return best
+
+
+def _moved(request: HttpRequest, said: str, base: str | None) -> HttpRequest:
+    if base is None:
+        return request
+    return request.model_copy(update={"path": base + request.path.removeprefix(said)})
+
+
+class _Doors:
+    """Which routes let in who asks as the suite does. Each is asked once with each set of headers that its own requests have, and
+    where it refuses, with those of the suite's other requests: a document rarely has an example of a key."""
+
+    def __init__(self, lab: Lab, yard: Yard, own: Sequence[HttpRequest]) -> None:
+        self.lab, self.yard, self.keys = lab, yard, _keys(own)
+        self.closed: dict[str, None] = {}
+        self._opened: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
+
+    def through(self, places: Iterable[Aim]) -> Iterator[Aim]:
+        for aim in places:
+            request = _harmless(aim)
+            route = (request.method, request.path.partition("?")[0], repr(sorted(request.headers.items())))
+            if route not in self._opened:
+                self._opened[route] = self._opening(aim)
+            status, headers = self._opened[route]
+            if status in NOT_LET_IN:
+                if aim.kind != UNCHANGED:
+                    self.closed[f"{aim.request.method} {aim.request.path.partition('?')[0]}"] = None
+            elif aim.kind != UNCHANGED or status not in NOT_THERE:  # one that has no end would only keep others waiting
+                yield aim.having(headers) if headers else aim
+
+    def _opening(self, aim: Aim) -> tuple[int, dict[str, str]]:
+        """The status of the answer, and the headers that open it."""
+        first = 0
+        for headers in self.keys:
+            status = _status(self.lab, self.yard, _harmless(aim.having(headers)))
+            if status not in NOT_LET_IN:
+                return status, headers
+            first = first or status
+        return first, {}

@@ -1,0 +1,86 @@
+"""``attacks``: real attacks on the image, and which wall stopped each; here, or as root where that takes sudo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.checks import as_root
+from deadweight.checks.protocol import Subject
+from deadweight.engine.options import Mount
+from deadweight.records.evidence import Evidence
+from deadweight.suite.model import Variant
+from deadweight_attacks import helper, run, shell
+from deadweight_attacks.helper import own_helper
+from deadweight_attacks.shell import static_shell
+
+Told = Callable[[str], None]
+
+
+class Attacks:
+    """The check. It is asked for where the variant has ``checks.attacks``."""
+
+    name = "attacks"
+    needs_engine = True
+
+    def applies(self, variant: Variant) -> bool:
+        return variant.runnable and variant.checks.attacks is not None
+
+    def run(self, subject: Subject) -> Evidence:
+        """Attack, and judge by the gates."""
+        return attack(subject, brief=True, told=subject.say)
+
+
+def attack(
+    subject: Subject, *, postures: Sequence[str] = (), brief: bool = False, told: Told = lambda _line: None
+) -> Evidence:
+    """As ``run.attack``; who is not root has it done as root, in a process of its own, where sudo asks for nothing."""
+    if not as_root.possible(subject):
+        return run.attack(subject, postures=postures, brief=brief, told=told)
+    run.check_request(subject, postures)
+    brought = (*_brought(lambda: static_shell(subject)), *_brought(lambda: own_helper(subject)))
+    return as_root.call(AS_ROOT, Order(*brought, tuple(postures), brief), subject, told)
+
+
+@dataclass(frozen=True)
+class Order:
+    """How to attack. ``shell`` is the file of the static shell, empty where there is none; then ``no_shell`` says why. ``helper``
+    and ``no_helper`` are the same of the attacker's own program."""
+
+    shell: str
+    no_shell: str
+    helper: str
+    no_helper: str
+    postures: tuple[str, ...]
+    brief: bool
+
+
+def _brought(mounts: Callable[[], tuple[Mount, ...]]) -> tuple[str, str]:
+    """Got here: what comes from a source is kept in the caller's folders, where nothing of root's should be."""
+    try:
+        return str(mounts()[0].source), ""
+    except DeadweightError as error:
+        return "", error.message
+
+
+def _obey(order: Order, subject: Subject, told: Told) -> Evidence:
+    return run.attack(
+        subject,
+        postures=order.postures,
+        brief=order.brief,
+        told=told,
+        shell_from=lambda _subject: shell.bound(_given(order.shell, order.no_shell)),
+        helper_from=lambda _subject: helper.bound(_given(order.helper, order.no_helper)),
+    )
+
+
+def _given(file: str, why_not: str) -> Path:
+    if not file:
+        raise DeadweightError(why_not)
+    return Path(file)
+
+
+AS_ROOT = as_root.Work(__name__, Order, Evidence, _obey)
+CHECK = Attacks()

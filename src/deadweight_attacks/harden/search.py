@@ -1,0 +1,215 @@
+"""The search: everything at its tightest first; where that does not do, wall by wall; then the least memory and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import CheckFailed, UsageError
+from deadweight.checks.runs import CLEAN_EXITS
+from deadweight.engine.options import (
+    DEFAULT_CAPABILITIES,
+    NON_ROOT,
+    TMPFS_BYTES,
+    RunOptions,
+    Tmpfs,
+    hardened_for,
+    is_root,
+)
+from deadweight.engine.seccomp import stops
+from deadweight_attacks.harden import asks, named
+from deadweight_attacks.harden.apart import apart
+from deadweight_attacks.harden.folders import covering
+from deadweight_attacks.harden.found import Found, Tightest
+from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE
+from deadweight_attacks.harden.tries import Tries
+from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+
+ROOT = "0:0"
+HEADROOM = 2
+STRICTEST = "the strictest settings at once"
+LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
+
+
+def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
+    """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
+    MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
+    KeyboardInterrupt once all has ended."""
+    return apart(subject, lambda: _tightest(subject, told))
+
+
+def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
+    variant = subject.variant
+    if not variant.runnable:
+        raise UsageError(f"{variant.name} has runnable: false, and harden tries settings on a running service")
+    engine = subject.engine()
+    unheld = unenforced(engine)
+    if unheld:
+        told(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
+    image = engine.images.need(subject.engine_image())
+    image_user = image.user
+    search = Tries(subject, told)
+    needs = asks.OfNeeds(variant.run.needs)
+    with (
+        engine.network(PURPOSE, internal=True) as network,
+        subject.service.beside(network, needs.up) as inside,
+        subject.service.beside(OUTGOING) as outside,
+    ):
+        search.hosts = {network: inside, OUTGOING: outside}
+        usual = hardened_for(variant, image_user)
+        not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
+        tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
+        plain = _plain(usual, variant.run.user or image_user or ROOT)
+        tight, easy = _at_once(search, named.startable(engine, tight, search.note))
+        found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
+        # By number, as it is printed: what starts as root may have become somebody else since.
+        found = found if is_root(found.user or "") else found.but(user=search.user)
+        found = engine.owned(subject.engine_image(), found)
+        found, headroom = _limited(search, found, unheld)
+        search.believed("all together", found)
+        asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
+    known = Tightest(
+        found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
+        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
+    )  # fmt: skip
+    return Found.of(known, subject)
+
+
+def _plain(usual: RunOptions, user: str) -> RunOptions:
+    """A container without a wall, but with the limits of memory, processor and processes."""
+    return RunOptions(
+        user=user, env=usual.env, args=usual.args, publish=usual.publish, ports=usual.ports, files=usual.files,
+        memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
+        network=OUTGOING,
+    )  # fmt: skip
+
+
+def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
+    """Whether the service passes with all walls at once; without the suite's seccomp profile, where that alone is in the way."""
+    if search.passes(STRICTEST, tight):
+        return tight, True
+    without = tight.but(seccomp="default")
+    if not stops.is_file(tight.seccomp) or not search.passes(
+        f"{STRICTEST}, with the engine's seccomp profile", without
+    ):
+        return tight, False
+    named.blame(search.subject, tight.but(hosts=search.hosts[tight.network]), search.note)
+    return without, True
+
+
+def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+    """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
+    search.exits = None
+    in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
+    if not search.holds("only memory, processor and process limits", plain):
+        folders = ", ".join(each.path for each in named)
+        if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
+            name, problem = search.subject.variant.name, search.last.problem
+            hint = f"check run: in the suite (user, memory, tmpfs, env); start it with invoke run --variant {name}"
+            if problem == KILLED:
+                hint = "have it end on SIGTERM, or accept that it is killed: checks: {runs: {if_killed: warn}}"
+            raise CheckFailed(f"{name}: the checks fail even in a plain container: {problem}", hint=hint)
+        plain = in_memory
+    search.steady("only the limits", plain)
+    # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
+    search.exits = (*CLEAN_EXITS, search.last.exit_code)
+    found = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
+    # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
+    found = _read_only(search, _capabilities(search, found), named)
+    walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
+    if stops.is_file(tight.seccomp):
+        walls[f"the seccomp profile {tight.seccomp}"] = {"seccomp": tight.seccomp}
+    if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
+        walls["no capabilities for a service that is not root"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
+    return _first(search, found, {**walls, "no outgoing network": {"network": tight.network}}, every=True)
+
+
+def _first(
+    search: Tries, found: RunOptions, changes: Mapping[str, Mapping[str, Any]], *, every: bool = False
+) -> RunOptions:
+    """Try changes in order; keep the first that holds, or each one that does."""
+    for what, change in changes.items():
+        candidate = found.but(**change)
+        if search.holds(what, candidate):
+            found = candidate
+            if not every:
+                break
+    return found
+
+
+def _capabilities(search: Tries, found: RunOptions) -> RunOptions:
+    """None if that holds; else one after another is taken away."""
+    none = found.but(cap_drop=("ALL",))
+    if search.holds("no capabilities", none):
+        return none
+    kept = list(DEFAULT_CAPABILITIES)
+    if not search.holds("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
+        return found
+    for name in DEFAULT_CAPABILITIES:
+        fewer = [each for each in kept if each != name]
+        if search.spares(f"without {name}", none.but(cap_add=tuple(fewer))):
+            kept = fewer
+    return none.but(cap_add=tuple(kept))
+
+
+def _read_only(search: Tries, found: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+    """Read-only with nothing writable, else with the folders that it was seen to write or that the suite names; each of those is
+    then tried away."""
+    size = min(TMPFS_BYTES, (found.memory_bytes or TMPFS_BYTES * 4) // 4)
+    lasting, exact = (
+        tuple(Tmpfs(path, size) for path in seen) for seen in (search.written.lasting, search.written.exact)
+    )
+    choices = [(), lasting, exact, _together(named, lasting), _together(named, exact)]
+    found = _first(search, found, {_writable(each): {"read_only": True, "tmpfs": each} for each in choices})
+    for folder in found.tmpfs if found.read_only and len(found.tmpfs) > 1 else ():
+        fewer = tuple(each for each in found.tmpfs if each != folder)
+        if fewer and search.spares(f"{_writable(fewer)}, without {folder.path}", found.but(tmpfs=fewer)):
+            found = found.but(tmpfs=fewer)
+    return found
+
+
+def _together(named: tuple[Tmpfs, ...], seen: tuple[Tmpfs, ...]) -> tuple[Tmpfs, ...]:
+    """Those that the suite names, with its sizes, and those that were seen beside them; none below another."""
+    own = {each.path for each in named}
+    return tuple(covering((*named, *(each for each in seen if each.path not in own)), lambda each: each.path))
+
+
+def _writable(folders: tuple[Tmpfs, ...]) -> str:
+    return f"read-only, writable: {', '.join(each.path for each in folders) or 'nothing'}"
+
+
+def _limited(search: Tries, found: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
+    """Find the least memory, then the least processes, by halving; grant twice that, up to what the suite allows.
+    The factor as well. Of what the engine does not hold (``unheld``) a service seems to need next to nothing: the suite's stay.
+
+    What a service needs varies a little from run to run. A least that is found more finely would differ between two searches.
+    """
+    memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
+    least_memory = _least(
+        memory,
+        memory if MEMORY in unheld else LEAST_MEMORY_BYTES,
+        lambda size: search.passes(f"memory {size // 2**20} MiB", found.but(memory_bytes=size)),
+    )
+    least_pids = _least(
+        pids,
+        pids if PROCESSES in unheld else LEAST_PIDS,
+        lambda count: search.passes(f"{count} processes", found.but(pids=count)),
+    )
+    for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
+        final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
+        if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
+            return final, factor
+    raise CheckFailed(
+        f"{search.subject.variant.name}: the settings that passed one by one fail together: {search.last.problem}",
+        hint="the checks may depend on time; run it again on a quiet machine",
+    )
+
+
+def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:
+    """The least that passes: halved until it fails twice (once may be the machine's fault). ``enough`` is known to pass."""
+    while enough // 2 >= floor and (passes(enough // 2) or passes(enough // 2)):
+        enough //= 2
+    return enough

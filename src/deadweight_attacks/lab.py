@@ -1,0 +1,296 @@
+"""Where the attacks on one variant take place: a network without a way out, an attacker on it, planted secrets, a host folder.
+
+Everything is made for one run with fresh secrets, and removed at its end, however that comes; what a killed run left is removed
+by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.elsewhere import elsewhere
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.networks import bridge_of
+from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.suite.checks import AttacksCheck
+from deadweight_attacks import far
+from deadweight_attacks.app_folder import app_folder
+from deadweight_attacks.attacker import Attacker, as_neighbour
+from deadweight_attacks.ground import NOWHERE, Ground, options
+from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
+from deadweight_attacks.helper import Helper, own_helper
+from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
+from deadweight_attacks.image_files import ImageFiles
+from deadweight_attacks.landlock import putting_on
+from deadweight_attacks.limits import not_held, unenforced
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.machine import can_start
+from deadweight_attacks.metadata import FarMetadata, Metadata
+from deadweight_attacks.network import cut_off, fence, unfence
+from deadweight_attacks.planted import Planted
+from deadweight_attacks.profile import found_profile, named_profile
+from deadweight_attacks.routes import Aim
+from deadweight_attacks.shell import Shell, static_shell
+from deadweight_attacks.starts import NoService, Starts
+from deadweight_attacks.walls import LANDLOCK, Posture
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
+
+BREACH = "breach"
+"""The note on why nothing can be started beside the service."""
+UNTRIED = "attacks after a breach were not tried"
+SHELL_LESS = "the effect of an image without a shell was not measured"
+SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
+RESERVE_BYTES = 2 * 2**30
+
+
+class Lab:
+    """Use it as a context manager. ``ground`` is what all postures share; ``notes`` are things a reader must know.
+
+    ``shell_from`` gets the static shell that is bound in where an image has none (default: from the source), or raises
+    DeadweightError; ``helper_from`` the same for the attacker's own program (default: built here).
+    """
+
+    ground: Ground
+
+    def __init__(self, subject: Subject, shell_from: Shell | None = None, helper_from: Helper | None = None) -> None:
+        self.subject, self.variant, self._static_shell = subject, subject.variant, shell_from or static_shell
+        self._own_helper = helper_from or own_helper
+        self.awk = (subject.variant.checks.attacks or AttacksCheck()).awk
+        self.engine: Engine = subject.engine()
+        self.image = subject.engine_image()
+        self.planted = Planted()
+        self._mark = uuid.uuid4().hex
+        self.aims: tuple[Aim, ...] = ()  # and the routes, filled in when the service is there (aiming.py)
+        self.routes: tuple[Aim, ...] = ()
+        self.takes_nothing = False  # as a document of the service's says
+        self.metadata: Metadata | None = None
+        self.worked: dict[str, tuple[str, Aim | None]] = {}
+        self.notes: dict[str, str] = {}
+        self.has_shell = True
+        self.far, self.reach = False, far.Reach()
+        self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
+        self.starts = Starts(self.engine, self.image, self.variant.name)
+        self._stack.callback(self.starts.close)
+
+    def __enter__(self) -> Lab:
+        try:
+            with self.starts.believed():
+                self._build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._last:  # what takes a moment to end meanwhile
+            self._stack.close()
+
+    def _build(self) -> None:
+        self.far = self.starts.far = elsewhere(self.engine)
+        self.reach = far.reach(self.engine) if self.far else self.reach
+        sweep_host_folders()
+        unfence()
+        facts = self.engine.images.need(self.image)
+        self.image_user = facts.user
+        self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
+        self.named = hardened_for(self.variant, facts.user).but(publish=None)
+        hard = self.named.but(seccomp="default")
+        given = () if hard.entrypoint is not None and not hard.args else hard.args or facts.command
+        self._command = (*(facts.entrypoint if hard.entrypoint is None else hard.entrypoint), *given)
+        self.network = self._stack.enter_context(self.engine.network(PURPOSE))
+        hard = hard.but(hosts=self._stack.enter_context(self.subject.service.beside(self.network)))
+        self.named = self.named.but(hosts=hard.hosts, network=self.network)
+        if hard.hosts:
+            needed = ", ".join(hard.hosts)
+            self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
+        self._brought = self._got(self._own_helper, BREACH, UNTRIED)
+        self._bound(self._place(hard))
+        self._lay_out(hard)
+
+    def _place(self, hard: RunOptions) -> str:
+        """The attacker on the network. The name of its bridge, which is cut off from this machine."""
+        container = self._stack.enter_context(self._beside(hard.but(network=self.network, dns=NOWHERE)))
+        try:
+            self.attacker = Attacker(container, self.network, self.engine.tunnels if self.far else None)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NoService(error.message) from error
+        self._stack.callback(self.attacker.close)
+        self.files = ImageFiles(self.engine, container.id)
+        bridge = bridge_of(self.network)
+        try:
+            if self.far:
+                self.engine.tunnels.by_bridges(("cut-off", bridge))
+            else:
+                cut_off(bridge)
+        except DeadweightError as error:
+            raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
+        self.reach = replace(self.reach, processes=self.attacker.seen)
+        try:
+            self.metadata = self._stand_in()
+            self._stack.callback(self.metadata.close)
+        except Interrupted:
+            raise
+        except (OSError, DeadweightError) as error:
+            self.without_metadata(str(error))
+        return bridge
+
+    def _stand_in(self) -> Metadata:
+        if not self.far:
+            return Metadata(self.attacker, self.planted.metadata)
+        attacker = self.attacker
+        return FarMetadata(self.engine.tunnels, attacker.container, attacker.host, self.planted.metadata)
+
+    def _beside(self, hard: RunOptions) -> Container:
+        """The attacker: our own program, where the image can start it, so that no port of its is taken; else the service."""
+        mine = {LAB: self._mark}
+        if self._brought:
+            try:
+                return self.starts.start(as_neighbour(hard, self._brought, self.planted.neighbour), mine)
+            except CannotStart as error:
+                self._brought = ()
+                self.notes[BREACH] = (
+                    f"{UNTRIED}: the attacker's program cannot be started in this image: {error.message}"
+                )
+        return self.starts.start(hard, mine)
+
+    def without_metadata(self, why: str) -> None:
+        """Nothing that goes for it is tried."""
+        self.metadata = None
+        self.notes["metadata"] = f"the stand-in for the cloud's metadata could not be set up: {why}"
+
+    def _bound(self, bridge: str) -> None:
+        """The host folder, what is watched, the guard over it, and the firewall."""
+        try:
+            handed = not self.far or self.reach.user is not None
+            self.host = HostFolder(self.planted.host, handed=handed, owner=self.reach.user)
+        except OSError as error:
+            raise NoService(
+                f"attacks need a small file system in memory, which could not be mounted: {error}"
+            ) from error
+        self._stack.callback(self.host.close)
+        if self.reach.user is not None and (why := self.engine.tunnels.refused(self.host.handed())):
+            self.notes["host"] = f"a folder of this machine cannot be handed to a container: {why}"
+            self.reach = replace(self.reach, user=None)
+        if self.far:
+            self.notes["elsewhere"] = far.note(self.reach, metadata=self.metadata is not None)
+        self._disks = () if self.far and not self.reach.disks else disks_of(self.engine.host, self.engine.info)
+        if not self._disks:
+            self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
+        if self.engine.info.podman:
+            self.notes["read-only"] = (
+                "Podman mounts /tmp, /run and /var/tmp in memory, writable and without a bound of their own, where the root "
+                "file system is read-only; Docker does not"
+            )
+        self.unenforced = unenforced(self.engine)
+        if self.unenforced:
+            self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on these were not tried"
+        guard = Guard(
+            self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates
+        )
+        self._last.callback(guard.wait)
+        self.starts.guard = self._stack.enter_context(guard)
+        if self.far:
+            return
+        try:
+            fence(bridge)  # after the guard's start: it takes the rules away
+        except DeadweightError as error:
+            self.notes["network"] = f"the firewall could not isolate the attack network: {error.message}"
+
+    def _lay_out(self, hard: RunOptions) -> None:
+        """What postures are made of on this machine."""
+        mounts = () if self.far and self.reach.user is None else self.host.handed()
+        unstartable, devices = self._probe(hard)
+        try:
+            self.has_shell = self.attacker.has_shell()
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NoService(error.message) from error
+        self.ground = Ground(
+            hard=hard,
+            network=self.network,
+            mounts=mounts,
+            shell=() if self.has_shell else self._got(self._static_shell, "image", SHELL_LESS),
+            helper=self._brought,
+            unstartable=unstartable,
+            env={SECRET: self.planted.environment},
+            info=self.engine.info,
+            devices=devices,
+            profile=self._stack.enter_context(found_profile(self.subject)),
+            named=self._stack.enter_context(named_profile(self.subject)),
+            neighbour=self.attacker.container.id if self._brought and (self.reach.processes or not self.far) else "",
+            landlocked=self._landlocked(hard, mounts),
+            command=self._command,
+        )
+        if self.ground.too_much:
+            self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
+
+    def options(self, posture: Posture) -> RunOptions:
+        return options(posture, self.ground)
+
+    def unshare(self, why: str) -> None:
+        """Have no posture share a neighbour's processes and memory: the service does not come up so."""
+        self.ground = replace(self.ground, neighbour="")
+        told = "processes and shared memory of its own in every posture; with a neighbour's it did not come up"
+        self.notes["neighbour"] = f"the service has {told}: {why}"
+
+    # what an attack needs
+
+    def listen(self, word: Word, does: str) -> Listener:
+        """Raises DeadweightError where the attacker has ended."""
+        self.attacker.check()
+        try:
+            return self.attacker.listen(word, does)
+        except OSError as error:
+            raise DeadweightError(f"the attack network cannot be entered: {error}") from error
+
+    def no_room_on_disk(self) -> str:
+        """Why attacks that write have no room: the engine's disk cannot be watched, or is too full; empty where they have."""
+        free = free_bytes(self._disks)
+        if free is None:
+            return self.notes["disk"]
+        return "" if free > RESERVE_BYTES else "this machine has too little free disk space for this attack"
+
+    # what this machine can start
+
+    def _landlocked(self, hard: RunOptions, mounts: Sequence[Mount]) -> tuple[str, ...]:
+        """What puts Landlock on; nothing, with a note, where that cannot be done here."""
+        if not self._brought:
+            self.notes[LANDLOCK] = f"Landlock was not tried: {self.notes[BREACH]}"
+            return ()
+        try:
+            return putting_on(self.attacker.container, hard, self.variant.port, mounts)
+        except DeadweightError as error:
+            self.notes[LANDLOCK] = error.message
+            return ()
+
+    def _got(self, made: Shell | Helper, note: str, without: str) -> tuple[Mount, ...]:
+        """What brings a program in; nothing, with a note on what is ``without`` it, where that cannot be had."""
+        try:
+            return made(self.subject)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            self.notes[note] = f"{without}: {error.message}"
+            return ()
+
+    def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
+        userns = "host" if self.engine.info.user_namespaces else None
+        mine = {LAB: self._mark}
+        refused, devices = can_start(lambda tried: self.starts.start(tried, mine), self.engine.host, hard.args, userns)
+        if refused:
+            self.notes["open"] = (
+                f"this machine cannot start a container with {', '.join(refused)}; the posture open runs without it"
+            )
+        return refused, devices

@@ -1,0 +1,260 @@
+"""The attacks on one variant in every posture asked for: positive control first, then postures, then wall by wall.
+
+What works in ``open`` is the control. Where it does not work there, but does with a shell bound in, the image is the wall, and the
+further walls are tried with the shell. What works in neither is not measured (or not applicable, where this AWK lacks it); so is
+what only ends the service there, unless ending it is what it is for (attacks on resources).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.options import NON_ROOT, is_root
+from deadweight.engine.seccomp import stops
+from deadweight_attacks import probe
+from deadweight_attacks import walls as w
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.control import TIMED_OUT, Control, opened
+from deadweight_attacks.deliver import Shot, check_requests
+from deadweight_attacks.instead import instead
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import Catalogue
+from deadweight_attacks.model import Payload
+from deadweight_attacks.named import refused
+from deadweight_attacks.outcomes import Cell, Matrix, Plan
+from deadweight_attacks.profile import broken, called, missing
+from deadweight_attacks.progress import Progress
+from deadweight_attacks.sequence import fire_all
+from deadweight_attacks.starts import NoService
+
+WRITABLE = (
+    "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "
+    "run.tmpfs, or gate the posture without-read-only"
+)
+AS_ROOT = (
+    "The variant sets run.user: root, but this posture always runs as another user: gate the posture without-non-root"
+)
+CONFIRMATIONS = 2
+OF_OTHERS = ("neighbours", "memory-of-service")
+"""Deeds that go for other processes: landlock(7) allows them towards those that were restricted with the one that asks."""
+DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
+
+
+class Runner:
+    """Runs a plan on one variant. ``told`` takes lines of progress."""
+
+    def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
+        catalogue = instead(lab, catalogue)
+        self.lab, self.catalogue, self.told = lab, catalogue, Progress(told)
+        self.found = Matrix(notes=lab.notes, deliveries={each.id: each.delivery for each in catalogue.payloads})
+        self.control = Control(lab, catalogue, self.found, self.told)
+
+    def run(self, plan: Plan) -> Matrix:
+        """Raises NoService where the service does not come up in ``open``, ConfigError, Interrupted."""
+        check_requests(self.lab, self.catalogue)
+        self.told.expect(plan, w.absent(self.lab.engine.info))
+        self.control.run(plan)
+        for posture in plan.postures:
+            if posture.name != w.OPEN.name:
+                self._posture(posture)
+        if plan.alone:
+            self._alone(plan)
+        if plan.without:
+            self._without(plan)
+        return self.found
+
+    # the other postures
+
+    def _posture(self, posture: w.Posture) -> None:
+        cells = dict(self.found.cells[w.OPEN.name])
+        for name, cell in cells.items():
+            if name in self.found.control or cell.outcome == "not_applicable":
+                continue
+            cells[name] = Cell("not_measured", cell.reason)
+        names = self.found.control.keys() | self.control.fatal
+        fired = [each for each in self.catalogue.payloads if each.id in names]
+        unbuilt = self._unbuilt(posture)
+        here = {each.id: Cell("not_measured", unbuilt) for each in fired} if unbuilt else self._measured(posture, fired)
+        cells |= here
+        untold = any(
+            cell.outcome == "not_measured" for cell in cells.values()
+        )  # not so where no hole was found to go through
+        if untold and all(cell.outcome == "not_measured" for cell in here.values()):
+            reasons = [cell.reason for cell in here.values()]
+            self.found.unmeasured[posture.name] = (
+                reasons or ["no attack works even in a container without any protection"]
+            )[0]
+        self.found.cells[posture.name] = cells
+
+    @functools.cached_property
+    def _named_refused(self) -> str:
+        return refused(self.lab)
+
+    def _unbuilt(self, posture: w.Posture) -> str:
+        """Why a posture is another one here, under a name that says more; empty where it is what it says."""
+        if posture.name == f"{w.WITHOUT}image" and not self.lab.ground.shell:
+            return self.found.notes.get("image", "the image has a shell of its own")
+        if w.TIGHT in posture.walls and self.lab.ground.profile is None:
+            return missing(self.lab.variant.name)
+        if w.LANDLOCK in posture.walls and not self.lab.ground.landlocked:
+            return self.lab.notes[w.LANDLOCK]
+        named = self.lab.ground.named is not None and "seccomp" in posture.walls and w.TIGHT not in posture.walls
+        return (self._named_refused if named else "") or w.unbuilt(posture, self.lab.engine.info)
+
+    def _measured(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
+        """Outcomes where the control works. A posture that cannot start is not measured, with the machine's own words.
+
+        What failed without a sign that it arrived is sent once more to a fresh container; if ``surely``, what timed out is too.
+        """
+        self.told(posture.name)
+        shots: dict[str, Shot] = {}
+        reason, why = "", dict[str, str]()
+        try:
+            if w.TIGHT in posture.walls:
+                stops.check(self.lab.engine, self.lab.options(posture), called(self.lab.subject))
+            with opened(self.lab, posture, self.found) as yard:
+                why = self._blocked_ways(yard, payloads)
+                sent = [each for each in payloads if not why.get(each.way) and not _elsewhere(posture, each)]
+                fire_all(self.lab, yard, sent, shots)
+                again = [each for each in sent if self._doubtful(each, shots[each.id], surely)]
+                if again:
+                    yard.spoil()
+                    fire_all(self.lab, yard, again, shots)
+        except (CannotStart, NoService) as error:
+            reason = self._explained(posture, error)
+        return {
+            each.id: self._cell(each, posture, shots[each.id])
+            if each.id in shots
+            else Cell("not_measured", reason or why.get(each.way, "") or _elsewhere(posture, each))
+            for each in payloads
+        }
+
+    def _blocked_ways(self, yard: Yard, payloads: Sequence[Payload]) -> dict[str, str]:
+        """Why attacks of a kind cannot get there in this posture; empty where they do. Of requests the service's health tells."""
+        ways = {each.way for each in payloads}
+        scripts = probe.undelivered(self.lab, yard) if "script" in ways else ""
+        return {"script": scripts, "breach": probe.unreached(self.lab, yard) if "breach" in ways else ""}
+
+    def _doubtful(self, payload: Payload, shot: Shot, surely: bool) -> bool:
+        slow = surely and shot.seen == "failed" and shot.status in TIMED_OUT and not payload.resource
+        return slow or self.control.astray(payload, shot)
+
+    def _refused(self, posture: w.Posture, error: DeadweightError) -> str:
+        """The call that the profile of harden's refuses the service by now, before anything else that is said."""
+        if isinstance(error, stops.StoppedByProfile):
+            return ""
+        lab, variant, name = self.lab, self.lab.variant, called(self.lab.subject)
+        told = stops.explained(lab.engine, lab.image, lab.options(posture), variant.health, variant.port, name)
+        return f"{told}; " if told else ""
+
+    def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
+        """Why a posture cannot be measured; with what the suite says otherwise of it."""
+        if w.TIGHT in posture.walls:
+            return f"{self._refused(posture, error)}{error.message}. {broken(self.lab.subject)}"
+        if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
+            return f"{error.message}. {WRITABLE}"
+        if (
+            isinstance(error, NoService)
+            and "non-root" in posture.walls
+            and is_root(self.lab.variant.run.user or NON_ROOT)
+        ):
+            return f"{error.message}. {AS_ROOT}"
+        return f"{error.message}; the closest posture that starts here is open" if posture.privileged else error.message
+
+    def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
+        """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""
+        if shot.seen != "failed":
+            return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
+        if payload.id in self.control.fatal:
+            return Cell(
+                "not_measured",
+                f"it ended the service in the posture open, so its success could not be seen: {shot.said}",
+                shot.detail,
+            )
+        if self.control.astray(payload, shot):
+            told = f"it was sent twice without a sign that it arrived; without any protection the answer was different: {shot.said}"
+            return Cell("not_measured", told, shot.detail)
+        shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
+        if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
+            return Cell(
+                "not_measured",
+                f"nothing limits it in this posture, so only the machine itself could have stopped it: {shot.said}",
+                shot.detail,
+            )
+        return Cell("blocked", shot.said, shot.detail)
+
+    # wall by wall
+
+    def _alone(self, plan: Plan) -> None:
+        """Each wall on top of ``open``, for the attacks that work there; with the shell for those that need it."""
+        for payload in self.found.control:
+            self.found.alone[payload] = {"image": "succeeded" if self.found.control[payload] is w.OPEN else "blocked"}
+        missing = w.absent(self.lab.engine.info)
+        self.found.notes |= missing
+        for wall in w.WALLS:
+            if wall == "image" or wall in missing:
+                continue
+            self._for_both(w.only(wall), self._candidates(plan, wall), wall)
+        if w.DEFAULT in plan.postures:
+            capable = [name for name, outcomes in self.found.alone.items() if outcomes.get("capabilities") == "blocked"]
+            reduced = w.Posture(w.REDUCED, frozenset({"image", "reduced"}))
+            self._for_both(reduced, [each for each in self.catalogue.payloads if each.id in capable], w.REDUCED)
+
+    def _candidates(self, plan: Plan, wall: str) -> list[Payload]:
+        """Attacks on resources take long: with walls that do not limit anything they are tried only when all is asked for. So
+        is, with walls that stand between containers, what does not go for another one."""
+
+        def tried(payload: Payload) -> bool:
+            if plan.resource_walls:
+                return True
+            if wall in w.NAMESPACES:
+                return payload.neighbour
+            if not payload.resource:
+                return True
+            return wall in (DISK_WALLS if payload.evidence.takes else ("limits",))
+
+        return [each for each in self.catalogue.payloads if each.id in self.found.control and tried(each)]
+
+    def _for_both(self, posture: w.Posture, payloads: Sequence[Payload], wall: str) -> None:
+        """With the shell where the control needed it. What we know not to look for one is tried in the same container, and not in
+        another one without."""
+        shelled = [each for each in payloads if self.found.control[each.id] is not w.OPEN]
+        beside = [each for each in payloads if each not in shelled and shelled and self.catalogue.packs.get(each.id)]
+        alone = [each for each in payloads if each not in shelled and each not in beside]
+        for chosen, some in ((posture.with_shell(), [*beside, *shelled]), (posture, alone)):
+            cells = self._confirmed(chosen, some, surely=True) if some else {}
+            for name, cell in cells.items():
+                self.found.alone[name][wall] = cell.outcome
+
+    def _without(self, plan: Plan) -> None:
+        """``hardened`` minus each wall, for the attacks that ``hardened`` blocks."""
+        held = self.found.cells.get(w.HARDENED.name)
+        if held is None:
+            return
+        blocked = {name for name, cell in held.items() if cell.outcome == "blocked"}
+        for wall in w.WALLS:
+            if wall in w.absent(self.lab.engine.info) or (wall == "image" and not self.lab.ground.shell):
+                continue
+            some = [each for each in self._candidates(plan, wall) if each.id in blocked]
+            for name, cell in self._confirmed(w.HARDENED.minus(wall), some).items():
+                self.found.without.setdefault(name, {})[wall] = cell.outcome
+
+    def _confirmed(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
+        """A bomb within the limits ends the service now and then, whatever other wall is there: that it crashed counts as the lack
+        of this one, or as this one's doing, only where it does so every time."""
+        cells = self._measured(posture, payloads, surely=surely)
+        for _ in range(CONFIRMATIONS):
+            again = [each for each in payloads if each.resource and cells[each.id].outcome == "crashed"]
+            cells |= self._measured(posture, again, surely=surely) if again else {}
+        return cells
+
+
+def _elsewhere(posture: w.Posture, payload: Payload) -> str:
+    """Why an attack that is sent from beside the service would tell nothing of one from within; empty where it does."""
+    of_the_service = payload.breach is not None and payload.breach[0] in OF_OTHERS and not payload.neighbour
+    if w.LANDLOCK in posture.walls and of_the_service:
+        return "Landlock was put on the attacker's program by itself, and keeps it apart from what it could trace from within"
+    return ""

@@ -1,0 +1,173 @@
+"""One variant attacked, and judged by its gates. Evidence data: see ``record``.
+
+``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
+What an earlier ``invoke attack`` found beyond that (the walls one by one, further postures) is kept, with its time, where nothing
+that decides an outcome has changed since; so it is after an ``invoke attack`` that was asked for less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from deadweight._errors import Interrupted
+from deadweight.checks.evidence import by_engine, evidence, own_version
+from deadweight.checks.protocol import Subject
+from deadweight.engine.faults import CannotStart
+from deadweight.records import store
+from deadweight.records.evidence import Evidence, Status
+from deadweight.suite import openapi
+from deadweight.suite.checks import AttacksCheck
+from deadweight.toolchain import own_programs
+from deadweight_attacks import gate, record, walls
+from deadweight_attacks.helper import SOURCE, Helper
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import PACKS, Catalogue, suite_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.model import ALL
+from deadweight_attacks.openapi import read
+from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
+from deadweight_attacks.profile import digest_of
+from deadweight_attacks.shell import Shell
+from deadweight_attacks.starts import NoService
+
+Told = Callable[[str], None]
+NO_GATE = "no gate (checks.attacks.gates) says what must be stopped, so nothing can fail"
+
+
+def attack(
+    subject: Subject,
+    *,
+    postures: Sequence[str] = (),
+    brief: bool = False,
+    told: Told = lambda _line: None,
+    shell_from: Shell | None = None,
+    helper_from: Helper | None = None,
+) -> Evidence:
+    """Attack one variant. ``postures`` empty: the three main ones and each wall alone (not so if ``brief``); ``all``: all there is.
+
+    Raises UsageError for a posture that does not exist, ConfigError for a payload file or gate that is not sound, Interrupted.
+    """
+    started = time.monotonic()
+    wanted = subject.variant.checks.attacks or AttacksCheck()
+    catalogue, plan = check_request(subject, postures)
+    if brief:
+        plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))
+    name = subject.variant.name
+    try:
+        with Lab(subject, shell_from, helper_from) as lab, lab.starts.believed():
+            found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
+            data = record.data(found, catalogue, lab.image_user, subject.engine().info)
+    except Interrupted:
+        raise
+    except (CannotStart, NoService) as fault:
+        return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
+    data["seccomp_profile"] = digest_of(subject)
+    data["measured_with"] = _measured_with(subject, wanted)
+    data = {**_completed(subject, data), "breaches": gate.breaches(wanted.gates, found)}
+    status, reason = _judged(wanted, found, data["breaches"], _summary(found, subject))
+    return _evidence(subject, status, reason, started, data)
+
+
+def _judged(wanted: AttacksCheck, found: Matrix, broken: Sequence[str], summary: str) -> tuple[Status, str]:
+    """What the gates say: broken, not measured, or held."""
+    if broken:
+        return "fail", f"{'; '.join(broken)}. {summary}"
+    unmeasured = [*found.nothing_in(), *gate.unmeasured(wanted.gates, found)]
+    if unmeasured:
+        return "not_measured", f"{'; '.join(unmeasured)}. {summary}"
+    untold = gate.untold(wanted.gates, found)
+    also = f"; gates could not be judged for {', '.join(dict.fromkeys(untold))}" if untold else ""
+    return "pass", summary + (also if wanted.gates else f"; {NO_GATE}")
+
+
+def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue, Plan]:
+    """The attacks there are and what to try of them. Raises UsageError and ConfigError as ``attack`` does."""
+    wanted = subject.variant.checks.attacks or AttacksCheck()
+    catalogue = suite_payloads(wanted, subject.suite.root)
+    if wanted.openapi and not wanted.openapi.startswith("/"):
+        _check_document(subject, wanted.openapi)
+    gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
+    return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
+
+
+def _check_document(subject: Subject, name: str) -> None:
+    if openapi.paths(read(subject.suite.root / name)):
+        return
+    raise subject.suite.error(
+        subject.variant,
+        ("checks", "attacks", "openapi"),
+        f"{name} is no OpenAPI document with paths",
+        hint="name a file beside deadweight.yaml, or the path where the service serves one, such as /openapi.json",
+    )
+
+
+def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
+    """What to try: what is asked for, and what the gates name beside it. Raises UsageError for a posture that does not exist."""
+    everything = ALL in postures
+    named = [name for name in postures if name != ALL]
+    asked = [*walls.MAIN, walls.PRIVILEGED.name, *named] if everything else named or walls.MAIN
+    chosen = tuple(walls.posture(name) for name in dict.fromkeys([*asked, *gated]))
+    return Plan(chosen, alone=everything or not postures, without=everything, resource_walls=everything)
+
+
+def _ungated(wanted: AttacksCheck, catalogue: Catalogue) -> frozenset[str]:
+    """Attacks on resources that no gate names: they take long, one after another."""
+    named = {name for each in wanted.gates for name in each.blocked}
+    return frozenset(each.id for each in catalogue.payloads if each.resource and not named & {each.id, ALL})
+
+
+def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
+    kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
+    if kept is None or kept.data.get("measured_with") != data["measured_with"]:
+        return data
+    return record.completed(data, kept.data, kept.provenance.at)
+
+
+def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
+    """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
+    variant, info = subject.variant, subject.engine().info
+    profile = [variant.run.seccomp] if variant.run.seccomp else []
+    read_from = [
+        *profile,
+        *wanted.payload_files,
+        *([wanted.openapi] if wanted.openapi and wanted.openapi[0] != "/" else []),
+    ]
+    files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in read_from]
+    asked = [
+        wanted.chosen_packs,
+        wanted.awk.model_dump(mode="json") if wanted.awk else None,
+        own_programs.source_digest(SOURCE),
+        wanted.openapi,
+        [item.model_dump(mode="json") for item in variant.checks.api if "http" in wanted.chosen_packs],
+    ]
+    ours = [hashlib.sha256(PACKS[name].read_bytes()).hexdigest() for name in wanted.chosen_packs]
+    decides = [
+        subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),
+        asked, ours, files, own_version(), info.name, info.version, info.architecture, info.kernel, info.storage_driver,
+        info.cgroup, info.rootless, info.seccomp, info.apparmor, info.selinux, info.user_namespaces,
+        info.cpus, info.memory_bytes // 2**30,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _summary(found: Matrix, subject: Subject) -> str:
+    parts = []
+    ways = [way for way in DELIVERED if way in found.deliveries.values()]
+    for posture, way in itertools.product(found.cells, ways):
+        cells = found.cells[posture]
+        outcomes = [cell.outcome for name, cell in cells.items() if found.deliveries[name] == way]
+        words = ("blocked", "succeeded", "crashed", "not_applicable", "not_measured")
+        counts = ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
+        parts.append(f"{posture}{'' if way == 'service' else f' {DELIVERED[way]}'}: {counts}")
+    missing = walls.absent(subject.engine().info)
+    return "; ".join([*parts, *missing.values()])
+
+
+def _evidence(subject: Subject, status: Any, reason: str, started: float, data: dict[str, Any]) -> Evidence:
+    return evidence(subject, "attacks", status, reason, provenance=by_engine(subject), started=started, data=data)

@@ -1,0 +1,112 @@
+"""A service's own seccomp profile: searched for here, or as root where that takes sudo; and what it stops, by attacking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from deadweight.checks import as_root
+from deadweight.checks.protocol import Subject
+from deadweight.engine import recorders
+from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.floor import Floor, keep_floor, kept_floor
+from deadweight.engine.seccomp.runtime import runtime_of
+from deadweight.records import store
+from deadweight.toolchain import own_programs
+from deadweight_attacks import helper, walls
+from deadweight_attacks.entrance import attack
+from deadweight_attacks.harden.apart import apart
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.profile import ToAttack
+from deadweight_attacks.seccomp import search
+from deadweight_attacks.seccomp.model import Seccomp, Stopped
+
+Told = Callable[[str], None]
+
+TIGHT, ENGINES = walls.TIGHT, walls.HARDENED.name
+POSTURES = (ENGINES, TIGHT, walls.only("seccomp").name, walls.only(walls.TIGHT).name)
+
+
+def find(subject: Subject, found: Found, told: Told) -> Seccomp:
+    """Search, here or as root, leave the profile in the state folder, and attack the image under it and under the engine's own.
+
+    Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
+    runtime = runtime_of(subject.engine())
+    options = found.options.but(seccomp="default")  # not under one that the suite names
+    for source in (helper.SOURCE, recorders.SOURCE):  # built here: nothing of root's should lie in the caller's folders
+        own_programs.built(runtime.architecture, source)
+    known = kept_floor(runtime)
+    if as_root.possible(subject):
+        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks), subject, told)
+    else:
+        order = Order(options, found.cut_off, known, found.asks)
+        reply = apart(subject, lambda: _obey(order, subject, told))
+    if known is None:
+        keep_floor(runtime, reply.floor)
+    leave(subject, reply.found)
+    return replace(reply.found, stopped=_stopped(subject, told))
+
+
+@dataclass(frozen=True)
+class Order:
+    """Under which posture to search, and what the runtime needs, where that is known. ``asks`` are as in ``Tightest``."""
+
+    options: RunOptions
+    cut_off: Mapping[str, str]
+    floor: Floor | None
+    asks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    found: Seccomp
+    floor: Floor
+
+
+def _obey(order: Order, subject: Subject, told: Told) -> Reply:
+    posture = Found(
+        order.options,
+        order.cut_off,
+        0,
+        (),
+        asks=order.asks,
+        variant=subject.variant,
+        suite=subject.suite.name,
+        image=subject.engine_image(),
+    )
+    return Reply(*search.search(subject, posture, told, order.floor))
+
+
+AS_ROOT = as_root.Work(__name__, Order, Reply, _obey)
+
+
+def leave(subject: Subject, found: Seccomp) -> None:
+    """The profile in a file of its own, and the one that attacks are measured under."""
+    profile.write(subject.state.seccomp(subject.variant.name), found.profile())
+    where = f"{found.runtime} on Linux {found.kernel}"
+    to_attack = ToAttack(subject.built.config_digest, found.profile_to_attack(), where)
+    store.save(to_attack, subject.state.seccomp_to_attack(subject.variant.name))
+
+
+def _stopped(subject: Subject, told: Told) -> Stopped:
+    """Attacked for real: in all walls with either profile, and with either profile as the only wall."""
+    run = subject.variant.run.model_copy(update={"seccomp": None})  # the engine's, not one that the suite names
+    engines = replace(subject, variant=subject.variant.model_copy(update={"run": run}))
+    evidence = apart(subject, lambda: attack(engines, postures=POSTURES, brief=True, told=told))
+    postures = evidence.data.get("postures") or {}
+    measured = {
+        posture: {name: cell["outcome"] for name, cell in postures.get(posture, {}).items()
+                  if cell["outcome"] in ("blocked", "succeeded", "crashed")}
+        for posture in POSTURES
+    }  # fmt: skip
+    in_all = (
+        set[str]().union(*measured.values()).intersection(*measured.values()) if all(measured.values()) else set[str]()
+    )
+    if not in_all:
+        return Stopped(unmeasured=evidence.reason)
+    blocked = {
+        posture: tuple(sorted(name for name in in_all if cells[name] == "blocked"))
+        for posture, cells in measured.items()
+    }
+    return Stopped(len(in_all), blocked)

@@ -1,0 +1,174 @@
+"""The attacker's own program at work in a container: started there by ``exec``, as the service's user, and given orders one by one.
+
+An engine starts such a process with what it started the service with: namespaces, cgroup, mounts, capabilities, seccomp filter,
+AppArmor profile and no-new-privileges (runc and crun take them from the container's own configuration). That is looked at, not
+believed: ``difference`` compares both processes in ``/proc``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError
+from deadweight.engine import netns
+from deadweight.engine.faults import translated
+from deadweight.engine.http import Answer
+from deadweight.engine.sidecar import user_of
+from deadweight.engine.stream import STDOUT, frames, hijacked
+from deadweight_attacks.helper import TARGET
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+
+WALLS = ("Uid", "Gid", "Groups", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters")
+"""Lines of ``/proc/PID/status`` (proc(5)) in which both processes must agree."""
+IDENTITY = ("Uid", "Gid", "Groups")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+FILES = ("cgroup", "attr/current")
+
+OBEYED = 200
+"""The status of an answer: the order was obeyed, whatever came of it."""
+LATE_SECONDS = 2.0
+NOTED_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the program is to do, in its own words (``helper/main.go``)."""
+
+    words: tuple[str, ...]
+
+
+class Session:
+    """One such process. ``user`` is as whom it was started (empty: as the container's own). Raises DeadweightError, OSError.
+
+    A service that has changed its user since its start gets it started as that user. ``before``: the program and words that put on
+    it what was put on the service by one in front of it, which an engine does not know of.
+    """
+
+    def __init__(self, container: Container, before: Sequence[str] = ()) -> None:
+        self.container, self.user, self._before = container, "", before
+        self._stack, self._lock = contextlib.ExitStack(), threading.Lock()
+        try:
+            self._open()
+            if set(self.difference()) & set(IDENTITY):
+                self.close()
+                self._stack, self.user = contextlib.ExitStack(), user_of(container)
+                self._open()
+        except BaseException:  # the service may have ended meanwhile
+            self._stack.close()
+            raise
+
+    def _open(self) -> None:
+        api = self.container.api
+        with translated(f"start the attacker's program in container {self.container.name}"):
+            made = api.exec_create(self.container.id, [*self._before, TARGET, "session"], stdin=True, user=self.user)[
+                "Id"
+            ]
+            self._raw = self._stack.enter_context(hijacked(api.exec_start(made, socket=True)))
+            self.obey(Order(("hello", "", "")), 10.0)
+            self.pid = self._pid_of(made)
+
+    def _pid_of(self, made: str) -> int:
+        """Its number on this machine. A busy engine notes it only after the program has answered."""
+        deadline = time.monotonic() + NOTED_SECONDS
+        while not (pid := int(self.container.api.exec_inspect(made)["Pid"] or 0)):
+            if time.monotonic() >= deadline:
+                raise DeadweightError("the engine does not tell the process of the attacker's program")
+            time.sleep(0.05)
+        return pid
+
+    def obey(self, order: Order, seconds: float) -> Answer:
+        """Have one order carried out. Raises OSError where the program has ended, or does not answer in time."""
+        started = time.monotonic()
+        line = json.dumps({"words": order.words, "seconds": seconds}).encode() + b"\n"
+        with self._lock:
+            self._raw.settimeout(seconds)
+            self._raw.sendall(line)
+            line = self._line(seconds + LATE_SECONDS)
+            try:
+                document = json.loads(line)
+            except ValueError as error:  # the engine says here, too, that it could not start it
+                raise ConnectionError(line.decode(errors="replace").strip()) from error
+        return Answer(OBEYED, {}, str(document["output"]).encode(), time.monotonic() - started)
+
+    def _line(self, seconds: float) -> bytes:
+        got = b""
+        for number, data in frames(self._raw, seconds):
+            got += data if number == STDOUT else b""
+            if got.endswith(b"\n"):
+                return got
+        raise ConnectionError("the attacker's program has ended")
+
+    def difference(self) -> dict[str, str]:
+        """In what it differs from the service's first process (``service's → its own``); empty where the walls are the same. Raises
+        OSError where that cannot be seen."""
+        service = self.container.pid
+        if netns.is_process_of(service, self.container.id):
+            return difference(service, self.pid)
+        return _compared(*self._seen_inside())
+
+    def _seen_inside(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The same facts as the program itself sees them, where the service is process 1 of a namespace of its own."""
+        said = self.obey(Order(("walls",)), 10.0).text()
+        try:
+            service, ours = json.loads(said)
+        except ValueError:
+            raise OSError(f"its walls cannot be compared with the service's: {said.strip()}") from None
+        return _facts(service), _facts(ours)
+
+    def close(self) -> None:
+        """It ends, and so does all that it started; an order that is being carried out gets no answer."""
+        with contextlib.suppress(OSError):
+            self._raw.sendall(b'{"words": ["stop"]}\n')
+            self._raw.shutdown(socket.SHUT_RDWR)  # who waits for an answer is woken
+        with contextlib.suppress(OSError):
+            self._stack.close()
+
+
+def difference(service: int, ours: int) -> dict[str, str]:
+    """In what two processes of this machine differ that decides what they may do. Raises OSError where that cannot be seen."""
+    return _compared(_facts(_files(service)), _facts(_files(ours)))
+
+
+def _compared(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
+    return {
+        name: f"{first.get(name)} → {second.get(name)}"
+        for name in first | second
+        if first.get(name) != second.get(name)
+    }
+
+
+def _files(pid: int) -> dict[str, str]:
+    """What the kernel tells of a process: its status, and what else decides."""
+    folder = Path(f"/proc/{pid}")
+    found = {"status": (folder / "status").read_text()}
+    found |= {f"namespace {name}": os.readlink(folder / "ns" / name) for name in NAMESPACES}  # noqa: PTH115 - no path
+    for name in FILES:
+        with contextlib.suppress(OSError):  # a kernel without AppArmor or SELinux refuses to tell
+            found[name] = (folder / name).read_text()
+    return found
+
+
+def _facts(found: Mapping[str, str]) -> dict[str, str]:
+    lines = (line.partition(":") for line in found["status"].splitlines())
+    facts = {name: " ".join(value.split()) for name, _, value in lines if name in WALLS}
+    if "Groups" in facts and "Gid" in facts:  # engines differ in whether the group itself stands among the further ones
+        further = set(facts["Groups"].split()) - set(facts["Gid"].split()[1:2])
+        facts["Groups"] = " ".join(sorted(further, key=int))
+    return facts | {name: text.strip("\0\n") for name, text in found.items() if name != "status"}
+
+
+def told(differences: dict[str, str]) -> str:
+    """One line; empty where there are none."""
+    parts = ", ".join(f"{name} {change}" for name, change in differences.items())
+    return f"a program started beside the service would not have the same walls: {parts}" if parts else ""

@@ -1,0 +1,218 @@
+"""Look through an image in a registry: layers are read as they come, nothing is written down, known ones are not fetched.
+
+What asks the registry is the caller's: this knows documents and digests only. Sizes and digests of all that comes are verified.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from datetime import date
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from deadweight._errors import ArchiveError, CommandError
+from deadweight.records.reference import NO_MANIFEST
+from deadweight_images.archive import digests, documents
+from deadweight_images.archive.archive import read_image
+from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
+from deadweight_images.archive.kinds import recognized
+from deadweight_images.archive.model import Layer
+from deadweight_images.findings import LayersReport, Scanned
+from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.look.cache import Cache
+from deadweight_images.look.judge import judged, probe_for
+from deadweight_images.look.once import verify
+from deadweight_images.look.stream import assembled
+
+if TYPE_CHECKING:
+    from deadweight_images.secrets.allow import AllowEntry
+
+_PIECE = 1 << 20
+_TRIES = 3  # to go on with a layer whose transfer broke off
+_GZIP, _ZSTD, _PLAIN = b"\x1f\x8b\x08\0\0\0", b"\x28\xb5\x2f\xfd\0\0", b"\0\0\0\0\0\0"
+
+
+class Remote(Protocol):
+    """One image reference in a registry."""
+
+    def manifest(self, digest: str | None = None) -> bytes:
+        """What the reference names, or the manifest of that digest in the same repository."""
+        ...
+
+    def blob(self, digest: str) -> AbstractContextManager[IO[bytes]]:
+        """A blob of the repository, to be read once."""
+        ...
+
+    def rest(self, digest: str, offset: int) -> AbstractContextManager[IO[bytes]]:
+        """The same from an offset (bytes) on, after a broken transfer. Raises OSError where it cannot be had."""
+        ...
+
+
+def analyse_registry(
+    remote: Remote,
+    what: str,
+    *,
+    scan: Scanned = "deep",
+    allow: Iterable[AllowEntry] = (),
+    today: date | None = None,
+    platform: str | None = None,
+    cache_dir: Path | None = None,
+) -> LayersReport:
+    """Like ``analyse``, for an image that lies in a registry. ``what`` names it in messages. Raises as ``analyse`` does."""
+    probe = probe_for("deep" if scan == "hidden" else scan, None)
+    blobs = _Documents(remote, what)
+    image, _members = read_image(blobs.document, blobs.head, what, platform=platform, name=None)
+    cache, key = Cache(cache_dir), probe.key if probe is not None else "no"
+    found: dict[str, LayerIndex] = {}
+    with Indexer(probe) as indexer:
+        for layer in image.layers:
+            name = f"{what}: layer {layer.index + 1}"
+            if layer.diff_id not in found:
+                known = _known(cache, layer, key)
+                if known is not None:
+                    indexer.room.hold(known.entries, name)
+                found[layer.diff_id] = known or _fetched(remote, layer, indexer, name)
+            elif found[layer.diff_id].digest != layer.digest:  # the same content, packed in another way
+                with Indexer() as other:
+                    verify(layer, _fetched(remote, layer, other, name), None, name)
+                continue
+            verify(layer, found[layer.diff_id], None, name)
+        indexer.settle()
+    indices = [found[each.diff_id] for each in image.layers]
+    layers = tuple(map(_as_it_came, image.layers, indices))
+    report = assembled(replace(image, layers=layers), indices, probe, scan, cache_dir)
+    return judged(report, allow, today)
+
+
+def _as_it_came(layer: Layer, index: LayerIndex) -> Layer:
+    """The layer with what its bytes, not its media type, said of its compression: gzip here stands for any."""
+    packed = index.digest != index.diff_id
+    if packed == (layer.compression != "none"):
+        return layer
+    return replace(layer, compression="gzip" if packed else "none")
+
+
+def _known(cache: Cache, layer: Layer, key: str) -> LayerIndex | None:
+    """What an earlier look at the very blob found: its digest was verified then, and is what the manifest names."""
+    for packed in (layer.stored_bytes, None):
+        index = cache.layer(layer.diff_id, key, packed)
+        if index is not None and index.digest == layer.digest:
+            return index
+    return None
+
+
+def _fetched(remote: Remote, layer: Layer, indexer: Indexer, what: str) -> LayerIndex:
+    """Read a layer as it comes, recognized by its first bytes whatever its media type says."""
+    assert layer.digest is not None
+    index = None
+    try:
+        with remote.blob(layer.digest) as stream:
+            pieces = _whole(stream, partial(remote.rest, layer.digest), layer.stored_bytes, what)
+            first = next(pieces, b"")
+            index = indexer.compressed(_chain(first, pieces), recognized(first[:4]), what, wait=False)
+    except CommandError:
+        if index is None:
+            raise
+    return index  # where the transfer broke off, the rest came in another one
+
+
+def _whole(
+    stream: IO[bytes], rest: Callable[[int], AbstractContextManager[IO[bytes]]], size: int, what: str
+) -> Iterator[bytes]:
+    """No more than the manifest says there is, and no less: a transfer that broke off goes on where it did."""
+    done = 0
+    for piece in _pieces(stream, size):
+        done += len(piece)
+        yield _within(piece, done, size, what)
+    for _again in range(_TRIES if done else 0):
+        if done >= size:
+            return
+        with suppress(OSError, HTTPException), rest(done) as more:
+            for piece in _pieces(more, size - done):
+                done += len(piece)
+                yield _within(piece, done, size, what)
+    if done < size:
+        raise ArchiveError(f"{what}: ended after {done} of {size} bytes")
+
+
+def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    left = size
+    while left >= 0 and (piece := stream.read(min(_PIECE, left + 1))):
+        left -= len(piece)
+        yield piece
+
+
+def _within(piece: bytes, done: int, size: int, what: str) -> bytes:
+    if done > size:
+        raise ArchiveError(f"{what}: is larger than the {size} bytes in the manifest")
+    return piece
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+class _Documents:
+    """Manifests and configs by the names that they would have in an OCI layout, each fetched when it is asked for."""
+
+    def __init__(self, remote: Remote, what: str) -> None:
+        self._remote, self._what = remote, what
+        self._held: dict[str, bytes] = {}
+        self._layers: dict[str, tuple[int, str]] = {}
+        raw = remote.manifest()
+        digest = digests.of(raw)
+        self._held[digest] = raw
+        listed = {"mediaType": self._type(raw), "digest": digest, "size": len(raw)}
+        self._index = json.dumps({"schemaVersion": 2, "manifests": [listed]}).encode()
+        self._note_layers(raw)
+
+    def _type(self, raw: bytes) -> str:
+        document = documents.parsed(raw, f"{self._what}: the registry's answer")
+        if not isinstance(document, dict):
+            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest", hint=NO_MANIFEST)
+        told = document.get("mediaType")
+        return str(told) if told else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
+
+    def document(self, name: str) -> bytes | None:
+        """A document of the layout; None for what a registry has not."""
+        if name == "index.json":
+            return self._index
+        digest = name.removeprefix("blobs/").replace("/", ":", 1)
+        if not name.startswith("blobs/"):
+            return None
+        if digest not in self._held:
+            self._held[digest] = self._fetched(digest)
+        return self._held[digest]
+
+    def _fetched(self, digest: str) -> bytes:
+        if digest in self._configs():
+            with self._remote.blob(digest) as stream:
+                return stream.read(MAX_DOCUMENT + 1)
+        raw = self._remote.manifest(digest)
+        self._note_layers(raw)
+        return raw
+
+    def _configs(self) -> set[str]:
+        return {digest for digest, (size, _type) in self._layers.items() if size < 0}
+
+    def _note_layers(self, raw: bytes) -> None:
+        """What a manifest says of its layers; its config is noted with a size of -1."""
+        document = documents.parsed(raw, f"{self._what}: the registry's answer")
+        if isinstance(document, dict) and isinstance(document.get("layers"), list):
+            made = documents.manifest(raw, f"{self._what}: manifest", self._type(raw))
+            self._layers[made.config.digest] = (-1, made.config.media_type)
+            self._layers |= {each.digest: (each.size, each.media_type) for each in made.layers}
+
+    def head(self, name: str) -> tuple[int, bytes] | None:
+        """A layer's size and, in place of its first bytes, those that its media type promises: the real ones come later."""
+        size, kind = self._layers.get(name.removeprefix("blobs/").replace("/", ":", 1), (-1, ""))
+        if size < 0:
+            return None
+        return size, _GZIP if kind.endswith("gzip") else _ZSTD if kind.endswith("zstd") else _PLAIN

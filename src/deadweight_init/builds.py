@@ -1,0 +1,110 @@
+"""With which stage and arguments a repository builds its Dockerfiles: what Compose files and build commands tell."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deadweight.records.reference import split
+from deadweight_init.around import FOR_DEVELOPERS, ComposeService
+from deadweight_init.records import OwnDockerfile
+from deadweight_init.tree import Tree, aside, folder_of, joined
+
+_COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"
+_BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")
+_ARGUMENT = re.compile(r"--build-arg[= ]+[\"']?(\w+)=([^\s\"'$]+)(?=[\s\"']|$)")
+_NOT_FOR_USERS = re.compile(
+    r"(?:^|[-_.])(?:dev|develop\w*|tests?|testing|debug\w*|lint\w*|local|ci)(?:$|[-_.])", re.IGNORECASE
+)
+_FOR_USERS = re.compile(r"prod|production|release|runtime|runner|final|deploy|serve|server|app", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Build:
+    """``target`` is a stage; ``args`` are build arguments."""
+
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
+    """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
+    found: dict[str, Build] = {}
+    said = [each for each in composed if not each.published]
+    for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
+        before = found.get(service.path, Build())
+        target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
+        found[service.path] = Build(before.target or target, {**service.args, **before.args})
+    for path, args in _commands(tree):
+        before = found.get(path, Build())
+        found[path] = Build(before.target, {**args, **before.args})
+    return found
+
+
+def apart(
+    composed: Sequence[ComposeService], own: Sequence[OwnDockerfile]
+) -> Iterator[tuple[str, list[OwnDockerfile]]]:
+    """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
+    not ways to build the same. Without such a file they are one service's, which has no name of its own."""
+    paths = {each.path for each in own if not each.refused and not _NOT_FOR_USERS.search(posixpath.basename(each.path))}
+    for file in dict.fromkeys(each.file for each in composed):
+        names: dict[str, str] = {}
+        for service in composed:
+            if service.file == file and service.path in paths and not service.published:
+                names.setdefault(service.path, service.name)
+        if len(names) > 1:
+            first = next(iter(names))
+            rest = [each for each in own if each.path not in names]
+            yield from (
+                (name, [each for each in own if each.path == path]) for path, name in names.items() if path != first
+            )
+            yield names[first], [*(each for each in own if each.path == first), *rest]
+            return
+    yield "", list(own)
+
+
+_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
+
+
+def in_order(own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
+    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
+    are the repository's: what stands on its own published image adds to the service, such as pages to show."""
+
+    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
+        adds = posixpath.basename(split(each.words.base)[0]).lower() in names and "/" in each.words.base
+        return (
+            aside(each.path), bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
+        )  # fmt: skip
+
+    return sorted(own, key=rank)
+
+
+_BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
+
+
+def stage_of(told: str | None, names: list[str]) -> str | None:
+    """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
+    the last one is for users. None for the last one."""
+    name = (told or "").lower()
+    for_users = bool(names) and not _NOT_FOR_USERS.search(names[-1])
+    if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
+        return stage_for_users(names)
+    return told
+
+
+def stage_for_users(names: list[str]) -> str | None:
+    """The stage to build where the last one is for developers or tests; None where the last one will do."""
+    if not names or not _NOT_FOR_USERS.search(names[-1]):
+        return None
+    return next((name for name in reversed(names) if _FOR_USERS.fullmatch(name)), None)
+
+
+def _commands(tree: Tree) -> Iterator[tuple[str, dict[str, str]]]:
+    for file in tree.named(_COMMAND_FILES):
+        for words in _BUILD.findall(tree.text(file).replace("\\\n", " ")):
+            args = dict(_ARGUMENT.findall(words))
+            named = re.search(r"(?:-f|--file)[= ]+[\"']?([^\s\"'$]+)", words)
+            if args:
+                yield joined(folder_of(file), named[1] if named else "Dockerfile"), args

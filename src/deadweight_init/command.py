@@ -1,0 +1,298 @@
+"""``init`` as one call: find the service, write its suite, and prove what was written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight.builders.shared.generated import LOCALHOST, is_generated
+from deadweight.suite.explain import did_you_mean
+from deadweight.suite.load import SUITE_FILE
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.files import Written
+from deadweight_init.helpers import program, write_helpers
+from deadweight_init.local_settings import FOLDER as SETTINGS
+from deadweight_init.localhost import FILE as LOCALHOST_FILE
+from deadweight_init.not_found import broken, instead
+from deadweight_init.records import Service
+from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import Tree, look
+
+if TYPE_CHECKING:
+    from deadweight_init.proof import Proof, Tools
+
+Ask = Callable[[str, Sequence[str]], str | None]
+"""Asks a question with its choices; gives the answer, None where nobody can be asked."""
+
+ALL = "all"
+"""The word for all services of a repository: they become sections of one suite."""
+
+MOST_NAMES = 12
+
+PLACES = ("build", "containers", "deadweight")
+"""Folders for the generated files: the first that is free and that git does not ignore."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says. ``force`` names files that may be replaced."""
+
+    service: str | None = None
+    main: str | None = None
+    port: int | None = None
+    health: str | None = None
+    force: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was written, and what is left to say. ``left_out`` are services that are not in it, with the reasons."""
+
+    drafts: tuple[Draft, ...]
+    written: tuple[str, ...]
+    told: tuple[str, ...] = ()
+    program: str = "invoke"
+    """What runs the tasks in this repository: ``deadweight`` where its tasks.py is another's."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools: Tools | None) -> Outcome:
+    """Bring in the repository in ``root``. ``tools`` None: nothing is run.
+
+    Raises UsageError: nothing recognisable, several services and no answer, a file that would be overwritten. Where it raises,
+    no file has changed.
+    """
+    tree = look(root)
+    drafts = _drafts(tree, wanted, ask, say)
+    for each in broken(tree):
+        say(f"passed over: {each}")
+    with Written(root, may_replace=_forced(root, wanted.force)) as written:
+        files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
+        written.write({SUITE_FILE: suite_text(*drafts), **files})
+        told = write_helpers(root, written)
+        left_out: dict[str, str] = {}
+        if tools is not None:
+            proofs = _proofs(drafts, written, tools)
+            try:
+                drafts = _proved(proofs, tools, left_out)
+            except DeadweightError:  # what is known by now can be built, and tried again
+                _write(written, files, [each.draft for each in proofs], left_out)
+                written.keep()
+                raise
+        _write(written, files, drafts, left_out)
+        return Outcome(tuple(drafts), written.names, tuple(told), program(root), left_out)
+
+
+def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
+    kept = {name: text for draft in drafts for name, text in draft.files.items()}
+    written.remove(name for name in before if name not in kept)
+    written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
+
+
+def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
+    from deadweight_init.proof import Proof
+
+    return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
+
+
+def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
+    """One for each service that is brought in: the one that is meant, or all of them."""
+    place = _place(tree)
+    chosen = _with_program(tree, choose(tree, wanted, ask, say), ask, say)
+    for each in chosen:
+        if each.project is not None and each.project.problem and each.dockerfiles:
+            say(f"{each.name}: no images of our own for it: {each.project.problem}")
+    if len(chosen) == 1:
+        draft = first_draft(chosen[0], place, wanted.port, wanted.health)
+        _refuse_nothing(draft)
+        return (draft,)
+    suite = plain_name(tree.root.name)
+    drafts = [replace(first_draft(each, f"{place}/{each.name}"), suite=suite) for each in _apart(chosen)]
+    usable = tuple(draft for draft in drafts if draft.rungs)
+    for draft in drafts:
+        if draft not in usable:
+            say(f"{draft.service.name}: skipped: nothing of it can be built from a fresh checkout")
+    if not usable:
+        _refuse_nothing(drafts[0])
+    return usable
+
+
+def _with_program(
+    tree: Tree, services: tuple[Service, ...], ask: Ask, say: Callable[[str], None]
+) -> tuple[Service, ...]:
+    """Ask which of several programs of a service is meant; who asks nobody is told which one it is, and how to name another."""
+    found = []
+    for each in services:
+        others = each.project.details.get("others", "").split() if each.project else []
+        if each.project is None or not others:
+            found.append(each)
+            continue
+        main = each.project.details["main"]
+        answer = ask(f"which program of {each.name}", (main, *others))
+        if answer is None:
+            say(f"{each.name}: the program is ./{main}; also found: {', '.join(others)} (deadweight init --main NAME)")
+        elif answer != main:
+            again = [one for one in find_services(tree, answer) if one.folder == each.folder]
+            each = again[0] if again else each
+        found.append(each)
+    return tuple(found)
+
+
+def _apart(services: Sequence[Service]) -> list[Service]:
+    """With names that differ, and that sections of a suite can have."""
+    found: list[Service] = []
+    names = [each.name for each in services]
+    for each in services:
+        told = each.name if names.count(each.name) == 1 or each.folder == "." else each.folder.replace("/", "-")
+        plain = plain_name(told).replace(".", "-")[:32].strip("-_") or "service"
+        taken = {other.name for other in found}
+        again = next(
+            name for number in range(1, 99) if (name := plain if number == 1 else f"{plain}-{number}") not in taken
+        )
+        found.append(replace(each, name=again))
+    return found
+
+
+def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
+    """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
+    from deadweight_init.prove import first_sentence, prove
+
+    done = []
+    for proof in proofs:
+        try:
+            done.append(prove(proof))
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            if len(proofs) == 1:
+                raise
+            name = proof.draft.service.name
+            left_out[name] = first_sentence(error.message)
+            tools.say(f"{name}: left out: {left_out[name]}")
+    if not done:
+        raise DeadweightError(
+            "no service of this repository could be proved", hint="deadweight init --service NAME shows why"
+        )
+    return tuple(done)
+
+
+def _refuse_nothing(draft: Draft) -> None:
+    """Raises UsageError with all reasons where not one rung can be tried."""
+    if draft.rungs:
+        return
+    reasons = [f"{each.name}: {each.refused}" for each in draft.ladder.rungs]
+    project = draft.service.project
+    if project is not None and project.problem:
+        reasons.append(f"{project.language} ({project.folder}): {project.problem}")
+    told = "\n".join(reasons)
+    raise UsageError(
+        f"{draft.service.name}: no service here can be built from a fresh checkout\n{told}",
+        hint="build what is missing first, name it with --main, or write deadweight.yaml by hand: docs/tutorial.md",
+    )
+
+
+def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
+    """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
+    services = find_services(tree, wanted.main)
+    if wanted.main is not None and not any(each.project and each.project.details.get("mains") for each in services):
+        _refuse_main(tree, wanted.main)
+    if not services:
+        hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
+        problems = "".join(f"\n{each}" for each in (*problems_of(tree), *instead(tree)))
+        raise UsageError(f"{tree.root}: no service found; looked for {LOOKED_FOR}{problems}", hint=hint)
+    labels = {_label(each, services): each for each in services}
+    if len(services) == 1 and wanted.service in (None, ALL):
+        return services
+    answer = wanted.service or ask("which service", (*labels, ALL))
+    if answer == ALL:
+        return services
+    by_folder = {each.folder: each for each in services}
+    if wanted.service is not None and wanted.service not in {*labels, *by_folder}:
+        near = did_you_mean(wanted.service, tuple(labels))
+        raise UsageError(f"no service {wanted.service!r}{near}", hint=f"services: {', '.join(labels)}; or {ALL}")
+    chosen = labels.get(answer or "") or by_folder.get(answer or "", services[0])
+    others = [name for name, each in labels.items() if each is not chosen]
+    if wanted.service is None:
+        also = f"also found: {_shortened(others)} (deadweight init --service NAME, or --service {ALL})"
+        say(f"{_label(chosen, services)}: selected; {also}")
+    return (chosen,)
+
+
+def _refuse_main(tree: Tree, name: str) -> None:
+    """Raises UsageError with the programs that there are."""
+    there = [each.project.details.get("mains", "") for each in find_services(tree) if each.project]
+    names = " ".join(there).split()
+    hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
+    raise UsageError(f"no main package or binary {name!r}{did_you_mean(name, tuple(names))}", hint=hint)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _label(service: Service, services: Sequence[Service]) -> str:
+    """A service's name; its folder where two have one name."""
+    alike = [each for each in services if each.name == service.name]
+    return service.name if len(alike) == 1 else service.folder
+
+
+def _forced(root: Path, names: Iterable[str]) -> list[str]:
+    """The names as they are relative to the root. Raises UsageError for one that is not there."""
+    found = []
+    for name in names:
+        path = Path(name)
+        relative = (
+            path.relative_to(root).as_posix() if path.is_absolute() and path.is_relative_to(root) else path.as_posix()
+        )
+        if not (root / relative).is_file():
+            raise UsageError(
+                f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
+            )
+        found.append(relative)
+    return [*found, *(_read_first(root) if SUITE_FILE in found else ())]
+
+
+def _read_first(root: Path) -> Iterator[str]:
+    """Files for node and copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
+    for path in (each for place in PLACES for each in (root / place).glob(f"**/{LOCALHOST_FILE}")):
+        if path.read_text(encoding="utf-8", errors="replace").startswith(LOCALHOST):
+            yield path.relative_to(root).as_posix()
+    for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
+        own = folder.parent / "Dockerfile"
+        if own.is_file() and is_generated(own.read_text(encoding="utf-8", errors="replace")):
+            yield from (path.relative_to(root).as_posix() for path in folder.iterdir())
+
+
+def _place(tree: Tree) -> str:
+    return next((each for each in PLACES if _is_free(tree, each) and not _ignored(tree.root, each)), PLACES[-1])
+
+
+_MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
+
+
+def _is_free(tree: Tree, place: str) -> bool:
+    """Whether nothing is there, or what an earlier run of this wrote, and ``make`` would not take it for a target that is made."""
+    if any(re.search(rf"^{place}[ \t]*:(?!=)", tree.text(name), re.MULTILINE) for name in _MAKEFILES):
+        return False
+    return not tree.has_folder(place) or any(
+        is_generated(tree.text(f"{place}/{name}")) for name in ("Dockerfile", "minimal.Dockerfile")
+    )
+
+
+def _ignored(root: Path, place: str) -> bool:
+    """Whether git would not take a file there."""
+    if not (root / ".git").exists():
+        return False
+    try:
+        words: list[str | Path] = ["git", "-C", root, "check-ignore", "--quiet", f"{place}/Dockerfile"]
+        return _run.run(words, check=False, timeout=10).exit_code == 0
+    except DeadweightError:
+        return False

@@ -1,0 +1,125 @@
+"""What has drifted since a suite was written: Dockerfiles that came or went, versions, ports and bases that changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.project.suite_file import load_suite
+from deadweight.suite.load import SUITE_FILE
+from deadweight.suite.model import Suite, Variant
+from deadweight_init.draft import Draft, first_draft, port_hints
+from deadweight_init.records import Project, Rung, Service
+from deadweight_init.tree import Tree
+
+
+def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
+    """The service that a suite was written for: the one whose files most of its variants name."""
+
+    def shared(service: Service) -> int:
+        names = {rung.keys.get("dockerfile") for rung in first_draft(service, "").ladder.rungs}
+        folder = service.project.folder if service.project else service.folder
+        return sum((_dockerfile(each) in names) + (each.source == folder) for each in suite.variants)
+
+    return max(services, key=shared, default=None)
+
+
+def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
+    """One sentence for each thing that is not any more as the suite says. Raises ConfigError for a suite that does not load."""
+    file = tree.root / SUITE_FILE
+    whole, text = load_suite(file), file.read_text(encoding="utf-8")
+    for name, suite in _by_service(whole):
+        lead = f"{name}: " if name else ""
+        yield from (f"{lead}{each}" for each in _of_service(tree, services, suite, text))
+
+
+def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
+    """Each section as a suite of its own."""
+    for name in dict.fromkeys(each.service for each in suite.variants):
+        own = [each for each in suite.variants if each.service == name]
+        short = tuple(each.model_copy(update={"name": each.name.removeprefix(f"{name}.")}) for each in own)
+        yield name, suite.model_copy(update={"variants": short})
+
+
+def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: str) -> Iterator[str]:
+    service = service_of(suite, services)
+    if service is None:
+        yield "no service is found here now"
+        return
+    place = _place(suite)
+    draft = first_draft(service, place)
+    yield from _variants(suite, draft, text, tree.root)
+    yield from _needs(suite, draft, text)
+    ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
+    for variant in suite.variants[:1]:
+        if ports and variant.port not in ports:
+            told = next(each for each in port_hints(service) if each.value in ports)
+            yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
+
+
+def _dockerfile(variant: Variant) -> str | None:
+    return variant.dockerfile if isinstance(variant, DockerfileVariant) else None
+
+
+def _bases(variant: Variant) -> dict[str, str]:
+    return variant.bases if isinstance(variant, DockerfileVariant) else {}
+
+
+def _place(suite: Suite) -> str:
+    """The folder of the generated files."""
+    made = (_dockerfile(each) or "" for each in suite.variants if _bases(each))
+    return next((path.rpartition("/")[0] for path in made if path.endswith("/Dockerfile")), "build")
+
+
+def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:
+    by_name = {each.name: each for each in suite.variants}
+    for variant in suite.variants:
+        dockerfile = _dockerfile(variant)
+        if dockerfile and not (root / dockerfile).is_file():
+            yield f"{variant.name}: {dockerfile} no longer exists"
+    for rung in draft.ladder.rungs:
+        if rung.name in by_name:
+            yield from _changed(by_name[rung.name], rung, draft.service.project)
+        elif not rung.refused and f"# {rung.name} (" not in text:
+            yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
+
+
+def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:
+    for key in ("dockerfile", "source", "bases", "base", "main"):
+        now = yaml.safe_load(rung.keys[key]) if key in rung.keys else None
+        then = getattr(variant, key, None)
+        if key == "bases" and rung.is_made and project is not None and not _other_version(project, then, now):
+            continue
+        if now and now != then and not (key == "dockerfile" and not _bases(variant)):
+            yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
+
+
+def _other_version(project: Project, then: object, now: object) -> bool:
+    """Whether the repository names a version of its language that the bases of a generated variant do not have.
+
+    Otherwise trials have told which bases these are: an older version where none is named, or a complete one to compile on.
+    """
+    named = re.compile(rf"(?<![\d.]){re.escape(project.version.value)}(?![\d])")
+    return project.version.origin.startswith("from ") and bool(
+        named.search(_shown(now)) and not named.search(_shown(then))
+    )
+
+
+def _needs(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
+    """What a Compose file starts beside the service. What the suite's text names may have been left out for a reason."""
+    there = suite.variants[0].run.needs if suite.variants else {}
+    for known in draft.service.around.needs:
+        need, place = known.value, known.origin.removeprefix("from ")
+        mine = there.get(need.name)
+        if mine is None and not re.search(rf"\b{re.escape(need.name)}\b", text):
+            yield f"run.needs: {place} starts {need.name} ({need.image}) beside it, the suite does not"
+        elif mine is not None and mine.image and mine.image != need.image:
+            yield f"run.needs.{need.name}: the suite says {mine.image}, {place} says {need.image}"
+
+
+def _shown(value: object) -> str:
+    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)

@@ -1,0 +1,187 @@
+"""The gates of a fresh suite: from what was measured, so that it is green, and no looser than that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from deadweight.suite.sizes import format_bytes
+from deadweight_images.findings import MAX_FINDINGS
+from deadweight_init.languages.common import scalar
+from deadweight_init.records import SEEN, Known
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.records.evidence import Evidence
+    from deadweight_images.look.base_image import BaseImage
+
+Told = Callable[["Evidence"], None]
+
+IGNORES = "ignores SIGTERM, so every deployment has to kill it"
+
+MINE, BASE = "mine", "base"
+ATTACKS, LAYERS = "attacks", "layers"
+
+MOST_NAMED = 12
+"""So many secrets are accepted each by itself; a longer list is looked at by nobody."""
+
+NAMED_DAYS = 365
+"""So long an accepted secret is let pass."""
+
+
+def verified(subjects: Sequence[Subject], on_evidence: Told) -> list[Evidence]:
+    """What the checks of these subjects find but for attacks. The layers of what does not run as it should are not looked at:
+    that takes long in a large image; and what does not come up is waited for once."""
+    from deadweight.checks import table
+    from deadweight.checks.layers import base_image
+    from deadweight.checks.runner import verify
+
+    asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
+    first = [name for name in asked if name not in (ATTACKS, LAYERS)]
+    found = verify(subjects, first, on_evidence=on_evidence, enough=_wrong) if first else []
+    failed = {each.variant for each in found if _wrong(each)}
+    rest = {each.variant.name: each for each in subjects if each.variant.name not in failed}
+    for each in verify(list(rest.values()), (LAYERS,), on_evidence=on_evidence) if rest and LAYERS in asked else ():
+        found.append(each if each.ok else by_owner(each, base_image(rest[each.variant])))
+    return found
+
+
+def _wrong(found: Evidence) -> bool:
+    return not found.ok and not killed(found)
+
+
+def killed(found: Evidence) -> bool:
+    """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
+    return found.check == "runs" and "startup_seconds" in found.data and "did not end within" in found.reason
+
+
+def attacked(subjects: Sequence[Subject], on_evidence: Told) -> str:
+    """Why the suite's attacks cannot be measured here, tried on the first of its images; empty where they can, or where it asks
+    for none."""
+    from deadweight.checks.runner import run_checks
+
+    found = [each for subject in subjects[:1] for each in run_checks(subject, (ATTACKS,), on_evidence)]
+    return next((each.reason for each in found if each.status != "pass"), "")
+
+
+def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
+    """The evidence with the base's own findings told as the base's: a gate that asks for no difference does not look."""
+    data = dict(layers.data)
+    for key in ("hidden", "secrets", "skipped"):
+        data[key] = [
+            {**each, "owner": BASE} if _owner(each) == MINE and each.get("layer") in base.layers else each
+            for each in data.get(key) or ()
+        ]
+    return replace(layers, data=data)
+
+
+def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:
+    """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
+    gates = [f"budget: {{size_bytes: {_budget(size)}}}"]
+    if killed:
+        gates.append("runs: {if_killed: warn}")
+    if layers is not None:
+        gates.append(f"layers: {{{', '.join(_layers(layers.data))}}}")
+    told = (format_bytes(size), *accepted(layers, killed=killed))
+    return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
+
+
+def and_attacks(checks: Known[str], openapi: str) -> Known[str]:
+    """These ``checks`` of one variant with attacks on the operations of an OpenAPI document."""
+    return Known(f"{checks.value[:-1]}, attacks: {{openapi: {scalar(openapi)}}}}}", checks.origin)
+
+
+def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
+    """What these gates let pass that a service should not have."""
+    told = (IGNORES,) if killed else ()
+    if layers is None:
+        return told
+    failed = _failed(layers.data)
+    if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
+        return (*told, f"{layers.reason}, all in files of the base and of packages (invoke layers)")
+    if _mine(layers.data) and "unread" not in failed:
+        then = "remove those that are real, and their entries under allow"
+    else:
+        then = "then write none"
+    return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
+
+
+def _layers(data: Mapping[str, Any]) -> list[str]:
+    """What was found is accepted, apart for what is mine and what the base brought."""
+    failed = _failed(data)
+    found = []
+    if "secrets" in failed:
+        found.extend(_secrets(data))
+    if "unread" in failed:
+        owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
+        found.append(f"unread: {{{_both(owners)}, reason: seen when the suite was written}}")
+    return found
+
+
+def _failed(data: Mapping[str, Any]) -> set[str]:
+    return {str(gate["name"]) for gate in data.get("gates") or () if not gate["held"]}
+
+
+def _secrets(data: Mapping[str, Any]) -> list[str]:
+    """Mine are accepted one by one, so that the next one fails; where they are many, or have no names, all of them are."""
+    owners = {_owner(each) for each in _counted(data)}
+    mine = _mine(data)
+    if not mine:
+        return [f"secrets: {_verdict(owners)}"]
+    day = (date.today() + timedelta(days=NAMED_DAYS)).isoformat()  # noqa: DTZ011 - expiry dates are the user's own days
+    entries = [
+        f"{{fingerprint: {scalar(mark)}, reason: {json.dumps(f'seen in {place}', ensure_ascii=False)}, expires: {day}}}"
+        for mark, place in mine.items()
+    ]
+    indent = "\n" + " " * 6
+    return [
+        *([f"secrets: {{{_both(owners - {MINE})}}}"] if BASE in owners else []),
+        f"allow: [{indent}{f',{indent}'.join(entries)}]",
+    ]
+
+
+def _mine(data: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of my secrets with the first place of each; empty where they are too many, or one has none."""
+    found: dict[str, str] = {}
+    if len(data.get("secrets") or ()) >= MAX_FINDINGS:  # there may be more
+        return found
+    for each in _counted(data):
+        if _owner(each) == MINE:
+            place = str(each.get("path") or each.get("where") or "a layer")
+            found.setdefault(str(each.get("fingerprint") or ""), place)
+    return found if len(found) <= MOST_NAMED and "" not in found else {}
+
+
+def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The secrets that a gate counts, those of hidden files too."""
+    hidden = (mark for file in data.get("hidden") or () for mark in _with_owner(file))
+    found = [*(data.get("secrets") or ()), *hidden]
+    return [each for each in found if not each.get("allowed") and each.get("confidence") != "low"]
+
+
+def _with_owner(file: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    return ({**mark, "owner": file.get("owner"), "path": file.get("path")} for mark in file.get("secrets") or ())
+
+
+def _owner(found: Mapping[str, Any]) -> str:
+    return MINE if found.get("owner", MINE) == MINE else BASE
+
+
+def _verdict(owners: set[str]) -> str:
+    return "allow" if MINE in owners or not owners else f"{{{_both(owners)}}}"
+
+
+def _both(owners: set[str]) -> str:
+    return ", ".join(f"{owner}: {'allow' if owner in owners else 'none'}" for owner in (MINE, BASE))
+
+
+def _budget(size: int) -> str:
+    """A tenth more warns, half more fails."""
+    return f"{{soft: {_mb(size * 1.1)}, hard: {_mb(size * 1.5)}}}"
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"

@@ -1,0 +1,299 @@
+"""Watch a service in a plain container: who listens, what answers, what it writes, how much it needs, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import posixpath
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.faults import translated
+from deadweight.engine.grpc_health import check
+from deadweight.engine.health import speaks_tls
+from deadweight.engine.options import RunOptions, Tmpfs
+from deadweight.engine.sidecar import user_of
+from deadweight.suite.sizes import format_bytes
+from deadweight_init.coming_up import NotUp, first_line, wait_listening, with_cause
+from deadweight_init.described import WRITTEN, served
+from deadweight_init.folders import OF_THE_SYSTEM
+from deadweight_init.records import SEEN, Known
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
+    from deadweight.suite.model import RunSettings
+
+FIRST_SECONDS = 30.0
+"""Some listen long before they answer: a server whose workers still load."""
+
+WORKERS_SECONDS = 5.0
+"""So long a server that speaks no HTTP may take to show that it is one, or to end."""
+
+ASK_SECONDS = 5.0
+MOST_HOPS = 4
+STOP_SECONDS = 12.0
+LIKELY = (
+    *(
+        "/healthz",
+        "/health",
+        "/readyz",
+        "/livez",
+        "/ready",
+        "/live",
+        "/ping",
+        "/status",
+        "/actuator/health",
+        "/q/health",
+    ),
+    *("/api/health", "/api/healthz", "/healthcheck", "/-/healthy", "/up"),
+)
+"""Where services tell that they are up, by how often that is so."""
+
+NOWHERE = "/no-such-path-of-this-service"
+"""What answers here with 2xx answers so everywhere: its health routes prove nothing."""
+
+PLAIN = RunOptions(memory_bytes=2 * 2**30, pids=2048)
+
+
+@dataclass(frozen=True)
+class Health:
+    """What answered. ``tcp``: no protocol that is known here, the port alone. ``exit``: a job, which ended with 0."""
+
+    kind: Literal["http", "tcp", "grpc", "exit"]
+    port: int
+    path: str = ""
+    status: int = 0
+    tls: bool = False
+
+
+WhileUp = Callable[["Container", Health], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
+
+    health: Health
+    ports: tuple[int, ...]
+    user: str
+    memory_bytes: int
+    pids: int
+    writes: tuple[str, ...]
+    started_seconds: float
+    stop_seconds: float | None
+    exit_code: int
+    printed: str = ""
+    """Of a job: the first line that it wrote."""
+    cpu_seconds: float = 0.0
+    """What it took to come up, whatever else the machine does."""
+
+
+_KINDS = {
+    "tcp": "accepts connections, but does not speak HTTP",
+    "grpc": "grpc.health.v1 says SERVING",
+    "exit": "ends with 0 by itself",
+}
+"""What speaks no HTTP, in words."""
+
+
+def kind_told(health: Health) -> str:
+    """Why its health is not asked for over HTTP."""
+    return f"GET {health.path} answers {health.status}" if health.path else _KINDS[health.kind]
+
+
+def told_of(seen: Seen) -> str:
+    """One line of what was seen."""
+    if seen.health.kind == "exit":
+        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
+    asked = kind_told(seen.health)
+    ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
+    ports = ", ".join(map(str, seen.ports))
+    return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
+
+
+def observe(
+    engine: Engine,
+    image: str,
+    ports: Sequence[int],
+    paths: Sequence[str],
+    env: Mapping[str, str],
+    variant: str,
+    hosts: Mapping[str, str] | None = None,
+    run: RunSettings | None = None,
+    while_up: WhileUp = lambda _container, _health: None,
+    declared: Collection[int] = (),
+) -> Seen:
+    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
+    the folders that it must have in memory. ``while_up`` may ask it more; ``declared`` are ports that the repository names. Raises
+    NotUp, CannotStart."""
+    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
+    if run is not None:
+        folders = tuple(Tmpfs(each) for each in run.tmpfs)
+        options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files, tmpfs=folders)
+    with engine.start(image, options, purpose="init", variant=variant) as container:
+        try:
+            up = wait_listening(container, ports, declared=declared)
+        except NotUp:
+            state = container.state()
+            if state.running or state.exit_code != 0:
+                raise
+            return _job(container, ports, options.files)
+        health = find_health(container, up, ports, paths)
+        if health.kind == "tcp":  # a server listens while its workers load, or die
+            container.wait_ended(WORKERS_SECONDS)
+            health = find_health(container, up, ports, paths)
+        if not (state := container.state()).running:
+            raise NotUp(with_cause(f"it listened, and then {state.told()}", container))
+        seconds = time.monotonic() - container.started
+        used = _use(container)
+        cpu_seconds = used.get("cpu", 0.0)  # before it is asked more
+        while_up(container, health)
+        used = _use(container)
+        user, writes = user_of(container), written(container, options.files)
+        stopped = container.stop(STOP_SECONDS)
+    return Seen(
+        health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
+        stopped.seconds if stopped.in_time else None, stopped.exit_code, cpu_seconds=cpu_seconds,
+    )  # fmt: skip
+
+
+def watch_with(
+    spare: Sequence[Known[Mapping[str, str]]], env: Mapping[str, str], watch: Callable[[Mapping[str, str]], Seen]
+) -> tuple[Seen, Known[Mapping[str, str]]]:
+    """Watch a service; where it does not come up, once more with each of the spare variables that the environment lacks.
+
+    Gives what was seen, and what had to be added. Raises the first NotUp where all of that is in vain.
+    """
+    more: Known[Mapping[str, str]] = Known({}, SEEN)
+    try:
+        return watch(env), more
+    except NotUp as error:
+        first = error
+    for each in spare:
+        new = {name: value for name, value in each.value.items() if name not in env and name not in more.value}
+        if not new:
+            continue
+        names = ", ".join((*more.value, *new))
+        more = Known({**more.value, **new}, f"{SEEN}: it does not come up without {names} ({each.origin})")
+        with contextlib.suppress(NotUp):
+            return watch({**env, **more.value}), more
+    raise first
+
+
+def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
+    seconds = time.monotonic() - container.started
+    health = Health("exit", ports[0] if ports else 8080)
+    return Seen(health, (), "", 0, 0, written(container, mounted), seconds, 0.0, 0, first_line(container))
+
+
+def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:
+    """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
+    del ports
+    for port in up:
+        if (plain := _http_health(container, port, paths, tls=False)) or (
+            plain := _http_health(container, port, paths, tls=True)
+        ):
+            return plain
+    for port in up:
+        with contextlib.suppress(OSError, DeadweightError):
+            if not check(container.http(port), "", ASK_SECONDS):
+                return Health("grpc", port)
+    return Health("tcp", up[0])
+
+
+def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: bool) -> Health | None:
+    """What a port that speaks HTTP, or HTTP over TLS, answers where; None where it does not speak that."""
+    root = ask(container, port, "/", ASK_SECONDS if tls else FIRST_SECONDS, tls=tls)
+    if root is None or (root.status == 400 and not tls and speaks_tls(root.body)):
+        return None
+    everything = ask(container, port, NOWHERE, tls=tls)
+    told = [each for each in paths if WRITTEN.fullmatch(f'"{each}"')]
+    anywhere = everything is not None and 200 <= everything.status < 300
+    for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
+        answer = ask(container, port, path, tls=tls)
+        path, answer = followed(container, port, path, answer, tls=tls)
+        if answer is not None and 200 <= answer.status < 300:
+            return Health("http", port, path, answer.status, tls)
+    if described := served(lambda path: ask(container, port, path, tls=tls), told):
+        return Health("http", port, described[0], 200, tls)
+    if root.status >= 500:  # as healthy as a port can be said to be
+        return Health("tcp", port, "/", root.status, tls)
+    return Health("http", port, "/", root.status, tls)
+
+
+def ask(
+    container: Container, port: int, path: str, seconds: float = ASK_SECONDS, *, tls: bool = False
+) -> Answer | None:
+    """A GET; None where nothing that is HTTP comes back. ``tls``: over TLS, whatever the container's options say."""
+    try:
+        route = container.http(port)
+        return replace(route, tls=tls or route.tls).request("GET", path, timeout=seconds)
+    except (OSError, http.client.HTTPException, DeadweightError):
+        return None
+
+
+def followed(
+    container: Container, port: int, path: str, answer: Answer | None, *, tls: bool = False
+) -> tuple[str, Answer | None]:
+    """Where a redirection within the service ends, and what it answers there."""
+    for _ in range(MOST_HOPS):
+        if answer is None or answer.status not in (301, 302, 303, 307, 308):
+            break
+        to = urlsplit(answer.headers.get("location", ""))
+        target = posixpath.join(posixpath.dirname(path) or "/", to.path) if to.path else ""
+        if not re.fullmatch(r"/[!-~]*", target) or (to.port or port) != port or target == path:
+            break
+        path = f"{target}?{to.query}" if to.query else target
+        answer = ask(container, port, path, tls=tls)
+    return path, answer
+
+
+def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, ...]:
+    """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out, and so is
+    where the engine put what is ``mounted``."""
+    with translated(f"changes of container {container.name}"):
+        changes: list[dict[str, Any]] = container.api.diff(container.id) or []
+    paths = [str(each["Path"]) for each in changes if each.get("Kind") in (0, 1)]
+    paths = [path for path in paths if not any(f"{each}/".startswith(f"{path}/") for each in mounted)]
+    # a folder above what was written has changed too: only the lowest ones were written to
+    lowest = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+    folders = {_folder(path) for path in lowest if not _noise(path)}
+    return tuple(sorted(each for each in folders if each not in ("/", "/tmp") and not each.startswith("/tmp/")))  # noqa: S108
+
+
+def _folder(path: str) -> str:
+    """The folder that was written to: right below one of the system that is the folder that was made there."""
+    above = posixpath.dirname(path)
+    return path if above in OF_THE_SYSTEM and not posixpath.splitext(path)[1] else above
+
+
+_ENGINES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab")
+"""Files that the engine writes into every container."""
+
+
+def _noise(path: str) -> bool:
+    of_engine = path.startswith(("/dev/", "/proc/", "/sys/")) or path in _ENGINES
+    return of_engine or "/__pycache__" in path or path.count("/") == 1
+
+
+def _use(container: Container) -> dict[str, float]:
+    """Memory without what the kernel can drop (bytes), processes and threads, seconds of processor."""
+    read: Any = container.api.stats
+    with contextlib.suppress(DeadweightError), translated(f"counters of container {container.name}"):
+        document: dict[str, Any] = read(container.id, stream=False, one_shot=True)
+        memory = document.get("memory_stats") or {}
+        detail = memory.get("stats") or {}
+        dropped = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+        return {
+            "memory": max(0, int(memory.get("usage") or 0) - int(dropped or 0)),
+            "pids": int((document.get("pids_stats") or {}).get("current") or 0),
+            "cpu": int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
+        }
+    return {}

@@ -1,0 +1,233 @@
+"""A draft on its way to be proved: rungs are built, and those that cannot be are left out with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight.project.needs import to_make
+from deadweight.project.workspace import Workspace
+from deadweight.suite.load import SUITE_FILE
+from deadweight_init.bound import GRACE_SECONDS, Bound, OutOfTime
+from deadweight_init.draft import Draft
+from deadweight_init.records import Rung
+from deadweight_init.stages import Stage, stages_of
+from deadweight_init.suitefile import suite_text
+
+if TYPE_CHECKING:
+    from deadweight.suite.model import Variant
+    from deadweight_init.files import Written
+
+Say = Callable[[str], None]
+
+_NEWEST = re.compile(r"chainguard/(?:python|node):latest")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a variant was not built. ``line`` is that of the Dockerfile's instruction that failed, None where none did."""
+
+    error: DeadweightError
+    line: int | None = None
+
+
+def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
+    """What there is to prepare where everything is there."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets what
+    they need first, which the time limit does not count.
+
+    After ``minutes`` no further rung is begun where two are verified, and what is being built is ended; 0 is no bound.
+    """
+
+    say: Say
+    build: Callable[[Workspace, Sequence[Variant]], Mapping[str, Failure]]
+    minutes: float = 0.0
+    prepare: Callable[[Workspace, Sequence[Variant]], object] = _nothing
+
+
+class Proof:
+    """A draft that gets better: every step replaces it by one that knows more, and writes that down."""
+
+    def __init__(self, draft: Draft, written: Written, tools: Tools) -> None:
+        self.draft, self.written, self.tools = draft, written, tools
+        self.bound = Bound(tools.minutes)
+        self._said: set[str] = set()
+        self._made: set[str] = set()
+        self.built: set[str] = set()
+        self.tried: set[str] = set()
+        self.verified: list[str] = []
+        self.died: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
+        """Bytes of each rung that is verified."""
+        self.steps: dict[str, str] = {}
+        """What helps, by the reason for which rungs were left out."""
+        self.ends_tried = False
+        self._engine_ran = False
+
+    def say(self, line: str) -> None:
+        """Tell a line once: every build is a project opened anew."""
+        if line not in self._said:
+            self._said.add(line)
+            self.tools.say(line)
+
+    def workspace(self) -> Workspace:
+        """The project as it is written now, without the files of what is left out: a build would take them for its input."""
+        kept = self.draft.files
+        self._made |= set(self.draft.ladder.files)
+        self.written.remove(name for name in self._made if name not in kept)
+        self.written.write({SUITE_FILE: suite_text(self.draft), **kept})
+        return Workspace.open(self.say, self.written.root / SUITE_FILE)
+
+    def variant(self, workspace: Workspace, name: str) -> Variant:
+        """A rung as a variant of the suite."""
+        return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Leave a rung out; the reason becomes a comment of the suite."""
+        short = first_sentence(reason)
+        self.steps.setdefault(short, step_of(reason))
+        self.say(f"{name}: left out: {short}")
+        self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
+
+    def put_off(self, name: str) -> None:
+        """Leave a rung in the suite as one that was not tried."""
+        self.say(f"{name}: left for later: {self.bound.reason}")
+        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
+
+    def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
+        """Those first that are derived, then those whose bases are there; the order is kept otherwise. Those on the newest version of
+        a language go last: packages that were pinned before it are compiled for minutes, or fail."""
+        with self.workspace() as workspace:
+            seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
+
+        def rank(each: Rung) -> tuple[bool | int, ...]:
+            newest = _NEWEST.search(each.keys.get("bases", "")) is not None
+            return not each.changes, newest, seconds[each.name]
+
+        return sorted(rungs, key=rank)
+
+    def _to_wait(self, workspace: Workspace, name: str) -> int:
+        """What making its bases takes, about, in seconds; what cannot be had is soon told."""
+        try:
+            return max((each.seconds for each in to_make(workspace, (self.variant(workspace, name),))), default=0)
+        except DeadweightError:
+            return 0
+
+    def build(self, rung: Rung, *, bounded: bool = True) -> bool:
+        """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built.
+
+        Raises OutOfTime: then it counts neither as built nor as left out. Until a first rung is verified nothing is ended.
+        """
+        self.tried.add(rung.name)
+        failed: Failure | None
+        with self.workspace() as workspace:
+            variant = self.variant(workspace, rung.name)
+            self._engine_ran = self._engine_ran or _engine_runs()
+            try:
+                with self.bound.stopped():
+                    self.tools.prepare(workspace, [variant])
+                with self.bound.kept(GRACE_SECONDS) if bounded and self.verified else nullcontext():
+                    failed = self.tools.build(workspace, [variant]).get(variant.name)
+            except (Interrupted, OutOfTime):
+                raise
+            except DeadweightError as error:
+                failed = Failure(error)
+        if failed is None:
+            self.built.add(rung.name)
+            return True
+        if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
+            raise lost from failed.error
+        self.built.discard(rung.name)  # it may have been, of another file
+        self.leave_out(rung.name, str(failed.error))
+        for other in self._sharing(rung, failed.line):
+            self.leave_out(other.name, self.draft.left_out[rung.name])
+        return False
+
+    def _sharing(self, rung: Rung, line: int | None) -> list[Rung]:
+        """The other rungs that are built with the same instruction on the same bases, and would fail of it once more."""
+        name = rung.keys.get("dockerfile", "")
+        stages = stages_of(self.draft.ladder.files.get(name, ""), {})[1]
+        if line is None or not stages or line >= stages[-1].line:
+            return []
+        return [
+            each
+            for each in self.draft.rungs
+            if each.name not in (rung.name, *self.built)
+            and each.keys.get("dockerfile") == name
+            and _below(each.keys, stages[-1]) == _below(rung.keys, stages[-1])
+        ]
+
+    def _lost_engine(self) -> MissingError | None:
+        """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
+        from deadweight.engine.daemon import find_running
+        from deadweight.engine.lost import lost_at
+
+        if not self._engine_ran:
+            return None
+        try:
+            endpoint = find_running()
+        except MissingError as error:
+            return error
+        return lost_at(endpoint) if endpoint else MissingError("the container engine has ended", hint="invoke doctor")
+
+
+def _below(keys: Mapping[str, str], last: Stage) -> list[tuple[str, object]]:
+    """The bases of a rung but for that of its last stage."""
+    given = yaml.safe_load(keys.get("bases", "{}"))
+    return sorted((name, value) for name, value in given.items() if name not in last.base)
+
+
+def _engine_runs() -> bool:
+    from deadweight.engine.daemon import find_running
+
+    try:
+        return find_running() is not None
+    except MissingError:
+        return False
+
+
+def nothing_left(what: str, proof: Proof) -> DeadweightError:
+    """The error where no rung can be kept, with what became of each, and what helps the first."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in proof.draft.left_out.items():
+        by_reason.setdefault(why, []).append(name)
+    reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+    helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
+    unproved = (
+        "write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more"
+    )
+    between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
+    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}{between}{unproved}" if helps else unproved)
+
+
+def step_of(text: str) -> str:
+    """What an error advises; empty where that is no more than to look at its log."""
+    found = re.search(r"^\s*hint: (.+(?:\n {8,}.+)*)", text, re.MULTILINE)
+    return "" if found is None or found[1].startswith("see the log") else found[1]
+
+
+_FRAME = re.compile(r"\|\s+at [\w.$/<>]+\(")
+"""A line of a stack trace: it tells where, and not why."""
+
+
+def first_sentence(text: str) -> str:
+    """The part of an error that tells what is wrong, for a comment."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kept = [
+        line for line in lines if not re.match(r"(log|hint):|\d+ of \d+ variants? w(?:as|ere) not built", line)
+    ] or [text.strip()]
+    # "NAME: docker build NAME: what went wrong": the rung's name stands before it already
+    said = re.sub(r"^([\w.-]+): (?:\w+ build [\w./-]+: )?", "", kept[0]) if len(lines) > 1 else kept[0]
+    said = re.sub(r"; it can stand in for .*", "", said)
+    causes = [line.removeprefix("| ") for line in kept[1:] if line.startswith("| ") and not _FRAME.match(line)]
+    return " ".join([said, *([f"({causes[-1]})"] if causes and len(said) < 120 else [])])[:300]

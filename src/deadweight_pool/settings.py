@@ -1,0 +1,126 @@
+"""Which pool is meant: the user's own (``pool.yaml`` beside ``sources.yaml``, or ``DEADWEIGHT_POOL``) stands over the suite's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.suite.explain import validated
+from deadweight.suite.model import Suite
+from deadweight.suite.pool import CheckEngine as AskedEngine
+from deadweight.suite.pool import Endpoint as Asked
+from deadweight.suite.pool import Pool
+from deadweight.suite.yaml_nodes import read
+from deadweight_pool import buildx
+from deadweight_pool.endpoint import Endpoint
+
+VARIABLE = "DEADWEIGHT_POOL"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A pool, the file that describes it, and the folder that its paths are relative to."""
+
+    pool: Pool
+    file: Path
+
+    @property
+    def root(self) -> Path:
+        return self.file.parent
+
+
+def user_file() -> Path:
+    """The user's own pool for all projects."""
+    from platformdirs import user_config_path
+
+    return user_config_path("deadweight", appauthor=False) / "pool.yaml"
+
+
+def chosen(suite: Suite) -> Chosen | None:
+    """The pool to build with; None where there is none, or ``DEADWEIGHT_POOL=none`` says so.
+
+    Raises ConfigError with file, line and key; UsageError where the variable names no file.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if named == NONE:
+        return None
+    if named:
+        if not Path(named).is_file():
+            raise UsageError(f"{VARIABLE}={named}: no such file", hint=f"name a pool file, or {NONE}")
+        return _read(Path(named).absolute())
+    own = user_file()
+    if own.is_file():
+        return _read(own)
+    return Chosen(suite.pool, suite.file) if suite.pool is not None else None
+
+
+def endpoints(found: Chosen) -> tuple[Endpoint, ...]:
+    """All endpoints, each node of a buildx builder as one. Raises ConfigError for a file or builder that is not there."""
+    return tuple(each for name, asked in found.pool.endpoints.items() for each in _resolved(found, name, asked))
+
+
+@dataclass(frozen=True)
+class CheckEngine:
+    """An engine that runs checks. ``certificates`` is a folder with ca.pem, cert.pem and key.pem, or None."""
+
+    name: str
+    host: str
+    certificates: str | None
+    places: int
+
+
+def engines(found: Chosen) -> tuple[CheckEngine, ...]:
+    """All engines that run checks. Raises ConfigError for certificates that are not there."""
+    return tuple(_engine(found, name, asked) for name, asked in found.pool.engines.items())
+
+
+def _engine(found: Chosen, name: str, asked: AskedEngine) -> CheckEngine:
+    if asked.certificates is None:
+        return CheckEngine(name, asked.host, None, asked.places)
+    folder = found.root / Path(asked.certificates).expanduser()
+    for file in ("ca.pem", "cert.pem", "key.pem"):
+        if not (folder / file).is_file():
+            raise ConfigError(
+                f"no {file} in this folder",
+                file=found.file,
+                key=f"pool.engines.{name}.certificates",
+                hint=f"it was looked for in {folder}; paths are relative to {found.root}",
+            )
+    return CheckEngine(name, asked.host, str(folder), asked.places)
+
+
+def _resolved(found: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:
+    if asked.builder is not None:
+        try:
+            yield from buildx.nodes(name, asked.builder, asked.platforms, asked.places)
+        except UsageError as error:
+            key = f"pool.endpoints.{name}.builder"
+            raise ConfigError(error.message, file=found.file, key=key, hint=error.hint) from None
+        return
+    tls: list[str] = []
+    for key, flag in (("ca", "--tlscacert"), ("cert", "--tlscert"), ("key", "--tlskey")):
+        given = getattr(asked, key)
+        if given is None:
+            continue
+        path = found.root / Path(given).expanduser()
+        if not path.is_file():
+            raise ConfigError(
+                "no such file",
+                file=found.file,
+                key=f"pool.endpoints.{name}.{key}",
+                hint=f"it was looked for at {path}; paths are relative to {found.root}",
+            )
+        tls += [flag, str(path)]
+    if asked.server_name is not None:
+        tls += ["--tlsservername", asked.server_name]
+    assert asked.address is not None
+    yield Endpoint(name, asked.address, tuple(tls), {}, asked.platforms, asked.places)
+
+
+def _read(file: Path) -> Chosen:
+    document = read(file)
+    return Chosen(validated(document, Pool, document.value, lambda location: location), file)

@@ -1,0 +1,147 @@
+"""A vulnerability database made from what package registries give, for machines that reach no ready-made one.
+
+It holds every Go module and the standard library from the Go vulnerability database, fetched as the Go module
+``golang.org/x/vulndb`` (Go verifies it by its checksum database), and the fixes that changelogs of this machine's Debian or Ubuntu
+packages name, of the packages that stand-ins were made of. It has no severities for most, and knows nothing of Python, Java or
+Node.js packages: their registries carry no advisories. ``coverage.json`` beside it says all that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight._run import run
+from deadweight.records import store
+from deadweight.records.paths import user_cache
+from deadweight.sources.protocol import Say
+from deadweight.toolchain import catalogue, golang
+from deadweight.toolchain.find import find
+from deadweight_standins import changelogs
+from deadweight_standins.changelogs import Fixes
+from deadweight_standins.contents import COVERAGE, LICENCES, Contents, Part
+from deadweight_standins.debian import Packages
+from deadweight_standins.machine import os_release, this_machine
+
+MODULE = "golang.org/x/vulndb"
+GO_BUCKET = "go::The Go Vulnerability Database"
+FETCH_SECONDS = 600.0
+FIXES_ONLY = "only fixes that its packages' changelogs name"
+_KINDS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+
+
+@dataclass(frozen=True)
+class _GoRecords:
+    """The Go vulnerability database as Go unpacked it; ``time`` is that of its newest commit."""
+
+    folder: Path
+    version: str
+    time: str
+
+
+def make(target: Path, say: Say, log: Path) -> Contents:
+    """Put ``trivy.db``, ``metadata.json``, ``coverage.json`` and the licences into a folder, which is made.
+
+    Raises MissingError without Go; CommandError where the module is not in reach or its checksum is wrong.
+    """
+    writer = golang.build(catalogue.program("vulndb"), log)
+    records = _go_records(log)
+    osv = records.folder / "data" / "osv"
+    fixes = _fixes(say, log)
+    parts = [_go_part(records, sum(1 for _ in osv.glob("*.json")))]
+    with tempfile.TemporaryDirectory(prefix="deadweight-advisories-") as work:
+        words: list[str | Path] = [writer, "-osv", osv, "-date", records.time, "-out", target]
+        if fixes is not None:
+            bucket, kind = fixes[0], fixes[0].partition(" ")[0]
+            parts.append(_fixes_part(bucket, fixes[1]))
+            origin = {"bucket": bucket, "source": kind, "name": f"{_KINDS[kind]} changelogs", "url": _tracker(kind)}
+            file = Path(work) / "fixes.json"
+            file.write_text(json.dumps({**origin, "packages": fixes[1].packages}), encoding="utf-8")
+            words += ["-fixes", file]
+        target.mkdir(parents=True, exist_ok=True)
+        run(words, log=log, timeout=FETCH_SECONDS)
+    for name in LICENCES:
+        shutil.copyfile(records.folder / "data" / name.removeprefix("go-vulndb-"), target / name)
+    contents = Contents(datetime.now(UTC).isoformat(timespec="seconds"), tuple(parts))
+    store.save(contents, target / COVERAGE)
+    return contents
+
+
+def _go_records(log: Path) -> _GoRecords:
+    go = find("go")
+    with tempfile.TemporaryDirectory(prefix="deadweight-advisories-") as work:
+        words: list[str | Path] = [go.path, "mod", "download", "-json", f"{MODULE}@latest"]
+        hint = golang.OFFLINE_HINT
+        told = run(words, cwd=Path(work), env=golang.go_environment(go), timeout=FETCH_SECONDS, hint=hint).output
+    try:
+        found = json.loads(told)
+        info = json.loads(Path(found["Info"]).read_bytes())
+        return _GoRecords(Path(found["Dir"]), str(found["Version"]), str(info["Time"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeadweightError(
+            f"go mod download gave an answer about {MODULE} that was not understood: {error!r} (log: {log})"
+        ) from error
+
+
+def _go_part(records: _GoRecords, count: int) -> Part:
+    what = f"all Go modules and the standard library: {count} records"
+    return Part(GO_BUCKET, what, f"Go module {MODULE} {records.version}, data/osv", records.time[:10], "CC-BY-4.0")
+
+
+def _fixes_part(bucket: str, fixes: Fixes) -> Part:
+    what = f"{fixes.count} CVEs that are fixed in {len(fixes.packages)} source packages"
+    date = fixes.newest.date().isoformat() if fixes.newest else "unknown"
+    return Part(bucket, what, "changelogs inside the packages", date, "each package's own", FIXES_ONLY)
+
+
+def _tracker(kind: str) -> str:
+    return {"debian": "https://www.debian.org/security/", "ubuntu": "https://ubuntu.com/security"}[kind]
+
+
+def _fixes(say: Say, log: Path) -> tuple[str, Fixes] | None:
+    """The release, as Trivy calls it, and what its packages' changelogs say; None where there are no packages to read."""
+    bucket = _bucket()
+    there = user_cache() / "local" / "debs"
+    names = sorted({path.name.partition("_")[0] for path in there.glob("*.deb")})
+    if bucket is None or not names:
+        return None
+    try:
+        packages = Packages(user_cache() / "local" / "changelogs", this_machine(), log)
+        return bucket, changelogs.read(_newest(packages, names, there))
+    except DeadweightError as error:
+        say(f"the vulnerability database will lack the fixes of {bucket}: {error.message}")
+        return None
+
+
+def _newest(packages: Packages, names: list[str], there: Path) -> list[Path]:
+    """Files of the newest version of each source package: those that are there, and one of each that is not."""
+    found: list[Path] = []
+    absent: list[str] = []
+    for candidates in packages.latest(names).values():
+        places = [folder / each.file for each in candidates for folder in (there, packages.folder)]
+        kept = [place for place in places if place.is_file()]
+        found += kept
+        absent += [] if kept else [candidates[0].name]
+    if absent:
+        packages.download(absent)
+        wanted = dict.fromkeys(absent)
+        found += [path for path in packages.folder.glob("*.deb") if path.name.partition("_")[0] in wanted]
+    return found
+
+
+def _bucket() -> str | None:
+    try:
+        this_machine()
+    except MissingError:
+        return None
+    release = os_release()
+    kind, version = release.get("ID", ""), release.get("VERSION_ID", "")
+    if kind == "debian" and re.fullmatch(r"\d+", version):
+        return f"debian {version}"
+    return f"ubuntu {version}" if kind == "ubuntu" and version else None

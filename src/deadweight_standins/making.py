@@ -1,0 +1,94 @@
+"""Making stand-ins side by side, saying how it goes on, and telling what could not be made."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.sources.no_base import APK as PACKAGES
+from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import Say
+from deadweight_standins import catalogue
+from deadweight_standins.push import Client
+from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.stand_in import StandIn
+from deadweight_standins.workshop import Workshop
+
+AT_ONCE = 2 * (os.cpu_count() or 1)
+"""How many stand-ins are made at the same time: each takes up to half a gigabyte of memory."""
+
+
+@contextlib.contextmanager
+def told(what: str, say: Say) -> Iterator[None]:
+    """How making something goes on. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
+    say(f"making {what}")
+    started = time.monotonic()
+    try:
+        yield
+    except Interrupted:
+        raise
+    except DeadweightError as error:
+        say(f"{what} could not be made ({time.monotonic() - started:.1f} s): {error.message.splitlines()[0]}")
+        raise
+    say(f"made {what} ({time.monotonic() - started:.1f} s)")
+
+
+def unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str, StandIn]) -> NoBase:
+    """The stand-ins that could not be made, each by the references that ask for it, with its tool's last words."""
+    problems: list[tuple[str | None, str]] = []
+    for item, error in failed.items():
+        said = error.message + "".join(f"\n  | {line}" for line in getattr(error, "tail", ())[-4:])
+        names = [name for name, each in wanted.items() if each == item] if item is not None else [PACKAGES]
+        problems += [(name, f"{name}: its stand-in could not be made: {said}") for name in names]
+    return NoBase(*problems, hint=next((error.hint for error in failed.values() if error.hint), None))
+
+
+def side_by_side(
+    jobs: Mapping[StandIn | None, Callable[[], str]], wanted: Mapping[str, StandIn]
+) -> dict[StandIn | None, str]:
+    """What each job gives, as many at once as this machine bears.
+
+    What could not be made is told after the others have ended, all at once: raises NoBase.
+    """
+    with ThreadPoolExecutor(max_workers=min(len(jobs), AT_ONCE), thread_name_prefix="stand-in") as pool:
+        futures = {item: pool.submit(job) for item, job in jobs.items()}
+    failed: dict[StandIn | None, DeadweightError] = {}
+    for made, future in futures.items():
+        try:
+            future.result()
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            failed[made] = error
+    if failed:
+        raise unmade(failed, wanted)
+    return {item: future.result() for item, future in futures.items()}
+
+
+def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
+    """Make a stand-in and push it; gives its digest. What the registry holds of it and is damaged is pushed anew."""
+    made = catalogue.RECIPES[item.recipe](shop, item.parameter)
+    labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
+    settings = catalogue.labelled(made.settings, labels)
+    digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+    if not client.complete(item.repository, digest):
+        for layer in made.layers:
+            registry.forget(layer.digest)
+        digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+    return digest
+
+
+def registry_program(shop: Workshop | None) -> Path:
+    """The machine's own, else one unpacked from the OS's package by ``shop``."""
+    from deadweight.toolchain.find import look
+
+    tool = look("docker-registry").tool
+    if tool is not None:
+        return tool.path
+    assert shop is not None
+    return shop.unpacked("docker-registry") / "usr/bin/docker-registry"

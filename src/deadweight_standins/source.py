@@ -1,0 +1,321 @@
+"""The local source: makes what is asked for, serves it on loopback, and says that it is a stand-in."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.records.built import Base
+from deadweight.records.paths import State, user_cache
+from deadweight.sources import network
+from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
+from deadweight.sources.settings import Settings, decided
+from deadweight_standins import alpine, catalogue, debian, renamed
+from deadweight_standins.authorities import authorities
+from deadweight_standins.machine import require, this_machine
+from deadweight_standins.making import pushed, registry_program, side_by_side, told
+from deadweight_standins.push import Client
+from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.stamps import Stamps
+from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
+from deadweight_standins.workshop import Workshop
+
+LOCK_SECONDS = 3600.0
+APK = StandIn("apk")
+UNSIGNED = {"COREPACK_INTEGRITY_KEYS": "0"}
+"""A registry that passes npm's packages on leaves out their signatures, and corepack then refuses to fetch pnpm or yarn. Only
+stand-ins are built so, which nobody ships; digests are compared as ever."""
+
+
+class LocalSource:
+    """Stand-ins from OS packages. ``state`` is the project's; everything made lies in the user's cache."""
+
+    name = "local"
+
+    def __init__(self, state: State, settings: Settings | None = None) -> None:
+        self.state, self.settings = state, settings or Settings()
+        self.folder = user_cache() / "local"
+        self.seconds: dict[str, float] = {}
+        self._bases: dict[str, Base] = {}
+        self._beside_made: dict[StandIn, str] = {}
+        self._beside_guard = threading.Lock()
+
+    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
+        """See the protocol. What was made before needs no tool to be made again."""
+        wanted = [self._stand_in(reference) for reference in references]
+        missing = [item for item in wanted if not self._kept(item)]
+        names = ["docker-registry"] if wanted else []
+        if missing or apk:
+            names += [name for item in missing for name in catalogue.tools_of(item.recipe, item.parameter)]
+        if apk and not self._apk_ready():
+            names += [*catalogue.BUSYBOX_TOOLS, "go", "melange", "bwrap"]
+        return tuple(dict.fromkeys(names))
+
+    def lacking(self, references: Sequence[str]) -> NoBase | None:
+        """See the protocol."""
+        problems: list[tuple[str | None, str]] = []
+        hint: str | None = None
+        for reference in dict.fromkeys(references):
+            try:
+                self._stand_in(reference)
+            except NoBase as error:
+                problems += error.problems
+                hint = hint if hint and hint.startswith(REBASE) else error.hint
+        return NoBase(*problems, hint=hint) if problems else None
+
+    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
+        """See the protocol."""
+        wanted = dict.fromkeys(self._stand_in(reference) for reference in references)
+        found = [
+            ToMake(
+                f"stand-in for {item.recipe} {item.parameter}".rstrip(),
+                catalogue.SECONDS.get(item.recipe, catalogue.USUAL_SECONDS),
+            )
+            for item in wanted
+            if not self._kept(item)
+        ]
+        if apk and not self._apk_ready():
+            found.append(ToMake("APK repository", catalogue.APK_SECONDS))
+        return tuple(found)
+
+    def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
+        """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
+        lacking = self.lacking(references)
+        if lacking is not None:
+            raise lacking
+        wanted = {reference: self._stand_in(reference) for reference in dict.fromkeys(references)}
+        if not wanted and not apk:
+            return
+        for reference in wanted:
+            if self._told(reference) != reference:
+                say(f"{self._told(reference)}: figures are for the image that stands in, not for the original")
+        decided(self.state, self.settings, "local")
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._all_there(wanted, apk):  # another run may be making something else, for minutes
+            self._prepare(wanted, apk, say)
+            return
+        lock = FileLock(self.folder / "lock")
+        try:
+            with lock.acquire(timeout=0):
+                self._prepare(wanted, apk, say)
+        except Timeout:
+            say("another run is making stand-ins: waiting for it")
+            try:
+                with lock.acquire(timeout=LOCK_SECONDS):
+                    self._prepare(wanted, apk, say)
+            except Timeout as error:
+                raise DeadweightError(
+                    f"another run has been making stand-ins for {LOCK_SECONDS:g} s and still holds {self.folder / 'lock'}",
+                    hint="wait until it has finished, or stop it",
+                ) from error
+
+    def base(self, reference: str) -> Base:
+        """See the protocol. Before ``prepare``, what an earlier run made; the digest is None where it made none."""
+        known = self._bases.get(reference)
+        if known is not None:
+            return known
+        item = self._stand_in(reference)
+        stamp = self._stamps.of(item)
+        address = self._registry().address()
+        digest = stamp.digest if stamp is not None and address is not None else None
+        name = f"{address or 'local'}/{item.repository}"
+        return Base(
+            self._told(reference), f"{name}@{digest}" if digest else f"{name}:{item.tag}", digest, stand_in=True
+        )
+
+    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
+        """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
+        from deadweight_standins import apk
+
+        return apk.repositories(self.state, flavour)
+
+    def environment(self) -> BuildEnvironment:
+        """See the protocol."""
+        variables = {**UNSIGNED, **self.settings.variables}
+        return BuildEnvironment(variables, network.bundle(self.state, self.settings.private_ca))
+
+    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
+        """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""
+        item = self._stand_in(reference)
+        if item.like_alpine and re.search(r"\bapk\b", command):
+            return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
+        if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
+            found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
+            places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
+            if renamed.asked(command):
+                folder = f"/{renamed.FOLDER}"
+                places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", renamed.PLACE: folder}
+            return tuple(f"--mount=type=bind,from={found},source={of},target={place}" for place, of in places.items())
+        return ()
+
+    def layout(self, reference: str) -> Path:
+        """See the protocol."""
+        from deadweight.sources.layout import linked, pulled
+
+        registry, digest = self._registry(), reference.rpartition("@")[2]
+        return linked(digest, registry.blob) if registry.holds(digest) else pulled(reference)
+
+    def _stand_in(self, reference: str) -> StandIn:
+        """The stand-in for a reference; with ``rebase`` that of the nearest where it has none. Raises NoBase."""
+        try:
+            return stand_in(reference)
+        except NoBase:
+            near = self._rebased(reference)
+            if near is None:
+                raise
+            return stand_in(near)
+
+    def _rebased(self, reference: str) -> str | None:
+        return nearest_to(reference) if self.settings.rebase else None
+
+    def _told(self, reference: str) -> str:
+        """What a record calls the base: another image that was tried in its place is named with it."""
+        try:
+            stand_in(reference)
+        except NoBase:
+            return f"{reference} (rebased on {self._rebased(reference)})"
+        return reference
+
+    def _beside(self, item: StandIn) -> str:
+        """The reference of an image that is mounted beside a base, made now where it is not there yet.
+
+        One that is there is not waited for: another run may be making something else, for minutes.
+        """
+        known = self._beside_made.get(item)
+        if known is None:
+            with self._beside_guard:
+                from filelock import FileLock
+
+                known = self._beside_there(item)
+                if known is None:
+                    with FileLock(self.folder / "lock").acquire(timeout=LOCK_SECONDS):
+                        known = self._made_beside(item)
+                self._beside_made[item] = known
+        return known
+
+    def _beside_there(self, item: StandIn) -> str | None:
+        address = self._registry().running()
+        digest = None if address is None else self._there(Client(address), item)
+        return f"{address}/{item.repository}@{digest}" if digest else None
+
+    def _made_beside(self, item: StandIn) -> str:
+        shop = self._workshop()
+        registry = self._registry(shop)
+        client = Client(registry.ensure())
+        digest = self._there(client, item) or self._make_one(shop, client, registry, item, lambda _: None)
+        return f"{client.address}/{item.repository}@{digest}"
+
+    @cached_property
+    def _authorities(self) -> tuple[bytes, ...]:
+        return authorities(self.environment().ca_bundle)
+
+    @property
+    def _stamps(self) -> Stamps:
+        return Stamps(self.folder / "stamps", lambda: self._authorities)
+
+    def stop(self) -> bool:
+        """End the local registry. False where it did not run."""
+        return self._registry().stop()
+
+    def _prepare(self, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
+        shop = self._workshop()
+        started = time.monotonic()
+        registry = self._registry(shop)
+        client = Client(registry.ensure()) if wanted else None
+        digests: dict[StandIn, str] = {}
+        missing: list[StandIn] = []
+        for item in dict.fromkeys(wanted.values()):
+            assert client is not None
+            digest = self._there(client, item)
+            if digest is None:
+                missing.append(item)
+            else:
+                digests[item] = digest
+        digests |= self._make(shop, client, registry, missing, wanted, apk, say)
+        if apk:
+            from deadweight_standins import apk as repositories
+
+            repositories.link(self.state, self.folder / "apk")
+        for reference, item in wanted.items():
+            assert client is not None
+            resolved = f"{client.address}/{item.repository}@{digests[item]}"
+            self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
+        self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
+
+    def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:
+        address = self._registry().running()
+        if address is None or (apk and not self._apk_ready()):
+            return False
+        client = Client(address)
+        return all(self._there(client, item) is not None for item in dict.fromkeys(wanted.values()))
+
+    def _workshop(self) -> Workshop:
+        variables = dict(self.environment().variables)
+        return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
+
+    def _make(
+        self,
+        shop: Workshop,
+        client: Client | None,
+        registry: LocalRegistry,
+        missing: Sequence[StandIn],
+        wanted: Mapping[str, StandIn],
+        apk: bool,
+        say: Say,
+    ) -> dict[StandIn, str]:
+        """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
+        jobs: dict[StandIn | None, Callable[[], str]] = {}
+        if apk and not self._apk_ready():
+            jobs[None] = lambda: self._make_apk(shop, say)
+        for item in missing:
+            assert client is not None
+            jobs[item] = lambda item=item, client=client: self._make_one(shop, client, registry, item, say)  # type: ignore[misc]
+        if not jobs:
+            return {}
+        require(("apt-get", "dpkg-deb"))
+        return {item: digest for item, digest in side_by_side(jobs, wanted).items() if item is not None}
+
+    def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
+        with told(f"the stand-in for {item.recipe} {item.parameter}".rstrip(), say):
+            digest = pushed(shop, client, registry, item)
+            self._stamps.keep(item, digest)
+            return digest
+
+    def _there(self, client: Client, item: StandIn) -> str | None:
+        """The digest of a stand-in that an earlier run made, if it is still whole and still what this version makes."""
+        stamp = self._stamps.of(item)
+        return stamp.digest if stamp is not None and client.complete(item.repository, stamp.digest) else None
+
+    def _kept(self, item: StandIn) -> bool:
+        """The same without a registry to ask: whether it was made, and is on disk as far as one look tells."""
+        stamp = self._stamps.of(item)
+        return stamp is not None and self._registry().holds(stamp.digest)
+
+    def _apk_ready(self) -> bool:
+        from deadweight_standins import apk
+
+        return apk.ready(self.folder / "apk")
+
+    def _make_apk(self, shop: Workshop, say: Say) -> str:
+        from deadweight_standins import apk
+
+        with told("the APK repository", say):
+            apk.make(shop, self.folder / "apk")
+        return "made"
+
+    def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
+        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop))
+
+
+def stop_local_registry() -> bool:
+    """End the local registry of this user's cache, for ``invoke clean``. False where it did not run."""
+    return LocalSource(State(Path(os.devnull))).stop()

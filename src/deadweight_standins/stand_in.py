@@ -1,0 +1,109 @@
+"""Which stand-in the local source has for a public image, and which is nearest where it has none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from deadweight.records.reference import parse
+from deadweight.sources.no_base import NoBase
+from deadweight_standins.kin import kin
+from deadweight_standins.nearest import nearest
+from deadweight_standins.table import TABLE, Row
+
+STAND_INS = "stand-in/"
+"""What their names in the local registry begin with."""
+REBASE = "invoke build --rebase tries the nearest"
+WITH_APT = (
+    "ubuntu", "buildpack", "php", "httpd", "golang", "python", "uvpython", "node", "rust", "rustalpine", "jre", "jdk", "maven",
+    "bun", "deno", "ruby", "nginx", "redis", "postgres", "caddy", "mariadb", "memcached", "mongo", "rabbitmq", "nats",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """One stand-in: the recipe's name and its parameter (a version, a tag's flavour, or nothing)."""
+
+    recipe: str
+    parameter: str = ""
+
+    @property
+    def repository(self) -> str:
+        """Its name in the local registry."""
+        return f"{STAND_INS}{self.recipe}"
+
+    @property
+    def tag(self) -> str:
+        return self.parameter.lstrip("-") or "latest"  # no tag begins with a dash
+
+    @property
+    def like_alpine(self) -> bool:
+        """Whether it has Alpine's layout, and a place for its ``apk``."""
+        return self.recipe in ("alpine", "wolfi") or self.parameter.endswith("alpine")
+
+    @property
+    def has_apt(self) -> bool:
+        """Whether it has the OS's ``apt-get``."""
+        return self.recipe in WITH_APT and not self.like_alpine
+
+
+def stand_in(reference: str) -> StandIn:
+    """The stand-in for a public reference; a digest beside a tag changes nothing.
+
+    Raises NoBase that names the nearest and lists all there are, UsageError for no reference.
+    """
+    found = _row(reference)
+    if found is not None:
+        return _made(*found)
+    parsed = parse(reference)
+    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    shown = nearest(name, {row.repository: row.shown for row in TABLE if row.shown})
+    near = kin(name, parsed.tag or "latest") or shown or nearest_to(reference)
+    beside = f"the nearest is {near}" if near else "none is near"
+    can = f"it can stand in for {'; '.join(row.shown for row in TABLE if row.shown)}. Use one of these, or another source:"
+    if nearest_to(reference):
+        can = f"{REBASE}, or use another source:"
+    raise NoBase(
+        (reference, f"the local source has no stand-in for {reference}; {beside}"),
+        hint=f"{can} invoke setup --source registry",
+    )
+
+
+def nearest_to(reference: str) -> str | None:
+    """A reference that has a stand-in, for one that has none: of its kin, or another tag of the same image."""
+    parsed = parse(reference)
+    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    bare = name.removeprefix("docker.io/library/")
+    choices = (kin(name, parsed.tag or "latest"), bare)
+    return next((each for each in choices if each and each != reference and _row(each)), None)
+
+
+def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:
+    parsed = parse(reference)
+    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    for row in TABLE:
+        named = re.fullmatch(row.repository, name)
+        match = re.fullmatch(row.tag, parsed.tag or "latest") if named else None
+        if named and match:
+            return row, named, match
+    return None
+
+
+def _hubs_own(name: str) -> str:
+    """``docker.io/library/golang`` of ``mirror.gcr.io/library/golang``: a mirror of Docker Hub's serves the same images.
+
+    Whoever mirrors the Hub keeps ``library/`` in front of the official ones.
+    """
+    official = re.search(r"/library/[\w.-]+$", name)
+    return f"docker.io{official[0]}" if official else re.sub(r"^mirror\.gcr\.io/", "docker.io/", name)
+
+
+def _made(row: Row, named: re.Match[str], match: re.Match[str]) -> StandIn:
+    """Some distroless names hold the version, where others have it in the tag."""
+    version = next((group for group in named.groups() if group), "")
+    parameter = row.made(tuple(group or "" for group in match.groups()))
+    if row.recipe == "nodejs":
+        return StandIn("nodejs", "-".join((version, *filter(None, [parameter]))))
+    if row.recipe == "java17":
+        return StandIn("java21" if version in ("21", "25") else "java17", parameter)
+    return StandIn(row.recipe, parameter)

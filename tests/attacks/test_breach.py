@@ -1,0 +1,466 @@
+"""Attacks of who runs beside the service already: on a service that knows no AWK, behind the very walls that the service has."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from deadweight._errors import ConfigError, MissingError
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import AttackRecord, PayloadRecord
+from deadweight.report.sections import attack_notes
+from deadweight.suite.checks import AwkRequest
+from deadweight.tasks._attacks import by_delivery, unmeasured
+from deadweight_attacks import helper, lab, session
+from deadweight_attacks import run as attacking
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.host import PURPOSE
+from deadweight_attacks.lab import Lab
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.model import Payload, Proof
+from deadweight_attacks.outcomes import Matrix, Plan
+from deadweight_attacks.request import prepared
+from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.session import Order
+from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
+from tests.support import ROOT
+from tests.support.attack_grounds import castle, left
+from tests.support.report_samples import full_report
+from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
+
+pytestmark = pytest.mark.tools
+
+WORKS, HELD = "succeeded", "blocked"
+OUTCOMES = {
+    "breach-shell": (WORKS, WORKS),
+    "breach-interpreter": (WORKS, WORKS),
+    "breach-fetch-tool": (WORKS, HELD),
+    "breach-environ": (WORKS, WORKS),
+    "breach-neighbours": (WORKS, WORKS),
+    "breach-ptrace": (WORKS, None),
+    "breach-other-processes": (WORKS, HELD),
+    "breach-shared-memory": (WORKS, HELD),
+    "breach-read-passwd": (WORKS, WORKS),
+    "breach-read-shadow": (WORKS, HELD),
+    "breach-token": (WORKS, HELD),
+    "breach-metadata": (WORKS, HELD),
+    "breach-write-root": (WORKS, HELD),
+    "breach-write-app": (WORKS, HELD),
+    "breach-write-any": (WORKS, WORKS),
+    "breach-run-app": (WORKS, HELD),
+    "breach-run-any": (WORKS, HELD),
+    "breach-memfd": (WORKS, WORKS),
+    "breach-set-uid": (WORKS, HELD),
+    "breach-connect": (WORKS, HELD),
+    "breach-dns": (WORKS, HELD),
+    "breach-download": (WORKS, HELD),
+    "breach-reverse-shell": (WORKS, HELD),
+    "breach-bind-shell": (WORKS, HELD),
+    "breach-raw-socket": (WORKS, HELD),
+    "breach-mount": (WORKS, HELD),
+    "breach-user-namespace": (WORKS, HELD),
+    "breach-keyring": (WORKS, HELD),
+    "breach-bpf": (WORKS, HELD),
+    "breach-io-uring": (WORKS, None),
+    "breach-userfaultfd": (WORKS, HELD),
+    "breach-perf": (WORKS, HELD),
+    "breach-module": (WORKS, HELD),
+    "breach-clock": (WORKS, HELD),
+    "breach-kernel-log": (WORKS, HELD),
+    "breach-handle": (WORKS, HELD),
+    "breach-core-pattern": (WORKS, HELD),
+    "breach-block-device": (WORKS, HELD),
+    "breach-host-read": (WORKS, HELD),
+    "breach-host-write": (WORKS, HELD),
+    "breach-engine-socket": (WORKS, HELD),
+    "breach-processes": (WORKS, HELD),
+    "breach-memory": (WORKS, HELD),
+    "breach-loops": (WORKS, HELD),
+    "breach-disk": (WORKS, HELD),
+}
+"""With all walls down, and hardened; None where it depends on the engine's seccomp profile or the kernel's own settings."""
+KERNELS = {
+    "breach-keyring", "breach-bpf", "breach-io-uring", "breach-userfaultfd", "breach-perf", "breach-module", "breach-block-device",
+    "breach-core-pattern", "breach-handle", "breach-ptrace", "breach-loops", "breach-user-namespace",
+}  # fmt: skip
+"""What a kernel may lack or forbid to all; then it is not measured in ``hardened`` either."""
+BOMBS = {"breach-processes", "breach-memory"}
+"""A service of few resources may end under them, behind limits."""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    """A service without any AWK, with a shell of its own."""
+    folder = tmp_path_factory.mktemp("plain")
+    files = {
+        "/service/app": go_program(ROOT / "tests" / "services" / "misbehave", folder / "app"),
+        "/etc/passwd": PASSWD,
+        "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
+        "/tmp/": b"",
+        **program("dash", at="/bin/sh"),
+        **program("perl"),
+        **program("bash"),
+    }
+    config = {
+        "Entrypoint": ["/service/app"],
+        "Env": ["MODE=good", "PATH=/usr/bin:/bin"],
+        "ExposedPorts": {"8080/tcp": {}},
+    }
+    return docker_archive(folder / "image.tar", reference("plain"), [files], config)
+
+
+@pytest.fixture(scope="module")
+def image(engine, archive) -> Iterator[str]:
+    with in_engine(engine, archive, reference("plain")) as name:
+        yield name
+    assert left(engine) == []
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory, engine, image, archive) -> Iterator[Lab]:
+    with Lab(castle(tmp_path_factory.mktemp("castle"), engine, archive, reference=image, awk=False)) as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def found(laboratory) -> Matrix:
+    return Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
+
+
+def test_what_is_started_beside_the_service_has_its_walls(laboratory):
+    """Not believed: looked at, in the postures that differ the most."""
+    for chosen in (OPEN, DEFAULT, HARDENED):
+        with Yard(laboratory, chosen) as yard:
+            ours = yard.session
+            assert ours.difference() == {}
+            status = Path(f"/proc/{ours.pid}/status").read_text()
+            seccomp = 0 if chosen is OPEN or not laboratory.engine.info.seccomp else 2
+            assert f"Seccomp:\t{seccomp}" in status
+            assert f"NoNewPrivs:\t{int(chosen is HARDENED)}" in status
+
+
+def test_a_wall_of_the_services_own_is_seen(laboratory):
+    """This test's own process has other walls than the service."""
+    with Yard(laboratory, HARDENED) as yard:
+        found = session.difference(yard.get().state().pid, os.getpid())
+    assert {"Uid", "CapBnd", "NoNewPrivs", "namespace net", "namespace mnt"} <= found.keys()
+    assert session.told(found).startswith("a program started beside the service would not have the same walls: ")
+
+
+def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeypatch):
+    """Every attack would look as if no wall stopped it: nothing is measured then, in ``open`` or elsewhere."""
+    monkeypatch.setattr(session.Session, "difference", lambda _self: {"Seccomp": "2 → 0"})
+    found = Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
+    assert {cell.outcome for cells in found.cells.values() for cell in cells.values()} == {"not_measured"}
+    (line,) = found.nothing_in()
+    assert line.endswith("a program started beside the service would not have the same walls: Seccomp 2 → 0")
+
+
+def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, engine):
+    """An engine then sets its rules anew, above ours, and drops what comes from an address of no network of its own."""
+    with Yard(laboratory, OPEN) as yard:
+        yard.get()
+        with engine.network(PURPOSE):
+            said = yard.session.obey(Order(("get", "169.254.169.254", "80", "/")), 8).text()
+    assert laboratory.planted.metadata in said, said
+
+
+def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
+    with Yard(laboratory, HARDENED) as yard:
+        first = yard.session
+        answer = first.obey(Order(("loops", "2")), 0.5)
+        assert "killed" in answer.text()
+        yard.hang_up()
+        with pytest.raises(OSError, match=r"."):
+            first.obey(Order(("hello", "a", "b")), 2)
+        assert yard.session.obey(Order(("hello", "a", "b")), 5).text().strip() == "ab"
+        assert yard.complaint() == ""
+
+
+def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
+    """Its dead children would count against the service's own limit."""
+    with Yard(laboratory, HARDENED) as yard:
+        yard.session.obey(Order(("processes",)), 5)
+        pid = yard.get().state().pid
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+
+
+def test_a_service_that_ends_before_the_attack_is_exchanged(laboratory):
+    """It may be dying of the attack before; the whole run ended with it."""
+    bomb = next(each for each in load_payloads(packs=["breach"]).payloads if each.id == "breach-processes")
+    with Yard(laboratory, OPEN) as yard:
+        first = yard.get()
+        alive, yard.alive = yard.alive, lambda wait=0.0: True if not wait else alive(wait)
+        first.signal("SIGKILL")
+        first.wait_ended(5)
+        shot = fire_resource(laboratory, yard, bomb)
+        assert yard.started == 2
+    assert (shot.seen in ("succeeded", "failed"), shot.status or 200) == (True, 200), (
+        shot
+    )  # a busy engine counts too late
+
+
+def test_the_table_names_every_payload():
+    assert set(OUTCOMES) == {each.id for each in load_payloads(packs=["breach"]).payloads}
+
+
+@pytest.mark.parametrize("payload", OUTCOMES)
+def test_every_payload_comes_to_what_it_must(found, payload):
+    cells = [found.cells[each][payload] for each in ("open", "hardened")]
+    told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
+    outcomes = tuple(cell.outcome for cell in cells)
+    wanted = tuple(want or outcome for want, outcome in zip(OUTCOMES[payload], outcomes, strict=True))
+    if payload in KERNELS and outcomes[0] == "not_measured":
+        assert outcomes[1] == "not_measured", told
+    elif outcomes[1] == "crashed" and payload in BOMBS:
+        assert outcomes[0] == WORKS, told
+    else:
+        assert outcomes == wanted, told
+
+
+NAMED = (
+    "breach-other-processes", "breach-shared-memory", "breach-ptrace", "breach-write-root", "breach-connect", "breach-dns",
+    "breach-bind-shell", "breach-host-read", "breach-memfd",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wall_by_wall(laboratory) -> Matrix:
+    names = ("hardened", "without-pid-namespace", "without-ipc-namespace", "only-landlock", "landlock")
+    return Runner(laboratory, few(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "through"),
+    [
+        ("hardened", {"breach-memfd"}),
+        ("without-pid-namespace", {"breach-memfd", "breach-other-processes"}),
+        ("without-ipc-namespace", {"breach-memfd", "breach-shared-memory"}),
+        ("only-landlock", {"breach-memfd", "breach-shared-memory", "breach-dns"}),
+        ("landlock", {"breach-memfd"}),
+    ],
+)
+def test_each_namespace_hides_its_neighbour_and_landlock_what_is_not_the_services(
+    wall_by_wall, laboratory, name, through
+):
+    """A neighbour's processes and memory; files, TCP and mounted folders, but no datagrams."""
+    if "landlock" in name and not laboratory.ground.landlocked:
+        assert {cell.outcome for cell in wall_by_wall.cells[name].values()} == {"not_measured"}
+        return
+    cells = wall_by_wall.cells[name]
+    if (
+        name == "only-landlock"
+    ):  # newer kernels let who may measure everything (CAP_PERFMON) read others' memory all the same
+        cells = {each: cell for each, cell in cells.items() if each != "breach-other-processes"}
+    assert {each for each, cell in cells.items() if cell.outcome == WORKS} == through, cells
+    untold = {each for each, cell in cells.items() if cell.outcome == "not_measured"}
+    assert untold == ({"breach-ptrace"} if "landlock" in name else set()), cells
+
+
+SUITE = "checks: {attacks: {%s}}"
+
+
+def test_a_service_without_awk_gets_what_applies_to_it_and_passes(tmp_path, engine, image, archive, monkeypatch):
+    """It got 37 attacks through an AWK that it does not have, none of them measured."""
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root", "breach-host-read"))
+    gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
+    found = attacking.attack(castle(tmp_path, engine, archive, gates, reference=image, awk=False), brief=True)
+    assert found.status == "pass", found.reason
+    assert found.reason.startswith("open after a breach: 2 succeeded; ")
+    assert found.data["payloads"]["breach-host-read"]["delivery"] == "breach"
+    assert found.data["payloads"]["breach-host-read"]["pack"] == "breach"
+
+
+def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
+    tmp_path, engine, image, archive, monkeypatch
+):
+    def none(_subject):
+        raise MissingError("go is not installed")
+
+    monkeypatch.setattr(lab, "own_helper", none)
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root"))
+    found = attacking.attack(castle(tmp_path, engine, archive, reference=image, awk=False), brief=True)
+    assert found.status == "not_measured"
+    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
+    assert "attacks after a breach were not tried: go is not installed" in found.reason
+
+
+def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(
+    tmp_path, engine, image, archive
+):
+    """As where no file system allows programs to run. Nothing at all was measured: the attacker itself did not start."""
+    file = tmp_path / "helper"
+    file.write_bytes(b"no program")
+    file.chmod(0o644)
+    subject = castle(tmp_path, engine, archive, reference=image, awk=False)
+    whole = load_payloads(packs=["http", "breach"])
+    some = [each for each in whole.payloads if each.id in ("http-environment", "breach-write-root")]
+    with Lab(subject, helper_from=lambda _subject: helper.bound(file)) as built:
+        found = Runner(built, dataclasses.replace(whole, payloads=tuple(some))).run(Plan((OPEN,), alone=False))
+    assert found.cells["open"]["http-environment"].outcome == "not_applicable"
+    cell = found.cells["open"]["breach-write-root"]
+    assert cell.outcome == "not_measured"
+    assert "the attacker's program cannot be started in this image: " in cell.reason
+    assert "permission denied" in cell.reason
+    assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
+
+
+def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(tmp_path, engine, image, archive):
+    """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
+    subject = castle(tmp_path, engine, archive, "run: {env: {MODE: first}}", reference=image, awk=False)
+    with Lab(subject) as built:
+        found = Runner(built, few("breach-write-root", "breach-other-processes")).run(Plan((OPEN,), alone=False))
+    assert found.cells["open"]["breach-write-root"].outcome == WORKS
+    assert found.cells["open"]["breach-other-processes"].outcome == "not_measured"
+    assert "did not come up" in found.notes["neighbour"]
+    assert "can only run as process 1" in found.notes["neighbour"]
+
+
+def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(
+    tmp_path, engine, image, archive, monkeypatch
+):
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root"))
+    subject = castle(tmp_path, engine, archive, "run: {env: {MODE: lonely}}", reference=image, awk=False)
+    found = attacking.attack(subject, postures=("open",), brief=True)
+    assert found.status == "not_measured"
+    assert "the service died when the attacker's program was started beside it" in found.reason, found.reason
+    assert "not alone" in found.reason
+
+
+def few(*names: str):
+    whole = load_payloads(packs=["breach"])
+    return dataclasses.replace(whole, payloads=tuple(each for each in whole.payloads if each.id in names))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("packs: [awk]", r"expected the key awk \(with a path\) with the pack awk"),
+        ("packs: []", r"attacks\.packs"),
+        ("packs: [sql]", r"attacks\.packs\[0\]: expected one of breach, awk"),
+        ("awk: {}", r"attacks\.awk: key 'path' is missing"),
+        (
+            "awk: {path: /run, encoding: raw, args: words}",
+            r"attacks\.awk\.args: expected no args or input with encoding raw",
+        ),
+    ],
+)
+def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archive, said, told):
+    with pytest.raises(ConfigError, match=told):
+        castle(tmp_path, engine, archive, SUITE % said, awk=False)
+
+
+def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):
+    own = 'payloads:\n  - {id: x, title: ours, attack: T1059, script: \'BEGIN { print "@a@" "@b@" }\', evidence: {kind: output}}\n'
+    subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
+    with pytest.raises(
+        ConfigError, match=r"own\.yaml:2: payloads\[0\]: the suite does not say how an AWK script reaches the service"
+    ):
+        attacking.check_request(subject, ())
+
+
+@pytest.mark.parametrize(
+    ("awk", "path", "body"),
+    [
+        ("{path: /run}", "/run", b'{"script": "BEGIN"}'),
+        ("{path: /run, encoding: form, field: code, args: word}", "/run", b"code=BEGIN&word=-f&word=x"),
+        ("{path: '/run?x=1', method: GET, encoding: query, field: q}", "/run?x=1&q=BEGIN", None),
+        ("{path: /run, encoding: raw}", "/run", b"BEGIN"),
+    ],
+)
+def test_a_script_is_sent_as_the_suite_says(awk, path, body):
+    payload = Payload(
+        id="x",
+        title="ours",
+        attack="T1059",
+        script="BEGIN",
+        args=("-f", "x"),
+        evidence=Proof(kind="resource", of="cpu"),
+    )
+    sent = prepared(payload, {}, Path(), AwkRequest.model_validate(yaml.safe_load(awk)))
+    assert (sent.path, sent.body) == (path, body)
+
+
+def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
+    """One list of eighty attacks says nothing of where they come from."""
+    data: dict[str, Any] = {
+        "postures": {"open": {"breach-memfd": blocked(), "system": blocked(), "mine": blocked()}},
+        "payloads": {
+            "system": {"title": "run a command", "delivery": "service"},
+            "breach-memfd": {"title": "in memory", "delivery": "breach"},
+        },
+    }
+    terminal = by_delivery([SimpleNamespace(data=data)], data["postures"]["open"])
+    assert terminal == [("through the service", "system"), ("", "mine"), ("after a breach", "breach-memfd")]
+    alone = {"postures": data["postures"], "payloads": {}}
+    assert {words for words, _ in by_delivery([SimpleNamespace(data=alone)], alone["postures"]["open"])} == {""}
+    known = {name: PayloadRecord(each["title"], delivery=each["delivery"]) for name, each in data["payloads"].items()}
+    report = full_report()
+    variants = {
+        name: dataclasses.replace(record, attacks={"open": {each: AttackRecord("succeeded") for each in known}})
+        for name, record in report.variants.items()
+    }
+    report = dataclasses.replace(report, variants=variants, payloads=known)
+    for text in (render_html(report), render_markdown(report)):
+        first, then = text.index("through a hole in the service"), text.index("after a breach: the attacker")
+        assert first < text.index("run a command") < then < text.index("in memory", then)
+
+
+def blocked() -> dict:
+    return {"outcome": "blocked", "depth": None, "walls": [], "reason": None, "evidence": None}
+
+
+@pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
+def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
+    """Podman's exec names the group itself among the further ones, Docker's does not."""
+    words = ["setpriv", "--reuid=65534", "--regid=1"]
+    with (
+        subprocess.Popen([*words, "--clear-groups", "sleep", "30"]) as plain,
+        subprocess.Popen([*words, groups, "sleep", "30"]) as named,
+    ):
+        try:
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline and {_name_of(plain.pid), _name_of(named.pid)} != {"sleep"}:
+                time.sleep(0.02)
+            found = set(session.difference(plain.pid, named.pid))
+        finally:
+            plain.kill()
+            named.kill()
+    assert found == told
+
+
+def _name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
+    def cells(**outcomes: str) -> dict[str, Any]:
+        return {
+            name: {"outcome": outcome, "reason": f"no {name[-1]}", "evidence": None}
+            for name, outcome in outcomes.items()
+        }
+
+    postures = {
+        "open": cells(breach_a=WORKS, breach_b="not_measured", other_b="not_measured"),
+        "hardened": cells(breach_a="not_measured", breach_b="not_measured", other_b="not_measured", more=HELD),
+    }
+    each = SimpleNamespace(data={"postures": postures})
+    assert unmeasured(each) == ["breach_b, other_b: no b", "hardened: breach_a: no a"]
+
+
+@pytest.mark.parametrize(("ways", "told"), [(("breach",), True), (("breach", "service"), False), ((), False)])
+def test_who_got_no_attack_through_the_service_is_told_what_to_write(ways, told):
+    """On the terminal, on the page and in Markdown."""
+    notes = attack_notes({"payloads": {way: {"delivery": way} for way in ways}})
+    assert any("packs: [breach, http]" in each for each in notes) is told

@@ -1,0 +1,679 @@
+"""What keeps attacks where they are: no way out, bounds on memory, disk and time, and nothing left behind, even after kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import ipaddress
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.engine import leftovers, libpod, netns, owner
+from deadweight.engine.client import Engine
+from deadweight.engine.networks import bridge_of
+from deadweight.engine.options import Mount
+from deadweight.project.clean import clean
+from deadweight.project.workspace import Workspace
+from deadweight_attacks import containers as yard
+from deadweight_attacks import ground, guard, host, lab, limits, machine, network, shell, starts, walls
+from deadweight_attacks import run as attacking
+from deadweight_attacks.containers import Yard
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.request import PRELUDE
+from tests.support import ROOT
+from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.fault_project import wait_for
+
+pytestmark = pytest.mark.usefixtures("playground_image")
+
+
+@pytest.fixture
+def subject(tmp_path, engine, playground_archive, monkeypatch):
+    """The demo service; without a shell to bind in, which these tests do without."""
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    return castle(tmp_path, engine, playground_archive)
+
+
+@pytest.fixture
+def laboratory(subject):
+    with lab.Lab(subject) as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def shared(engine, playground_image, playground_archive, tmp_path_factory):
+    """One laboratory for all tests that only look at what is in it."""
+    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
+        yield built
+
+
+@pytest.fixture
+def bridge(shared):
+    """The bridge of the shared laboratory, fenced and cut off again after a test that opens it."""
+    name = bridge_of(shared.network)
+    yield name
+    network.unfence(name)
+    network.cut_off(name)
+    network.fence(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine):
+    before = left(engine)
+    yield
+    assert [each for each in left(engine) if each not in before] == []
+
+
+def host_addresses() -> list[str]:
+    """Every IPv4 address of this machine (``/proc/net/fib_trie`` lists local ones as /32 host LOCAL)."""
+    lines = Path("/proc/net/fib_trie").read_text().splitlines()
+    found = {lines[i - 1].split()[-1] for i, line in enumerate(lines) if "/32 host LOCAL" in line}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name", ["open", "default", "only-limits"])
+def test_nothing_inside_reaches_a_listener_of_the_host(shared, name):
+    """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out."""
+    word = Word("aaaa", "bbbb")
+    listener = Listener(socket.create_server(("", 0), backlog=4), word, "collect")
+    try:
+        with Yard(shared, walls.posture(name)) as yard:
+            pid = yard.get().state().pid
+            for address in host_addresses():
+                if address.startswith("127."):
+                    continue  # inside, that is the container itself
+                with pytest.raises(OSError):
+                    netns.within(pid, partial(socket.create_connection, (address, listener.port), 1.0))
+            with pytest.raises(OSError):
+                netns.within(pid, lambda: socket.create_connection(("192.0.2.1", 80), 1.0))  # RFC 5737: nobody's
+        assert not listener.connected
+    finally:
+        listener.close()
+
+
+def test_the_engines_name_server_asks_nobody(shared):
+    """What is asked of it inside goes nowhere: Docker before 23.0.11, 25.0.4 and 26.0.0 would hand it on (CVE-2024-29018)."""
+    question = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
+
+    def answers() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(2.0)
+            client.connect(("127.0.0.11", 53))
+            with contextlib.suppress(OSError):
+                client.send(question)
+                return int.from_bytes(client.recv(512)[6:8], "big")
+        return 0
+
+    assert shared.attacker.container.inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
+    for name in ("open", "default", "only-limits"):
+        with Yard(shared, walls.posture(name)) as castle_yard:
+            assert castle_yard.get().inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
+            assert netns.within(castle_yard.get().state().pid, answers) == 0
+
+
+def test_the_guard_knows_the_containers_that_try_what_the_machine_can_start(subject, monkeypatch):
+    started, start = [], starts.Starts.start
+    monkeypatch.setattr(machine, "_known", {})
+    monkeypatch.setattr(starts.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
+    with lab.Lab(subject) as built:
+        assert len(started) >= 3  # the attacker, and a container for each try
+        assert all(labels == {guard.LAB: built._mark} for labels in started)
+
+
+WAYS = """
+run ip link set eth0 up
+run ip route replace default via ${gateway} dev eth0 onlink
+for address in {addresses}; do
+  run ip route replace $address/32 dev eth0
+  echo word | run nc -w 1 $address {tcp} &
+  echo word | run nc -u -w 1 $address {udp} &
+done
+wait
+run ip route del default
+run ip route replace default dev eth0
+echo word | run nc -w 1 {elsewhere} {tcp} &
+echo word | run nc -u -w 1 {elsewhere} {udp} &
+wait
+echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6
+echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
+sleep 2
+for address in {six}; do
+  echo word | run nc -w 1 $address%eth0 {tcp} &
+  echo word | run nc -u -w 1 $address%eth0 {udp} &
+done
+wait
+"""
+
+
+@pytest.fixture(scope="module")
+def with_tools(tmp_path_factory, engine, playground_image, playground_archive, local_source):
+    """The laboratory with a static busybox to bind in, and the posture that has all rights over its network."""
+    local_source.prepare((shell.IMAGE,), apk=False, say=print)
+    with lab.Lab(castle(tmp_path_factory.mktemp("tools"), engine, playground_archive)) as built:
+        yield built
+
+
+@pytest.fixture
+def listening():
+    """All that comes by TCP or UDP, version 4 or 6, to any address of this machine."""
+    heard: list[str] = []
+    closing = threading.Event()
+    tcp = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    udp.bind(("::", 0))
+
+    def serve() -> None:
+        while not closing.is_set():
+            for ready in select.select([tcp, udp], [], [], 0.1)[0]:
+                heard.append(f"tcp {tcp.accept()[1]}" if ready is tcp else f"udp {udp.recvfrom(100)[1]}")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with tcp, udp:
+        yield heard, tcp.getsockname()[1], udp.getsockname()[1]
+        closing.set()
+        thread.join()
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
+def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(with_tools, listening, cut):
+    """Tried from inside by its own tools: routes of its own, TCP and UDP, every address of the host, IPv6 of the bridge.
+
+    The second run is the control: where the bridge is as the engine makes it, the same tries do get through.
+    """
+    heard, tcp, udp = listening
+    bridge = bridge_of(with_tools.network)
+    if not cut:
+        network.unfence(bridge)
+        for pattern in network.SETTINGS:
+            Path("/proc/sys/net", pattern.format(bridge)).write_text("0")
+        wait_for(lambda: settled(bridge))
+    six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    links = [str(ipaddress.IPv6Address(bytes.fromhex(words[0]))) for words in six if words[5] == bridge]
+    mac = Path(f"/sys/class/net/{bridge}/address").read_text().split(":")
+    links.append(f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5].strip()}")
+    addresses = [each for each in host_addresses() if not each.startswith("127.")]
+    script = WAYS.replace("${gateway}", addresses[0]).format(
+        addresses=" ".join(addresses), elsewhere="192.0.2.77", six=" ".join(dict.fromkeys(links)), tcp=tcp, udp=udp
+    )
+    with Yard(with_tools, walls.OPEN.with_shell()) as castle_yard:
+        done = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + script], user="0:0", seconds=120)
+        asked = ["/bin/sh", "-c", PRELUDE + "run ip route"]
+        wait_for(lambda: b"default dev eth0" in castle_yard.get().exec(asked, user="0:0").output)
+    assert b"applet not found" not in done.errors
+    assert bool(heard) is not cut, f"{heard} {done.errors.decode()}"
+
+
+def settled(bridge: str) -> bool:
+    """Whether it has addresses of IPv6, and none is tentative any more (IFA_F_TENTATIVE in linux/if_addr.h)."""
+    six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    flags = [int(words[4], 16) for words in six if words[5] == bridge]
+    return bool(flags) and not any(each & 0x40 for each in flags)
+
+
+def test_inside_reaches_the_attackers_listener(shared):
+    """The control of the test above: the same connection leads to the attacker."""
+    word = Word("aaaa", "bbbb")
+    listener = shared.listen(word, "collect")
+    try:
+        with Yard(shared, walls.OPEN) as yard:
+            pid = yard.get().state().pid
+            address = (shared.attacker.host, listener.port)
+            netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
+        wait_for(lambda: listener.connected, 20)
+    finally:
+        listener.close()
+
+
+def firewall(*words: str) -> list[str]:
+    done = subprocess.run(["iptables", "--wait", "10", *words], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def connects(laboratory, castle_yard: Yard, listener: Listener) -> bool:
+    """Whether what is attacked reaches the attacker."""
+    address = (laboratory.attacker.host, listener.port)
+    try:
+        pid = castle_yard.get().state().pid
+        netns.within(pid, lambda: socket.create_connection(address, 1.0)).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.fixture
+def strict_firewall(bridge):
+    """Bridged packets are dropped unless our rule lets them pass, as where one engine has set Docker's policy and another one
+    made the network. An engine that is alone sets a rule for the network itself: the drop stands between that one and ours."""
+    if not network.filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
+    (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
+    rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
+    firewall("-I", "FORWARD", str(ours + 1), *rule)
+    yield bridge
+    firewall("-D", "FORWARD", *rule)
+
+
+def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, strict_firewall):
+    """Else every attack over the network would be "not measured" on such a machine. Without our rule it is dropped."""
+    listener = shared.listen(Word("aaaa", "bbbb"), "collect")
+    try:
+        with Yard(shared, walls.OPEN) as castle_yard:
+            assert connects(shared, castle_yard, listener)
+            network.unfence(strict_firewall)
+            assert not connects(shared, castle_yard, listener)
+    finally:
+        listener.close()
+
+
+def test_the_firewall_keeps_no_rule_of_ours(subject):
+    with lab.Lab(subject) as built:
+        bridge = bridge_of(built.network)
+        there = [line for line in firewall("-S") if bridge in line and network.MARK in line]
+        assert len(there) == 1 + network.filters_bridges()
+    assert [line for line in firewall("-S") if bridge in line] == []
+
+
+def shout(port: int) -> None:
+    """A datagram to everybody, from an interface that has no address any more."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        nothing = struct.pack("16sH14x", b"eth0", socket.AF_INET)
+        fcntl.ioctl(own, 0x8916, nothing)  # SIOCSIFADDR (linux/sockios.h)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        own.sendto(b"word", ("255.255.255.255", port))
+
+
+@pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "without the rule"])
+def test_what_comes_from_no_address_and_goes_to_all_stays_inside(shared, bridge, listening, fenced):
+    """No route and no ARP is asked for it. Without the rule this machine hears it."""
+    heard, _, udp = listening
+    if not fenced:
+        network.unfence(bridge)
+    with Yard(shared, walls.OPEN) as castle_yard:
+        netns.within(castle_yard.get().state().pid, lambda: shout(udp))
+        if fenced:
+            time.sleep(0.5)  # nothing is to come
+        else:
+            wait_for(lambda: heard, 20)
+    assert bool(heard) is not fenced, heard
+
+
+def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
+    """As a run that was killed together with its guard leaves it; others' rules stay."""
+    if not network.filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    theirs = ["FORWARD", "-i", "br-notthere", "-o", "br-notthere", "-j", "ACCEPT"]
+    firewall("-A", *theirs)
+    try:
+        network.fence("br-alsonotthere")
+        network.unfence()
+        rules = firewall("-S", "FORWARD") + firewall("-S", "INPUT")
+    finally:
+        firewall("-D", *theirs)
+    assert f"-A {' '.join(theirs)}" in rules
+    assert not any("br-alsonotthere" in rule for rule in rules)
+
+
+def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with lab.Lab(subject) as built:
+        assert built.notes["network"].startswith("the firewall could not isolate the attack network: ")
+        assert "iptables" in built.notes["network"]
+
+
+def test_every_posture_is_within_the_bound(shared):
+    over = {name: shared.options(walls.posture(name)).memory_bytes for name in walls.names()}
+    assert {name: most for name, most in over.items() if most > 512 * 2**20} == {}
+
+
+@pytest.mark.parametrize("name", ["open", "default", "hardened"])
+def test_the_engine_holds_postures_within_the_bound(shared, name):
+    with Yard(shared, walls.posture(name)) as yard:
+        config = yard.get().inspect()["HostConfig"]
+    assert 0 < config["Memory"] <= 512 * 2**20
+    assert config["MemorySwap"] == config["Memory"]
+    assert 0 < config["PidsLimit"] <= 256
+    assert config["NanoCpus"] > 0
+    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == ground.FILE_BYTES
+    assert not config["PortBindings"]
+    assert config["NetworkMode"] in (shared.network, "none")
+
+
+def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
+    """What comes of these attacks in ``open``, and the notes."""
+    loaded = load_payloads()
+    few = dataclasses.replace(loaded, payloads=tuple(each for each in loaded.payloads if each.id in names))
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few)
+    data = attacking.attack(subject, postures=("open",)).data
+    return data["postures"]["open"], data["notes"]
+
+
+def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, monkeypatch):
+    monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
+    cells, _ = in_open(subject, monkeypatch, "fill-disk")
+    assert cells["fill-disk"]["outcome"] == "not_measured"
+    assert "too little free disk space" in cells["fill-disk"]["reason"]
+
+
+def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, monkeypatch):
+    """Such an engine says so; this one is asked through a document in which one limit is missing. What writes to a disk ends by
+    itself, writes no large file, and is watched."""
+    version, info = subject.engine().documents
+    monkeypatch.setitem(subject.engine().__dict__, "documents", (version, {**info, "PidsLimit": False}))
+    cells, notes = in_open(subject, monkeypatch, "memory-bomb", "fill-disk", "environ")
+    assert [cells[name]["outcome"] for name in ("environ", "fill-disk")] == ["succeeded", "succeeded"]
+    assert cells["memory-bomb"]["outcome"] == "not_measured"
+    assert "this engine does not enforce limits on processes" in cells["memory-bomb"]["reason"]
+    assert notes["limits"].endswith("attacks on these were not tried")
+
+
+@pytest.mark.parametrize(
+    ("podman", "cgroup", "usable", "discarded", "told"),
+    [
+        (True, "1", [], (), ("memory", "processes", "processors")),
+        (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
+        (True, "2", ["memory", "pids"], (), ("processors",)),
+        (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
+        (False, "2", [], (), ()),
+        (False, "2", [], ("CpuCfsQuota",), ("processors",)),
+    ],
+)
+def test_podman_without_root_holds_only_the_limits_that_it_was_handed(
+    monkeypatch, podman, cgroup, usable, discarded, told
+):
+    """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
+    that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
+    monkeypatch.setattr(libpod, "described", lambda *_: {"host": {"cgroupControllers": usable}})
+    said = {key: key not in discarded for key in limits.LIMITS}
+    info = SimpleNamespace(podman=podman, cgroup=cgroup)
+    engine = SimpleNamespace(documents=({}, said), info=info, host="unix:///nowhere", certificates=None)
+    assert limits.unenforced(engine) == told
+
+
+def test_limits_that_are_not_held_are_listed_in_plain_words():
+    told = [
+        limits.not_held(("a", "b", "c")[:count]).removeprefix("this engine does not enforce limits on ")
+        for count in (1, 2, 3)
+    ]
+    assert told == ["a", "a and b", "a, b and c"]
+
+
+def test_this_engine_enforces_all_limits(engine):
+    """Else the tests of attacks on resources would prove nothing."""
+    assert limits.unenforced(engine) == ()
+
+
+# disk and time
+
+
+def ended_within(seconds: float, castle_yard: Yard) -> bool:
+    """Whether the container goes away by itself."""
+    container, deadline = castle_yard.get(), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if container.id not in {each.id for each in leftovers.found(container.api)}:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject, monkeypatch):
+    """The floor is above what this machine has free: the guard acts as it would on a disk that an attack fills."""
+    with lab.Lab(subject) as calm, Yard(calm, walls.OPEN) as held:
+        assert not ended_within(1.0, held)
+        assert held.alive()
+    monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
+    with lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
+        with contextlib.suppress(starts.NoService):  # the guard may be that fast
+            assert ended_within(10.0, failing)
+        with pytest.raises(starts.NoService, match="free disk space fell below"):
+            failing.lab.starts.guarded(failing.options)
+    found = attacking.attack(subject, postures=("hardened",))
+    assert (found.status, found.data) == ("not_measured", {})
+    assert "free disk space fell below" in found.reason
+
+
+def test_what_the_engine_refuses_once_all_was_ended_is_no_fault_of_its(subject):
+    """A container that the guard takes away while it starts is refused in the engine's words: they are not the reason."""
+    with lab.Lab(subject) as built:
+        nowhere = built.options(walls.OPEN).but(network="deadweight-nowhere")
+        with pytest.raises(DeadweightError, match="deadweight-nowhere") as plain:
+            built.starts.start(nowhere)
+        assert not isinstance(plain.value, starts.NoService)
+        (built.host.path / "ended").write_text("free disk space fell below all that there is", encoding="utf-8")
+        with pytest.raises(starts.NoService, match="free disk space fell below all"):
+            built.starts.start(nowhere)
+
+
+def test_a_container_has_its_time_and_no_more(shared, monkeypatch):
+    monkeypatch.setattr(guard, "CONTAINER_SECONDS", 1)
+    with Yard(shared, walls.OPEN) as castle_yard:
+        assert ended_within(guard.LISTING_SECONDS + 8, castle_yard)
+        monkeypatch.setattr(yard, "CONTAINER_SECONDS", 1)
+        with pytest.raises(Exception, match="the container of the attacked service reached its limit of 1 s"):
+            castle_yard.alive()
+        assert castle_yard.get().state().running  # the next attack has a new one
+    assert shared.attacker.container.state().running
+
+
+def test_an_old_container_is_replaced_between_attacks(shared, monkeypatch):
+    with Yard(shared, walls.OPEN) as castle_yard:
+        first = castle_yard.get()
+        assert castle_yard.get() is first
+        monkeypatch.setattr(yard, "CONTAINER_SECONDS", 0)
+        assert castle_yard.get() is not first
+
+
+def test_without_its_guard_nothing_is_attacked(laboratory):
+    laboratory.starts.guard._process.kill()
+    laboratory.starts.guard._process.wait()
+    with (
+        Yard(laboratory, walls.OPEN) as castle_yard,
+        pytest.raises(starts.NoService, match="the process that limits disk space"),
+    ):
+        castle_yard.get()
+
+
+def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch):
+    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
+    with lab.Lab(subject) as built:
+        assert built.no_room_on_disk() == built.notes["disk"]
+        assert "cannot be watched" in built.notes["disk"]
+
+
+def test_the_disk_that_is_watched_is_the_engines(engine):
+    (folder, *_) = guard.disks_of(engine.host, engine.info)
+    assert folder == Path(engine.info.root_dir)
+    assert guard.disks_of("tcp://192.0.2.1:2375", engine.info) == ()
+
+
+# the host folder
+
+
+def test_what_is_written_to_the_host_folder_is_bounded(shared):
+    """As the container has it, by its own root folder: a file system in memory that is full at 16 MiB."""
+    with Yard(shared, walls.OPEN) as castle_yard:
+        pid = castle_yard.get().state().pid
+        lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+        (mount,) = [line for line in lines if line.split()[4] == host.HOST_TARGET]
+        assert " - tmpfs " in mount
+        inside = Path(f"/proc/{pid}/root{host.HOST_TARGET}")
+        (inside / "half").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
+        with pytest.raises(OSError, match="No space left"):
+            (inside / "rest").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
+        for name in ("half", "rest"):
+            (inside / name).unlink()
+
+
+def test_a_link_or_a_pipe_in_the_host_folder_is_not_followed(shared, tmp_path):
+    word = Word("aaaa", "bbbb")
+    (tmp_path / "elsewhere").write_text(word.whole)
+    mounted = shared.host.mounted
+    (mounted / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(mounted / "pipe")
+    (mounted / "file").write_text(word.whole)
+    assert shared.host.holds("file", word)
+    assert not shared.host.holds("link", word)
+    assert not shared.host.holds("pipe", word)
+
+
+def test_a_folder_without_an_owner_is_swept_once_it_is_old(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / f"{host.PREFIX}{name}").mkdir()
+    os.utime(tmp_path / f"{host.PREFIX}old", (1, 1))
+    assert host.sweep_host_folders(tmp_path) == 1
+    assert [each.name for each in tmp_path.iterdir()] == [f"{host.PREFIX}new"]
+
+
+def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playground_image, monkeypatch):
+    """A kill at that moment leaves something that the next start finds."""
+    before, seen = left(engine), []
+
+    def look(*_):
+        seen.extend(each for each in left(engine) if each not in before)
+        return b"shell"
+
+    monkeypatch.setattr(shell, "read_file", look)
+    assert shell._extracted(engine, playground_image) == b"shell"
+    assert len(seen) == 1
+
+
+# nothing is left behind
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {project!r})
+from pathlib import Path
+from types import SimpleNamespace
+from tests.support.small_project import subject_of
+from deadweight_attacks import lab
+from deadweight_attacks.many import attack_all
+from deadweight.engine.client import Engine
+from deadweight.records.built import BuiltImage
+from deadweight.records.store import load
+from deadweight.project.suite_file import load_suite
+from deadweight.tasks._task import guard
+
+lab.static_shell = lambda _subject: ()
+root = Path({root!r})
+def work():
+    with Engine.connect({host!r}, project="deadweight-tests") as engine:
+        built = load(BuiltImage, root / ".deadweight/images/castle/built.json")
+        subject = subject_of(load_suite(root / "deadweight.yaml"), "castle", built, Path({archive!r}), engine)
+        attack_all([subject], told=lambda line: print(line, flush=True))
+sys.exit(guard(work))
+"""
+
+
+def kinds_of(engine: Engine, pid: int) -> set[str]:
+    """What kinds of things a process has in the engine."""
+    return {each.kind for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")}
+
+
+@pytest.fixture
+def run(subject, engine, tmp_path, playground_archive):
+    """An attack run in a process of its own, amid its attacks."""
+    text = SCRIPT.format(project=str(ROOT), root=str(tmp_path), host=engine.host, archive=str(playground_archive))
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, text=True
+    )
+    with process:
+        line = process.stdout.readline()
+        assert line.startswith("castle: "), line
+        assert "open" in line, line
+        wait_for(lambda: kinds_of(engine, process.pid) >= {"container", "network"})
+        yield process
+        process.kill()
+
+
+def ended(process: subprocess.Popen) -> int:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    return process.returncode
+
+
+def guard_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    found = {int(word) for each in children for word in each.read_text().split()}
+    (only,) = [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return only
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_attack_run_that_is_ended_leaves_nothing(run, engine, number):
+    run.send_signal(number)
+    assert ended(run) == 128 + number
+    assert left(engine, run.pid) == []
+
+
+def test_after_kill_9_the_guard_ends_the_attacks(run, engine):
+    """In a moment, and without anybody starting anything."""
+    run.kill()
+    ended(run)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and left(engine, run.pid):
+        time.sleep(0.1)
+    assert left(engine, run.pid) == []
+
+
+def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
+    """A container comes to be after the first were listed, and one that is being removed still holds the network."""
+    there: list[list[Any]] = [[["first"], False], [["late"], False], [[], False], [[], True]]
+    asked: list[str] = []
+
+    def listing(_host, _path, _certificates):
+        return [{"Id": each, "Labels": {}} for each in there[0][0]]
+
+    def delete(_host, path, _certificates):
+        asked.append(path)
+        return there.pop(0)[1] if path.startswith("/networks/") else True
+
+    monkeypatch.setattr(guard, "wire", SimpleNamespace(listing=listing, delete=delete))
+    guard.clear(guard.At("unix:///nowhere"), "lab", "moat")
+    assert there == []
+    assert [path.split("/")[2].partition("?")[0] for path in asked] == ["first", "moat", "late", *["moat"] * 3]
+
+
+def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject, tmp_path):
+    os.kill(guard_of(run.pid), signal.SIGKILL)
+    run.kill()
+    ended(run)
+    there = left(engine, run.pid)
+    assert any(name.startswith("/") for name in there)
+    assert len(there) >= 3, "a folder, a network and containers"
+    workspace = Workspace.open(print, tmp_path / "deadweight.yaml")
+    workspace.__dict__["_engine"] = engine
+    assert clean(workspace).containers >= 2
+    assert left(engine, run.pid) == []
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert not any(name in mounts for name in there if name.startswith("/"))
+
+
+def test_the_mounted_socket_is_no_engine(shared):
+    """What the attacks talk to in place of the engine only listens."""
+    (socket_mount,) = [mount for mount in shared.ground.mounts if mount.target == host.SOCKET_TARGET]
+    assert isinstance(socket_mount, Mount)
+    assert socket_mount.source != Path("/var/run/docker.sock")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(socket_mount.source))
+        client.sendall(b"GET /containers/json HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 404")

@@ -1,0 +1,207 @@
+"""Payload files: ours is whole and sound; what is wrong in a project's own is told with file, line and key."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import urllib.parse
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import ConfigError
+from deadweight.checks.http_request import Prepared
+from deadweight.engine.http import Answer
+from deadweight_attacks import deliver
+from deadweight_attacks.filled import Filled
+from deadweight_attacks.listeners import Word
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.model import PLACES, places_in
+from deadweight_attacks.request import PRELUDE, awk_text, holds, put
+
+GOOD = """\
+payloads:
+  - id: mine
+    title: an attack of our own
+    attack: T1059.004
+    script: BEGIN { print "@a@" "@b@" }
+    evidence: {kind: output}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(text: str):
+        file = tmp_path / "own.yaml"
+        file.write_text(textwrap.dedent(text), encoding="utf-8")
+        return load_payloads([file])
+
+    return read
+
+
+def test_every_primitive_that_awk_gives_an_attacker_is_there():
+    """The list of the talk's last chapter, one payload each at least."""
+    ids = {payload.id for payload in load_payloads().payloads}
+    assert ids >= {
+        "system", "pipe-getline", "print-pipe", "coprocess", "option-injection", "gawk-extension", "read-passwd", "environ",
+        "proc-environ", "write-root", "write-app", "write-tmp", "run-root", "run-app", "run-tmp", "connect", "reverse-shell",
+        "bind-shell", "download", "fork-bomb", "memory-bomb", "endless-loop", "fill-disk", "mount", "block-device", "clock",
+        "kernel-module", "engine-socket", "host-read", "host-write",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("payload", load_payloads().payloads, ids=lambda payload: payload.id)
+def test_ours_are_told_and_referenced(payload):
+    assert payload.title
+    assert payload.gives
+    assert payload.attack
+    assert places_in(payload.text()) <= set(PLACES)
+
+
+def test_a_projects_own_are_added_and_replace_ours_by_id(load):
+    assert load(GOOD).payloads[-1].id == "mine"
+    replaced = load(GOOD.replace("mine", "system"))
+    assert len(replaced.payloads) == len(load_payloads().payloads)
+    assert next(each for each in replaced.payloads if each.id == "system").title == "an attack of our own"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "said"),
+    [
+        ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "expected one of output, image-file"),
+        ("T1059.004", "T59", 4, "payloads[0].attack", "expected an ATT&CK technique such as T1059"),
+        ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "expected a GTFOBins function (shell,"),
+        ("    attack: T1059.004\n", "", 2, "payloads[0]", "expected a reference: gtfobins or attack"),
+        ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "@a@ and @b@ separately"),
+        ("@b@", "@c@", 2, "payloads[0]", "not @c@"),
+        ("kind: output", "kind: listener", 6, "payloads[0].evidence", "does with kind listener"),
+        ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "path with kind image-file"),
+        (
+            "    script:",
+            "    shell: id\n    script:",
+            2,
+            "payloads[0]",
+            "exactly one of script, shell, request, breach, probe and flood",
+        ),
+        ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "no feature 'perl'"),
+        ("    title:", "    titel:", 3, "payloads[0].titel", "unknown key (did you mean 'title'?)"),
+        ("an attack of our own", "[1]", 3, "payloads[0].title", "expected"),
+        ("id: mine", "id: all", 2, "payloads[0].id", "an id other than all"),
+        ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
+        ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "expected a whole number"),
+        ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "allowed only with kind: resource"),
+        (
+            "kind: output",
+            "kind: image-file, path: etc/passwd",
+            6,
+            "payloads[0].evidence.path",
+            "expected an absolute path",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
+    with pytest.raises(ConfigError) as caught:
+        load(GOOD.replace(old, new, 1))
+    assert (caught.value.line, caught.value.key) == (line, key)
+    assert said in str(caught.value)
+
+
+OURS = '    script: BEGIN { print "@a@" "@b@" }\n'
+
+
+@pytest.mark.parametrize(("key", "value"), [("args", "[-v]"), ("input", "text")])
+def test_what_would_never_be_sent_is_refused(load, key, value):
+    own = GOOD.replace(OURS, f'    {key}: {value}\n    request: {{path: "/?@a@=@b@"}}\n')
+    with pytest.raises(ConfigError, match="remove it: with request or breach") as caught:
+        load(own)
+    assert (caught.value.line, caught.value.key) == (5, f"payloads[0].{key}")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        'each: ["@a@"]\n    script: nonsense @each@@b@',
+        'request: {method: POST, json: {x: "@b@@a@"}, repeat: {x: 2}}',
+        'request: {method: POST, form: {x: "@b@ @a@", y: "@b@@a@"}, repeat: {y: 3}}',
+        'request: {method: POST, body: "@b@@a@", repeat_body: 2}',
+        'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}',
+        'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}',
+    ],
+)
+def test_what_is_sent_never_holds_the_whole_word(load, sent):
+    """Whatever puts the halves together before the service has it: an echo would look like success."""
+    with pytest.raises(ConfigError, match="the payload contains @a@ next to @b@") as caught:
+        load(GOOD.replace(OURS, f"    {sent}\n"))
+    assert (caught.value.line, caught.value.key) == (2, "payloads[0]")
+
+
+def test_what_a_url_quotes_is_looked_for_too():
+    line = "root:x:0:0::/root:/bin/false"
+    for path, body in ((f"/?{urllib.parse.quote(line)}", b""), ("/", urllib.parse.quote_plus(line).encode())):
+        assert holds(Prepared("POST", path, {}, body), [line])
+        assert not holds(Prepared("POST", path, {}, body), ["daemon"])
+
+
+@pytest.mark.parametrize("script", ["BEGIN { print 1 }", 'BEGIN { print "@a@@b@" }', 'BEGIN { print "@a@" "@host@" }'])
+def test_a_feature_that_can_tell_nothing_is_refused(load, script):
+    with pytest.raises(ConfigError, match=r"features\.mine: expected"):
+        load(f"features:\n  mine: '{script}'\n")
+
+
+def test_the_same_id_twice_is_refused(load):
+    with pytest.raises(ConfigError, match="duplicate of line 2"):
+        load(GOOD + GOOD.partition("\n")[2])
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: is missing"):
+        load_payloads([tmp_path / "absent.yaml"])
+
+
+def test_shell_words_survive_the_quotes_of_awk():
+    assert awk_text('echo "a\\b"\ntrue') == 'echo \\"a\\\\b\\"\\ntrue'
+    assert "\n" not in awk_text(PRELUDE)
+
+
+def test_places_are_filled_and_nothing_else():
+    assert put("@a@''@b@ user@host @host@", {"a": "x", "b": "y", "host": "h"}) == "x''y user@host h"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is mounted is read from /proc")
+def test_a_refused_mount_is_not_taken_for_one_where_the_tool_repeats_its_source(tmp_path):
+    """As busybox does of a refusal by AppArmor, but not of one for want of rights: the word in its complaint proved the attack."""
+    tool = tmp_path / "mount"
+    tool.write_text('#!/bin/sh\necho "mount: mounting $3 on $4 failed: Permission denied" >&2\nexit 1\n')
+    tool.chmod(0o755)
+    shell = next(each.shell for each in load_payloads().payloads if each.id == "mount")
+    places = {**dict.fromkeys(places_in(shell), ""), "a": "bcdfghjk", "b": "mnpqrstv", "file": f"dw-{tmp_path.name}"}
+    done = subprocess.run(
+        ["/bin/bash", "-c", PRELUDE + put(shell, places)],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    for folder in ("/tmp", "/dev/shm"):
+        Path(folder, places["file"]).rmdir()
+    assert done.stdout.count("no mount on") == 2
+    assert "bcdfghjkmnpqrstv" not in done.stdout + done.stderr
+
+
+class _JustThen(Future):
+    """Done between one look at it and the next."""
+
+    looks = 0
+
+    def done(self) -> bool:
+        self.looks += 1
+        if self.looks == 2:
+            self.set_result(Answer(200, {}, b"bcdfghjkmnpqrstv", 0.1))
+        return super().done()
+
+
+def test_an_answer_that_comes_while_it_is_looked_for_is_read():
+    """Looked at twice in one round, it was over before it was read: the word had come back, and the attack counted as failed."""
+    payload = next(each for each in load_payloads().payloads if each.id == "run-root")
+    filled = Filled(payload, Word("bcdfghjk", "mnpqrstv"), {})
+    assert deliver._watch(None, None, filled, None, _JustThen()) == "bcdfghjkmnpqrstv came back"

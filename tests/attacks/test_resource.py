@@ -1,0 +1,287 @@
+"""Attacks on resources take turns on the machine, and tell what they saw."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.counters import Use
+from deadweight.engine.faults import Ended
+from deadweight.engine.http import Answer
+from deadweight.suite.model import Health
+from deadweight_attacks import consumption, deliver, serving, turns
+from deadweight_attacks.listeners import Listener, Word
+from deadweight_attacks.load import load_payloads
+from tests.support.fault_project import wait_for
+
+pytestmark = pytest.mark.system
+
+SERVE = serving.Serving._serve
+HOLDER = """\
+import pathlib, sys
+from deadweight_attacks import turns
+turns.MACHINE = pathlib.Path(sys.argv[1])
+with turns.turn(alone=sys.argv[2] == "alone"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has the machine, until its input ends: through sudo, each variant is attacked by one of its own."""
+    argv = [sys.executable, "-c", HOLDER, turns.MACHINE, how]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def _machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "MACHINE", tmp_path / "machine.lock")
+
+
+@pytest.mark.parametrize(("theirs", "alone"), [("alone", True), ("alone", False), ("beside", True)])
+def test_they_take_turns_whoever_sends_them(theirs, alone):
+    with another(theirs) as other:
+        threading.Timer(1.0, other.stdin.close).start()
+        started = time.monotonic()
+        with turns.turn(alone=alone):
+            assert time.monotonic() - started > 0.7
+
+
+def test_one_takes_processors_at_a_time_and_memory_beside_it():
+    began = threading.Event()
+
+    def second() -> None:
+        with turns.turn(alone=False, processors=True):
+            began.set()
+
+    with turns.turn(alone=False, processors=True):
+        thread = threading.Thread(target=second)
+        thread.start()
+        with turns.turn(alone=False):
+            assert not began.wait(0.2)
+    thread.join(20)
+    assert began.is_set()
+
+
+def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
+    with another("beside") as other, turns.turn(alone=False):
+        assert other.poll() is None
+        other.stdin.close()
+
+
+def test_who_waits_to_be_alone_lets_nobody_else_begin():
+    """Else one after another could begin, and it would wait for ever."""
+    order = []
+
+    def work(name: str, *, alone: bool) -> None:
+        with turns.turn(alone=alone):
+            order.append(name)
+
+    with another("beside") as other:
+        first = threading.Thread(target=work, args=("alone",), kwargs={"alone": True})
+        first.start()
+        wait_for(lambda: waits(turns.MACHINE.with_suffix(".next")))
+        second = threading.Thread(target=work, args=("beside",), kwargs={"alone": False})
+        second.start()
+        second.join(0.3)
+        assert order == []
+        other.stdin.close()
+        first.join(20)
+        second.join(20)
+    assert order == ["alone", "beside"]
+
+
+def waits(file: Path) -> bool:
+    """Whether somebody holds the lock on it."""
+    with file.open("wb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_who_waits_for_the_machine_can_be_interrupted():
+    with another("alone") as other:
+        _run.cancel_all()
+        try:
+            with pytest.raises(Interrupted), turns.turn(alone=False):
+                pass
+        finally:
+            _run.reset_cancel()
+            other.stdin.close()
+
+
+def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
+    monkeypatch.setattr(turns, "MACHINE", tmp_path / "nowhere" / "machine.lock")
+    with pytest.raises(DeadweightError, match=r"nowhere/machine\.next: cannot be locked"), turns.turn(alone=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("taken", "seconds"),
+    [
+        pytest.param([61, 64, 64, 64, 64, 64], 0.5, id="at the limit"),
+        pytest.param([10, 20, 30, 40, 50, 56], None, id="still growing"),
+        pytest.param([64, 64, 64, 12, 64, 64], None, id="fell back"),
+        pytest.param([64, 64, 64, 90, 90, 90], None, id="above it"),
+    ],
+)
+def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds):
+    hold = consumption.Hold(64.0)
+    held = [number / 10 for number, each in enumerate(taken) if hold.holds(each, number / 10)]
+    assert held[:1] == ([seconds] if seconds else [])
+
+
+def test_a_limit_holds_what_it_refuses_again_and_again():
+    """A bomb whose processes end of it never has nearly all that is granted."""
+    for refused, held in (([True] * 6, [5]), ([True, True, True, False, True, True], [])):
+        hold = consumption.Hold(64.0)
+        assert [number for number in range(6) if hold.holds(20.0, number / 10, refused[number])] == held
+    over = consumption.Hold(64.0)
+    assert not any(over.holds(90.0, number / 10, True) for number in range(9))
+
+
+@pytest.mark.parametrize(
+    ("taken", "throttled", "waited", "held", "proven"),
+    [
+        pytest.param(1.0, 0, 0.0, True, False, id="all that is granted"),
+        pytest.param(0.7, 6, 0.0, True, False, id="its limit was met in most periods"),
+        pytest.param(0.7, 2, 0.0, False, False, id="other load, perhaps"),
+        pytest.param(1.4, 6, 0.0, False, True, id="more than granted"),
+        pytest.param(0.7, 0, 2.0, False, True, id="it waited, and no limit stands in its way"),
+    ],
+)
+def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, throttled, waited, held, proven):
+    """Whatever else runs on the machine: so such an attack need not be alone."""
+    read = iter([counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8)])
+    kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, waited))
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
+    walls = SimpleNamespace(walls=frozenset() if waited else {"limits"})
+    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=walls, options=SimpleNamespace(cpus=2.0))
+    lab = SimpleNamespace(
+        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
+    )
+    service = SimpleNamespace(question=lambda *_: lambda _limit: "")
+    watch = consumption.Watch(lab, yard, service, "cpu")
+    shot = watch.look()
+    assert (watch.held, shot is not None) == (held, proven)
+
+
+@pytest.mark.parametrize(("walls", "told"), [(set(), True), ({"limits"}, False)])
+def test_where_nothing_limits_processors_a_short_slice_is_enough(monkeypatch, walls, told):
+    """A limit grants them a period at a time, which a short slice takes for more than is granted."""
+    read = iter([counted(0.0, 0, 0.0), counted(0.6, 0, 0.4)])
+    kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, 0.0))
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
+    assert (watching(walls, "cpu").look() is not None) == told
+
+
+@pytest.mark.parametrize(("refused", "status"), [(3, 0), (0, 503)])
+def test_an_attack_that_met_its_limit_arrived_whatever_the_service_answers(monkeypatch, refused, status):
+    """A Java service that has no process left to start answers 503: it looked as if nothing had come."""
+    read = iter([counted(0.0, 0, 0.0), replace(counted(0.0, 0, 0.1), pids=60, refused=refused)])
+    monkeypatch.setattr(consumption, "Counters", lambda _container: SimpleNamespace(read=lambda: next(read)))
+    watch, answer = watching({"limits"}, "pids"), Future[Any]()
+    answer.set_result(Answer(503, {}, b"could not be started", 0.1))
+    assert watch.look() is None
+    assert watch.failed([answer]).status == status
+
+
+@pytest.mark.parametrize(("of", "asked"), [("memory", 1), ("answers", 4)])
+def test_a_service_is_not_kept_busy_by_questions(monkeypatch, of, asked):
+    """How long its answers take is what some attacks are for; others must not be measured by our own load."""
+    kernel = SimpleNamespace(read=lambda: counted(0.0, 0, 0.0))
+    monkeypatch.setattr(consumption, "Counters", lambda _container: kernel)
+    limits = SimpleNamespace(walls={"limits"})
+    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=limits, options=SimpleNamespace(cpus=2.0))
+    lab = SimpleNamespace(
+        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
+    )
+    said: list[float] = []
+    service = SimpleNamespace(question=lambda *_: said.append)
+    watch = consumption.Watch(lab, yard, service, of)
+    for _ in range(4):
+        watch.look()
+    assert len(said) == asked
+
+
+def watching(walls: set[str], of: str) -> consumption.Watch:
+    posture = SimpleNamespace(walls=walls)
+    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=posture, options=SimpleNamespace(cpus=2.0))
+    lab = SimpleNamespace(
+        ground=SimpleNamespace(memory_bytes=1, pids=64, cpus=1.0), variant=SimpleNamespace(health=Health(), port=8080)
+    )
+    return consumption.Watch(lab, yard, SimpleNamespace(question=lambda *_: lambda _limit: ""), of)
+
+
+def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
+    return Use(0, 5, cpu_seconds, throttled, 0, 0, at)
+
+
+def iter_of(*values: float):
+    coming = iter(values)
+    return lambda _beside: next(coming)
+
+
+def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
+    container = SimpleNamespace(state=lambda: SimpleNamespace(told=lambda: "ended with exit code 2"))
+    assert consumption._crashed(container, 0.0, 64.0).detail == {"granted": 64.0}
+    assert consumption._crashed(container, 61.0, 64.0).detail == {"peak": 61.0, "granted": 64.0}
+
+
+def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
+    disk = next(each for each in load_payloads().payloads if each.id == "fill-disk")
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "refused", status=200))
+    shot = deliver.fire(SimpleNamespace(app_folder="/opt/app", worked={}), SimpleNamespace(), disk)
+    assert "; /opt/app: refused; /: refused" in shot.said
+
+
+def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
+    """The yard put a new container in its place, and the counters of the one that was attacked were gone: not measured."""
+
+    def ended(_limit: float) -> str:
+        raise Ended("container 1 does not run")
+
+    assert consumption._answer_seconds(ended, 3.0) == 3.0
+
+
+@pytest.mark.parametrize("does", ["collect", "datagram"])
+def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
+    """On a busy machine a wall got the credit for a listener whose thread had no turn."""
+    held = threading.Event()
+    monkeypatch.setattr(serving.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
+    kinds = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
+    with socket.socket(socket.AF_INET, kinds[does]) as server:
+        server.bind(("127.0.0.1", 0))
+        if does == "collect":
+            server.listen()
+        listener = Listener(server, Word("aaaa", "bbbb"), does)
+        deadline = time.monotonic() - 1
+        assert deliver._late(deadline, listener)
+        with socket.socket(socket.AF_INET, kinds[does]) as sender:
+            sender.connect(("127.0.0.1", listener.port))
+            sender.send(b"aaaabbbb")
+            assert not deliver._late(deadline, listener)
+        held.set()
+        wait_for(lambda: listener.found)
+        listener.close()
+        assert deliver._late(deadline, listener)

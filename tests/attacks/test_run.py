@@ -1,0 +1,691 @@
+"""Attacks on real containers: outcomes, walls, gates, a service that dies or never comes up, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight._errors import ConfigError, MissingError
+from deadweight.checks.runner import keep
+from deadweight.engine import counters
+from deadweight.tasks.verify import raise_if_bad
+from deadweight_attacks import control as control_module
+from deadweight_attacks import lab, probe, sequence, walls
+from deadweight_attacks import run as attacking
+from deadweight_attacks.containers import DIED, Yard
+from deadweight_attacks.deliver import Shot, fire
+from deadweight_attacks.entrance import CHECK
+from deadweight_attacks.load import load_payloads, suite_payloads
+from deadweight_attacks.matrix import Runner
+from deadweight_attacks.outcomes import Cell, Matrix, Plan
+from deadweight_attacks.resource import fire_resource
+from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
+from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.small_images import reference
+
+PLAYGROUND = reference("playground")
+GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
+pytestmark = pytest.mark.usefixtures("playground_image")
+
+
+@pytest.fixture
+def make(tmp_path, engine, playground_archive):
+    """A subject of the demo service: ``make("variant's YAML")``; further files of the project as ``files``."""
+    return lambda yaml="", archive=playground_archive, **rest: castle(tmp_path, engine, archive, yaml, **rest)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine):
+    """Containers, networks and folders are gone, whatever came of an attack."""
+    before = left(engine)
+    yield
+    assert [each for each in left(engine) if each not in before] == []
+
+
+@pytest.fixture(scope="module")
+def shell(local_source):
+    """The static shell, from the local source as in real life."""
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Only these of our attacks (and all of the project's own), to keep a test short."""
+
+    def choose(*names: str) -> None:
+        def load(wanted, root):
+            loaded = suite_payloads(wanted, root)
+            ours = {each.id for each in load_payloads().payloads}
+            kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
+            return dataclasses.replace(loaded, payloads=kept)
+
+        monkeypatch.setattr(attacking, "suite_payloads", load)
+
+    return choose
+
+
+def attacked(subject, *postures: str, **options):
+    found = attacking.attack(subject, postures=postures, **options)
+    assert found.data, found.reason
+    return found, found.data["postures"]
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_the_walls_of_an_image_without_a_shell(make, few):
+    """mawk on nothing: AWK's own powers work, the shell's only with one bound in, and each wall shows its worth."""
+    few(
+        "option-injection", "environ", "coprocess", "reverse-shell", "system", "write-root", "run-root", "download",
+        "host-read", "core-pattern", "memory-bomb", "read-shadow",
+    )  # fmt: skip
+    found, postures = attacked(make())
+    outcome = {name: {attack: cell["outcome"] for attack, cell in cells.items()} for name, cells in postures.items()}
+    assert outcome["open"]["option-injection"] == "succeeded"
+    assert outcome["open"]["environ"] == outcome["hardened"]["environ"] == "succeeded"
+    assert outcome["open"]["coprocess"] == outcome["hardened"]["reverse-shell"] == "not_applicable"
+    assert postures["open"]["system"]["walls"] == postures["hardened"]["system"]["walls"] == ["image"]
+    assert postures["open"]["system"]["evidence"]["control"]["proof"].endswith("came back")
+    assert outcome["open"]["write-root"] == "succeeded"
+    assert postures["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
+    assert postures["hardened"]["write-root"]["depth"] == 2
+    assert postures["hardened"]["run-root"]["walls"] == ["image", "non-root", "read-only"]
+    assert postures["hardened"]["download"]["walls"] == ["image", "no-network"]
+    assert postures["hardened"]["host-read"]["walls"] == ["host-mounts"]
+    assert postures["default"]["host-read"]["walls"] == ["host-mounts"]
+    assert postures["hardened"]["core-pattern"]["walls"] == ["non-root", "masked-paths"]
+    assert outcome["open"]["memory-bomb"] == outcome["default"]["memory-bomb"] == "succeeded"
+    assert postures["hardened"]["memory-bomb"]["walls"] == ["limits"]
+    assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
+    missing = found.data["walls_not_there"]
+    assert all(text in found.reason for text in missing.values())
+    assert found.status == "pass"
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
+    few("write-root", "host-read", "memory-bomb")
+    subject = make(GATES % "write-root, host-read")
+    before = attacking.attack(subject, postures=("open", "hardened", "only-read-only"))
+    longer = dataclasses.replace(before, data={**before.data})
+    longer.data["postures"]["hardened"]["write-root"] |= {"walls": ["read-only"], "depth": 1}
+    keep(subject, longer)
+    found = CHECK.run(subject)
+    assert found.status == "pass"
+    assert list(found.data["postures"]) == ["open", "default", "hardened", "only-read-only"]
+    assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["read-only"]
+    assert found.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == before.provenance.at
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
+    """One posture looked at once more takes neither the others nor the walls from the report."""
+    few("write-root", "read-passwd")
+    monkeypatch.setattr(walls, "WALLS", ("image", "non-root", "read-only", "masked-paths"))
+    subject = make()
+    keep(subject, attacking.attack(subject))
+    found = attacking.attack(subject, postures=("hardened",))
+    assert list(found.data["postures"]) == ["open", "hardened", "default"]
+    assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
+    assert found.data["postures"]["hardened"]["write-root"]["evidence"]["walls_measured_at"]
+    assert found.data["postures"]["default"]["read-passwd"]["evidence"]["measured_at"]
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
+    """Without a writable /tmp, what only needs some place takes another."""
+    few("mount", "kernel-module")
+    monkeypatch.setattr(walls, "WALLS", ("image", "read-only", "noexec-tmpfs"))
+    _, postures = attacked(make("run: {tmpfs: []}"))
+    assert postures["open"]["mount"]["evidence"]["control"]["proof"].endswith("came back")
+    for cell in postures["hardened"].values():
+        if cell["outcome"] == "blocked":
+            assert cell["evidence"]["alone"]["read-only"] == "succeeded"
+            assert "read-only" not in cell["walls"]
+
+
+NEVER = """\
+payloads:
+  - id: never
+    title: what no shell can do
+    attack: T1059.004
+    shell: "echo because of this; false && echo @a@''@b@"
+    evidence: {kind: output}
+"""
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
+    """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
+    few()
+    _, postures = attacked(make("checks: {attacks: {payload_files: [own.yaml]}}", own=NEVER), "open", "hardened")
+    for cells in postures.values():
+        assert cells["never"]["outcome"] == "not_measured"
+        assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
+
+
+def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):
+    """A bomb ends the service now and then; only where it does so whenever the wall is missing does that wall count."""
+    bomb = next(each for each in load_payloads().payloads if each.id == "fork-bomb")
+    runner = Runner.__new__(Runner)
+    posture = walls.HARDENED.minus("no-network")
+    for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
+        coming = iter(outcomes)
+        monkeypatch.setattr(runner, "_measured", lambda *_, **__: {bomb.id: Cell(next(coming))}, raising=False)  # noqa: B023
+        assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
+        assert list(coming) == []
+        coming = iter(outcomes)
+        monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={}), raising=False)
+        runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
+        runner._for_both(walls.only("limits"), [bomb], "limits")
+        assert runner.found.alone == {bomb.id: {"limits": told}}
+
+
+def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypatch):
+    """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
+    names = ("system", "environ", "of-our-own")
+    some = [SimpleNamespace(id=name) for name in names]
+    runner, fired = Runner.__new__(Runner), []
+    monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={"system": "awk", "environ": "awk"}), raising=False)
+
+    def confirmed(posture, payloads, *, surely):
+        fired.append((posture.name, [each.id for each in payloads]))
+        return {each.id: Cell("blocked") for each in payloads}
+
+    monkeypatch.setattr(runner, "_confirmed", confirmed, raising=False)
+    shelled = walls.OPEN.with_shell()
+    for control, postures in (
+        (
+            (shelled, walls.OPEN, walls.OPEN),
+            [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])],
+        ),
+        ((walls.OPEN, walls.OPEN, walls.OPEN), [("only-limits", list(names))]),
+    ):
+        fired.clear()
+        runner.found = Matrix(control=dict(zip(names, control, strict=True)), alone={name: {} for name in names})
+        runner._for_both(walls.only("limits"), some, "limits")
+        assert fired == postures
+        assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
+
+
+def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
+    few("environ", "write-root")
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    found, _ = attacked(make(GATES % "environ, write-root"), "hardened")
+    assert found.status == "fail"
+    assert found.reason.startswith("environ succeeded in hardened. ")
+    assert found.data["breaches"] == ["environ succeeded in hardened"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("{posture: moat, blocked: [system]}", r"deadweight.yaml:6: .*gates\[0\].posture: no posture 'moat'"),
+        ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:6: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
+        (
+            "{posture: all, blocked: [system]}",
+            r"gates\[0\].posture: no posture 'all'\n  hint: (?!.*\ball\b).*without-image",
+        ),
+        ("{posture: hardened}", r"deadweight.yaml:6: .*gates\[0\]: key 'blocked' is missing"),
+        ("{posture: hardened, blocked: []}", r"deadweight.yaml:6: .*gates\[0\].blocked"),
+    ],
+)
+def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
+    with pytest.raises(ConfigError, match=said):
+        CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
+
+
+def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
+    few("system")
+    from deadweight._errors import MissingError
+
+    def none(_subject):
+        raise MissingError("no registry in reach")
+
+    monkeypatch.setattr(lab, "static_shell", none)
+    found, postures = attacked(make(), "open")
+    assert postures["open"]["system"]["outcome"] == "not_measured"
+    assert (
+        found.data["notes"]["image"] == "the effect of an image without a shell was not measured: no registry in reach"
+    )
+
+
+@pytest.mark.parametrize("gates", ["", GATES % "write-root"])
+def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(
+    make, few, misbehaving_image, misbehaving_archive, monkeypatch, gates
+):
+    """Every attack "not measured", and the result was a pass."""
+    few("write-root", "environ")
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    subject = make(gates, reference=misbehaving_image, archive=misbehaving_archive)
+    found = CHECK.run(subject)
+    outcomes = {cell["outcome"] for cells in found.data["postures"].values() for cell in cells.values()}
+    assert outcomes == {"not_measured"}
+    assert found.status == "not_measured"
+    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
+    with pytest.raises(MissingError, match="castle/attacks"):
+        raise_if_bad([keep(subject, found)])
+
+
+DEADLY = """\
+payloads:
+  - id: killer
+    title: end the service
+    attack: T1499.004
+    request: {path: "/eat?@a@=@b@"}
+    seconds: 20
+    evidence: {kind: output}
+  - id: zz-echo
+    title: an answer of the service
+    attack: T1190
+    request: {method: POST, path: /echo, body: "@a@ @b@"}
+    evidence: {kind: output}
+"""
+
+
+def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, misbehaving_image, misbehaving_archive):
+    few("system")
+    yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
+    subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=DEADLY)
+    _, postures = attacked(subject, "open", "hardened")
+    for cells in postures.values():
+        assert (cells["killer"]["outcome"], cells["killer"]["reason"] or "the service died") == (
+            "crashed",
+            "the service died",
+        )
+        # the next one had a new container; an echo of the halves is no proof
+        assert cells["zz-echo"]["outcome"] == "not_measured"
+        assert cells["system"]["outcome"] == "not_measured"
+
+
+LAST_WORDS = """\
+payloads:
+  - id: a-killer
+    title: end the service a moment after its answer
+    attack: T1499.004
+    request: {path: "/last-words?@a@=@b@"}
+    evidence: {kind: output}
+  - id: b-join
+    title: join two words
+    attack: T1190
+    request: {path: "/join?a=@a@&b=@b@"}
+    evidence: {kind: output}
+  - id: c-words
+    title: ask for nothing special
+    attack: T1190
+    request: {path: "/given?@a@=@b@"}
+    evidence: {kind: output}
+"""
+
+
+def words(subject, *names: str):
+    return [each for each in attacking.check_request(subject, ["open"])[0].payloads if each.id in names]
+
+
+@pytest.fixture
+def dying(make, few, misbehaving_image, misbehaving_archive):
+    few("system")
+    yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
+    return make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=LAST_WORDS)
+
+
+def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
+    real, shots = sequence.fire_one, dict[str, Shot]()
+
+    def slowly(*given):
+        shot = real(*given)
+        time.sleep(0.6)
+        return shot
+
+    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
+        monkeypatch.setattr(sequence, "fire_one", slowly)
+        fire_all(built, yard, words(dying, "a-killer", "b-join", "c-words"), shots)
+    assert shots["a-killer"].seen == "crashed"
+    assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
+    assert {name: shot.seen for name, shot in shots.items() if name != "a-killer"} == {
+        "b-join": "succeeded",
+        "c-words": "failed",
+    }
+
+
+def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
+    """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
+    real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
+
+    def ending(*given):
+        shot = real(*given)
+        fired.append(given[2].id)
+        if len(fired) <= 2:  # after each of the two, once
+            container = yard.get()
+            container.signal("SIGKILL")
+            container.wait_ended(5)
+        return shot
+
+    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
+        monkeypatch.setattr(sequence, "fire_one", ending)
+        fire_all(built, yard, words(dying, "b-join", "c-words"), shots)
+    assert {name: shot.seen for name, shot in shots.items()} == {"b-join": "succeeded", "c-words": "failed"}
+    assert shots["c-words"].detail["afterwards"] == ONCE
+
+
+ARRIVES = """\
+payloads:
+  - id: join
+    title: a script that root's container runs
+    attack: T1059
+    script: 'BEGIN { attack = 1; print "@a@" "@b@" }'
+    evidence: {kind: output}
+  - id: gawk-join
+    title: the same where the AWK is gawk
+    attack: T1059
+    needs: [gawk]
+    script: BEGIN { print "@a@" "@b@" }
+    evidence: {kind: output}
+  - id: request
+    title: the same by a request of its own
+    attack: T1190
+    request: {path: "/as-root?a=@a@&b=@b@"}
+    evidence: {kind: output}
+"""
+
+
+@pytest.mark.parametrize(
+    ("busy_for", "told"),
+    [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
+    ids=["every script", "the attack"],
+)
+def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbehaving_archive, busy_for, told):
+    """It answers 503 in one posture only, to all scripts or to the attack: no wall is credited, no gate said to hold."""
+    few()
+    env = f'run: {{env: {{AWK_NEVER: "^$", AWK_ROOT_ONLY: {busy_for}}}}}'
+    attacks = "payload_files: [own.yaml], gates: [{posture: hardened, blocked: [join, request]}]"
+    yaml = f"{env}\n    checks: {{attacks: {{{attacks}}}}}"
+    subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=ARRIVES)
+    found, postures = attacked(subject, "open", "only-non-root")
+    assert {cell["outcome"] for cell in postures["open"].values()} == {"succeeded"}
+    for posture in ("only-non-root", "hardened"):
+        assert postures[posture]["join"]["outcome"] == "not_measured"
+        assert postures[posture]["join"]["reason"].startswith(told)
+        assert postures[posture]["request"]["outcome"] == "not_measured"
+        assert postures[posture]["request"]["reason"].startswith("it was sent twice without a sign that it arrived")
+    assert (found.status, found.data["breaches"]) == ("not_measured", [])
+    assert found.reason.startswith(
+        ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
+    )
+
+
+def test_a_question_that_is_not_answered_is_no_dialect(make, few, misbehaving_image, misbehaving_archive):
+    few()
+    for never, told in (("PROCINFO", "did not report whether it supports gawk: busy"), ("^$", "does not support gawk")):
+        yaml = f'run: {{env: {{AWK_NEVER: "{never}"}}}}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}'
+        own = ARRIVES + NO_GAWK if never == "^$" else ARRIVES
+        subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=own)
+        cells = attacked(subject, "open")[1]["open"]
+        assert cells["gawk-join"]["outcome"] == ("not_measured" if never == "PROCINFO" else "not_applicable")
+        assert told in cells["gawk-join"]["reason"]
+
+
+NO_GAWK = """\
+features:
+  gawk: BEGIN { print "@b@" "@a@" }
+"""
+
+
+@pytest.fixture
+def control(monkeypatch):
+    """The positive control with shots that are given, in the order of the containers that they are fired at."""
+
+    def make(payload: str, *seen: tuple[str, str]) -> tuple[Matrix, list[str]]:
+        coming, opened = iter(seen), []
+
+        def fire(_lab, posture, payloads, shots):
+            name, outcome = next(coming)
+            opened.append(posture.name)
+            assert posture.name == name
+            shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
+
+        monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
+        monkeypatch.setattr(control_module, "fire_all", fire)
+        monkeypatch.setattr(probe, "dialect", lambda _yard: "")
+        monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
+        monkeypatch.setattr(probe, "features", lambda *_: {})
+        ours = load_payloads()
+        only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
+        shelled = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
+        found = Matrix()
+        control_module.Control(shelled, only, found, lambda _line: None).run(Plan((walls.OPEN,)))
+        assert list(coming) == []
+        return found, opened
+
+    return make
+
+
+OPEN, SHELLED = "open", "open, with a shell"
+
+
+@pytest.mark.parametrize(
+    ("payload", "seen", "outcome"),
+    [
+        ("write-root", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "succeeded")], "succeeded"),
+        ("system", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+        ("system", [(OPEN, "failed"), (SHELLED, "failed")], "not_measured"),
+        ("memory-bomb", [(OPEN, "failed"), (OPEN, "failed")], "not_measured"),
+        ("memory-bomb", [(OPEN, "failed"), (OPEN, "succeeded")], "succeeded"),
+        ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+    ],
+)
+def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen, outcome):
+    """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never."""
+    found, opened = control(payload, *seen)
+    assert found.cells["open"][payload].outcome == outcome
+    assert len(opened) == len(seen)
+    assert (payload in found.control) is (outcome != "not_measured")
+
+
+def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving_image, misbehaving_archive):
+    """``run.user: root`` takes no wall away: the service then does not come up behind it."""
+    few()
+    run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}\n    health: {within_seconds: 2}"
+    subject = make(
+        f"{run}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}",
+        reference=misbehaving_image,
+        archive=misbehaving_archive,
+        own=ARRIVES,
+    )
+    _, postures = attacked(subject, "open", "only-non-root")
+    assert postures["open"]["join"]["outcome"] == "succeeded"
+    assert postures["only-non-root"]["join"]["outcome"] == "not_measured"
+    assert "GET /healthz answers 503" in postures["only-non-root"]["join"]["reason"]
+    assert "gate the posture without-non-root" in postures["only-non-root"]["join"]["reason"]
+
+
+def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, monkeypatch):
+    """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
+    few("environ")
+    subject = make("checks: {attacks: {gates: [{posture: only-apparmor, blocked: [environ]}]}}")
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    engine = subject.engine()
+    monkeypatch.setitem(engine.__dict__, "info", dataclasses.replace(engine.info, apparmor=False))
+    found, postures = attacked(subject, "without-apparmor")
+    for name in ("only-apparmor", "without-apparmor"):
+        assert postures[name]["environ"]["outcome"] == "not_measured"
+        assert postures[name]["environ"]["reason"] == "this engine has no AppArmor"
+    assert (found.status, found.data["breaches"]) == ("not_measured", [])
+    assert found.reason.startswith(
+        "nothing was measured in without-apparmor, only-apparmor: this engine has no AppArmor. "
+    )
+
+
+@pytest.mark.parametrize(("mode", "told"), [("dies-at-once", "exit code 4"), ("dies", "")])
+def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
+    make, few, misbehaving_image, misbehaving_archive, mode, told
+):
+    few("connect", "system")
+    env = f"run: {{env: {{MODE: {mode}, DIES_AFTER: 700ms}}}}\n    health: {{within_seconds: 2}}"
+    subject = make(env, reference=misbehaving_image, archive=misbehaving_archive)
+    found = attacking.attack(subject, postures=("open", "hardened"))
+    if told:
+        assert (found.status, found.data) == ("not_measured", {})
+        assert "nothing was measured: open: it ended with" in found.reason
+        assert told in found.reason
+        assert "cannot open /etc/absent.conf" in found.reason
+    else:
+        cells = [cell for cells in found.data.get("postures", {}).values() for cell in cells.values()]
+        assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
+
+
+@pytest.mark.parametrize("gates", ["", GATES % "system"])
+def test_a_service_that_never_comes_up_is_never_a_success(
+    make, misbehaving_image, misbehaving_archive, monkeypatch, gates
+):
+    yaml = "run: {env: {MODE: never-healthy}}\n    health: {within_seconds: 0.5}"
+    whole = f"{yaml}\n    {gates}" if gates else yaml
+    subject = make(whole, reference=misbehaving_image, archive=misbehaving_archive)
+    found = attacking.attack(subject, postures=("hardened",))
+    assert (found.status, found.data) == ("not_measured", {})
+    assert found.reason.startswith("nothing was measured: open: not healthy within 0.5 s")
+
+
+def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monkeypatch):
+    few("write-root")
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    subject = make()
+    found, postures = attacked(subject, "privileged")
+    if "open" in found.data["notes"]:  # the machine lacks a capability, so that --privileged cannot start either
+        assert postures["privileged"]["write-root"]["reason"].endswith("; the closest posture that starts here is open")
+        assert postures["privileged"]["write-root"]["outcome"] == "not_measured"
+        assert "cannot be started" in postures["privileged"]["write-root"]["reason"]
+        assert postures["open"]["write-root"]["outcome"] == "succeeded"
+        assert found.status == "not_measured"
+        assert found.reason.startswith("nothing was measured in privileged: ")
+    else:
+        assert postures["privileged"]["write-root"]["outcome"] == "succeeded"
+
+
+@pytest.fixture
+def laboratory(make, monkeypatch):
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    with lab.Lab(make()) as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def shared(engine, playground_image, playground_archive, tmp_path_factory):
+    """One laboratory for all tests that leave it as it is."""
+    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
+        yield built
+
+
+def test_a_proof_needs_the_whole_word(shared):
+    """A script that only prints the halves' text, as an error message would, proves nothing."""
+    payload = next(each for each in load_payloads().payloads if each.id == "option-injection")
+    harmless = payload.model_copy(update={"input": 'BEGIN { print "@a@ @b@" }'})
+    with Yard(shared, walls.OPEN) as yard:
+        assert fire(shared, yard, payload).seen == "succeeded"
+        assert fire(shared, yard, harmless).seen == "failed"
+
+
+@pytest.mark.parametrize(("name", "seen"), [("breach-bind-shell", "succeeded"), ("breach-read-shadow", "not_measured")])
+def test_what_is_not_at_work_in_the_service_costs_no_container(shared, name, seen):
+    """A shell that ends with the attacker's program, and a file that the image lacks: neither has an answer, both are over."""
+    payload = next(each for each in load_payloads().payloads if each.id == name)
+    with Yard(shared, walls.OPEN) as yard:
+        assert fire_one(shared, yard, payload).seen == seen
+        assert yard.kept
+        assert fire_one(shared, yard, payload).seen == seen
+        assert yard.started == 1
+
+
+def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
+    """Where it cannot read its cgroups, an engine answers with zeros."""
+    bomb = next(each for each in load_payloads().payloads if each.id == "memory-bomb")
+    monkeypatch.setattr(counters, "cgroups", lambda *_: {})
+    monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
+    with Yard(shared, walls.OPEN) as yard:
+        shot = fire_one(shared, yard, bomb)
+    assert (shot.seen, shot.said) == (
+        "not_measured",
+        "the engine does not report what a container uses: its statistics are empty",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shot", "astray"),
+    [
+        (Shot("failed", "", status=504), True),
+        (Shot("failed", "", status=0), True),
+        (Shot("failed", "", status=503), True),
+        (Shot("failed", "", status=504, called=True), False),  # a reverse shell that finds no shell waits for orders
+        (Shot("failed", "", status=200), False),
+        (Shot("succeeded", "", status=0), False),
+    ],
+)
+def test_what_called_the_attacker_arrived(shot, astray):
+    ours = load_payloads()
+    control = control_module.Control(SimpleNamespace(), ours, Matrix(), print)
+    control.statuses = {"reverse-shell": 200, "bind-shell": 200}
+    payloads = {each.id: each for each in ours.payloads}
+    assert control.astray(payloads["reverse-shell"], shot) is astray
+    waiting = shot.status in (0, 504)
+    assert control.astray(payloads["bind-shell"], shot) is (astray and not waiting)  # it waits for the attacker anyway
+
+
+def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
+    payloads = {each.id: each for each in load_payloads().payloads}
+    laboratory.attacker.container.signal("SIGKILL")
+    laboratory.attacker.container.wait_ended(5)
+    for name in ("connect", "bind-shell"):
+        with Yard(laboratory, walls.OPEN) as yard:
+            shot = fire_one(laboratory, yard, payloads[name])
+        assert shot.seen == "not_measured"
+        assert shot.said.startswith("the container that the attack runs in has ended")
+
+
+def test_a_request_that_brings_the_files_content_itself_is_refused(make):
+    own = """\
+        payloads:
+          - id: echo
+            title: send what is to come back
+            attack: T1190
+            request: {method: POST, path: /api/v1/awk, json: {script: "root:x:0:0::/root:/bin/false"}}
+            evidence: {kind: image-file, path: /etc/passwd}
+        """
+    subject = make("checks: {attacks: {payload_files: [own.yaml]}}", own=textwrap.dedent(own))
+    with pytest.raises(
+        ConfigError, match=r"own.yaml:2: payloads\[0\]: the payload already contains the content that would prove it"
+    ):
+        attacking.attack(subject, postures=("open",))
+
+
+def pinned(container) -> None:
+    """Leave a container one processor of this machine, as other load would."""
+    pid = container.state().pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor: it can grant no second one"
+)
+@pytest.mark.parametrize(("name", "seen"), [("open", "succeeded"), ("only-limits", "failed")])
+def test_other_load_is_no_wall(shared, name, seen):
+    """Four loops on one processor want four: without a limit nothing but other load holds them; with one, the limit does."""
+    loop = next(each for each in load_payloads().payloads if each.id == "endless-loop")
+    with Yard(shared, walls.posture(name)) as yard:
+        pinned(yard.get())
+        shot = fire_resource(shared, yard, loop)
+    assert shot.seen == seen, shot
+    assert shot.detail["peak"] < 1.15
+    if seen == "succeeded":
+        assert shot.detail["proof"].startswith("wanted ")
+        assert "only other load held it to" in shot.detail["proof"]

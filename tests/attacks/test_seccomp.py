@@ -1,0 +1,465 @@
+"""A service's own seccomp profile: recorded, made smaller by trying, proven; and what it stops."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from deadweight._errors import CheckFailed, DeadweightError
+from deadweight.checks.protocol import Subject
+from deadweight.engine.options import RunOptions, hardened_for
+from deadweight.engine.seccomp import calls, floor, profile
+from deadweight.engine.seccomp.fewest import fewest
+from deadweight.engine.seccomp.floor import Floor
+from deadweight.engine.seccomp.kinds import BY_TIMING
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
+from deadweight.engine.seccomp.runtime import _name as runtime_name
+from deadweight.records import store
+from deadweight.suite.model import Variant
+from deadweight_attacks import run as attacking
+from deadweight_attacks import walls
+from deadweight_attacks.harden import asks
+from deadweight_attacks.harden.found import Found
+from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
+from deadweight_attacks.load import load_payloads
+from deadweight_attacks.profile import ToAttack
+from deadweight_attacks.seccomp import find, recorder, search, told
+from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
+from deadweight_attacks.seccomp.recorder import Phase, Recording
+from tests.support.small_images import PASSWD, docker_archive
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+
+SERVICE = """\
+name: p
+defaults: {port: 8080, health: {path: /healthz}}
+variants:
+  tight:
+    builder: ko
+    run: {memory: 64MiB, pids: 32}
+    checks:
+      api:
+        - {name: up, request: {path: /healthz}}
+        - {name: keep, request: {path: '/write?path=/state/deep/kept'}, expect: {status: 200}}
+"""
+
+
+# the fewest of many
+
+
+@given(some.sets(some.integers(0, 40)), some.integers(1, 12))
+def test_exactly_what_is_needed_is_left(needed, group):
+    left = fewest(range(41), lambda kept: needed <= set(kept), group)
+    assert set(left) == needed
+
+
+def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
+    tried: list[tuple[int, ...]] = []
+    told_of: list[tuple[int, tuple[int, ...]]] = []
+
+    def works(kept: tuple[int, ...]) -> bool:
+        tried.append(kept)
+        return 3 in kept
+
+    assert fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
+    assert [item for item, _ in told_of] == [3]
+    assert 3 not in told_of[0][1]
+
+
+# the profile
+
+
+def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
+    document = profile.document(("read", "clone", "clone3", "socket"), (2, 10), "amd64")
+    rules = {(rule["names"][0], json.dumps(rule.get("args", []))): rule for rule in document["syscalls"]}
+    assert document["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert document["architectures"] == ["SCMP_ARCH_X86_64"]
+    (clone,) = [rule for rule in document["syscalls"] if rule["names"] == ["clone"]]
+    assert (clone["args"][0]["value"], clone["args"][0]["op"]) == (0x7E020000, "SCMP_CMP_MASKED_EQ")
+    assert [rule["args"][0]["value"] for rule in document["syscalls"] if rule["names"] == ["socket"]] == [2, 10]
+    (clone3,) = [rule for rule in document["syscalls"] if "clone3" in rule["names"]]
+    assert (clone3["action"], clone3["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
+    assert len(rules) == len(document["syscalls"])
+
+
+def test_system_calls_are_known_by_name_on_both_architectures():
+    for architecture, some_numbers in (("amd64", {"read": 0, "openat2": 437}), ("arm64", {"read": 63, "openat2": 437})):
+        known = calls.numbers(architecture)
+        assert {name: known[name] for name in some_numbers} == some_numbers
+        assert len(set(known.values())) == len(known)
+    assert "open" not in calls.numbers("arm64")
+
+
+def test_the_kernel_tells_which_it_has():
+    there = calls.of_kernel("amd64")
+    if there is None:
+        pytest.skip("this kernel shows no symbols")
+    assert {"read", "newfstatat", "stat", "uname", "clone"} <= set(there)
+    assert "query_module" not in there
+
+
+# the search, on a service that is made up: a trial works where its profile has what is needed
+
+
+NEEDED = frozenset({"accept4", "bind", "close", "execve", "listen", "socket", "write"})
+FLOOR = Floor("runc 1", "amd64", "6.1", ("close", "execve", "exit"), ("futex",), 9)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What a search told."""
+    return []
+
+
+@pytest.fixture
+def searching(tmp_path, monkeypatch, said):
+    """A search whose trials start nothing. ``needed`` is what the service cannot do without."""
+    suite = write_suite(tmp_path, SERVICE)
+    archive = docker_archive(tmp_path / "image.tar", "none:1", [{"/etc/passwd": PASSWD}], {})
+    subject = subject_of(suite, "tight", put_built(suite, "tight", archive, "none:1"), archive, None)
+
+    def make(needed=NEEDED, flaky=lambda _number: False):
+        count = 0
+
+        def tell(_subject, options, _exits=None, **_more):
+            nonlocal count
+            count += 1
+            document = json.loads(Path(options.seccomp).read_text(encoding="utf-8"))
+            allowed = {
+                name for rule in document["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
+            }
+            missing = sorted(needed - allowed)
+            return Trial(f"up: {missing[0]} is refused" if missing else "busy" if flaky(count) else "")
+
+        monkeypatch.setattr(search, "attempt", tell)
+        options = RunOptions(no_new_privileges=True)
+        found = Found(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
+        return search._Search(subject, found, said.append)
+
+    return make
+
+
+def recorded(*names: str, phase: str = "start", linker: str = "") -> Recording:
+    return Recording((Phase(phase, dict.fromkeys(names, 1), {2: 1} if "socket" in names else {}),), linker)
+
+
+def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(searching, tmp_path):
+    seen = recorded(*NEEDED, "uname", "getuid", "mprotect", linker="/lib/ld-musl-x86_64.so.1")
+    got = searching()._smallest(
+        [seen, seen, recorded(*NEEDED, "getuid")], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
+    )
+    by_name = {call.name: call for call in got.calls}
+    assert set(got.names) == NEEDED | {"exit", "futex", "mprotect"}
+    assert got.left_out == ("getuid", "uname")
+    assert (by_name["bind"].why, by_name["bind"].without, by_name["bind"].seen) == ("needed", "up: bind is refused", 3)
+    assert (by_name["mprotect"].why, by_name["mprotect"].seen) == ("held", 2)
+    assert (by_name["close"].why, by_name["exit"].why, by_name["exit"].seen) == ("runtime", "runtime", 0)
+    assert got.sure()["some runs"] == ("mprotect",)
+    assert set(got.sure()["runtime only"]) == {"exit", "futex"}
+    assert (got.families, got.libc) == ((2,), "musl (ld-musl-x86_64.so.1)")
+
+
+def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
+    got = searching()._smallest(
+        [recorded(*(NEEDED - {"bind"}))], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
+    )
+    assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
+    assert any("needed but not recorded: bind (without them: up: bind is refused)" in line for line in said)
+
+
+def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
+    engines = frozenset(calls.numbers("amd64")) - {"bind"}
+    with pytest.raises(
+        DeadweightError, match="even with every system call that the engine allows by name: up: bind is refused"
+    ):
+        searching()._smallest([recorded(*(NEEDED - {"bind"}))], FLOOR, engines, tmp_path / "p")
+
+
+def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, said, tmp_path):
+    needed = set(NEEDED)
+    looking = searching(needed)
+    real = looking._proven
+
+    def proven(*words):
+        needed.add("uname")  # from here on it wants what no trial missed
+        return real(*words)
+
+    looking._proven = proven
+    got = looking._smallest([recorded(*NEEDED, "uname")], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p")
+    assert "uname" in got.names
+    assert any("failed when tried again" in line for line in said)
+
+
+def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
+    outcomes = iter([Trial(""), Trial("sum: status: expected 200, got 500"), Trial(""), Trial("")])
+    monkeypatch.setattr(recorder, "recorded", lambda *_words: (next(outcomes), recorded("read")))
+    with pytest.raises(
+        CheckFailed, match=r"pass only sometimes while .* no trial would prove anything; .* sum: status"
+    ):
+        searching()._recordings("amd64")
+    with pytest.raises(
+        CheckFailed, match="the checks pass only sometimes with all recorded system calls allowed: busy"
+    ):
+        searching(flaky=lambda number: number > 8)._smallest(
+            [recorded(*NEEDED)], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
+        )
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, monkeypatch, tmp_path, works):
+    """wget makes calls that no check needs: a health check that the profile refuses would call every container unhealthy."""
+    made, words = searching({"read", "write"}), ("wget", "http://127.0.0.1/")
+    made.found = replace(made.found, asks=words)
+    under = []
+
+    def asked(_subject, options):
+        under.append(json.loads(Path(options.seccomp).read_text())["syscalls"][0]["names"])
+        return words if works else ()
+
+    monkeypatch.setattr(asks, "found", asked)
+    got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
+    assert made._asked_inside(got, tmp_path / "p.json") == (words if works else ())
+    assert under == [["read"]]
+
+
+def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):
+    asked = []
+
+    def slow(_subject, _options, _exits, _architecture, known):
+        asked.append(set(known))
+        return Trial("" if known else "too late"), Recording((Phase("start", {"read": 9000, "bind": 1}, {}),))
+
+    monkeypatch.setattr(recorder, "recorded", slow)
+    passed = searching()._recordings("amd64")
+    assert asked[:2] == [set(), {"read"}]
+    assert all({"read", "bind"} <= each.calls for each in passed)
+
+
+def test_a_service_that_needs_new_privileges_has_no_profile():
+    found = Found(
+        RunOptions(no_new_privileges=False), {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i"
+    )
+    with pytest.raises(DeadweightError, match="needs a set-uid program"):
+        search.search(None, found, print)
+
+
+# what the runtime needs
+
+
+@pytest.fixture
+def runtime(engine) -> Runtime:
+    return runtime_of(engine)
+
+
+@pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
+def test_podman_tells_its_runtime_by_name_or_by_path(told):
+    assert runtime_name({"Components": [{"Name": told}]}, {}) == "runc"
+
+
+def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
+    assert runtime.name in ("runc", "crun")
+    assert version_of(runtime.path) == runtime.version
+    assert runtime.version[0].isdigit()
+
+
+def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path):
+    everything = tuple(calls.numbers(runtime.architecture))
+    assert floor.starting(runtime, tmp_path, everything, 20.0) == ""
+    assert floor.starting(runtime, tmp_path, tuple(set(everything) - {"execve"}), 20.0) != ""
+    assert shutil.rmtree(tmp_path) is None, "nothing of it is mounted or in use any more"
+
+
+def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
+    """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
+    needed = (floor.kept_floor(runtime) or floor.find(runtime)).needed
+    monkeypatch.setattr(floor, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
+    got = floor.find(runtime)
+    assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
+    assert not {"sethostname", "swapon"} & set(got.calls)
+
+
+# real services
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> Subject:
+    suite = write_suite(tmp_path_factory.mktemp("seccomp"), SERVICE)
+    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+    return subject_of(suite, "tight", built, misbehaving_archive, engine)
+
+
+@pytest.fixture(scope="module")
+def posture(subject, engine) -> Iterator[Found]:
+    from deadweight.engine.options import Tmpfs
+
+    options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
+    yield Found(options, engine.cut_off(), 2, (), variant=subject.variant, suite="p", image=subject.engine_image())
+    assert [each.name for each in own_leftovers(engine) if PURPOSE in each.name] == []
+
+
+@pytest.fixture(scope="module")
+def found(subject, posture) -> Seccomp:
+    """The search takes a while, so it is made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "RUNS", 2)
+        return search.search(subject, posture, print, floor.kept_floor(runtime_of(subject.engine())))[0]
+
+
+def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, engine):
+    with engine.network(PURPOSE, internal=True) as network:
+        trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
+    assert trial.problem == ""
+    assert [phase.name for phase in recording.phases] == ["start", "up", "keep", "idle", "end"]
+    assert recording.seen_in("listen") == ("start",)
+    assert recording.seen_in("mkdirat") == ("keep",)
+    assert {2, 10} & recording.families
+    assert recording.linker == ""
+
+
+def test_the_engines_own_profile_is_asked_call_by_call_and_none_is_carried_out(subject, posture):
+    allowed = recorder.allowed(subject, posture.options, "amd64")
+    assert {"read", "clone", "execve", "exit_group", "kill"} <= allowed
+    assert not {"mount", "bpf", "init_module", "keyctl", "reboot", "clone3"} & allowed
+    open_to_all = recorder.allowed(subject, posture.options.but(seccomp="unconfined"), "amd64")
+    assert {"mount", "reboot", "init_module"} < open_to_all, (
+        "asked for with no filter at all: and the machine still runs"
+    )
+
+
+NO_LISTENER = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
+NO_GOING_ON = {"names": ["ioctl"], "args": [{"index": 1, "value": 0xC0182101, "op": "SCMP_CMP_EQ"}]}
+
+
+@pytest.mark.parametrize("refused", [NO_LISTENER, NO_GOING_ON], ids=["before Linux 5.0", "before Linux 5.5"])
+def test_a_kernel_that_tells_of_no_calls_is_told_in_one_sentence(subject, posture, tmp_path, refused):
+    """As such kernels answer: to who asks for a listener, or has a call go on. On the latter it waited for a minute."""
+    rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
+    file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
+    with pytest.raises(DeadweightError) as raised:
+        recorder.allowed(subject, posture.options.but(seccomp=str(file)), "amd64")
+    assert raised.value.message == (
+        f"Linux {subject.engine().info.kernel} does not tell which system calls a service makes (seccomp_unotify(2), "
+        "Linux 5.5 and later): invalid argument"
+    )
+    assert not isinstance(raised.value, recorder.Hindered), "nothing to be tried once more"
+
+
+def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found, engine, tmp_path):
+    assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(found.names)
+    assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
+    assert len(found.calls) < 60 < (found.engine_allows or 0)
+    file = profile.write(tmp_path / "p.json", found.profile())
+    with engine.network(PURPOSE, internal=True) as network:
+        options = posture.options.but(network=network, seccomp=str(file))
+        assert attempt(subject, options).problem == ""
+        for needed in ("listen", "mkdirat"):
+            lesser = {**found.profile(), "syscalls": [{**rule, "names": [name for name in rule["names"] if name != needed]}
+                                                      for rule in found.profile()["syscalls"]]}  # fmt: skip
+            assert attempt(subject, options.but(seccomp=str(profile.write(file, lesser)))).problem != ""
+    assert recorder.allowed(
+        subject, posture.options.but(seccomp=str(profile.write(file, asking(found)))), "amd64"
+    ) == asked(found)
+
+
+def asked(found: Seccomp) -> set[str]:
+    """What a container under it may call, as it says itself. A socket is asked for without a family."""
+    return (set(found.names) | OF_ASKING) - {"clone3", "socket"}
+
+
+OF_ASKING = {
+    "seccomp", "ioctl", "prctl", "ppoll", "arch_prctl", "sched_getaffinity", "openat", "read", "close", "fcntl", "getrlimit",
+    "prlimit64", "uname", "rt_sigaction", "pread64", "eventfd2", "epoll_create1", "epoll_ctl", "readlinkat", "clone",
+    *BY_TIMING,
+}  # fmt: skip
+"""What the program that asks cannot do without itself."""
+
+
+def asking(found: Seccomp) -> dict[str, object]:
+    return profile.document({*found.names, *OF_ASKING}, found.families, found.architecture)
+
+
+def test_what_was_found_is_told_with_its_circumstances(found):
+    document = found.document()
+    assert (document["libc"], document["architecture"]) == ("none (a static program)", "amd64")
+    assert document["runtime"].startswith(("runc ", "crun "))
+    assert "mkdirat" in document["only_one_check"]["keep"]
+    assert document["allowed"] == len(document["calls"]) < document["engine_allows"]
+    (mkdirat,) = [call for call in document["calls"] if call["name"] == "mkdirat"]
+    assert (mkdirat["why"], mkdirat["seen_in_runs"]) == ("needed", 2)
+    assert mkdirat["without_it"].startswith("keep: ")
+    text = "\n".join(told.lines(found))
+    assert f"{len(found.calls)} system calls allowed" in text
+    assert f"the engine's own profile allows {found.engine_allows}" in text
+    assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
+
+
+def test_attacks_are_made_under_either_profile(subject, found):
+    """For real: a socket of a kind that the service never asks for, memory that programs run from, and more."""
+    find.leave(subject, found)
+    stopped = find._stopped(subject, print)
+    assert stopped.unmeasured == ""
+    assert set(stopped.by_posture) == set(find.POSTURES)
+    alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
+    assert {"breach-ptrace", "breach-memfd"} <= set(stopped.more(alone, engines))
+    assert set(stopped.by_posture[engines]) <= set(stopped.by_posture[alone])
+    assert "breach-memfd" in stopped.more(walls.TIGHT, walls.HARDENED.name)
+
+
+def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
+    find.leave(subject, found)
+    newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
+    from deadweight_attacks.profile import found_profile
+
+    with found_profile(subject) as file:
+        assert file is not None
+    with found_profile(newer) as file:
+        assert file is None
+
+
+@pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
+def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
+    subject, found, monkeypatch, call, problem
+):
+    """As after an update of the runtime, or of the kernel, under either."""
+    whole = found.profile_to_attack()
+    rules = [{**each, "names": [name for name in each["names"] if name != call]} for each in whole["syscalls"]]
+    kept = ToAttack(subject.built.config_digest, {**whole, "syscalls": rules}, "runc 1.0.0 on Linux 5.10")
+    store.save(kept, subject.state.seccomp_to_attack("tight"))
+    few = load_payloads(packs=["breach"])
+    only = tuple(each for each in few.payloads if each.id == "breach-write-root")
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: replace(few, payloads=only))
+    told = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
+    assert told.status == "not_measured"
+    assert problem in told.reason
+    assert f"tight.seccomp.json stops the start: the call {call} is refused, needed by " in told.reason
+    assert (
+        "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
+        in told.reason
+    )
+
+
+def test_what_more_is_stopped_is_named():
+    stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), walls.only(walls.TIGHT).name: ("b",),
+                          walls.only("seccomp").name: ()})  # fmt: skip
+    assert told.stopped(stopped) == [
+        "as the only protection, it stops 1 of 3 attacks, the engine's profile 0; only this one stops b",
+        "with all other protections, it stops 2 of 3 attacks, the engine's profile 1; only this one stops b",
+    ]
+    assert told.stopped(Stopped(unmeasured="no engine")) == ["attacks with this profile were not measured: no engine"]
+
+
+def test_a_call_without_a_check_of_its_own_is_no_checks_alone():
+    calls_of = (
+        Call("read", "needed", 2, ("start", "up")),
+        Call("bind", "needed", 2, ("start",)),
+        Call("exit", "runtime"),
+    )
+    got = Seccomp("amd64", "6.1", "", "runc 1", calls_of, (), (), 2, 9, 3)
+    assert got.alone() == {"start": ("bind",)}

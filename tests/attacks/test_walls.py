@@ -1,0 +1,281 @@
+"""Postures as run options: what each wall changes, and the outer bound that none of them can leave."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.info import parse_info
+from deadweight.engine.options import Mount, RunOptions, hardened
+from deadweight.suite.checks import AttackGate
+from deadweight.suite.model import RunSettings
+from deadweight_attacks import ground as g
+from deadweight_attacks import machine
+from deadweight_attacks import walls as w
+from deadweight_attacks.gate import breaches, unmeasured
+from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix
+from deadweight_attacks.run import plan_for
+
+INFO = dataclasses.replace(
+    parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30
+)
+GROUND = g.Ground(
+    hard=hardened(RunSettings()),
+    network="attack-net",
+    mounts=(Mount(Path("/planted"), "/host", read_only=False),),
+    shell=(Mount(Path("/busybox"), "/bin/sh"),),
+    unstartable=("SYS_RESOURCE",),
+    env={"DEADWEIGHT_PLANTED": "x"},
+    info=INFO,
+    neighbour="f00",
+    landlocked=("/helper", "landlock", "--"),
+    command=("/app", "serve"),
+)
+GIB = 2**30
+EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDENED.with_shell()]
+
+
+@pytest.mark.parametrize("posture", EVERY, ids=lambda posture: posture.name)
+def test_every_posture_is_within_the_outer_bound(posture):
+    options = g.options(posture, GROUND)
+    assert 0 < options.memory_bytes <= 2 * 256 * 2**20
+    assert options.swap_bytes == 0
+    assert 0 < options.pids <= 256
+    assert 0 < options.cpus <= 2
+    limits = {limit.name: limit.hard for limit in options.ulimits}
+    assert limits["fsize"] == g.FILE_BYTES
+    assert limits["core"] == 0
+    assert all(0 < tmpfs.size_bytes <= 64 * 2**20 for tmpfs in options.tmpfs)
+    assert options.network in ("attack-net", "none")
+    assert options.publish is None
+
+
+def test_open_has_no_wall():
+    options = g.options(w.OPEN, GROUND)
+    assert (options.user, options.read_only, options.tmpfs) == ("0:0", False, ())
+    assert (options.seccomp, options.apparmor, options.masked_paths) == ("unconfined", "unconfined", False)
+    assert (options.cap_add, options.cap_drop) == (("ALL",), ("SYS_RESOURCE",))
+    assert not options.no_new_privileges
+    assert options.mounts == GROUND.mounts
+    assert options.device_rules == ("b *:* r",)
+    assert (options.pid_mode, options.ipc_mode, options.userns_mode) == ("container:f00", "container:f00", "host")
+
+
+def test_hardened_is_what_checks_run_in_and_has_no_network():
+    options, hard = g.options(w.HARDENED, GROUND), GROUND.hard
+    for name in (
+        "user",
+        "read_only",
+        "tmpfs",
+        "cap_drop",
+        "cap_add",
+        "no_new_privileges",
+        "memory_bytes",
+        "cpus",
+        "pids",
+    ):
+        assert getattr(options, name) == getattr(hard, name), name
+    assert (options.network, options.mounts, options.device_rules, options.seccomp) == ("none", (), (), "default")
+
+
+def test_default_is_a_plain_run():
+    options = g.options(w.DEFAULT, GROUND)
+    assert (options.user, options.read_only, options.cap_add, options.cap_drop) == (None, False, (), ())
+    assert (options.seccomp, options.masked_paths, options.mounts) == ("default", True, ())
+
+
+@pytest.mark.parametrize("wall", [wall for wall in w.WALLS if wall != "image"])
+def test_each_wall_alone_changes_something_on_top_of_open(wall):
+    assert g.options(w.only(wall), GROUND) != g.options(w.OPEN, GROUND)
+    assert g.options(w.HARDENED.minus(wall), GROUND) != g.options(w.HARDENED, GROUND)
+
+
+def test_without_the_image_wall_a_shell_is_bound_in_read_only():
+    assert g.options(w.posture("without-image"), GROUND).mounts == GROUND.shell
+    assert all(mount.read_only for mount in GROUND.shell)
+
+
+def test_read_only_alone_leaves_memory_that_may_hold_programs():
+    (tmpfs,) = g.options(w.only("read-only"), GROUND).tmpfs
+    assert not tmpfs.noexec
+    (tmpfs,) = g.options(w.only("noexec-tmpfs"), GROUND).tmpfs
+    assert tmpfs.noexec
+
+
+@pytest.mark.parametrize("posture", [w.OPEN, w.DEFAULT, w.only("non-root")])
+def test_a_folder_of_the_services_own_can_be_written_to_without_any_wall_too(posture):
+    """As a volume would be; where everybody writes anyway, the image's own folder stays."""
+    ground = replace(GROUND, hard=hardened(RunSettings(tmpfs=("/tmp", "/data"))))
+    (data,) = g.options(posture, ground).tmpfs
+    assert (data.path, data.noexec) == ("/data", False)
+
+
+@pytest.mark.parametrize(
+    ("machine", "granted", "most"),
+    [(8 * GIB, 8 * GIB, 2 * GIB), (8 * GIB, GIB, 2 * GIB), (GIB, GIB // 4, GIB // 4), (0, GIB, 64 * 2**20)],
+)
+def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(machine, granted, most):
+    info = dataclasses.replace(INFO, memory_bytes=machine)
+    ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(memory=granted, pids=4096)), info=info)
+    for posture in EVERY:
+        options = g.options(posture, ground)
+        assert 0 < options.memory_bytes <= most
+        assert 0 < options.pids <= 8192
+    assert g.options(w.OPEN, ground).pids > 1.15 * 4096
+    # where no attack can take more than granted, nobody can tell whether something held it
+    assert bool(ground.too_much) is (most < granted * 1.15)
+    assert not GROUND.too_much
+
+
+def test_a_suite_that_runs_as_root_loses_no_wall():
+    for user in ("root", "0", "0:0"):
+        ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(user=user)))
+        assert g.options(w.HARDENED, ground).user == g.options(w.only("non-root"), ground).user == "65532:65532"
+        assert g.options(w.HARDENED.minus("non-root"), ground).user == "0:0"
+
+
+def test_no_posture_asks_a_name_server_that_is_there():
+    for posture in EVERY:
+        options = g.options(posture, GROUND)
+        assert options.dns == (() if options.network == "none" else ("192.0.2.53",))
+
+
+@pytest.mark.parametrize("name", ["bastion", "only-", "without-moat", "only-image", ""])
+def test_a_posture_that_does_not_exist_is_refused(name):
+    with pytest.raises(UsageError, match="no posture"):
+        plan_for([name], ())
+
+
+def test_all_is_every_posture():
+    plan = plan_for(["all"], ())
+    assert [posture.name for posture in plan.postures] == ["open", "default", "hardened", "privileged"]
+    assert plan.alone
+    assert plan.without
+
+
+def test_what_a_gate_names_is_tried_whatever_is_asked_for():
+    plan = plan_for(["all", "only-seccomp"], ["without-read-only", "hardened"])
+    names = [posture.name for posture in plan.postures]
+    assert names == ["open", "default", "hardened", "privileged", "only-seccomp", "without-read-only"]
+    assert [posture.name for posture in plan_for(["open"], ["only-seccomp"]).postures] == ["open", "only-seccomp"]
+
+
+def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
+    gate = AttackGate(posture="without-read-only", blocked=("system",))
+    assert breaches([gate], Matrix()) == []
+    assert unmeasured([gate], Matrix()) == [
+        "a gate could not be judged, because the posture without-read-only was not tried"
+    ]
+    other = Cell("blocked")
+    silent = Matrix(cells={"without-read-only": {"system": Cell("not_measured", "no answer"), "environ": other}})
+    assert unmeasured([gate], silent) == ["no attack of the gate on without-read-only was measured (system): no answer"]
+    tried = Matrix(cells={"without-read-only": {"system": Cell("not_applicable"), "environ": other}})
+    assert breaches([gate], tried) == unmeasured([gate], tried) == []
+
+
+def test_postures_that_came_to_nothing_are_told_by_reason():
+    nothing, held = Cell("not_measured", "no AWK"), Cell("blocked")
+    found = Matrix(cells={"open": {"a": nothing}, "hardened": {"a": nothing, "b": Cell("not_applicable")}})
+    assert found.nothing_in() == ["nothing was measured in open, hardened: no AWK"]
+    assert Matrix(cells={"open": {"a": nothing, "b": held}}).nothing_in() == []
+    brief = {"a": Cell("not_measured", NOT_TRIED), "b": held}
+    assert Matrix(cells={"open": brief}).nothing_in() == []
+
+
+def test_what_the_engine_cannot_build_is_said_and_not_counted():
+    bare = dataclasses.replace(INFO, seccomp=False, apparmor=False)
+    assert w.absent(bare) == {"seccomp": "this engine has no seccomp", "apparmor": "this engine has no AppArmor"}
+    assert "rootless" in w.absent(dataclasses.replace(INFO, user_namespaces=False, rootless=True))["user-namespace"]
+    assert "userns-remap" in w.absent(dataclasses.replace(INFO, user_namespaces=False))["user-namespace"]
+    assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))
+    assert {"seccomp", "apparmor"} <= set(w.standing("hardened", "", INFO))
+    for posture in EVERY:
+        named = {"only-seccomp", "without-seccomp", "only-apparmor", "without-apparmor"}
+        assert bool(w.unbuilt(posture, bare)) is (posture.name in named)
+        assert not w.unbuilt(posture, INFO)
+
+
+def test_landlock_stands_before_the_service_and_beside_no_new_privileges():
+    options = g.options(w.posture("only-landlock"), GROUND)
+    assert (options.entrypoint, options.args) == (("/helper", "landlock", "--"), ("/app", "serve"))
+    assert options.no_new_privileges
+    hard = g.options(w.posture("landlock"), GROUND)
+    assert hard == g.options(w.HARDENED, GROUND).but(entrypoint=options.entrypoint, args=options.args)
+
+
+def test_who_has_no_neighbour_shares_nothing():
+    """Without the attacker's program nobody knows what lies in its memory."""
+    options = g.options(w.OPEN, dataclasses.replace(GROUND, neighbour=""))
+    assert (options.pid_mode, options.ipc_mode) == (None, None)
+
+
+def test_a_plain_run_has_the_walls_of_engine_and_image():
+    assert "non-root" not in w.standing("default", "", INFO)
+    assert "non-root" in w.standing("default", "65532", INFO)
+    assert "capabilities" not in w.standing("default", "65532", INFO)
+
+
+def test_what_a_machine_can_start_is_tried_without_a_user_namespace(monkeypatch):
+    """In one of its own a container gets every capability: `open`, which has none, could then not be started (userns-remap)."""
+    tried: list[RunOptions] = []
+
+    def start(options: RunOptions) -> Any:
+        tried.append(options)
+        return SimpleNamespace(remove=lambda: None)
+
+    monkeypatch.setattr(machine, "_known", {})
+    machine.can_start(start, "unix:///x", (), "host")
+    assert [each.userns_mode for each in tried] == ["host", "host"]
+
+
+def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_dropped(monkeypatch):
+    """As Docker 20.10 refuses them where its own container lacks them: `open` could then not be made."""
+    lacks, unknown = {"SYS_RESOURCE", "MAC_ADMIN"}, {"PERFMON", "BPF"}
+    bounding = sum(1 << number for number, name in enumerate(machine.CAPABILITIES) if name not in lacks | unknown)
+
+    def start(options: RunOptions) -> Any:
+        for name in options.cap_drop:
+            if name in unknown:
+                raise DeadweightError(
+                    f'engine: create a container of x: invalid CapDrop: unknown capability: "CAP_{name}"'
+                )
+        if "ALL" in options.cap_add and not lacks <= set(options.cap_drop):
+            raise CannotStart("unable to apply caps: operation not permitted")
+        return SimpleNamespace(remove=lambda: None)
+
+    monkeypatch.setattr(machine, "_known", {})
+    monkeypatch.setattr(machine, "_bounding_set", lambda: bounding)
+    assert set(machine.can_start(start, "unix:///x", ())[0]) == lacks
+
+
+def test_device_rules_that_an_engine_refuses_are_not_given(monkeypatch):
+    """Podman 5 without root refuses them when a container is created: no attack at all was carried out there."""
+
+    def start(options: RunOptions) -> Any:
+        if options.device_rules:
+            raise DeadweightError(
+                "engine: create a container of x: device cgroup rules are not supported in rootless mode"
+            )
+        return SimpleNamespace(remove=lambda: None)
+
+    monkeypatch.setattr(machine, "_known", {})
+    assert machine.can_start(start, "unix:///x", ()) == ((), False)
+
+
+def test_the_profile_that_the_suite_names_stands_where_the_engines_would():
+    ground = dataclasses.replace(GROUND, named=Path("/named.json"))
+    seccomp = {name: g.options(w.posture(name), ground).seccomp for name in w.names()}
+    assert seccomp["hardened"] == seccomp["only-seccomp"] == seccomp["landlock"] == "/named.json"
+    assert seccomp["default"] == "default", "a plain docker run knows of no suite"
+    assert {seccomp[name] for name in ("open", "without-seccomp", "only-non-root")} == {"unconfined"}
+    assert g.options(w.only("seccomp"), ground).no_new_privileges, "a container starts under none without"
+    assert not g.options(w.only("seccomp"), GROUND).no_new_privileges
+    tight = dataclasses.replace(ground, profile=Path("/found.json"))
+    assert g.options(w.TIGHTENED, tight).seccomp == "/found.json"

@@ -1,0 +1,168 @@
+"""What an image could do to its reader: work without end, numbers and texts that are none, names that command a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import time
+
+import pytest
+from rich.console import Console
+
+from deadweight._errors import ArchiveError
+from deadweight.tasks import _layers
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.layers.content import members_pieces
+from deadweight_images.layers.merge import Merged
+from deadweight_images.look.analyse import analyse, document
+from deadweight_images.look.extract import extract
+from tests.support import image_samples as samples
+
+TOKEN = "ghp_" + "".join(random.Random(8).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+
+
+def entries(*members: bytes) -> Entries:
+    found = Entries()
+    TarWalker(found, "x").walk(memoryview(samples.layer(*members)), 0, final=True)
+    return found
+
+
+def doubling(count: int) -> list[bytes]:
+    """Links of which each is the last one twice: to follow the n-th takes 2 ** n steps."""
+    links = [samples.header(b"l0", kind=b"2", link=b".")]
+    for number in range(1, count + 1):
+        links.append(samples.header(b"l%d" % number, kind=b"2", link=b"l%d/l%d" % (number - 1, number - 1)))
+    return links
+
+
+def test_links_that_double_the_work_are_refused():
+    started = time.process_time()
+    with pytest.raises(ArchiveError, match="layer 1: its folders and links take too many steps to follow"):
+        Merged([entries(*doubling(35), samples.file(b"l35/x", b"1"))])
+    assert time.process_time() - started < 30
+
+
+def test_a_few_such_links_are_followed():
+    view = Merged([entries(*doubling(8), samples.file(b"l8/x", b"1"))])
+    assert b"x" in view.view
+    assert view.resolve(b"l8/x") is None  # more links than a kernel would follow
+    assert view.resolve(b"l4/x") == b"x"
+
+
+def test_asking_for_long_links_again_and_again_ends():
+    target = b"/".join([b"a/.."] * 2000) + b"/nowhere"
+    link = samples.header(b"L", len(target), b"K") + samples.padded(target) + samples.header(b"l", kind=b"2")
+    view = Merged([entries(samples.header(b"a/", kind=b"5"), link)])
+    with pytest.raises(ArchiveError, match="too many steps"):
+        list(map(view.resolve, [b"l"] * 100_000))
+
+
+def test_a_name_of_thousands_of_parts_makes_no_folder_of_each():
+    name = b"a/" * 30_000 + b"x"
+    long_name = samples.header(b"l", len(name), b"L") + samples.padded(name) + samples.file(b"x")
+    with pytest.raises(ArchiveError, match="too many steps"):
+        Merged([entries(long_name)])
+
+
+@pytest.mark.parametrize("text", [b"-0000001", b"+0000001", b"000_0001", b"0o000001", b"\t0000001"])
+@pytest.mark.parametrize(("field", "width"), [(100, 8), (108, 8), (116, 8), (124, 12)])
+@pytest.mark.parametrize("name", [b"a", b"a/" * 60 + b"long"])
+def test_numbers_that_only_python_reads_are_refused(text, field, width, name):
+    block = bytearray(samples.header(name[-90:], prefix=name[:20]) if len(name) > 90 else samples.header(name))
+    block[field : field + width] = text.ljust(width, b"\0")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    with pytest.raises(ArchiveError, match=r"a header has .* where a (size|mode|owner|group) was expected"):
+        entries(bytes(block))
+
+
+def test_owners_in_base_256_are_read():
+    block = bytearray(samples.header(b"a"))
+    block[108:116] = b"\x80" + (3_000_000_000).to_bytes(7, "big")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    assert list(entries(bytes(block)).uids) == [3_000_000_000]
+
+
+def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
+    config = {
+        "Env": [f"TOKEN={TOKEN}\ud800"], "Labels": {"\udfff": "\ud800 long enough"}, "User": "\ud800", "Cmd": ["\udcff12345678"],
+    }  # fmt: skip
+    made = samples.build(samples.layer(samples.file(b"a")), config=config, history=[{"created_by": "RUN \ud800"}])
+    path = samples.docker_save(tmp_path / "x.tar", made, tag="test:\ud800")
+    report = analyse(path, cache_dir=tmp_path / "cache")
+    told = json.loads(document(report).encode("utf-8"))
+    assert (told["layers"][0]["instruction"], told["user"]) == ("RUN \\ud800", "\\ud800")
+    assert [each.where for each in report.secrets] == ["config.Env[0]"]
+    assert analyse(path, cache_dir=tmp_path / "cache") == report
+
+
+def test_a_manifest_that_names_a_lone_surrogate_is_one_error(tmp_path):
+    path = tmp_path / "x.tar"
+    path.write_bytes(samples.tar_of({"manifest.json": rb'[{"Config":"\ud800","RepoTags":null,"Layers":["\udc00"]}]'}))
+    with pytest.raises(ArchiveError, match="which is missing"):
+        analyse(path)
+
+
+def test_an_image_does_not_command_the_terminal(tmp_path, monkeypatch):
+    escape = "\x1b]0;owned\x07\x9b2J\r"
+    data = samples.layer(samples.file(b"bin/\x1b[31msu", b"x", 0o4755), samples.file(b"bin/sh\x1b", b"x"))
+    config = {"User": f"me{escape}", "Env": [f"TOKEN={TOKEN}"], "Labels": {f"k{escape}": TOKEN}}
+    gone = samples.layer(samples.file(b"bin/.wh.sh\x1b"))
+    history = [{"created_by": f"RUN {escape} {number}"} for number in range(2)]
+    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data, gone, config=config, history=history)))
+    out = io.StringIO()
+    monkeypatch.setattr(_layers, "console", lambda: Console(file=out, width=160, highlight=False))
+    _layers.print_layers(report, "x")
+    assert not {char for char in out.getvalue() if not char.isprintable()} - {"\n"}
+    assert "\\x1b]0;owned" in out.getvalue()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_safe_names_that_meet_are_told_apart(tmp_path, compression, turned):
+    members = [samples.file(b"d/x:y", b"1"), samples.file(b"d/x_y/b", b"2"), samples.file(b"d/x_y/b:", b"3")]
+    gone = samples.layer(samples.file(b".wh.d"))
+    made = samples.build(samples.layer(*(members[::-1] if turned else members)), gone, compression=compression)
+    path = samples.docker_save(tmp_path / "x.tar", made)
+    done = {item.path: item.written for item in extract(path, analyse(path, scan="no").hidden, tmp_path / "out")}
+    assert {path: written.read_bytes() for path, written in done.items()} == {
+        "/d/x:y": b"1", "/d/x_y/b": b"2", "/d/x_y/b:": b"3",
+    }  # fmt: skip
+    assert len(set(done.values())) == 3
+
+
+def test_both_members_of_one_name_are_written(tmp_path):
+    twice = samples.layer(samples.file(b"a", b"first"), samples.file(b"a", b"other"))
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(twice, samples.layer(samples.file(b".wh.a"))))
+    done = extract(path, analyse(path, scan="no").hidden, tmp_path / "out")
+    assert sorted(item.written.read_bytes() for item in done) == [b"first", b"other"]
+
+
+def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypatch):
+    from deadweight_images.look import extract as module
+
+    members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
+    made = samples.build(samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
+    path = samples.docker_save(tmp_path / "x.tar", made)
+    hidden = analyse(path, scan="no").hidden
+    calls, real = [], members_pieces
+    monkeypatch.setattr(module, "members_pieces", lambda *given: calls.append(1) or real(*given))
+    done = extract(path, hidden, tmp_path / "out")
+    assert len(calls) == 1
+    assert all(item.written.read_bytes() == b"%d" % int(item.path[-4:]) for item in done)
+    assert len(done) == 300
+
+
+def test_json_does_not_command_the_terminal(tmp_path):
+    """U+009B begins a command of a terminal, U+202E turns text round, U+E0001 and U+2066 are not seen at all."""
+    name = "a\u009b31m\u202eexe\u2066.\U000e0001b\u0007\u00e9"
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer({name: b"x" * 5000})))
+    report = analyse(path)
+    text = document(report)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == json.loads(json.dumps(report.json()))
+    assert json.loads(document(report, added=name))["added"] == name
+    assert "\u00e9" in text  # what can be shown is

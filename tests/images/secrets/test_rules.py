@@ -1,0 +1,196 @@
+"""Every rule: it compiles, it finds a text made for it, and the matcher never misses what the exact pattern would find."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import random
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deadweight_images.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner, version
+from deadweight_images.secrets.pieces import Budget
+from deadweight_images.secrets.translate import to_python
+from tests.support import ROOT
+from tests.support.secret_samples import sample
+
+RULES = rules.load_rules()
+SEEDS = 60
+
+
+@pytest.fixture(scope="module")
+def engines():
+    return matcher.HyperscanMatcher(RULES), plain_matcher.PlainMatcher(RULES)
+
+
+def _path(rule):
+    return "x/main.tf" if rule.path else "x/no-extension"
+
+
+def _found_by(rule, number, engine, data):
+    hits = [hit for hit in engine.hits(memoryview(data), decode=False) if hit.rule == number]
+    return hits, [one.secret for one in confirm.confirmed(RULES, memoryview(data), _path(rule), hits, Budget(0, 0))[0]]
+
+
+@pytest.mark.parametrize("number", range(len(RULES.rules)), ids=[rule.id for rule in RULES.rules])
+def test_rule_finds_its_sample_with_both_engines(number, engines):
+    rule = RULES.rules[number]
+    found = 0
+    for seed in range(SEEDS):
+        data = b"\n" + sample(rule.id, rule.regex, random.Random(f"{rule.id} {seed}")) + b"\n"
+        if not rule.pattern.search(data):
+            continue  # the sample maker does not know about look-around
+        fast_hits, fast = _found_by(rule, number, engines[0], data)
+        assert fast_hits, "the matcher's pattern misses what the exact pattern matches"
+        if fast:
+            found += 1
+            assert fast == _found_by(rule, number, engines[1], data)[1]
+        if found >= 2:
+            return
+    pytest.fail(f"no sample of {rule.id} was found")
+
+
+def test_shape_of_the_rule_set():
+    assert len(RULES.rules) > 400
+    assert len({rule.id for rule in RULES.rules}) == len(RULES.rules)
+    assert re.fullmatch(r"gitleaks-8\.\d+\.\d+\+betterleaks-\d+\.\d+\.\d+\+[0-9a-f]{12}", RULES.version)
+
+
+def test_no_rule_is_bound_to_a_file_name_without_need():
+    assert [rule.id for rule in RULES.rules if rule.path] == ["hashicorp-tf-password"]
+
+
+def test_own_rules_in_the_data_are_those_of_the_source():
+    house = tomllib.loads((convert.HERE / "house.toml").read_text())
+    data = json.loads((convert.HERE / "rules.json").read_text())
+    assert convert.house_rules(house) == [rule for rule in data["rules"] if rule["origin"] == "house"]
+
+
+@pytest.mark.tools
+def test_rules_are_what_the_conversion_of_the_pinned_module_gives(tmp_path, monkeypatch):
+    """Fetches the pinned module (verified by its hash) and converts it again."""
+    before = (convert.HERE / "rules.json").read_text()
+    monkeypatch.setattr(convert, "OUTPUT", tmp_path / "rules.json")
+    convert.main()
+    assert (tmp_path / "rules.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("go", "python"),
+    [
+        (r"a(?i)b|c", r"a(?i:b)|(?i:c)"),
+        (r"(x(?i)y)z", r"(x(?i:y))z"),
+        (r"a\z", r"a\Z"),
+        (r"a$", r"a\Z"),
+        (r"[[:alnum:]_]", r"[A-Za-z0-9_]"),
+        (r"[^]a[]", r"[^]a\[]"),
+        (r"(?-i:A)b", r"(?-i:A)b"),
+        (r"\$(?:\d+|{\d+})", r"\$(?:\d+|{\d+})"),
+    ],
+)
+def test_translation_from_go(go, python):
+    assert to_python(go) == python
+
+
+def test_unknown_constructs_of_go_are_refused():
+    with pytest.raises(ValueError, match="unknown construct"):
+        to_python(r"\pL+")
+
+
+def test_this_project_holds_no_secret():
+    """Sources, rule data and these tests themselves: what looks like a secret is made at run time."""
+    scan = scanner.Scanner.default()
+    root = ROOT
+    found = [
+        match
+        for pattern in ("src/deadweight*/**/*", "tests/support/*secret*", "tests/images/secrets/*.py")
+        for path in sorted(root.glob(pattern))
+        if path.is_file() and "__pycache__" not in path.parts
+        for match in scan.scan(path.read_bytes(), path=str(path.relative_to(root))).matches
+    ]
+    assert found == []
+
+
+WORDS = ("Access", "API", "aPi", "auth", "credential", "creds", "KEY", "passwd", "password", "secret", "secretoken", " = ", ": ",
+         "'", "x9Q2k7Lm4P8w", "\n", "_", "0123456789ab", "=>", "\x80")  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_pattern_that_is_tried_at_its_words_alone_finds_all_that_it_finds_anywhere(seed):
+    chosen = random.Random(seed)
+    rule = RULES.by_id["generic-api-key"]
+    text = "".join(chosen.choice(WORDS) for _ in range(400)).encode("latin-1")
+    start = chosen.randrange(50)
+    found = [match.span() for match in rule.matches(text, start)]
+    assert found == [match.span() for match in rule.pattern.finditer(text, start)]
+    assert found
+
+
+LEADING = (
+    "(?i:(?:rapid|[a-z0-9-]*?api[a-z0-9-]*?:jar:|author))",
+    r"(?i:(?:[|)\]]*?x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|[^]]*?q))",
+    "(?i:(?:a|[b]*?c))(?:d))",
+    "(?:a|[b]*?c)",
+)
+
+
+@pytest.mark.parametrize("pattern", LEADING)
+@given(text=st.text(alphabet="ap:jir-xzc|)]bqyd", max_size=24))
+def test_what_may_stand_in_front_changes_no_search(pattern, text):
+    with contextlib.suppress(re.error):
+        told = re.search(pattern, text)
+        assert bool(re.search(rules.searched(pattern), text)) == bool(told)
+
+
+def test_only_optional_parts_in_front_are_left_out():
+    assert rules.searched(LEADING[0]) == "(?i:(?:rapid|api[a-z0-9-]*?:jar:|author))"
+    assert rules.searched(LEADING[1]) == r"(?i:(?:x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|q))"
+    assert rules.searched(LEADING[2]) == LEADING[2]
+
+
+def test_stop_words_are_found_in_short_and_in_long_texts():
+    allow = rules.AllowList(stopwords=("ab", "example", "xyzzy"))
+    for text in (b"ab", b"1example", b"2xyzz", b"", b"." * 200 + b"ab", b"." * 200):
+        told = any(word in text for word in (b"ab", b"example", b"xyzzy"))
+        assert allow.covers(text, text, text, text) == told
+
+
+def test_a_known_public_key_is_no_finding_and_others_are():
+    known, other = b"A" * 64, b"B" * 64
+    allow = rules.AllowList(sha256=frozenset({hashlib.sha256(known).hexdigest()}))
+    assert allow.covers(b"raw", b"", b"", known)
+    assert not allow.covers(b"raw", b"", b"", other)
+    assert all(len(mark) == 64 for rule in RULES.rules for entry in rule.allow for mark in entry.sha256)
+
+
+def test_redaction_never_shows_more_than_four_characters():
+    assert model.redact(b"abcdefghijklmnopqrst") == "abcd… (20 bytes)"
+    assert model.redact(b"abcdefghij") == "ab… (10 bytes)"
+    assert model.redact(b"abcdefg") == "… (7 bytes)"
+    assert model.redact(b"\x30\x82\x01\x02aaaaaaaaaaaaaaaa") == "… (20 bytes)"
+
+
+def test_fingerprint_depends_on_rule_and_secret_alone():
+    assert model.fingerprint("a", b"secret") == model.fingerprint("a", b"secret")
+    assert len({model.fingerprint(*pair) for pair in (("a", b"x"), ("b", b"x"), ("a", b"y"))}) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["secrets/places.py", "secrets/config_text.py", "secrets/allow.py", "secrets/config.py", "layers/gaps.py"]
+)
+def test_a_change_of_what_decides_findings_is_another_version(tmp_path, monkeypatch, name):
+    """Results are kept under the version: one that stayed the same would bring back what the older code found."""
+    package = Path(rules.__file__).parent.parent
+    shutil.copytree(package, tmp_path / "image")
+    monkeypatch.setattr(version, "FOLDER", tmp_path / "image" / "secrets")
+    assert version.rules_version.__wrapped__() == RULES.version
+    with (tmp_path / "image" / name).open("a") as file:
+        file.write("\n")
+    assert version.rules_version.__wrapped__() != RULES.version

