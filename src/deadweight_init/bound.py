@@ -1,4 +1,4 @@
-"""How long a proof may go on. Its clock stands still while bases are made, and until a first variant is verified nothing is ended."""
+"""How long a proof may go on. Its clock stands still while bases are made; nothing is ended before a first variant is verified."""
 
 from __future__ import annotations
 

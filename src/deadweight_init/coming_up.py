@@ -63,8 +63,8 @@ class NotUp(DeadweightError):
 def wait_listening(
     container: Container, ports: Sequence[int], seconds: float = START_SECONDS, declared: Collection[int] = ()
 ) -> tuple[int, ...]:
-    """The ports that can be reached from outside, once it listens. One that is ``declared`` is waited for a while longer: a port for
-    management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
+    """The ports that can be reached from outside, once it listens. One that is ``declared`` is waited for a while longer: a port
+    for management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
     deadline = container.started + seconds
     progress, first_open = Progress(deadline - LOOK_SECONDS - MARGIN_SECONDS), 0.0
     while True:

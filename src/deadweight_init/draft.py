@@ -49,7 +49,7 @@ class Draft:
 
     ``accepted`` is what the gates of single rungs let pass that a service should not have. ``unattacked`` is why its attacks are
     left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it. ``own_fails``: the own
-    Dockerfile does not build here, so nothing is derived from it. ``runtime`` is what the own image runs on, or why that is not known.
+    Dockerfile does not build here, so nothing is derived from it. ``runtime`` is what it runs on, or why that is unknown.
     ``untried`` are rungs that the time did not suffice for, with the reasons; ``doubts`` are why what runs proves little.
     """
 

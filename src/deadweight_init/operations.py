@@ -1,4 +1,4 @@
-"""Which operations a service has, as far as that can be read: those of its OpenAPI document, else the routes that its code registers."""
+"""Which operations a service has, as far as that can be read: those of its OpenAPI document, else the routes in its code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from deadweight_init.languages.sources import TESTS
 from deadweight_init.tree import Tree, aside
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_CODE = r"[\w.-]+\.(?:go|rs|py|[cm]?[jt]sx?|java|kt|scala|groovy|rb|php|p[lm]|exs?|erl|cs|fs|cpp|cc|cxx|c|h|hpp|swift|lua|clj|hs|dart|nim|zig|cr|psgi)"
+_CODE = (
+    r"[\w.-]+\.(?:go|rs|py|[cm]?[jt]sx?|java|kt|scala|groovy|rb|php|p[lm]|psgi|exs?|erl|cs|fs|c|h|cc|cpp|cxx|hpp|swift|lua|clj|hs|dart"
+    r"|nim|zig|cr)"
+)
 _ROUTE = re.compile(
     r"""(?:^|[\s.@:(\[>])(?P<word>get|post|put|delete|patch|head|any|all|match|route|resource|handle|handlefunc|path|re_path|url|add_url_rule"""
     r"""|(?:get|post|put|delete|patch|request)mapping|map(?:get|post|put|delete|patch)|http(?:get|post|put|delete|patch)|crow_route|scope)"""

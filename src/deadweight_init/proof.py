@@ -43,8 +43,8 @@ def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
 
 @dataclass(frozen=True)
 class Tools:
-    """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets what
-    they need first, which the time limit does not count.
+    """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
+    what they need first, which the time limit does not count.
 
     After ``minutes`` no further rung is begun where two are verified, and what is being built is ended; 0 is no bound.
     """
@@ -105,8 +105,8 @@ class Proof:
         self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
 
     def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first that are derived, then those whose bases are there; the order is kept otherwise. Those on the newest version of
-        a language go last: packages that were pinned before it are compiled for minutes, or fail."""
+        """Those first that are derived, then those whose bases are there; the order is kept otherwise. Those on the newest version
+        of a language go last: packages that were pinned before it are compiled for minutes, or fail."""
         with self.workspace() as workspace:
             seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
 

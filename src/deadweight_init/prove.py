@@ -137,8 +137,8 @@ def _end(proof: Proof) -> None:
 
 
 def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
-    """The recipes of these that are tried again with what they lacked, or with what their packages need to be installed. That is for
-    a service of which no recipe has passed: the others are built of the same file."""
+    """The recipes of these that are tried again with what they lacked, or with what their packages need to be installed. That is
+    for a service of which no recipe has passed: the others are built of the same file."""
     made = [each for each in rungs if each.is_made and each.name in proof.draft.left_out]
     if any(each.is_made and each.name in proof.verified for each in proof.draft.rungs) or proof.bound.over():
         return []

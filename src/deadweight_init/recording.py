@@ -102,7 +102,7 @@ class Recorder:
         return replace(draft, api=api, service=service, works=works, known=max(self._known, works))
 
     def _alike(self, port: int) -> Iterator[Recorded]:
-        """What both answer with the same status below 500 becomes a check. A route that is only read in code and not found is none."""
+        """What both answer with the same status below 500 becomes a check; a route of its code that is not found does not."""
         for place, first in self._first.items():
             second = self._second.get(place)
             if first is None or second is None or first.status != second.status or first.status >= 500:

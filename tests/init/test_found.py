@@ -18,9 +18,10 @@ from deadweight_init.command import Outcome, Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints, port_hints
+from deadweight_init.operations import described
 from deadweight_init.proof import nothing_left, step_of
 from deadweight_init.prove import first_sentence
-from deadweight_init.recording import gets
+from deadweight_init.recording import _DANGEROUS
 from deadweight_init.records import Known, unwrapped
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
@@ -422,8 +423,10 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
             "/new": {"post": {}},
         },
     }
-    assert list(gets(document)) == ["/api/users", "/api/page"]
-    assert list(gets(["no document"])) == []
+    found = described(document, _DANGEROUS)
+    assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
+    assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
+    assert described(["no document"], _DANGEROUS) == []
 
 
 def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):

@@ -20,9 +20,8 @@ from tests.support.trees import written
 
 @pytest.fixture
 def proof(tmp_path, monkeypatch):
-    """A proof whose builds fail of what stands in its list ``fails``, in turn."""
-    dockerfile = 'FROM python:3.12\nCOPY . /app\nRUN pip install -r /app/requirements.txt\nWORKDIR /app\nCMD ["python", "app.py"]\n'
-    files = {"Dockerfile": dockerfile, "app.py": "", "requirements.txt": "flask\n"}
+    """A proof of recipes whose builds fail of what stands in its list ``fails``, in turn."""
+    files = {"app.py": "import flask\n", "requirements.txt": "flask\n"}
     root = written(tmp_path, files)
     fails: list[dict[str, DeadweightError]] = []
     tools = Tools(lambda line: None, lambda workspace, variants: fails.pop(0))

@@ -131,10 +131,8 @@ def _show(outcome: Outcome) -> None:
         verified = [draft.full(rung.name) for rung in draft.rungs if rung.name not in draft.untried]
         say(f"{'verified' if draft.proven else 'written, not tried'}: {', '.join(verified)}")
         if later := [draft.full(rung.name) for rung in draft.rungs if rung.name in draft.untried]:
-            names = " ".join(f"--variant {each}" for each in later)
-            say(
-                f"not tried (tried: false): {', '.join(later)}; {outcome.program} build {names} and {outcome.program} verify {names} do"
-            )
+            chosen = " ".join(f"--variant {each}" for each in later)
+            say(f"not tried: {', '.join(later)}: {outcome.program} build {chosen} && {outcome.program} verify {chosen}")
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")

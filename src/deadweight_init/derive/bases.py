@@ -24,7 +24,7 @@ def _table() -> dict[str, Any]:
 
 def libc(reference: str) -> str:
     """The C library of an image: ``glibc``, ``musl`` or ``none``."""
-    return next(name for name, pattern in _table()["libc"].items() if re.fullmatch(pattern, reference))
+    return next(str(name) for name, pattern in _table()["libc"].items() if re.fullmatch(pattern, reference))
 
 
 def is_bare(reference: str) -> bool:

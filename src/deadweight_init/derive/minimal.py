@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from deadweight.sources.dockerfile_lines import arguments
 from deadweight_init.derive.changes import Change, Code
 from deadweight_init.derive.dockerfile import Parsed, name_of, with_more
-from deadweight_init.derive.runtime import RuntimeFiles
+from deadweight_init.derive.runtime import DPKG, RuntimeFiles
 from deadweight_init.stages import env_of
 
 FILES, ROOT = "run-time-files", "/run-time-files"
@@ -49,7 +50,12 @@ def changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
                 Code.PROGRAMS, f"{_names(found.gone)}{more}, of the base: a request that nobody recorded may start one"
             )
         )
-    told += [Change(Code.FILES, f"/{each}: leavings of tools, of which nothing was opened") for each in found.left]
+    if found.left:
+        told.append(
+            Change(
+                Code.FILES, f"{', '.join(f'/{each}' for each in found.left)}: of tools, and nothing in them was opened"
+            )
+        )
     if not found.checks_health:
         line = next((each.line for stage in parsed.chain for each in stage.said if each.word == "HEALTHCHECK"), 0)
         told.append(Change(Code.HEALTHCHECK, "what it runs is not there", line, parsed.own.path))
@@ -69,7 +75,7 @@ def _taken(found: RuntimeFiles) -> Iterator[str]:
     """The RUN that puts the files aside, links as links, with their owners."""
     steps = [
         f"mkdir -p {' '.join(f'{ROOT}/{each}' for each in _MADE)}",
-        f"chmod 1777 {ROOT}/tmp {ROOT}/var/tmp",
+        f"chmod 1777 {ROOT}/tmp {ROOT}/var/tmp",  # noqa: S108 - in the image
         f"chmod 700 {ROOT}/root",
         "cd /",
         " \\\n      ".join([f"tar -cf {ROOT}.tar", *(shlex.quote(each) for each in found.paths)]),
@@ -88,17 +94,13 @@ def _as_it_was(path: str, mode: int, uid: int, gid: int) -> Iterator[str]:
     yield f"chmod {mode:o} {place}"
 
 
-def _databases(packages: Sequence[str]) -> Iterator[str]:
+def _databases(packages: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """What tells a scanner which packages of the OS are there: those alone."""
-    named = " ".join(packages)
-    for file, field in (
-        ("var/lib/dpkg/status", "Package: "),
-        ("lib/apk/db/installed", "P:"),
-        ("usr/lib/apk/db/installed", "P:"),
-    ):
-        awk = _PARAGRAPHS % (named, field, field)
-        folder = file.rpartition("/")[0]
-        yield f"if [ -f /{file} ]; then mkdir -p {ROOT}/{folder} && awk '{awk}' /{file} > {ROOT}/{file}; fi"
+    for file, names in packages.items():
+        field = "Package: " if file == DPKG else "P:"
+        awk = _PARAGRAPHS % (" ".join(names), field, field)
+        yield f"mkdir -p {ROOT}/{posixpath.dirname(file)}"
+        yield f"awk '{awk}' /{file} > {ROOT}/{file}"
 
 
 def _settings(parsed: Parsed, found: RuntimeFiles) -> Iterator[str]:

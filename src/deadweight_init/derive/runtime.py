@@ -31,6 +31,8 @@ _HOPS = 40
 _MOST_BINARY = 512 * 2**20
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
 _STEM = re.compile(r"[a-z]{3,}")
+DPKG, APK = "var/lib/dpkg/status", ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+"""Where package managers say what is installed."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,16 @@ class Folder:
 
 @dataclass(frozen=True)
 class RuntimeFiles:
-    """``paths`` are files, links and whole folders, without a leading slash; ``packages`` are those of the OS that are kept, or parts of them.
+    """``paths`` are files, links and whole folders, without a leading slash; ``packages`` are the OS's of which some
+    is kept, by the database that lists them.
 
-    ``config`` is the image's own (OCI: ``Env``, ``Entrypoint`` …). ``gone`` are programs of the base that are not kept. ``checks_health``:
-    the image's health check can run with what is kept.
+    ``config`` is the image's own (OCI: ``Env``, ``Entrypoint`` …). ``gone`` are programs of the base that are not kept, ``left``
+    are leavings of tools. ``checks_health``: the image's health check can run with what is kept.
     """
 
     paths: tuple[str, ...]
     folders: tuple[Folder, ...]
-    packages: tuple[str, ...]
+    packages: Mapping[str, tuple[str, ...]]
     config: Mapping[str, Any] = field(repr=False)
     gone: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
@@ -192,7 +195,7 @@ class _Choice:
         return RuntimeFiles(
             paths,
             tuple(self._folders(paths)),
-            tuple(self._packages()),
+            self._packages(),
             self.config,
             tuple(self._gone()),
             tuple(self._left()),
@@ -202,6 +205,8 @@ class _Choice:
     def _keep(self, path: str) -> None:
         """Keep a file with the links that lead to it."""
         for step in self.view.walk(path):
+            if any(_is_in(step, each) for each in _table()["never"]):
+                continue
             if step not in self.kept and self.view.kind(step) is not None:
                 if self.view.kind(step) == columns.DIRECTORY and self.view.children.get(step):
                     continue
@@ -314,7 +319,7 @@ class _Choice:
 
     @functools.cached_property
     def _configured(self) -> list[str]:
-        """Folders of libraries: those that the image's settings name, then those that are built in (glibc on Debian and Fedora, musl)."""
+        """Folders of libraries: those that the image's settings name, then those that are built in (glibc, musl)."""
         env = dict(each.partition("=")[::2] for each in self.config.get("Env") or ())
         named = [each for each in env.get("LD_LIBRARY_PATH", "").split(":") if each]
         for file in self.view.below("etc/ld.so.conf.d"):
@@ -366,32 +371,39 @@ class _Choice:
             if (owned.mode, owned.uid, owned.gid) != (0o755, 0, 0):
                 yield owned
 
-    def _packages(self) -> Iterator[str]:
+    def _packages(self) -> dict[str, tuple[str, ...]]:
         """Packages of the OS of which a program or a library is kept."""
-        for name, files in self._listed():
+        found: dict[str, list[str]] = {}
+        for database, name, files in self._listed():
             if any(step in self.kept for path in files for step in self.view.walk(path)[-1:] if self._matters(step)):
-                yield name
+                found.setdefault(database, []).append(name)
+        return {database: tuple(names) for database, names in found.items()}
 
     def _matters(self, path: str) -> bool:
         return self.view.kind(path) in (columns.FILE, columns.HARDLINK) and not _is_in(path, "usr/share/doc")
 
-    def _listed(self) -> Iterator[tuple[str, list[str]]]:
+    def _listed(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Databases with the packages that they list, and the files of each."""
         for path in sorted(self.view.children.get("var/lib/dpkg/info", ())):
             if path.endswith(".list"):
                 name = posixpath.basename(path).removesuffix(".list").partition(":")[0]
-                yield name, self.view.content(path).decode("utf-8", "replace").split("\n")
-        for database in ("lib/apk/db/installed", "usr/lib/apk/db/installed"):
+                yield DPKG, name, self.view.content(path).decode("utf-8", "replace").split("\n")
+        for database in APK:
             for block in self.view.content(database).split(b"\n\n"):
                 package, _, _, files = apk_block(block)
                 if package:
-                    yield package.decode("utf-8", "replace"), [each.decode("utf-8", "replace") for each in files]
+                    yield (
+                        database,
+                        package.decode("utf-8", "replace"),
+                        [each.decode("utf-8", "replace") for each in files],
+                    )
 
     def _gone(self) -> list[str]:
         """Programs on the PATH that are not kept."""
         found = (
             each for folder in self._path() for each in self.view.children.get(folder, ()) if each not in self.kept
         )
-        return sorted({posixpath.basename(each) for each in found})
+        return sorted(name for name in {posixpath.basename(each) for each in found} if name[0].isalnum())
 
     def _left(self) -> Iterator[str]:
         """What the own layers have and was taken for a tool's leavings."""
