@@ -230,7 +230,9 @@ def _made(draft: Draft) -> Ladder:
     if own is None or parsed is None:
         return made
     ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
-    more = tuple(replace(each, changes=lost(parsed, each)) for each in made.rungs if each.builder != "dockerfile")
+    more = tuple(
+        replace(each, changes=lost(parsed, each, made.files)) for each in made.rungs if each.builder != "dockerfile"
+    )
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from deadweight.sources.dockerfile_lines import Instruction
 from deadweight_init.derive.changes import Change, Code
@@ -18,9 +18,9 @@ _SETTINGS = ("LABEL", "VOLUME", "STOPSIGNAL")
 _MOST_LETTERS = 90
 
 
-def lost(parsed: Parsed, rung: Rung) -> tuple[Change, ...]:
-    """One for each instruction that has no counterpart in this rung."""
-    kept = " ".join(rung.keys.values())
+def lost(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> tuple[Change, ...]:
+    """One for each instruction that has no counterpart in this rung, or in its ``files``."""
+    kept = " ".join([*rung.keys.values(), *(files[name] for name in rung.files)])
     built = [each for stage in reached(parsed.stages, parsed.own.target) for each in stage.said if each.word == "RUN"]
     made = [each for stage in parsed.chain for each in stage.said]
     found = [*_runs(built), *_files(made, kept), *_settings(made)]
