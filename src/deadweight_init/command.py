@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.builders.shared.generated import LOCALHOST, is_generated
+from deadweight.builders.shared.generated import is_generated
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.files import Written
 from deadweight_init.helpers import program, write_helpers
 from deadweight_init.local_settings import FOLDER as SETTINGS
-from deadweight_init.localhost import FILE as LOCALHOST_FILE
 from deadweight_init.not_found import broken, instead
 from deadweight_init.records import Service
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
@@ -261,10 +260,7 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
 
 
 def _read_first(root: Path) -> Iterator[str]:
-    """Files for node and copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
-    for path in (each for place in PLACES for each in (root / place).glob(f"**/{LOCALHOST_FILE}")):
-        if path.read_text(encoding="utf-8", errors="replace").startswith(LOCALHOST):
-            yield path.relative_to(root).as_posix()
+    """Copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
     for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
         own = folder.parent / "Dockerfile"
         if own.is_file() and is_generated(own.read_text(encoding="utf-8", errors="replace")):

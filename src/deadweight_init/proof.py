@@ -17,7 +17,7 @@ from deadweight.suite.load import SUITE_FILE
 from deadweight_init.bound import GRACE_SECONDS, Bound, OutOfTime
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung
-from deadweight_init.stages import Stage, stages_of
+from deadweight_init.stages import stages_of
 from deadweight_init.suitefile import suite_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from deadweight_init.files import Written
 
 Say = Callable[[str], None]
+
+ENOUGH = 2
+"""So many variants compare something."""
 
 _NEWEST = re.compile(r"chainguard/(?:python|node):latest")
 
@@ -72,6 +75,8 @@ class Proof:
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
         self.ends_tried = False
+        self._failed: dict[tuple[str, ...], str] = {}
+        """Why stages that several rungs share do not build."""
         self._engine_ran = False
 
     def say(self, line: str) -> None:
@@ -129,6 +134,10 @@ class Proof:
         Raises OutOfTime: then it counts neither as built nor as left out. Until a first rung is verified nothing is ended.
         """
         self.tried.add(rung.name)
+        built = self._shared(rung)
+        if built in self._failed:  # by a stage that this one shares: once is enough
+            self.leave_out(rung.name, self._failed[built])
+            return False
         failed: Failure | None
         with self.workspace() as workspace:
             variant = self.variant(workspace, rung.name)
@@ -136,7 +145,8 @@ class Proof:
             try:
                 with self.bound.stopped():
                     self.tools.prepare(workspace, [variant])
-                with self.bound.kept(GRACE_SECONDS) if bounded and self.verified else nullcontext():
+                grace = GRACE_SECONDS if len(self.verified) < ENOUGH else 0.0
+                with self.bound.kept(grace) if bounded and self.verified else nullcontext():
                     failed = self.tools.build(workspace, [variant]).get(variant.name)
             except (Interrupted, OutOfTime):
                 raise
@@ -149,23 +159,22 @@ class Proof:
             raise lost from failed.error
         self.built.discard(rung.name)  # it may have been, of another file
         self.leave_out(rung.name, str(failed.error))
-        for other in self._sharing(rung, failed.line):
-            self.leave_out(other.name, self.draft.left_out[rung.name])
+        if failed.line is not None and failed.line < self._last_stage(rung):
+            self._failed[built] = self.draft.left_out[rung.name]
         return False
 
-    def _sharing(self, rung: Rung, line: int | None) -> list[Rung]:
-        """The other rungs that are built with the same instruction on the same bases, and would fail of it once more."""
-        name = rung.keys.get("dockerfile", "")
-        stages = stages_of(self.draft.ladder.files.get(name, ""), {})[1]
-        if line is None or not stages or line >= stages[-1].line:
-            return []
-        return [
-            each
-            for each in self.draft.rungs
-            if each.name not in (rung.name, *self.built)
-            and each.keys.get("dockerfile") == name
-            and _below(each.keys, stages[-1]) == _below(rung.keys, stages[-1])
-        ]
+    def _last_stage(self, rung: Rung) -> int:
+        """The line where the last stage of a rung's Dockerfile begins."""
+        stages = stages_of(self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), ""), {})[1]
+        return stages[-1].line if stages else 0
+
+    def _shared(self, rung: Rung) -> tuple[str, ...]:
+        """What the stages of a rung before its last one are made of: their text and their bases."""
+        text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
+        stages = stages_of(text, {})[1]
+        given = yaml.safe_load(rung.keys.get("bases", "{}"))
+        bases = (f"{name} {value}" for name, value in given.items() if stages and name not in stages[-1].base)
+        return (text, *sorted(bases)) if text else (rung.name,)
 
     def _lost_engine(self) -> MissingError | None:
         """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
@@ -179,12 +188,6 @@ class Proof:
         except MissingError as error:
             return error
         return lost_at(endpoint) if endpoint else MissingError("the container engine has ended", hint="invoke doctor")
-
-
-def _below(keys: Mapping[str, str], last: Stage) -> list[tuple[str, object]]:
-    """The bases of a rung but for that of its last stage."""
-    given = yaml.safe_load(keys.get("bases", "{}"))
-    return sorted((name, value) for name, value in given.items() if name not in last.base)
 
 
 def _engine_runs() -> bool:

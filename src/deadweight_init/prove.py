@@ -19,7 +19,7 @@ from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.learned import with_an_end, with_slower_end
 from deadweight_init.older import with_what_installs
-from deadweight_init.proof import Failure, Proof, Tools, first_sentence, nothing_left
+from deadweight_init.proof import ENOUGH, Failure, Proof, Tools, first_sentence, nothing_left
 from deadweight_init.reconciled import reconciled
 from deadweight_init.records import Rung
 from deadweight_init.reference import find_reference
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
 __all__ = ["Failure", "Tools", "first_sentence", "prove"]
-
-ENOUGH = 2
-"""So many variants compare something."""
 
 ATTACK_SECONDS = 300.0
 """Attacks on all rungs that would take longer are left to the first: who verifies a fresh suite waits for them."""
@@ -146,7 +143,7 @@ def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
         if rung.name in proof.died:
             again = remedy_of_files(proof.draft, rung, proof.died[rung.name], look(proof.written.root))
         else:
-            again = with_what_installs(proof.draft, rung.name, look(proof.written.root))
+            again = with_what_installs(proof.draft, rung.name)
         if again is None:
             continue
         helped = [each for each in made if each.name in proof.died or _is_built_otherwise(proof.draft, again, each)]

@@ -16,7 +16,7 @@ from deadweight_init.draft import Draft, health_hints, port_hints
 from deadweight_init.folders import in_memory
 from deadweight_init.lacking import variable_it_wants
 from deadweight_init.languages.common import flow
-from deadweight_init.languages.node_builds import OLD, VARIABLES
+from deadweight_init.languages.node_builds import OLD
 from deadweight_init.languages.node_managers import APART
 from deadweight_init.learned import with_seen
 from deadweight_init.observe import Seen, kind_told, observe, told_of, watch_with
@@ -80,7 +80,7 @@ def built_somehow(proof: Proof, rung: Rung) -> bool:
     """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
     while rung.name in proof.draft.left_out or not proof.build(rung):
         # what is the repository's own stays as it is
-        other = with_what_installs(proof.draft, rung.name, look(proof.written.root)) if rung.files else None
+        other = with_what_installs(proof.draft, rung.name) if rung.files else None
         if other is None or not (_stands_elsewhere(other, rung) or _installs_otherwise(proof.draft, other)):
             return False
         proof.draft = other
@@ -93,7 +93,7 @@ def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
     return now.keys.get("bases") != rung.keys.get("bases")
 
 
-_WAYS = {OLD, VARIABLES, APART}
+_WAYS = {OLD, APART}
 
 
 def _installs_otherwise(draft: Draft, other: Draft) -> bool:

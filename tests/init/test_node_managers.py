@@ -7,12 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, WANTS_VARIABLES
-from deadweight_init.build_variables import with_build_variables
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS
 from deadweight_init.older import with_open_lock, with_other_build, with_what_installs
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
-from deadweight_init.values import MADE_UP
 from tests.support.recipes import recipe
 from tests.support.trees import written
 
@@ -68,7 +66,7 @@ def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, s
     draft = recipe(service, "build")
     assert strict in draft.ladder.files["build/Dockerfile"]
     failed = replace(draft, left_out={"debian": f"{LOCK} (build/Dockerfile:11: RUN npm ci)"})
-    again = with_what_installs(failed, "debian", look(tmp_path))
+    again = with_what_installs(failed, "debian")
     text = again.ladder.files["build/Dockerfile"]
     assert lenient in text
     assert strict not in text
@@ -95,7 +93,7 @@ def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
     (service,) = find_services(look(root))
     draft = recipe(service, "build")
     failed = replace(draft, left_out={"debian": f"{OLD_HASHES} (build/Dockerfile:13: RUN npm run build)"})
-    again = with_what_installs(failed, "debian", look(tmp_path))
+    again = with_what_installs(failed, "debian")
     text = again.ladder.files["build/Dockerfile"]
     assert "RUN export NODE_OPTIONS=--openssl-legacy-provider && npm run build && npm prune" in text
     assert again.left_out == {}
@@ -107,40 +105,11 @@ def test_packages_that_do_not_go_together_are_installed_all_the_same(tmp_path):
     root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
     (service,) = find_services(look(root))
     failed = replace(recipe(service, "build"), left_out={"debian": f"{PEERS} (build/Dockerfile:11: RUN npm install)"})
-    again = with_what_installs(failed, "debian", look(root))
+    again = with_what_installs(failed, "debian")
     text = again.ladder.files["build/Dockerfile"]
     assert "npm install --no-audit --no-fund --legacy-peer-deps\n" in text
     assert "npm prune --omit=dev --ignore-scripts --legacy-peer-deps\n" in text
     assert with_other_build(replace(again, left_out=failed.left_out), "debian") is None
-
-
-def test_a_build_that_wants_variables_has_those_of_the_example_file(tmp_path):
-    scripts = {"build": "next build", "start": "next start"}
-    package = {"name": "shop", "dependencies": {"next": "15"}, "scripts": scripts}
-    example = "POSTGRES_URL=\nSITE_URL=http://localhost:3000/x\nSTRIPE_KEY=\nPORT=3000\nPLAN='small one'\n"
-    code = "neon(process.env.STORE_URL!); process.env.VERCEL_URL; process.env.CI"
-    root = written(
-        tmp_path / "shop",
-        {"package.json": json.dumps(package), ".env.example": example, "lib/db.ts": code},
-    )
-    (service,) = find_services(look(root))
-    draft = recipe(service, "build")
-    failed = replace(draft, left_out={"debian": f"{WANTS_VARIABLES} (build/Dockerfile:13: RUN npm run build)"})
-    again = with_what_installs(failed, "debian", look(root))
-    first, last = again.ladder.files["build/Dockerfile"].split("FROM ${BASE}")
-    for line in (
-        "ENV POSTGRES_URL=postgresql://app:app@localhost:5432/app",
-        "ENV SITE_URL=http://localhost:3000/x",
-        f"ENV STRIPE_KEY={MADE_UP}",
-        'ENV PLAN="small one"',
-        "ENV STORE_URL=http://localhost:3000",
-    ):
-        assert f"{line}\n" in first
-        assert line not in last
-    assert "VERCEL_URL" not in first
-    assert "ENV PORT" not in first
-    assert "ENV CI" not in first
-    assert with_build_variables(replace(again, left_out=failed.left_out), "debian", look(root)) is None
 
 
 EXACT = [

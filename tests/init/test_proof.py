@@ -55,6 +55,23 @@ def test_a_rung_that_was_built_and_whose_next_build_fails_is_not_built(proof):
     assert found.draft.left_out == {"debian": "no such package"}
 
 
+def test_a_stage_that_fails_is_built_once_however_many_rungs_share_it(proof):
+    found, fails = proof
+    rungs = {each.name: each for each in found.draft.ladder.rungs}
+    shared = Failure(DeadweightError("no such package"), 9)
+    fails += [{"debian": shared}, {"alpine": shared}]
+    assert [found.build(rungs[name]) for name in ("debian", "distroless", "alpine")] == [False, False, False]
+    assert not fails  # distroless is made in the same stage as debian, and alpine in one of its own
+    assert set(found.draft.left_out) == {"debian", "distroless", "alpine"}
+
+
+def test_a_last_stage_that_fails_is_none_of_the_others(proof):
+    found, fails = proof
+    rungs = {each.name: each for each in found.draft.ladder.rungs}
+    fails += [{"debian": Failure(DeadweightError("no such user"), 999)}, {}]
+    assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
+
+
 def test_the_newest_version_of_a_language_is_built_last(proof, monkeypatch):
     found, _ = proof
     monkeypatch.setattr(Proof, "_to_wait", lambda self, workspace, name: 0 if name == "chainguard" else 40)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -21,11 +20,9 @@ from deadweight_init.alongside import refuse_server_that_ends
 from deadweight_init.coming_up import NotUp
 from deadweight_init.draft import first_draft
 from deadweight_init.observe import Health, Seen, observe, watch_with
-from deadweight_init.older import with_help
 from deadweight_init.recording import Recorder
 from deadweight_init.records import Known
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
 from tests.support.trees import written
 
@@ -174,20 +171,6 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
         engine, tools_image, (), (), {}, "v", run=RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
     )
     assert (said.health.kind, said.printed) == ("exit", "6 x 7")
-
-
-def test_a_program_that_wants_arguments_is_asked_for_its_help(tmp_path):
-    files = {"Dockerfile": 'FROM alpine\nCOPY www /www\nCMD ["/www/greet"]\n', "www/greet": ""}
-    draft = first_draft(find_services(look(written(tmp_path, files)))[0], "build")
-    assert with_help(draft, "it ended with exit code 1: cannot open /etc/absent.conf") is None
-    assert with_help(draft, "it ended with exit code 1: Missing required flags(s): --storage") is not None
-    asked = with_help(draft, "it ended with exit code 2: usage: greet NAME")
-    assert asked is not None
-    text = suite_text(replace(asked, prints="usage: greet [NAME]"))
-    assert 'args: ["--help"]                                          # seen: without arguments it tells' in text
-    assert 'run: {args: [/www/greet, "--help"]}  # seen: without arguments it tells' in text
-    assert r'runs: {prints: "usage: greet \\[NAME\\]"}' in text
-    assert with_help(asked, "usage:") is None
 
 
 def test_what_says_that_it_listens_and_ends_with_0_lacks_something():

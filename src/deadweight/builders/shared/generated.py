@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 DOCKERFILE = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
 MELANGE = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
 APKO = "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
-LOCALHOST = "// Read by node before the service, as NODE_OPTIONS says: what its code does at localhost goes elsewhere."
-_MARKS = (DOCKERFILE, MELANGE, APKO, LOCALHOST)
+_MARKS = (DOCKERFILE, MELANGE, APKO)
 _HEAD_BYTES = 2048
 
 
