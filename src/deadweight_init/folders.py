@@ -6,10 +6,8 @@ import posixpath
 import re
 from dataclasses import replace
 
-import yaml
-
 from deadweight_init.draft import Draft
-from deadweight_init.languages.common import OWNED, is_owned, sequence
+from deadweight_init.languages.common import OWNED, is_owned
 from deadweight_init.records import SEEN, Known, Service
 
 _PATH = r"[\"'`]?(?P<path>/[\w.@+-]+(?:/[\w.@+-]+)*)/?[\"'`]?"
@@ -75,26 +73,6 @@ def with_folder_it_lacks(draft: Draft, died: str) -> Draft | None:
     return replace(draft, service=replace(service, around=around))
 
 
-def with_folder_in_memory(draft: Draft, died: str) -> Draft | None:
-    """The same for generated variants beside a verified one, whose image has this folder and brings it to its user: theirs alone
-    have it in memory."""
-    folder = _refused(died)
-    if folder is None or folder in _homes(draft.service):
-        return None
-    own = dict(draft.own)
-    for name in (rung.name for rung in draft.ladder.rungs if rung.is_made):
-        said = own.get(name, {}).get("run") or draft.run.get("tmpfs")
-        loaded = yaml.safe_load(said.value) if said else ["/tmp"]  # noqa: S108 - in the container
-        there = [str(each) for each in (loaded["tmpfs"] if isinstance(loaded, dict) else loaded)]
-        if folder in there:
-            return None
-        known = Known(
-            f"{{tmpfs: {sequence((*there, folder))}}}", f"{SEEN}: it does not come up where it cannot write there"
-        )
-        own[name] = {**own.get(name, {}), "run": known}
-    return replace(draft, own=own)
-
-
 _AMONG_ITS_OWN = re.compile(
     r"unable to open (?:the )?database file|attempt to write a readonly database|SQLITE_(?:CANTOPEN|READONLY)"
     r"|(?:MVStore|JdbcSQL\w*)Exception: [^|]*(?:creating|opening|open|save|writing) (?:the )?(?:file|database|properties)"
@@ -116,16 +94,6 @@ def with_own_files(draft: Draft, died: str) -> Draft | None:
         return None
     details = {**project.details, OWNED: "1"}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
-
-
-def with_writable_files(draft: Draft, died: str) -> Draft | None:
-    """The same for a generated variant beside one that comes up with a read-only file system, as its build has written already."""
-    again = with_own_files(draft, died) or (draft if _AMONG_ITS_OWN.search(died) else None)
-    if again is None or draft.run.get("read_only", Known("true")).value == "false":
-        return None if again is draft else again
-    return replace(
-        again, run={**again.run, "read_only": Known("false", f"{SEEN}: a variant writes among its own files")}
-    )
 
 
 def _homes(service: Service) -> tuple[str, ...]:

@@ -69,12 +69,10 @@ class Proof:
         self.built: set[str] = set()
         self.tried: set[str] = set()
         self.verified: list[str] = []
-        self.died: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
         """Bytes of each rung that is verified."""
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
-        self.ends_tried = False
         self._failed: dict[tuple[str, ...], str] = {}
         """Why stages that several rungs share do not build."""
         self._engine_ran = False
@@ -173,7 +171,8 @@ class Proof:
         text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
         stages = stages_of(text, {})[1]
         given = yaml.safe_load(rung.keys.get("bases", "{}"))
-        bases = (f"{name} {value}" for name, value in given.items() if stages and name not in stages[-1].base)
+        last = text[slice(*stages[-1].span)] if stages else ""
+        bases = (f"{name} {value}" for name, value in given.items() if name not in last)
         return (text, *sorted(bases)) if text else (rung.name,)
 
     def _lost_engine(self) -> MissingError | None:

@@ -6,7 +6,6 @@ What does not pass is left out, what there is no time for stays in the suite as 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,11 @@ from deadweight_init.bound import OutOfTime
 from deadweight_init.derive.ladder import MINIMAL
 from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
 from deadweight_init.draft import Draft, Recorded
-from deadweight_init.learned import with_an_end, with_slower_end
-from deadweight_init.older import with_what_installs
+from deadweight_init.learned import with_slower_end
 from deadweight_init.proof import ENOUGH, Failure, Proof, Tools, first_sentence, nothing_left
 from deadweight_init.reconciled import reconciled
 from deadweight_init.records import Rung
 from deadweight_init.reference import find_reference
-from deadweight_init.remedies import remedy_of_files
-from deadweight_init.tree import look
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -47,13 +43,8 @@ def prove(proof: Proof) -> Draft:
     rest = proof.soonest(
         [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
     )
-    while rest:
-        rung, *rest = rest
-        if rung.name in proof.draft.left_out:  # it shares a stage that failed
-            continue
+    for rung in rest:
         _try(proof, rung)
-        _end(proof)
-        rest = [*_once_more(proof, [rung]), *rest]
     _leave_out_no_smaller(proof)
     _attacked(proof)
     return replace(proof.draft, proven=True)
@@ -108,60 +99,6 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     return runtime_files(subject.archive(), base, opened, executed)
 
 
-def _end(proof: Proof) -> None:
-    """Build recipes again where they ignore SIGTERM: as process 1 an interpreter does not end by itself."""
-    made = {each.name: each for each in proof.draft.rungs if each.is_made and each.name in proof.verified}
-    deaf = [each for each in made.values() if gates.IGNORES in proof.draft.accepted.get(each.name, ())]
-    service = with_an_end(proof.draft.service)
-    if service is None or not deaf or len(deaf) != len(made) or proof.bound.over() or proof.ends_tried:
-        return
-    proof.ends_tried = True
-    before, verified = proof.draft, list(proof.verified)
-    # their gates were measured on what is built anew: what these let pass would be taken for nothing found
-    own = {
-        name: {key: each for key, each in keys.items() if key != "checks"}
-        for name, keys in before.own.items()
-        if name in made
-    }
-    proof.draft = replace(before, service=service, own={**before.own, **own})
-    proof.verified[:] = [name for name in verified if name not in made]
-    for rung in deaf:
-        _try(proof, rung)
-    if set(made) - set(proof.verified):
-        proof.draft, proof.verified[:] = before, verified
-        for rung in deaf:
-            proof.build(rung, bounded=False)
-
-
-def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
-    """The recipes of these that are tried again with what they lacked, or with what their packages need to be installed. That is
-    for a service of which no recipe has passed: the others are built of the same file."""
-    made = [each for each in rungs if each.is_made and each.name in proof.draft.left_out]
-    if any(each.is_made and each.name in proof.verified for each in proof.draft.rungs) or proof.bound.over():
-        return []
-    for rung in made:
-        if rung.name in proof.died:
-            again = remedy_of_files(proof.draft, rung, proof.died[rung.name], look(proof.written.root))
-        else:
-            again = with_what_installs(proof.draft, rung.name)
-        if again is None:
-            continue
-        helped = [each for each in made if each.name in proof.died or _is_built_otherwise(proof.draft, again, each)]
-        if helped:
-            names = [each.name for each in helped]
-            left_out = {name: why for name, why in proof.draft.left_out.items() if name not in names}
-            proof.draft = replace(again, left_out=left_out)
-            proof.say(f"{', '.join(names)}: tried once more, with what was lacking")
-            return helped
-    return []
-
-
-def _is_built_otherwise(before: Draft, after: Draft, rung: Rung) -> bool:
-    """Whether a rung that did not build has another file or other bases now: it would fail once more of the same."""
-    now, then = ({each.name: each.keys for each in draft.ladder.rungs}.get(rung.name) for draft in (before, after))
-    return now != then or any(before.ladder.files.get(name) != after.ladder.files.get(name) for name in rung.files)
-
-
 def _leave_out_no_smaller(proof: Proof) -> None:
     """Leave out the run-time files alone where that saves nothing and enough others are left to compare with."""
     size, own = proof.sizes.get(MINIMAL), proof.sizes.get(proof.draft.rungs[0].name)
@@ -190,7 +127,6 @@ def _gate(proof: Proof, name: str, *, before: tuple[Recorded, ...] | None = None
             _gate(proof, name, before=held)
             return
         proof.leave_out(name, f"{running.check}: {running.reason}")
-        proof.died[name] = running.reason
         return
     checks = gates.measured(size, wrong.get("layers"), killed="runs" in wrong)
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": checks}}

@@ -11,10 +11,8 @@ from deadweight_init.commands import with_serving_command
 from deadweight_init.dated import with_packages_first, with_packages_of_their_time
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.folders import (
-    with_folder_in_memory,
     with_folder_it_lacks,
     with_own_files,
-    with_writable_files,
 )
 from deadweight_init.lacking import with_its_example, with_what_it_lacks
 from deadweight_init.languages.common import HOME, ZONES
@@ -55,15 +53,6 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or (with_own_environment(draft) if made else None)
     again = again or with_what_the_readme_gives(draft, tree)
     return again or (with_examples(draft) if made else None)
-
-
-def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
-    """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
-    again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died)
-    again = again or with_developers_modules(draft, died, tree)
-    again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
-    again = again or with_time_zones(draft, died) or with_folder_in_memory(draft, died)
-    return again or with_writable_files(draft, died) or with_examples(draft)
 
 
 def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:

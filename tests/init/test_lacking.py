@@ -6,7 +6,7 @@ import pytest
 
 from deadweight.suite.model import RunSettings
 from deadweight_init import posture
-from deadweight_init.folders import in_memory, with_folder_in_memory, with_folder_it_lacks
+from deadweight_init.folders import in_memory, with_folder_it_lacks
 from deadweight_init.lacking import variable_it_wants, with_its_example, with_what_it_lacks
 from deadweight_init.observe import Health, Seen
 from deadweight_init.services import find_services
@@ -254,21 +254,6 @@ def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, fo
     assert again is not None
     assert in_memory(again.service) == (folder,)
     assert with_folder_it_lacks(again, died) is None
-
-
-def test_generated_variants_have_in_memory_what_the_own_image_brings_to_its_user(tmp_path):
-    files = {"app.py": APP, "requirements.txt": "flask\n", "Dockerfile": "FROM python:3.12\nCMD python app.py\n"}
-    draft = recipe(find_services(look(written(tmp_path, files)))[0], "build")
-    died = "OSError: [Errno 30] Read-only file system: '/var/log/shop/a.log'"
-    again = with_folder_in_memory(draft, died)
-    assert again is not None
-    assert "today" not in again.own
-    assert again.own["debian"]["run"].value == again.own["alpine"]["run"].value == "{tmpfs: [/tmp, /var/log/shop]}"
-    more = with_folder_in_memory(again, died.replace("/log/", "/lib/"))
-    assert more is not None
-    assert more.own["debian"]["run"].value == "{tmpfs: [/tmp, /var/log/shop, /var/lib/shop]}"
-    assert with_folder_in_memory(more, died) is None
-    assert with_folder_in_memory(draft, died.replace("/var/log/shop", "/app")) is None
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from deadweight_init.alongside import instead_of, without
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
-from deadweight_init.folders import with_own_files, with_writable_files
+from deadweight_init.folders import with_own_files
 from deadweight_init.languages.python_steps import in_turn
 from deadweight_init.learned import with_seen
 from deadweight_init.needed import as_plain_server
@@ -938,18 +938,6 @@ def test_a_service_that_cannot_write_its_database_file_gets_its_files(tmp_path, 
         assert with_own_files(changed, said) is None
 
 
-def test_a_variant_that_writes_what_the_own_build_has_written_is_given_a_file_system_to_write(tmp_path):
-    (service,) = found(tmp_path, PYTHON)
-    draft, said = recipe(service, "build"), "OperationalError: unable to open database file"
-    changed = with_writable_files(draft, said)
-    assert changed.run["read_only"].value == "false"
-    assert "COPY --chown=65532:65532 . /app" in changed.ladder.files["build/Dockerfile"]
-    assert with_writable_files(changed, said) is None
-    assert with_writable_files(draft, "connection refused") is None
-    owned = with_own_files(draft, said)
-    assert with_writable_files(owned, said).run["read_only"].value == "false"
-
-
 def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):
     code = MAIN + 'var file = flag.String("config", "conf/../shop.yml", "")\nvar hooks = []string{"hooks.json"}\n'
     files = {
@@ -1280,17 +1268,6 @@ def test_what_a_lock_file_names_is_installed_without_asking_for_more(tmp_path, l
     text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert "pip install --no-compile --target=/site-packages --no-deps -r /tmp/requirements.txt" in text
     assert text.index("pip install") < text.index("compileall") < text.index("FROM ${BASE}")
-
-
-@pytest.mark.parametrize(("home", "more"), [("/srv", ", /app/db"), ("/app", "")])
-def test_a_folder_among_its_own_files_is_in_memory_where_generated_images_have_it(tmp_path, home, more):
-    own = f'FROM python:3.12\nWORKDIR {home}\nCOPY . .\nCMD ["python", "app.py"]\n'
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    folders = Known(f"[/tmp, {home}/db]", "seen: it writes there")
-    seen = Seen(Health("http", 5000, "/", 200), (5000,), "0:0", 10**7, 4, (f"{home}/db",), 1.0, 0.1, 0)
-    assert (
-        with_seen(recipe(service, "build"), seen, {"tmpfs": folders}).run["tmpfs"].value == f"[/tmp, {home}/db{more}]"
-    )
 
 
 @pytest.mark.parametrize(
