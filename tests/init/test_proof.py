@@ -22,7 +22,7 @@ def proof(request, tmp_path, monkeypatch):
     """A proof of recipes whose builds fail of what stands in its list ``fails``, in turn."""
     files = getattr(request, "param", PYTHON)
     root = written(tmp_path, files)
-    fails: list[dict[str, DeadweightError]] = []
+    fails: list[dict[str, Failure]] = []
     tools = Tools(lambda line: None, lambda workspace, variants: fails.pop(0))
     found = Proof(first_draft(find_services(look(root))[0], "build"), SimpleNamespace(root=root), tools)
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
