@@ -27,6 +27,14 @@ def _invoke(session: nox.Session, *arguments: str) -> None:
     session.run(sys.executable, "-m", "invoke", *arguments, external=True)
 
 
+def _set_up(session: nox.Session) -> None:
+    """Install what the tests use, and the tests' Python packages meanwhile."""
+    with subprocess.Popen([sys.executable, "-m", "invoke", "setup", "--yes", "--tests"]) as setting_up:
+        _install(session, "tests")
+    if setting_up.returncode:
+        session.error("invoke setup --yes --tests failed")
+
+
 def _compiled(session: nox.Session) -> dict[str, str]:
     """Have Python keep what it compiles, whatever this machine says of it, but outside the tree, which may be another user's: tests
     start hundreds of commands, and to compile our modules was a quarter of each."""
@@ -47,16 +55,21 @@ def _through_sudo(session: nox.Session, name: str) -> None:
 def tests(session: nox.Session) -> None:
     """Set up what the tests use, and run all of them, each file in one worker (``nox -s tests -- -k NAME`` for some).
 
+    ``nox -s tests -- --changed`` runs those of the packages that differ from the main branch.
     Many make networks, mounts and engines, which is root's: who has sudo runs the session through it, in root's own home.
     """
     if os.geteuid() != 0 and shutil.which("sudo"):
         _through_sudo(session, "tests")
         return
-    _invoke(session, "setup", "--yes", "--tests")
-    _install(session, "tests")
+    _set_up(session)
     workers = str(2 * (os.cpu_count() or 1))  # half of the time is waiting for engines, builds and containers
     side_by_side = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
-    session.run("pytest", *(session.posargs or (*side_by_side, "--durations", "15")), env=_compiled(session))
+    words = (
+        session.posargs
+        if set(session.posargs) - {"--changed"}
+        else [*side_by_side, "--durations", "15", *session.posargs]
+    )
+    session.run("pytest", *words, env=_compiled(session))
 
 
 ALONE = 'ip link set lo up && exec unshare --user --map-user=1000 --map-group=1000 -- "$@"'
@@ -116,27 +129,50 @@ def bench(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "bench", *session.posargs, external=True)
 
 
-@nox.session(python=False)
+@nox.session
 def bases(session: nox.Session) -> None:
-    """Build and check unchanged Dockerfiles on the local source's stand-ins (``nox -s bases -- --variant java8`` for some)."""
-    session.chdir("bench/bases")
-    session.env["DEADWEIGHT_SOURCE"] = "local"
-    _invoke(session, "setup", "--yes")
-    for task in ("build", "verify"):
-        _invoke(session, task, *session.posargs)
+    """Build and check unchanged Dockerfiles on the local source's stand-ins, then the demo through public names and mirrors
+    (``nox -s bases -- --variant java8``: that of the first alone)."""
+    if os.geteuid() != 0 and shutil.which("sudo"):
+        _through_sudo(session, "bases")
+        return
+    with session.chdir("bench/bases"):
+        session.env["DEADWEIGHT_SOURCE"] = "local"
+        _invoke(session, "setup", "--yes")
+        for task in ("build", "verify"):
+            _invoke(session, task, *session.posargs)
+        del session.env["DEADWEIGHT_SOURCE"]
+    if not session.posargs:
+        _marked(session, "bases")
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Docker 29 with its two stores, built from source here, and Docker and Podman without root (``-- -k current`` for some)."""
+    _marked(session, "engines", "tests.engines.from_source")
 
 
 @nox.session
 def pool(session: nox.Session) -> None:
-    """The pool with all that takes long: the demo ladder, faults, S3, two engines (``nox -s pool -- -k ladder`` for some)."""
+    """Pools of real BuildKit daemons: the demo ladder, faults, S3, two engines (``nox -s pool -- -k ladder`` for some)."""
+    _marked(session, "pool")
+
+
+@nox.session
+def java(session: nox.Session) -> None:
+    """Maven projects of every kind, and a Maven that stays (``nox -s java -- -k encoding`` for some)."""
+    _marked(session, "java")
+
+
+def _marked(session: nox.Session, marker: str, *modules: str) -> None:
+    """Set up what the tests use, run these modules of ours, which get more, and run the tests with this marker, one by one."""
     if os.geteuid() != 0 and shutil.which("sudo"):
-        _through_sudo(session, "pool")
+        _through_sudo(session, marker)
         return
-    _invoke(session, "setup", "--yes", "--tests")
-    _install(session, "tests")
-    files = "python_files=test_*.py faults.py s3.py engines.py"  # the last three are collected here alone
-    env = {"DEADWEIGHT_LADDER": "whole", **_compiled(session)}
-    session.run("pytest", "-n0", "-q", "-o", files, "tests/pool", *session.posargs, env=env)
+    _set_up(session)
+    for module in modules:
+        session.run("python", "-m", module)
+    session.run("pytest", "-n0", "-m", marker, *session.posargs, env=_compiled(session))
 
 
 @nox.session
@@ -176,19 +212,12 @@ def fmt(session: nox.Session) -> None:
 
 @nox.session
 def services(session: nox.Session) -> None:
-    """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- gin flask``: some)."""
-    _invoke(session, "setup", "--yes", "--tests")
-    _install(session, "tests")
+    """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- -k gin``: some)."""
     kept = Path(session.create_tmp()).resolve() / "services"
     shutil.rmtree(kept, ignore_errors=True)
     session.env["DEADWEIGHT_TEN_SERVICES"] = str(kept)
     session.log(f"suites and a table of what was found: {kept}")
-    file, names = "tests/init/test_services.py", session.posargs
-    if names and all(each.isalpha() for each in names):  # -k gin would take all: their marker is "engine"
-        test = f"{file}::test_a_service_is_brought_in_and_verified_without_an_edit"
-        session.run("pytest", "-n0", *(f"{test}[{each}]" for each in names))
-    else:
-        session.run("pytest", "-n0", file, *names)
+    _marked(session, "services")
 
 
 @nox.session

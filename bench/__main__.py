@@ -8,7 +8,7 @@ import time
 
 from bench import _bench
 
-NAMES = ("start", "plan", "builds", "layers", "attacks", "scan", "jib", "pool", "sbom")
+NAMES = ("start", "demo", "plan", "builds", "layers", "attacks", "scan", "jib", "pool", "sbom")
 
 
 def main(wanted: list[str]) -> int:

@@ -2,8 +2,8 @@
 
     unshare --net -- python -m bench.engines KIND ARCHIVE [ROUNDS]
 
-KIND is one of ``deadweight.engine.own.choice.KINDS``: Debian's Docker, the current one with containerd's store, the current one
-with overlay2. The engine has a store, a cache and a network of its own and ends with this. Both programs begin with nothing kept
+KIND is ``os`` (Debian's Docker), ``current`` (Docker 29, built by tests/engines) or ``current-overlay2``. The
+engine has a store, a cache and a network of its own and ends with this. Both programs begin with nothing kept
 from an earlier look; what ``invoke`` takes to start is in its figure.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.layers import LIMITS, Run, timed
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.find import find
+from tests.engines import from_source
 from tests.support import ROOT, engine_tour
 
 
@@ -27,6 +28,8 @@ def main(kind: str, archive: Path, rounds: int) -> None:
     for name in [name for name in os.environ if name.startswith("DOCKER_")]:
         del os.environ[name]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    if kind != "os":
+        os.environ["PATH"] = f"{from_source.folder(overlay2=kind != 'current')}{os.pathsep}{os.environ['PATH']}"
     compiled, trivy, cli = user_cache() / "secrets", str(find("trivy").path), str(find("docker-cli").path)
     with tempfile.TemporaryDirectory(prefix="deadweight-bench-") as work:
         folder = Path(work)

@@ -15,11 +15,11 @@ from deadweight import plugins
 
 HEAD = """# Public API
 
-Everything that a builder or a check of your own may import: `from deadweight.plugins import …`.
-[Write a plug-in](../how-to/plugins.md) shows these names at work. This page is made from their docstrings by `python docs/api.py`.
+Import these names from `deadweight.plugins`. [Write a plug-in](../how-to/plugins.md) shows them at work.
 
-Names that are not on this page may change at any time; those that are change only with a note in the
-changelog (`CHANGELOG.md`). A type that is mentioned in a signature but not described here is opaque: pass its values on.
+They change only with a note in `CHANGELOG.md`; other names may change at any time. If a signature mentions a type that is not
+here, only pass its values on. Each entry is the first paragraph of the docstring; `help(deadweight.plugins.Step)` prints all
+of it. This page is made by `python docs/api.py`.
 """
 
 GROUPS = {
@@ -56,27 +56,34 @@ def listed() -> str:
 
 def _section(name: str) -> Iterator[str]:
     yield f"### {name}\n"
-    lines = [_signature(name), *(f"    {line}" for line in _fields(name))]
-    yield "\n".join(["```text", *lines, "```\n"])
+    signature = _signature(name, short=True)
+    if signature != f"class {name}":
+        yield f"    {signature}\n"
     yield f"{_text(getattr(plugins, name))}\n"
-    for line, method in _methods(name):
-        text = _text(method).replace("\n", "\n  ")
+    fields = [f"`{line.partition(':')[0]}`" for line in _fields(name)]
+    if fields:
+        yield f"Fields: {', '.join(fields)}.\n"
+    for line, method in _methods(name, short=True):
+        text = _text(method)
         yield f"- `{line}`" + (f": {text}\n" if text else "\n")
 
 
-def _signature(name: str) -> str:
+def _signature(name: str, *, short: bool = False) -> str:
     value = getattr(plugins, name)
     if not inspect.isclass(value):
-        return f"{name}{_call(value)}"
+        return f"{name}{_call(value, short=short)}"
     if _is_record(value) or getattr(value, "_is_protocol", False):
         return f"class {name}"
-    return f"class {name}{_call(value)}"
+    return f"class {name}{_call(value, short=short)}"
 
 
-def _call(value: Any) -> str:
-    """A call's parameters and result, with annotations as they are written."""
+def _call(value: Any, *, short: bool) -> str:
+    """A call's parameters and result, with annotations as they are written; ``short`` leaves those of the parameters out."""
     found = inspect.signature(value)
-    parameters = [each.replace(annotation=_written(each.annotation)) for each in found.parameters.values()]
+    parameters = [
+        each.replace(annotation=inspect.Parameter.empty if short else _written(each.annotation))
+        for each in found.parameters.values()
+    ]
     if parameters and parameters[0].name == "self":
         del parameters[0]
     return str(found.replace(parameters=parameters, return_annotation=_written(found.return_annotation)))
@@ -113,18 +120,19 @@ def _fields(name: str) -> Iterator[str]:
             yield f"{key}: {getter.__annotations__.get('return', '')}"
 
 
-def _methods(name: str) -> Iterator[tuple[str, Any]]:
+def _methods(name: str, *, short: bool = False) -> Iterator[tuple[str, Any]]:
     value = getattr(plugins, name)
     if not inspect.isclass(value):
         return
     for key, member in vars(value).items():
         if not key.startswith("_") and inspect.isfunction(member) and key not in vars(value).get("__annotations__", {}):
-            yield f"{key}{_call(member)}", member
+            yield f"{key}{_call(member, short=short)}", member
 
 
 def _text(value: Any) -> str:
-    """A docstring of its own as Markdown."""
-    return (inspect.cleandoc(value.__doc__ or "")).replace("``", "`")
+    """The first paragraph of a docstring as Markdown, on one line."""
+    paragraph = inspect.cleandoc(value.__doc__ or "").partition("\n\n")[0]
+    return " ".join(paragraph.split()).replace("``", "`")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import gc
 import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +17,9 @@ import hypothesis
 import pytest
 
 from deadweight.engine.client import Engine
-from tests.support import ROOT, TESTS, unit_guard
+from deadweight.records.paths import user_cache
+from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
+from tests.support.listening import port_of
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -33,6 +32,9 @@ hypothesis.settings.load_profile("ours")
 def pytest_addoption(parser: pytest.Parser) -> None:
     told = "only what needs no engine, tool, root or network (nox -s unit); whoever needs one all the same fails"
     parser.addoption("--unit", action="store_true", help=told)
+    parser.addoption(
+        "--changed", action="store_true", help="only the tests of the packages that differ from the main branch"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.getoption("--unit"):
         unit_guard.install()
+    if config.getoption("--changed") and not hasattr(config, "workerinput"):
+        config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
+    shared_guard.install()
+    for plugin in (shared_guard, red_summary):
+        config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     os.environ.setdefault(_pulse.VARIABLE, "0")  # under load a sign of life could come in between what a test compares
     if (
@@ -52,18 +59,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.pop("PYTHONUNBUFFERED", None)  # few people set it, and what waits in a buffer fails later
     put_ours_on_path()
+    os.environ.setdefault("GOCACHE", str(user_cache() / "go" / "build"))  # set-up compiled the standard library there
 
 
 LONGEST = (
     "sources/test_end_to_end.py",
     "attacks/test_run.py",
-    "engine/test_engines.py",
     "attacks/test_containment.py",
     "attacks/test_harden.py",
     "project/pipelines/test_pipelines.py",
     "checks/test_as_root.py",
     "tasks/test_run.py",
-    "pool/test_pool.py",
     "tasks/test_layers.py",
     "init/test_proved.py",
     "attacks/test_table.py",
@@ -73,8 +79,6 @@ LONGEST = (
     "attacks/test_breach.py",
     "checks/test_java_image.py",
     "test_pytest_plugin.py",
-    "builders/jib/test_resident.py",
-    "builders/jib/test_projects.py",
     "standins/test_source.py",
     "attacks/test_seccomp.py",
     "builders/apko/test_builder.py",
@@ -92,7 +96,7 @@ LONGEST = (
     "engine/test_client.py",
     "builders/dockerfile/test_builder.py",
     "builders/jib/test_gradle.py",
-    "project/test_spread.py",
+    "pool/test_spread.py",
     "engine/test_lost.py",
     "standins/test_advisories.py",
     "test_plugins.py",
@@ -293,18 +297,12 @@ def local_registry(tmp_path_factory) -> Iterator[str]:
     """A registry on loopback (crane's own) that forgets all at its end."""
     from deadweight.toolchain.find import find
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    words = [str(find("crane").path), "registry", "serve", "--address", address]
-    with (tmp_path_factory.mktemp("registry") / "log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
+    words = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:0"]
+    log = tmp_path_factory.mktemp("registry") / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(words, stdout=output, stderr=output)
     try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1])), 1):
-                break
-            time.sleep(0.05)
-        yield address
+        yield f"127.0.0.1:{port_of(process, log)}"
     finally:
         process.terminate()
         process.wait(10)

@@ -25,6 +25,7 @@ ELSEWHERE = ("docs/reference/tasks.md", "docs/how-to/plugins.md", "CHANGELOG.md"
 """Made from the tasks' own help; executed line by line by ``test_plugins.py``; what is past."""
 
 EXECUTED: dict[str, int] = {
+    "invoke --list": 0,
     "invoke build --variant small --plan": 0,
     "invoke layers --variant small --json": 0,
     "invoke layers --variant small --sarif layers.sarif --junit layers.xml": 0,
@@ -56,13 +57,14 @@ NOT_HERE: dict[str, str] = {
     r"invoke attack$": "tests/tasks/test_attack.py",
     r"invoke scan": "tests/checks/scan/test_scan.py",
     r"invoke setup": "tests/tasks/test_setup.py",
-    r"invoke doctor": "tests/tasks/test_setup.py",
+    r"(invoke|deadweight) doctor": "tests/tasks/test_setup.py",
     r"invoke demo": "tests/tasks/test_demo.py",
     r"invoke push ": "tests/tasks/test_run.py",
     r"invoke (run|shell|logs) ": "tests/tasks/test_run.py",
     r"invoke clean --(project|all)": "tests/project/test_clean.py",
     r"invoke (report --against|publish --to) oci:": "tests/publish/test_report.py",
     r"invoke verdict .* --post": "tests/publish/test_comment.py",
+    r"invoke build --rebase": "tests/project/test_bases.py",
     r"invoke build --(shard|changed-from)": "tests/plan/test_shards.py",
     r"invoke (build|verify|layers|report).* insecure-layer|invoke layers --archive image.tar": (
         "tests/checks/test_insecure_samples.py"
@@ -71,7 +73,7 @@ NOT_HERE: dict[str, str] = {
     r"invoke .*--variant jib|invoke report && cp": "tests/builders/jib/test_builder.py",
     r"invoke layers --variant (ko|small)$": "tests/tasks/test_layers.py",
     r"invoke (report --against published/report.json|publish --to site/)$": "tests/test_docs_commands.py",  # as with site
-    r"invoke (build|verify|report)( --plan| --variant (ko|small)( --(force|check runs))?)?$": "tests/tasks/test_run.py",
+    r"invoke (build|verify|report)( --plan| --variant (ko|small)( --force|( --check \w+)+)?)?$": "tests/tasks/test_run.py",
     r"deadweight init": "tests/init/test_proved.py",
     r"pytest ": "tests/test_pytest_plugin.py",
     r"(\.venv/bin/)?nox -s ": "tests/test_nox_sessions.py",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from deadweight._said import cut, exceptions, last_lines
+from deadweight._said import coloured, cut, exceptions, last_lines, plain
 
 GO = """\
 2026/11/25 10:00:00 starting
@@ -109,3 +111,20 @@ def test_colours_and_control_characters_are_no_part_of_what_was_said():
     lines = ["\x1b[31mValueError: no key\x1b[0m", "\x1b[33mPress CTRL+C to quit\x1b[0m\x07", "\x1b]0;title\x07a\tb"]
     assert exceptions(lines) == ("ValueError: no key",)
     assert last_lines(lines, 2) == ["Press CTRL+C to quit", "a\tb"]
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\x9b5m\u202ec\u2066d\u2028e\x7ff\ud800g\x1bh\x1b[31mi"
+
+
+def test_what_a_terminal_or_a_page_could_obey_is_no_part_of_a_text():
+    assert plain(HOSTILE) == "ab5mcdefghi"
+    assert coloured(HOSTILE) == "ab5mcdefgh\x1b[31mi"
+    assert plain("Füße\t東京 🍎\n‏שלום") == "Füße\t東京 🍎\n‏שלום"
+
+
+def test_a_line_without_end_takes_no_time():
+    """A service that prints one of a million letters would hold its own checks."""
+    started = time.monotonic()
+    assert exceptions(["x " * 10, "ERROR " + "aB." * 500_000]) == ()
+    assert [len(line) for line in cut(["at " + "1:" * 500_000], 3)] == [300]
+    assert time.monotonic() - started < 5

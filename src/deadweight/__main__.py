@@ -7,11 +7,11 @@ from invoke.program import Program
 from deadweight.tasks import namespace
 
 
-def main() -> None:
-    """Run the tasks that the command line names."""
+def main(argv: list[str] | None = None) -> None:
+    """Run the tasks that the command line names (default: this process's own)."""
     from importlib.metadata import version
 
-    Program(namespace=namespace, name="Deadweight", binary="deadweight", version=version("deadweight")).run()
+    Program(namespace=namespace, name="Deadweight", binary="deadweight", version=version("deadweight")).run(argv)
 
 
 if __name__ == "__main__":

@@ -20,30 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from deadweight._packages import images
 
-class DeadweightError(Exception):
-    """Base of all errors that are shown to a user as one message, without a traceback."""
-
-    exit_code: ClassVar[int] = 1
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return _shown(self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}")
-
-
-def _shown(text: str) -> str:
-    """For a terminal: keys and values of a file, or a tool's words, may hold control characters, and none of them is obeyed."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-class UsageError(DeadweightError):
-    """A wrong argument on the command line or in a call."""
-
-    exit_code = 2
+# What reading an image can raise is defined there: that package works without this one.
+DeadweightError = images.DeadweightError
+UsageError = images.UsageError
+CheckFailed = images.CheckFailed
+ArchiveError = images.ArchiveError
 
 
 class ConfigError(UsageError):
@@ -120,21 +103,6 @@ class CommandError(DeadweightError):
 
 class BuildFailed(DeadweightError):
     """One or more variants were not built; the summary is in the message."""
-
-
-class CheckFailed(DeadweightError):
-    """A check or a gate failed; the summary is in the message."""
-
-
-class ArchiveError(DeadweightError):
-    """An image archive that is damaged, hostile, or no image archive at all."""
-
-    HINT: ClassVar[str] = (
-        "the archive is damaged, or a faulty or hostile tool wrote it: save, build or download it again"
-    )
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint or self.HINT)
 
 
 class Interrupted(DeadweightError):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 
 MAX_LINE = 300
+MOST_LETTERS = 2000
+"""So much of a line is looked at: what takes long on a longer one, a service could print."""
 
 _NAME = r"(?:[a-zA-Z_$][\w$]*\.)*(?:[A-Z][\w$]*)?(?:Exception|Error|Interrupt)"
 _EXCEPTION = re.compile(
@@ -21,20 +23,31 @@ _FRAME = re.compile(
 )
 
 
-_CONTROL = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_COLOUR = r"\x1b\[[0-9;]*m"
+_ORDER = (
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Colours and other orders to a terminal, and control characters but for tab and line feed."""
+"""Orders to a terminal (ECMA-48), control characters but for tab and line feed, line and paragraph separators, the controls of
+writing direction (Unicode Standard Annex 9, 2.1 to 2.5), and halves of characters, which no encoding takes."""
+_ORDERS = re.compile(_ORDER)
+_ALL_BUT_COLOURS = re.compile(f"({_COLOUR})|{_ORDER}")
 
 
 def plain(text: str) -> str:
-    """A text without colours and control characters: a terminal must not obey it, and YAML does not take it."""
-    return _CONTROL.sub("", text)
+    """The one filter for text of a service, an image or a file on its way to a terminal, a page or a file of ours: without colours
+    and control characters, so that nothing is obeyed and what is read is what is there."""
+    return _ORDERS.sub("", text)
+
+
+def coloured(text: str) -> str:
+    """The same, but colours stay: for whole lines on a terminal, in which they may be our own."""
+    return _ALL_BUT_COLOURS.sub(lambda found: found[1] or "", text)
 
 
 def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
     """The first exception, Go panic or the like, and what it was caused by at the deepest; nothing where there is none."""
-    lines = [plain(line) for line in lines]
+    lines = [plain(line[:MOST_LETTERS]) for line in lines]
     for number, line in enumerate(lines):
         if _EXCEPTION.search(line) or _LOGGED.search(line):
             deepest = _deepest_cause(lines[number + 1 :])
@@ -55,7 +68,11 @@ def _deepest_cause(lines: Sequence[str]) -> str | None:
 
 def last_lines(lines: Sequence[str], count: int) -> list[str]:
     """The last lines that say something, each cut to 300 characters; frames of a stack say where, not what."""
-    telling = [line.rstrip()[:MAX_LINE] for line in map(plain, lines) if line.strip() and not _FRAME.match(line)]
+    telling = [
+        line.rstrip()[:MAX_LINE]
+        for line in (plain(line[:MOST_LETTERS]) for line in lines)
+        if line.strip() and not _FRAME.match(line)
+    ]
     return telling[-count:]
 
 

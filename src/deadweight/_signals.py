@@ -21,6 +21,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight import _run
+from deadweight._said import coloured
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -183,7 +184,10 @@ def output_watched() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     for name, stream in (("stdout", before[0]), ("stderr", before[1])):
         usable = stream or open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
-        setattr(sys, name, cast("IO[str]", _Watched(usable)))
+        shown = (
+            coloured if name == "stdout" else str
+        )  # stderr has a table that is redrawn: what goes there is filtered before
+        setattr(sys, name, cast("IO[str]", _Watched(usable, shown)))
     try:
         yield
     finally:
@@ -191,15 +195,15 @@ def output_watched() -> Iterator[None]:
 
 
 class _Watched:
-    """A text stream. The first write that fails since nobody reads any more ends us; later ones are dropped."""
+    """A text stream, with a filter. The first write that fails since nobody reads any more ends us; later ones are dropped."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream, self._gone = stream, False
+    def __init__(self, stream: IO[str], shown: Callable[[str], str]) -> None:
+        self._stream, self._shown, self._gone = stream, shown, False
 
     def write(self, text: str) -> int:
         if not self._gone:
             try:
-                self._stream.write(text)
+                self._stream.write(self._shown(text))
             except OSError as error:
                 self._lost(error)
         return len(text)

@@ -15,6 +15,7 @@ from deadweight._errors import (
     MissingError,
     UsageError,
 )
+from deadweight._packages import images
 from deadweight._run import Completed, run
 from deadweight.builders.protocol import Base, Builder, BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared.archive import image_in as read_image
@@ -41,7 +42,8 @@ from deadweight.suite.values import Record
 from deadweight.toolchain.find import Tool
 from deadweight.toolchain.find import find as find_tool
 from deadweight.toolchain.system_programs import system_program
-from deadweight_images.archive.model import Image, ImageConfig, Layer
+
+Image, ImageConfig, Layer = images.Image, images.ImageConfig, images.Layer
 
 __all__ = [
     "ArchiveError",

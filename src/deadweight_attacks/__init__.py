@@ -1,1 +1,46 @@
-"""Real attacks on a running image, and which wall stopped each: payloads as data, outcomes from evidence, walls by ablation."""
+"""Real attacks on a running image, and which wall stopped each: payloads as data, outcomes from evidence, walls by ablation.
+
+``harden`` finds the tightest way to run an image. What is listed here is for others; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight_images import public
+
+if TYPE_CHECKING:
+    from deadweight_attacks.gate import check_gates
+    from deadweight_attacks.harden.found import Found
+    from deadweight_attacks.harden.kept import kept_or_found as find_posture
+    from deadweight_attacks.harden.write import FORMATS as HARDEN_FORMATS
+    from deadweight_attacks.harden.write import beside as harden_notes
+    from deadweight_attacks.harden.write import files as harden_files
+    from deadweight_attacks.harden.write import written as harden_text
+    from deadweight_attacks.harden.write.values import Written as HardenRequest
+    from deadweight_attacks.host import sweep_host_folders
+    from deadweight_attacks.load import suite_payloads
+    from deadweight_attacks.many import Asked, attack_all
+    from deadweight_attacks.network import unfence
+    from deadweight_attacks.run import plan_for
+    from deadweight_attacks.seccomp.told import lines as seccomp_lines
+    from deadweight_attacks.walls import names as posture_names
+
+if not TYPE_CHECKING:
+    __getattr__ = public(
+        __name__,
+        {
+            "gate": "check_gates",
+            "harden.found": "Found",
+            "harden.kept": "kept_or_found as find_posture",
+            "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
+            "harden.write.values": "Written as HardenRequest",
+            "host": "sweep_host_folders",
+            "load": "suite_payloads",
+            "many": "Asked, attack_all",
+            "network": "unfence",
+            "run": "plan_for",
+            "seccomp.told": "lines as seccomp_lines",
+            "walls": "names as posture_names",
+        },
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -279,7 +278,7 @@ def told(answer: Answer | Exception) -> str:
         return f"no answer: {answer or type(answer).__name__}"[:200]
     text = answer.text()
     try:
-        document = json.loads(text)
+        document = answer.json()
     except ValueError:
         document = None
     if isinstance(document, dict) and isinstance(document.get("error"), dict):

@@ -107,7 +107,7 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
     if payload.lacks():
         lacking = " and ".join(payload.lacks())
         message = f"kind {payload.evidence.kind} is impossible: the payload does not contain {lacking}"
-        hint = "@a@ and @b@ are the halves of the word that proves the attack; docs/how-to/attacks.md lists the other places"
+        hint = "@a@ and @b@ are the halves of the word that proves the attack; docs/reference/attacks.md lists the other places"
         raise document.error((*place, "evidence"), message, hint=hint)
     for index, name in enumerate(payload.needs):
         if name not in features:

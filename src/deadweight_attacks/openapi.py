@@ -19,6 +19,8 @@ from deadweight_attacks.routes import AS_IT_IS, BODY, Aim, texts
 METHODS = ("get", "post", "put", "patch")
 MOST_DEPTH = 6
 """Schemas may refer to themselves."""
+MOST_EXAMPLES = 2000
+"""For one operation: a schema that refers to itself ten times has a million parts six levels deep."""
 EXAMPLES: Mapping[str, Any] = {"string": "a", "integer": 1, "number": 1, "boolean": True, "null": None}
 OWN_EXAMPLES = ("example", "default", "const")
 OWN_HEADERS = ("accept", "content-type", "authorization")
@@ -70,6 +72,7 @@ class _Operation:
         self, document: dict[str, Any], path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
     ) -> None:
         self.document, self.path, self.method = document, path, method
+        self._left = MOST_EXAMPLES
         given = [self._followed(each) for each in (*_list(item, "parameters"), *_list(operation, "parameters"))]
         self.parameters = {
             (str(each.get("in")), str(each["name"])): each for each in given if isinstance(each.get("name"), str)
@@ -139,7 +142,8 @@ class _Operation:
         told += [each["value"] for each in named if each.get("value") is not None]  # version 3, by name
         if told:
             return told[0]
-        if depth >= MOST_DEPTH:
+        self._left -= 1
+        if depth >= MOST_DEPTH or self._left < 0:
             return "a"
         if choices := _list(schema, "anyOf") or _list(schema, "oneOf"):
             return self._example(choices[0], None, depth + 1)

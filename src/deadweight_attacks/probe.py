@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -97,7 +96,7 @@ def features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, Told
 def dialect(yard: Yard) -> str:
     """What the service says of its awk, where it does; only told, never relied on."""
     try:
-        document = json.loads(yard.route.request("GET", "/version", timeout=5).text())
+        document = yard.route.request("GET", "/version", timeout=5).json()
         return str(document["awk"]["dialect"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -170,4 +170,6 @@ def _summary(found: Matrix, subject: Subject) -> str:
 
 
 def _evidence(subject: Subject, status: Any, reason: str, started: float, data: dict[str, Any]) -> Evidence:
-    return evidence(subject, "attacks", status, reason, provenance=by_engine(subject), started=started, data=data)
+    gated = subject.variant.checks.attacks is not None and bool(subject.variant.checks.attacks.gates)
+    where = by_engine(subject)
+    return evidence(subject, "attacks", status, reason, provenance=where, started=started, data=data, gated=gated)

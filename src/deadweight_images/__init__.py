@@ -1,1 +1,94 @@
-"""Read any image archive: manifest, config, layers, whiteouts, sizes, hidden files. Knows no engine and no suite."""
+"""Read any container image: its layers, what each adds and hides, secrets, packages, sizes. No engine, no suite, nothing of ours.
+
+What is listed here is for others; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+def public(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's ``__getattr__``. ``homes`` has what each module of the package offers, as an import statement names it."""
+    found: dict[str, tuple[str, str]] = {}
+    for home, names in homes.items():
+        for name in names.split(", "):
+            own, _, other = name.partition(" as ")
+            found[other or own] = (f"{package}.{home}", own)
+
+    def get(name: str) -> Any:
+        if name not in found:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        home, own = found[name]
+        return getattr(import_module(home), own)
+
+    return get
+
+
+if TYPE_CHECKING:
+    from deadweight_images.archive.archive import open_archive
+    from deadweight_images.archive.model import Image, ImageConfig, Layer, Summary, harmless, printable
+    from deadweight_images.archive.pack import Layer as PackedLayer
+    from deadweight_images.archive.pack import from_tree as pack_tree
+    from deadweight_images.archive.platforms import fits, machine_platform
+    from deadweight_images.cache_files import user_cache, write_atomically
+    from deadweight_images.contents.main_class import missing_main_class
+    from deadweight_images.errors import ArchiveError, CheckFailed, DeadweightError, UsageError
+    from deadweight_images.findings import (
+        HiddenFile,
+        LayersReport,
+        Package,
+        PathFigure,
+        Scanned,
+        SecretFinding,
+        SecretMark,
+        placed,
+    )
+    from deadweight_images.look.analyse import analyse, document
+    from deadweight_images.look.base_image import BaseImage, with_base
+    from deadweight_images.look.content_store import analyse_content_store, content_folders
+    from deadweight_images.look.engine_store import analyse_engine_store
+    from deadweight_images.look.extract import extract
+    from deadweight_images.look.extract import prepare as prepare_folder
+    from deadweight_images.look.read_file import read_file
+    from deadweight_images.look.registry import analyse_registry
+    from deadweight_images.look.runtime import runtime
+    from deadweight_images.look.stream import analyse_stream
+    from deadweight_images.look.summary import summary
+    from deadweight_images.secrets.allow import AllowEntry
+    from deadweight_images.secrets.config import shown_arguments, shown_instruction
+    from deadweight_images.secrets.scanner import Scanner
+    from deadweight_images.show import judge, print_layers
+    from deadweight_images.sizes import format_bytes
+
+if not TYPE_CHECKING:
+    __getattr__ = public(
+        __name__,
+        {
+            "archive.archive": "open_archive",
+            "archive.model": "Image, ImageConfig, Layer, Summary, harmless, printable",
+            "archive.pack": "from_tree as pack_tree, Layer as PackedLayer",
+            "archive.platforms": "fits, machine_platform",
+            "cache_files": "user_cache, write_atomically",
+            "contents.main_class": "missing_main_class",
+            "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
+            "findings": "HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed",
+            "look.analyse": "analyse, document",
+            "look.base_image": "BaseImage, with_base",
+            "look.content_store": "analyse_content_store, content_folders",
+            "look.engine_store": "analyse_engine_store",
+            "look.extract": "extract, prepare as prepare_folder",
+            "look.read_file": "read_file",
+            "look.registry": "analyse_registry",
+            "look.runtime": "runtime",
+            "look.stream": "analyse_stream",
+            "look.summary": "summary",
+            "secrets.allow": "AllowEntry",
+            "secrets.config": "shown_arguments, shown_instruction",
+            "secrets.scanner": "Scanner",
+            "show": "judge, print_layers",
+            "sizes": "format_bytes",
+        },
+    )

@@ -2,4 +2,32 @@
 
 tree → dockerfiles, compose, languages → Service → rungs → files        what is read, and what is written
 files → prove (build, watch, harden, record) → files                    the same again, with what was seen
+
+What is listed here is for others; each is imported when it is asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight_images import public
+
+if TYPE_CHECKING:
+    from deadweight_init.command import Outcome, Wanted
+    from deadweight_init.command import init as bring_in
+    from deadweight_init.drift import drift as drifted
+    from deadweight_init.proof import Failure, Tools
+    from deadweight_init.services import find_services
+    from deadweight_init.tree import look as read_tree
+
+if not TYPE_CHECKING:
+    __getattr__ = public(
+        __name__,
+        {
+            "command": "Outcome, Wanted, init as bring_in",
+            "drift": "drift as drifted",
+            "proof": "Failure, Tools",
+            "services": "find_services",
+            "tree": "look as read_tree",
+        },
+    )

@@ -1,1 +1,25 @@
-"""The local source: stand-ins made from this machine's OS packages, served by a registry on loopback."""
+"""The local source: stand-ins made from this machine's OS packages, served by a registry on loopback.
+
+What is listed here is for others; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight_images import public
+
+if TYPE_CHECKING:
+    from deadweight_standins.advisories import make as make_database
+    from deadweight_standins.machine import this_machine
+    from deadweight_standins.source import LocalSource, stop_local_registry
+
+if not TYPE_CHECKING:
+    __getattr__ = public(
+        __name__,
+        {
+            "advisories": "make as make_database",
+            "machine": "this_machine",
+            "source": "LocalSource, stop_local_registry",
+        },
+    )

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
+from deadweight.checks.scan.contents import COVERAGE, LICENCES, Contents, Part
 from deadweight.records import store
 from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import Say
@@ -25,7 +26,6 @@ from deadweight.toolchain import catalogue, golang
 from deadweight.toolchain.find import find
 from deadweight_standins import changelogs
 from deadweight_standins.changelogs import Fixes
-from deadweight_standins.contents import COVERAGE, LICENCES, Contents, Part
 from deadweight_standins.debian import Packages
 from deadweight_standins.machine import os_release, this_machine
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deadweight import _run
+from deadweight_images.archive.pack import Layer
 from deadweight_standins import suites
 from deadweight_standins.apk_names import DONE_WITHOUT, NAMES
-from deadweight_standins.layer import Layer
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
 from deadweight_standins.workshop import Workshop, accounts, link, put

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight.sources.java import jks
+from deadweight_images.archive.pack import Layer, from_tree
 from deadweight_standins import alpine
 from deadweight_standins import maven as maven_repository
-from deadweight_standins.layer import Layer, from_tree
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
 from deadweight_standins.stand_in import StandIn

@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 from deadweight import _run
+from deadweight_images.archive.pack import Layer
 from deadweight_standins import alpine, npm, pythons
-from deadweight_standins.layer import Layer
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import (
     BUILD_PACKAGES,

@@ -16,7 +16,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
-from deadweight_standins.layer import Layer
+from deadweight_images.archive.pack import Layer
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
+from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, maven
-from deadweight_standins.layer import FAST, Layer, from_tree
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import (
     CERTIFICATES,

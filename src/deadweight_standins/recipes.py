@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight_standins.layer import Layer
+from deadweight_images.archive.pack import Layer
 from deadweight_standins.push import Settings
 from deadweight_standins.workshop import Workshop, accounts, link, put
 

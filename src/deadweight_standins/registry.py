@@ -1,7 +1,8 @@
-"""The registry on loopback: one process of its own, started when needed, found again by the id it answers with.
+"""The registry on loopback: one process of its own, started when needed, found again by its process and the id it answers with.
 
 It outlives us on purpose (a build that comes later, or another project, uses it), keeps everything on disk, and so survives
-a kill -9: whoever needs it next starts it again on the same port, which is remembered because references hold it.
+a kill -9: whoever needs it next starts it again. It binds its port itself: the one of last time, which references hold, if that is
+free, else one that the kernel gives. We read back which, so no other program can take it in between.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ import http.client
 import os
 import secrets
 import signal
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.records import store
 
-FIRST_PORT = 5742
 HEADER = "X-Deadweight-Registry"
-START_SECONDS = 10.0
+START_SECONDS = 60.0
+LOCK_SECONDS = 4 * START_SECONDS
+LISTENS = "0A"
+"""In the kernel's table of sockets (proc(5))."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is remembered between runs: the port, and the id that tells our registry from anybody else's."""
+    """What is remembered between runs: the port, and the id of the process that was started there."""
 
     port: int
     id: str
@@ -37,7 +39,7 @@ class LocalRegistry:
     """The registry in ``folder``. ``binary`` gives the program when it has to be started."""
 
     def __init__(self, folder: Path, binary: Callable[[], Path]) -> None:
-        self.folder, self._binary = folder, binary
+        self.folder, self._binary = folder.resolve(), binary
 
     @property
     def data(self) -> Path:
@@ -50,34 +52,66 @@ class LocalRegistry:
         return _address(place) if place is not None else None
 
     def running(self) -> str | None:
-        """``127.0.0.1:PORT`` if our registry answers now."""
+        """``127.0.0.1:PORT`` if our registry answers now: the process and the id are ours (a copied home has the id)."""
         place = store.load(Place, self.folder / "place.json")
-        return _address(place) if place is not None and _answers(place) == place.id else None
+        ours = place is not None and self._pid() is not None and _answers(place) == place.id
+        return _address(place) if place is not None and ours else None
 
     def ensure(self) -> str:
         """Start it unless it runs; ``127.0.0.1:PORT`` comes back. Raises DeadweightError where it cannot be started."""
         address = self.running()
         if address is not None:
             return address
-        self._end_silent()
-        place = self._place()
-        self._write_config(place)
-        pid = self._start()
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and not _reaped(pid):
-            if _answers(place) == place.id:
-                store.save(place, self.folder / "place.json")
-                return _address(place)
-            time.sleep(0.02)
-        self._end_silent()
-        raise DeadweightError(
-            f"the local registry did not start on {_address(place)}: {self._last_words()}",
-            hint=f"see {self.folder / 'log'}",
-        )
+        with self._alone():
+            return self._answering() or self._started()
 
     def stop(self) -> bool:
         """End it; its images stay on disk. False where it did not run."""
-        return self._end_silent()
+        if self._pid() is None:
+            return False
+        with self._alone():
+            return self._end_silent()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two runs that find none would start two on the same data."""
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self.folder / "lock"
+        try:
+            with FileLock(lock, timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise DeadweightError(
+                f"another run has been starting the local registry for {LOCK_SECONDS:g} s and still holds {lock}",
+                hint="wait until it has finished, or stop it",
+            ) from error
+
+    def _answering(self) -> str | None:
+        """One that listens is waited for: on a busy machine its answer takes a while, and others may be using it."""
+        deadline = time.monotonic() + START_SECONDS
+        while (address := self.running()) is None and self._listens() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return address
+
+    def _listens(self) -> bool:
+        place, pid = store.load(Place, self.folder / "place.json"), self._pid()
+        return place is not None and pid is not None and place.port in listening(pid)
+
+    def _started(self) -> str:
+        """On the port of last time; if another program has that now, on one that the kernel gives."""
+        self._end_silent()
+        last = store.load(Place, self.folder / "place.json")
+        for port in ([last.port] if last else []) + [0]:
+            place = self._start(Place(port, secrets.token_hex(16)))
+            if place is not None:
+                store.save(place, self.folder / "place.json")
+                return _address(place)
+            self._end_silent()
+        raise DeadweightError(
+            f"the local registry did not start: {self._last_words()}", hint=f"see {self.folder / 'log'}"
+        )
 
     def forget(self, digest: str) -> None:
         """Remove one blob's file, so that the next upload writes it anew (the registry keeps a damaged one otherwise)."""
@@ -92,17 +126,16 @@ class LocalRegistry:
         word = digest.removeprefix("sha256:")
         return self.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
 
-    def _place(self) -> Place:
-        """The place of last time if its port is free, else the first free port; the id never changes."""
-        last = store.load(Place, self.folder / "place.json")
-        name = last.id if last else secrets.token_hex(8)
-        for port in (last.port if last else FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 50)):
-            if _free(port):
-                return Place(port, name)
-        raise DeadweightError(
-            f"the local registry found no free port from {FIRST_PORT} to {FIRST_PORT + 49} on 127.0.0.1",
-            hint="free one of them",
-        )
+    def _start(self, wanted: Place) -> Place | None:
+        """Start it, and say where it listens once it answers there; None if it ended, or says nothing."""
+        self._write_config(wanted)
+        pid, deadline = self._spawned(), time.monotonic() + START_SECONDS
+        while not _reaped(pid) and time.monotonic() < deadline:
+            for place in (Place(port, wanted.id) for port in listening(pid)):
+                if _answers(place) == place.id:
+                    return place
+            time.sleep(0.02)
+        return None
 
     def _write_config(self, place: Place) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
@@ -114,7 +147,7 @@ class LocalRegistry:
             f"http: {{addr: '{_address(place)}', headers: {{{HEADER}: ['{place.id}']}}}}\n",
         )
 
-    def _start(self) -> int:
+    def _spawned(self) -> int:
         """Start detached: its own session, no pipe of ours, so that neither our end nor Ctrl-C ends it. Its pid comes back.
 
         Spawned rather than run: a child that is meant to outlive us has no place among those that ``_run`` ends.
@@ -192,11 +225,11 @@ def _answers(place: Place) -> str | None:
         connection.close()
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def listening(pid: int) -> list[int]:
+    """The ports of 127.0.0.1 on which a process listens, as the kernel tells."""
+    try:
+        held = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    except OSError:
+        return []
+    return [int(row[1].partition(":")[2], 16) for row in rows if row[3] == LISTENS and f"socket:[{row[9]}]" in held]

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight import _run
+from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
-from deadweight_standins.layer import FAST, Layer, from_tree
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
 from deadweight_standins.suites import SID

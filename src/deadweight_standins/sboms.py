@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deadweight.toolchain import catalogue, own_programs, trivy_cache
-from deadweight_standins.layer import FAST
+from deadweight_images.archive.pack import FAST
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import Made
 from deadweight_standins.workshop import Workshop, put

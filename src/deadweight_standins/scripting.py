@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from deadweight_images.archive.pack import Layer
 from deadweight_standins import alpine, npm
 from deadweight_standins.languages import account
-from deadweight_standins.layer import Layer
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import (
     CERTIFICATES,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.records.built import Base
@@ -26,6 +28,9 @@ from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stamps import Stamps
 from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
 from deadweight_standins.workshop import Workshop
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
@@ -45,7 +50,8 @@ class LocalSource:
         self.seconds: dict[str, float] = {}
         self._bases: dict[str, Base] = {}
         self._beside_made: dict[StandIn, str] = {}
-        self._beside_guard = threading.Lock()
+        self._beside_guard, self._guard = threading.Lock(), threading.Lock()
+        self._shop: Workshop | None = None
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
@@ -97,26 +103,47 @@ class LocalSource:
             if self._told(reference) != reference:
                 say(f"{self._told(reference)}: figures are for the image that stands in, not for the original")
         decided(self.state, self.settings, "local")
-        from filelock import FileLock, Timeout
-
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._all_there(wanted, apk):  # another run may be making something else, for minutes
-            self._prepare(wanted, apk, say)
+            self._prepare(self._workshop(), wanted, apk, say)
             return
-        lock = FileLock(self.folder / "lock")
-        try:
-            with lock.acquire(timeout=0):
-                self._prepare(wanted, apk, say)
-        except Timeout:
-            say("another run is making stand-ins: waiting for it")
+        with self._only_run(say) as shop:
+            self._prepare(shop, wanted, apk, say)
+
+    @contextlib.contextmanager
+    def _only_run(self, say: Say) -> Iterator[Workshop]:
+        """No other process makes anything meanwhile; threads of this one do, in one workshop, where shared parts are made once.
+
+        Raises DeadweightError where another process does not end.
+        """
+        from filelock import Timeout
+
+        with self._guard:
             try:
-                with lock.acquire(timeout=LOCK_SECONDS):
-                    self._prepare(wanted, apk, say)
-            except Timeout as error:
-                raise DeadweightError(
-                    f"another run has been making stand-ins for {LOCK_SECONDS:g} s and still holds {self.folder / 'lock'}",
-                    hint="wait until it has finished, or stop it",
-                ) from error
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                say("another run is making stand-ins: waiting for it")
+                try:
+                    self._lock.acquire(timeout=LOCK_SECONDS)
+                except Timeout as error:
+                    raise DeadweightError(
+                        f"another run has been making stand-ins for {LOCK_SECONDS:g} s and still holds {self._lock.lock_file}",
+                        hint="wait until it has finished, or stop it",
+                    ) from error
+            self._shop = shop = self._shop or self._workshop()
+        try:
+            yield shop
+        finally:
+            with self._guard:
+                self._lock.release()
+                if not self._lock.is_locked:
+                    self._shop = None
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        from filelock import FileLock
+
+        return FileLock(self.folder / "lock", thread_local=False)
 
     def base(self, reference: str) -> Base:
         """See the protocol. Before ``prepare``, what an earlier run made; the digest is None where it made none."""
@@ -193,24 +220,30 @@ class LocalSource:
         known = self._beside_made.get(item)
         if known is None:
             with self._beside_guard:
-                from filelock import FileLock
-
                 known = self._beside_there(item)
                 if known is None:
-                    with FileLock(self.folder / "lock").acquire(timeout=LOCK_SECONDS):
-                        known = self._made_beside(item)
+                    with self._only_run(lambda _: None) as shop:
+                        known = self._made_beside(shop, item)
                 self._beside_made[item] = known
         return known
 
     def _beside_there(self, item: StandIn) -> str | None:
-        address = self._registry().running()
+        address = self._address([item])
         digest = None if address is None else self._there(Client(address), item)
         return f"{address}/{item.repository}@{digest}" if digest else None
 
-    def _made_beside(self, item: StandIn) -> str:
-        shop = self._workshop()
+    def _address(self, items: Sequence[StandIn]) -> str | None:
+        """Of the registry, if it seems to have these: started now if it ended, since that takes no lock of who makes others."""
+        from deadweight.toolchain.find import look
+
+        if not all(map(self._kept, items)):
+            return None
+        registry = self._registry()
+        return registry.ensure() if look("docker-registry").tool else registry.running()
+
+    def _made_beside(self, shop: Workshop, item: StandIn) -> str:
         registry = self._registry(shop)
-        client = Client(registry.ensure())
+        client = self._client(registry)
         digest = self._there(client, item) or self._make_one(shop, client, registry, item, lambda _: None)
         return f"{client.address}/{item.repository}@{digest}"
 
@@ -226,11 +259,10 @@ class LocalSource:
         """End the local registry. False where it did not run."""
         return self._registry().stop()
 
-    def _prepare(self, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
-        shop = self._workshop()
+    def _prepare(self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
         started = time.monotonic()
         registry = self._registry(shop)
-        client = Client(registry.ensure()) if wanted else None
+        client = self._client(registry) if wanted else None
         digests: dict[StandIn, str] = {}
         missing: list[StandIn] = []
         for item in dict.fromkeys(wanted.values()):
@@ -252,11 +284,16 @@ class LocalSource:
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
 
     def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:
-        address = self._registry().running()
+        items = tuple(dict.fromkeys(wanted.values()))
+        address = self._address(items)
         if address is None or (apk and not self._apk_ready()):
             return False
         client = Client(address)
-        return all(self._there(client, item) is not None for item in dict.fromkeys(wanted.values()))
+        return all(self._there(client, item) is not None for item in items)
+
+    def _client(self, registry: LocalRegistry) -> Client:
+        with self._guard:  # it is started once
+            return Client(registry.ensure())
 
     def _workshop(self) -> Workshop:
         variables = dict(self.environment().variables)

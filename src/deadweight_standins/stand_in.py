@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from deadweight.records.reference import parse
 from deadweight.sources.no_base import NoBase
+from deadweight.sources.protocol import STAND_INS
 from deadweight_standins.kin import kin
 from deadweight_standins.nearest import nearest
 from deadweight_standins.table import TABLE, Row
 
-STAND_INS = "stand-in/"
-"""What their names in the local registry begin with."""
 REBASE = "invoke build --rebase tries the nearest"
 WITH_APT = (
     "ubuntu", "buildpack", "php", "httpd", "golang", "python", "uvpython", "node", "rust", "rustalpine", "jre", "jdk", "maven",

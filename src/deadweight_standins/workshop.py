@@ -15,9 +15,9 @@ from typing import TypeVar, cast
 
 from deadweight import _run
 from deadweight._errors import CommandError, MissingError
+from deadweight_images.archive.pack import FAST, LEVEL, Layer, from_tar, from_tree
 from deadweight_standins.busybox import Busybox, busybox
 from deadweight_standins.debian import Packages
-from deadweight_standins.layer import FAST, LEVEL, Layer, from_tar, from_tree
 from deadweight_standins.machine import Machine, scratch
 
 T = TypeVar("T")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -113,6 +114,29 @@ def test_a_shell_waits_for_the_end_of_a_job(found, form, image):
     tool = "docker" if form == "run" else "podman"
     assert f"for try in $(seq 60); do\n  {tool} exec shop-db python3 -c " in text
     assert text.index("--name shop-db") < text.index("--name shop-migrate") < text.index("--name shop ")
+
+
+UP = (
+    'case "$*" in *exec*) false ;; *migrate*) exit $JOB ;; *shop-db*|*\\ create*|*shop-other*) ;; *) echo began ;; esac'
+)
+
+
+@pytest.mark.parametrize("form", ["run", "podman"])
+@pytest.mark.parametrize(("up", "job"), [("false", 0), ("true", 1)])
+def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, job, tmp_path):
+    """By engines that do nothing: of the database they say no for ever, or the job fails for ever."""
+    for tool in ("docker", "podman"):
+        (tmp_path / tool).write_text("#!/bin/sh\n" + UP.replace("false", up))
+        (tmp_path / tool).chmod(0o755)
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    untold = replace(found, need_asks={} if job else found.need_asks, options=found.options.but(network="bridge"))
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}
+    done = subprocess.run(["sh"], input=written(untold, form), env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    failed = (
+        "migrate failed: tried 10 times" if job else f"db is not up (see {form.replace('run', 'docker')} logs shop-db)"
+    )
+    assert failed in done.stderr
 
 
 def test_who_needs_a_way_out_finds_the_others_by_name_all_the_same(found):

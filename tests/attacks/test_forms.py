@@ -64,10 +64,10 @@ LOCAL = f"localhost/{reference('forms')}"
 OUTGOING = pytest.mark.parametrize("outgoing", [False, True], ids=["internal", "outgoing"])
 
 
-def shell(text: str, folder: Path, **env: str) -> None:
+def shell(text: str, folder: Path, *inside: str, **env: str) -> None:
     """The text as a user would paste it in that folder."""
     done = subprocess.run(
-        ["sh", "-e"], input=text, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=180
+        [*inside, "sh"], input=text, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -161,7 +161,7 @@ def test_the_podman_flags_run(podman, archive, name, tmp_path, outgoing):
     found = replace(shop(name, LOCAL, outgoing=outgoing, names=podman.names), image=reference("forms"))
     there = laid(tmp_path, found, "podman")
     try:
-        shell((there / "podman.sh").read_text(), there, PATH=podman.path)
+        shell((there / "podman.sh").read_text(), there, *podman.inside, PATH=podman.path)
         _is_as_found(podman, name, outgoing=outgoing)
     finally:
         podman.forget(name)
@@ -221,8 +221,9 @@ def test_the_units_run(podman, archive, name, tmp_path, outgoing):
             assert [each[0] for each in started] == ["/usr/bin/podman"]
             podman(*(each for each in started[0][1:] if each not in NOT_HERE))
             for command in then:
-                subprocess.run(command, env={**os.environ, "PATH": podman.path}, check=True, timeout=90)
-            assert bool(then) == (service == f"{name}-db")
+                words_inside = [*podman.inside, *command]
+                subprocess.run(words_inside, env={**os.environ, "PATH": podman.path}, check=True, timeout=90)
+            assert bool(then) == (service in (f"{name}-db", f"{name}-internal-network"))
         _is_as_found(podman, name, outgoing=outgoing)
     finally:
         podman.forget(name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
@@ -17,6 +17,7 @@ from deadweight_standins.machine import this_machine
 from deadweight_standins.workshop import Workshop
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
+from tests.support.caches import local_cache
 from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
 
 pytestmark = pytest.mark.tools
@@ -72,9 +73,12 @@ MAY_END_THE_SERVICE = {"fork-bomb"}
 
 
 @pytest.fixture(scope="module")
-def workshop(local_source) -> Workshop:
-    """The OS packages that the local source works with, in the user's cache."""
-    return Workshop(local_source.folder, this_machine(), local_source.folder / "tests.log")
+def workshop(local_source, tmp_path_factory) -> Iterator[Workshop]:
+    """The OS packages and the busybox that the local source works with, on the same disk, so that they are hard links."""
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    with tempfile.TemporaryDirectory(prefix="tests-table-", dir=local_source.folder.parent) as folder:
+        local_cache(local_source.folder, Path(folder), "busybox")
+        yield Workshop(Path(folder), this_machine(), tmp_path_factory.mktemp("workshop") / "log")
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +86,17 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
     """The whole list on one image, once in ``open`` and once in ``hardened``."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
-    with FileLock(workshop.folder / "lock", timeout=300):
-        awk = gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}
-        files: dict[str, Content] = {
-            "/service/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
-            "/bin/sh": workshop.busybox().static,
-            "/etc/passwd": PASSWD,
-            "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
-            "/tmp/": b"",
-            **awk,
-        }
-        config = {"Entrypoint": ["/service/app"], "Env": ["PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}}
-        archive = docker_archive(folder / "image.tar", reference(f"{name}-service"), [files], config)
+    awk = gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}
+    files: dict[str, Content] = {
+        "/service/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
+        "/bin/sh": workshop.busybox().static,
+        "/etc/passwd": PASSWD,
+        "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
+        "/tmp/": b"",
+        **awk,
+    }
+    config = {"Entrypoint": ["/service/app"], "Env": ["PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}}
+    archive = docker_archive(folder / "image.tar", reference(f"{name}-service"), [files], config)
     with (
         in_engine(engine, archive, reference(f"{name}-service")) as image,
         Lab(castle(folder, engine, archive, reference=image)) as lab,

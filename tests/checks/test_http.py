@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -87,6 +89,35 @@ def test_an_answer_as_expected_has_no_problems():
 )
 def test_each_difference_is_said_in_words(expect, got, said):
     assert [said] == problems(expect, got)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[" * 200_000, "[" * 300 + "]" * 300, '{"a":' * 950 + "1" + "}" * 950, "[" + "1," * 9_000_000 + "1]", "1" * 5000],
+    ids=["endless", "deep", "deep mappings", "large", "a long number"],
+)
+def test_a_document_that_may_not_be_parsed_is_a_problem_and_no_traceback(body):
+    """An answer of 200,000 ``[`` ended the checks of all variants in a RecursionError."""
+    (said,) = problems(HttpExpect(json={"a": 1}), answer(body))
+    assert said.startswith("body: expected JSON, got ")
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "(a|aa)+$", "(.*)*x", "([a-z]+)*[0-9]"])
+def test_a_pattern_takes_time_linear_in_the_answer(pattern):
+    """``^(a+)+$`` hung for as long as anybody waited, and heard no signal."""
+    started = time.monotonic()
+    assert len(problems(HttpExpect(body_matches=pattern), answer("a" * 2_000_000 + "!"))) == 1
+    assert time.monotonic() - started < 5
+
+
+def test_lines_are_what_a_pattern_begins_and_ends_at():
+    assert problems(HttpExpect(body_matches="^b$"), answer("a\nb\nc")) == []
+    assert problems(HttpExpect(body_matches="(?i)FÜ.E"), answer("füße")) == []
+
+
+def test_an_answer_that_was_cut_is_not_as_expected():
+    cut = replace(answer('{"a": 1}'), truncated=True)
+    assert len(problems(HttpExpect(), cut)) == 1
 
 
 def test_many_problems_are_cut_short():

@@ -9,11 +9,12 @@ import time
 
 import pytest
 
-from deadweight import _run
+from deadweight import _run, _signals
 from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageError
 from deadweight.checks import runner, table
 from deadweight.checks import runs as runs_check
 from deadweight.checks.budget import judge
+from deadweight.checks.service import Service
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.engine.states import UNTOLD
@@ -76,8 +77,8 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     assert list(found) == ["runs", "api"]
     assert [each.status for each in found.values()] == ["pass", "pass"]
     runs = found["runs"]
-    assert len(runs.data["startup_samples"]) == 3
-    assert runs.data["startup_seconds"] == sorted(runs.data["startup_samples"])[1]
+    assert len(runs.data["startup_samples"]) == 5
+    assert runs.data["startup_seconds"] == sorted(runs.data["startup_samples"])[2]
     assert 0 < runs.data["stop_seconds"] < 10
     assert (runs.data["exit_code"], runs.data["user"]) == (0, "65532:65532")
     assert runs.data["posture"]["read_only"]
@@ -325,6 +326,62 @@ def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine,
     found = runner.verify(subjects, jobs=3, on_evidence=told.append)
     assert [(each.variant, each.check, each.status) for each in found] == [("a", "runs", "pass"), ("c", "runs", "pass")]
     assert {each.variant for each in told} == {"a", "c"}
+
+
+@pytest.mark.usefixtures("whole")
+def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engine, misbehaving_archive, monkeypatch):
+    """Five starts of one after the other measured what else the machine did meanwhile."""
+    suite = write_suite(
+        tmp_path,
+        "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\n"
+        "variants: {a: {builder: ko}, b: {builder: ko}, c: {builder: ko, ladder: other}}",
+    )
+    started: list[str] = []
+    real = Service.start_timed
+
+    def noted(service: Service) -> object:
+        started.append(service.variant.name)
+        return real(service)
+
+    monkeypatch.setattr(Service, "start_timed", noted)
+    built = {name: put_built(suite, name, misbehaving_archive, MISBEHAVING) for name in suite.names()}
+    subjects = [subject_of(suite, name, built[name], misbehaving_archive, engine) for name in suite.names()]
+    told: list[Evidence] = []
+    found = runner.verify(subjects, on_evidence=told.append)
+    assert [(each.variant, each.status) for each in found] == [("a", "pass"), ("b", "pass"), ("c", "pass")]
+    assert sorted(each.variant for each in told) == ["a", "b", "c"], "each is told once"
+    assert [name for name in started if name != "c"][2:] == ["a", "b"] * 5
+    for each in found:
+        assert len(each.data["startup_samples"]) == 5
+        assert each.data["startup_seconds"] == sorted(each.data["startup_samples"])[2]
+        kept = load(Evidence, subjects[0].state.evidence(each.variant, "runs"))
+        assert kept is not None
+        assert kept.data["startup_samples"] == each.data["startup_samples"]
+
+
+@pytest.mark.parametrize(
+    "yaml", ["health: {within_seconds: 60}", "checks: {api: [{name: a, request: {path: /freeze}}]}"]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_check_that_hangs(make, yaml, number):
+    subject = make(yaml, "deaf" if "health" in yaml else "good")
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(time.monotonic())
+        signal.pthread_kill(threading.main_thread().ident, number)
+
+    timer = threading.Timer(4.0, send)
+    timer.start()
+    try:
+        with _signals.heeded(), pytest.raises(KeyboardInterrupt):
+            runner.verify([subject], only=("runs" if "health" in yaml else "api",))
+        seconds = time.monotonic() - sent[0]
+    finally:
+        timer.cancel()
+        timer.join()
+        _run.reset_cancel()
+    assert seconds < 5, "two seconds on a machine that does nothing else"
 
 
 def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):

@@ -29,7 +29,7 @@ from deadweight.engine import api as wire
 from deadweight.engine import daemon, places
 from deadweight.engine.client import Engine
 from deadweight.engine.info import parse_info
-from deadweight.engine.own import bridge, choice, processes
+from deadweight.engine.own import bridge, processes
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.layout import layout
 from deadweight.project import doctor
@@ -43,7 +43,7 @@ from tests.support.small_images import docker_archive, go_program, placed, progr
 pytestmark = pytest.mark.system
 
 needs_root = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
+    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
     reason="an engine of our own needs root and dockerd",
 )
 
@@ -165,7 +165,7 @@ def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkey
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
-    monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
+    monkeypatch.setattr(own, "dockerd", lambda: None)
     with pytest.raises(MissingError, match="no container engine") as caught:
         daemon.find_or_start(print)
     if sudo.trouble():
@@ -175,9 +175,34 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     monkeypatch.setattr(system, "manager", lambda: None)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert caught.value.hint == (
-        "install Docker or Podman with this system's package manager; or build one with invoke setup --engine current"
+    assert caught.value.hint == "install Docker or Podman with this system's package manager"
+
+
+@needs_root
+def test_an_engine_that_was_chosen_to_be_built_is_told_of_once_and_the_systems_is_started(
+    alone, cache, monkeypatch, tmp_path
+):
+    """``setup --engine current`` of an earlier version kept its choice, and images beside ours."""
+    kept, images = cache / "engine.json", cache / "engine-current-overlay2"
+    cache.mkdir()
+    kept.write_text('{"engine": "current-overlay2"}')
+    images.mkdir()
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "dockerd"
+    program.write_text(
+        f"#!/bin/sh\ncase $* in --version) echo Docker version 20.10.24;; *) echo started >>{tmp_path}/started; exit 1;; esac\n"
     )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert survey(["engine"])[0].status == "present"
+    told: list[str] = []
+    for _ in range(2):
+        with pytest.raises(CommandError):
+            daemon.find_or_start(told.append)
+    assert sum(str(kept) in line for line in told) == 1
+    assert (tmp_path / "started").read_text() == "started\nstarted\n"
+    daemon.remove_data()
+    assert not images.exists()
 
 
 @needs_root
@@ -351,7 +376,7 @@ def test_doctor_tells_the_engine_and_its_limits(endpoint):
 
 
 def test_doctor_works_without_an_engine(alone, cache, monkeypatch):
-    monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
+    monkeypatch.setattr(own, "dockerd", lambda: None)
     found = examine(["engine"])
     assert found.engine is None
     assert "dockerd is not installed" in found.engine_problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client as http_client
 import socket
 import ssl
 import threading
@@ -13,6 +14,9 @@ from dataclasses import replace
 import pytest
 
 from deadweight.engine import http
+from deadweight.engine.health import question
+from deadweight.engine.states import ExecResult
+from deadweight.suite.model import Health
 from tests.support.java_projects import certificates
 
 
@@ -64,6 +68,38 @@ def test_a_service_that_drips_holds_nobody_longer_than_the_limit(serve, at_once,
 def test_a_slow_answer_within_the_limit_is_an_answer(serve):
     answer = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hello").request("GET", "/", timeout=5)
     assert (answer.status, answer.body, answer.truncated) == (200, b"hello", False)
+
+
+def test_an_answer_that_ends_before_what_it_announced_is_none(serve):
+    """One that announced 5 GiB and sent ten bytes was healthy."""
+    route = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5368709120\r\n\r\n0123456789", b"")
+    with pytest.raises(http_client.IncompleteRead):
+        route.request("GET", "/", timeout=5)
+
+
+ENDLESS = {"chunks": "Transfer-Encoding: chunked", "a length": f"Content-Length: {5 * 2**30}", "neither": "X: y"}
+
+
+@pytest.mark.parametrize("header", ENDLESS.values(), ids=ENDLESS)
+def test_a_health_route_that_has_no_end_is_not_healthy(header):
+    """It was healthy once 64 MiB had been read."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        piece = b"x" * 65536
+        piece = b"10000\r\n" + piece + b"\r\n" if "chunked" in header else piece
+        with server, contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode())
+                for _ in range(2**13):
+                    connection.sendall(piece)
+
+    threading.Thread(target=run, daemon=True).start()
+    route = http.direct("published", "127.0.0.1", server.getsockname()[1])
+    ask = question(Health(path="/healthz"), lambda: route, lambda _argv, _limit: ExecResult(0, b"", b""))
+    assert ask(10).startswith("GET /healthz answers 200 with more than ")
 
 
 def test_a_service_that_takes_nothing_ends_in_time_too():

@@ -17,7 +17,8 @@ from deadweight._run import run
 from deadweight.checks import runner
 from deadweight.engine import daemon, lost
 from deadweight.engine.client import Engine
-from deadweight.engine.own import bridge, choice
+from deadweight.engine.own import bridge
+from deadweight.engine.own import engine as own
 from deadweight.engine.own.layout import layout
 from deadweight.project.install import install
 from deadweight.project.survey import ENGINE, survey
@@ -33,7 +34,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.engine,
     pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
+        sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
         reason="an engine needs root and dockerd",
     ),
 ]

@@ -34,6 +34,7 @@ from tests.support.small_images import docker_archive, go_program, program, refe
 from tests.support.small_project import own_leftovers
 
 pytestmark = [
+    pytest.mark.engines,
     pytest.mark.engine,
     pytest.mark.tools,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),

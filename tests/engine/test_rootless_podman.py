@@ -28,6 +28,7 @@ from tests.support.rootless_podman import bridges, missing, rootless_podman
 from tests.support.small_images import go_program, reference
 
 pytestmark = [
+    pytest.mark.engines,
     pytest.mark.engine,
     pytest.mark.tools,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),

@@ -16,7 +16,6 @@ from deadweight._errors import DeadweightError
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
-from deadweight.engine.own import choice
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.layout import layout
 from deadweight.plan.graph import make_plan
@@ -70,7 +69,7 @@ def project_on(root: Path, engine) -> Project:
 
 @pytest.mark.engine
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
+    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
     reason="an engine needs root and dockerd",
 )
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
@@ -138,7 +137,7 @@ def plan(project: Project):
 
 
 def project_outcome(project: Project):
-    (outcome,) = run_plan(plan(project), project.site, Silent(), jobs=1)
+    (outcome,) = run_plan(plan(project), project.site.state, Silent(), jobs=1)
     assert outcome.result == "built", outcome.error
     return outcome
 

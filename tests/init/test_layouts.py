@@ -32,7 +32,7 @@ from deadweight_init.reference import built_somehow
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text, whatever_the_build
 from deadweight_init.tree import look
-from tests.support import ROOT
+from tests.support import TESTS
 from tests.support.recipes import recipe
 from tests.support.trees import written
 
@@ -978,11 +978,9 @@ GREETER = {
 }
 
 
-def test_the_suite_that_the_guide_shows_in_full_is_what_init_writes(tmp_path):
+def test_a_draft_in_full(tmp_path):
     (service,) = found(tmp_path / "greeter", GREETER)
-    page = (ROOT / "docs/how-to/init.md").read_text()
-    shown = page.partition("## A suite in full")[2].partition("```yaml suite\n")[2].partition("```")[0]
-    assert suite_text(first_draft(service, "build")) == shown
+    assert suite_text(first_draft(service, "build")) == (TESTS / "data" / "init_draft.yaml").read_text()
 
 
 def test_a_file_that_adds_to_a_compose_file_may_tell_the_command(tmp_path):

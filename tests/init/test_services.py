@@ -1,7 +1,7 @@
 """Ten services as people write them: brought in without one edit, two rungs or more built and verified.
 
-Four of them are in the suite, with two rungs each, which init verifies; the tasks build and verify the first of them once more.
-``nox -s services`` takes all, with all their rungs, and keeps their suites and a table of what was found.
+One of them is in every run, with two rungs. ``nox -s services`` takes all, with all their rungs, and keeps their suites and a
+table of what was found.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from deadweight_init.proof import Failure, Tools
 from tests.support.invoking import module
 from tests.support.ten_services import TEN, Kind
 
-ALL = os.environ.get("DEADWEIGHT_TEN_SERVICES", "")
-"""The folder for the table and the suites; empty: not all services, and no table."""
-IN_THE_SUITE = ("chi", "replaced", "vendored", "grpc")
-"""Go's, whose images are small: the reading of a Python or Node image alone takes longer than one of these."""
-RUNGS = 2
+KEPT = os.environ.get("DEADWEIGHT_TEN_SERVICES", "")
+"""The folder for the table and the suites."""
 ENOUGH = "enough for the suite; nox -s services tries the others"
+CASES = (
+    pytest.param(TEN["chi"], 2, id="chi-two-rungs"),  # Go's: a Python or Node image takes longer to be read alone
+    *(pytest.param(TEN[name], None, id=name, marks=pytest.mark.services) for name in TEN),
+)
 
 
 @pytest.fixture
@@ -42,15 +43,15 @@ def folder(engine, tmp_path, request):
             engine.images.remove(tag, force=True)
 
 
-def tools(said: list[str]) -> Tools:
-    """As the task has them; in the suite only two rungs are built."""
+def tools(said: list[str], rungs: int | None) -> Tools:
+    """As the task has them, but that ``rungs`` are built at most."""
     from deadweight.tasks.init import _build, _prepare
 
     built: set[str] = set()
 
     def build(workspace, variants):
         fresh = [each for each in variants if each.name not in built]
-        some = [each for each in variants if ALL or each not in fresh[max(0, RUNGS - len(built)) :]]
+        some = [each for each in variants if rungs is None or each not in fresh[max(0, rungs - len(built)) :]]
         failed = {each.name: Failure(DeadweightError(ENOUGH)) for each in variants if each not in some}
         failed |= _build(workspace, some) if some else {}
         built.update(each.name for each in some if each.name not in failed)
@@ -59,8 +60,8 @@ def tools(said: list[str]) -> Tools:
     return Tools(said.append, build, prepare=lambda workspace, variants: _prepare(workspace, variants, yes=True))
 
 
-@pytest.mark.parametrize("kind", [pytest.param(TEN[name], id=name) for name in (TEN if ALL else IN_THE_SUITE)])
-def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind, monkeypatch):
+@pytest.mark.parametrize(("kind", "rungs"), CASES)
+def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind, rungs, monkeypatch):
     for words in kind.locked:
         if shutil.which(words[0]) is None:
             pytest.skip(f"{words[0]} is not on PATH")
@@ -69,7 +70,7 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     began = time.monotonic()
     asked: list[str] = []
     said: list[str] = []
-    outcome = init(folder, Wanted(), lambda question, _: asked.append(question), said.append, tools(said))
+    outcome = init(folder, Wanted(), lambda question, _: asked.append(question), said.append, tools(said, rungs))
     brought_in = time.monotonic()
     (draft,) = outcome.drafts
     told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
@@ -80,12 +81,11 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     assert variant.port == kind.port, told
     assert kind.health in (variant.health.path, variant.health.kind), told
     assert tuple(variant.run.needs) == kind.needs, told
-    tasks = (("build",), ("verify",)) if ALL or kind is TEN[IN_THE_SUITE[0]] else ()
-    for words in (("init", "--check"), *tasks):
+    for words in (("init", "--check"), ("build",), ("verify",)):
         done = module("deadweight", folder, *words, env=os.environ, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr + told
-    if ALL:
-        keep(Path(ALL), folder, draft, asked, (brought_in - began, time.monotonic() - brought_in))
+    if KEPT:
+        keep(Path(KEPT), folder, draft, asked, (brought_in - began, time.monotonic() - brought_in))
 
 
 COLUMNS = (

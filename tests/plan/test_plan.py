@@ -20,7 +20,7 @@ from deadweight._errors import BuildFailed, CommandError, DeadweightError, Inter
 from deadweight.builders.protocol import Inputs, Needs, Site, Step
 from deadweight.plan import graph
 from deadweight.plan.fingerprint import Fingerprint
-from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan
+from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan, preparation, prepare_plan
 from deadweight.plan.scheduler import first_line, run_plan
 from deadweight.project.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.records.built import BuiltImage
@@ -93,8 +93,11 @@ def go(site, builder, **options):
     jobs = options.pop("jobs", 2)
     fast = options.pop("fail_fast", False)
     plan = make_plan(site.suite.variants, site, lambda _: builder, **options)
-    outcomes = run_plan(plan, site, Silent(), jobs=jobs, fail_fast=fast)
-    return {variant.name: _of_variant(variant.name, outcomes) for variant in site.suite.variants}
+    outcomes = run_plan(plan, site.state, Silent(), jobs=jobs, fail_fast=fast)
+    return {
+        variant.name: _of_variant(variant.name, [each for each in outcomes if variant.name in each.task.variants])
+        for variant in site.suite.variants
+    }
 
 
 def test_shared_work_is_done_once_and_nothing_twice(site):
@@ -160,6 +163,70 @@ def test_a_chain_is_what_its_steps_take_together():
     waits = {"a": frozenset[str](), "b": frozenset({"a"}), "c": frozenset({"a"}), "d": frozenset({"b"})}
     tasks = (task("a", 1.0), task("b", 2.0), task("c", 5.0), task("d", 4.0))
     assert Plan(tasks, waits).chains() == {"a": 7.0, "b": 6.0, "c": 5.0, "d": 4.0}
+
+
+class Listening(Silent):
+    """Knows what has ended, and tells it to who waits."""
+
+    def __init__(self):
+        self.results, self.built = {}, threading.Event()
+
+    def ended(self, outcome):
+        self.results[outcome.task.step.key] = outcome.result
+        if outcome.task.step.key == "image:one":
+            self.built.set()
+
+
+def growing(site, builder, waits):
+    """Plans each variant when the key that it waits for has ended well."""
+
+    def grow(outcomes):
+        ended = {key for key, outcome in outcomes.items() if outcome.result == "built"}
+        return make_plan([each for each in site.suite.variants if waits[each.name] in ended], site, lambda _: builder)
+
+    return grow
+
+
+def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
+    site, builder, heard = make_site(site.root, one="true", two="true"), ScriptBuilder(), Listening()
+
+    def until_one_is_built(_log):
+        if not heard.built.wait(30):
+            raise DeadweightError("one was not built meanwhile")
+
+    log = site.root / "log"
+    tasks = [
+        preparation("long", "long", until_one_is_built, log, 9.0),
+        preparation("short", "short", lambda _log: None, log, 1.0, lane="fetch"),
+    ]
+    grow = growing(site, builder, {"one": "short", "two": "long"})
+    run_plan(prepare_plan(tasks), site.state, heard, jobs=1, grow=grow)
+    assert set(heard.results.values()) == {"built"}
+    assert builder.ran == ["shared", "one", "two"], "and what they share once"
+    beside = {name: load_built(site.state, name).alone for name in ("one", "two")}
+    assert beside == {"one": False, "two": False}, "what they share was made meanwhile"
+    (site.root / "src" / "a.txt").write_text("b")
+    assert go(site, builder, jobs=1)["two"].image.alone is True
+
+
+def test_set_up_that_fails_skips_what_stands_on_it_and_nothing_else(site):
+    site, builder, heard = make_site(site.root, one="true", two="true"), ScriptBuilder(), Listening()
+
+    def fail(_log):
+        raise DeadweightError("no such package")
+
+    log = site.root / "log"
+    tasks = [
+        preparation("base", "base", lambda _log: None, log, 1.0, after=("tool", "there already")),
+        preparation("tool", "tool", fail, log, 1.0),
+        preparation("other", "other", lambda _log: None, log, 1.0, behind=("tool",)),
+    ]
+    grow = growing(site, builder, {"one": "other", "two": "base"})
+    run_plan(prepare_plan(tasks), site.state, heard, jobs=2, grow=grow)
+    assert heard.results == {
+        "tool": "failed", "base": "skipped", "other": "built", "shared": "built", "image:one": "built"
+    }  # fmt: skip
+    assert not list((site.state.folder / "steps").glob("*tool*")), "set-up is looked for, not remembered"
 
 
 def test_each_rebuild_has_its_reason(site):

@@ -17,11 +17,11 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.toolchain.find import find
 from tests.support import ROOT
-from tests.support.buildkit_world import find_daemon
+from tests.support.buildkit_world import find_daemon, find_runc
 from tests.support.pool_project import PoolProject, listening
 from tests.support.small_images import docker_archive, forget_image, go_program
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 IMAGE, NAME = "deadweight-tests/buildkit:1", "deadweight-tests-buildkit"
 RIGHTS = ("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined")
@@ -39,7 +39,7 @@ def daemon(engine, tmp_path_factory) -> Iterator[str]:
     for name, program in (
         ("buildkitd", find_daemon()),
         ("buildctl", find("buildctl").path),
-        ("runc", find("runc").path),
+        ("runc", find_runc()),
     ):
         shutil.copy(program, tools / name)
     engine.images.load(docker_archive(folder / "image.tar", IMAGE, [{}], {}))

@@ -1,11 +1,6 @@
-"""The demo's own Dockerfiles on a pool: with stand-ins sent along, secrets, ssh and cache mounts, and the digests of one daemon.
-
-Some of them in every run, all of them in ``nox -s pool``.
-"""
+"""The demo's own Dockerfiles on a pool: with stand-ins sent along, secrets, ssh and cache mounts, and the digests of one daemon."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
@@ -13,19 +8,12 @@ from tests.support.buildkit_world import daemons, disturbed
 from tests.support.demo_ladder import built, ladder, project, same_secrets, way_out
 from tests.support.pool_project import endpoint
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
-
-SOME = (
-    "insecure-layer-sample",
-    "insecure-layer-sample-history",
-    "insecure-layer-sample-fixed",
-    "insecure-layer-sample-ssh",
-)
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 
 def test_a_pool_gives_the_images_of_one_daemon(tmp_path):
     """One of the three is behind a line that is slow and loses packets."""
-    names = ladder() if os.environ.get("DEADWEIGHT_LADDER") == "whole" else SOME
+    names = ladder()
     with daemons(tmp_path / "bk", ("a", "b", "c", "here")) as found:
         for each in found.values():
             each.start()

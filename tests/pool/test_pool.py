@@ -22,7 +22,7 @@ from tests.support.invoking import start
 from tests.support.pool_project import PoolProject, endpoint, listening
 from tests.support.small_images import go_program
 
-pytestmark = [pytest.mark.tools, pytest.mark.system]
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from deadweight.engine import daemon
-from deadweight.engine.own import choice
+from deadweight.engine.own import engine as own
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
@@ -66,7 +66,7 @@ def engine_that_does_not_come_up(project: FaultProject) -> str:
 def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable[[FaultProject], str], monkeypatch):
     if how is engine_that_does_not_come_up:
         monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(project.root / "none"))
-        if os.geteuid() != 0 or choice.dockerd("os") is None or daemon.find_running() is not None:
+        if os.geteuid() != 0 or own.dockerd() is None or daemon.find_running() is not None:
             pytest.skip("needs root, dockerd, and no engine at the usual places")
     reason = how(project)
     done = project.fails(3, "1 of 2 variants were not built\nneeds-engine: build: ", "build")

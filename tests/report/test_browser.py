@@ -240,7 +240,7 @@ def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> 
     packages = page.locator("#findings details > summary")
     assert packages.all_inner_texts() == [
         "stdlib 2 findings, worst critical, reached",
-        "libc6 1 finding, worst high, dead weight",
+        "libc6 1 finding, worst high, not touched by the requests sent",
     ]
     packages.first.click()
     assert page.locator("#findings tbody tr").first.inner_text().startswith("CVE-2031-0002")
@@ -588,7 +588,7 @@ def test_marks_and_history_leave_the_page_light(chromium, changed) -> None:
          "attack --variant all-in-one --posture hardened"),
         ("#history tr[data-variant='ko'] td:nth-child(2)", "ko: 2031-01-03 00000000+", "Told by the report of",
          "report --history"),
-        (".comparison tr[data-variant='apko'] td[data-key='reach']", "apko: Reached / dead weight",
+        (".comparison tr[data-variant='apko'] td[data-key='reach']", "apko: Touched / not touched by the requests sent",
          "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
     ],
 )  # fmt: skip

@@ -52,9 +52,18 @@ def test_a_suite_says_which_new_findings_are_regressions(tmp_path):
 
 def test_the_same_vulnerability_in_more_places_is_told():
     row = Finding("CVE-2030-1", "stdlib", "high", kind="language")
-    found = compare(report(10_000_000, row), report(10_000_000, row, row), Thresholds())
+    many = report(10_000_000, row)
+    few = {
+        name: replace(each, vulnerabilities=replace(each.vulnerabilities, copies=1))
+        for name, each in many.variants.items()
+    }
+    more = {
+        name: replace(each, vulnerabilities=replace(each.vulnerabilities, copies=2))
+        for name, each in many.variants.items()
+    }
+    found = compare(replace(many, variants=few), replace(many, variants=more), Thresholds())
     assert [change.text for change in found.changes if change.kind == "vulnerabilities"] == [
-        "the same vulnerabilities in more places: 1 → 2 findings"
+        "the same vulnerabilities in more places: 1 → 2"
     ]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
-from deadweight_standins.workshop import Workshop
 from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PASSWORD, PLAIN, USER, World
 
 pytestmark = pytest.mark.tools
@@ -48,7 +47,7 @@ print(json.dumps({**result, "said": said, "chosen_seconds": chosen, "seconds": t
 PUSH = """
 import sys
 from pathlib import Path
-from deadweight_standins.layer import from_tree
+from deadweight_images.archive.pack import from_tree
 from deadweight_standins.push import Client, Settings
 tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
 layer = from_tree(tree, Path("layer.tgz"))
@@ -65,14 +64,10 @@ variants:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, local_source):
+def world(tmp_path_factory):
     """The servers, with one small image under every name that the tests ask for."""
     folder = tmp_path_factory.mktemp("world")
-    shop = Workshop(local_source.folder, this_machine(), folder / "log")
-    found = shutil.which("docker-registry")
-    running = World.start(
-        folder, Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
-    )
+    running = World.start(folder, find("docker-registry").path)
     arch = running.folder / "apk/os" / this_machine().apk
     arch.mkdir(parents=True)
     (arch / "APKINDEX.tar.gz").write_bytes(b"index")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deadweight.checks.scan import database
+from deadweight.checks.scan.contents import COVERAGE, Contents, Part
 from deadweight.checks.vulnerabilities import CHECK
 from deadweight.project import database as providing
 from deadweight.project.doctor import _database
@@ -17,7 +18,6 @@ from deadweight.project.workspace import Workspace
 from deadweight.records.store import save
 from deadweight.toolchain import catalogue, golang
 from deadweight_standins import advisories
-from deadweight_standins.contents import COVERAGE, Contents, Part
 from tests.support import ROOT
 from tests.support.scan_samples import GO, debian_files, image, write_database
 from tests.support.small_images import go_program
@@ -119,7 +119,7 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
     monkeypatch.setattr(advisories, "make", lambda target, *_: _copy(made, target))
     with Workspace.open(said.append, subject.suite.root / "deadweight.yaml") as workspace:
-        providing.begin(workspace).result()
+        providing.provide(workspace)
         assert database.current().made_here, said
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deadweight_images.archive.pack import Layer
 from deadweight_standins import push
-from deadweight_standins.layer import Layer
 
 
 def test_a_variable_is_there_once_with_its_last_value():

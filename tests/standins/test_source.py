@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -10,31 +9,34 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from deadweight import _run
 from deadweight import _sudo as sudo
-from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources import settings
 from deadweight.toolchain import system
+from deadweight.toolchain.find import find
+from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
-from deadweight_standins.layer import from_tree
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.push import Client, Settings
-from deadweight_standins.registry import LocalRegistry
+from deadweight_standins.registry import START_SECONDS, LocalRegistry
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Workshop
-from tests.support.caches import linked
+from tests.support.caches import local_cache
 
 TRIES = 5
 REFERENCES = (
@@ -45,18 +47,33 @@ REFERENCES = (
 )
 
 
-@pytest.fixture(scope="module")
-def binary(local_source, tmp_path_factory) -> Path:
-    found = shutil.which("docker-registry")
-    shop = Workshop(local_source.folder, this_machine(), tmp_path_factory.mktemp("log") / "log")
-    return Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
-
-
 @pytest.fixture
-def registry(binary, tmp_path):
-    made = LocalRegistry(tmp_path / "registry", lambda: binary)
+def registry(tmp_path):
+    made = LocalRegistry(tmp_path / "registry", lambda: find("docker-registry").path)
     yield made
     made.stop()
+
+
+def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    one, other = LocalSource(State(tmp_path / "one")), LocalSource(State(tmp_path / "other"))
+    one.folder.mkdir(parents=True)
+    said: list[str] = []
+    told = threading.Event()
+
+    def enter(source: LocalSource) -> Workshop:
+        with source._only_run(lambda line: (said.append(line), told.set())) as shop:
+            return shop
+
+    with ThreadPoolExecutor(2) as pool:
+        with one._only_run(said.append) as shop:
+            assert pool.submit(enter, one).result(10) is shop
+            assert said == []
+            waiting = pool.submit(enter, other)
+            assert told.wait(10)
+            assert not waiting.done()
+        assert waiting.result(10) is not shop
+    assert enter(one) is not shop, "what a later call makes may not be what an earlier one remembers"
 
 
 @pytest.mark.tools
@@ -69,7 +86,8 @@ def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_
     )  # as sudo clears variables
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    packages = Workshop(local_source.folder, this_machine(), tmp_path / "log").packages
+    folder = local_cache(local_source.folder, tmp_path / "local")
+    packages = Workshop(folder, this_machine(), tmp_path / "log").packages
     ours = packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
     assert not asked.exists()
     monkeypatch.setattr(sudo, "is_root", lambda: False)
@@ -145,6 +163,80 @@ def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
         other.wait()
 
 
+HOME = """
+import sys
+from pathlib import Path
+from deadweight_standins.registry import START_SECONDS, LocalRegistry
+from deadweight.toolchain.find import find
+sys.stdin.readline()
+print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ensure(), flush=True)
+"""
+
+
+@pytest.mark.tools
+def test_homes_side_by_side_have_a_registry_each_and_runs_of_one_home_share_one(tmp_path):
+    """Each started by two runs at the same moment, again and again; what another took meanwhile is not taken for one's own."""
+    homes = [LocalRegistry(tmp_path / name, lambda: find("docker-registry").path) for name in ("one", "two", "three")]
+    taken: list[set[str]] = []
+    try:
+        for _ in range(3):
+            words = [[sys.executable, "-c", HOME, str(home.folder)] for home in homes for _ in range(2)]
+            runs = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
+            for run in runs:
+                assert run.stdin
+                run.stdin.write("go\n")
+                run.stdin.flush()
+            told = [run.communicate(timeout=120)[0].strip() for run in runs]
+            assert told[::2] == told[1::2] == [home.running() for home in homes]
+            taken.append(set(told))
+            for home in homes:
+                assert home.stop()
+        assert [len(each) for each in taken] == [len(homes)] * 3
+    finally:
+        for home in homes:
+            home.stop()
+
+
+@pytest.mark.tools
+def test_another_homes_registry_on_our_port_is_not_ours(registry, tmp_path):
+    """Also if the whole home is a copy of ours, the id included."""
+    address = registry.ensure()
+    shutil.copytree(registry.folder, tmp_path / "copy")
+    copy = LocalRegistry(tmp_path / "copy", lambda: find("docker-registry").path)
+    try:
+        assert copy.address() == address
+        assert copy.running() is None
+        assert copy.ensure() != address
+        assert registry.running() == address
+    finally:
+        assert copy.stop()
+    assert registry.running() == address
+
+
+@pytest.mark.tools
+def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
+    """On a busy machine: to end it would cut off those who pull from it."""
+    address, pid = registry.ensure(), _pid(registry)
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(3, os.kill, (pid, signal.SIGCONT)).start()
+    assert registry.running() is None
+    assert registry.ensure() == address
+    assert _pid(registry) == pid
+
+
+@pytest.mark.tools
+def test_one_whose_start_was_cut_off_is_not_waited_for(registry):
+    """Its process is there, but where it listens was never written down."""
+    registry.ensure()
+    pid = _pid(registry)
+    (registry.folder / "place.json").unlink()
+    started = time.monotonic()
+    assert registry.running() is None
+    assert registry.ensure() == registry.running()
+    assert _pid(registry) != pid
+    assert time.monotonic() - started < START_SECONDS / 2
+
+
 @pytest.mark.tools
 def test_a_stale_pid_file_ends_no_other_program(registry):
     sleeper = subprocess.Popen(["sleep", "30"])
@@ -213,34 +305,19 @@ def again(made, tmp_path_factory) -> Iterator[LocalSource]:
 
     On the same file system: melange writes into a package what its folders take there.
     """
-    with tempfile.TemporaryDirectory(prefix="again-", dir=made.folder.parent) as cache:
+    with tempfile.TemporaryDirectory(prefix="tests-again-", dir=made.folder.parent) as cache:
         source = _another(made, Path(cache), tmp_path_factory.mktemp("again"))
         yield source
         source.stop()
 
 
 def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
-    for name in ("debs", "keys", "busybox"):
-        shutil.copytree(made.folder / name, cache / "local" / name, copy_function=_packages_linked)
-    before = os.environ.get("DEADWEIGHT_CACHE_DIR")
-    os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)
-    try:
+    local_cache(made.folder, cache / "local", "keys", "busybox")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEADWEIGHT_CACHE_DIR", str(cache))
         source = LocalSource(State(state))
-    finally:
-        os.environ.pop("DEADWEIGHT_CACHE_DIR")
-        if before is not None:
-            os.environ["DEADWEIGHT_CACHE_DIR"] = before
     source.prepare(REFERENCES, apk=True, say=print)
-    answers = Path(
-        "debs", "state", "plans.json"
-    )  # of apt, which takes half a second for each: the next run need not ask
-    store.write_atomically(made.folder / answers, (cache / "local" / answers).read_text(encoding="utf-8"))
     return source
-
-
-def _packages_linked(source: str, target: str) -> str:
-    """A package, which nobody changes, as a hard link: there are hundreds of megabytes of them."""
-    return linked(source, target) if source.endswith(".deb") else str(shutil.copy2(source, target))
 
 
 @pytest.mark.tools
@@ -272,11 +349,17 @@ def test_nothing_is_made_again(made):
 
 
 @pytest.mark.tools
-def test_a_registry_that_ended_is_started_again_for_what_is_there(made):
-    assert made.stop()
-    other = LocalSource(made.state)
-    other.prepare(["alpine:3.18"], apk=False, say=_refuse)
-    assert other.base("alpine:3.18") == made.base("alpine:3.18")
+@pytest.mark.timeout(600)
+def test_a_registry_that_ended_is_started_again_for_what_is_there(again, monkeypatch):
+    """Also while another run makes stand-ins: on a new machine that takes minutes."""
+    from filelock import FileLock
+
+    before = again.base("alpine:3.18")
+    monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
+    assert again.stop()
+    with FileLock(again.folder / "lock"):
+        again.prepare(["alpine:3.18"], apk=False, say=_refuse)
+    assert again.base("alpine:3.18") == before
 
 
 @pytest.mark.tools
@@ -505,25 +588,25 @@ def test_the_first_package_that_apt_knows_is_chosen():
 
 
 @pytest.mark.tools
-def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(local_source, tmp_path, monkeypatch):
+@pytest.mark.timeout(600)
+def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(again, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     static = "gcr.io/distroless/static-debian12:nonroot"
     asks = ("debian:12-slim", "apt-get update && apt-get install --yes netcat")
-    local_source.prepare([static], apk=False, say=print)
-    mounts = local_source.mounts(*asks)
+    again.prepare([static], apk=False, say=print)
+    mounts = again.mounts(*asks)
     monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(again.folder.parent))
     said: list[str] = []
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(Timeout):  # where another test makes some at this moment, it is held already
-            stack.enter_context(FileLock(local_source.folder / "lock").acquire(timeout=0))
+    with FileLock(again.folder / "lock"):
         another = LocalSource(State(tmp_path))
         another.prepare([static], apk=False, say=said.append)
         assert another.mounts(*asks) == mounts
     assert said == []
     assert [each.partition(",target=")[2] for each in mounts] == [*debian.FEEDS, "/media"]
-    assert another.base(static).digest == local_source.base(static).digest
+    assert another.base(static).digest == again.base(static).digest
 
 
 def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):

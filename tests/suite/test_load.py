@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,65 @@ def test_our_own_suite_meets_the_schema():
     document = yaml.safe_load((ROOT / "deadweight.yaml").read_text(encoding="utf-8"))
     assert refusal(packaged_schema(), document) == ""
     assert "misspelt" in refusal(packaged_schema(), {**document, "misspelt": 1})
+
+
+SMALL = "name: shop\nvariants:\n  one:\n    builder: dockerfile\n    port: 80\n"
+FILES = {
+    "run.files": "    run: {files: {/secret: PATH}}\n",
+    "run.seccomp": "    run: {seccomp: PATH}\n",
+    "run.needs": "    run: {needs: {db: {image: redis, port: 1, files: {/secret: PATH}}}}\n",
+    "dockerfile": "    dockerfile: PATH\n",
+    "checks.api": "    checks: {api: [{name: a, request: {method: POST, body_file: PATH}}]}\n",
+    "checks.attacks.payload_files": "    checks: {attacks: {payload_files: [PATH]}}\n",
+    "checks.vulnerabilities.baseline": "    checks: {vulnerabilities: {baseline: PATH}}\n",
+    "checks.vulnerabilities.vex": "    checks: {vulnerabilities: {vex: [PATH]}}\n",
+}
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/shadow", "link", "folder/link/shadow", "zero", "pipe"])
+@pytest.mark.parametrize(("key", "text"), FILES.items(), ids=FILES)
+def test_a_file_that_a_suite_names_stays_in_the_project(tmp_path, key, text, path):
+    """``/etc/shadow`` was mounted and its first line shown, by ``../``, an absolute path, or a link."""
+    project = tmp_path / "project"
+    (project / "folder").mkdir(parents=True)
+    (tmp_path / "outside").write_text("secret")
+    (project / "link").symlink_to("../outside")
+    (project / "folder" / "link").symlink_to("/etc")
+    (project / "zero").symlink_to("/dev/zero")
+    os.mkfifo(project / "pipe")
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write(project, SMALL + text.replace("PATH", path)))
+    assert (caught.value.line, caught.value.more) == (6, ())
+    assert (caught.value.key or "").startswith(f"variants.one.{key}")
+
+
+@pytest.mark.parametrize("path", ["folder/../inside", "link", "./inside", "absent", "folder"])
+def test_what_stays_in_the_project_is_taken_whatever_way_leads_there(tmp_path, path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "inside").write_text("x")
+    (tmp_path / "link").symlink_to("inside")
+    suite = load_suite(write(tmp_path, SMALL + FILES["run.files"].replace("PATH", path)))
+    assert suite.variants[0].run.files == {"/secret": path}
+
+
+def test_the_project_may_lie_behind_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "way").symlink_to("real")
+    suite = load_suite(write(tmp_path / "way", SMALL + FILES["dockerfile"].replace("PATH", "Dockerfile")))
+    assert suite.names() == ("one",)
+
+
+def test_the_folder_that_is_built_and_a_user_s_own_secrets_may_lie_anywhere(tmp_path):
+    suite = load_suite(write(tmp_path, f"{SMALL}    source: ..\n    secrets: {{netrc: ~/.netrc, x: /etc/hostname}}\n"))
+    assert suite.variants[0].source == ".."
+
+
+@pytest.mark.parametrize("what", ["a link to a device", "a pipe"])
+def test_a_suite_file_that_is_no_file_is_refused_and_not_read(tmp_path, what):
+    """A link to /dev/zero was called broken; a pipe would be waited for."""
+    file = tmp_path / "deadweight.yaml"
+    file.symlink_to("/dev/zero") if "link" in what else os.mkfifo(file)
+    for refuse in (lambda: find_suite_file(tmp_path), lambda: load_suite(file)):
+        with pytest.raises(ConfigError) as caught:
+            refuse()
+        assert caught.value.problem == "is a device, a pipe or a socket, not a file"

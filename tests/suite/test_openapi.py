@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from deadweight.suite import openapi
+from deadweight_attacks.openapi import documented
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,20 @@ from deadweight.suite import openapi
 def test_paths_begin_where_the_document_says(document, begins):
     """Some generators write a server without a scheme, which is no URL, and mean this."""
     assert openapi.prefix(document) == begins
+
+
+def test_a_document_that_grows_by_its_own_references_takes_no_time():
+    """The document is the service's: whoever reads its routes reads no more of it than an operation can need."""
+    schema = {"allOf": [{"$ref": "#/components/schemas/x"}] * 100}
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/x"}}}}
+    document = {"paths": {"/a": {"post": {"requestBody": body}}}, "components": {"schemas": {"x": schema}}}
+    started = time.monotonic()
+    assert [each.name for each in documented(document)] == []
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "a: &a [*a]", '{"paths": ' * 300, "- " * 100_000], ids=["json", "cycle", "deep", "yaml"]
+)
+def test_a_document_that_may_not_be_parsed_is_none(text):
+    assert openapi.parsed(text) is None

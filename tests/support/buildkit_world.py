@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deadweight.toolchain import catalogue, copies
-from deadweight.toolchain.find import find
+from deadweight.records.paths import user_cache
+from deadweight.toolchain import catalogue
+from tests.support.go_programs import built
 from tests.support.relay import copied, port_of, serving
 
 PORT = 8372
@@ -66,7 +67,7 @@ class Daemon:
             "--addr", f"tcp://0.0.0.0:{PORT}", "--addr", f"unix://{self.folder}/buildkitd.sock",
             "--tlscacert", str(self.certificates / "ca.pem"), "--tlscert", str(self.certificates / f"{self.name}.pem"),
             "--tlskey", str(self.certificates / f"{self.name}.key"),
-            "--oci-worker-binary", str(find("runc").path), "--oci-worker-net", "host", "--oci-worker-snapshotter", "native"
+            "--oci-worker-binary", str(find_runc()), "--oci-worker-net", "host", "--oci-worker-snapshotter", "native"
             if self.disk_bytes is not None else "overlayfs", "--containerd-worker=false", *self.extra,
         ]  # fmt: skip
         config = self.folder / "buildkitd.toml"
@@ -258,8 +259,18 @@ def saying_version(out: Path, version: str) -> Path:
 
 
 def find_daemon() -> Path:
-    """The daemon that set-up built."""
-    return copies.program_path(catalogue.program("buildkitd"))
+    """The daemon, built now with its client if they are not there yet."""
+    log = user_cache() / "tests" / "buildkit.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    built(catalogue.program("buildctl"), log)
+    return built(catalogue.program("buildkitd"), log)
+
+
+def find_runc() -> Path:
+    """The operating system's, which its Docker came with."""
+    found = shutil.which("runc", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
+    assert found is not None, "runc is not installed"
+    return Path(found)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,18 @@ def _compile() -> None:
         scanner.block(b"\0" * FAR, decode=decode)
 
 
+def local_cache(shared: Path, folder: Path, *more: str) -> Path:
+    """What the local source works with, in a folder of a test's own: the packages that ``shared`` has as hard links, and a copy of
+    what apt answered, and of ``more``. Others may be adding packages meanwhile."""
+    for file in [*shared.glob("debs/*.deb"), *shared.glob("debs/state*/plans.json")]:
+        target = folder / file.relative_to(shared)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (linked if file.suffix == ".deb" else shutil.copy2)(str(file), str(target))
+    for name in more:
+        shutil.copytree(shared / name, folder / name)
+    return folder
+
+
 def linked(source: str, target: str) -> str:
     """Copy a file as a hard link, where both lie on one disk; what is there already stays."""
     try:

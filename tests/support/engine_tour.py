@@ -255,16 +255,14 @@ def lay_out(folder: Path) -> None:
 
 @contextmanager
 def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
-    """An engine of that kind, named in ``env``; gives its version."""
+    """Podman, or the Docker that stands first on PATH, named in ``env``; gives its version."""
     from deadweight.engine import daemon
-    from deadweight.engine.own import choice
     from deadweight.engine.own import engine as own
 
     if kind == PODMAN:
         with podman(folder, env) as host:
             yield daemon.server_version(daemon.Endpoint(host, ours=False)) or ""
         return
-    choice.choose(next(each for each in choice.KINDS if each == kind))
     host = own.start(lambda line: None)
     env["DOCKER_HOST"] = host
     try:

@@ -30,7 +30,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, shared_guard
 
 MODULES = (
     *("invoke.main", "jinja2", "filelock", "platformdirs", "pydantic.dataclasses", "pydantic.type_adapter"),
@@ -225,6 +225,7 @@ def _end(code: int) -> None:
 
 
 def main(connection: socket.socket) -> None:
+    shared_guard.join()
     _load()
     gc.freeze()
     request = Forks(connection).serve()

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +137,11 @@ def problems(said: Mapping[str, Any], *, needs: bool | None = True) -> list[str]
 
 
 class Podman:
-    """This machine's Podman on a store of its own: ``path`` begins with a folder in which ``podman`` is that."""
+    """This machine's Podman on a store and in a network of its own, in which ``inside`` starts what follows: ``path`` begins with a
+    folder in which ``podman`` is that."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = f"{folder}:{os.environ['PATH']}"
+    def __init__(self, folder: Path, inside: Sequence[str]) -> None:
+        self.path, self.inside = f"{folder}:{os.environ['PATH']}", tuple(inside)
 
     def __call__(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "PATH": self.path}
@@ -197,7 +198,27 @@ def own_podman(folder: Path) -> Iterator[Podman]:
     runtime = folder / "bin" / "runtime"
     runtime.write_text(RUNTIME.format(python=sys.executable, runc=shutil.which("runc") or "/usr/sbin/runc"))
     runtime.chmod(0o755)
-    with podman(folder, {}):
-        script.write_text(f'#!/bin/sh\nexec {words} --runtime {runtime} "$@"\n')
+    with podman(folder, {}), closed_network() as inside:
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(inside)} {words} --runtime {runtime} "$@"\n')
         script.chmod(0o755)
-        yield Podman(folder / "bin")
+        yield Podman(folder / "bin", inside)
+
+
+CLOSED = """
+ip link set lo up && echo 1 >/proc/sys/net/ipv4/ip_forward && iptables -P FORWARD DROP || exit
+test -e /proc/sys/net/bridge && echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables
+echo closed && exec cat
+"""
+
+
+@contextlib.contextmanager
+def closed_network() -> Iterator[list[str]]:
+    """A network namespace whose firewall is as a Docker engine sets it: nothing is forwarded without a rule, and on one bridge
+    neither, if this kernel can show it bridged packets. Gives the words that start a program in it."""
+    words = ["unshare", "--net", "sh", "-c", CLOSED]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        assert holder.stdout.readline() == "closed\n"
+        yield ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
+        holder.stdin.close()

@@ -7,11 +7,9 @@ import contextlib
 import functools
 import http.server
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError
 from tests.support.builder_site import Project
+from tests.support.listening import port_of
 from tests.support.public_world import HTPASSWD
 
 _POM = """<?xml version="1.0" encoding="UTF-8"?>
@@ -126,37 +125,16 @@ def registry(program: Path, folder: Path, *, locked: bool = False, tls: Path | N
     if locked:
         (folder / "htpasswd").write_text(HTPASSWD)
         auth = f"auth: {{htpasswd: {{realm: test, path: '{folder}/htpasswd'}}}}\n"
-    port = free_port()
     config = f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: '{folder}/data'}}}}\n"
-    (folder / "config.yml").write_text(f"{config}{auth}http: {{addr: '127.0.0.1:{port}'{secure}}}\n")
+    (folder / "config.yml").write_text(f"{config}{auth}http: {{addr: '127.0.0.1:0'{secure}}}\n")
     with (folder / "log").open("wb") as log:
         environment = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
         process = subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log, env=environment)
     try:
-        _wait(port)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port_of(process, folder / 'log')}"
     finally:
         process.terminate()
         process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 5).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def certificates(folder: Path) -> None:

@@ -62,8 +62,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def pretended(folder: Path) -> Iterator[Pretended]:
-    """One behind ``folder/docker.sock``, gone afterwards."""
-    with Pretended(folder / "docker.sock") as server:
+    """One behind ``folder/engine.sock``, gone afterwards."""
+    with Pretended(folder / "engine.sock") as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield server

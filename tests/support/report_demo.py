@@ -207,6 +207,9 @@ def _variant(name: str, index: int) -> VariantRecord:
         image=samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
         build=BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=caches[index % 3]),  # type: ignore[arg-type]
         startup_seconds=(0.2 + 0.02 * index if ladder == "go" else 1.4) if service else None,
+        startup_samples=tuple((0.2 + 0.02 * index if ladder == "go" else 1.4) + 0.01 * n for n in range(-2, 3))
+        if service
+        else (),
         checks=checks if service else {"layers": checks["layers"]},
         vulnerabilities=_scan(findings, index),
         attacks=_attacks(through, index) if service else {},

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ set -e
 mount --make-rprivate /
 mount --bind "$1/passwd" /etc/passwd
 mkdir -p /run/sshd
-exec "$2" -D -e -f "$1/config"
+exec "$2" -i -e -f "$1/config" 2>>"$1/log"
 """
 """sshd wants a user of its own, and finds it in a file that only its own mount namespace has."""
 
@@ -28,14 +28,13 @@ def ssh_server(folder: Path, engine: str) -> Iterator[int]:
     program, libraries = _unpacked(folder)
     for name in ("host", "key", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    port = int(listener.getsockname()[1])
     users = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("sshd:")]
     (folder / "passwd").write_text("\n".join([*users, "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin", ""]))
     (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
-        f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n"
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
+        f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
         f"SetEnv PATH={_path()} DOCKER_HOST={engine}\n"
     )
     host_key = " ".join((folder / "host.pub").read_text().split()[:2])
@@ -49,14 +48,30 @@ def ssh_server(folder: Path, engine: str) -> Iterator[int]:
     client.chmod(0o755)
     environment = {"LD_LIBRARY_PATH": str(libraries), "PATH": _path()}
     argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(program)]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    serving: list[subprocess.Popen[bytes]] = []
+
+    def serve() -> None:  # one sshd for each connection, as inetd starts it: it cannot be told to bind any free port
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                serving.append(
+                    subprocess.Popen(argv, env=environment, stdin=connection.fileno(), stdout=connection.fileno())
+                )
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     try:
-        _wait_for(port, server, folder / "log")
         yield port
     finally:
-        server.terminate()
-        server.wait(10)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listener.close()
+        for each in serving:
+            each.terminate()
+            each.wait(10)
 
 
 def _path() -> str:
@@ -71,12 +86,3 @@ def _unpacked(folder: Path) -> tuple[Path, Path]:
         subprocess.run(["dpkg", "-x", str(archive), str(folder / "root")], check=True)
     (library,) = (folder / "root").glob("**/libwrap.so.0")
     return folder / "root/usr/sbin/sshd", library.parent
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 20
-    while time.monotonic() < until and server.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())

@@ -6,7 +6,7 @@ import os
 
 from deadweight.toolchain.find import look
 
-OURS = ("go", "ko", "apko", "melange", "crane", "trivy")
+OURS = ("go", "ko", "apko", "melange", "crane", "trivy", "docker-registry")
 """Tools that tests call by name, or find on PATH with a cache of their own, so that no test builds them again."""
 
 

@@ -55,8 +55,9 @@ def serve_maven(world: World, project: Path) -> None:
 
 
 def hard_linked(source: Path, target: Path) -> None:
-    """A copy that takes no room; what the target has already stays."""
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+    """A copy that takes no room; what the target has already stays, and what is being uploaded to a registry is left out."""
+    left_out = shutil.ignore_patterns("_uploads")
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True, ignore=left_out)
 
 
 def _publish(world: World, source: Path, repository: str, key: str) -> None:

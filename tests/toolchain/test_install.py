@@ -60,7 +60,7 @@ def test_every_go_program_has_its_turn_also_one_that_a_plug_in_brings():
     names = [name for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"]
     assert {"crane", "actionlint"} <= set(names)
     ordered = sorted([*names, "a-plug-ins-tool"], key=install.turn)
-    assert ordered[0] == "crane"
+    assert ordered[0] == "melange", "the APK packages wait for it"
     assert ordered.index("a-plug-ins-tool") > ordered.index("runc")
 
 
@@ -150,6 +150,25 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
     assert "nfpm" not in caught.value.message
     assert look("nfpm").status == "present"
     assert leftovers(cache) == []
+
+
+def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path, monkeypatch):
+    """apt-get, as root's here, refuses a call that names one package that it lacks."""
+    calls = tmp_path / "calls"
+    script(tmp_path / "apt-get", f'echo "$*" >>{calls}\ncase "$*" in *bubblewrap*) exit 100 ;; esac')
+    script(
+        tmp_path / "apt-cache",
+        'shift; for name; do printf "%s:\\n  Installed: (none)\\n  Candidate: 1\\n" "$name"; done',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(sudo, "is_root", lambda: True)
+    lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
+    said: list[str] = []
+    with pytest.raises(MissingError) as caught:
+        install.install(lacking, said.append, log_folder=tmp_path / "logs")
+    assert "bwrap: " in caught.value.message
+    assert "mmdebstrap" not in caught.value.message
+    assert [line.partition(" in ")[0] for line in said if line.startswith("got ")] == ["got mmdebstrap"]
 
 
 def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):

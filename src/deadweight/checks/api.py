@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from deadweight._errors import UsageError
+from deadweight._said import plain
 from deadweight.checks.evidence import by_engine, evidence
 from deadweight.checks.http_match import problems
 from deadweight.checks.http_request import Prepared, prepare
@@ -104,7 +105,7 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     return ItemResult(
         name=item.name,
         status="fail" if found else "pass",
-        reason="; ".join(found),
+        reason=plain("; ".join(found)),
         seconds=round(time.monotonic() - started, 4),
         request=f"{request.method} {request.path}",
         http_status=None if answer is None else answer.status,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deadweight._errors import DeadweightError
+from deadweight._packages import images
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
 from deadweight.records import store
@@ -20,8 +21,6 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit
 from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes
-from deadweight_images.archive.model import Summary
-from deadweight_images.look.summary import summary
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
 _FAIL: Status = "fail"
@@ -81,17 +80,18 @@ class Budget:
         status = _worst(findings)
         if status == "not_measured" and "hint" in data.get("smaller_than", {}):
             data |= {"missing": True, "hint": data["smaller_than"]["hint"]}  # as a check that lacks an engine says it
-        return evidence(subject, self.name, status, _told(findings, status), started=started, data=data)
+        told = _told(findings, status)
+        return evidence(subject, self.name, status, told, started=started, data=data, gated=bool(findings))
 
 
-def weigh(subject: Subject) -> Summary:
+def weigh(subject: Subject) -> images.Summary:
     """Sizes and layers of the variant's archive; what plain layers weigh compressed is kept in the project's cache."""
-    return summary(subject.archive(), cache_dir=subject.state.cache / "image")
+    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image")
 
 
 def size_of(subject: Subject) -> int:
     """The bytes of all files of the variant's archive, without what its layers weigh compressed, which takes long to find out."""
-    return summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=False).size_bytes
+    return images.summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=False).size_bytes
 
 
 def judge(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:

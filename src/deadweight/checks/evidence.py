@@ -44,6 +44,7 @@ def evidence(
     provenance: Provenance | None = None,
     started: float | None = None,
     data: dict[str, Any] | None = None,
+    gated: bool = True,
 ) -> Evidence:
     """One finding. ``started`` is the monotonic time at which the check began; ``expected`` is judged by the runner."""
     return Evidence(
@@ -54,4 +55,5 @@ def evidence(
         provenance=provenance or by_us(subject),
         seconds=0.0 if started is None else round(time.monotonic() - started, 3),
         data=data or {},
+        gated=gated,
     )

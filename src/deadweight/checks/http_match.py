@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deadweight.engine.http import Answer
+from deadweight import _patterns
+from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.suite.requests import HttpExpect
 
 SHOWN = 120
@@ -17,6 +17,8 @@ MOST_PROBLEMS = 10
 def problems(expect: HttpExpect, answer: Answer) -> list[str]:
     """What differs, at most ten differences; empty where the answer is as expected."""
     found = []
+    if answer.truncated:
+        found.append(f"body: longer than {MAX_BODY_BYTES // 2**20} MiB, so only its beginning was read")
     if answer.status != expect.status:
         found.append(f"status: expected {expect.status}, got {answer.status} ({_cut(answer.text())})")
     found += [problem for name, wanted in expect.headers.items() for problem in _header(name, wanted, answer.headers)]
@@ -25,7 +27,7 @@ def problems(expect: HttpExpect, answer: Answer) -> list[str]:
     text = answer.text()
     if expect.body_contains is not None and expect.body_contains not in text:
         found.append(f"body: expected to contain {_cut(expect.body_contains)}, got {_cut(text)}")
-    if expect.body_matches is not None and re.search(expect.body_matches, text, re.MULTILINE) is None:
+    if expect.body_matches is not None and not _patterns.found(expect.body_matches, text):
         found.append(f"body: expected a match of /{expect.body_matches}/, got {_cut(text)}")
     return found[:MOST_PROBLEMS]
 
@@ -55,7 +57,7 @@ def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str
 
 def _json(expected: Any, answer: Answer) -> list[str]:
     try:
-        actual = json.loads(answer.body)
+        actual = answer.json()
     except ValueError as error:
         return [f"body: expected JSON, got {_cut(answer.text())} ({error})"]
     return list(subset_problems(expected, actual))

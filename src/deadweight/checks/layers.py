@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
+from deadweight._packages import images
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
 from deadweight.records.evidence import Evidence, Status
@@ -22,8 +23,6 @@ from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
 from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes, parse_bytes
-from deadweight_images.look.base_image import BaseImage, with_base
-from deadweight_images.secrets.allow import AllowEntry
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
@@ -50,51 +49,52 @@ class Layers:
 
     def run(self, subject: Subject) -> Evidence:
         """Look through every layer. Raises ConfigError for a wrong allow list, ArchiveError for a damaged archive."""
-        from deadweight_images.look.analyse import analyse
+        from deadweight._packages import images
 
         started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
         allow = allow_list(subject.variant)
-        report = analyse(subject.archive(), allow=allow, cache_dir=subject.state.cache / "image")
+        report = images.analyse(subject.archive(), allow=allow, cache_dir=subject.state.cache / "image")
         if asked.secrets.base != asked.secrets.mine or asked.unread.base != asked.unread.mine:
-            report = with_base(report, base_image(subject))
+            report = images.with_base(report, base_image(subject))
         gates = [*_gates(report, asked), *_allow_notes(report, allow)]
         data = {**report.json(), "gates": [{"name": g.name, "held": g.held, "reason": g.reason} for g in gates]}
-        return evidence(subject, self.name, _status(gates), _reason(report, gates), started=started, data=data)
+        told = _reason(report, gates)
+        return evidence(subject, self.name, _status(gates), told, started=started, data=data, gated=bool(gates))
 
 
-def base_image(subject: Subject) -> BaseImage:
+def base_image(subject: Subject) -> images.BaseImage:
     """The layers of the variant's base, asked of the registry that it came from once for each digest and then kept.
 
     Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
     lets one pass.
     """
+    from deadweight._packages import images
     from deadweight.toolchain.crane import config
-    from deadweight_images.archive.platforms import machine_platform
 
     base = subject.built.base
     if base is None or base.digest is None:
-        return BaseImage()
+        return images.BaseImage()
     kept = subject.state.cache / "bases" / f"{base.digest.partition(':')[2]}.json"
     try:
         document = json.loads(kept.read_bytes())
     except (OSError, ValueError):
         try:
-            document = config(base.resolved, machine_platform(), insecure=base.stand_in)
+            document = config(base.resolved, images.machine_platform(), insecure=base.stand_in)
             write_atomically(kept, json.dumps(document))
         except DeadweightError as error:
             subject.say(
                 f"{subject.variant.name}: the layers of the base image are unknown, so all findings count: {error.message}"
             )
-            return BaseImage()
+            return images.BaseImage()
     layers, steps = document.get("rootfs", {}).get("diff_ids", []), document.get("history") or []
-    return BaseImage(frozenset(map(str, layers)), len(steps))
+    return images.BaseImage(frozenset(map(str, layers)), len(steps))
 
 
-def allow_list(variant: Variant) -> tuple[AllowEntry, ...]:
+def allow_list(variant: Variant) -> tuple[images.AllowEntry, ...]:
     """The variant's allow list."""
     asked = variant.checks.layers
     return tuple(
-        AllowEntry(entry.fingerprint, entry.reason, datetime.date.fromisoformat(entry.expires))
+        images.AllowEntry(entry.fingerprint, entry.reason, datetime.date.fromisoformat(entry.expires))
         for entry in (asked.allow if asked else ())
     )
 
@@ -136,7 +136,7 @@ def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str], word
     yield Gate(name, not count, told)
 
 
-def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterator[Gate]:
+def _allow_notes(report: LayersReport, allow: tuple[images.AllowEntry, ...]) -> Iterator[Gate]:
     """Entries that have expired (their findings count again) and entries that match nothing, as far as all findings are listed."""
     present = {mark.fingerprint.lower() for file in report.hidden for mark in file.secrets}
     present |= {secret.fingerprint.lower() for secret in report.secrets}

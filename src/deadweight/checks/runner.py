@@ -9,7 +9,7 @@ from functools import partial
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
 from deadweight._said import plain
-from deadweight.checks import table
+from deadweight.checks import runs, table
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
 from deadweight.checks.side_by_side import side_by_side
@@ -18,6 +18,8 @@ from deadweight.records.evidence import Evidence, judged
 from deadweight.suite.criteria import asked_of
 
 Told = Callable[[Evidence], None]
+TOGETHER = 16
+"""So many variants of a ladder are started in turns, with what each of them needs beside it."""
 
 
 def run_check(check: Check, subject: Subject) -> Evidence:
@@ -70,23 +72,26 @@ def run_checks(
     only: Sequence[str] = (),
     on_evidence: Told | None = None,
     enough: Callable[[Evidence], bool] = lambda _: False,
+    made: Sequence[Evidence] = (),
 ) -> list[Evidence]:
-    """All checks that the suite asks for of one variant (of those the named ones), one after another.
+    """All checks that the suite asks for of one variant (of those the named ones), one after another, but for those ``made``.
 
     ``runs`` and ``api`` share a container, which is removed at the end, however that comes. After evidence that is ``enough``
     no further check is made.
     """
-    done = []
+    done = list(made)
     try:
         for check in table.asked(subject.variant, only):
+            if any(each.check == check.name for each in done):
+                continue
+            if any(map(enough, done)):
+                break
             if _run.cancelled():
                 raise Interrupted("interrupted")
             subject.say(f"{subject.variant.name}: {check.name}")
             done.append(run_check(check, subject))
             if on_evidence is not None:
                 on_evidence(done[-1])
-            if enough(done[-1]):
-                break
     finally:
         subject.service.close()
     return done
@@ -107,9 +112,56 @@ def verify(
     Raises UsageError for a check that nobody knows, KeyboardInterrupt after everything was stopped.
     """
     table.refuse_unknown(only, [subject.variant for subject in subjects])
-    work = partial(run_checks, only=only, on_evidence=on_evidence, enough=enough)
-    with side_by_side(work, subjects, jobs=jobs, stop=lambda subject: subject.service.close()) as running:
+    started = _started(subjects, only, jobs, on_evidence)
+
+    def work(subject: Subject) -> list[Evidence]:
+        made = [started[subject.variant.name]] if subject.variant.name in started else []
+        return run_checks(subject, only, on_evidence, enough, made)
+
+    with side_by_side(work, subjects, jobs=jobs, stop=_close) as running:
         return [found for _, done in running for found in done.result()]
+
+
+def _started(
+    subjects: Sequence[Subject], only: Sequence[str], jobs: int | None, on_evidence: Told | None
+) -> dict[str, Evidence]:
+    """The evidence of ``runs``, by variant, of those that are started in turns with others of their ladder."""
+    ladders: dict[str, list[Subject]] = {}
+    for each in subjects:
+        if each.variant.health.kind != "exit" and any(check is runs.CHECK for check in table.asked(each.variant, only)):
+            ladders.setdefault(each.variant.ladder, []).append(each)
+    groups = [each[first : first + TOGETHER] for each in ladders.values() for first in range(0, len(each), TOGETHER)]
+    groups = [group for group in groups if len(group) > 1]
+    kept: dict[str, Evidence] = {}
+    for group in groups:
+        try:
+            found = _started_in_turns(group, jobs)
+        except BaseException:
+            _close_all(group)
+            raise
+        if len(groups) > 1:
+            _close_all(group)  # what each needs beside it is not left running for all of them
+        for subject in group:
+            kept[subject.variant.name] = keep(subject, found[subject.variant.name])
+            if on_evidence is not None:
+                on_evidence(kept[subject.variant.name])
+    return kept
+
+
+def _started_in_turns(group: Sequence[Subject], jobs: int | None) -> dict[str, Evidence]:
+    with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs, stop=_close) as running:
+        first = {subject.variant.name: done.result() for subject, done in running}
+    group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
+    return runs.interleaved(group, first)
+
+
+def _close_all(group: Sequence[Subject]) -> None:
+    for subject in group:
+        _close(subject)
+
+
+def _close(subject: Subject) -> None:
+    subject.service.close()
 
 
 def one_line(text: str) -> str:

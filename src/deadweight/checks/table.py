@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from deadweight import _plugins
+from deadweight import _packages, _plugins
 from deadweight._errors import MissingError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _OURS: dict[str, str] = {
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
     "vulnerabilities": "deadweight.checks.vulnerabilities",
-    "attacks": "deadweight_attacks.entrance",
+    "attacks": f"{_packages.TABLE['attacks']}.entrance",
 }
 
 

@@ -1,8 +1,9 @@
 """``vulnerabilities``: what a scanner's database knows of the image's packages.
 
 Evidence data is the contract's ``variants.<name>.vulnerabilities``, with more: ``by_kind`` (counts of ``os``, ``language`` and
-``kernel_headers`` apart), ``ids`` (distinct ids), ``accepted`` (findings taken off the counts by an exception), ``gates``,
-``unused_exceptions``, ``database.age_days``, ``os`` and the ``executed`` programs of ``reachability``.
+``kernel_headers`` apart), ``ids`` (distinct ids), ``copies`` (in how many places they are), ``accepted`` (findings taken off the
+counts by an exception), ``gates``, ``unused_exceptions``, ``database.age_days``, ``os`` and the ``executed`` programs of
+``reachability``.
 
 ``scanned``, ``not_scanned`` (no database, no scanner) and ``not_covered`` (the database knows nothing of what is in the image) are
 three different things; the last two have no counts. A check that could not scan fails nothing: ``invoke scan --strict`` does.
@@ -24,7 +25,7 @@ from deadweight.checks.scan import kept
 from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.exceptions import Acceptance, acceptances, applied
 from deadweight.checks.scan.gates import Gate, baseline_keys, exception_gates, severity_gates
-from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count
+from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count, distinct
 from deadweight.checks.scan.reach import observed, reach, reachable
 from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
@@ -98,7 +99,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         image=image,
         database=database,
         coverage=seen,
-        reach=reach(open_flags, open_findings, observation),
+        reach=reach(open_flags, open_findings, observation, len(subject.variant.checks.api)),
         flags=flags,
         reasons=reasons,
         gates=tuple(_gates(subject, database, seen, open_findings, accepted, set(taken.values()), baseline, strict)),
@@ -147,6 +148,7 @@ def _evidence(subject: Subject, judged: _Judged, started: float) -> Evidence:
         provenance=provenance,
         started=started,
         data=_data(judged),
+        gated=any(not gate.warning for gate in judged.gates),
     )
 
 
@@ -167,12 +169,14 @@ def _reason(judged: _Judged) -> str:
         counts = _counts(judged.counted)
         by = ", ".join(f"{counts.by_severity[name]} {name}" for name in SEVERITIES if counts.by_severity[name])
         parts.append(f"{counts.total} findings" + (f" ({by})" if by else "") + f", {counts.fixable} fixable")
-        headers = [row for row in judged.counted if row.kind == "kernel_headers"]
+        parts += [f"in {counts.copies} places"] if counts.copies != counts.total else []
+        headers = distinct(row for row in judged.counted if row.kind == "kernel_headers")
         parts += [f"{len(headers)} more in kernel headers"] if headers else []
         parts += [f"not covered: {', '.join(judged.coverage.gaps)}"] if judged.coverage.gaps else []
         if judged.reach.status == "measured":
+            requests = judged.reach.requests
             parts.append(
-                f"{judged.reach.reachable} in what the service touches, {judged.reach.dead_weight} dead weight"
+                f"{judged.reach.reachable} in what {requests} requests touched, {judged.reach.dead_weight} in what they did not"
             )
     parts += [gate.reason for gate in judged.gates if not gate.held and gate.warning and gate.name != "exceptions"]
     return "; ".join([*parts, f"database of {made}"])
@@ -203,6 +207,7 @@ def _data(judged: _Judged) -> dict[str, Any]:
     headers = count(row for row in rows if row.kind == "kernel_headers")
     data |= {
         "total": counts.total,
+        "copies": counts.copies,
         "by_severity": dict(counts.by_severity),
         "fixable": counts.fixable,
         "ids": counts.ids,

@@ -33,6 +33,7 @@ TELLING_SECONDS = 0.5
 
 
 NOTED_SECONDS = 0.3
+MOST_OUTPUT_BYTES = 64 * 2**20
 
 
 class Keeper(Protocol):
@@ -245,7 +246,7 @@ class Container:
                     raise
 
     def exec(self, argv: Sequence[str], *, user: str = "", seconds: float | None = 600.0) -> ExecResult:
-        """Run a program in it to its end, without input. ``user`` empty: the container's own.
+        """Run a program in it to its end, without input. ``user`` empty: the container's own. Of what it writes 64 MiB are kept.
 
         Raises TimeoutError where it takes longer than ``seconds`` (it then goes on in the container), DeadweightError where the
         engine refuses.
@@ -255,7 +256,8 @@ class Container:
             handle = self.api.exec_create(self.id, list(argv), user=user)["Id"]
             with hijacked(self.api.exec_start(handle, socket=True)) as raw:
                 for number, data in frames(raw, seconds):
-                    taken.get(number, bytearray()).extend(data)
+                    kept = taken.get(number, bytearray())
+                    kept.extend(data[: MOST_OUTPUT_BYTES - len(kept)])
             code = self.api.exec_inspect(handle)["ExitCode"]
         return ExecResult(int(code or 0), bytes(taken[STDOUT]), bytes(taken[STDERR]))
 

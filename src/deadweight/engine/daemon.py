@@ -10,7 +10,7 @@ from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
 from deadweight.engine.docker_cli import DockerCli, client, too_old_for
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.engine import cannot_start, remove_data, switch
+from deadweight.engine.own.engine import cannot_start, remove_data
 from deadweight.engine.own.layout import layout
 from deadweight.engine.places import Place, places
 
@@ -151,5 +151,4 @@ __all__ = [
     "server_version",
     "start_anew",
     "stop_own",
-    "switch",
 ]

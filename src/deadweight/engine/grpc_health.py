@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from deadweight.engine.http import Route
 
 PATH = "/grpc.health.v1.Health/Check"
+MAX_BYTES = 65536
+"""An answer takes seven bytes."""
 _ANSWERS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 _SERVING = 1
 _STATUSES = {"5": "NOT_FOUND: no such service", "12": "UNIMPLEMENTED: it has no grpc.health.v1"}
@@ -43,7 +45,9 @@ def check(route: Route, service: str, limit: float) -> str:
         with route.dial(limit) as wire:
             _ask(connection, wire, service)
             while not answer.ended:
-                wire.settimeout(max(0.01, deadline - time.monotonic()))
+                if (left := deadline - time.monotonic()) <= 0 or len(answer.body) > MAX_BYTES:
+                    return "gRPC: the answer has no end"
+                wire.settimeout(left)
                 data = wire.recv(65536)
                 if not data:
                     return "gRPC: the service closed the connection"

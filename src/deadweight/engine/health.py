@@ -40,6 +40,9 @@ Question = Callable[[float], str]
 
 Raises OSError, HTTPException or DeadweightError where it cannot be asked."""
 
+MAX_HEALTH_BYTES = 8 * 2**20
+"""The largest page that an answer to this question may be: what is longer may have no end, and is no sign of health."""
+
 PEEK_SECONDS = 0.25
 """An engine's proxy takes every connection to a published port, and ends it at once where nobody listens behind it."""
 
@@ -70,6 +73,8 @@ def advice(health: Health, last: str) -> str:
     """The next step where the right port is open and its answer is not what is healthy; empty where none is known."""
     if health.kind != "http":
         return ""
+    if " MiB" in last:
+        return "set health.path to a route with a short answer"
     if "speaks TLS" in last:
         return "set health.tls to true"
     if " answers " in last:
@@ -89,7 +94,9 @@ ERRORS = (*NO_ANSWER, DeadweightError)
 
 
 def _http(route: Route, health: Health, limit: float) -> str:
-    answer = route.request("GET", health.path, timeout=limit)
+    answer = route.request("GET", health.path, timeout=limit, most=MAX_HEALTH_BYTES)
+    if answer.truncated:
+        return f"GET {health.path} answers {answer.status} with more than {MAX_HEALTH_BYTES // 2**20} MiB"
     if answer.status == 400 and not route.tls and speaks_tls(answer.body):
         return f"GET {health.path}: the port speaks TLS"
     return "" if status_matches(health.status, answer.status) else f"GET {health.path} answers {answer.status}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import socket
 import ssl
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deadweight import _json
 from deadweight.engine import netns
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -23,7 +23,7 @@ MAX_BODY_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer. Header names are in lower case; ``truncated`` where the body was longer than 64 MiB."""
+    """An HTTP answer. Header names are in lower case; ``truncated`` where the body is longer than what was to be read of it."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,8 +35,8 @@ class Answer:
         return self.body.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError where it is none."""
-        return json.loads(self.body)
+        """The body as JSON. Raises ValueError where it is none, or none that may be parsed (``_json``)."""
+        return _json.parsed(self.body)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class Route:
         headers: Mapping[str, str] | None = None,
         body: bytes | Iterable[bytes] | None = None,
         timeout: float = 30.0,
+        most: int = MAX_BODY_BYTES,
     ) -> Answer:
         """One request on a connection of its own. A body in pieces needs its length among the headers. ``timeout`` in seconds, for
-        all of it. Raises OSError or HTTPException."""
+        all of it; ``most`` bytes of the answer's body are read. Raises OSError or HTTPException (also for a body cut short)."""
         connection = _Connection(self, timeout)
         started = time.monotonic()
         try:
@@ -82,14 +83,14 @@ class Route:
                 connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
             response = connection.getresponse()
             with response:
-                content = response.read(MAX_BODY_BYTES + 1)
+                content = response.read(most + 1)
+                if response.length and len(content) <= most:
+                    raise http.client.IncompleteRead(content, response.length)
                 names = {name.lower(): value for name, value in response.getheaders()}
                 status = response.status
         finally:
             connection.close()
-        return Answer(
-            status, names, content[:MAX_BODY_BYTES], time.monotonic() - started, truncated=len(content) > MAX_BODY_BYTES
-        )
+        return Answer(status, names, content[:most], time.monotonic() - started, truncated=len(content) > most)
 
 
 def _any_certificate() -> ssl.SSLContext:

@@ -63,9 +63,12 @@ def parse(text: str) -> Iterator[Listener]:
         if len(fields) < 4 or fields[3] != _LISTEN or ":" not in fields[1]:
             continue
         host, _, port = fields[1].rpartition(":")
-        address = _address(host)
+        try:
+            address, number = _address(host), int(port, 16)
+        except (ValueError, struct.error):
+            continue  # an image's own program may have written it
         if address != _DNS_OF_DOCKER:
-            yield Listener(int(port, 16), address)
+            yield Listener(number, address)
 
 
 def _address(digits: str) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deadweight._errors import DeadweightError
-from deadweight.builders.protocol import Builder, Site, Step
+from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
 from deadweight.plan.fingerprint import Digests, FileState, Fingerprint
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.paths import State
@@ -49,6 +49,20 @@ class Task:
     reason: str | None
     variants: tuple[str, ...]
     seconds: float = 0.0
+
+
+Lane = Literal["fetch", "compile", "make"]
+"""What set-up does: it downloads, compiles a tool of ours, or makes something of packages."""
+
+
+@dataclass(frozen=True)
+class Preparation(Step):
+    """Work that gets what steps need: a tool, a base, the engine. It is no part of an image, and whether it is there is looked for
+    anew each time, so no fingerprint is kept. ``log`` is where it writes, ``lane`` what it mostly does: each has places of its own.
+    """
+
+    log: Path = Path(os.devnull)
+    lane: Lane = "make"
 
 
 @dataclass(frozen=True)
@@ -169,6 +183,36 @@ def _task(
         reason = "its output is gone"
     seconds = 0.0 if reason is None else saved.seconds if saved else UNKNOWN_SECONDS
     return Task(step, fingerprint, reason, variants, seconds)
+
+
+def prepare_plan(tasks: Iterable[Task]) -> Plan:
+    """A plan of these tasks, which come in any order. What they wait for and is not among them is there already."""
+    known = {task.step.key: task for task in tasks}
+    waits = {
+        key: frozenset(other for other in (*task.step.after, *task.step.behind) if other in known)
+        for key, task in known.items()
+    }
+    return Plan(tuple(known[key] for key in _in_order(waits)), waits)
+
+
+def preparation(
+    key: str,
+    title: str,
+    work: Callable[[Path], object],
+    log: Path,
+    seconds: float,
+    *,
+    after: Iterable[str] = (),
+    behind: Iterable[str] = (),
+    lane: Lane = "make",
+) -> Task:
+    """One task of set-up. ``work`` is given the log; ``seconds`` is what it takes, roughly."""
+
+    def do(_job: Job) -> None:
+        work(log)
+
+    step = Preparation(key, "", title, Inputs(), lambda: False, do, tuple(after), tuple(behind), log=log, lane=lane)
+    return Task(step, Fingerprint("", {}), "missing", (), seconds)
 
 
 def _in_order(waits: dict[str, frozenset[str]]) -> tuple[str, ...]:

@@ -9,21 +9,22 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Literal, Protocol
 
 from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.builders.protocol import Job, Site
-from deadweight.plan.fingerprint import Digests
-from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
+from deadweight.builders.protocol import Job, Step
+from deadweight.plan.fingerprint import Digests, FileState
+from deadweight.plan.graph import Plan, Preparation, Task, load_built, record_file, save_success
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
 from deadweight.records.lock import held_since
+from deadweight.records.paths import State
 from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]
@@ -31,6 +32,8 @@ Result = Literal["built", "cached", "failed", "skipped"]
 WHY_LETTERS = 200
 MOST_POOLED = 128
 """Builds that wait for a pool's places at once, each in a thread."""
+MOST_FETCHED = 4
+"""Downloads at once, beside other work."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Outcome:
     image: BuiltImage | None = None
 
 
+Grow = Callable[[Mapping[str, Outcome]], Plan]
+"""Given how steps ended, by key, gives what can be planned now (an empty plan for nothing)."""
+
+
 class Watcher(Protocol):
     """Is told what happens, from several threads; must not raise."""
 
@@ -55,63 +62,96 @@ class Watcher(Protocol):
     def ended(self, outcome: Outcome) -> None: ...
 
 
-def run_plan(plan: Plan, site: Site, watcher: Watcher, *, jobs: int, fail_fast: bool = False) -> tuple[Outcome, ...]:
+def run_plan(
+    plan: Plan, state: State, watcher: Watcher, *, jobs: int, fail_fast: bool = False, grow: Grow | None = None
+) -> tuple[Outcome, ...]:
     """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended.
 
     ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
-    at once, so that it can choose.
+    at once, so that it can choose. So does set-up, which waits for disks and the network half of its time. ``grow`` is asked, at
+    the start and whenever a step has ended, what can be planned now; a step that is known already stays as it is.
     """
-    run = _Run(plan, site, watcher, fail_fast)
-    pooled = min(MOST_POOLED, sum(task.step.pooled for task in plan.tasks))
-    with ThreadPoolExecutor(max_workers=jobs + pooled, thread_name_prefix="step") as pool:
+    places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": 2 * jobs}
+    run = _Run(plan, state, watcher, fail_fast)
+    with ThreadPoolExecutor(max_workers=sum(places.values()), thread_name_prefix="step") as pool:
         try:
-            run.loop(pool.submit, jobs, pooled)
+            run.loop(pool.submit, places, grow or (lambda _: Plan(())))
         except KeyboardInterrupt:
             _run.cancel_all()
             pool.shutdown(wait=True, cancel_futures=True)
             raise Interrupted("interrupted; all running steps were stopped") from None
-    return tuple(run.outcomes[task.step.key] for task in plan.tasks if task.step.key in run.outcomes)
+    return tuple(run.outcomes[key] for key in run.tasks if key in run.outcomes)
+
+
+def _lane(step: Step) -> str:
+    """What it takes a place of: this machine's jobs, a pool's, or those of set-up."""
+    if isinstance(step, Preparation):
+        return step.lane
+    return "pool" if step.pooled else "build"
 
 
 class _Run:
-    def __init__(self, plan: Plan, site: Site, watcher: Watcher, fail_fast: bool) -> None:
-        self.plan, self.site, self.watcher, self.fail_fast = plan, site, watcher, fail_fast
-        self.tasks = {task.step.key: task for task in plan.tasks}
+    def __init__(self, plan: Plan, state: State, watcher: Watcher, fail_fast: bool) -> None:
+        self.state, self.watcher, self.fail_fast = state, watcher, fail_fast
+        self.digests: dict[FileState, str] = {}
+        self.tasks: dict[str, Task] = {}
+        self.chains: dict[str, float] = {}
+        self.ready: list[str] = []
+        self.left: dict[str, set[str]] = {}
+        self.followers: dict[str, list[str]] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.logs: set[Path] = set()
         self.took: dict[str, Cache] = {}
-        self.chains = plan.chains()
+        self.beside: set[str] = set()
+        """Steps that did not have the machine to themselves."""
+        self.add(plan)
 
-    def loop(self, submit: Callable[..., Future[Outcome]], jobs: int, pooled: int = 0) -> None:
-        sorter = TopologicalSorter(self.plan.waits)
-        sorter.prepare()
+    def add(self, plan: Plan) -> None:
+        """Take in the tasks that are new."""
+        self.digests |= plan.digests
+        self.chains = plan.chains() | self.chains
+        for task in plan.tasks:
+            key = task.step.key
+            if key in self.tasks:
+                continue
+            self.tasks[key] = task
+            self.left[key] = {other for other in plan.waits[key] if other not in self.outcomes}
+            for other in self.left[key]:
+                self.followers.setdefault(other, []).append(key)
+            if not self.left[key]:
+                self.ready.append(key)
+
+    def loop(self, submit: Callable[..., Future[Outcome]], places: Mapping[str, int], grow: Grow) -> None:
         running: dict[Future[Outcome], str] = {}
-        ready: list[str] = []
-        while sorter.is_active():
-            ready.extend(sorter.get_ready())
-            while (key := self.next(ready, running.values(), jobs, pooled)) is not None:
+        seen = -1
+        while running or self.ready or seen != len(self.outcomes):
+            if seen != len(self.outcomes):
+                seen = len(self.outcomes)
+                self.add(grow(self.outcomes))
+            while (key := self.next(running.values(), places)) is not None:
                 # a step is looked at only when a place is free for it: by then another may have failed
-                ready.remove(key)
+                self.ready.remove(key)
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
-                    self.begin_log(self.site.state.log(self.tasks[key].step.variant))
+                    self.begin_log(self.log(self.tasks[key]))
+                    self.beside |= {key, *running.values()} if running else set()
                     running[submit(self.work, self.tasks[key])] = key
                 else:
                     self.end(outcome)
-                    sorter.done(key)
-                    ready.extend(sorter.get_ready())
             if running:
                 done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
+                    del running[future]
                     self.end(future.result())
-                    sorter.done(running.pop(future))
 
-    def next(self, ready: Sequence[str], running: Collection[str], jobs: int, pooled: int) -> str | None:
+    def next(self, running: Collection[str], places: Mapping[str, int]) -> str | None:
         """The step to begin now: of those that a place is free for the one with the longest chain."""
-        there = sum(self.tasks[key].step.pooled for key in running)
-        here = len(running) - there
-        able = [key for key in ready if (there < pooled if self.tasks[key].step.pooled else here < jobs)]
+        taken = Counter(_lane(self.tasks[key].step) for key in running)
+        able = [key for key in self.ready if taken[lane := _lane(self.tasks[key].step)] < places[lane]]
         return max(able, key=self.chains.__getitem__) if able else None
+
+    def log(self, task: Task) -> Path:
+        return task.step.log if isinstance(task.step, Preparation) else self.state.log(task.step.variant)
 
     def begin_log(self, log: Path) -> None:
         """Empty a log before the first step of this run that writes to it: it tells of the last build, and of no earlier one."""
@@ -121,11 +161,16 @@ class _Run:
                 os.truncate(log, 0)
 
     def end(self, outcome: Outcome) -> None:
-        self.outcomes[outcome.task.step.key] = outcome
+        key = outcome.task.step.key
+        self.outcomes[key] = outcome
+        for follower in self.followers.pop(key, ()):
+            self.left[follower].remove(key)
+            if not self.left[follower]:
+                self.ready.append(follower)
         self.watcher.ended(outcome)
 
     def without_work(self, task: Task) -> Outcome | None:
-        log = self.site.state.log(task.step.variant)
+        log = self.log(task)
         broken = [
             key
             for key in task.step.after
@@ -136,19 +181,19 @@ class _Run:
             return Outcome(task, "skipped", 0.0, log)
         if task.reason is not None:
             return None
-        image = load_built(self.site.state, task.step.variant) if task.step.key.startswith("image:") else None
+        image = load_built(self.state, task.step.variant) if task.step.key.startswith("image:") else None
         if image is not None:
             self.forget_failure(image.variant)  # another variant's build made good the step that they share
         return Outcome(task, "cached", 0.0, log, image=replace(image, cached=True) if image else None)
 
     def work(self, task: Task) -> Outcome:
-        log = self.site.state.log(task.step.variant)
+        log = self.log(task)
         started = time.monotonic()
         self.watcher.began(task)
         self.note(task, UNFINISHED)  # what stays if we are killed before it ends
         try:
             # until it succeeds again, nothing may take the old output for the result of the new inputs
-            record_file(self.site.state, task.step.key).unlink(missing_ok=True)
+            record_file(self.state, task.step.key).unlink(missing_ok=True)
             image = task.step.work(
                 Job(
                     log,
@@ -164,7 +209,7 @@ class _Run:
             return self.failed(task, error, time.monotonic() - started)
         except OSError as error:
             what = f"{error.filename or task.step.title}: {error.strerror}"
-            problem = DeadweightError(what, hint=_disk.hint_of(error, self.site.state.folder))
+            problem = DeadweightError(what, hint=_disk.hint_of(error, self.state.folder))
             return self.failed(task, problem, time.monotonic() - started)
         return Outcome(task, "built", seconds, log, image=image)
 
@@ -172,12 +217,12 @@ class _Run:
         if isinstance(error, Interrupted):
             self.note(task, "was interrupted")
         else:
-            self.note(task, "failed", first_line(error.message, task.step.variant, self.site.state.root))
-        return Outcome(task, "failed", seconds, self.site.state.log(task.step.variant), error=error)
+            self.note(task, "failed", first_line(error.message, task.step.variant, self.state.root))
+        return Outcome(task, "failed", seconds, self.log(task), error=error)
 
     def note(self, task: Task, how: str, why: str = "") -> None:
         """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
-        state = self.site.state
+        state = self.state
         log = str(state.log(task.step.variant).relative_to(state.root))
         note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), log, held_since(state) or 0.0, why)
         for variant in task.variants:
@@ -185,7 +230,7 @@ class _Run:
                 save(note, state.image(variant) / FAILED_FILE)
 
     def forget_failure(self, variant: str) -> None:
-        note = self.site.state.image(variant) / FAILED_FILE
+        note = self.state.image(variant) / FAILED_FILE
         if note.exists():
             with contextlib.suppress(OSError):  # a folder that cannot be written now
                 note.unlink()
@@ -200,8 +245,9 @@ class _Run:
             cached=False,
             fingerprint=task.fingerprint.digest,
             cache=self.cache(task),
+            alone=not self.beside & set(self.chain(task)),
         )
-        save(image, self.site.state.image(image.variant) / BUILT_FILE)
+        save(image, self.state.image(image.variant) / BUILT_FILE)
         self.forget_failure(image.variant)
         return image
 
@@ -224,11 +270,13 @@ class _Run:
         return keys
 
     def succeed(self, task: Task, seconds: float) -> None:
+        if isinstance(task.step, Preparation):
+            return
         # an input that changed while it was being built: the image is of one of the two states, and nobody knows which
-        now = Digests(known=self.plan.digests).of(task.step.inputs, self.site.root)
+        now = Digests(known=self.digests).of(task.step.inputs, self.state.root)
         planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith("(step before")}
         if now.parts == planned:
-            save_success(self.site.state, task, seconds)
+            save_success(self.state, task, seconds)
         else:
             self.watcher.said(task, "an input changed during the build, so the next build repeats it")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from deadweight._errors import BuildFailed, CommandError, DeadweightError, Inter
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
 from deadweight.project.needs import preflight
+from deadweight.project.preparations import Arriving, Preparations
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built import BuiltImage
 from deadweight.sources.no_base import NoBase
@@ -56,27 +57,54 @@ def build(
     jobs: int,
     fail_fast: bool = False,
     force: bool = False,
+    preparations: Preparations | None = None,
 ) -> tuple[VariantOutcome, ...]:
-    """Build what is not up to date. A failed variant is an outcome, not an exception (``raise_if_failed`` makes it one).
+    """Build what is not up to date; with ``preparations``, each variant when its own are done, which this does too.
+
+    A failed variant is an outcome, not an exception (``raise_if_failed`` makes it one).
     So is one that needs an engine, or a base, where none can be had: the others are built.
 
     Raises what ``preflight`` and ``plan`` raise, and Interrupted. The caller holds the state folder's lock.
     """
-    left = preflight(workspace, variants)
-    if left and fail_fast:
-        raise next(iter(left.values()))
-    chosen = [variant for variant in variants if variant.name not in left]
+    if preparations is None:
+        left = preflight(workspace, variants)
+        if left and fail_fast:
+            raise next(iter(left.values()))
+        chosen = [variant for variant in variants if variant.name not in left]
+        _tell_left(workspace, left)
+        work = plan(workspace, chosen, force=force)
+        outcomes = run_plan(work, workspace.state, watcher, jobs=jobs, fail_fast=fail_fast)
+        return _made(workspace, variants, work, outcomes, {name: (error, None) for name, error in left.items()})
+    arriving = Arriving(workspace, variants, preparations.needs)
+    outcomes = run_plan(preparations.plan, workspace.state, watcher, jobs=jobs, fail_fast=fail_fast, grow=arriving)
+    _tell_left(workspace, {name: error for name, (error, title) in arriving.left.items() if title is None})
+    return _made(workspace, variants, arriving.plan, outcomes, arriving.left)
+
+
+def _tell_left(workspace: Workspace, left: Mapping[str, DeadweightError]) -> None:
     for name, why in left.items():
         lack = "a base image is not available" if isinstance(why, NoBase) else "it needs an engine"
         workspace.say(f"{name}: not built: {lack}")
-    outcomes = run_plan(plan(workspace, chosen, force=force), workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
-    made = tuple(
-        _of_variant(variant.name, outcomes)
-        if variant.name not in left
-        else VariantOutcome(variant.name, "failed", 0.0, workspace.state.log(variant.name), error=left[variant.name])
-        for variant in variants
-    )
-    return _without_blame(workspace, variants, made)
+
+
+def _made(
+    workspace: Workspace,
+    variants: Sequence[Variant],
+    work: Plan,
+    outcomes: Sequence[Outcome],
+    left: Mapping[str, tuple[DeadweightError, str | None]],
+) -> tuple[VariantOutcome, ...]:
+    ended = {outcome.task.step.key: outcome for outcome in outcomes}
+    made: list[VariantOutcome] = []
+    for variant in variants:
+        if variant.name in left:
+            error, step = left[variant.name]
+            log = workspace.state.log(variant.name)
+            made.append(VariantOutcome(variant.name, "failed", 0.0, log, step=step, error=error))
+        else:
+            mine = [ended[task.step.key] for task in work.of(variant.name) if task.step.key in ended]
+            made.append(_of_variant(variant.name, mine))
+    return _without_blame(workspace, variants, tuple(made))
 
 
 def _without_blame(
@@ -120,8 +148,8 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
     raise kind("\n".join(lines), hint="; ".join(hints) or None)
 
 
-def _of_variant(name: str, outcomes: Sequence[Outcome]) -> VariantOutcome:
-    mine = [outcome for outcome in outcomes if name in outcome.task.variants]
+def _of_variant(name: str, mine: Sequence[Outcome]) -> VariantOutcome:
+    """From the outcomes of the steps that it needs."""
     last = next(outcome for outcome in mine if outcome.task.step.key == f"image:{name}")
     bad = next((outcome for outcome in mine if outcome.result == "failed"), None) or last
     built = [outcome for outcome in mine if outcome.result == "built"]

@@ -42,12 +42,11 @@ def clean(
     and all projects share (an engine, a registry, a Maven). The cache that they share stays. ``older_than_days`` spares what is
     newer, and ends nothing. Where the engine that was asked for does not answer, the rest is done.
     """
-    from deadweight_attacks.host import sweep_host_folders
-    from deadweight_attacks.network import unfence
+    from deadweight._packages import attacks
 
     containers, images, left = _in_engine(workspace, with_images=project and older_than_days is None)
-    folders = sweep_host_folders()
-    unfence()
+    folders = attacks.sweep_host_folders()
+    attacks.unfence()
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY
     if project:

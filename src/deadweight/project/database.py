@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
@@ -21,14 +20,6 @@ DUE_DAYS = 7.0
 def wanted(workspace: Workspace) -> bool:
     """Whether the suite asks for scans at all."""
     return any(variant.checks.vulnerabilities is not None for variant in workspace.suite.variants)
-
-
-def begin(workspace: Workspace) -> Future[None]:
-    """Start providing beside other work; wait for it with ``result``, which raises Interrupted only."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="vulnerability-database")
-    future = pool.submit(provide, workspace)
-    pool.shutdown(wait=False)
-    return future
 
 
 def provide(workspace: Workspace) -> None:

@@ -1,28 +1,30 @@
-"""Get what a survey found missing: system packages, wheels and Go builds side by side, each with a log of its own."""
+"""Get what a survey found missing: system packages, wheels and Go builds as tasks of a plan, each with a log of its own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from deadweight import _sudo as sudo
 from deadweight._errors import DeadweightError, Interrupted, MissingError
-from deadweight._run import cancel_all
 from deadweight.engine import daemon
-from deadweight.engine.own import choice
+from deadweight.plan.graph import Lane, Preparation, Task, preparation, prepare_plan
+from deadweight.plan.scheduler import Outcome, run_plan
 from deadweight.project.survey import ENGINE, Finding
-from deadweight.records.paths import user_cache
+from deadweight.records.paths import State, user_cache
 from deadweight.toolchain import catalogue, golang, system, wheels
 from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
 
 Say = Callable[[str], None]
-_BUILD_ORDER = ("crane", "apko", "melange", "ko", "buildx", "moby", "containerd", "runc", "buildctl", "buildkitd")
-"""Each leaves compiled packages that the next one shares."""
+PACKAGES = "system packages"
+_BUILD_ORDER = (
+    "melange", "ko", "crane", "apko", "buildx", "buildctl", "buildkitd"
+)  # fmt: skip
+"""First what other set-up waits for (melange makes the APK packages). Each leaves compiled packages that the next ones share."""
 
 
 @dataclass(frozen=True)
@@ -34,35 +36,124 @@ class Installed:
     log: Path
 
 
+class Unwatched:
+    """Is told what happens, and tells nobody: set-up says itself what it gets."""
+
+    def began(self, task: Task) -> None: ...
+
+    def said(self, task: Task, line: str) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
 def install(
-    findings: Iterable[Finding], say: Say, *, jobs: int = 4, log_folder: Path | None = None
+    findings: Iterable[Finding], say: Say, *, jobs: int = 2, log_folder: Path | None = None
 ) -> tuple[Installed, ...]:
     """Get everything in ``findings`` that is not present. One line per start and end goes to ``say``.
 
     Independent things go on when one fails. Raises MissingError listing all that could not be got, with each reason and log;
     Interrupted on Ctrl-C, after every child has ended.
     """
+    folder, findings = log_folder or user_cache() / "logs", tuple(findings)
+    plan = prepare_plan(install_tasks(findings, say, folder))
+    outcomes = run_plan(plan, State(folder), Unwatched(), jobs=jobs)
+    raise_if_missing(outcomes)
+    asked = {finding.name for finding in findings}
+    made = (each for each in outcomes if each.task.step.key in asked)
+    return tuple(Installed(each.task.step.key, each.seconds, each.log) for each in made)
+
+
+def raise_if_missing(outcomes: Iterable[Outcome]) -> None:
+    """Raises MissingError that lists what could not be got; what stood on it is not named again. Interrupted on Ctrl-C."""
+    failed = [each for each in outcomes if isinstance(each.task.step, Preparation) and each.error is not None]
+    if any(isinstance(each.error, Interrupted) for each in failed):
+        raise Interrupted("interrupted")
+    if failed:
+        lines = dict.fromkeys(f"{each.task.step.title}: {each.error}" for each in failed)
+        raise MissingError("could not get: " + "\n".join(lines), hint="fix this and try again")
+
+
+def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Task, ...]:
+    """A task for each thing that is not present, whose key is its name. Raises MissingError for what only the user can get."""
     wanted = [finding for finding in findings if not finding.present]
     _refuse_hopeless(wanted)
-    programs = [(catalogue.program(each.name), each) for each in wanted if each.name != ENGINE]
+    programs = {each.name: each for each in wanted if each.name != ENGINE}
     engine = next((each for each in wanted if each.name == ENGINE), None)
-    if engine is not None and choice.chosen() == "os" and look("dockerd").tool is None:
-        programs.append((catalogue.program("dockerd"), engine))
-    work = _Work(say, log_folder or user_cache() / "logs")
-    lanes = _lanes(work, programs, _engine_work(engine))
-    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="setup") as pool:
-        running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
+    if engine is not None and look("dockerd").tool is None:
+        programs.setdefault("dockerd", engine)
+    get = _Getting(say, logs)
+    entries = [(catalogue.program(name), _anew(each)) for name, each in programs.items()]
+    tasks = _system_tasks([entry for entry, _ in entries if entry.kind == "system"], get)
+    for entry, anew in entries:
+        if entry.kind == "deb":  # both ask apt-get for its lists
+            tasks.append(get.task(entry, partial(system.unpack, entry, anew=anew), behind=(PACKAGES,), lane="fetch"))
+        elif entry.kind == "wheel":
+            tasks.append(get.task(entry, partial(wheels.get, entry, anew=anew), lane="fetch"))
+    tasks += _go_tasks([pair for pair in entries if pair[0].kind == "go"], get)
+    if (starts := _engine_work(engine)) is not None:
+        log = logs / f"setup-{ENGINE}.log"
+        work = partial(get, ENGINE, lambda _log: starts(say))
+        tasks.append(preparation(ENGINE, ENGINE, work, log, 5, after=("dockerd", "docker-cli")))
+    return tuple(tasks)
+
+
+def _system_tasks(entries: Sequence[Program], get: _Getting) -> list[Task]:
+    """One for the call of apt-get, and one for each program, which tells whether that was among what could be had."""
+    if not entries:
+        return []
+    why: dict[str, DeadweightError] = {}
+    names, log = ", ".join(entry.name for entry in entries), get.logs / "setup-apt.log"
+    work, seconds = partial(_install_packages, entries, why, get), sum(entry.seconds for entry in entries)
+    tasks = [preparation(PACKAGES, names, work, log, seconds, lane="fetch")]
+    for entry in entries:
+        there = partial(_raise_why, entry.name, why)
+        tasks.append(preparation(entry.name, entry.name, there, log, 0, after=(PACKAGES,), lane="fetch"))
+    return tasks
+
+
+def _install_packages(entries: Sequence[Program], why: dict[str, DeadweightError], get: _Getting, log: Path) -> None:
+    """All by one call of apt-get, which is how it is fast; if that fails, each by its own, so that each has its own reason."""
+    for group in (entries, *([entry] for entry in entries)):
         try:
-            wait(running)
-        except KeyboardInterrupt:
-            cancel_all()
-            wait(running)
-            raise Interrupted("interrupted: unfinished files were removed") from None
-    for future in running:
-        future.result()
-    if work.failures:
-        raise MissingError("could not get: " + "\n".join(work.failures), hint="fix this and try again")
-    return tuple(work.done)
+            get(", ".join(entry.name for entry in group), partial(system.install, group), log)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            why.update({entry.name: error for entry in group})
+            continue
+        for entry in group:
+            why.pop(entry.name, None)
+        if group is entries:
+            return
+
+
+def _raise_why(name: str, why: Mapping[str, DeadweightError], _log: Path) -> None:
+    if name in why:
+        raise why[name]
+
+
+def _go_tasks(built: Sequence[tuple[Program, bool]], get: _Getting) -> list[Task]:
+    """One is compiled after another, since they share packages; the modules of all are downloaded at once."""
+    tasks: list[Task] = []
+    before: tuple[str, ...] = ()
+    for entry, anew in sorted(built, key=lambda pair: turn(pair[0].name)):
+        modules = f"modules of {entry.name}"
+        log = get.logs / f"setup-{entry.name}-modules.log"
+        tasks.append(preparation(modules, modules, partial(_fetch, entry), log, 5, after=("go",), lane="fetch"))
+        work = partial(golang.build, entry, anew=anew)
+        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before), lane="compile"))
+        before = (entry.name,)
+    return tasks
+
+
+def _fetch(entry: Program, log: Path) -> None:
+    """A failed download is told by the build that needs it."""
+    try:
+        golang.fetch(entry, log)
+    except Interrupted:
+        raise
+    except DeadweightError:
+        return
 
 
 def _engine_work(engine: Finding | None) -> Callable[[Say], object] | None:
@@ -85,67 +176,23 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
         raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then run invoke setup")
 
 
-def _lanes(
-    work: _Work, programs: Sequence[tuple[Program, Finding]], starts: Callable[[Say], object] | None
-) -> list[Callable[[], None]]:
-    """What may run side by side. Within a lane: one after another. ``starts`` gets the engine to run."""
-    packages = [entry for entry, _ in programs if entry.kind == "system"]
-    debs = [pair for pair in programs if pair[0].kind == "deb"]
-    sdk = [pair for pair in programs if pair[0].name == "go"]
-    carried = [pair for pair in programs if pair[0].kind == "wheel" and pair not in sdk]
-    built = sorted((pair for pair in programs if pair[0].kind == "go"), key=lambda pair: turn(pair[0].name))
-
-    def apt() -> None:
-        names = ", ".join(dict.fromkeys(entry.name for entry in packages))
-        there = not packages or work.get(names, "apt", partial(system.install, packages))
-        if starts and there:
-            work.get(ENGINE, ENGINE, lambda _log: starts(work.say))
-        for entry, each in debs:
-            work.get(entry.name, entry.name, partial(system.unpack, entry, anew=_anew(each)))
-
-    def go() -> None:
-        for entry, each in sdk:
-            if not work.get(entry.name, entry.name, partial(wheels.get, entry, anew=_anew(each))):
-                work.failures.extend(f"{tool.name}: needs Go" for tool, _ in built)
-                return
-        _build_all(work, built)
-
-    def pip() -> None:
-        for entry, each in carried:
-            work.get(entry.name, entry.name, partial(wheels.get, entry, anew=_anew(each)))
-
-    lanes = ((go, sdk or built), (apt, packages or debs or starts is not None), (pip, carried))
-    return [lane for lane, needed in lanes if needed]
-
-
 def turn(name: str) -> int:
     """When a Go program is built: tools that share packages one after another, all others (a plug-in's, say) after them."""
     return _BUILD_ORDER.index(name) if name in _BUILD_ORDER else len(_BUILD_ORDER)
-
-
-def _build_all(work: _Work, built: Sequence[tuple[Program, Finding]]) -> None:
-    """Compile one tool while the next ones' modules are being downloaded."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="fetch") as fetcher:
-        for entry, _ in built[1:]:
-            fetcher.submit(work.prefetch, entry)
-        for entry, each in built:
-            work.get(entry.name, entry.name, partial(golang.build, entry, anew=_anew(each)))
 
 
 def _anew(finding: Finding) -> bool:
     return finding.status == "unusable"
 
 
-class _Work:
-    """Keeps the score of an installation: what was got, what failed, and a log file each."""
+@dataclass(frozen=True)
+class _Getting:
+    """Says what is begun and how it ended; a log file each."""
 
-    def __init__(self, say: Say, logs: Path) -> None:
-        self.say, self._logs = say, logs
-        self.done: list[Installed] = []
-        self.failures: list[str] = []
+    say: Say
+    logs: Path
 
-    def get(self, name: str, log_name: str, action: Callable[[Path], object]) -> bool:
-        log = self._logs / f"setup-{log_name}.log"
+    def __call__(self, name: str, action: Callable[[Path], object], log: Path) -> None:
         log.unlink(missing_ok=True)
         self.say(f"getting {name}")
         started = time.monotonic()
@@ -154,17 +201,18 @@ class _Work:
         except Interrupted:
             raise
         except DeadweightError as error:
-            self.failures.append(f"{name}: {error}")
             self.say(f"could not get {name}: {error.message.splitlines()[0]}")
-            return False
-        took = time.monotonic() - started
-        self.done.append(Installed(name, took, log))
-        self.say(f"got {name} in {took:.1f} s")
-        return True
+            raise
+        self.say(f"got {name} in {time.monotonic() - started:.1f} s")
 
-    def prefetch(self, entry: Program) -> None:
-        """A failed download is told by the build that needs it."""
-        try:
-            golang.fetch(entry, self._logs / f"setup-{entry.name}-modules.log")
-        except DeadweightError:
-            return
+    def task(
+        self,
+        entry: Program,
+        action: Callable[[Path], object],
+        *,
+        after: Sequence[str] = (),
+        behind: Sequence[str] = (),
+        lane: Lane = "make",
+    ) -> Task:
+        log, work = self.logs / f"setup-{entry.name}.log", partial(self, entry.name, action)
+        return preparation(entry.name, entry.name, work, log, entry.seconds, after=after, behind=behind, lane=lane)

@@ -92,10 +92,9 @@ def _unpacked(state: State, run: Run, say: Say) -> None:
 
 
 def _outside_the_engine(say: Say) -> None:
-    from deadweight_attacks.host import sweep_host_folders
-    from deadweight_attacks.network import unfence
+    from deadweight._packages import attacks
 
-    if folders := sweep_host_folders():
+    if folders := attacks.sweep_host_folders():
         say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")
-    if rules := unfence():
+    if rules := attacks.unfence():
         say(f"removed {rules} firewall rule{'s' * (rules > 1)} that a killed attack run left")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
-from deadweight.engine.own import choice
 from deadweight.project.bases import bases_of, known, prepared
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from deadweight.sources.protocol import ToMake
 
 TEST_TOOLS = (
-    "actionlint", "buildah", "buildctl", "buildkitd", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip",
-    "podman", "quadlet", "rootlesskit",
+    "actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman", "quadlet",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
 
@@ -31,7 +29,7 @@ BENCH_TOOLS = ("buildctl", "buildkitd", "buildx", "git")
 """What the rivals in ``bench/`` use beside the suite's needs."""
 
 
-def _bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
+def bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
     """Without those that the source knows it cannot have: ``bases.known`` tells of them."""
     found = bases_of(needs)
     lacking = workspace.source.lacking(found) if found else None
@@ -45,7 +43,7 @@ def tools_of(
     """Names of all the programs that setup must see to; ``engine`` among them where something runs."""
     needs = workspace.needs(variants)
     wanted = [tool for need in needs for tool in need.tools]
-    wanted += workspace.source.tools(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
+    wanted += workspace.source.tools(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
     wanted.append("crane")  # push, publish and layers speak to registries through it
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
@@ -53,8 +51,6 @@ def tools_of(
         wanted.append(ENGINE)
     if tests:
         wanted += TEST_TOOLS
-    if (tests or choice.chosen() != "os") and not choice.built():
-        wanted += (*choice.BUILDING, *choice.PROGRAMS)
     if bench:
         wanted += BENCH_TOOLS
     if any(need.engine for need in needs) and _client_too_old():
@@ -74,7 +70,7 @@ def _client_too_old() -> bool:
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
     """What the source would have to make for these variants before they can be built."""
     needs = workspace.needs(variants)
-    return workspace.source.to_make(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
+    return workspace.source.to_make(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
 
 
 def no_engine(found: Iterable[Finding]) -> str:
@@ -119,9 +115,9 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
     if workspace.pool is not None and any("buildctl" in need.tools for need in workspace.needs(lacking.able)):
-        from deadweight.builders.dockerfile.remote import platform
+        from deadweight._packages import pool
 
-        workspace.pool.ready(platform())
+        workspace.pool.ready(pool.platform())
     found = lacking.and_then(prepared(workspace, lacking.able))
     if found.error is not None and not found.able and not left:
         raise found.error

@@ -109,10 +109,8 @@ def _how(entry: Program) -> str:
 def _engine() -> Finding:
     from deadweight._errors import DeadweightError
     from deadweight.engine import daemon
-    from deadweight.engine.own import choice
 
-    kind = choice.chosen()
-    daemon_program = _examine(catalogue.program("dockerd" if kind == "os" else choice.PROGRAMS[0]))
+    daemon_program = _examine(catalogue.program("dockerd"))
     try:
         running, passed_over = daemon.search()
     except DeadweightError as error:
@@ -133,8 +131,6 @@ def _engine() -> Finding:
             daemon_program, "present", daemon_program.version, daemon_program.path, "started when needed", origin="ours"
         )
     how = daemon_program.how if sudo.is_root() else f"{daemon_program.how}, then start an engine with sudo"
-    if kind != "os":
-        return Finding(ENGINE, "missing", None, None, None, "started when it is built", 5, 0, seen or "none answers")
     reason = f"{seen or 'no engine answers'} and dockerd is not installed"
     return _engine_finding(replace(daemon_program, how=how), "missing", None, None, reason)
 

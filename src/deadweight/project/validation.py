@@ -150,8 +150,7 @@ def _options(suite: Suite, variant: Variant, name: str, record: type[Record]) ->
     validated(document, record, variant.checks.other[name], lambda inner: place(("checks", "other", name, *inner)))
 
 
-def _attacks(suite: Suite, variant: Variant, attacks: AttacksCheck) -> None:
-    from deadweight_attacks.gate import check_gates
-    from deadweight_attacks.load import suite_payloads
+def _attacks(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
+    from deadweight._packages import attacks
 
-    check_gates(suite, variant, attacks.gates, suite_payloads(attacks, suite.root))
+    attacks.check_gates(suite, variant, asked.gates, attacks.suite_payloads(asked, suite.root))

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
-    from deadweight.project.spread import Spread
     from deadweight.sources.protocol import Source
     from deadweight_pool.pool import Pool
+    from deadweight_pool.spread import Spread
 
 
 ENGINE_MAY_BE_WHY = (DeadweightError, CommandError, CannotStart, Ended)
@@ -149,26 +149,22 @@ class Workspace:
     @cached_property
     def pool(self) -> Pool | None:
         """The pool of BuildKit endpoints, where there is one. Raises ConfigError for a pool file that is wrong."""
-        from deadweight_pool import settings
+        from deadweight._packages import pool
 
-        chosen = settings.chosen(self.suite)
+        chosen = pool.chosen_pool(self.suite)
         if chosen is None or not chosen.pool.endpoints:
             return None
-        from deadweight_pool.pool import Pool
-
-        return Pool(chosen, self.state.log("pool"), self.say)
+        return pool.Pool(chosen, self.state.log("pool"), self.say)
 
     @cached_property
     def spread(self) -> Spread | None:
         """The pool's engines that run checks, where it has some. Raises ConfigError for a pool file that is wrong."""
-        from deadweight_pool import settings
+        from deadweight._packages import pool
 
-        chosen = settings.chosen(self.suite)
+        chosen = pool.chosen_pool(self.suite)
         if chosen is None or not chosen.pool.engines:
             return None
-        from deadweight.project.spread import Spread
-
-        return Spread(self, settings.engines(chosen))
+        return pool.Spread(self, pool.check_engines(chosen))
 
     def builder(self, variant: Variant) -> Builder[Any]:
         """Raises ConfigError, with its line, for a builder that nobody registered."""

@@ -70,6 +70,7 @@ class BuiltImage:
     ``cache`` tells of that build what was taken from an earlier one (``Cache``), None where nobody can tell.
     ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder. ``other_stand_ins`` are the images, as
     the suite names them, that stand-ins took the place of in other stages than the last: what is copied from those is of them.
+    ``alone`` says whether nothing else was built at the same time: two builds share the machine, and neither's time is its own.
     ``built_on`` is the endpoint of a pool that built it, and ``decisions`` is how that came; None and nothing for other builds.
     """
 
@@ -93,6 +94,7 @@ class BuiltImage:
     cache: Cache | None = None
     built_on: str | None = None
     decisions: tuple[str, ...] = ()
+    alone: bool | None = None
 
     @property
     def stand_in(self) -> bool:

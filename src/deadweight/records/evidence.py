@@ -27,6 +27,7 @@ class Evidence:
 
     ``expected`` is False where the suite says ``expect: {<check>: fail}`` for this variant and the check passed, or where it
     failed without that; ``asked`` tells by what the suite asked it was judged (``suite.asked``), empty where nobody noted it;
+    ``gated`` is False where the suite sets no gate: it was measured, and could not fail;
     ``reason`` is one line for a human; ``data`` is the check's own record as JSON (its shape is in the
     check's module and in the report's JSON Schema).
     """
@@ -40,6 +41,7 @@ class Evidence:
     seconds: float = 0.0
     data: dict[str, Any] = field(default_factory=dict)
     asked: str = ""
+    gated: bool = True
 
     @property
     def ok(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadweight._packages import images
+
 STATE_DIR = ".deadweight"
+user_cache = images.user_cache
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,3 @@ class State:
     def settings(self) -> Path:
         """What ``invoke setup`` recorded: the source, its mirror."""
         return self.folder / "settings.json"
-
-
-def user_cache() -> Path:
-    """The cache that a user's projects share: tools, the local registry, the local APK repository, the engine of our own.
-
-    ``DEADWEIGHT_CACHE_DIR`` overrides the platform's usual place.
-    """
-    given = os.environ.get("DEADWEIGHT_CACHE_DIR")
-    if given:
-        return Path(given).absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("deadweight", appauthor=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError
+from deadweight._packages import images
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -21,18 +21,9 @@ _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
     """Put ``content`` at ``path`` whole or not at all. Raises DeadweightError where the disk refuses (full, read-only)."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, mode)  # noqa: PTH101 - mkstemp gives a str
-        os.replace(temporary, path)  # noqa: PTH105
+        images.write_atomically(path, content, mode=mode)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise _refused(path, error) from error
 
 

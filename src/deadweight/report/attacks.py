@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from deadweight.report import figures
-from deadweight.report.model import AttackRecord, Report, VariantRecord
+from deadweight.report.model import AttackRecord, AttackSplit, Report, VariantRecord
 
 LAXEST_FIRST = ("privileged", "open", "default", "hardened")
 """The postures that stand for ways to run an image; the others (``only-WALL``, ``without-WALL``) are the controls behind a cell."""
@@ -36,6 +38,78 @@ class Held:
         return f"{self.stopped}/{self.tried}"
 
 
+HANDED_IN = frozenset({"host-mounts", "pid-namespace", "ipc-namespace"})
+"""Walls that stand between a container and what is only there if somebody hands it in."""
+OF_THE_IMAGE = frozenset({"image", "non-root"})
+"""Walls of an image: a shell that it lacks, and in a plain container the user that it names."""
+MEASURED = ("blocked", "succeeded", "crashed")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The attacks that were measured in a posture for each of several variants; ``apart``: those on what was not handed in."""
+
+    posture: str
+    payloads: frozenset[str]
+    apart: frozenset[str]
+
+
+def shared(records: Iterable[VariantRecord], posture: str | None = None) -> Shared | None:
+    """On what these variants can be compared in a posture (default: the one that stands for all), those that were not attacked in
+    it left out; None where there is nothing."""
+    many = list(records)
+    told = told_posture(many)
+    posture = posture or told
+    tried = [record.attacks[posture] for record in many if posture and held(record, posture)]
+    if posture is None or not tried:
+        return None
+    common = set.intersection(*({name for name, cell in cells.items() if cell.outcome in MEASURED} for cells in tried))
+    cells = [record.attacks.get(told or "", {}) for record in many]
+    apart = {name for each in cells for name in common & each.keys() if HANDED_IN.intersection(each[name].walls)}
+    return Shared(posture, frozenset(common - apart), frozenset(apart))
+
+
+def split(record: VariantRecord, among: Shared | None) -> AttackSplit | None:
+    """What stops the shared attacks on one variant; None where it was not attacked, or nothing is shared."""
+    if among is None or not among.payloads or held(record, among.posture) is None:
+        return None
+    counts = Counter(_stopped_by(record, name, among.posture) for name in among.payloads)
+    return AttackSplit(
+        posture=among.posture, of=len(among.payloads), not_handed_in=len(among.apart),
+        by_engine=counts["engine"], by_image=counts["image"], by_hardening=counts["hardening"],
+        got_through=counts["through"], unknown=counts["unknown"],
+    )  # fmt: skip
+
+
+def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:
+    cell = record.attacks[posture][payload]
+    if cell.outcome == "blocked":
+        return "image" if cell.walls and OF_THE_IMAGE.issuperset(cell.walls) else "engine"
+    hardened = record.attacks.get("hardened", {}).get(payload)
+    if hardened is None or hardened.outcome not in MEASURED:
+        return "unknown"
+    return "hardening" if hardened.outcome == "blocked" else "through"
+
+
+def with_splits(variants: Mapping[str, VariantRecord]) -> dict[str, VariantRecord]:
+    """The same variants, each with what stops the attacks that it shares with the others of its ladder."""
+    ladders = dict.fromkeys(record.ladder for record in variants.values())
+    among = {name: shared(each for each in variants.values() if each.ladder == name) for name in ladders}
+    return {name: replace(each, attack_split=split(each, among[each.ladder])) for name, each in variants.items()}
+
+
+def sums(report: Report, postures: Iterable[str]) -> dict[str, dict[str, Held | None]]:
+    """By variant and posture how many attacks are stopped, of those that the variants of its ladder share."""
+    found: dict[str, dict[str, Held | None]] = {name: {} for name in report.variants}
+    ladders = dict.fromkeys(record.ladder for record in report.variants.values())
+    for posture, ladder in itertools.product(postures, ladders):
+        members = {name: each for name, each in report.variants.items() if each.ladder == ladder}
+        among = shared(members.values(), posture)
+        for name, record in members.items():
+            found[name][posture] = held(record, posture, among)
+    return found
+
+
 @dataclass(frozen=True)
 class Castle:
     """One attack on one variant over all postures.
@@ -56,9 +130,10 @@ def main_postures(report: Report) -> tuple[str, ...]:
     return tuple(name for name in LAXEST_FIRST if name in found) or tuple(found)
 
 
-def held(record: VariantRecord, posture: str) -> Held | None:
-    """The sum of one posture; None where nothing was measured in it."""
-    outcomes = [cell.outcome for cell in record.attacks.get(posture, {}).values()]
+def held(record: VariantRecord, posture: str, among: Shared | None = None) -> Held | None:
+    """The sum of one posture, of all attacks or of those that are shared; None where nothing was measured in it."""
+    cells = record.attacks.get(posture, {}).items()
+    outcomes = [cell.outcome for name, cell in cells if among is None or name in among.payloads]
     stopped = outcomes.count("blocked")
     tried = stopped + outcomes.count("succeeded") + outcomes.count("crashed")
     return Held(posture, stopped, tried, outcomes.count("not_measured")) if tried else None

@@ -56,7 +56,7 @@ def short(text: str) -> str:
 
 
 def _row(name: str, found: CheckRecord) -> CheckRow:
-    outcome = (found.why_not or found.status).replace("_", " ")
+    outcome = "measured" if found.only_measured else (found.why_not or found.status).replace("_", " ")
     if found.status == "fail" and found.expected:
         outcome += ", as expected"
     elif not found.expected and found.status != "not_measured":

@@ -1,5 +1,8 @@
-"""The report's pictures: sizes by ladder, and all build times on one axis. Both axes are logarithmic: a variant may be a hundredth
-of another, and both are to be read; so marks are dots, whose place counts, and not bars, whose length would."""
+"""The report's pictures: sizes by ladder, and on one axis the build times that can be compared.
+
+Both axes are logarithmic: a variant may be a hundredth of another, and both are to be read; so marks are dots, whose place counts,
+and not bars, whose length would.
+"""
 
 from __future__ import annotations
 
@@ -54,29 +57,23 @@ def _size_row(name: str, record: VariantRecord) -> _Row:
 
 
 def build_chart(report: Report) -> str | None:
-    """Seconds of each variant's last real build: full dots are cold, hollow ones warm, hollow squares cached, full ones unknown."""
+    """Seconds of the builds that can be compared: each made from nothing, with the machine to itself. None below two of them."""
     built = [
-        (name, record.build) for name, record in report.variants.items() if record.build and record.build.seconds > 0
+        (name, record.build) for name, record in report.variants.items() if record.build and record.build.comparable
     ]
-    if not built:
+    built = [(name, build) for name, build in built if build.seconds > 0]
+    if len(built) < 2:
         return None
     rows = [_build_row(name, build) for name, build in built]
-    title = "Build times on one logarithmic axis; the tables below hold the figures"
-    return _chart(rows, title, "seconds of the last real build, logarithmic", lambda value: f"{value:g} s")
+    title = "Build times of builds from nothing, each alone, on one logarithmic axis; the tables below hold the figures"
+    return _chart(rows, title, "seconds, logarithmic", lambda value: f"{value:g} s")
 
 
 def _build_row(name: str, build: BuildRecord) -> _Row:
-    how = "last build failed" if build.failed_at else build.cache or "cache unknown"
-
     def marks(place: Callable[[float], float], y: float) -> list[str]:
-        x = place(build.seconds)
-        if build.cache == "cold":
-            return [svg.dot(x, y, 6, fill=BAR)]
-        if build.cache == "warm":
-            return [svg.dot(x, y, 5, stroke=BAR)]
-        return [svg.box(x, y, 9, stroke=BAR) if build.cache == "cached" else svg.box(x, y, 10, fill=BAR)]
+        return [svg.dot(place(build.seconds), y, 6, fill=BAR)]
 
-    return _Row(name, build.seconds, f"{figures.seconds(build.seconds)}, {how}", None, marks)
+    return _Row(name, build.seconds, figures.seconds(build.seconds), None, marks)
 
 
 def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> str:

@@ -14,6 +14,7 @@ from deadweight.records.evidence import Evidence, Provenance, judged
 from deadweight.records.scope import load_scope
 from deadweight.records.store import load
 from deadweight.report import sections
+from deadweight.report.attacks import with_splits
 from deadweight.report.image_figures import ImageFigures, image_figures
 from deadweight.report.model import (
     SCHEMA,
@@ -65,7 +66,7 @@ def collect(
         suite=suite.name,
         generated_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tool_version=importlib.metadata.version("deadweight"),
-        variants=variants,
+        variants=with_splits(variants),
         payloads=payloads,
         scope=load_scope(state),
     )
@@ -102,7 +103,7 @@ def _variant(
     measured = _measured(variant, evidence, set(wanted) - changed)
     absent = dict(_absent(variant.name, all_evidence, evidence, wanted, changed)) if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
-    startup, startup_provenance = _startup(evidence)
+    startup, samples, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
     return VariantRecord(
         builder=variant.builder,
@@ -124,6 +125,7 @@ def _variant(
         notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
+        startup_samples=samples,
     )
 
 
@@ -226,6 +228,7 @@ def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
         built.fingerprint,
         built.built_on,
         built.decisions,
+        built.alone,
     )
 
 
@@ -234,14 +237,20 @@ def _build_provenance(built: BuiltImage) -> Provenance:
     return Provenance(built.config_digest, tool or built.builder, version or "unknown", built.built_at)
 
 
-def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, Provenance | None]:
+def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, tuple[float, ...], Provenance | None]:
     for name in ("runs", "budget"):
         if name in evidence:
             data = evidence[name].data
             value = data.get("startup_seconds", _figures(data).get("startup_seconds"))
             if isinstance(value, (int, float)) and value > 0:
-                return float(value), evidence[name].provenance
-    return None, None
+                samples = data.get("startup_samples")
+                known = (
+                    [each for each in samples if isinstance(each, (int, float)) and each > 0]
+                    if isinstance(samples, list)
+                    else []
+                )
+                return float(value), tuple(map(float, known)), evidence[name].provenance
+    return None, (), None
 
 
 def _figures(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -257,6 +266,7 @@ def _check(evidence: Evidence) -> CheckRecord:
         provenance=evidence.provenance,
         seconds=evidence.seconds,
         evidence={} if evidence.check in OWN_SECTIONS else evidence.data,
+        gated=evidence.gated,
     )
 
 

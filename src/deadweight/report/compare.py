@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from deadweight._packages import images
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
-from deadweight.report.table import layer_count, not_measured_word, size_of
+from deadweight.report.table import layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.thresholds import Thresholds
 from deadweight.report.view import stand_in_note
-from deadweight_images.findings import Package
 
 PACKAGES_NAMED = 5
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
@@ -176,15 +176,15 @@ def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Cha
         yield Change(name, "packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
 
 
-def _by_name(packages: tuple[Package, ...]) -> dict[tuple[str, str], Package]:
+def _by_name(packages: tuple[images.Package, ...]) -> dict[tuple[str, str], images.Package]:
     return {(package.kind, package.name): package for package in packages}
 
 
-def _weight(package: Package | None) -> int:
+def _weight(package: images.Package | None) -> int:
     return package.size_bytes if package else 0
 
 
-def _package_text(old: Package | None, new: Package | None, delta: int) -> str:
+def _package_text(old: images.Package | None, new: images.Package | None, delta: int) -> str:
     weight = figures.signed_size(delta)
     if old is None and new is not None:
         return f"package {new.name} {new.version} added ({weight})"
@@ -229,6 +229,8 @@ def _startup(
             notes.append(f"{name}: start-up is measured in the earlier report only")
         return
     delta = after - before
+    if startup_differs(old, new) is False:
+        return  # the ranges of their starts overlap
     if not _beyond(abs(delta), before, limits.noise_seconds, limits.noise_startup_percent):
         return
     ratchet = limits.ratchet_startup_percent

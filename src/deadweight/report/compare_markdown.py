@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deadweight._said import plain
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.compare import Comparison
@@ -25,7 +26,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     if comparison.changes and comparison.stand_in_note:
         parts.append(f"**Stand-ins.** {escape(comparison.stand_in_note)}")
     parts.append(f"Earlier report: {comparison.old_generated_at}; this one: {comparison.new_generated_at}.")
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts)) + "\n"
 
 
 def _verdict(comparison: Comparison) -> str:

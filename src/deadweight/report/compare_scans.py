@@ -35,11 +35,9 @@ def changes(
     known = {(finding.kind, finding.package, finding.version) for finding in before.findings} | _installed(old)
     fixed = [finding for key, finding in was.items() if key not in now]
     fresh = [finding for key, finding in now.items() if key not in was]
-    if not fixed and not fresh and None not in (before.total, after.total) and before.total != after.total:
-        more = (after.total or 0) > (before.total or 0)
-        text = (
-            f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.total} → {after.total} findings"
-        )
+    if not fixed and not fresh and before.copies and after.copies and before.copies != after.copies:
+        more = after.copies > before.copies
+        text = f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.copies} → {after.copies}"
         yield Change(name, "vulnerabilities", text, "worse" if more else "better")
     yield from _listed(name, fixed, "fixed: ", "better", [])
     learnt = [f for f in fresh if moved and (_same_image(old, new) or (f.kind, f.package, f.version) in known)]

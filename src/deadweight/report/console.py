@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from deadweight._packages import images
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import view
-from deadweight_images.archive.model import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,9 +21,10 @@ FAILURES_SHOWN, STORIES_SHOWN = 20, 4
 STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
-_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Reached /\ndead weight"}
+_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Touched / not touched\nby the requests sent"}
 MOST_TELLING = (
-    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "build", "reference_size", "base",
+    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "attacks_by", "build", "reference_size",
+    "base",
     "user", "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
 )  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
@@ -37,7 +38,9 @@ def print_comparison(report: Report, console: Console) -> None:
     """
     seen = view(report)
     for text, style in verdict_lines(seen.verdict):
-        console.print(printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal)
+        console.print(
+            images.printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal
+        )
     console.print()
     winners = {each.winner for each in seen.verdict.findings}
     for ladder in seen.ladders:
@@ -47,12 +50,13 @@ def print_comparison(report: Report, console: Console) -> None:
             _plain(ladder, console, winners)
     notes = [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
     notes += [seen.build_note] if seen.build_note else []
+    notes += seen.figure_notes
     label = f"{STAND_IN_MARK} " if console.is_terminal else ""
     notes += [f"{label}Stand-ins: {seen.verdict.stand_ins}"] if seen.verdict.stand_ins else []
     built = {name: record for name, record in report.variants.items() if record.build}  # of others the verdict tells
     notes += [f"{name}: {note}" for name, record in built.items() for note in record.notes]
     for note in notes:
-        console.print(printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(images.printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
@@ -103,7 +107,7 @@ def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> 
 def _in_table(row: Row, column: Column, cell: Cell) -> str:
     """The mark of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
     if column.key == "base":
-        return printable(cell.text)
+        return images.printable(cell.text)
     label = f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else ""
     return _text(cell) + label
 
@@ -141,4 +145,4 @@ def _line(row: list[str], widths: list[int], columns: tuple[Column, ...]) -> str
 
 
 def _text(cell: Cell) -> str:
-    return printable(f"{cell.text} ({cell.badge})" if cell.badge else cell.text)
+    return images.printable(f"{cell.text} ({cell.badge})" if cell.badge else cell.text)

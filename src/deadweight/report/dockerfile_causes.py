@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from deadweight._packages import images
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.model import LayerRecord, VariantRecord
 from deadweight.sources.dockerfile_lines import instructions
-from deadweight_images.findings import SecretFinding, SecretMark
 
 NAMED = 3
 WORTH_BYTES = 4096
@@ -47,7 +47,7 @@ def _secrets(record: VariantRecord) -> list[tuple[str, str]]:
     """Paths of secrets that count for a gate, each with the instruction that brought it."""
     if record.layers is None:
         return []
-    found: list[tuple[str, str | None, SecretMark | SecretFinding]] = [
+    found: list[tuple[str, str | None, images.SecretMark | images.SecretFinding]] = [
         *((each.path or each.where, each.added_by, each) for each in record.layers.secrets),
         *((file.path, file.added_by, mark) for file in record.layers.hidden for mark in file.secrets),
     ]

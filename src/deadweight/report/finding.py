@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from deadweight.report import figures
-from deadweight.report.attacks import held, told_posture
+from deadweight.report.attacks import Shared, shared, split
 from deadweight.report.model import Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, size_of
 
@@ -70,11 +70,11 @@ def _finding(ladder: Ladder) -> Finding | None:
     sizes = {figures.size(size) for record in records.values() if (size := size_of(record))}
     if len(sizes) < 2:
         return None
-    posture = told_posture(records.values())
-    measures = [each for each in _measures(posture) if any(each.of(record) is not None for record in able.values())]
+    among = shared(records.values())
+    measures = [each for each in _measures(among) if any(each.of(record) is not None for record in able.values())]
     winner = min(able, key=lambda name: (sum(_rank(able, name, each) for each in measures), size_of(able[name]) or 0))
-    text = _against(winner, records, posture) + _rivals(winner, able, measures) + _fewer(winner, able)
-    text = f"{winner} {text}{_unknown(able[winner])}."
+    text = _against(winner, records, among) + _rivals(winner, able, measures) + _fewer(winner, able)
+    text = f"{winner} {text}{_unknown(able[winner])}{_stand_ins(records)}."
     return Finding(ladder.name, winner, text)
 
 
@@ -89,6 +89,13 @@ def _unknown(record: VariantRecord) -> str:
     return f"; its {', '.join(names)} {'is' if len(names) == 1 else 'are'} not known" if names else ""
 
 
+def _stand_ins(records: dict[str, VariantRecord]) -> str:
+    """That a sentence compares stand-ins, and not the public images whose names it bears."""
+    resting = sum(record.stand_in for record in records.values())
+    whose = "all" if resting == len(records) else f"{resting} of {len(records)}"
+    return f"; {whose} are stand-ins" if resting else ""
+
+
 def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
     """How many are better by this figure. What was not measured is better than nothing else."""
     own = measure.of(able[name])
@@ -96,7 +103,7 @@ def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
     return sum(value is not None and (own is None or value < own) for value in values)
 
 
-def _against(winner: str, records: dict[str, VariantRecord], posture: str | None) -> str:
+def _against(winner: str, records: dict[str, VariantRecord], among: Shared | None) -> str:
     """What the winner has over the largest of its ladder."""
     own = records[winner]
     largest = max(records, key=lambda name: size_of(records[name]) or 0)
@@ -115,8 +122,8 @@ def _against(winner: str, records: dict[str, VariantRecord], posture: str | None
         lacks = few.coverage.lacks(partly=False)
         partly = f" ({lacks})" if lacks else ""
         parts.append(f"carries {figures.plural(few.total, 'finding')}{partly}{apart}")
-    if posture and (sum_of := held(own, posture)) is not None:
-        parts.append(f"stops {sum_of.stopped} of {figures.plural(sum_of.tried, 'attack')} {_run(posture)}")
+    if (sum_of := split(own, among)) is not None:
+        parts.append(f"stops {sum_of.stopped} of {figures.plural(sum_of.of, 'attack')} {_run(sum_of.posture)}")
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
@@ -166,14 +173,14 @@ def _less(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and one < other
 
 
-def _measures(posture: str | None) -> list[_Figure]:
+def _measures(among: Shared | None) -> list[_Figure]:
     def through(record: VariantRecord) -> float | None:
-        found = held(record, posture) if posture else None
-        return None if found is None else found.through
+        found = split(record, among)
+        return None if found is None else found.of - found.stopped
 
     def holds(record: VariantRecord) -> str:
-        found = held(record, posture or "")
-        return f"stops {found.stopped} of {found.tried} attacks" if found else "stops more attacks"
+        found = split(record, among)
+        return f"stops {found.stopped} of {found.of} attacks" if found else "stops more attacks"
 
     return [
         _Figure(

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deadweight._packages import images
 from deadweight.report.junit import JunitCase, JunitSuite, junit
 from deadweight.report.sarif import SarifFinding, SarifRule, sarif
-from deadweight_images.findings import placed
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
@@ -53,7 +53,7 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
                 path=file.path.lstrip("/"),
                 fingerprint=_id(mark.fingerprint, "hidden", file.path, mark.inner),
                 line=None if mark.inner else mark.line,
-                place=placed(f"layer {file.index + 1}", mark.inner),
+                place=images.placed(f"layer {file.index + 1}", mark.inner),
                 suppressed=mark.allowed or _unsure(mark.confidence),
                 properties={"description": mark.description or mark.rule, "fingerprint": mark.fingerprint},
             )
@@ -61,11 +61,11 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
         yield SarifFinding(
             rule=each.rule,
             message=f"{each.description or each.rule} ({each.redacted}) in "
-            f"{placed(each.path or each.where, each.inner)}; fingerprint {each.fingerprint}",
+            f"{images.placed(each.path or each.where, each.inner)}; fingerprint {each.fingerprint}",
             path=each.path.lstrip("/") if each.path else re.split(r"[.\[]", each.where)[0],
             fingerprint=_id(each.fingerprint, each.where.partition("[")[0], each.path or "", each.inner),
             line=None if each.inner else each.line,
-            place=placed(each.where, each.inner),
+            place=images.placed(each.where, each.inner),
             suppressed=each.allowed or _unsure(each.confidence),
             properties={"description": each.description or each.rule, "fingerprint": each.fingerprint},
         )

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deadweight._said import plain
 from deadweight.report import attacks, charts, figures
 from deadweight.report.boxes import box, short
 from deadweight.report.compare import Comparison
@@ -63,7 +64,6 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
         groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
         names=list(report.variants),
         castle=attacks.castle,
-        held=attacks.held,
         heading=attacks.heading,
         title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file
@@ -73,7 +73,7 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
         ladder_charts={name: Markup(svg) for name, svg in pictures.ladders.items()},  # noqa: S704 - our own, texts escaped
         build_chart=pictures.builds and Markup(pictures.builds),  # noqa: S704
     )
-    return "\n".join(line.rstrip() for line in html.splitlines() if line.strip()) + "\n"
+    return "\n".join(line.rstrip() for line in plain(html).splitlines() if line.strip()) + "\n"
 
 
 def draw(report: Report, seen: View) -> Charts:

@@ -66,9 +66,9 @@ def _said_by_builder(built: BuiltImage) -> RuntimeRecord | None:
 
 
 def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
-    from deadweight_images.look.summary import summary
+    from deadweight._packages import images
 
-    seen = summary(path, cache_dir=state.cache / "image")
+    seen = images.summary(path, cache_dir=state.cache / "image")
     if built.config_digest != seen.config_digest:
         note = "the archive contains a different image than the last build, so its size is not measured"
         return ImageFigures(ImageRecord(built.config_digest), None, note)
@@ -82,9 +82,9 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
 
 
 def _runtime(archive: Path, state: State) -> RuntimeRecord:
-    from deadweight_images.look.runtime import runtime
+    from deadweight._packages import images
 
-    found = runtime(archive, state.cache / "image")
+    found = images.runtime(archive, state.cache / "image")
     return RuntimeRecord(found.name, found.version or None, found.path or None)
 
 
@@ -93,21 +93,19 @@ def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
     known = layers.data.get("layers") if layers else None
     if isinstance(known, list) and [each.get("diff_id") for each in known] == [each.diff_id for each in seen.layers]:
         return [each.get("instruction") for each in known]
-    from deadweight_images.secrets.config import shown_instruction
-    from deadweight_images.secrets.scanner import Scanner
+    from deadweight._packages import images
 
-    scanner = Scanner.default()
-    return [each.instruction and shown_instruction(each.instruction, scanner) for each in seen.layers]
+    scanner = images.Scanner.default()
+    return [each.instruction and images.shown_instruction(each.instruction, scanner) for each in seen.layers]
 
 
 def _arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """An entry point as it may be published. One of plain words, as most are, needs no scanner (which takes its time to load)."""
     if not any(_PLAIN_WORD.fullmatch(each) is None for each in arguments):
         return arguments
-    from deadweight_images.secrets.config import shown_arguments
-    from deadweight_images.secrets.scanner import Scanner
+    from deadweight._packages import images
 
-    return shown_arguments(arguments, Scanner.default())
+    return images.shown_arguments(arguments, images.Scanner.default())
 
 
 def _record(seen: Summary, instructions: list[str | None], entrypoint: tuple[str, ...]) -> ImageRecord:

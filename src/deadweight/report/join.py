@@ -54,7 +54,7 @@ def joined_sarif(files: Sequence[Path]) -> str:
                 raise ConfigError(f"not SARIF 2.1.0: version {log['version']!r}", file=file)
             for number, run in enumerate(found):
                 runs[(run.get("automationDetails") or {}).get("id") or f"{file}#{number}"] = run
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(f"not a SARIF log: {error}", file=file) from error
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": list(runs.values())}, indent=2) + "\n"
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from deadweight._said import plain
 from deadweight.report import attacks, figures
 from deadweight.report.model import Report
 from deadweight.report.scan_model import SEVERITIES
@@ -22,7 +23,8 @@ _MARKS = {"pass": "\u2705", "gaps": "\u26a0\ufe0f", "fail": "\u274c"}
 CASTLE_WORDS = (
     "A cell names the weakest posture that stops the attack (*open* has no wall, *default* is a plain container with the engine's "
     "defaults, *hardened* has every wall); **never**: no posture stops it; *n/a*: it does not apply; "
-    f"*{figures.NOTHING}*: not measured; *crash*: the attack crashed the service."
+    f"*{figures.NOTHING}*: not measured; *crash*: the attack crashed the service. Sums count those measured for "
+    "all variants of a ladder, on what is handed in."
 )
 
 
@@ -49,7 +51,7 @@ def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, l
         f"Generated {report.generated_at} by deadweight {escape(report.tool_version)}, report schema {report.schema}. "
         "How each figure was got (image digest, tool, version, time) is in `report.json` and `index.html`."
     )
-    return _within(parts, end, limit)
+    return plain(_within(parts, end, limit))
 
 
 def _within(parts: list[Part], end: str, limit: int) -> str:
@@ -109,6 +111,7 @@ def _verdict(found: Verdict) -> list[str]:
 
 def _comparison(seen: View, pictures: Mapping[str, str]) -> list[Part]:
     notes = [escape(seen.build_note)] if seen.build_note else []
+    notes += [" ".join(map(escape, seen.figure_notes))] if seen.figure_notes else []
     if seen.sources:
         notes.append(f"*Reference* columns: {escape(' / '.join(seen.sources))}; not measured here.")
     winners = {each.winner for each in seen.verdict.findings}
@@ -143,7 +146,11 @@ def _checks(seen: View) -> list[Part]:
         for check, result in checks:
             plain = result.status == "pass" and result.expected
             told = (
-                not_measured_word(result) if result.status == "not_measured" else result.status,
+                not_measured_word(result)
+                if result.status == "not_measured"
+                else "measured"
+                if result.only_measured
+                else result.status,
                 "**no**" if not result.expected else figures.NOTHING if result.status == "not_measured" else "yes",
                 "" if plain else _cut(result.reason),
             )
@@ -212,7 +219,7 @@ def _attacks(report: Report, seen: View) -> list[Part]:
     heads = ["Attack", *(_labelled(name, record.stand_in) for name, record in seen.attacked)]
     rows = []
     for posture in seen.postures:
-        sums = [attacks.held(record, posture) for _, record in seen.attacked]
+        sums = [seen.sums[name][posture] for name, _ in seen.attacked]
         told = [f"**{found}**" if found else "not measured" for found in sums]
         rows.append([f"**stopped in posture {escape(posture)}**", *told])
     alike: dict[str, list[str]] = {}
@@ -242,8 +249,8 @@ def _alike(found: dict[str, list[str]], variants: int) -> list[list[str]]:
 def _vulnerabilities(seen: View) -> list[Part]:
     if not seen.scans:
         return []
-    heads = ["Variant", "Total", *(severity.capitalize() for severity in SEVERITIES), "Fixable", "Reached", "Dead weight",
-             "Kernel headers (apart)", "*Reference*", "Database"]  # fmt: skip
+    heads = ["Variant", "Total", *(severity.capitalize() for severity in SEVERITIES), "Copies", "Fixable", "Touched",
+             "Not touched by the requests sent", "Kernel headers (apart)", "*Reference*", "Database"]  # fmt: skip
     number: Callable[[int | None], str] = figures.count
     rows = []
     for name, record in seen.scans:
@@ -253,13 +260,14 @@ def _vulnerabilities(seen: View) -> list[Part]:
         tail = [figures.NOTHING if reference is None else number(reference), escape(day)]
         if scan.status != "scanned" or scan.total is None:
             words = scan.status.replace("_", " ")
-            rows.append([_labelled(name, record.stand_in), f"**{words}**", *[""] * (len(SEVERITIES) + 4), *tail])
+            rows.append([_labelled(name, record.stand_in), f"**{words}**", *[""] * (len(SEVERITIES) + 5), *tail])
             continue
         counts = [number(scan.by_severity.get(severity, 0)) for severity in SEVERITIES]
         reach = scan.reachability
         lacks = scan.coverage.lacks()
         partly = f" ({lacks})" if lacks else ""
         more = [
+            number(scan.copies),
             number(scan.fixable),
             number(reach.reachable),
             number(reach.dead_weight),

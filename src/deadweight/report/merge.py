@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from deadweight._errors import UsageError
 from deadweight.records.scope import Scope
+from deadweight.report.attacks import with_splits
 from deadweight.report.model import Report, VariantRecord
 
 
@@ -31,7 +32,7 @@ def merged(given: Mapping[str, Report]) -> Report:
     return replace(
         first,
         generated_at=max(each.generated_at for each in reports),
-        variants=variants,
+        variants=with_splits(variants),
         payloads=payloads,
         scope=replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None,
     )

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from deadweight._packages import images
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.quantities import Bytes, Count, Seconds
 from deadweight.report.scan_model import VulnerabilitiesRecord
-from deadweight_images.findings import LayersReport
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"
@@ -86,6 +86,7 @@ class BuildRecord:
     ``cache`` tells whether that build took anything from an earlier one: ``cold`` or ``warm``; None where nobody can tell.
     ``fingerprint`` is that of all its inputs (``plan.fingerprint``).
     ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
+    ``alone``: nothing else was built at the same time; None where nobody can tell.
     ``built_on`` is the endpoint of a pool that built it (None for an engine or a tool here), ``decisions`` is how that came.
     """
 
@@ -98,6 +99,12 @@ class BuildRecord:
     fingerprint: str | None = None
     built_on: str | None = None
     decisions: tuple[str, ...] = ()
+    alone: bool | None = None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its time may stand beside another's: made from nothing, with the machine to itself, and still of this image."""
+        return self.cache == "cold" and self.alone is True and self.failed_at is None
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,8 @@ class CheckRecord:
     """One check's result; ``evidence`` is the check's own data as it stands.
 
     ``why_not`` tells of a check that the suite asks for and that has no result of this image: it was never run on it
-    (``not_run``), or what there is of it is of an earlier image or of another question (``stale``).
+    (``not_run``), or what there is of it is of an earlier image or of another question (``stale``). ``gated`` is False where the
+    suite sets no gate: it could not fail, and is counted as measured, not as passed.
     """
 
     status: Status
@@ -115,6 +123,12 @@ class CheckRecord:
     seconds: Seconds | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     why_not: Literal["stale", "not_run"] | None = None
+    gated: bool = True
+
+    @property
+    def only_measured(self) -> bool:
+        """Whether it came to a figure that no gate of the suite judges."""
+        return not self.gated and self.expected and self.status == "pass"
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,34 @@ class AttackRecord:
     depth: Count | None = None
     reason: str | None = None
     evidence: Any = None
+
+
+@dataclass(frozen=True)
+class AttackSplit:
+    """What stops the attacks that were measured in ``posture`` for every attacked variant of the ladder: so that all are compared
+    on the same ``of`` attacks.
+
+    ``by_engine`` are stopped by what the engine does for any image, ``by_image`` only by what this one lacks or does not allow (a
+    shell, root). Of the others, ``by_hardening`` are stopped in ``hardened``; ``got_through`` in none, ``unknown`` were not tried
+    there. ``not_handed_in`` attacks are in none of these: what they are after (socket, token, folder of the host, neighbour) is
+    given to no container that does not ask for it.
+    """
+
+    posture: str
+    of: Count
+    by_engine: Count
+    by_image: Count
+    by_hardening: Count
+    got_through: Count
+    unknown: Count
+    not_handed_in: Count
+
+    @property
+    def stopped(self) -> int:
+        return self.by_engine + self.by_image
+
+    def __str__(self) -> str:
+        return f"{self.stopped}/{self.of}"
 
 
 @dataclass(frozen=True)
@@ -172,7 +214,8 @@ class VariantRecord:
     know: what this machine could not start or build, and postures that came to nothing. ``other_stand_ins`` are images that
     stand-ins took the place of in other stages of the build than the last. ``failed`` is how the last build came to nothing, where
     it did: ``build``, ``image`` and all figures are then of the build before, or None. ``runtime`` is None where nobody looked;
-    ``go_version`` is that of a Go program (``go1.26.1``), None for any other.
+    ``go_version`` is that of a Go program (``go1.26.1``), None for any other. ``startup_seconds`` is the median of
+    ``startup_samples``, which were taken in turns with the other variants' (A B C A B C …).
     """
 
     builder: str
@@ -184,7 +227,7 @@ class VariantRecord:
     checks: dict[str, CheckRecord]
     vulnerabilities: VulnerabilitiesRecord
     attacks: dict[str, dict[str, AttackRecord]]
-    layers: LayersReport | None
+    layers: images.LayersReport | None
     description: str = ""
     go_version: str | None = None
     runtime: RuntimeRecord | None = None
@@ -194,6 +237,8 @@ class VariantRecord:
     attack_notes: tuple[str, ...] = ()
     other_stand_ins: tuple[str, ...] = ()
     failed: str | None = None
+    startup_samples: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    attack_split: AttackSplit | None = None
 
     @property
     def stand_in(self) -> bool:

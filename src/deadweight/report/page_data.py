@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
+from deadweight._packages import images
 from deadweight.report import attacks
 from deadweight.report.boxes import box
 from deadweight.report.got import got
@@ -19,7 +20,6 @@ from deadweight.report.model import AttackRecord, Report, VariantRecord
 from deadweight.report.scan_model import SEVERITIES, Finding
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
-from deadweight_images.findings import HiddenFile, LayersReport, PathFigure
 
 EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET, GOT_BUDGET = 55_000, 65_000, 60_000, 30_000, 60_000
 EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110
@@ -135,7 +135,7 @@ def _layers(seen: View) -> dict[str, Any]:
     return {name: _layers_of(record, layers, share) for name, record, layers in seen.layers}
 
 
-def _layers_of(record: VariantRecord, layers: LayersReport, share: int) -> dict[str, Any]:
+def _layers_of(record: VariantRecord, layers: images.LayersReport, share: int) -> dict[str, Any]:
     """One variant's. ``share`` is how many letters it may take."""
     place = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
     hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
@@ -168,12 +168,12 @@ def _layers_of(record: VariantRecord, layers: LayersReport, share: int) -> dict[
     return document
 
 
-def _hidden_row(each: HiddenFile) -> list[Any]:
+def _hidden_row(each: images.HiddenFile) -> list[Any]:
     words = secret_words(each.secrets) if each.secrets else ""
     return [each.path, each.size_bytes, each.index, each.hidden_index, each.how, words]
 
 
-def layer_of(file: PathFigure, layers: LayersReport) -> int | None:
+def layer_of(file: images.PathFigure, layers: images.LayersReport) -> int | None:
     """The layer that a file of the final view can be in: the highest whose folder it fits in; None where no folder is told."""
     path = f"/{file.path.lstrip('/')}"
     fitting_it = (

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from deadweight._said import plain
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.compare import compare
@@ -186,7 +187,7 @@ def _markdown(found: Verdict, run: int, shown: int) -> str:
     if found.again:
         commands = "\n".join(found.again)
         parts.append(_folded("To reproduce this", f"```sh\n{commands}\n```"))
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts)) + "\n"
 
 
 def marker(suite: str, run: int = 0) -> str:

@@ -65,11 +65,13 @@ class KernelHeaders:
 
 @dataclass(frozen=True)
 class Reachability:
-    """How many findings lie in packages that the running service was seen to touch, and how many are dead weight."""
+    """How many findings lie in packages that the running service was seen to touch, and how many in those (``dead_weight``) that
+    none of the ``requests`` that were sent made it touch: a lower bound, and an upper one."""
 
     status: Literal["measured", "not_measured"] = "not_measured"
     reachable: Count | None = None
     dead_weight: Count | None = None
+    requests: Count | None = None
     reason: str | None = None
 
 
@@ -90,7 +92,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class VulnerabilitiesRecord:
-    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all."""
+    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all. ``total`` and all counts are of distinct findings (id,
+    package, version); ``copies`` is in how many places they were found: None in reports of before they were told apart."""
 
     status: Literal["scanned", "not_scanned", "not_covered"] = "not_scanned"
     coverage: Coverage = field(default_factory=Coverage)
@@ -102,3 +105,4 @@ class VulnerabilitiesRecord:
     reachability: Reachability = field(default_factory=Reachability)
     findings: tuple[Finding, ...] = ()
     reason: str | None = None
+    copies: Count | None = None

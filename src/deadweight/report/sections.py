@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.evidence import Evidence
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.report.scan_model import VulnerabilitiesRecord
-from deadweight_images.findings import LayersReport
 
 T = TypeVar("T")
 
@@ -67,9 +67,9 @@ def payloads(data: Mapping[str, Any]) -> dict[str, PayloadRecord]:
     return {name: record for name, record in parsed.items() if record is not None}
 
 
-def layers(evidence: Evidence | None) -> LayersReport | None:
+def layers(evidence: Evidence | None) -> images.LayersReport | None:
     """What the layer reader saw, or None."""
-    return _parse(LayersReport, evidence.data) if evidence is not None else None
+    return _parse(images.LayersReport, evidence.data) if evidence is not None else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

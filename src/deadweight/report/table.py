@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from deadweight.records.reference import short
 from deadweight.report import figures
-from deadweight.report.attacks import held as held_in
-from deadweight.report.attacks import told_posture
-from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord
+from deadweight.report.attacks import Shared, shared, split
+from deadweight.report.model import BuildRecord, CheckRecord, Report, RuntimeRecord, VariantRecord
 from deadweight.report.scan_model import VulnerabilitiesRecord
 
 NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
@@ -33,12 +32,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Of:
+    """The ladder that a figure is compared in: its largest image, and the attacks that all of its variants share."""
+
+    largest: int | None = None
+    attacks: Shared | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """``reference`` marks somebody else's figures."""
 
     key: str
     title: str
-    make: Callable[[str, VariantRecord, int | None], Cell]
+    make: Callable[[str, VariantRecord, Of], Cell]
     numeric: bool = False
     reference: bool = False
 
@@ -71,7 +78,8 @@ def ladders(report: Report) -> tuple[Ladder, ...]:
 def _ladder(name: str, members: Sequence[tuple[str, VariantRecord]]) -> Ladder:
     sizes = [size for _, record in members if (size := size_of(record))]
     largest = max(sizes, default=None)
-    made = [(column, [column.make(*member, largest) for member in members]) for column in COLUMNS]
+    of = Of(largest, shared(record for _, record in members))
+    made = [(column, [column.make(*member, of) for member in members]) for column in COLUMNS]
     told = [(column, cells) for column, cells in made if any(cell.text not in _ABSENT for cell in cells)]
     rows = tuple(Row(*member, tuple(cells[index] for _, cells in told)) for index, member in enumerate(members))
     columns = tuple(column for column, _ in told)
@@ -108,15 +116,15 @@ def _number(value: float | None, text: str) -> Cell:
     return _unmeasured() if value is None else Cell(text, value)
 
 
-def _variant(name: str, _record: VariantRecord, _largest: int | None) -> Cell:
+def _variant(name: str, _record: VariantRecord, _of: Of) -> Cell:
     return Cell(name, name)
 
 
-def _builder(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _builder(_name: str, record: VariantRecord, _of: Of) -> Cell:
     return Cell(record.builder, record.builder)
 
 
-def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _base(_name: str, record: VariantRecord, _of: Of) -> Cell:
     if record.build is None:
         return _unmeasured()
     if record.base is None:
@@ -126,27 +134,27 @@ def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return Cell(short(record.base.reference), record.base.reference, badge=badge)
 
 
-def _size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _size(_name: str, record: VariantRecord, _of: Of) -> Cell:
     value = size_of(record)
     return _number(value, figures.size(value))
 
 
-def _compressed(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _compressed(_name: str, record: VariantRecord, _of: Of) -> Cell:
     value = record.image.compressed_bytes if record.image else None
     return _number(value, figures.size(value))
 
 
-def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
+def _ratio(_name: str, record: VariantRecord, of: Of) -> Cell:
     value = size_of(record)
-    return _unmeasured() if not value or not largest else Cell(figures.ratio(largest, value), largest / value)
+    return _unmeasured() if not value or not of.largest else Cell(figures.ratio(of.largest, value), of.largest / value)
 
 
-def _layers(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _layers(_name: str, record: VariantRecord, _of: Of) -> Cell:
     value = layer_count(record)
     return _number(value, figures.count(value))
 
 
-def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _runtime(_name: str, record: VariantRecord, _of: Of) -> Cell:
     """Reports of earlier versions know a Go version alone."""
     found = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
     if not found:
@@ -156,7 +164,7 @@ def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return Cell(figures.runtime(found.name, found.version), f"{found.name} {found.version or ''}")
 
 
-def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _user(_name: str, record: VariantRecord, _of: Of) -> Cell:
     if record.image is None or record.image.user is None:
         return _unmeasured()
     user = record.image.user
@@ -164,22 +172,48 @@ def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return Cell("root" if is_root else user, user or "0", "warn" if is_root else "")
 
 
-def _build(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _build(_name: str, record: VariantRecord, _of: Of) -> Cell:
     if record.build is None:
         return _unmeasured("not built")
-    badge = "last build failed" if record.build.failed_at else record.build.cache or "cache unknown"
-    return Cell(figures.seconds(record.build.seconds), record.build.seconds, badge=badge)
+    badge = "last build failed" if record.build.failed_at else build_mark(record.build)
+    sort = record.build.seconds if record.build.comparable else None  # only like compares with like
+    return Cell(figures.seconds(record.build.seconds), sort, badge=badge)
 
 
-def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def build_mark(build: BuildRecord) -> str:
+    """What a build's time is of: ``cold``, ``cold, beside others``, ``warm``, ``cached``, ``cache unknown``."""
+    return (build.cache or "cache unknown") + ("" if build.alone is not False else ", beside others")
+
+
+def _startup(_name: str, record: VariantRecord, _of: Of) -> Cell:
     if record.startup_seconds is None and record.checks and "runs" not in record.checks:
         return Cell(figures.NOTHING, None, "muted")  # nobody asks whether it runs: it is no service
     if record.startup_seconds is None and (runs := record.checks.get("runs")) and runs.why_not:
         return _unmeasured(not_measured_word(runs))
-    return _number(record.startup_seconds, figures.seconds(record.startup_seconds))
+    return _number(record.startup_seconds, startup_words(record))
 
 
-def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def startup_words(record: VariantRecord) -> str:
+    """``0.31 s (0.28 to 0.35)``: the median of several starts, and from which to which they reached."""
+    if record.startup_seconds is not None and len(record.startup_samples) < 2:
+        return f"{figures.seconds(record.startup_seconds)} (one start)"
+    told = figures.seconds(record.startup_seconds)
+    return (
+        f"{told} ({min(record.startup_samples):.2f} to {max(record.startup_samples):.2f})"
+        if record.startup_samples
+        else told
+    )
+
+
+def startup_differs(one: VariantRecord, other: VariantRecord) -> bool | None:
+    """Whether two variants start in different times: their ranges do not overlap. None where one of them was started only once."""
+    left, right = one.startup_samples, other.startup_samples
+    if len(left) < 2 or len(right) < 2:
+        return None
+    return max(left) < min(right) or max(right) < min(left)
+
+
+def _checks(_name: str, record: VariantRecord, _of: Of) -> Cell:
     found = checks_cell(record.checks)
     if record.failed is None and (record.build is None or record.build.failed_at is None):
         return found
@@ -196,16 +230,19 @@ def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
     absent = {name: not_measured_word(check) for name, check in checks.items() if check.status == "not_measured"}
     meant = [name for name, check in checks.items() if check.status == "fail" and check.expected]
     warned = [name for name, check in checks.items() if check.status == "warn"]
-    fine = len(checks) - len(set(wrong) | set(absent))
+    free = [name for name, check in checks.items() if check.only_measured]
+    judged = len(checks) - len(free)
+    fine = judged - len(set(wrong) | set(absent))
     parts = [f"FAILED: {', '.join(wrong)}"] if wrong else []
-    parts += [f"{fine}/{len(checks)} ok"]
+    parts += [f"{fine}/{judged} ok"] if judged else []
+    parts += [f"measured: {', '.join(free)}"] if free else []
     parts += [f"fails as expected: {', '.join(meant)}"] if meant else []
     parts += [f"warned: {', '.join(warned)}"] if warned else []
     for word in NOT_MEASURED_WORDS:
         named = [name for name, why in absent.items() if why == word]
         parts += [f"{word}: {', '.join(named)}"] if named else []
     tone = "bad" if wrong else "warn" if warned or absent else "good"
-    return Cell("; ".join(parts), fine / len(checks), tone)
+    return Cell("; ".join(parts), fine / judged if judged else 1.0, tone)
 
 
 def not_measured_word(check: CheckRecord) -> str:
@@ -213,7 +250,7 @@ def not_measured_word(check: CheckRecord) -> str:
     return check.why_not.replace("_", " ") if check.why_not else figures.NOT_MEASURED
 
 
-def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _vulnerabilities(_name: str, record: VariantRecord, _of: Of) -> Cell:
     if record.vulnerabilities.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
         return Cell(figures.NOTHING, None, "muted")  # nobody asks for them
     return vulnerabilities_cell(record.vulnerabilities)
@@ -230,32 +267,40 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
 
 
-def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Findings in packages that the running service was seen to touch, and in those that it carries for nothing."""
+def _reach(_name: str, record: VariantRecord, _of: Of) -> Cell:
+    """Findings in packages that the running service was seen to touch, and in those that no request made it touch; nothing where
+    the database does not know the language of the service."""
     scan = record.vulnerabilities
-    if scan.status != "scanned":
+    if scan.status != "scanned" or scan.coverage.language == "not_covered":
         return Cell(figures.NOTHING, None, "muted")
     found = scan.reachability
     if found.status != "measured" or found.dead_weight is None:
         return _unmeasured()
-    return Cell(f"{figures.count(found.reachable)} / {found.dead_weight:,}", found.dead_weight)
+    sent = "" if found.requests is None else figures.plural(found.requests, "request")
+    return Cell(f"{figures.count(found.reachable)} / {found.dead_weight:,}", found.dead_weight, badge=sent)
 
 
-def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Stopped of tried, in the posture of a plain ``docker run`` unless the badge says another."""
-    posture = told_posture([record])
-    found = held_in(record, posture) if posture else None
+def _attacks(_name: str, record: VariantRecord, of: Of) -> Cell:
+    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another."""
+    found = split(record, of.attacks)
     if found is None:
         return _unmeasured() if record.attacks else Cell(NOT_ATTACKED, None, "muted")
-    return Cell(str(found), found.stopped / found.tried, badge="" if found.posture == "default" else found.posture)
+    return Cell(str(found), found.stopped / found.of, badge="" if found.posture == "default" else found.posture)
 
 
-def _reference_size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _attacks_by(_name: str, record: VariantRecord, of: Of) -> Cell:
+    found = split(record, of.attacks)
+    if found is None:
+        return Cell(figures.NOTHING, None, "muted")
+    return Cell(f"{found.by_image} + {found.by_engine} (+ {found.by_hardening})", found.by_image)
+
+
+def _reference_size(_name: str, record: VariantRecord, _of: Of) -> Cell:
     value = record.reference.size_bytes if record.reference else None
     return Cell(figures.NOTHING, None, "muted") if value is None else Cell(figures.size(value), value)
 
 
-def _reference_vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+def _reference_vulnerabilities(_name: str, record: VariantRecord, _of: Of) -> Cell:
     value = record.reference.vulnerabilities if record.reference else None
     return Cell(figures.NOTHING, None, "muted") if value is None else Cell(f"{value:,}", value)
 
@@ -268,9 +313,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("ratio", "Largest : this", _ratio, numeric=True),
     Column("compressed", "Compressed", _compressed, numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
-    Column("reach", "Reached / dead weight", _reach, numeric=True),
+    Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
     Column("attacks", "Attacks stopped", _attacks, numeric=True),
+    Column("attacks_by", "By image + engine (+ hardening)", _attacks_by, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("build", "Build", _build, numeric=True),
     Column("user", "User", _user),

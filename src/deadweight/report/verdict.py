@@ -129,15 +129,18 @@ def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -
 
 
 def counts(report: Report) -> str:
-    """``13 of 14 checks as expected, 1 stale. 5 of 6 variants built.``"""
-    results = [check for record in report.variants.values() for check in record.checks.values()]
+    """``13 of 14 checks as expected, 1 stale, 2 more measured without a gate. 5 of 6 variants built.``"""
+    every = [check for record in report.variants.values() for check in record.checks.values()]
+    results = [check for check in every if not check.only_measured]
     fine = sum(check.expected and check.status != "not_measured" for check in results)
     built = sum(record.build is not None and record.build.failed_at is None for record in report.variants.values())
     variants = f"{built} of {figures.plural(len(report.variants), 'variant')} built."
-    if all(check.why_not == "not_run" for check in results):
+    if all(check.why_not == "not_run" for check in every):
         return f"Checks were not run. {variants}"
     absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
     tail = "".join(f", {absent[word]} {word}" for word in NOT_MEASURED_WORDS if absent[word])
+    free = len(every) - len(results)
+    tail += f", {free} more measured without a gate" if free else ""
     return f"{fine} of {figures.plural(len(results), 'check')} as expected{tail}. {variants}"
 
 

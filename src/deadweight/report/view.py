@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.report import attacks
+from deadweight._packages import images
+from deadweight.report import attacks, figures
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import Ladder, ladders, reference_sources
+from deadweight.report.table import Ladder, ladders, reference_sources, startup_differs
 from deadweight.report.verdict import Verdict, stand_ins_said, verdict
-from deadweight_images.findings import LayersReport, SecretFinding, SecretMark
 
 HISTORY_COLUMNS = 6
 """Of so many reports the page shows figures side by side; one alone is no history."""
@@ -23,14 +23,16 @@ class View:
     ladders: tuple[Ladder, ...]
     sources: tuple[str, ...]
     build_note: str
+    figure_notes: tuple[str, ...]
     verdict: Verdict
     stand_ins: tuple[str, ...]
     checks: tuple[tuple[str, VariantRecord, tuple[tuple[str, CheckRecord], ...]], ...]
-    layers: tuple[tuple[str, VariantRecord, LayersReport], ...]
+    layers: tuple[tuple[str, VariantRecord, images.LayersReport], ...]
     attacked: tuple[tuple[str, VariantRecord], ...]
     postures: tuple[str, ...]
     payloads: tuple[str, ...]
     attack_notes: tuple[str, ...]
+    sums: Mapping[str, Mapping[str, attacks.Held | None]]
     scans: tuple[tuple[str, VariantRecord], ...]
     history: tuple[HistoryEntry, ...]
     sections: tuple[tuple[str, str], ...]
@@ -55,6 +57,7 @@ def view(report: Report) -> View:
         ladders=ladders(report),
         sources=reference_sources(report),
         build_note=build_note(report),
+        figure_notes=tuple(figure_notes(report)),
         verdict=verdict(report),
         stand_ins=stand_ins,
         checks=checks,
@@ -63,10 +66,39 @@ def view(report: Report) -> View:
         postures=attacks.main_postures(report),
         payloads=attacks.payloads(report),
         attack_notes=shared_notes({name: record.attack_notes for name, record in variants.items()}),
+        sums=attacks.sums(report, attacks.main_postures(report)),
         scans=tuple(variants.items()) if scanned else (),
         history=history,
         sections=tuple(sections),
     )
+
+
+def figure_notes(report: Report) -> Iterator[str]:
+    """What a reader of the comparison must know of attacks and start-up, a sentence for each ladder that has them."""
+    for ladder in ladders(report):
+        records = {row.variant: row.record for row in ladder.rows}
+        among = attacks.shared(records.values())
+        if among is not None and among.payloads:
+            tried = figures.plural(len(among.payloads), "attack")
+            apart = f"; {len(among.apart)} on what is never handed in are apart" if among.apart else ""
+            yield f"{ladder.title}: attacks stopped are of the {tried} measured for all its variants{apart}."
+        yield from _startup_note(ladder.title, records)
+
+
+def _startup_note(title: str, records: Mapping[str, VariantRecord]) -> Iterator[str]:
+    """Who starts faster, where that can be told: ranges that overlap are no difference."""
+    timed = {name: each for name, each in records.items() if each.startup_seconds and len(each.startup_samples) > 1}
+    if len(timed) < 2:
+        return
+    fastest = min(timed, key=lambda name: timed[name].startup_seconds or 0.0)
+    slower = [name for name, each in timed.items() if startup_differs(timed[fastest], each)]
+    starts = min(len(each.startup_samples) for each in timed.values())
+    told = f"{title}: start-up is the median of {starts} starts, with the range"
+    if not slower:
+        yield f"{told}; there is no difference between its variants (the ranges overlap)."
+        return
+    start = "starts" if len(slower) == 1 else "start"
+    yield f"{told}; {figures.listed(slower)} {start} later than {fastest}, others do not differ from it."
 
 
 CACHE_WORDS = {
@@ -77,13 +109,16 @@ CACHE_WORDS = {
 
 
 def build_note(report: Report) -> str:
-    """What the marks beside build times mean, those that are there; empty where nothing was built. Only like compares with like."""
+    """What the marks beside build times mean, those that are there; empty where nothing was built."""
     builds = [record.build for record in report.variants.values() if record.build is not None]
     marks = [f"{mark}: {words}" for mark, words in CACHE_WORDS.items() if any(build.cache == mark for build in builds)]
     if not builds:
         return ""
+    if any(build.alone is False for build in builds):
+        marks.append("beside others: other builds took their part of the machine")
     told = f" {'; '.join(marks)}." if marks else ""
-    return f"Build: seconds of the last real build.{told}"
+    alike = " Only cold builds, each alone, can be compared."
+    return f"Build: seconds of the last real build.{told}{alike}"
 
 
 def stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:
@@ -101,7 +136,7 @@ def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(f"{'all' if len(who) == every > 1 else ', '.join(who)}: {note}" for note, who in about.items())
 
 
-def secret_words(marks: Iterable[SecretMark | SecretFinding]) -> str:
+def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding]) -> str:
     """The rules that matched, each with the reason where the allow list has it."""
     words = (f"{mark.rule} (allowed: {mark.allowed})" if mark.allowed else mark.rule for mark in marks)
     return ", ".join(dict.fromkeys(words)) or "none"

@@ -69,17 +69,17 @@ def remember(suite: Suite, state: State, source: str, mirror: str | None = None,
 
 def stop_local(say: Say) -> None:
     """End the local registry if it runs; what it holds stays."""
-    from deadweight_standins.source import stop_local_registry
+    from deadweight._packages import standins
 
-    if stop_local_registry():
+    if standins.stop_local_registry():
         say("stopped the local registry")
 
 
 def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source:
     if name == "local":
-        from deadweight_standins.source import LocalSource
+        from deadweight._packages import standins
 
-        return LocalSource(state, settings)
+        return standins.LocalSource(state, settings)
     from deadweight.sources import public
 
     make = public.mirror if name == "mirror" else public.registry
@@ -120,10 +120,10 @@ def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Sa
 
 
 def _local_is_possible() -> bool:
-    from deadweight_standins.machine import this_machine
+    from deadweight._packages import standins
 
     try:
-        this_machine()
+        standins.this_machine()
     except DeadweightError:
         return False
     return True

@@ -13,6 +13,9 @@ from deadweight.sources.no_base import NoBase
 Say = Callable[[str], None]
 """Takes one line of progress."""
 
+STAND_INS = "stand-in/"
+"""What the names of the local source's images begin with, in its registry."""
+
 ApkFlavour = Literal["wolfi", "alpine"]
 """Whose package names an apko or melange file uses (``sources.adapt.flavour_of`` tells)."""
 

@@ -29,6 +29,7 @@ from deadweight.suite.values import (
     Size,
     UrlPath,
     check_path,
+    in_project,
     plain_url_path,
 )
 
@@ -177,8 +178,8 @@ class AwkRequest(Record):
 Pack = Literal["breach", "awk", "http"]
 
 
-def _document(text: str) -> str:
-    return plain_url_path(text) if text.startswith("/") else check_path(text)
+def _document(text: str, info: ValidationInfo) -> str:
+    return plain_url_path(text) if text.startswith("/") else in_project(check_path(text), info)
 
 
 class AttacksCheck(Record):

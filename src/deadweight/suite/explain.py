@@ -42,7 +42,7 @@ _BOUNDS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": 
 def validated(document: Document, model: type[M], value: Any, place: Callable[[Key], Key]) -> M:
     """Raw values as a record of ours. ``place`` maps a location in the record to its key in the file. Raises ConfigError."""
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=document.file.absolute().parent)
     except ValidationError as error:
         found = error.errors(include_url=False)
     problems = Problems()

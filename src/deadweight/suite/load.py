@@ -69,6 +69,10 @@ def find_suite_file(start: Path | None = None) -> Path:
         raise ConfigError(
             "is a folder, not a file", file=here / SUITE_FILE, hint="rename the folder, then: deadweight init"
         )
+    if (here / SUITE_FILE).exists():
+        raise ConfigError(
+            "is a device, a pipe or a socket, not a file", file=here / SUITE_FILE, hint="make it a file, or remove it"
+        )
     if (here / SUITE_FILE).is_symlink():
         raise ConfigError("is a broken link", file=here / SUITE_FILE, hint="make it lead to a suite file, or remove it")
     raise ConfigError(

@@ -18,6 +18,7 @@ from deadweight.suite.pool import Pool
 from deadweight.suite.values import (
     STRICT,
     AbsolutePath,
+    AnyPath,
     Capability,
     Count,
     EnvName,
@@ -154,7 +155,7 @@ class Variant(Record):
     tags: tuple[Name, ...] = ()
     ladder: str = ""
     description: str = ""
-    source: RelativePath = "."
+    source: AnyPath = "."
     port: Port | None = None
     health: Health = Health()
     run: RunSettings = RunSettings()

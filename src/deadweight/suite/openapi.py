@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import yaml
 
+from deadweight import _json
+
 
 def parsed(text: str) -> Any:
     """The document, from JSON or YAML; None where it is neither."""
     try:
-        return json.loads(text)
+        return _json.parsed(text)
     except ValueError:
         pass
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
+        _json.small(text)
+        loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
+        return _json.bounded(loaded)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 

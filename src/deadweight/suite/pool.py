@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from deadweight.suite.values import STRICT, Name, Record, RelativePath, Seconds, Text
+from deadweight.suite.values import STRICT, AnyPath, Name, Record, Seconds, Text
 
 _ADDRESS = re.compile(
     r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|docker-container://[\w.-]+"
@@ -67,9 +67,9 @@ class Endpoint(Record):
 
     address: Address | None = None
     builder: Text | None = None
-    ca: RelativePath | None = None
-    cert: RelativePath | None = None
-    key: RelativePath | None = None
+    ca: AnyPath | None = None
+    cert: AnyPath | None = None
+    key: AnyPath | None = None
     server_name: Text | None = None
     platforms: tuple[Platform, ...] = ()
     places: Annotated[int, Field(ge=1, le=256), STRICT] = 2
@@ -94,7 +94,7 @@ class CheckEngine(Record):
     """
 
     host: Host
-    certificates: RelativePath | None = None
+    certificates: AnyPath | None = None
     places: Annotated[int, Field(ge=1, le=256), STRICT] = 2
 
     @model_validator(mode="after")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+from deadweight._packages import images
+
+format_bytes = images.format_bytes
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMG]?I?B?)", re.IGNORECASE)
 
@@ -19,16 +23,3 @@ def parse_bytes(value: float | str) -> int:
     if match is None or unit is None:
         raise ValueError(f"{value!r} is not a size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
     return int(float(match.group(1)) * unit)
-
-
-def format_bytes(size: int) -> str:
-    """A size in decimal units with three figures, as engines show it: ``12.7 MB``."""
-    if size < 1000:
-        return f"{size} B"
-    amount = float(size)
-    for unit in ("kB", "MB"):
-        amount /= 1000
-        if amount < 999.5:
-            return f"{amount:.3g} {unit}"
-    amount /= 1000
-    return f"{amount:.3g} GB" if amount < 999.5 else f"{amount:.0f} GB"

@@ -5,13 +5,26 @@ A message ends a sentence that starts with "expected" (``suite.load`` writes it,
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import functools
+import os
 import re
-import warnings
+import stat
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
+from deadweight import _patterns
 from deadweight.suite.sizes import parse_bytes
 
 A_SIZE = "a size (bytes, or a number with KB, MB, GB, KiB, MiB or GiB)"
@@ -84,13 +97,30 @@ def check_path(text: str) -> str:
     return text
 
 
+def in_project(text: str, info: ValidationInfo) -> str:
+    """``info.context`` is the suite's folder; without one there is none, and nothing can be told."""
+    if info.context is not None:
+        _refuse_outside(str(info.context), text)
+    return text
+
+
+@functools.lru_cache(4096)
+def _refuse_outside(root: str, text: str) -> None:
+    """Raises ValueError for a path that leads out of this folder, or to what is neither a file nor a folder."""
+    path = os.path.realpath(os.path.join(root, text))  # noqa: PTH118 - thousands of them
+    real = os.path.realpath(root)
+    if os.path.commonpath([real, path]) != real:
+        raise ValueError(f"a path within {root}, links followed (it leads to {path})")
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):  # noqa: PTH116
+            raise ValueError("a file or a folder (this is a device, a pipe or a socket)")
+
+
 def _pattern(text: str) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(text, re.MULTILINE)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"a regular expression ({error})") from None
+        _patterns.compiled(text)
+    except ValueError as error:
+        raise ValueError(f"a regular expression as RE2 has them ({error})") from None
     return text
 
 
@@ -168,7 +198,12 @@ STRICT = Field(strict=True)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 Text = Annotated[str, AfterValidator(check_text)]
-RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_path)]
+AnyPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_path)]
+"""A path that may lead anywhere: the folder that is built, keys of the user's own."""
+
+RelativePath = Annotated[AnyPath, AfterValidator(in_project)]
+"""A file or folder of the project: below the suite's folder, wherever links lead."""
+
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Port = Annotated[int, Field(ge=1, le=65535), STRICT]
 Seconds = Annotated[float, Field(gt=0, le=3600), STRICT]

@@ -96,6 +96,8 @@ def _has_tabs(text: str, line: int) -> bool:
 
 def _text(file: Path) -> str:
     try:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise ConfigError("is a device, a pipe or a socket, not a file", file=file)
         with file.open("rb") as handle:
             data = handle.read(MAX_BYTES + 1)
     except FileNotFoundError:

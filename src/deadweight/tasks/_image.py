@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from deadweight._packages import images
 from deadweight.tasks._show import say
 
 if TYPE_CHECKING:
@@ -69,21 +70,15 @@ class LookedAt:
             if found is not None:
                 return found
         if self._remote is not None:
-            from deadweight_images.look.registry import analyse_registry
-
-            return analyse_registry(
+            return images.analyse_registry(
                 self._remote, self.title, scan=mode, allow=self._allow, platform=platform, cache_dir=self._cache
             )
         asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
         if self._stream is not None:
-            from deadweight_images.look.stream import analyse_stream
-
             with self._stream() as source:
-                return analyse_stream(source, what=self.title, cache_dir=self._cache, **asked)
-        from deadweight_images.look.analyse import analyse
-
+                return images.analyse_stream(source, what=self.title, cache_dir=self._cache, **asked)
         assert self._file is not None
-        return analyse(self._file, cache_dir=self._cache, **asked)
+        return images.analyse(self._file, cache_dir=self._cache, **asked)
 
     def platforms(self) -> tuple[str, ...]:
         """The platforms of an image in a registry, one empty name for an image of one platform. Raises UsageError."""
@@ -99,13 +94,10 @@ class LookedAt:
     def _in_store(
         self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
     ) -> LayersReport | None:
-        from deadweight_images.look.content_store import analyse_content_store, content_folders
-        from deadweight_images.look.engine_store import analyse_engine_store
-
         asked: dict[str, Any] = {"scan": scan, "allow": self._allow, "cache_dir": self._cache, "platform": platform}
         if by_content:
-            return analyse_content_store(content_folders(root), image, **asked)
-        return analyse_engine_store(root, image, **asked)
+            return images.analyse_content_store(images.content_folders(root), image, **asked)
+        return images.analyse_engine_store(root, image, **asked)
 
     @contextlib.contextmanager
     def file(self) -> Iterator[Path]:
@@ -235,13 +227,12 @@ def _one_platform(reference: str, platform: str | None, way: Access) -> str | No
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
     from deadweight._errors import UsageError
     from deadweight.toolchain.crane import platforms
-    from deadweight_images.archive.platforms import fits, machine_platform
 
     there = platforms(reference, insecure=way.insecure, env=way.environment)
     if platform is None and len(there) < 2:
         return None
-    wanted = platform or machine_platform()
-    fitting = [each for each in there if fits(each, wanted)]
+    wanted = platform or images.machine_platform()
+    fitting = [each for each in there if images.fits(each, wanted)]
     if there and not fitting:
         raise UsageError(f"{reference}: holds no image for {wanted}", hint=f"it holds {', '.join(there)}: --platform")
     return wanted if wanted in fitting or not fitting else fitting[0]

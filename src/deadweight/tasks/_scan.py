@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
-MOST_TELLING = ("variant", "total", "critical", "high", "reached", "OS", "fixable", "dead weight", "medium", "low", "languages",
+TOUCHED, UNTOUCHED = "touched", "not touched by the requests sent"
+MOST_TELLING = ("variant", "total", "critical", "high", TOUCHED, "OS", "fixable", UNTOUCHED, "medium", "low", "languages",
                 "kernel headers", "unknown")  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
 
@@ -20,7 +21,7 @@ def print_scans(found: Sequence[Evidence], out: Console) -> None:
     """One row for each image; a count stands only where something was looked up."""
     from rich.table import Table
 
-    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", "reached", "dead weight")
+    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", TOUCHED, UNTOUCHED)
     rows = [(each.variant, *_cells(each.data)) for each in found]
     shown = fitting(heads, rows, out.width)
     table = Table(*(heads[index] for index in shown), box=None, padding=(0, 1))

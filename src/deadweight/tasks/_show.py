@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """One line of progress."""
-    sys.stderr.write(f"{cleared()}{line}\n")  # in one piece: several threads tell what they do
+    """One line of progress, as a terminal may show it; colours in it are ours."""
+    from deadweight._said import coloured
+
+    sys.stderr.write(f"{cleared()}{coloured(line)}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
-    print(json.dumps(document, indent=2, sort_keys=True, default=str))
+    from deadweight._packages import images
+
+    print(images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
     """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
+    from deadweight._packages import images
+
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
-    print(document)
+    print(images.harmless(document))
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -75,14 +81,16 @@ class LineWatcher:
 
     def began(self, task: Task) -> None:
         self._running[task.step.title] = time.monotonic()
-        say(f"{task.step.title}: building ({task.reason})")
+        if not _is_set_up(task):
+            say(f"{task.step.title}: building ({task.reason})")
 
     def said(self, task: Task, line: str) -> None:
         del task, line  # it is in the log
 
     def ended(self, outcome: Outcome) -> None:
         self._running.pop(outcome.task.step.title, None)
-        say(f"{outcome.task.step.title}: {sentence(outcome)}")
+        if not _is_set_up(outcome.task):
+            say(f"{outcome.task.step.title}: {sentence(outcome)}")
 
 
 class LiveWatcher:
@@ -110,16 +118,20 @@ class LiveWatcher:
             self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
 
     def said(self, task: Task, line: str) -> None:
+        from deadweight._said import plain
+
         with self._guard:
             if task.step.key in self._running:
                 title, started, _ = self._running[task.step.key]
-                self._running[task.step.key] = (title, started, line)
+                self._running[task.step.key] = (title, started, plain(line))
 
     def ended(self, outcome: Outcome) -> None:
         from rich.text import Text
 
         with self._guard:
             self._running.pop(outcome.task.step.key, None)
+        if _is_set_up(outcome.task):
+            return
         style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
         # left to the terminal to wrap: a path that is broken by a line's end cannot be copied
         self._console.print(Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style), soft_wrap=True)
@@ -137,6 +149,13 @@ class LiveWatcher:
             said = Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
             table.add_row(title, f"{time.monotonic() - started:5.1f} s", said)
         return table
+
+
+def _is_set_up(task: Task) -> bool:
+    """Such a task says itself what it gets."""
+    from deadweight.plan.graph import Preparation
+
+    return isinstance(task.step, Preparation)
 
 
 def sentence(outcome: Outcome) -> str:

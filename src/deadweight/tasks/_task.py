@@ -75,9 +75,10 @@ def _first_what_was_left() -> None:
     with contextlib.suppress(ConfigError):  # where there is no suite, nothing was started
         state = State(find_suite_file().parent)
         if runs.there(state):
+            from deadweight._said import plain
             from deadweight.project.killed import remove_what_was_left
 
-            remove_what_was_left(state, lambda line: print(line, file=sys.stderr))
+            remove_what_was_left(state, lambda line: print(plain(line), file=sys.stderr))
 
 
 def dry(c: Context) -> bool:

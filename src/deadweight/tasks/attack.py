@@ -46,14 +46,13 @@ def attack(
     Example: invoke attack --since origin/main
     """
     from deadweight._errors import UsageError
+    from deadweight._packages import attacks
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.tasks.verify import raise_if_bad
-    from deadweight_attacks.many import attack_all
-    from deadweight_attacks.run import plan_for
 
     postures = names(posture)
-    plan_for(postures, ())
+    attacks.plan_for(postures, ())
     with Workspace.open(say, since=since) as workspace:
         selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
         chosen = [each for each in selection.variants if each.runnable]
@@ -68,7 +67,7 @@ def attack(
             if workspace.spread is not None:
                 found = workspace.spread.attack(built or chosen, postures, say)
             else:
-                found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
+                found = attacks.attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
     _show(workspace, found, as_json=json)
     left = ", ".join(each.name for each in chosen if each not in built)
     raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from deadweight.plan.graph import Plan
     from deadweight.project.build import VariantOutcome
+    from deadweight.project.preparations import Preparations
     from deadweight.project.workspace import Workspace
     from deadweight.records.built import BuiltImage
     from deadweight.suite.model import Variant
@@ -129,14 +130,22 @@ def _rebase(workspace: Workspace, *, keep: bool) -> None:
 
 
 def build_variants(
-    workspace: Workspace, chosen: Sequence[Variant], *, jobs: int, fail_fast: bool = False, force: bool = False
+    workspace: Workspace,
+    chosen: Sequence[Variant],
+    *,
+    jobs: int,
+    fail_fast: bool = False,
+    force: bool = False,
+    preparations: Preparations | None = None,
 ) -> tuple[VariantOutcome, ...]:
-    """Build under the state folder's lock, with progress on stderr."""
+    """Build under the state folder's lock, with progress on stderr; ``preparations`` are done meanwhile."""
     from deadweight.project.build import build as build_stage
     from deadweight.records.lock import locked
 
     with locked(workspace.state, say), watcher() as shown:
-        return build_stage(workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force)
+        return build_stage(
+            workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force, preparations=preparations
+        )
 
 
 def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, as_json: bool) -> None:

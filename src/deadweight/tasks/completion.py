@@ -122,15 +122,15 @@ def _checks() -> list[str]:
 
 
 def _postures() -> list[str]:
-    from deadweight_attacks.walls import names
+    from deadweight._packages import attacks
 
-    return [*names(), "all"]
+    return [*attacks.posture_names(), "all"]
 
 
 def _formats() -> list[str]:
-    from deadweight_attacks.harden.write import FORMATS
+    from deadweight._packages import attacks
 
-    return list(FORMATS)
+    return list(attacks.HARDEN_FORMATS)
 
 
 def _providers() -> list[str]:
@@ -149,7 +149,6 @@ VALUES: dict[str, Callable[[], list[str]]] = {
     "--sbom": lambda: ["spdx", "cyclonedx", "both"],
     "--source": lambda: ["auto", "registry", "mirror", "local"],
     "--scan": lambda: ["deep", "plain", "hidden", "no"],
-    "--engine": lambda: ["os", "current", "current-overlay2"],
     "--post": lambda: ["github", "gitlab"],
 }
 """What a flag's value may be, by the flag."""

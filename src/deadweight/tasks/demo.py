@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from invoke.context import Context
 
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, say
 from deadweight.tasks._task import task
 
@@ -30,22 +30,17 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     from deadweight.report.console import print_comparison
     from deadweight.tasks.build import build_variants
     from deadweight.tasks.report import write
-    from deadweight.tasks.setup import prepare
+    from deadweight.tasks.setup import to_prepare
     from deadweight.tasks.verify import conclude, verify_variants
 
     count = parse_jobs(jobs)
     laps = _Laps()
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         variants = workspace.suite.variants
-        prepare(workspace, variants, yes=yes)
-        laps.end("set-up")
-        providing = database.begin(workspace) if database.wanted(workspace) else None
-        outcomes = build_variants(workspace, variants, jobs=count)
-        laps.end("build")
-        if providing is not None:
-            with pulse("vulnerability database"):
-                providing.result()
-            laps.end("vulnerability database, beyond the build")
+        provide = partial(database.provide, workspace) if database.wanted(workspace) else None
+        work = to_prepare(workspace, variants, yes=yes, database=provide)
+        outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
+        laps.end("set-up and build")
         built = {each.variant for each in outcomes if each.result in ("built", "cached")}
         found = verify_variants(workspace, [each for each in variants if each.name in built])
         laps.end("verify")

@@ -48,31 +48,28 @@ def harden(
     Example: invoke harden --variant apko --format compose --to deploy
     """
     from deadweight._errors import UsageError
+    from deadweight._packages import attacks
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
-    from deadweight_attacks.harden.kept import kept_or_found
-    from deadweight_attacks.harden.write import FORMATS
-    from deadweight_attacks.harden.write.values import Written
-    from deadweight_attacks.seccomp.told import lines
 
-    if format not in FORMATS:
-        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    if format not in attacks.HARDEN_FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(attacks.HARDEN_FORMATS)}, found {format!r}")
     with Workspace.open(say) as workspace:
         chosen = select_one(workspace.suite, variant)
         with locked(workspace.state, say), pulse("harden"):
-            found = kept_or_found(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+            found = attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
         named = chosen.run.seccomp if found.seccomp is None else None
         root = workspace.suite.root
         profile = root / named if named else workspace.state.seccomp(chosen.name)
-    for line in lines(found.seccomp) if found.seccomp else ():
+    for line in attacks.seccomp_lines(found.seccomp) if found.seccomp else ():
         say(f"{chosen.name}: {line}")
     if json:
         print_json(found.document())
         return
     names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
     names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
-    _give(found, format, profile, Written(image or "", names[0], budget, names[1]), to)
+    _give(found, format, profile, attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
 
 
 def _way(folder: str, root: Path) -> str:
@@ -82,17 +79,17 @@ def _way(folder: str, root: Path) -> str:
 
 def _give(found: Found, format: str, profile: Path, given: Written, to: str | None) -> None:
     """Print the text, or write it and its profile to a folder."""
+    from deadweight._packages import attacks
     from deadweight.engine.seccomp.profile import write
     from deadweight.records.store import write_atomically
-    from deadweight_attacks.harden.write import beside, files, written
 
-    for line in beside(found, format, given):
+    for line in attacks.harden_notes(found, format, given):
         say(f"{found.variant.name}: {line}")
     if to is None:
-        print(written(found, format, given), end="")
+        print(attacks.harden_text(found, format, given), end="")
         return
     folder = Path(to)
-    for name, text in files(found, format, given).items():
+    for name, text in attacks.harden_files(found, format, given).items():
         write_atomically(folder / name, text)
         say(f"written: {folder / name}")
     if not found.profiled or format == "ecs":

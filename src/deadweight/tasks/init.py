@@ -55,20 +55,22 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    from deadweight_init.command import Wanted
-    from deadweight_init.command import init as bring_in
-    from deadweight_init.proof import Tools
+    from deadweight._packages import init
 
     root = _folder(dir)
     if check:
         _check(root)
         return
-    wanted = Wanted(service, main, _port(port), _path(health_path), names(force))
+    wanted = init.Wanted(service, main, _port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = (
-        Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes)) if prove else None
+        init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
+        if prove
+        else None
     )
-    outcome = bring_in(root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools)
+    outcome = init.bring_in(
+        root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
+    )
     _show(outcome)
 
 
@@ -82,9 +84,9 @@ def _prepare(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) ->
 def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failure]:
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
     from deadweight._errors import CommandError, DeadweightError, Interrupted
+    from deadweight._packages import init
     from deadweight.project.build import raise_if_failed
     from deadweight.tasks.build import build_variants
-    from deadweight_init.proof import Failure
 
     failed: dict[str, Failure] = {}
     for outcome in build_variants(workspace, variants, jobs=len(variants)):
@@ -94,19 +96,17 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
             raise
         except DeadweightError as error:
             line = outcome.error.line if isinstance(outcome.error, CommandError) else None
-            failed[outcome.variant] = Failure(error, line)
+            failed[outcome.variant] = init.Failure(error, line)
     return failed
 
 
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
     from deadweight._errors import CheckFailed
-    from deadweight_init.drift import drift
-    from deadweight_init.services import find_services
-    from deadweight_init.tree import look
+    from deadweight._packages import init
 
-    tree = look(root)
-    found = list(drift(tree, find_services(tree)))
+    tree = init.read_tree(root)
+    found = list(init.drifted(tree, init.find_services(tree)))
     if found:
         lines = "\n".join(found)
         hint = "edit deadweight.yaml, or write it anew: deadweight init --force deadweight.yaml"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
+from deadweight._packages import images
 from deadweight.tasks._image import STDIN, looked_at, named
 from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import print_utf8, say
+from deadweight.tasks._show import console, print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.tasks._image import LookedAt
-    from deadweight_images.findings import LayersReport
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -62,9 +62,7 @@ def layers(
     _refuse_wrong_calls(variant, archive, scan, extract)
     _refuse_targets(archive, sarif, junit)
     if extract is not None:
-        from deadweight_images.look.extract import prepare
-
-        prepare(Path(extract))
+        images.prepare_folder(Path(extract))
     with looked_at(variant, archive, platform) as subject:
         if platform == EVERY:
             _of_every_platform(subject, scan, json=json, allow_unread=allow_unread)
@@ -75,39 +73,18 @@ def layers(
             _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
     _show(report, subject, as_json=json)
-    _judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
+    images.judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
 
 
-def _show(report: LayersReport, subject: LookedAt, *, as_json: bool) -> None:
+def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> None:
     if as_json:
-        from deadweight_images.look.analyse import document
-
-        print_utf8(document(report, stand_in=subject.stand_in))
+        print_utf8(images.document(report, stand_in=subject.stand_in))
         return
-    from deadweight.tasks._layers import print_layers
-
-    print_layers(report, subject.title)
+    images.print_layers(report, subject.title, console())
     if subject.stand_in:
         from deadweight.report.view import stand_in_note
 
         print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
-
-
-def _judge(report: LayersReport, title: str, *, allow_unread: bool) -> None:
-    """Raises CheckFailed for secrets, and for what could not be looked at."""
-    from deadweight._errors import CheckFailed
-
-    if count := report.counted_secrets:
-        raise CheckFailed(
-            f"{count} secret{'' if count == 1 else 's'} found in {title}",
-            hint="see the secrets listed above: build without them, and revoke those that were ever published",
-        )
-    if (count := sum(report.unread.values())) and not allow_unread:
-        places = "1 place was" if count == 1 else f"{count} places were"
-        raise CheckFailed(
-            f"{places} not looked at in {title}: these could contain a secret",
-            hint="see the lines 'not looked at' above; --allow-unread accepts them",
-        )
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
@@ -118,9 +95,6 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
     from json import dumps, loads
 
     from deadweight._errors import CheckFailed
-    from deadweight.tasks._layers import print_layers
-    from deadweight_images.archive.model import harmless
-    from deadweight_images.look.analyse import document
 
     documents: dict[str, Any] = {}
     failures: list[CheckFailed] = []
@@ -129,15 +103,15 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
         with pulse(f"layers of {title}"):
             report = subject.analyse(scan, name or None, None)
         if json:
-            documents[name] = loads(document(report))
+            documents[name] = loads(images.document(report))
         else:
-            print_layers(report, title)
+            images.print_layers(report, title, console())
         try:
-            _judge(report, title, allow_unread=allow_unread)
+            images.judge(report, title, allow_unread=allow_unread)
         except CheckFailed as error:
             failures.append(error)
     if json:
-        print_utf8(harmless(dumps({"platforms": documents}, indent=2, ensure_ascii=False)))
+        print_utf8(dumps({"platforms": documents}, indent=2, ensure_ascii=False))
     if failures:
         raise failures[0]
 
@@ -171,16 +145,16 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
         taken.append(place)
 
 
-def _extract(subject: LookedAt, report: LayersReport, folder: Path, platform: str | None, name: str | None) -> None:
-    from deadweight_images.look.extract import extract
-
+def _extract(
+    subject: LookedAt, report: images.LayersReport, folder: Path, platform: str | None, name: str | None
+) -> None:
     with subject.file() as file:
-        done = extract(file, report.hidden, folder, platform=platform, name=name)
+        done = images.extract(file, report.hidden, folder, platform=platform, name=name)
     for item in done:
         say(f"extracted: {item.written}" if item.written else f"not extracted: {item.path}: {item.problem}")
 
 
-def _write_findings(report: LayersReport, title: str, sarif: str | None, junit: str | None) -> None:
+def _write_findings(report: images.LayersReport, title: str, sarif: str | None, junit: str | None) -> None:
     if sarif is None and junit is None:
         return
     from deadweight.records.store import write_where_told

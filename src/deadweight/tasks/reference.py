@@ -6,52 +6,64 @@ python -m deadweight.tasks.reference > docs/reference/tasks.md
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from invoke.tasks import Task
 
 HEAD = """# Tasks
 
-This page is made from the tasks' own help (`invoke --help TASK`) by `python -m deadweight.tasks.reference`.
+Made from the tasks' own help (`invoke --help TASK`) by `python -m deadweight.tasks.reference`. `invoke --dry TASK` changes nothing.
+[Exit codes](exit-codes.md) say what a task's result means.
 
-Where a task has `--json`, it prints one JSON document on stdout and everything else on stderr. `invoke --dry TASK` changes nothing.
-A flag marked *repeatable* may be given several times, or once with commas. What a task's exit code means:
-[exit codes](exit-codes.md).
+A flag with `VALUE…` may be given several times, or once with commas. While a task works, it says on stderr what goes on;
+`DEADWEIGHT_PULSE=0` switches that off.
 
-A task that works without a word says on stderr, within two seconds, what goes on. On a terminal one line is rewritten every second.
-Where lines stay (a pipe, a CI log), a step's first line comes as soon, and another after each ten seconds of silence, so that no
-log is buried in signs of life. `DEADWEIGHT_PULSE=0` in the environment switches that off.
 """
+
+SHARED = 4
+"""A flag that so many tasks have with the same help is described once."""
 
 
 def reference() -> str:
     """The whole page."""
     from deadweight.tasks import namespace
 
-    parts = [HEAD]
-    for name in sorted(namespace.tasks):
-        parts.append("\n".join(_section(name, namespace.tasks[name])))
+    tasks = {name: _flags(namespace.tasks[name]) for name in sorted(namespace.tasks)}
+    counted = Counter(row for flags in tasks.values() for row in flags.items())
+    shared = {flag: row for (flag, row), count in sorted(counted.items()) if count >= SHARED}
+    parts = [f"{HEAD}## Flags of several tasks\n\n{_list(shared)}"]
+    for name, flags in tasks.items():
+        parts.append("\n".join(_section(namespace.tasks[name], name, flags, shared)))
     return "\n".join(parts)
 
 
-def _section(name: str, task: Task[Any]) -> Iterator[str]:
+def _section(task: Task[Any], name: str, flags: Mapping[str, str], shared: Mapping[str, str]) -> Iterator[str]:
     yield f"## {name}\n"
     text, examples = _docstring(task)
     yield f"{text}\n"
     if examples:
-        yield from (f"    {example}" for example in examples)
-        yield ""
-    arguments = sorted(task.get_arguments(), key=lambda argument: argument.name or "")
-    if arguments:
-        yield "| flag | what it does |\n|---|---|"
-        for argument in arguments:
-            flag = (argument.name or "").replace("_", "-")
-            value = "" if argument.kind is bool else " VALUE"
-            repeatable = " *(repeatable)*" if argument.kind is list else ""
-            said = (argument.help or "").replace("|", r"\|")
-            yield f"| `--{flag}{value}` | {said}{repeatable} |"
-        yield ""
+        yield f"    {examples[0]}\n"
+    own = {flag: row for flag, row in flags.items() if shared.get(flag) != row}
+    if own:
+        yield _list(own)
+    others = [f"`{flag.partition('=')[0]}`" for flag in flags if flag not in own]
+    if others:
+        yield f"{'Also' if own else 'Flags'}: {', '.join(others)}.\n"
+
+
+def _flags(task: Task[Any]) -> dict[str, str]:
+    """Each flag of a task, and what it does."""
+    flags = {}
+    for argument in sorted(task.get_arguments(), key=lambda argument: argument.name or ""):
+        value = {bool: "", list: "=VALUE…"}.get(argument.kind, "=VALUE")
+        flags[f"--{(argument.name or '').replace('_', '-')}{value}"] = argument.help or ""
+    return flags
+
+
+def _list(flags: Mapping[str, str]) -> str:
+    return "".join(f"- `{flag}`: {text}\n" for flag, text in flags.items())
 
 
 def _docstring(task: Task[Any]) -> tuple[str, list[str]]:

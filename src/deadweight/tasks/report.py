@@ -10,7 +10,7 @@ from invoke.context import Context
 
 from deadweight.tasks._options import names, one
 from deadweight.tasks._pulse import pulse
-from deadweight.tasks._show import console, print_json, say
+from deadweight.tasks._show import console, print_json, print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def report(
         before = None if against is None else earlier(against, workspace.suite.root)
         made, written, changed = write(workspace, before)
         if json:
-            print(written.json.read_text(encoding="utf-8"), end="")
+            print_utf8(written.json.read_text(encoding="utf-8").rstrip())
         elif before is None:
             from deadweight.report.console import print_comparison
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -17,6 +18,7 @@ from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
     from deadweight.project.doctor import Doctor
+    from deadweight.project.preparations import Preparations
     from deadweight.project.survey import Finding
     from deadweight.project.workspace import Workspace
     from deadweight.sources.no_base import NoBase
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
         "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
         "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
         "ca-bundle": "a PEM file with your private CAs (kept for later)",
-        "engine": "which engine Deadweight starts: os, current (Docker 29, built here) or current-overlay2 (kept for later)",
         "variant": "only what this variant needs; repeat it for more (default: all)",
         "yes": "install without asking",
         "tests": "also install what Deadweight's own tests use",
@@ -44,7 +45,6 @@ def setup(
     source: str | None = None,
     mirror: str | None = None,
     ca_bundle: str | None = None,
-    engine: str | None = None,
     variant: Sequence[str] | None = None,
     yes: bool = False,
     tests: bool = False,
@@ -68,7 +68,6 @@ def setup(
         chosen = select(workspace.suite, names(variant))
         if not only_shown:
             held.enter_context(locked(workspace.state, say))
-        _take_engine(engine, keep=not only_shown)
         _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
         found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         unmade = to_make(workspace, chosen) if only_shown else ()
@@ -148,25 +147,62 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    from deadweight.project.bases import known, prepared
-    from deadweight.project.install import install
-    from deadweight.project.needs import to_make
+    from deadweight.plan.scheduler import run_plan
+    from deadweight.project.bases import known, prepared, split
+    from deadweight.project.install import raise_if_missing
+    from deadweight.project.preparations import preparations
     from deadweight.project.survey import survey
+    from deadweight.sources.no_base import NoBase
+    from deadweight.tasks._show import watcher
+
+    found, missing, chosen = _asked(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=plan)
+    lacking = known(workspace, chosen)
+    if plan:
+        return found, lacking.error
+    with watcher() as shown:
+        work = preparations(workspace, chosen, missing)
+        outcomes = run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
+    unmade = [each for each in outcomes if isinstance(each.error, NoBase)]
+    raise_if_missing(each for each in outcomes if each not in unmade)
+    for error in (each.error for each in unmade):
+        assert isinstance(error, NoBase)
+        lacking = lacking.and_then(split(lacking.able, workspace.needs(lacking.able), error))
+    with pulse("set-up"):
+        lacking = lacking.and_then(prepared(workspace, lacking.able))
+    return survey([each.name for each in found]) if missing else found, lacking.error
+
+
+def to_prepare(
+    workspace: Workspace, chosen: Sequence[Variant], *, yes: bool, database: Callable[[], object] | None
+) -> Preparations:
+    """What is missing for these variants, shown and asked for, to be got while the first are being built."""
+    from deadweight.project.preparations import preparations
+
+    _, missing, able = _asked(workspace, chosen, yes=yes)
+    work = preparations(workspace, able, missing, start_engine=True, database=database)
+    return replace(work, needs={**dict.fromkeys((each.name for each in chosen), frozenset()), **work.needs})
+
+
+def _asked(
+    workspace: Workspace,
+    chosen: Sequence[Variant],
+    *,
+    yes: bool = False,
+    tests: bool = False,
+    bench: bool = False,
+    plan: bool = False,
+) -> tuple[tuple[Finding, ...], list[Finding], Sequence[Variant]]:
+    """What there is and what is missing, shown, and got only if the user wants it; and the variants that can be had."""
+    from deadweight.project.needs import to_make
 
     with pulse("set-up: looking for what is there"):
         found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
         unmade = to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
-    if plan:
-        return found, known(workspace, chosen).error
-    if missing or unmade:
-        _ask(yes)
-    with pulse("set-up"):
-        if missing:
-            install(missing, say, log_folder=workspace.state.folder / "logs" / "setup")
-            found = survey([each.name for each in found])
-        return found, prepared(workspace, chosen).error
+        if not plan:
+            _ask(yes)
+    return found, missing, chosen
 
 
 def _survey(
@@ -199,25 +235,6 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
     if left:
         how = dict.fromkeys(each.how for each in hopeless(found) if each.name in ENGINE_TOOLS)
         raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
-
-
-def _take_engine(engine: str | None, *, keep: bool) -> None:
-    """Start engines of this kind from now on; a wrong one is told either way. Raises UsageError."""
-    from deadweight._errors import UsageError
-    from deadweight.engine import daemon
-    from deadweight.engine.own.choice import KINDS
-
-    if engine is None:
-        return
-    kind = next((each for each in KINDS if each == engine), None)
-    if kind is None:
-        raise UsageError(f"--engine: expected one of {', '.join(KINDS)}, found {engine!r}")
-    if not keep:
-        return
-    daemon.switch(kind, say)
-    running = daemon.find_running()
-    if running is not None and not running.ours:
-        say(f"an engine is running at {running.host} and is used instead; set DOCKER_HOST to use another")
 
 
 def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:

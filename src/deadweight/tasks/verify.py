@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
 
-OUTCOMES = ("passed", "warned", "failed as expected", "passed, though expected to fail", "failed", "not measured")
+OUTCOMES = (
+    "passed",
+    "warned",
+    "measured",
+    "failed as expected",
+    "passed, though expected to fail",
+    "failed",
+    "not measured",
+)
 
 
 @task(
@@ -137,7 +145,9 @@ def outcome(evidence: Evidence) -> str:
         return "failed as expected" if evidence.ok else "failed"
     if not evidence.ok:
         return "passed, though expected to fail"
-    return {"pass": "passed", "warn": "warned"}[evidence.status]
+    if evidence.status == "warn":
+        return "warned"
+    return "passed" if evidence.gated else "measured"
 
 
 def raise_if_bad(found: Sequence[Evidence], left: str = "") -> None:
@@ -173,6 +183,13 @@ def _line(evidence: Evidence) -> str:
     mark = {"passed": "pass", "warned": "warn", "failed": "FAIL", "failed as expected": "fail, as expected"}.get(
         word, word
     )
-    colours = {"pass": "32", "warn": "33", "FAIL": "1;31", "not measured": "2", "fail, as expected": "32"}
+    colours = {
+        "pass": "32",
+        "warn": "33",
+        "measured": "36",
+        "FAIL": "1;31",
+        "not measured": "2",
+        "fail, as expected": "32",
+    }
     shown = f"\x1b[{colours.get(mark, '1;31')}m{mark}\x1b[0m" if colour() else mark
     return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
@@ -31,7 +31,7 @@ def folder(entry: Program) -> Path:
 
 def program_path(entry: Program) -> Path:
     """The program in our copy, whether or not it is there."""
-    return folder(entry) / entry.files[0]
+    return folder(entry) / entry.file
 
 
 def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) -> Path:
@@ -49,7 +49,7 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
             _remove(hidden)  # what a process that was killed left behind
             hidden.mkdir(parents=True)
             fill(hidden)
-            _seal(hidden, entry.files)
+            _seal(hidden, entry.file)
             if final.exists():
                 _remove(final)
             hidden.rename(final)
@@ -66,25 +66,20 @@ def sound(entry: Program) -> bool:
     """Whether our copy is byte for byte what was put there. Reads it whole (0.1 s for 100 MB)."""
     try:
         seal = json.loads((folder(entry) / SEAL).read_bytes())
-        return bool(seal["sha256"] == _digest([folder(entry) / name for name in entry.files]))
+        return bool(seal["sha256"] == _digest(program_path(entry)))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _seal(where: Path, files: Sequence[str]) -> None:
-    programs = [where / name for name in files]
-    for program in programs:
-        program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    write_atomically(where / SEAL, json.dumps({"program": files[0], "sha256": _digest(programs)}))
+def _seal(where: Path, file: str) -> None:
+    program = where / file
+    program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    write_atomically(where / SEAL, json.dumps({"program": file, "sha256": _digest(program)}))
 
 
-def _digest(paths: Sequence[Path]) -> str:
-    """Of one file, its SHA-256; of several, that of theirs."""
-    found = []
-    for path in paths:
-        with path.open("rb") as file:
-            found.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return found[0] if len(found) == 1 else hashlib.sha256(" ".join(found).encode()).hexdigest()
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
     text = _told(insecure, "manifest", str(in_registry(reference)), timeout=120, env=env).output
     try:
         parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise DeadweightError(f"{reference}: the registry's answer is not a manifest", hint=NO_MANIFEST)
@@ -70,7 +70,7 @@ def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str
     text = _told(insecure, "config", "--platform", platform, str(in_registry(reference)), timeout=60).output
     try:
         parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise DeadweightError(f"{reference}: the registry's answer is not an image config", hint=NO_MANIFEST)

@@ -27,11 +27,10 @@ class Program:
     ``commands`` are its names on PATH, ``probe`` the arguments that print its version, which ``pattern`` finds in the output.
     With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
     otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian
-    package; ``also`` are further Go packages of the same module, whose programs lie beside it in our copy. ``folder`` has the
-    ``go.mod`` where that is shared with another tool (default: the tool's own name), or is elsewhere (an absolute path). ``tags``
-    are Go's build tags; a tool with ``cgo`` is linked statically by the machine's C compiler. ``packages`` are the system's
-    packages per package manager; for apt ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes``
-    are roughly what getting it takes on two cores with empty caches, one after another, and on disk.
+    package. ``folder`` has the ``go.mod`` where that is shared with another tool (default: the tool's own name), or is elsewhere
+    (an absolute path). ``packages`` are the system's packages per package manager; for apt ``a|b`` is the first that exists,
+    ``a?`` only if it does. ``seconds`` and ``size_bytes`` are roughly what getting it takes on two cores with empty caches, one
+    after another, and on disk.
     """
 
     name: str
@@ -44,10 +43,7 @@ class Program:
     exact: bool = False
     module: str = ""
     ldflags: str = ""
-    also: tuple[str, ...] = ()
     folder: str = ""
-    tags: str = ""
-    cgo: bool = False
     packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: int = 5
     size_bytes: int = 0
@@ -62,11 +58,9 @@ class Program:
         return None
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """The programs of our copy, relative to its folder, the one that tells the version first."""
-        if self.name == "go":
-            return ("go/bin/go",)
-        return tuple(each.rpartition("/")[2] for each in (self.source, *self.also)) if self.also else (self.name,)
+    def file(self) -> str:
+        """The program of our copy, relative to its folder."""
+        return "go/bin/go" if self.name == "go" else self.name
 
     @property
     def module_folder(self) -> Path:

@@ -73,16 +73,6 @@ PROGRAMS_OF_SYSTEMS = (
     ),
     system_program("dpkg-source", apt=("dpkg-dev",), dnf=("dpkg-dev",), brew=("dpkg",), seconds=3, size=10 * MB),
     system_program("ip", apt=("iproute2",), dnf=("iproute",), probe=("-V",), pattern=r"iproute2-(\S+?),?\s"),
-    system_program(  # its headers and its static library; pkg-config knows of both
-        "libseccomp",
-        "pkg-config",
-        apt=("pkg-config", "libseccomp-dev", "libc6-dev"),
-        dnf=("pkgconf-pkg-config", "libseccomp-static", "glibc-static"),
-        probe=("--modversion", "libseccomp"),
-        least="2.5",
-        seconds=5,
-        size=3 * MB,
-    ),
     system_program("openssl", apt=("openssl",), dnf=("openssl",), brew=("openssl",), probe=("version",)),
     system_program(  # the shell alone, where there is a package of it: pages take half of the processor time in it
         "chromium",
@@ -140,13 +130,5 @@ PROGRAMS_OF_SYSTEMS = (
         size=120 * MB,
     ),
     system_program("buildah", apt=("buildah",), dnf=("buildah",), least="1.23", seconds=10, size=60 * MB),
-    # The engine's own tests start Docker of a user who is not root in it.
-    system_program(
-        "rootlesskit",
-        apt=("rootlesskit", "uidmap", "slirp4netns"),
-        pattern=r"version (\d+\.\d+(?:\.\d+)*)",
-        seconds=1,
-        size=10 * MB,
-    ),
     system_program("iptables", apt=("iptables",), dnf=("iptables",), seconds=1, size=2 * MB),
 )

@@ -10,8 +10,8 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
 from deadweight.records.reference import parse
+from deadweight.sources.protocol import STAND_INS
 from deadweight_attacks.harden.trial import PURPOSE
-from deadweight_standins.stand_in import STAND_INS
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from deadweight._errors import ArchiveError, UsageError
 from deadweight_images.archive import digests, documents
 from deadweight_images.archive.attestations import attestations
 from deadweight_images.archive.choose import Blob, chosen_descriptor, chosen_item, leaves, place, verify
@@ -19,6 +18,7 @@ from deadweight_images.archive.model import Attestation, Image, Layer
 from deadweight_images.archive.platforms import fits
 from deadweight_images.archive.store import Store, open_store
 from deadweight_images.archive.unnamed import unnamed
+from deadweight_images.errors import ArchiveError, UsageError
 
 Head = Callable[[str], tuple[int, bytes] | None]
 

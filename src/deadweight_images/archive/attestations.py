@@ -7,10 +7,10 @@ annotation; each of its layers is one in-toto statement, whose predicate type st
 
 from __future__ import annotations
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import documents
 from deadweight_images.archive.choose import Blob, leaves, place, verify
 from deadweight_images.archive.model import Attestation
+from deadweight_images.errors import ArchiveError
 
 
 def attestations(blob: Blob, what: str, manifest_digest: str | None) -> tuple[Attestation, ...]:

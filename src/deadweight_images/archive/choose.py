@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from deadweight._errors import ArchiveError, UsageError
 from deadweight_images.archive import digests, documents
 from deadweight_images.archive.documents import Descriptor, SavedImage
 from deadweight_images.archive.platforms import fits, machine_platform
+from deadweight_images.errors import ArchiveError, UsageError
 
 Blob = Callable[[str], memoryview | bytes | None]
 _DEPTH = 4

@@ -9,8 +9,8 @@ from functools import cache
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.zstd_frames import Frames
+from deadweight_images.errors import ArchiveError
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Compression

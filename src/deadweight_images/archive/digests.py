@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import NamedTuple
 
-from deadweight._errors import ArchiveError
+from deadweight_images.errors import ArchiveError
 
 _FORM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.digests import valid
 from deadweight_images.archive.model import HistoryStep, ImageConfig
+from deadweight_images.errors import ArchiveError
 
 MAX_DOCUMENT = 4 * 1024 * 1024
 MAX_LAYERS = 1024

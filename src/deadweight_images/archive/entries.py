@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import ArchiveError
+from deadweight_images.errors import ArchiveError
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Entry, EntryKind

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from deadweight._errors import ArchiveError
+from deadweight_images.errors import ArchiveError
 
 
 def is_folder(path: Path) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from gzip import BadGzipFile
 from typing import Any, cast
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.compression import MAX_OUTPUT, cut, plain_pieces
 from deadweight_images.archive.model import Compression
+from deadweight_images.errors import ArchiveError
 
 _INPUT = 1 << 20
 

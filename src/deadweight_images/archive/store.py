@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.files import forgotten, is_folder, mapped, released
 from deadweight_images.archive.kinds import recognized, refused
 from deadweight_images.archive.tarwalk import TarWalker
+from deadweight_images.errors import ArchiveError
 
 MAX_MEMBERS = 100_000
 _HOPS = 8

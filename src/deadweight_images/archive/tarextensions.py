@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deadweight._errors import ArchiveError
+from deadweight_images.errors import ArchiveError
 
 MAX_FILE = 1 << 44
 Fail = Callable[[str], ArchiveError]

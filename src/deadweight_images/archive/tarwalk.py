@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from struct import Struct
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.checksums import adler32
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarextensions import MAX_FILE, Pending
+from deadweight_images.errors import ArchiveError
 
 BLOCK = 512
 MAX_NAME = 64 * 1024

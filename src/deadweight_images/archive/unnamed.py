@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import documents
+from deadweight_images.errors import ArchiveError
 
 Blob = Callable[[str], memoryview | bytes | None]
 _MOST = 10_000

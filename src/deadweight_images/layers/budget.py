@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deadweight._errors import ArchiveError
+from deadweight_images.errors import ArchiveError
 
 _WORK = 50_000_000
 

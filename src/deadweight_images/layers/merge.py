@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
+from deadweight_images.errors import ArchiveError
 from deadweight_images.layers.budget import Budget
 from deadweight_images.layers.hardlinks import contents
 from deadweight_images.layers.members import BITS, MASK, packed, split

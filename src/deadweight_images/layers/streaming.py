@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.checksums import crc32
 from deadweight_images.archive.compression import cut
@@ -16,6 +15,7 @@ from deadweight_images.archive.model import Compression
 from deadweight_images.archive.source import Blob, Source, opened
 from deadweight_images.archive.tarwalk import BLOCK, TarWalker
 from deadweight_images.contents.facts import Gatherer
+from deadweight_images.errors import ArchiveError
 from deadweight_images.layers import chunks as portions
 from deadweight_images.layers.buffers import Buffers
 from deadweight_images.layers.index import LayerIndex, Skip

@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import DeadweightError
-
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
     from deadweight_images.layers.index import LayerIndex
@@ -107,13 +105,13 @@ class Cache:
             return None
 
     def _write(self, name: str, data: bytes) -> None:
-        from deadweight.records.store import write_atomically
+        from deadweight_images.cache_files import write_atomically
 
         assert self.folder is not None
         if not self._refused:
             try:
                 write_atomically(self.folder / name, data, mode=0o600)
-            except DeadweightError:
+            except OSError:
                 self._refused = True
 
 

@@ -13,11 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import Archive, open_blobs
 from deadweight_images.archive.digests import valid
 from deadweight_images.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.store import FolderStore
+from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.look.analyse import content_key
 from deadweight_images.look.cache import Cache
@@ -108,7 +108,7 @@ def _media_type(raw: memoryview) -> str:
     """What a manifest or index says that it is; that it says so truly is found out when it is read."""
     try:
         document = json.loads(bytes(raw))
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     told = document.get("mediaType") if isinstance(document, dict) else None
     return str(told or MANIFEST_TYPES[0])

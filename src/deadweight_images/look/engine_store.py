@@ -24,11 +24,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import image_of
 from deadweight_images.archive.digests import check, valid
 from deadweight_images.archive.documents import MAX_DOCUMENT, config
 from deadweight_images.archive.source import Source
+from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import DeadweightError, UsageError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.model import Layer, shown
+from deadweight_images.errors import DeadweightError, UsageError
 from deadweight_images.findings import HiddenFile
 from deadweight_images.layers.content import members_pieces
 from deadweight_images.layers.index import LayerIndex

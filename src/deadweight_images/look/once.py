@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import Archive
 from deadweight_images.archive.model import Image, Layer
+from deadweight_images.errors import ArchiveError
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer, PlainReading
 from deadweight_images.look.cache import Cache, identity

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents.filesystem import Filesystem
+from deadweight_images.errors import ArchiveError
 from deadweight_images.layers.indexing import Indexer
 
 MAX_FILE_BYTES = 256 * 2**20

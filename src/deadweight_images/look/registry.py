@@ -15,13 +15,12 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from deadweight._errors import ArchiveError, CommandError
-from deadweight.records.reference import NO_MANIFEST
 from deadweight_images.archive import digests, documents
 from deadweight_images.archive.archive import read_image
 from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.kinds import recognized
 from deadweight_images.archive.model import Layer
+from deadweight_images.errors import ArchiveError, DeadweightError
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _TRIES = 3  # to go on with a layer whose transfer broke off
+_NO_MANIFEST = "check the reference, and that a registry answers there: it may be a proxy or a login page"
 _GZIP, _ZSTD, _PLAIN = b"\x1f\x8b\x08\0\0\0", b"\x28\xb5\x2f\xfd\0\0", b"\0\0\0\0\0\0"
 
 
@@ -116,7 +116,7 @@ def _fetched(remote: Remote, layer: Layer, indexer: Indexer, what: str) -> Layer
             pieces = _whole(stream, partial(remote.rest, layer.digest), layer.stored_bytes, what)
             first = next(pieces, b"")
             index = indexer.compressed(_chain(first, pieces), recognized(first[:4]), what, wait=False)
-    except CommandError:
+    except DeadweightError:
         if index is None:
             raise
     return index  # where the transfer broke off, the rest came in another one
@@ -176,7 +176,7 @@ class _Documents:
     def _type(self, raw: bytes) -> str:
         document = documents.parsed(raw, f"{self._what}: the registry's answer")
         if not isinstance(document, dict):
-            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest", hint=NO_MANIFEST)
+            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest", hint=_NO_MANIFEST)
         told = document.get("mediaType")
         return str(told) if told else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
 

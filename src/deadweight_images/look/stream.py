@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import read_image
 from deadweight_images.archive.compression import PIECE, plain_pieces
@@ -21,6 +20,7 @@ from deadweight_images.archive.kinds import recognized, refused
 from deadweight_images.archive.model import Image
 from deadweight_images.archive.store import MAX_MEMBERS, member
 from deadweight_images.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
+from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer

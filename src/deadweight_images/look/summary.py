@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.archive.compression import cut
 from deadweight_images.archive.model import Image, Layer, LayerSize, Summary
 from deadweight_images.contents.exposure import content_bytes
+from deadweight_images.errors import ArchiveError, DeadweightError
 from deadweight_images.layers.indexing import Indexer
 
 _PIECE = 4 << 20
@@ -88,9 +88,13 @@ def _layer_size(archive: Archive, layer: Layer, cache_dir: Path | None, compress
     if figures is None or (wants_gzip and figures.get("gzip") is None):
         figures = _measured(archive, layer, figures, wants_gzip)
         if cached is not None:
-            from deadweight.records.store import write_atomically
+            from deadweight_images.cache_files import write_atomically
 
-            write_atomically(cached, json.dumps(figures) + "\n")
+            try:
+                write_atomically(cached, json.dumps(figures) + "\n")
+            except OSError as error:
+                hint = "make room on that disk, or make it writable"
+                raise DeadweightError(f"{cached}: cannot be written: {error.strerror}", hint=hint) from error
     return sized(layer, figures, compressed)
 
 

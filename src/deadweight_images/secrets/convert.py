@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import DeadweightError
-from deadweight._run import run
+from deadweight_images.errors import DeadweightError
 from deadweight_images.secrets.relax import UNBOUNDED, relaxed, width
 from deadweight_images.secrets.translate import to_python
 
@@ -83,7 +84,7 @@ _LITERAL = re.compile(r"(?:[A-Za-z0-9_=]|-|\\-){20,}")
 
 
 def main() -> None:
-    """Convert and write. Raises DeadweightError or CommandError where upstream cannot be fetched."""
+    """Convert and write. Raises DeadweightError where upstream cannot be fetched."""
     config = _upstream(GITLEAKS, "gitleaks.toml")
     newer = _upstream(BETTERLEAKS, "betterleaks.toml")
     house = tomllib.loads((HERE / "house.toml").read_text(encoding="utf-8"))
@@ -103,8 +104,10 @@ def main() -> None:
 
 def _upstream(module: str, file: str) -> dict[str, Any]:
     """The rule data of a pinned module."""
-    answer = run(["go", "mod", "download", "-json", module], cwd=HERE / "upstream", env={"GOFLAGS": "-mod=readonly"})
-    folder = json.loads(answer.output).get("Dir")
+    words = ["go", "mod", "download", "-json", module]
+    env = {**os.environ, "GOFLAGS": "-mod=readonly"}
+    answer = subprocess.run(words, cwd=HERE / "upstream", env=env, capture_output=True, text=True, check=False)
+    folder = json.loads(answer.stdout or "{}").get("Dir")
     if not folder:
         raise DeadweightError(f"{module} could not be fetched")
     return tomllib.loads((Path(folder) / "config" / file).read_text(encoding="utf-8"))

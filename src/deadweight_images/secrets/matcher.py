@@ -18,9 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from deadweight._errors import DeadweightError
-from deadweight.records.paths import user_cache
-from deadweight.records.store import write_atomically
+from deadweight_images.cache_files import user_cache, write_atomically
 from deadweight_images.secrets.hints import quick_patterns, text_patterns
 from deadweight_images.secrets.model import Hit
 from deadweight_images.secrets.rules import RuleSet
@@ -218,7 +216,7 @@ def _database(name: str, rule_set: RuleSet, patterns_of: Callable[[], Sequence[t
     content = bytes(hyperscan.dumpb(database))
     try:
         write_atomically(file, hashlib.sha256(content).digest() + content)
-    except DeadweightError:
+    except OSError:
         return database
     bound(file.parent, time.time())
     return database

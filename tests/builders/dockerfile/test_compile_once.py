@@ -55,7 +55,7 @@ def build(project: Project, *names: str):
     site = project.site
     variants = [variant for variant in site.suite.variants if variant.name in names]
     plan = make_plan(variants, site, lambda variant: table.builder(variant.builder))
-    return run_plan(plan, site, Silent(), jobs=2)
+    return run_plan(plan, site.state, Silent(), jobs=2)
 
 
 def runs(project: Project) -> int:

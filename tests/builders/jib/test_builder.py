@@ -17,14 +17,14 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import ArchiveError, ConfigError, DeadweightError
-from deadweight.builders.jib import main_class as _main_class
 from deadweight.builders.jib import resident
-from deadweight.builders.jib.main_class import missing_main_class
 from deadweight.builders.jib.pom import read_poms
 from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
-from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight.toolchain.find import find
 from deadweight_images.archive.archive import open_archive
+from deadweight_images.contents import main_class as _main_class
+from deadweight_images.contents.main_class import missing_main_class
 from deadweight_images.look.read_file import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
@@ -560,11 +560,8 @@ def test_offline_builds_from_what_is_there(project, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def registry_program(bases):
-    from deadweight.toolchain.find import look
-
-    tool = look("docker-registry").tool
-    return tool.path if tool else user_cache() / "local/unpacked/docker-registry/usr/bin/docker-registry"
+def registry_program() -> Path:
+    return find("docker-registry").path
 
 
 @pytest.mark.parametrize(
@@ -582,7 +579,6 @@ def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, 
 
 
 def test_a_base_of_another_architecture(project, bases, registry_program, tmp_path):
-    from deadweight.toolchain.find import find
 
     with registry(registry_program, tmp_path / "registry") as host:
         source = bases[STATIC].resolved
@@ -596,7 +592,6 @@ def test_a_base_of_another_architecture(project, bases, registry_program, tmp_pa
 
 def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
     """Here Jib itself finds none: it looks into the index."""
-    from deadweight.toolchain.find import find
 
     crane, source = find("crane").path, bases[STATIC].resolved
     with registry(registry_program, tmp_path / "registry") as host:
@@ -691,7 +686,6 @@ def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_pat
 def test_java_reads_the_trust_store(tmp_path):
     from deadweight.records.paths import State
     from deadweight.sources.java import trust_store
-    from deadweight.toolchain.find import find
 
     certificates(tmp_path)
     bundle = tmp_path / "bundle.pem"

@@ -19,7 +19,7 @@ from deadweight_images.look.read_file import read_file
 from tests.support.builder_site import Project
 from tests.support.java_projects import JUNIT, PROJECT, SUITE, emptied, fails, family, main_class, plugin, pom
 
-pytestmark = pytest.mark.tools
+pytestmark = [pytest.mark.java, pytest.mark.tools]
 
 GROUP = "com.google.cloud.tools"
 WAR = plugin("maven-war-plugin", "3.4.0", configuration="<failOnMissingWebXml>false</failOnMissingWebXml>")

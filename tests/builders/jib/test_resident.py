@@ -19,7 +19,7 @@ from deadweight.builders.jib import resident
 from deadweight.toolchain.find import find
 from tests.support.java_projects import JUNIT, pom
 
-pytestmark = pytest.mark.tools
+pytestmark = [pytest.mark.java, pytest.mark.tools]
 
 CLIENT = Path(resident.__file__).with_name("resident_client.py")
 FILTERED = "<resource><directory>src/main/resources</directory><filtering>true</filtering></resource>"

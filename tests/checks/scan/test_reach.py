@@ -104,7 +104,7 @@ def test_without_permission_it_is_measured_from_beside_and_else_both_reasons_are
     seen = observed(subject, may_run=True)
     assert isinstance(seen, Observation)
     assert "/app" in seen.executed
-    found = reach.reach((), (), "fanotify is not permitted here")
+    found = reach.reach((), (), "fanotify is not permitted here", 3)
     assert (found.status, found.reachable, found.dead_weight) == ("not_measured", None, None)
 
 
@@ -187,5 +187,5 @@ def test_kernel_headers_are_in_no_count_of_reached_and_dead():
         finding("os", "unused"),
         finding("os", "odd"),
     ]
-    found = reach.reach((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)))
+    found = reach.reach((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
     assert (found.reachable, found.dead_weight, found.undecided) == (1, 1, 1)

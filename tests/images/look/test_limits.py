@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from deadweight._errors import ArchiveError
-from deadweight.tasks import _layers
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.layers.content import members_pieces
 from deadweight_images.layers.merge import Merged
 from deadweight_images.look.analyse import analyse, document
 from deadweight_images.look.extract import extract
+from deadweight_images.show import print_layers
 from tests.support import image_samples as samples
 
 TOKEN = "ghp_" + "".join(random.Random(8).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
@@ -106,7 +106,7 @@ def test_a_manifest_that_names_a_lone_surrogate_is_one_error(tmp_path):
         analyse(path)
 
 
-def test_an_image_does_not_command_the_terminal(tmp_path, monkeypatch):
+def test_an_image_does_not_command_the_terminal(tmp_path):
     escape = "\x1b]0;owned\x07\x9b2J\r"
     data = samples.layer(samples.file(b"bin/\x1b[31msu", b"x", 0o4755), samples.file(b"bin/sh\x1b", b"x"))
     config = {"User": f"me{escape}", "Env": [f"TOKEN={TOKEN}"], "Labels": {f"k{escape}": TOKEN}}
@@ -114,8 +114,7 @@ def test_an_image_does_not_command_the_terminal(tmp_path, monkeypatch):
     history = [{"created_by": f"RUN {escape} {number}"} for number in range(2)]
     report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data, gone, config=config, history=history)))
     out = io.StringIO()
-    monkeypatch.setattr(_layers, "console", lambda: Console(file=out, width=160, highlight=False))
-    _layers.print_layers(report, "x")
+    print_layers(report, "x", Console(file=out, width=160, highlight=False))
     assert not {char for char in out.getvalue() if not char.isprintable()} - {"\n"}
     assert "\\x1b]0;owned" in out.getvalue()
 

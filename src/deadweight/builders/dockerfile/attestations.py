@@ -18,8 +18,7 @@ def check(variant: DockerfileVariant, root: Path) -> None:
     if problem:
         raise WrongKey(
             variant, "attest", problem, root,
-            hint="take attest: out, or use an engine with containerd's image store (the default of Docker 29): "
-            "invoke setup --engine current",
+            hint="take attest: out, or use an engine with containerd's image store (the default of Docker 29)",
         )  # fmt: skip
 
 

@@ -227,9 +227,9 @@ def _refuse_podman_elsewhere(variant: DockerfileVariant, root: Path) -> None:
 def _elsewhere(
     variant: DockerfileVariant, site: Site, pool: Pool, bases: dict[str, Base], job: Job, dockerfile: Dockerfile
 ) -> BuiltImage:
-    from deadweight.builders.dockerfile import remote
+    from deadweight._packages import pool as pools
 
-    return remote.build(variant, site, pool, bases, job, dockerfile)
+    return pools.build_dockerfile(variant, site, pool, bases, job, dockerfile)
 
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:

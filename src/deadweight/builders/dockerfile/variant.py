@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from deadweight.suite.model import Variant
-from deadweight.suite.values import Flag, MountId, Record, RelativePath, Text
+from deadweight.suite.values import AnyPath, Flag, MountId, Record, RelativePath, Text
 from deadweight.suite.yaml_nodes import Key
 
 GENERATOR = "docker/buildkit-syft-scanner:stable-1"
@@ -46,11 +46,11 @@ class DockerfileVariant(Variant):
         Field(description="other build arguments. They stay in the history: never a secret"),
     ] = {}
     secrets: Annotated[
-        dict[MountId, RelativePath],
+        dict[MountId, AnyPath],
         Field(description="id → file, or `generated:NAME`; mount it with `--mount=type=secret,id=…`"),
     ] = {}
     ssh: Annotated[
-        dict[MountId, RelativePath],
+        dict[MountId, AnyPath],
         Field(
             description="id → key file or agent socket (`$SSH_AUTH_SOCK`), or `generated:NAME`; "
             "mount it with `--mount=type=ssh`"

@@ -162,10 +162,10 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
 
     Raises DeadweightError.
     """
-    from deadweight_images.archive.archive import open_archive
+    from deadweight._packages import images
 
     wanted = common.architecture().oci
-    with open_archive(archive) as opened:
+    with images.open_archive(archive) as opened:
         got = opened.image.config.architecture
         if got != wanted:
             raise DeadweightError(
@@ -177,9 +177,7 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
         made_by = (
             history[-1].instruction if history else ""
         )  # jib-maven-plugin:3.5.2; a build file may name its own version
-    from deadweight.builders.jib import main_class  # reads archives: only a build does
-
-    absent = main_class.missing_main_class(archive)
+    absent = images.missing_main_class(archive)
     if absent is not None:
         raise DeadweightError(
             f"{variant.name}: the main class {absent} is neither among the service's classes nor in its dependencies",

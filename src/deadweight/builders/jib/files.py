@@ -59,6 +59,7 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
         source, place = site.root / name, _place(folder, target)
         try:
             if source.is_dir():
+                _refuse_ways_out(source, site.root, variant, target)
                 shutil.copytree(source, place, dirs_exist_ok=True, ignore=_kept_out)
             else:
                 shutil.copy2(source, place)
@@ -72,6 +73,14 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
     return dict.fromkeys(sorted(executable), "755")
 
 
+def _refuse_ways_out(source: Path, root: Path, variant: JibVariant, target: str) -> None:
+    """What a link leads to is copied. Raises WrongKey for one that leads out of the project."""
+    home = root.resolve()
+    for path in source.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise WrongKey(variant, ("files", target), f"leads out of {root}", path)
+
+
 def _kept_out(folder: str, names: list[str]) -> set[str]:
     """No build holds a state folder, and its keys, wherever the folder lies that it copies."""
     del folder
@@ -79,14 +88,14 @@ def _kept_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
+    from deadweight._packages import images
     from deadweight.toolchain.crane import pulled
-    from deadweight_images.look.read_file import read_file
 
     image, _, path = given.partition("#")
     platform = f"linux/{common.architecture().oci}"
     with pulled(common.pinned(base), platform=platform, env=common.program_environment(site)) as layout:
         try:
-            return read_file(layout, path, platform=platform)
+            return images.read_file(layout, path, platform=platform)
         except ArchiveError as error:
             problem = error.message.replace(str(layout), image)
             raise site.suite.error(variant, ("files", target), problem) from error

@@ -136,7 +136,9 @@ def _with_files(variant: KoVariant, site: Site, work: Path, ignore: Sequence[str
         return rules_of.matches(path.relative_to(source if inside else site.root).as_posix())
 
     (work / "files").mkdir()
-    tree = staged({target: site.root / path for target, path in variant.files.items()}, left_out, work / "files")
+    tree = staged(
+        {target: site.root / path for target, path in variant.files.items()}, left_out, work / "files", site.root
+    )
     with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
     (work / "more.tar").replace(work / "image.tar")
     return config_digest(work / "image.tar")

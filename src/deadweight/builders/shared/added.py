@@ -11,22 +11,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ArchiveError
+from deadweight._errors import ArchiveError, UsageError
+from deadweight._packages import images
 from deadweight.records.ignore import Ignore, walk
-from deadweight_standins.layer import Layer, from_tree
 
 
-def staged(files: Mapping[str, Path], left_out: Callable[[Path], bool], tree: Path) -> Path:
+def staged(files: Mapping[str, Path], left_out: Callable[[Path], bool], tree: Path, root: Path) -> Path:
     """Lay files and folders out as they are to be in the image. ``files``: absolute path there → file or folder here.
 
     ``left_out`` says of a file in a folder whether it is no input. Links are followed: what they lead to may not be there.
+    Raises UsageError for one that leads out of ``root``, the project's folder.
     """
+    home = root.resolve()
     for target, source in files.items():
         place = tree / target.lstrip("/")
         if source.is_dir():
             place.mkdir(parents=True, exist_ok=True)
             for path in walk(source, Ignore(())):
                 if not left_out(path) and path.is_file():
+                    if not path.resolve().is_relative_to(home):
+                        raise UsageError(
+                            f"files: {path} leads out of {root}", hint="only the project's files can be put in"
+                        )
                     _copied(path, place / path.relative_to(source))
         else:
             _copied(source, place)
@@ -44,7 +50,7 @@ def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = No
 
     Raises ArchiveError where that is not a docker-save archive of one image.
     """
-    layer = from_tree(tree, out.with_suffix(".layer"))
+    layer = images.pack_tree(tree, out.with_suffix(".layer"))
     try:
         with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
             manifest = json.load(_content(source, "manifest.json"))
@@ -72,7 +78,7 @@ def _content(source: tarfile.TarFile, name: str) -> io.BufferedReader:
     return content
 
 
-def _with(config: dict[str, Any], layer: Layer, workdir: str | None) -> bytes:
+def _with(config: dict[str, Any], layer: images.PackedLayer, workdir: str | None) -> bytes:
     """The config with one more layer (OCI image config: ``rootfs.diff_ids``, ``history``)."""
     config["rootfs"]["diff_ids"].append(layer.diff_id)
     entry = {"created": config.get("created"), "created_by": "deadweight: files", "comment": "files beside the program"}

@@ -30,9 +30,9 @@ def archive_path(variant: Variant, site: Site) -> Path:
 
 def image_in(archive: Path) -> Image:
     """The image that an archive holds, by its documents. Raises ArchiveError for a damaged archive."""
-    from deadweight_images.archive.archive import open_archive
+    from deadweight._packages import images
 
-    with open_archive(archive) as opened:
+    with images.open_archive(archive) as opened:
         return opened.image
 
 

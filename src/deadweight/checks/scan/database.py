@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import MissingError, UsageError
+from deadweight.checks.scan.contents import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
 from deadweight.sources.protocol import Say
 from deadweight.toolchain import bolt
 from deadweight.toolchain.trivy_cache import SCHEMA
-from deadweight_standins.contents import COVERAGE, LICENCES, Contents, contents_of
 
 FILES = ("trivy.db", "metadata.json")
 LOCAL = "local"
@@ -128,11 +128,11 @@ def use_registry(references: tuple[str, ...], *, insecure: bool = False) -> Data
 
 def use_local(say: Say) -> Database:
     """Make one from what package registries give. Raises MissingError (no Go), CommandError (no registry answers)."""
-    from deadweight_standins import advisories
+    from deadweight._packages import standins
 
     say("making a vulnerability database from package registries")
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        advisories.make(Path(name) / "db", say, user_cache() / "logs" / "vulnerability-database.log")
+        standins.make_database(Path(name) / "db", say, user_cache() / "logs" / "vulnerability-database.log")
         return _keep(Path(name) / "db", LOCAL)
 
 

@@ -119,7 +119,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
         document = json.loads(data)
     except json.JSONDecodeError as error:
         raise ConfigError(f"is not JSON: {error.msg}", file=file, line=error.lineno) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"is not JSON: {error}", file=file, line=1) from None
     if not isinstance(document, dict):
         raise ConfigError(

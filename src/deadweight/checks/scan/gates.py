@@ -10,7 +10,7 @@ from typing import Any
 
 from deadweight._errors import ConfigError
 from deadweight.checks.scan.exceptions import Acceptance
-from deadweight.checks.scan.model import SEVERITIES, Found
+from deadweight.checks.scan.model import SEVERITIES, Found, distinct
 from deadweight.suite.checks import VulnerabilitiesCheck
 from deadweight.suite.model import Suite, Variant
 
@@ -31,7 +31,7 @@ def severity_gates(
     asked: VulnerabilitiesCheck, findings: Sequence[Found], baseline: frozenset[tuple[str, str, str]] | None
 ) -> Iterator[Gate]:
     """``max``, counting what ``fixable_only`` and ``new_only`` leave. The findings given are those that count."""
-    counted = [row for row in findings if row.kind != "kernel_headers"]
+    counted = [row for row in distinct(findings) if row.kind != "kernel_headers"]
     words = []
     if asked.fixable_only:
         counted, words = [row for row in counted if row.fixed_version], ["fixable"]
@@ -77,7 +77,7 @@ def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, s
         record = json.loads(file.read_bytes())["variants"].get(variant.name)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
     return _keys(record, file)
 

@@ -86,11 +86,11 @@ def packages(subject: Subject) -> Path:
 
 def _names_an_os(archive: Path) -> bool:
     """Whether the image says what system it is, in a form that the scanner does not read."""
-    from deadweight_images.look.read_file import read_file
+    from deadweight._packages import images
 
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         with contextlib.suppress(ArchiveError):
-            return bool(read_file(archive, path)[0])
+            return bool(images.read_file(archive, path)[0])
     return False
 
 

@@ -39,6 +39,11 @@ class Found:
         """What makes it the same finding in two scans, whatever the package's version."""
         return self.id, self.kind, self.package
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What makes it the same finding in two places of one image."""
+        return self.id, self.kind, self.package, self.version
+
 
 @dataclass(frozen=True)
 class ScannedImage:
@@ -80,9 +85,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows, by severity. ``fixable``: a newer version of the package has it fixed."""
+    """Distinct findings (id, package, version), by severity; ``copies`` are the places in the image that they were found in.
+    ``fixable``: a newer version of the package has it fixed."""
 
     total: int
+    copies: int
     by_severity: Mapping[Severity, int]
     fixable: int
     ids: int
@@ -98,15 +105,23 @@ class Reach:
     undecided: int | None = None
     reason: str | None = None
     files: int | None = None
+    requests: int | None = None
     touched: tuple[str, ...] = field(default=())
+
+
+def distinct(findings: Iterable[Found]) -> tuple[Found, ...]:
+    """Each finding once, however many programs of the image hold a copy of the package."""
+    return tuple({row.identity: row for row in findings}.values())
 
 
 def count(findings: Iterable[Found]) -> Counts:
     """The counts of these rows."""
-    rows = tuple(findings)
+    copies = tuple(findings)
+    rows = distinct(copies)
     severities = Counter(row.severity for row in rows)
     return Counts(
         total=len(rows),
+        copies=len(copies),
         by_severity={severity: severities[severity] for severity in SEVERITIES},
         fixable=sum(row.fixed_version is not None for row in rows),
         ids=len({row.id for row in rows}),

@@ -1,4 +1,4 @@
-"""Which findings lie in what the running service touches, and which are dead weight: it is there, and nothing uses it.
+"""Which findings lie in what the running service touches, and which may be dead weight: no request that was sent touches it.
 
 The service runs hardened as in every check, is asked all that the ``api`` check asks, and every file that is opened or executed
 meanwhile is noted. A package counts as reachable if one of its files was. That is a lower bound: what no request asks for is not
@@ -173,13 +173,21 @@ def _plain(path: str) -> str:
     return f"/usr{path}" if path.startswith(_MERGED_USR) else path
 
 
-def reach(flags: Sequence[bool | None], findings: Sequence[Found], observation: Observation | str) -> Reach:
-    """The counts, of findings that count in the total (no kernel headers)."""
+def reach(
+    flags: Sequence[bool | None], findings: Sequence[Found], observation: Observation | str, requests: int
+) -> Reach:
+    """The counts, of distinct findings that count in the total (no kernel headers), for so many ``requests`` that were sent.
+
+    One of several copies that was touched is enough; it is not touched where none of them was."""
     if isinstance(observation, str):
         return Reach("not_measured", reason=observation)
-    counted = [flag for flag, finding in zip(flags, findings, strict=True) if finding.kind != "kernel_headers"]
+    copies: dict[tuple[str, str, str, str], list[bool | None]] = {}
+    for flag, finding in zip(flags, findings, strict=True):
+        if finding.kind != "kernel_headers":
+            copies.setdefault(finding.identity, []).append(flag)
+    counted = [True if True in each else None if None in each else False for each in copies.values()]
     undecided = counted.count(None)
-    reason = f"{len(observation.opened)} files touched while all api checks ran"
+    reason = f"{len(observation.opened)} files touched while {requests} requests were sent: what no request asks for is not seen"
     if undecided:
         reason += f"; {undecided} findings in packages whose use could not be determined"
     return Reach(
@@ -189,5 +197,6 @@ def reach(flags: Sequence[bool | None], findings: Sequence[Found], observation: 
         undecided=undecided,
         reason=reason,
         files=len(observation.opened),
+        requests=requests,
         touched=observation.executed,
     )

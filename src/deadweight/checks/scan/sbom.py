@@ -75,9 +75,9 @@ def forms(asked: str | None) -> tuple[str, ...]:
 
 def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx")) -> Sboms:
     """Write SBOMs to ``.deadweight/sbom`` and compare. Raises MissingError (no scanner), ArchiveError, CommandError."""
-    from deadweight_images.look.analyse import analyse
+    from deadweight._packages import images
 
-    report = analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
+    report = images.analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
     present = tuple(sorted(set(in_image(report))))
     claimed, listed = _builders(subject), (*present, *_java(subject))
     files = tuple(_write(subject, form, claimed if form == "spdx" else None, listed) for form in wanted)
@@ -135,9 +135,9 @@ def in_image(report: LayersReport) -> Iterator[Part]:
 
 def _java(subject: Subject) -> tuple[Part, ...]:
     """The Java that the image runs, as its ``release`` file says it: often no package manager put it there."""
-    from deadweight_images.look.runtime import runtime
+    from deadweight._packages import images
 
-    found = runtime(subject.archive(), cache_dir=subject.state.cache / "image")
+    found = images.runtime(subject.archive(), cache_dir=subject.state.cache / "image")
     return (Part("generic", "openjdk", found.version),) if found.name in ("JRE", "JDK") and found.version else ()
 
 
@@ -171,7 +171,7 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
         file = subject.state.image(subject.variant.name) / name
         try:
             document = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_BYTES else None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DeadweightError(f"{file}: the builder's SBOM cannot be read: {error}", hint="invoke build") from error
         if isinstance(document, dict) and str(document.get("spdxVersion", "")).startswith("SPDX-"):
             found.append(document)

@@ -19,8 +19,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, cgroups, choice, firewall, mounts, processes
-from deadweight.engine.own.choice import Kind
+from deadweight.engine.own import bridge, cgroups, firewall, mounts, processes
 from deadweight.engine.own.layout import Layout, layout
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
@@ -35,6 +34,9 @@ _LOG_LIMIT_BYTES = 10_000_000
 NETWORKS = "network/files/local-kv.db"
 """Where dockerd keeps its networks, below its data (libnetwork, ``datastore``)."""
 
+FORMER = "engine-current*"
+"""What engines that an earlier Deadweight built left beside the data of ours: their images."""
+
 Say = Callable[[str], None]
 
 
@@ -48,6 +50,13 @@ def _answers(where: Layout) -> bool:
     return where.socket.exists() and not wire.trouble(where.host)
 
 
+def dockerd() -> str | None:
+    """The program to start; None if there is none."""
+    return shutil.which("dockerd") or shutil.which(
+        "dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin"
+    )
+
+
 def cannot_start() -> str:
     """Why no engine of ours can be started here; empty where one can."""
     if sys.platform != "linux":
@@ -55,10 +64,7 @@ def cannot_start() -> str:
     problem = sudo.trouble()
     if problem:
         return f"starting an engine needs root or sudo ({problem}); start Docker, or add yourself to the docker group"
-    kind = choice.chosen()
-    if choice.dockerd(kind) is None:
-        return "dockerd is not installed" if kind == "os" else f"the chosen engine ({kind}) is not built"
-    return ""
+    return "dockerd is not installed" if dockerd() is None else ""
 
 
 def advice() -> str:
@@ -69,13 +75,12 @@ def advice() -> str:
         return "start Docker Desktop or Podman, or set DOCKER_HOST to a running engine"
     if sudo.trouble():
         return "start Docker or Podman, run this as root, or set DOCKER_HOST to a running engine"
-    if choice.chosen() != "os" or not system.can_install():
+    if not system.can_install():
         return "install one with invoke setup"
-    command = (
+    return (
         system.command_for([catalogue.program("dockerd")])
         or "install Docker or Podman with this system's package manager"
     )
-    return f"{command}; or build one with invoke setup --engine current"
 
 
 def start(say: Say, where: Layout | None = None) -> str:
@@ -89,6 +94,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     from filelock import FileLock
 
     where = where or layout()
+    _tell_of_former_choice(say)
     try:
         where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not sudo.is_root():
@@ -103,6 +109,17 @@ def start(say: Say, where: Layout | None = None) -> str:
         raise DeadweightError(
             f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable"
         ) from error
+
+
+def _tell_of_former_choice(say: Say) -> None:
+    """Say once that the engine which ``setup --engine`` built is no longer started, and forget the choice."""
+    kept = user_cache() / "engine.json"
+    with contextlib.suppress(OSError):
+        if "current" in kept.read_text(encoding="utf-8", errors="replace"):
+            say(
+                f"{kept}: Deadweight no longer builds an engine (engine: current); it starts the operating system's dockerd"
+            )
+        kept.unlink()
 
 
 def _as_root(action: str, say: Say) -> None:
@@ -134,25 +151,21 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     return pid is not None
 
 
-def switch(kind: Kind, say: Say) -> None:
-    """Start engines of this kind from now on. One of ours that runs and is another ends; its images stay."""
-    if choice.chosen() != kind:
-        stop(say)
-        choice.choose(kind)
-
-
 def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
     """Stop our engine and delete its images and caches."""
     where = where or layout()
     if not sudo.is_root():
-        if where.run.exists() or any(where.data.with_name(choice.folder(kind)).exists() for kind in choice.KINDS):
+        if where.run.exists() or _all_data(where):
             _as_root("remove_data", say)
         return
     stop(say, where)
-    for kind in choice.KINDS:
-        data = where.data.with_name(choice.folder(kind))
+    for data in _all_data(where):
         mounts.unmount_below(data)
         shutil.rmtree(data, ignore_errors=True)
+
+
+def _all_data(where: Layout) -> list[Path]:
+    return [each for each in (where.data, *where.data.parent.glob(FORMER)) if each.exists()]
 
 
 def _forget_networks(where: Layout) -> None:
@@ -186,22 +199,20 @@ def _start(where: Layout, say: Say) -> str:
     mounts.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
-    environment = {"DOCKER_TMPDIR": str(where.temporary), "PATH": choice.path(where.kind)}
+    environment = {"DOCKER_TMPDIR": str(where.temporary)}
     run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30, env=environment)
     _await(where, argv, first_line)
     return where.host
 
 
 def _arguments(where: Layout, say: Say) -> list[str]:
-    dockerd = choice.dockerd(where.kind)
-    assert dockerd is not None
+    program = dockerd()
+    assert program is not None
     # Settings of the machine's own engine (/etc/docker/daemon.json) are not ours: they may name its sockets and folders.
     config = where.run / "daemon.json"
     settings: dict[str, object] = {"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}
-    if where.kind == "current-overlay2":
-        settings["features"] = {"containerd-snapshotter": False}
     write_atomically(config, json.dumps(settings))
-    argv = [dockerd, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
+    argv = [program, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
     argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid")]
     argv += ["--group", str(where.group), "--log-level", "warn"]
     argv += ["--containerd-namespace", where.bridge, "--containerd-plugins-namespace", f"plugins.{where.bridge}"]
@@ -227,11 +238,7 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
                 "that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
             )
         return ["--bridge", where.bridge, "--iptables=false"]
-    if firewall.usable():
-        return []
-    if where.kind != "os" and firewall.nft_is_usable():
-        return ["--firewall-backend=nftables"]
-    return ["--iptables=false"]
+    return [] if firewall.usable() else ["--iptables=false"]
 
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:

@@ -25,11 +25,6 @@ def usable() -> bool:
     return _does("nat", "-L", "-n")
 
 
-def nft_is_usable() -> bool:
-    """The same of nft."""
-    return shutil.which("nft") is not None and run(["nft", "list", "ruleset"], check=False, timeout=30).exit_code == 0
-
-
 def open_way(bridge: str, network: ipaddress.IPv4Network) -> None:
     """Let containers on our bridge reach one another and what lies beyond this machine. Raises CommandError, OSError."""
     close_way(bridge)

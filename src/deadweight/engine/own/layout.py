@@ -7,8 +7,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.engine.own import choice
-from deadweight.engine.own.choice import Kind
 from deadweight.records.paths import user_cache
 
 
@@ -16,15 +14,13 @@ from deadweight.records.paths import user_cache
 class Layout:
     """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
 
-    ``group`` is the number of the group that may speak to it, beside root. ``kind`` is which engine it is: one of them runs at a
-    time, with images of its own (``data``).
+    ``group`` is the number of the group that may speak to it, beside root.
     """
 
     run: Path
     data: Path
     log: Path
     group: int = 0
-    kind: Kind = "os"
 
     @property
     def socket(self) -> Path:
@@ -49,12 +45,10 @@ class Layout:
         return f"dwt{self.run.name[-8:]}"
 
 
-def layout(uid: int | None = None, gid: int = 0, kind: Kind | None = None) -> Layout:
-    """One engine per user cache and user (default: who we are); ``kind``: as it was chosen in set-up."""
-    cache, kind = user_cache(), kind or choice.chosen()
+def layout(uid: int | None = None, gid: int = 0) -> Layout:
+    """One engine per user cache and user (default: who we are)."""
+    cache = user_cache()
     if uid is None:
         uid = os.geteuid() if hasattr(os, "geteuid") else 0
     key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
-    return Layout(
-        Path(f"/run/deadweight-{uid}-{key}"), cache / choice.folder(kind), cache / "logs" / "engine.log", gid, kind
-    )
+    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)

@@ -47,7 +47,7 @@ def read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file}: no such file", hint="paths are relative to the suite file")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file}: is not a seccomp profile: {error}", hint=hint) from error
     rules = found.get("syscalls", []) if isinstance(found, dict) else None
     whole = isinstance(rules, list) and all(

@@ -11,6 +11,15 @@ from deadweight.suite.values import parse_tmpfs
 from deadweight_attacks.harden.found import Found
 from deadweight_attacks.harden.write.values import Written
 
+BRIDGE_RULE = (
+    'if [ "$(id -u)" = 0 ] && grep -qs 1 /proc/sys/net/bridge/bridge-nf-call-iptables && '
+    'bridge=$(podman network inspect --format "{{{{.NetworkInterface}}}}" {network}); then '
+    'rule="FORWARD -i $bridge -o $bridge -j ACCEPT"; '
+    "iptables -w 10 -C $rule 2>/dev/null || iptables -w 10 -I $rule; fi"
+)
+"""For Podman's internal networks, as root. A Docker engine on the same machine sets the firewall to drop what is forwarded. If the
+kernel shows it bridged packets, that cuts containers of one network off from each other, unless a rule lets them pass: each engine
+sets such rules for its own networks, but Podman (netavark) sets none for internal ones."""
 TRIES = 10
 """How often a job is tried that may be too early."""
 

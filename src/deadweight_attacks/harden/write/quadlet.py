@@ -9,6 +9,7 @@ from deadweight.suite.model import Need
 from deadweight_attacks.harden.found import Found
 from deadweight_attacks.harden.write.compose import unasked
 from deadweight_attacks.harden.write.needs import (
+    BRIDGE_RULE,
     about,
     before,
     beside,
@@ -56,7 +57,7 @@ def units(found: Found, given: Written) -> dict[str, str]:
     made = {f"{container_name(found)}.container": _container(found, given)}
     made |= {f"{named(name, found)}.container": _need(name, need, found, given) for name, need in beside(found).items()}
     if network := network_name(found):  # of what may be said of a network, Podman 4.5 knows no name
-        made[f"{network}.network"] = ["[Network]"] + ([] if found.outgoing else ["Internal=true"])
+        made[f"{network}.network"] = ["[Network]"] if found.outgoing else _internal(network)
     return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
 
 
@@ -96,6 +97,16 @@ def _container(found: Found, given: Written) -> list[str]:
     return [*lines, *_empty(command), "", "[Install]", "WantedBy=default.target"]
 
 
+def _internal(network: str) -> list[str]:
+    """Its units' name for it begins with systemd-. Docker sets its firewall as it starts."""
+    let_pass = _in_command(BRIDGE_RULE.format(network=f"systemd-{network}"))
+    lines = ["[Unit]", "After=docker.service", "", "[Network]", "Internal=true", "", "[Service]"]
+    lines.append(
+        "# A Docker engine beside Podman may cut containers of this network off from each other: let them pass."
+    )
+    return [*lines, f"ExecStartPost=/bin/sh -c '{let_pass}'"]
+
+
 def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
     """A container beside it, as the suite says it; it was not hardened. A job has ended before the service is started."""
     lines = ["[Unit]", f"Description={_plain(f'{name}, which {found.suite} needs')}"]
@@ -122,8 +133,9 @@ def _need(name: str, need: Need, found: Found, given: Written) -> list[str]:
 def _up(container: str, seconds: int) -> list[str]:
     """systemd takes it for started, and starts who needs it, once its health check says yes."""
     asked = f"podman healthcheck run {container} && exit; sleep 1"
+    gave_up = f"echo {container} is not up: tried {seconds} times >&2; exit 1"
     return [
-        f"ExecStartPost=/bin/sh -c 'for try in $$(seq {seconds}); do {asked}; done; exit 1'",
+        f"ExecStartPost=/bin/sh -c 'for try in $$(seq {seconds}); do {asked}; done; {gave_up}'",
         f"TimeoutStartSec={PULL_SECONDS + seconds}",
     ]
 

@@ -11,6 +11,7 @@ from deadweight.engine.options import Tmpfs
 from deadweight.suite.model import Need
 from deadweight_attacks.harden.found import Found
 from deadweight_attacks.harden.write.needs import (
+    BRIDGE_RULE,
     TRIES,
     about,
     beside,
@@ -123,21 +124,31 @@ def _text(found: Found, words: list[str], given: Written, tool: str) -> str:
         closed += [f"--opt {name}={value}" for name, value in found.cut_off.items() if tool == "docker"]
         publish = " ".join(f"--publish {each}" for each in published(found))
         lines = around(found, publish, f"{' '.join(closed)} where the network is created")
-    if network:
-        lines.append(" ".join([f"{tool} network create", *closed, network]))
+    work = [" ".join([f"{tool} network create", *closed, network])] if network else []
+    if closed and tool == "podman":
+        work += [
+            "# A Docker engine beside Podman may cut containers of this network off from each other: let them pass."
+        ]
+        work += [BRIDGE_RULE.format(network=network)]
     lines += about(found)
     for name, need in beside(found).items():
         words_of_need = _need_words(name, need, found, given, tool)
         command = _lines(words_of_need, len(words_of_need) - len(need.args) - 1)
-        lines.append(_until(TRIES, command) if too_early(name, found) else command)
+        work.append(_until(TRIES, command, f"{name} failed") if too_early(name, found) else command)
         if asks := found.need_asks.get(name):
-            lines.append(_until(up_seconds(need), shlex.join([tool, "exec", named(name, found), *asks])))
-    return "\n".join([*lines, _lines(words, _image_at(found, words))]) + "\n"
+            asked = shlex.join([tool, "exec", named(name, found), *asks])
+            work.append(_until(up_seconds(need), asked, f"{name} is not up (see {tool} logs {named(name, found)})"))
+    work.append(_lines(words, _image_at(found, words)))
+    if len(work) > 1:  # in a shell of its own, which the first failure ends: a pasted "exit" would end the user's
+        work = ["(", "set -e", *work, ")"]
+    return "\n".join([*lines, *work]) + "\n"
 
 
-def _until(tries: int, command: str) -> str:
-    """The command until it ends well, a second apart, and no more often than that."""
-    return f"for try in $(seq {tries}); do\n  {command} && break\n  sleep 1\ndone"
+def _until(tries: int, command: str, failed: str) -> str:
+    """The command until it ends well, a second apart. After that many tries, it says what failed, and ends the shell."""
+    gave_up = f"echo {shlex.quote(f'{failed}: tried {tries} times')} >&2; exit 1"
+    last = f'if [ "$try" -eq {tries} ]; then {gave_up}; fi'
+    return f"for try in $(seq {tries}); do\n  {command} && break\n  {last}\n  sleep 1\ndone"
 
 
 def _image_at(found: Found, words: list[str]) -> int:

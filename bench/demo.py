@@ -1,0 +1,88 @@
+"""``invoke demo`` in a new clone with an empty home, against itself when a build waited for the end of set-up.
+
+Each run has tools, engine, registry and bases of its own to get, and ends what it started. Both take turns. The rival is a commit
+of this repository, so its history has to be here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench._bench import ROOT, NotMeasured, Result, alternate, clean, limit
+
+BEFORE = "07b4aa4c"
+FIRST_SECONDS, ALL_SECONDS = 180.0, 360.0
+ROUNDS = 3
+HIDDEN = ("DEADWEIGHT_CACHE_DIR", "DOCKER_HOST", "VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+
+
+def run() -> list[Result]:
+    known = subprocess.run(
+        ["git", "cat-file", "-e", f"{BEFORE}^{{commit}}"], cwd=ROOT, capture_output=True, check=False
+    )
+    if known.returncode:
+        raise NotMeasured(f"the commit {BEFORE} is not in this clone")
+    first: list[float] = []
+    compared = alternate(
+        "cold",
+        "demo on a new machine",
+        lambda: cold("HEAD", first),
+        lambda: cold(BEFORE, []),
+        target=1.0,
+        rival_name=f"builds after set-up ({BEFORE})",
+        rounds=ROUNDS,
+    )
+    return [
+        compared,
+        limit("first", "demo on a new machine: first variant built", first, target=FIRST_SECONDS, unit="s"),
+        limit("all", "demo on a new machine: all of it", compared.runs[0], target=ALL_SECONDS, unit="s"),
+    ]
+
+
+def cold(commit: str, first: list[float]) -> float:
+    """The seconds of one demo; ``first`` is given those until the first variant was built."""
+    with tempfile.TemporaryDirectory(prefix="deadweight-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as work:
+        clone, home = Path(work) / "clone", Path(work) / "home"
+        home.mkdir()
+        env = clean({"HOME": str(home)})
+        for name in HIDDEN:
+            env.pop(name, None)
+        for words in (
+            ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)],
+            ["git", "-C", str(clone), "checkout", "--quiet", _id(commit)],
+            [sys.executable, "-m", "venv", str(clone / ".venv")],
+            [str(clone / ".venv/bin/pip"), "install", "--quiet", "-e", str(clone)],
+        ):
+            subprocess.run(words, env=env, check=True)
+        invoke = str(clone / ".venv/bin/invoke")
+        try:
+            return _timed([invoke, "demo"], clone, env, first)
+        finally:
+            subprocess.run([invoke, "clean", "--all"], cwd=clone, env=env, capture_output=True, check=False)
+
+
+def _timed(argv: list[str], clone: Path, env: dict[str, str], first: list[float]) -> float:
+    said: list[str] = []
+    started, built = time.monotonic(), 0.0
+    with subprocess.Popen(
+        argv, env=env, cwd=clone, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if not built and ": built in " in line:
+                built = time.monotonic() - started
+    if process.returncode or not built:
+        raise SystemExit(f"invoke demo ended with {process.returncode}:\n{''.join(said)[-3000:]}")
+    first.append(round(built, 1))
+    return time.monotonic() - started
+
+
+def _id(commit: str) -> str:
+    """What a name means here, and not in the clone."""
+    words = ["git", "rev-parse", commit]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,195 @@
+"""The engines of a pool that run checks and attacks: who does what, and what becomes of it when an engine is lost.
+
+A variant has a home by rendezvous hashing, where its image is already when it is checked again. While its home has no free place it
+goes to the next engine in its own order, so nobody is idle. What an engine could not measure because it cannot run a container any
+more is measured again on another one; what fails on an engine that works is a finding.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight._packages import attacks
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runner import lost_engine, run_check, run_checks
+from deadweight.checks.side_by_side import side_by_side
+from deadweight.engine.client import Engine
+from deadweight.engine.daemon import Endpoint
+from deadweight.project.on_engine import OnEngine, Project
+from deadweight.records.evidence import Evidence
+from deadweight.suite.model import Variant
+from deadweight_pool.hashing import ranked
+from deadweight_pool.journal import Journal
+from deadweight_pool.settings import CheckEngine
+
+Told = Callable[[Evidence], None]
+Measure = Callable[[Subject, Told], list[Evidence]]
+"""What is done with a variant on an engine; each evidence is told when it is there."""
+
+HINT = "start one of them, or check with the engine here: DEADWEIGHT_POOL=none invoke verify"
+
+
+class _Place:
+    """One engine, connected when first asked for. ``free`` is how many more variants it takes now, ``lost`` why it takes none."""
+
+    def __init__(self, project: Project, asked: CheckEngine) -> None:
+        self.asked, self.free, self.lost = asked, asked.places, ""
+        self.here = OnEngine(project, self._connected, asked.name)
+        self._project, self._guard = project, threading.Lock()
+        self._engine: Engine | None = None
+
+    def _connected(self) -> Engine:
+        with self._guard:
+            if self.lost:
+                raise MissingError(self.lost)
+            if self._engine is None:
+                suite, asked = self._project.suite, self.asked
+                endpoint = Endpoint(asked.host, False, certificates=asked.certificates)
+                self._engine = Engine.connect(endpoint, project=suite.name, root=str(suite.root))
+            return self._engine
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+
+class Spread:
+    """Runs the checks of several variants on the engines of a pool. Call ``close`` at the end."""
+
+    def __init__(self, project: Project, engines: Sequence[CheckEngine]) -> None:
+        self._project = project
+        self._places = {each.name: _Place(project, each) for each in engines}
+        self._journal = Journal(project.state.log("pool"), project.say)
+        self._changed = threading.Condition()
+        self._now: dict[str, Subject] = {}
+        self._stopped = False
+
+    def close(self) -> None:
+        """Remove what was started on the engines, and let go of them."""
+        for place in self._places.values():
+            place.close()
+
+    def verify(self, variants: Sequence[Variant], only: Sequence[str], jobs: int | None, told: Told) -> list[Evidence]:
+        """The checks of these variants, evidence in the order given; ``jobs`` side by side (default: all places)."""
+        return self._all(variants, lambda subject, tell: run_checks(subject, only, tell), jobs, told)
+
+    def attack(
+        self, variants: Sequence[Variant], postures: Sequence[str], told: Callable[[str], None]
+    ) -> list[Evidence]:
+        """The attacks on these variants, evidence in the order given; ``told`` takes lines of progress.
+
+        Raises UsageError for a posture that does not exist.
+        """
+        check = attacks.Asked(postures, told)
+
+        def measure(subject: Subject, tell: Told) -> list[Evidence]:
+            found = run_check(check, subject)
+            tell(found)
+            return [found]
+
+        return self._all(variants, measure, None, lambda _found: None)
+
+    def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, told: Told) -> list[Evidence]:
+        most = sum(each.asked.places for each in self._places.values())
+        work = partial(self._checked, measure=measure, told=told)
+        with side_by_side(work, variants, jobs=min(jobs or most, most), stop=self._stop) as running:
+            return [found for _, done in running for found in done.result()]
+
+    def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
+        said = set[str]()
+
+        def once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
+            if found.check not in said:
+                said.add(found.check)
+                told(found)
+
+        while True:
+            place = self._take(variant)
+            if place is None:
+                return measure(self._nowhere(variant), once)
+            try:
+                found = self._on(place, variant, measure, once)
+            finally:
+                self._give(place)
+            if found is not None:
+                return found
+
+    def _on(self, place: _Place, variant: Variant, measure: Measure, told: Told) -> list[Evidence] | None:
+        """The evidence; None where the engine was lost: what it did not measure is to be measured elsewhere."""
+        subject = place.here.subject(variant)
+        self._now[variant.name] = subject
+        held: list[Evidence] = []  # told once it is known that the engine can be believed
+
+        def tell(found: Evidence) -> None:
+            if held or _doubtful(found):
+                held.append(found)
+            else:
+                told(found)
+
+        found = measure(subject, tell)
+        lost = lost_engine(subject) if held else None
+        if lost is None:
+            for each in held:
+                told(each)
+            self._journal.note(f"was checked on {place.asked.name}", variant=variant.name)
+            return found
+        self._lose(place, lost)
+        self._journal.note(f"is lost on {place.asked.name}: {lost.message}", variant=variant.name)
+        return None
+
+    def _take(self, variant: Variant) -> _Place | None:
+        """A free place of the engine that the variant prefers; waits for one. None where every engine is lost."""
+        order = [self._places[name] for name in ranked(variant.name, self._places)]
+        with self._changed:
+            while True:
+                left = [each for each in order if not each.lost]
+                if not left or self._stopped:
+                    return None
+                free = next((each for each in left if each.free), None)
+                if free is not None:
+                    free.free -= 1
+                    self._journal.note(
+                        f"goes to {free.asked.name} ({'its home' if free is order[0] else 'free'})",
+                        variant=variant.name,
+                    )
+                    return free
+                self._changed.wait(1.0)
+
+    def _give(self, place: _Place) -> None:
+        with self._changed:
+            place.free += 1
+            self._changed.notify_all()
+
+    def _lose(self, place: _Place, why: DeadweightError) -> None:
+        with self._changed:
+            before, place.lost = place.lost, place.lost or why.message
+            self._changed.notify_all()
+        if not before:
+            self._journal.note(f"{place.asked.name} ({place.asked.host}) is lost: {why.message}", loud=True)
+
+    def _nowhere(self, variant: Variant) -> Subject:
+        """A subject without an engine: what needs none is measured, the rest tells why not."""
+        each = "; ".join(f"{place.asked.name}: {place.lost}" for place in self._places.values())
+
+        def none() -> Engine:
+            raise MissingError(f"no engine of the pool is left: {each}", hint=HINT)
+
+        return OnEngine(self._project, none).subject(variant)
+
+    def _stop(self, variant: Variant) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        subject = self._now.get(variant.name)
+        if subject is not None:
+            subject.service.close()
+
+
+def _doubtful(found: Evidence) -> bool:
+    """Whether an engine that was lost would explain what was not measured."""
+    postures = found.data.get("postures", {})
+    cells = (cell for each in postures.values() for cell in each.values())
+    return bool(found.data.get("missing")) or any(cell.get("outcome") == "not_measured" for cell in cells)

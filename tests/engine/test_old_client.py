@@ -1,0 +1,79 @@
+"""A Docker client that is too old for the engine: it is told before a build, and set-up brings a newer buildx."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError
+from deadweight.engine import daemon
+from deadweight.engine.daemon import Endpoint
+from deadweight.engine.places import Place
+from deadweight.project.needs import tools_of
+from deadweight.project.workspace import Workspace
+from deadweight.toolchain import find as find_module
+from tests.support.builder_site import GivenSource
+from tests.support.pretended_engine import HONEST, Pretended, pretended
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(daemon, "places", lambda: iter(()))  # no engine of the machine's answers
+
+
+@pytest.fixture
+def demanding(tmp_path) -> Iterator[Pretended]:
+    """An engine that answers, and takes no client older than its API 1.44."""
+    with pretended(tmp_path) as server:
+        server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.44"}
+        yield server
+
+
+def client(folder, monkeypatch, api):
+    """A Docker client of the age of Debian 12's, alone on PATH."""
+    folder.mkdir()
+    program = folder / "docker"
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *DefaultAPIVersion*) echo {api};; *) echo Docker version 20.10.24;; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    monkeypatch.setattr(find_module, "PLUGIN_FOLDERS", ())
+
+
+def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(
+    demanding, tmp_path, monkeypatch
+):
+    endpoint = Endpoint(demanding.host, ours=False)
+    client(tmp_path / "bin", monkeypatch, "1.41")
+    with pytest.raises(
+        MissingError, match=r"too old for this engine: .* up to 1\.41, but this engine requires 1\.44"
+    ) as told:
+        daemon.docker_cli(endpoint)
+    assert "run invoke setup to get a newer buildx" in str(told.value.hint)
+    assert "DOCKER_HOST" in str(told.value.hint)
+    demanding.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+    assert daemon.docker_cli(endpoint).docker == str(tmp_path / "bin" / "docker")
+
+
+def test_set_up_brings_a_buildx_where_the_client_is_too_old(demanding, tmp_path, monkeypatch):
+    endpoint = Endpoint(demanding.host, ours=False)
+    client(tmp_path / "bin", monkeypatch, "1.41")
+    monkeypatch.setattr(daemon, "places", lambda: iter((Place(endpoint.host, "the test"),)))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    Path("Dockerfile").write_text("FROM scratch\nCOPY x /x\n")
+    Path("x").write_text("x")
+    Path("deadweight.yaml").write_text(
+        "name: s\ndefaults: {port: 8080, health: {path: /healthz}}\n"
+        "variants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
+    )
+    with Workspace.open(print) as workspace:
+        workspace.source = GivenSource()
+        assert "buildx" in tools_of(workspace, workspace.suite.variants)
+        demanding.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
+        assert "buildx" not in tools_of(workspace, workspace.suite.variants)

@@ -1,0 +1,154 @@
+"""A cache in S3 between two daemons: read always, written while it is used.
+
+The daemons have the credentials, no suite and no command line has any.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight_pool.cache import UNUSED, Notes, Uses
+from tests.support import ROOT
+from tests.support.buildkit_world import Daemon, daemons
+from tests.support.go_programs import S3_SERVER, built
+from tests.support.listening import port_of
+from tests.support.pool_project import PoolProject, endpoint, listening
+from tests.support.small_images import go_program
+
+pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
+
+BUCKET = "layers"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-alone"}
+
+
+class Server:
+    """An S3 server in memory, at an address that the daemons reach."""
+
+    def __init__(self, host: str, log: Path) -> None:
+        self.address = f"{host}:0"
+        self.program, self.log = built(S3_SERVER, log.with_name("s3-build.log")), log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, empty: again at the address of the first time."""
+        words = [str(self.program), "-backend", "memory", "-host", self.address, "-initialbucket", BUCKET]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.address = f"{self.address.rpartition(':')[0]}:{port_of(self.process, self.log)}"
+        for _ in range(100):
+            try:
+                self.objects()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError(self.log.read_text())
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def objects(self) -> set[str]:
+        """The names of all objects."""
+        with urllib.request.urlopen(f"http://{self.address}/{BUCKET}", timeout=10) as answer:
+            return set(re.findall(r"<Key>([^<]+)</Key>", answer.read().decode()))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
+    with daemons(tmp_path_factory.mktemp("bk"), ("a", "b")) as found:
+        for each in found.values():
+            each.environment = CREDENTIALS
+            each.start()
+        for each in found.values():
+            each.ready()
+        yield found
+
+
+@pytest.fixture
+def server(world, tmp_path) -> Iterator[Server]:
+    server = Server(world["a"].home, tmp_path / "s3.log")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory) -> Path:
+    return go_program(ROOT / "tests/services/worker", tmp_path_factory.mktemp("worker") / "worker")
+
+
+@pytest.fixture
+def project(world, worker, tmp_path) -> Iterator[PoolProject]:
+    with listening(world["a"].home) as told:
+        yield PoolProject(tmp_path / "project", worker, told)
+
+
+def write(project: PoolProject, server: Server, *places: Daemon) -> None:
+    where = f"type=s3,region=none,bucket={BUCKET},endpoint_url=http://{server.address},use_path_style=true"
+    cache = {"import": [f"{where},name={{variant}}"], "export": f"{where},name={{variant}},mode=max"}
+    project.write({"one": 0.1}, {"endpoints": {each.name: endpoint(each) for each in places}, "cache": cache})
+
+
+def again(project: PoolProject, *, change: str = "") -> str:
+    """Build what is no longer there, with other inputs where there is a ``change``; gives the digest."""
+    shutil.rmtree(project.root / ".deadweight/images", ignore_errors=True)
+    if (
+        change
+    ):  # a layer of its own: what only the command is called leaves the same files, in one second the same bytes
+        (project.root / "one/change").write_text(change)
+        text = (project.root / "one/Dockerfile").read_text()
+        if "COPY change" not in text:
+            (project.root / "one/Dockerfile").write_text(text.replace("RUN [", "COPY change /\nRUN [", 1))
+    made = project.build()["one"]
+    assert made.result == "built", made.error
+    return str(made.image.manifest_digest)
+
+
+def uses(project: PoolProject) -> Uses:
+    return Notes(project.root / ".deadweight/cache/pool").of("one")
+
+
+def test_what_one_daemon_built_another_takes_from_s3(world, project, server):
+    write(project, server, world["a"])
+    first = again(project)
+    assert any(name.startswith("manifests/one") for name in server.objects())
+    write(project, server, world["b"])
+    assert again(project) == first
+    assert project.told.count("begin") == Counter({"one": 1}), "b built it itself"
+    assert uses(project).used == 1
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in "".join(
+        each.read_text() for each in (project.root / ".deadweight/logs").iterdir() if each.is_file()
+    )
+
+
+def test_exports_that_nobody_uses_end_and_begin_again_where_it_is_new(world, project, server):
+    write(project, server, world["a"])
+    sizes = []
+    for number in range(UNUSED + 2):
+        again(project, change=f"c{number}" if number else "first")
+        sizes.append(len(server.objects()))
+    assert sorted(set(sizes)) == sizes[:UNUSED], sizes  # each wrote layers of its own, until three were never used
+    write(project, server, world["b"])
+    again(project, change="other")
+    assert len(server.objects()) > sizes[-1]
+
+
+def test_a_store_that_is_gone_costs_no_build(world, project, server):
+    write(project, server, world["a"])
+    server.stop()
+    again(project)
+    (line,) = [line for line in project.said if "cache" in line]
+    assert "one: a could not write its layers to the cache: " in line
+    assert "connection refused" in line
+    assert uses(project).unused == 0, "what was not written was not left unused"

@@ -1,0 +1,109 @@
+"""Why a run is red, as the last thing before pytest's own closing line: the first failure's reason, then all by their causes.
+
+What fails because something else did is one cause: twelve tests that ask a registry that has ended are not twelve faults.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+NOTHING = "nothing answers at"
+REGISTRY = re.compile(r"registry|/v2/|manifest|\bpull")
+CAUSES = (
+    (r"(127\.0\.0\.1:\d+)\b[^\n]*(?:[Cc]onnection refused|does not answer)", f"{NOTHING} {{}}"),
+    (r"host='127\.0\.0\.1', port=(\d+)[^\n]*[Cc]onnection refused", f"{NOTHING} 127.0.0.1:{{}}"),
+    (r"Cannot connect to the Docker daemon at (\S+?)\.? ", "the engine at {} is gone"),
+    (r"(\S+\.sock)\b[^\n]*(?:[Cc]onnection refused|[Nn]o such file)", "the engine at {} is gone"),
+    (r"No space left on device", "the disk is full"),
+    (r"MissingError: ([^\n:]+ is missing)", "{}"),
+    (r"Timeout \(?>?(\S+?s)\)?", "a test took more than {}"),
+    (r"^worker '\S+' crashed", "a worker crashed"),
+)
+"""Patterns of what an error says, and what the cause is called. The first that fits decides."""
+VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{12,}|/tmp/\S+|\d+")
+"""What differs between two errors of one cause."""
+MOST_LINES, MOST_TESTS, MOST_CAUSES, MOST_LETTERS = 12, 3, 10, 160
+
+
+@dataclass(frozen=True)
+class Failure:
+    """``text`` is what the error says, ``place`` the file and line where it was raised, ``ended`` in seconds since 1970."""
+
+    test: str
+    when: str
+    text: str
+    place: str
+    ended: float
+
+    @property
+    def cause(self) -> str:
+        for pattern, name in CAUSES:
+            if found := re.search(pattern, self.text, re.MULTILINE):
+                return name.format(*found.groups())
+        return (self.text.strip().splitlines() or ["no reason was given"])[0][:MOST_LETTERS]
+
+
+def failure(report: pytest.TestReport | pytest.CollectReport) -> Failure:
+    """One report of pytest's, from whichever worker."""
+    said = report.longrepr
+    crash = getattr(said, "reprcrash", None)
+    text = str(crash.message) if crash is not None else str(said)
+    place = f"{crash.path}:{crash.lineno}" if crash is not None else ""
+    return Failure(report.nodeid, report.when or "collect", text, place, getattr(report, "stop", 0.0))
+
+
+def grouped(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
+    """By cause, the one of the first failure first, then the largest. Errors that differ in numbers alone have the same cause."""
+    groups: dict[str, list[Failure]] = collections.defaultdict(list)
+    for each in sorted(failures, key=lambda failure: failure.ended):
+        groups[each.cause if each.cause.startswith(NOTHING) else VARYING.sub("#", each.cause)].append(each)
+    first, *others = groups.values()
+    return {_named(each): each for each in (first, *sorted(others, key=len, reverse=True))}
+
+
+def _named(members: Sequence[Failure]) -> str:
+    """A registry, if any of them says so."""
+    cause = members[0].cause
+    if cause.startswith(NOTHING) and any(REGISTRY.search(each.text) for each in members):
+        return f"the registry at {cause.removeprefix(NOTHING).strip()} is gone"
+    return cause
+
+
+def lines(failures: Sequence[Failure]) -> list[str]:
+    """The text; there is at least one failure."""
+    groups = grouped(failures)
+    first, *more = next(iter(groups.values()))
+    told = [f"first: {first.test} ({first.when})"]
+    told += [f"  {line}" for line in first.text.splitlines()[:MOST_LINES]]
+    told += [f"  {first.place}"] if first.place else []
+    if more:
+        told.append(f"{len(more)} more: {next(iter(groups))}{_tests(more)}")
+    for cause, members in list(groups.items())[1:MOST_CAUSES]:
+        told.append(f"{len(members)} {'other' if len(members) == 1 else 'others'}: {cause}{_tests(members)}")
+    if (left := len(groups) - MOST_CAUSES) > 0:
+        told.append(f"and {left} more causes: see above")
+    return told
+
+
+def _tests(members: Sequence[Failure]) -> str:
+    names = [each.test for each in members[:MOST_TESTS]]
+    names += [f"and {len(members) - MOST_TESTS} more"] if len(members) > MOST_TESTS else []
+    return "".join(f"\n    {name}" for name in names)
+
+
+class Plugin:
+    """After all other summaries, pytest's own included."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        yield
+        reports = [each for kind in ("failed", "error") for each in terminalreporter.stats.get(kind, ())]
+        if reports:
+            terminalreporter.section("why it is red")
+            for line in lines([failure(each) for each in reports]):
+                terminalreporter.line(line)

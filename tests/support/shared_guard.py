@@ -1,0 +1,174 @@
+"""What no test may do, refused as it is tried: end a process that it did not start, or lock what others use.
+
+pytest sets it up for every test, here and in the runs of invoke that tests fork: Python's audit hook, which none can forget. A test
+that was refused something fails, also if the product caught what the hook raised.
+
+A test may end what descends from its own pytest process or carries its mark in the environment. Of those that have lost both
+(daemons), it may end what began after that process and carries no other's mark. Nobody may end what runs for the shared home: its
+registry and its engine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+VARIABLE = "DEADWEIGHT_TESTS_OF"
+"""Whose run this is: handed on to all that it starts."""
+OWN = "tests"
+"""What the names of folders in the shared home begin with that are of tests alone."""
+LIBRARIES = ("filelock", "contextlib.py")
+"""Through which a lock is taken: whoever called these takes it."""
+FOLDER = str(Path(__file__).parent.parent)
+
+
+class NotOurs(AssertionError):
+    """A test did something to what it does not own."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process of pytest: ``began`` in the kernel's ticks, the shared home's ``cache``, its ``engine``'s folder below /run."""
+
+    pid: int
+    began: int
+    cache: str
+    engine: str
+
+    def serves_all(self, words: list[str]) -> bool:
+        """Whether this command line is the shared home's registry or engine."""
+        engine = Path(words[0]).name.startswith(("dockerd", "containerd")) and any(
+            self.engine in each for each in words
+        )
+        return engine or f"{self.cache}/local/registry/config.yml" in words
+
+
+refused: list[str] = []
+_run: list[Run] = []
+
+
+def install() -> None:
+    """For the rest of this process: an audit hook cannot be taken out again."""
+    from deadweight.engine.own.layout import layout
+    from deadweight.records.paths import user_cache
+
+    run = Run(os.getpid(), _stat(os.getpid())[1], str(user_cache()), str(layout().run))
+    os.environ[VARIABLE] = json.dumps(asdict(run))
+    _begin(run)
+
+
+def join() -> None:
+    """The same in a process that pytest started: the run is that of the environment."""
+    if given := os.environ.get(VARIABLE):
+        _begin(Run(**json.loads(given)))
+
+
+def _begin(run: Run) -> None:
+    if not _run:
+        sys.addaudithook(_heed)
+    _run[:] = [run]
+
+
+class Plugin:
+    """Fails whoever was refused something."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self) -> Generator[None]:
+        yield
+        _judge()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None]:
+        yield
+        _judge()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self) -> Generator[None]:
+        yield
+        _judge()
+
+
+def _judge() -> None:
+    told = refused[:]
+    refused.clear()
+    if told:
+        raise NotOurs("; ".join(dict.fromkeys(told)))
+
+
+def _heed(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("os.kill", "os.killpg") and arguments[1] != 0:
+        _ending(arguments[0])
+    elif event in ("fcntl.flock", "fcntl.lockf") and not arguments[1] & fcntl.LOCK_UN:
+        _locking(arguments[0])
+
+
+def _ending(pid: int) -> None:
+    run = _run[0]
+    pid = abs(pid)
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        began = _stat(pid)[1]
+    except (OSError, ValueError):  # it is gone already; so is a group's leader
+        return
+    what = f"{pid} ({' '.join(words)[:200].strip()})"
+    if run.serves_all(words):
+        _refuse(f"a test must not end process {what}: it runs for the shared home {run.cache}")
+    mark = _mark(pid)
+    if run.pid in _ancestors(pid) or mark == json.dumps(asdict(run)):
+        return
+    if mark or began < run.began:
+        _refuse(f"a test must not end process {what}: it did not start that")
+
+
+def _locking(number: int) -> None:
+    try:
+        place = Path(f"/proc/self/fd/{number}").readlink()
+        inside = place.relative_to(_run[0].cache)
+    except (OSError, ValueError):
+        return
+    if not inside.parts[0].startswith(OWN) and _caller(sys._getframe(2)).startswith(FOLDER):
+        _refuse(f"a test must not lock {place}: others use the shared home; use a cache of its own")
+
+
+def _refuse(text: str) -> None:
+    refused.append(text)
+    raise NotOurs(text)
+
+
+def _caller(frame: FrameType | None) -> str:
+    """The file of the code that takes a lock."""
+    while frame is not None and any(each in frame.f_code.co_filename for each in LIBRARIES):
+        frame = frame.f_back
+    return frame.f_code.co_filename if frame is not None else ""
+
+
+def _mark(pid: int) -> str:
+    try:
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return next((each.partition("=")[2] for each in pairs if each.startswith(f"{VARIABLE}=")), "")
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        try:
+            pid = _stat(pid)[0]
+        except (OSError, ValueError):
+            return
+
+
+def _stat(pid: int) -> tuple[int, int]:
+    """Its parent, and when it began in ticks since the machine did (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return int(fields[1]), int(fields[19])

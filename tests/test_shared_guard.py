@@ -1,0 +1,188 @@
+"""A test that ends what it did not start, or locks what others use, fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import ROOT
+
+GUARDED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from filelock import FileLock
+from tests.support import shared_guard
+shared_guard.install()
+"""
+DAEMON = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
+SLEEPER = "import sys, time; print('up', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "tests-own").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def theirs(cache) -> Iterator[subprocess.Popen[str]]:
+    """A process that is there before the guard."""
+    with subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        yield process
+        process.kill()
+
+
+def guarded(cache, code: str, folder: str = "") -> subprocess.CompletedProcess[str]:
+    """Code in a process of its own, as if it stood in ``folder``: the guard cannot be taken out again."""
+    text = f"{GUARDED}exec(compile({code!r}, {f'{folder}/code.py'!r}, 'exec'))\n"
+    env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache)}
+    return subprocess.run(
+        [sys.executable, "-c", text], cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.kill({pid}, 15)",
+        "os.kill({pid}, 9)",
+        "os.killpg({pid}, 15)",
+        "os.kill(-{pid}, 15)",
+    ],
+)
+def test_a_process_of_others_is_not_ended(cache, theirs, code):
+    done = guarded(cache, code.format(pid=theirs.pid))
+    assert done.returncode == 1
+    assert f"NotOurs: a test must not end process {theirs.pid} (" in done.stderr
+    assert "it did not start that" in done.stderr
+    assert theirs.poll() is None
+
+
+def test_a_process_of_another_run_is_not_ended_though_it_began_later(cache):
+    code = (
+        "os.environ[shared_guard.VARIABLE], ours = 'other', os.environ[shared_guard.VARIABLE]\n"
+        f"pid = int(subprocess.run({DAEMON}, stdout=-1, text=True).stdout)\n"
+        "os.environ[shared_guard.VARIABLE] = ours\n"
+        "try: os.kill(pid, 9)\n"
+        "finally: subprocess.run(['kill', str(pid)])\n"
+    )
+    done = guarded(cache, code)
+    assert "NotOurs" in done.stderr
+
+
+def test_what_runs_for_the_shared_home_is_not_ended_by_whoever_started_it(cache):
+    code = (
+        "words = [sys.executable, '-c', 'print(1, flush=True); input()']\n"
+        f"registry = subprocess.Popen([*words, '{cache}/local/registry/config.yml'], stdin=-1, stdout=-1)\n"
+        "registry.stdout.readline()\n"
+        "try: registry.terminate()\n"
+        "finally: registry.communicate(b'end\\n')\n"
+        "sys.exit(registry.returncode)\n"
+    )
+    done = guarded(cache, code)
+    assert (done.returncode, "it runs for the shared home" in done.stderr) == (1, True)
+
+
+def test_who_speaks_with_the_shared_engine_is_a_tests_own(cache):
+    code = (
+        "engine = shared_guard._run[0].engine\n"
+        "words = [sys.executable, '-c', 'print(1, flush=True); input()', f'{engine}/docker.sock']\n"
+        "for name in ('client', 'dockerd'):\n"
+        "    each = subprocess.Popen([name, *words[1:]], executable=sys.executable, stdin=-1, stdout=-1)\n"
+        "    each.stdout.readline()\n"
+        "    try: each.terminate()\n"
+        "    except shared_guard.NotOurs: print('refused', name)\n"
+        "    finally: each.communicate(b'end\\n')\n"
+    )
+    done = guarded(cache, code)
+    assert (done.returncode, done.stdout) == (0, "refused dockerd\n")
+
+
+def test_children_daemons_and_oneself_are_a_tests_own(cache):
+    code = (
+        "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "os.killpg(child.pid, 15); child.wait()\n"
+        "made = ['sh', '-c', 'env -i setsid sleep 60 >/dev/null & echo $!']\n"
+        "pid = int(subprocess.run(made, stdout=-1, text=True).stdout)\n"
+        "os.kill(pid, 0); os.kill(pid, 15)\n"
+        "signal.signal(15, lambda *_: print('told')); os.kill(os.getpid(), 15)\n"
+    )
+    done = guarded(cache, code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "told\n", "")
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("local/lock", False), ("tests-own/lock", True), ("../lock", True)])
+def test_a_lock_of_the_shared_home_is_not_a_tests(cache, name, allowed):
+    done = guarded(cache, f"with FileLock({str(cache / name)!r}): print('held')", folder=str(ROOT / "tests"))
+    assert (done.returncode, done.stdout) == ((0, "held\n") if allowed else (1, ""))
+    assert ("NotOurs: a test must not lock" in done.stderr) is not allowed
+
+
+def test_the_product_may_take_it(cache):
+    """For a test that has stand-ins made: whoever comes meanwhile waits, as users do."""
+    done = guarded(cache, f"with FileLock({str(cache / 'local/lock')!r}): print('held')", folder=str(ROOT / "src"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "held\n", "")
+
+
+TEST = """
+import contextlib, os
+from tests.support import shared_guard
+shared_guard.install()
+
+def test_swallowed():
+    with contextlib.suppress(BaseException):
+        os.kill({pid}, 15)
+
+def test_after(): pass
+"""
+CONFTEST = """
+def pytest_configure(config):
+    from tests.support import shared_guard
+    config.pluginmanager.register(shared_guard.Plugin())
+"""
+
+
+@pytest.mark.system
+def test_whoever_swallows_the_refusal_fails_all_the_same_and_nobody_else(cache, theirs, tmp_path):
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_it.py").write_text(TEST.format(pid=theirs.pid))
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+    assert "NotOurs: a test must not end process" in done.stdout
+
+
+def test_it_is_there_for_every_test():
+    from tests.support import shared_guard
+
+    assert shared_guard._run
+    assert shared_guard._run[0].pid == os.getpid()
+
+
+@pytest.mark.system
+def test_and_in_the_runs_of_invoke_that_tests_start(tmp_path):
+    """A process of another run, as one worker of pytest is to the next."""
+    from tests.support.invoking import ended
+    from tests.support.shared_guard import VARIABLE
+
+    started = subprocess.run(DAEMON, env={**os.environ, VARIABLE: "other"}, stdout=subprocess.PIPE, text=True)
+    pid = int(started.stdout)
+    try:
+        (tmp_path / "tasks.py").write_text(
+            f"import os\nfrom invoke import task\n\n@task\ndef end(c):\n    os.kill({pid}, 15)\n"
+        )
+        done = ended(tmp_path, "end", env=dict(os.environ))
+        assert done.returncode != 0
+        assert f"NotOurs: a test must not end process {pid}" in done.stderr
+        os.kill(pid, 0)
+    finally:
+        subprocess.run(["kill", str(pid)], check=True)
