@@ -11,7 +11,7 @@ from deadweight_init.languages.common import HEADER
 from deadweight_init.records import OwnDockerfile
 from deadweight_init.stages import Stage, chain_of, filled, find_stage, stages_of
 
-_ARGUMENTS = ("BASE", "RUN_BASE", "DEADWEIGHT_BASE")
+_ARGUMENTS = ("BASE", "RUN_BASE", "RUNTIME_BASE")
 OWN = "own-image"
 
 

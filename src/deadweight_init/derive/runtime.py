@@ -30,6 +30,10 @@ from deadweight_init.derive.elf import asked
 _HOPS = 40
 _MOST_BINARY = 512 * 2**20
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
+_NAMED_LIBRARY = re.compile(rb"\blib[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,60}\.so(?:\.\d+)*")
+_NAMED_PROGRAM = re.compile(rb"/(?:usr/(?:local/)?)?s?bin/[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}")
+_MOST_TEXT, _MOST_TEXTS = 256 * 1024, 5000
+"""So large a file, and so many of them, are searched for names."""
 _STEM = re.compile(r"[a-z]{3,}")
 DPKG, APK = "var/lib/dpkg/status", ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 """Where package managers say what is installed."""
@@ -163,6 +167,10 @@ class _View:
             return b""
         return b"".join(self._files.pieces(file))
 
+    def size(self, path: str) -> int:
+        file = self._files.file(path)
+        return file.size_bytes if file is not None else 0
+
     def is_program(self, path: str) -> bool:
         value = self.values.get(path)
         if value is None or self.kind(path) not in (columns.FILE, columns.HARDLINK):
@@ -180,6 +188,7 @@ class _Choice:
         self.executed = [path.strip("/") for path in executed]
         self.kept: set[str] = set()
         self._todo: list[str] = []
+        self._texts = _MOST_TEXTS
 
     def made(self) -> RuntimeFiles:
         home = (self.config.get("WorkingDir") or "").strip("/")
@@ -291,22 +300,44 @@ class _Choice:
                 self._keep(f"{folder}/{name}")
         while self._todo:
             path = self._todo.pop()
-            library = _LIBRARY.search(path) is not None
-            if not library and not self.view.is_program(path):
-                continue
-            head = self.view.head(path, 128)
-            if head[:2] == b"#!" and path in self.executed:
-                self._keep(head[2:].split()[0].decode("utf-8", "replace"))
-            told = asked(self.view.content(path)) if head[:4] == b"\x7fELF" else None
-            if told is None:
-                continue
-            if told.interpreter:
-                self._keep(told.interpreter)
-            origin = "/" + posixpath.dirname(path)
-            own = [re.sub(r"\$\{?ORIGIN\}?", origin, each) for each in told.paths]
-            for name in told.needed:
-                for found in self._found(name, own):
-                    self._keep(found)
+            if self.view.is_mine(path):
+                self._search_text(path)
+            if _LIBRARY.search(path) or self.view.is_program(path):
+                self._load(path)
+
+    def _load(self, path: str) -> None:
+        """Keep what a program or library needs to be loaded."""
+        head = self.view.head(path, 128)
+        if head[:2] == b"#!" and path in self.executed:
+            self._keep(head[2:].split()[0].decode("utf-8", "replace"))
+        content = self.view.content(path) if head[:4] == b"\x7fELF" else b""
+        told = asked(content)
+        if told is None:
+            return
+        if told.interpreter:
+            self._keep(told.interpreter)
+        if self.view.is_mine(path):
+            self._keep_named(content)
+        origin = "/" + posixpath.dirname(path)
+        own = [re.sub(r"\$\{?ORIGIN\}?", origin, each) for each in told.paths]
+        for name in told.needed:
+            for found in self._found(name, own):
+                self._keep(found)
+
+    def _search_text(self, path: str) -> None:
+        """Look into a small file of the own for what it names."""
+        if self._texts and self.view.size(path) <= _MOST_TEXT:
+            self._texts -= 1
+            self._keep_named(self.view.content(path))
+
+    def _keep_named(self, content: bytes) -> None:
+        """Keep the libraries and programs that a file of the own names: it may open them when it is first asked to."""
+        for name in {each.decode() for each in _NAMED_LIBRARY.findall(content)}:
+            for found in self._found(name, ()):
+                self._keep(found)
+        for name in {each.decode() for each in _NAMED_PROGRAM.findall(content)}:
+            if posixpath.basename(name) not in _table()["starters"]:
+                self._keep(name)
 
     def _found(self, name: str, own: Sequence[str]) -> list[str]:
         """Where the loader finds a library."""
