@@ -27,7 +27,7 @@ dockerfiles() {
     dockerfile multi-stage-ubuntu "GO_BASE=$GO_BASE" "BASE=$UBUNTU"
     dockerfile multi-stage-alpine "GO_BASE=$GO_BASE" "BASE=$ALPINE"
     dockerfile multi-stage-chainguard "GO_BASE=$GO_BASE" "BASE=$CHAINGUARD"
-    dockerfile multi-stage-distroless "GO_BASE=$GO_BASE" "BASE=$DISTROLESS" "AWK_DONOR=$AWK_DONOR"
+    dockerfile multi-stage-distroless "GO_BASE=$GO_BASE" "BASE=$DISTROLESS"
 }
 
 with_ko() {

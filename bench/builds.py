@@ -34,14 +34,13 @@ BASES = {
     "ALPINE": "alpine:3.18",
     "CHAINGUARD": "cgr.dev/chainguard/busybox:latest",
     "DISTROLESS": "gcr.io/distroless/static-debian12:nonroot",
-    "AWK_DONOR": "busybox:1.36.1-musl",
 }
 DOCKERFILES = {
     "all-in-one": {"GO_BASE": "GO_BASE"},
     "multi-stage-ubuntu": {"GO_BASE": "GO_BASE", "BASE": "UBUNTU"},
     "multi-stage-alpine": {"GO_BASE": "GO_BASE", "BASE": "ALPINE"},
     "multi-stage-chainguard": {"GO_BASE": "GO_BASE", "BASE": "CHAINGUARD"},
-    "multi-stage-distroless": {"GO_BASE": "GO_BASE", "BASE": "DISTROLESS", "AWK_DONOR": "AWK_DONOR"},
+    "multi-stage-distroless": {"GO_BASE": "GO_BASE", "BASE": "DISTROLESS"},
 }
 VARIANTS = (*DOCKERFILES, "ko", "apko", "apko-alpine")
 

@@ -1,11 +1,9 @@
-# Multi-stage on Google's static base: no shell, no package manager, no libc, and so no awk either. One file is taken from
-# a donor, a statically linked busybox; started under the name "awk" it is awk and nothing else.
+# Multi-stage on Google's static base: no shell, no package manager, no libc, and so no awk either. mawk comes out of the build
+# stage, with the three libraries that it needs. It is one program under every name: a busybox called "awk" would still be a
+# shell, for whoever starts it as "sh".
 # The compile instructions are the same, to the letter, in every Dockerfile here: BuildKit then runs them once for all.
 ARG GO_BASE=golang:1.21.3-bookworm
-ARG AWK_DONOR=busybox:1.36.1-musl
 ARG BASE=gcr.io/distroless/static-debian12:nonroot
-
-FROM ${AWK_DONOR} AS awk
 
 FROM ${GO_BASE} AS build
 WORKDIR /src
@@ -14,8 +12,14 @@ RUN --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.buildVersion=0.1.0" \
     -o /usr/local/bin/vulnerable-awk-playground .
 
+FROM ${GO_BASE} AS awk
+RUN mkdir -p /awk/usr/bin /awk/lib /awk/lib64 && cp /usr/bin/mawk /awk/usr/bin/awk && \
+    cp -L --parents $(ldd /usr/bin/mawk | grep -o '/lib[^ ]*') /awk
+
 FROM ${BASE}
-COPY --from=awk /bin/busybox /usr/bin/awk
+COPY --from=awk /awk/usr/bin/awk /usr/bin/awk
+COPY --from=awk /awk/lib/ /lib/
+COPY --from=awk /awk/lib64/ /lib64/
 COPY --from=build /usr/local/bin/vulnerable-awk-playground /usr/local/bin/vulnerable-awk-playground
 LABEL org.opencontainers.image.title="vulnerable-awk-playground" \
       org.opencontainers.image.description="Runs AWK scripts that its callers provide; vulnerable on purpose" \

@@ -23,10 +23,12 @@ from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import Payload
 from deadweight_attacks.request import examples, holds, ordered, put
 from deadweight_attacks.routes import Aim
-from deadweight_attacks.session import Order
+from deadweight_attacks.session import SENT, Order, Session, Try
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02
+TOLD_OF_EACH = 100
+"""Characters of what came of one technique that failed."""
 TOLD = 8
 """So many answers of an attack that is sent often are told."""
 UNREAD_SECONDS = 5.0
@@ -133,6 +135,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
         request = ordered(payload, filled.places, lab.subject.suite.root, lab.awk, aim)
+        session = _session_of(yard, request)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(send, yard, request, _patience(yard, payload))
@@ -140,14 +143,38 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
         answer = sent.result()
     said = told(answer)
     detail: dict[str, Any] = {"said": said, "seconds": round(time.monotonic() - started, 3)}
+    tries = session.tries if session is not None and payload.techniques else []
     if proof is not None:
-        return Shot("succeeded", said, {"proof": proof, **detail}, status=status_of(answer))
+        worked = {"technique": _worked(payload, tries, filled, lab)} if payload.techniques else {}
+        return Shot("succeeded", said, {"proof": proof, **worked, **detail}, status=status_of(answer))
+    if tries:
+        detail["tried"] = {each.technique: " ".join(each.output.split())[:TOLD_OF_EACH] for each in tries}
     # The engine notices a death a little later than the broken connection does.
     if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else NOTICE_SECONDS):
         return Shot("crashed", DIED, detail)
     if payload.evidence.kind in ("listener", "bound"):
         lab.attacker.check()
     return Shot("failed", said, detail, status_of(answer), called=listener is not None and listener.connected)
+
+
+def _session_of(yard: Yard, request: Prepared | Order) -> Session | None:
+    """The attacker's program that takes an order; None where that cannot be started, which the order is told then."""
+    if not isinstance(request, Order):
+        return None
+    try:
+        return yard.session
+    except OSError:
+        return None
+
+
+def _worked(payload: Payload, tries: Sequence[Try], filled: Filled, lab: Lab) -> str:
+    """The technique that proved the attack: whose own output does; else, as only the other side knows, the one that says so, or was
+    the last to have sent something; else the one that was at work when the proof came."""
+    for each in tries:
+        if _holds(lab, filled, each.output) is not None:
+            return each.technique
+    said = [each for each in tries if each.code == 0] or [each for each in tries if each.code == SENT][-1:]
+    return said[0].technique if said else payload.techniques[min(len(tries), len(payload.techniques) - 1)]
 
 
 def _patience(yard: Yard, payload: Payload) -> float:
@@ -242,7 +269,12 @@ def _inside(lab: Lab, filled: Filled, answer: Answer | Exception) -> str | None:
     """Proof in the service's answer."""
     if not isinstance(answer, Answer):
         return None
-    proof, text = filled.payload.evidence, "\n".join([*answer.headers.values(), answer.text()])
+    return _holds(lab, filled, "\n".join([*answer.headers.values(), answer.text()]))
+
+
+def _holds(lab: Lab, filled: Filled, text: str) -> str | None:
+    """Proof in what came back."""
+    proof = filled.payload.evidence
     if (proof.kind == "output" or proof.does == "serve") and filled.word.whole in text:
         return f"{filled.word.whole} came back"
     if proof.kind == "planted":

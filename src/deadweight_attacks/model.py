@@ -106,7 +106,8 @@ class Payload(Record):
     one after another: a request for each until one proves the attack. ``probe`` is a value that is put, one after another, in each
     place of the suite's own requests that takes one. ``flood``: one of those requests with a body that is too ``large``, or many
     that are ``slow``. ``named``: beside its ``request``, the suite's own requests and the document's GETs are sent as they are.
-    ``search``: it looks for a hole that a service may well not have.
+    ``search``: it looks for a hole that a service may well not have. ``techniques``: the ways to the goal of a ``breach`` that the
+    attacker's program tries, one after another.
     """
 
     id: Annotated[Name, AfterValidator(_own_id)]
@@ -123,6 +124,7 @@ class Payload(Record):
     shell: str | None = None
     request: HttpRequest | None = None
     breach: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    techniques: tuple[str, ...] = ()
     probe: str | None = None
     flood: Literal["large", "slow"] | None = None
     named: Flag = False
@@ -161,7 +163,8 @@ class Payload(Record):
         beside = [("args", self.args), ("input", self.input)] if self.way != "script" else []
         many = self.parallel > 1 and (self.evidence.kind != "resource" or self.breach is not None)
         alone = [("parallel", many)]
-        return [key for key, value in (*beside, *alone) if value]
+        techniques = [("techniques", self.techniques)] if self.breach is None else []
+        return [key for key, value in (*beside, *alone, *techniques) if value]
 
     def lacks(self) -> list[str]:
         """Places without which the evidence can never come."""

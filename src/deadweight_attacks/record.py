@@ -1,8 +1,9 @@
 """The matrix as the evidence's data: per posture and attack the outcome, the walls that stop it alone, and how many deep.
 
 ``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``.
-Evidence: ``proof`` or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls
-without which the attack gets through; ``measured_at``, or ``walls_measured_at``, where an earlier run on the same ground found it.
+Evidence: ``proof`` or ``said``; ``technique``, the one that worked, or ``tried``, what came of each; where walls were tried
+``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls without which the attack gets through; ``measured_at``,
+or ``walls_measured_at``, where an earlier run on the same ground found it.
 ``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``; ``delivery``: ``service`` (through the service's own
 hole) or ``breach`` (by somebody whose code runs there already); ``pack``: of which of our packs it is.
 ``walls_not_there``: what this engine cannot build, why.

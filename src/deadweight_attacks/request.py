@@ -39,7 +39,7 @@ def ordered(
     if aim is not None:
         return prepare(aim.at(put(payload.probe or "", places)), root)
     if payload.breach is not None:
-        return Order(tuple(put(word, places) for word in payload.breach))
+        return Order(tuple(put(word, places) for word in payload.breach), payload.techniques)
     return prepared(payload, places, root, awk or ANY_AWK)
 
 

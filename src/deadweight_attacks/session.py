@@ -23,7 +23,7 @@ from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer
 from deadweight.engine.sidecar import user_of
-from deadweight.engine.stream import STDOUT, frames, hijacked
+from deadweight.engine.stream import STDOUT, frame, hijacked
 from deadweight_attacks.helper import TARGET
 
 if TYPE_CHECKING:
@@ -43,9 +43,23 @@ NOTED_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Order:
-    """What the program is to do, in its own words (``helper/main.go``)."""
+    """What the program is to do, in its own words (``helper/main.go``), by one ``technique`` after another until one works."""
 
     words: tuple[str, ...]
+    techniques: tuple[str, ...] = ()
+
+
+SENT = 3
+"""The code of a technique of which only the other side can tell whether it worked."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """What came of one technique: ``code`` is 0 where the program says that it worked, and ``SENT``."""
+
+    technique: str
+    code: int
+    output: str
 
 
 class Session:
@@ -57,6 +71,9 @@ class Session:
 
     def __init__(self, container: Container, before: Sequence[str] = ()) -> None:
         self.container, self.user, self._before = container, "", before
+        self._unread = b""
+        self.tries: list[Try] = []
+        """Of the last order, as far as it has come: an order that ends with the session gives no answer."""
         self._stack, self._lock = contextlib.ExitStack(), threading.Lock()
         try:
             self._open()
@@ -70,6 +87,7 @@ class Session:
 
     def _open(self) -> None:
         api = self.container.api
+        self._unread = b""
         with translated(f"start the attacker's program in container {self.container.name}"):
             made = api.exec_create(self.container.id, [*self._before, TARGET, "session"], stdin=True, user=self.user)[
                 "Id"
@@ -90,24 +108,38 @@ class Session:
     def obey(self, order: Order, seconds: float) -> Answer:
         """Have one order carried out. Raises OSError where the program has ended, or does not answer in time."""
         started = time.monotonic()
-        line = json.dumps({"words": order.words, "seconds": seconds}).encode() + b"\n"
+        asked = {"words": order.words, "techniques": order.techniques, "seconds": seconds}
         with self._lock:
+            tries: list[Try] = []
+            self.tries = tries
             self._raw.settimeout(seconds)
-            self._raw.sendall(line)
-            line = self._line(seconds + LATE_SECONDS)
-            try:
-                document = json.loads(line)
-            except ValueError as error:  # the engine says here, too, that it could not start it
-                raise ConnectionError(line.decode(errors="replace").strip()) from error
-        return Answer(OBEYED, {}, str(document["output"]).encode(), time.monotonic() - started)
+            self._raw.sendall(json.dumps(asked).encode() + b"\n")
+            deadline = started + seconds + LATE_SECONDS
+            while not self._took(tries, max(0.1, deadline - time.monotonic())):
+                pass
+        said = (f"{each.technique}: {each.output.strip()}" if each.technique else each.output for each in tries)
+        return Answer(OBEYED, {}, "; ".join(said).encode(), time.monotonic() - started)
+
+    def _took(self, tries: list[Try], seconds: float) -> bool:
+        """Take what came of one technique; whether it is the last one's."""
+        line = self._line(seconds)
+        try:
+            document = json.loads(line)
+        except ValueError as error:  # the engine says here, too, that it could not start it
+            raise ConnectionError(line.decode(errors="replace").strip()) from error
+        tries.append(Try(str(document["technique"]), int(document["code"]), str(document["output"])))
+        return bool(document["last"])
 
     def _line(self, seconds: float) -> bytes:
-        got = b""
-        for number, data in frames(self._raw, seconds):
-            got += data if number == STDOUT else b""
-            if got.endswith(b"\n"):
-                return got
-        raise ConnectionError("the attacker's program has ended")
+        """The next line. Frames are read whole: one may hold several lines, or the end of one and the begin of the next."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._unread:
+            number, data = frame(self._raw, max(0.01, deadline - time.monotonic()))
+            if not data and not number:
+                raise ConnectionError("the attacker's program has ended")
+            self._unread += data if number == STDOUT else b""
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
     def difference(self) -> dict[str, str]:
         """In what it differs from the service's first process (``service's → its own``); empty where the walls are the same. Raises

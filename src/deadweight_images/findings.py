@@ -95,11 +95,16 @@ class SecretFinding:
     confidence: str = "high"
 
 
+BY_CONTENT = "by content"
+"""The kind of a program that is a shell or package manager under another name."""
+
+
 @dataclass(frozen=True, slots=True)
 class PathFigure:
     """A path of the final view: set-uid files, shells, package managers, heavy files and folders.
 
-    ``kind``: ``file``, ``folder``; for managers ``os`` or ``language``. ``mode`` is octal text. ``target`` is where a link ends.
+    ``kind``: ``file``, ``folder``; for managers ``os`` or ``language``; ``by content`` for a shell or manager of another name.
+    ``mode`` is octal text. ``target`` is where a link ends.
     ``why`` says why it counts although the specification hides it; empty for all others.
     """
 
@@ -112,6 +117,11 @@ class PathFigure:
     gid: int | None = None
     target: str | None = None
     why: str = ""
+
+    @property
+    def described(self) -> str:
+        """Its path, and how it is known where that is not by its name."""
+        return f"{self.path} (by its content)" if self.kind == BY_CONTENT else self.path
 
 
 @dataclass(frozen=True, slots=True)

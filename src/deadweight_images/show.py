@@ -155,7 +155,9 @@ def _copies(report: LayersReport) -> Iterator[tuple[str, str]]:
 
 
 def _paths(things: tuple[PathFigure, ...]) -> str:
-    shown = ", ".join(thing.path + (" (hidden by the specification only)" if thing.why else "") for thing in things[:8])
+    shown = ", ".join(
+        thing.described + (" (hidden by the specification only)" if thing.why else "") for thing in things[:8]
+    )
     return f"{shown}{f' and {len(things) - 8} more' if len(things) > 8 else ''}" if things else "none"
 
 

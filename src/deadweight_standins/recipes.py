@@ -140,7 +140,7 @@ def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite:
 
 
 def busybox(shop: Workshop, _: str) -> Made:
-    """One static busybox, certificates, a user without rights. Also the donor of an awk for bases that have none."""
+    """One static busybox, certificates, a user without rights. Attacks bind it in as a shell where an image has none."""
 
     def fill(root: Path) -> None:
         tools = shop.busybox()

@@ -401,15 +401,18 @@ def test_what_was_found_is_told_with_its_circumstances(found):
 
 
 def test_attacks_are_made_under_either_profile(subject, found):
-    """For real: a socket of a kind that the service never asks for, memory that programs run from, and more."""
+    """For real: a socket of a kind that the service never asks for, a map of BPF, and more. What is read through files, and code in
+    memory that everybody may have, no list of calls stops."""
     find.leave(subject, found)
     stopped = find._stopped(subject, print)
     assert stopped.unmeasured == ""
     assert set(stopped.by_posture) == set(find.POSTURES)
     alone, engines = walls.only(walls.TIGHT).name, walls.only("seccomp").name
-    assert {"breach-ptrace", "breach-memfd"} <= set(stopped.more(alone, engines))
+    assert {"breach-bpf", "breach-engine-socket"} <= set(stopped.more(alone, engines))
+    assert not {"breach-ptrace", "breach-memfd"} & set(stopped.by_posture[alone])
     assert set(stopped.by_posture[engines]) <= set(stopped.by_posture[alone])
-    assert "breach-memfd" in stopped.more(walls.TIGHT, walls.HARDENED.name)
+    assert set(stopped.by_posture[walls.HARDENED.name]) <= set(stopped.by_posture[walls.TIGHT])
+    assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):

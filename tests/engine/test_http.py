@@ -13,6 +13,8 @@ from dataclasses import replace
 
 import pytest
 
+from deadweight import _run
+from deadweight._errors import Interrupted
 from deadweight.engine import http
 from deadweight.engine.health import question
 from deadweight.engine.states import ExecResult
@@ -68,6 +70,20 @@ def test_a_service_that_drips_holds_nobody_longer_than_the_limit(serve, at_once,
 def test_a_slow_answer_within_the_limit_is_an_answer(serve):
     answer = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hello").request("GET", "/", timeout=5)
     assert (answer.status, answer.body, answer.truncated) == (200, b"hello", False)
+
+
+def test_a_signal_ends_the_wait_for_an_answer(serve):
+    """A request hung until its container was removed, and then the engine was asked why."""
+    route, started = serve(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 30), time.monotonic()
+    timer = threading.Timer(0.5, _run.cancel_soon)
+    timer.start()
+    try:
+        with pytest.raises(Interrupted):
+            route.request("GET", "/", timeout=60)
+    finally:
+        timer.join()
+        _run.reset_cancel()
+    assert time.monotonic() - started < 3
 
 
 def test_an_answer_that_ends_before_what_it_announced_is_none(serve):

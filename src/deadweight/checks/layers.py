@@ -116,7 +116,7 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         ("package_manager", asked.package_manager, report.package_managers),
     ):
         if not allowed:
-            first = ", ".join(thing.path for thing in things[:3])
+            first = ", ".join(thing.described for thing in things[:3])
             why = next((f" ({thing.why})" for thing in things if thing.why), "")
             yield Gate(name, not things, f"{len(things)} found: {first}{why}" if things else "none")
     if asked.users:

@@ -36,6 +36,8 @@ def run_check(check: Check, subject: Subject) -> Evidence:
         found = unmeasured(subject, check.name, error)
     except DeadweightError as error:
         found = evidence(subject, check.name, "fail", error.message)
+    if _run.cancelled():
+        raise Interrupted("interrupted")  # what it says is of a service that was being removed
     if check.needs_engine and found.status in ("fail", "not_measured") and not found.data.get("missing"):
         lost = lost_engine(subject)
         found = found if lost is None else unmeasured(subject, check.name, lost)

@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight import _json
+from deadweight import _json, _run
+from deadweight._errors import Interrupted
 from deadweight.engine import netns
 
 MAX_BODY_BYTES = 64 * 2**20
+HEEDED_SECONDS = 0.5
+"""Who waits for an answer looks so often whether a signal has ended us."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +134,17 @@ class _Timed(socket.socket):
         super().sendall(*given)  # its own limit is one for all of it
 
     def recv_into(self, *given: Any) -> int:
-        self._hasten()
-        return super().recv_into(*given)
+        while not _run.cancelled():
+            self._hasten(HEEDED_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                return super().recv_into(*given)
+        raise Interrupted("interrupted")
 
-    def _hasten(self) -> None:
+    def _hasten(self, most: float = float("inf")) -> None:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
-        self.settimeout(left)
+        self.settimeout(min(left, most))
 
 
 class _TimedTls(ssl.SSLSocket):

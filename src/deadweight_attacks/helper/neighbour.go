@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,7 +41,7 @@ func attached(id uintptr, flags uintptr) ([]byte, error) {
 	return unsafe.Slice(*(**byte)(unsafe.Pointer(&address)), segmentBytes), nil
 }
 
-// sharedMemory reads every segment of System V shared memory that can be seen.
+// sharedMemory reads every segment of System V shared memory that is listed.
 func sharedMemory([]string) error {
 	table, err := os.ReadFile("/proc/sysvipc/shm")
 	if err != nil {
@@ -54,9 +55,46 @@ func sharedMemory([]string) error {
 		}
 		id, _ := strconv.Atoi(fields[1])
 		size, _ := strconv.Atoi(fields[3])
-		segment, err := attached(uintptr(id), 0o10000) // SHM_RDONLY
+		last = segment(uintptr(id), size)
+	}
+	return last
+}
+
+// sharedMemoryByNumber asks the kernel for one segment after another (shmctl(2), SHM_INFO and SHM_STAT).
+func sharedMemoryByNumber([]string) error {
+	status := make([]byte, 256)
+	highest, err := call(sysShmctl, 0, 14, given(status))
+	if err != nil {
+		return fmt.Errorf("shmctl: %w", err)
+	}
+	last := errors.New("no shared memory is seen")
+	for index := uintptr(0); index <= min(highest, 4096); index++ {
+		id, err := call(sysShmctl, index, 13, given(status))
+		if err != nil {
+			continue
+		}
+		last = segment(id, segmentBytes)
+	}
+	return last
+}
+
+func segment(id uintptr, size int) error {
+	content, err := attached(id, 0o10000) // SHM_RDONLY
+	if err == nil {
+		fmt.Printf("%d: %s\n", id, bytes.Trim(content[:min(size, segmentBytes)], "\x00"))
+	}
+	return err
+}
+
+// sharedMemoryInFiles reads what lies in shared memory by name (shm_overview(7)).
+func sharedMemoryInFiles([]string) error {
+	files, _ := filepath.Glob("/dev/shm/*")
+	last := errors.New("no shared memory has a name")
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		fmt.Printf("%s: %s\n", file, content[:min(len(content), segmentBytes)])
 		if last = err; err == nil {
-			fmt.Printf("%d: %s\n", id, bytes.Trim(segment[:min(size, segmentBytes)], "\x00"))
+			last = errNothing
 		}
 	}
 	return last

@@ -15,4 +15,11 @@ const (
 	sysBpf            = 321
 	sysUserfaultfd    = 323
 	sysIoUringSetup   = 425
+	sysShmctl         = 31
+	sysSettimeofday   = 164
+	sysKexecLoad      = 246
+	sysClockAdjtime   = 305
+	sysFinitModule    = 313
+	sysKexecFileLoad  = 320
+	sysExecveat       = 322
 )

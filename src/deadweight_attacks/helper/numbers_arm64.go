@@ -15,4 +15,11 @@ const (
 	sysBpf            = 280
 	sysUserfaultfd    = 282
 	sysIoUringSetup   = 425
+	sysShmctl         = 195
+	sysSettimeofday   = 170
+	sysKexecLoad      = 104
+	sysClockAdjtime   = 266
+	sysFinitModule    = 273
+	sysKexecFileLoad  = 294
+	sysExecveat       = 281
 )

@@ -13,24 +13,16 @@ from dataclasses import replace
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
-from deadweight_images.findings import MAX_FINDINGS, FolderFigure, PathFigure
+from deadweight_images.contents.names import MANAGERS, OS_MANAGERS, SHELLS
+from deadweight_images.contents.toolbox import SHELL
+from deadweight_images.findings import BY_CONTENT, MAX_FINDINGS, FolderFigure, PathFigure
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.members import BITS, MASK, split
 from deadweight_images.layers.merge import IMPLIED, WHITEOUT, Merged
 
-SHELLS = frozenset(
-    b"sh ash bash dash zsh ksh ksh93 mksh lksh pdksh oksh csh tcsh fish yash rc es elvish nu xonsh pwsh rbash "
-    b"busybox toybox hush posh sash scponly".split()
-)
-OS_MANAGERS = frozenset(
-    b"apt apt-get aptitude dpkg apk rpm yum dnf dnf5 microdnf tdnf zypper pacman opkg emerge xbps-install nix nix-env "
-    b"swupd urpmi brew snap flatpak".split()
-)
-LANGUAGE_MANAGERS = frozenset(
-    b"pip pip3 pipx uv poetry conda mamba npm npx yarn pnpm gem bundle cargo composer cpan".split()
-)
 # ``pip3.11``, ``zsh-5.9``, ``bash-static``: a program beside which the plain name may have been removed.
 _VERSION = re.compile(rb"(?:[-.]static|-?[0-9][0-9.]*)\Z")
+_NAMED = SHELLS | MANAGERS
 _DIGITS = frozenset(b"0123456789")
 _BINARIES = frozenset((b"bin", b"sbin", b"libexec"))
 # Scripts here are named after the program that they complete, configure, clean up after or show.
@@ -46,6 +38,8 @@ class Tally:
     def __init__(self) -> None:
         self.listed: list[PathFigure] = []
         self.count = 0
+        self.contents: set[int] = set()
+        """The members that hold the programs which were counted."""
 
     def wants(self) -> bool:
         """Count one more; whether it is still listed."""
@@ -73,7 +67,8 @@ class Survey:
 
     def _walk(self) -> None:
         merged, layers = self._merged, self._merged.layers
-        named = SHELLS | OS_MANAGERS | LANGUAGE_MANAGERS
+        toolboxes = any(index.tools for index in self._indices)
+        by_content: list[tuple[bytes, int]] = []
         capabilities = any(layer.capabilities for layer in layers)
         heavy: list[tuple[int, bytes, int]] = []
         for path, value in merged.view.items():
@@ -89,14 +84,13 @@ class Survey:
             raised = entries.modes[member] & 0o6000 or (capabilities and member in entries.capabilities)
             if raised and kind in (columns.FILE, columns.HARDLINK) and self.setuid.wants():
                 self.setuid.listed.append(self._figure(path, value))
-            name = path[path.rfind(b"/") + 1 :]
-            if name in named:
-                self._tool(path, name, value)
-            elif name and (name[-1] in _DIGITS or name.endswith(b"static")):
-                plain = _VERSION.sub(b"", name)
-                if len(plain) > 2 and plain in named:
-                    self._tool(path, plain, value)
+            if known := _known(path[path.rfind(b"/") + 1 :]):
+                self._tool(path, known, value)
+            elif toolboxes and kind in (columns.FILE, columns.HARDLINK) and entries.modes[member] & 0o111:
+                by_content.append((path, value))
         self._weights = heavy
+        for path, value in by_content:
+            self._toolbox(path, value)
 
     def add_shown(self, other: Survey, why: str) -> None:
         """Take in what an engine shows although the specification hides it."""
@@ -154,8 +148,24 @@ class Survey:
         target = real if real != path else None
         kind = "file" if name in SHELLS else "os" if name in OS_MANAGERS else "language"
         tally = self.shells if name in SHELLS else self.managers
+        if (content := self._merged.content(end)) is not None:
+            tally.contents.add(content)
         if tally.wants():
             tally.listed.append(self._figure(path, value, kind, target))
+
+    def _toolbox(self, path: bytes, value: int) -> None:
+        """What is a shell or package manager under another name (``toolbox``): once, whatever number of names it has."""
+        content = self._merged.content(value)
+        if content is None:
+            return
+        layer, member = split(content)
+        names = self._indices[layer].tools.get(member, ())
+        for tally, there in ((self.shells, SHELL in names), (self.managers, bool({*names} - {SHELL}))):
+            if not there or content in tally.contents:
+                continue
+            tally.contents.add(content)
+            if tally.wants():
+                tally.listed.append(self._figure(path, value, BY_CONTENT))
 
     def _begins_like_a_program(self, value: int, folders: set[bytes]) -> bool:
         content = self._merged.content(value)
@@ -164,6 +174,16 @@ class Survey:
         layer, member = split(content)
         index = self._indices[layer]
         return _holds(index.elf, member) or (not folders & _ABOUT and _holds(index.scripts, member))
+
+
+def _known(name: bytes) -> bytes:
+    """The shell or package manager that a file is named after; empty for almost all files."""
+    if name in _NAMED:
+        return name
+    if name and (name[-1] in _DIGITS or name.endswith(b"static")):
+        plain = _VERSION.sub(b"", name)
+        return plain if len(plain) > 2 and plain in _NAMED else b""
+    return b""
 
 
 def _holds(members: array[int], member: int) -> bool:

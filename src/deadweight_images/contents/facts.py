@@ -1,4 +1,4 @@
-"""Keep, from one pass over a layer's content, what tells packages: package databases, Go's build information, jars."""
+"""Keep, from one pass over a layer's content, what tells packages (package databases, Go's build information, jars) and shells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.model import shown
-from deadweight_images.contents import gobuild
+from deadweight_images.contents import gobuild, toolbox
+from deadweight_images.contents.names import MANAGERS
 from deadweight_images.layers.index import LayerIndex, Skip
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Gatherer:
         self._index = index
         self._captured = 0
         self._jars: jars.Budget | None = None
-        self._binary = gobuild.InPieces()  # the member whose pieces come
+        self._binary, self._toolbox = gobuild.InPieces(), toolbox.InPieces()  # of the member whose pieces come
 
     def look(self, first: int, last: int, view: memoryview, base: int) -> None:
         """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
@@ -50,24 +51,20 @@ class Gatherer:
         for number in range(first, last):
             if kinds[number] != columns.FILE or not sizes[number] or number in entries.sparse:
                 continue
-            path = paths[number]
+            path, start = paths[number], offsets[number] - base
+            content = view[start : start + sizes[number]]
             if modes[number] & 0o111:
-                self._program(number, view, offsets[number] - base)
+                self._program(number, content)
             if path.startswith((b"var/lib/dpkg/", b"lib/apk/", b"usr/lib/apk/")):
                 if _is_database(path):
-                    start = offsets[number] - base
-                    self._capture(number, view[start : start + sizes[number]])
+                    self._capture(number, content)
             elif path.endswith(_ENDS):  # executable or not
-                start = offsets[number] - base
-                content = view[start : start + sizes[number]]
                 if path.endswith(RECORD):
                     self._capture(number, recorded(content))
                 else:
                     self._jar(number, content, path)
             elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
-                start = offsets[number] - base
-                if found := gobuild.program(view[start : start + sizes[number]]):
-                    self._index.programs[number] = found
+                self._binary_of(number, content)
 
     def piece(self, number: int, piece: memoryview, base: int) -> None:
         """A piece of a layer that starts at ``base`` and holds a part of a member that is too big to be held whole."""
@@ -80,8 +77,10 @@ class Gatherer:
         if not entries.modes[number] & 0o111:
             return
         if not at:
-            self._program(number, content, 0)
-            self._binary = gobuild.InPieces()
+            self._program(number, content)
+            self._binary, self._toolbox = gobuild.InPieces(), toolbox.InPieces()
+        if number in self._index.elf and (tools := self._toolbox.take(content, at, entries.sizes[number], MANAGERS)):
+            self._index.tools[number] = tools
         if number not in self._index.programs and (found := self._binary.take(content, at)):
             self._index.programs[number] = found
 
@@ -100,13 +99,20 @@ class Gatherer:
         if self._jars.unnamed:
             self._index.take((), (Skip(number, "", "jars in it are not all named", len(data), unread=False),))
 
-    def _program(self, number: int, view: memoryview, start: int) -> None:
+    def _program(self, number: int, content: memoryview) -> None:
         """Note what an executable file begins like."""
-        head = bytes(view[start : start + 4])
+        head = bytes(content[:4])
         if head == ELF:
             self._index.elf.append(number)
         elif head[:2] == SCRIPT:
             self._index.scripts.append(number)
+
+    def _binary_of(self, number: int, content: memoryview) -> None:
+        """Note what a larger program is made of; those of Go are no shells."""
+        if found := gobuild.program(content):
+            self._index.programs[number] = found
+        elif content[:4] == ELF and (tools := toolbox.tools(content, MANAGERS)):
+            self._index.tools[number] = tools
 
     def _capture(self, number: int, data: memoryview | bytes) -> None:
         if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:

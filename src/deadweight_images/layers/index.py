@@ -12,7 +12,7 @@ from deadweight_images.archive.entries import Entries
 
 _T = TypeVar("_T")
 
-FORMAT = 9
+FORMAT = 10
 MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
 
 
@@ -69,7 +69,8 @@ class LayerIndex:
     """One layer, read once. ``digest`` and ``diff_id`` are computed from its bytes, None where verification was left out.
 
     ``captured`` holds the package databases that were in it, by member. ``elf`` and ``scripts`` are the executable members that
-    begin like a program and with ``#!``, in ascending order. ``unlisted`` is how many secrets and skipped things are too many to
+    begin like a program and with ``#!``, in ascending order. ``tools`` are the shells and package managers that a program can be
+    by its content (``toolbox``), by member. ``unlisted`` is how many secrets and skipped things are too many to
     be kept. Sizes in bytes.
     """
 
@@ -86,6 +87,7 @@ class LayerIndex:
     checksums: dict[int, int] = field(default_factory=dict)
     elf: array[int] = field(default_factory=lambda: array("I"))
     scripts: array[int] = field(default_factory=lambda: array("I"))
+    tools: dict[int, tuple[str, ...]] = field(default_factory=dict)
     unlisted: int = 0
 
     def take(self, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int = 0) -> None:
@@ -129,6 +131,7 @@ class LayerIndex:
             "checksums": list(self.checksums.items()),
             "elf": list(self.elf),
             "scripts": list(self.scripts),
+            "tools": list(self.tools.items()),
             "unlisted": self.unlisted,
         }
         return json.dumps(data, separators=(",", ":")).encode("ascii")
@@ -154,6 +157,7 @@ class LayerIndex:
                 checksums={int(key): int(value) for key, value in data["checksums"]},
                 elf=array("I", data["elf"]),
                 scripts=array("I", data["scripts"]),
+                tools={int(key): tuple(map(str, names)) for key, names in data["tools"]},
                 unlisted=int(data["unlisted"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import which
 
 import pytest
 
+from deadweight_images.findings import BY_CONTENT
 from deadweight_images.layers import chunks as portions
 from deadweight_images.look.analyse import analyse
 from deadweight_images.look.stream import analyse_stream
@@ -82,3 +84,46 @@ def test_a_program_that_comes_in_pieces_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(portions, "WHOLE", 2 << 20)
     data = runnable({"opt/small": b"x" * 3000, "opt/nu": ELF + bytes(6 << 20), "opt/fish": bytes(6 << 20)})
     assert found(image(tmp_path, data, compression="gzip")) == {"/opt/nu"}
+
+
+APPLETS = b"\0".join((b"", b"[", b"ash", b"awk", b"cat", b"dpkg", b"sh", b"wget", b""))
+MULTI_CALL = ELF + b"BusyBox v1.36.1 multi-call binary.\n" + APPLETS + b"OPTIND=1\0" + bytes(70_000)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("padding", [0, 3 << 20, 30 << 20])
+def test_a_shell_counts_whatever_its_name(tmp_path, compression, padding):
+    """A whole busybox at ``/usr/bin/awk`` is a shell for whoever starts it as ``sh``: "no shell" was said of it."""
+    path = image(tmp_path, runnable({"usr/bin/awk": MULTI_CALL + bytes(padding)}), compression=compression)
+    for _ in range(2):  # from the cache the second time
+        report = analyse(path, scan="no", cache_dir=tmp_path / "cache")
+        assert [(each.path, each.kind) for each in report.shells] == [("/usr/bin/awk", BY_CONTENT)]
+        assert [(each.path, each.kind) for each in report.package_managers] == [("/usr/bin/awk", BY_CONTENT)]
+
+
+def test_a_program_of_many_names_counts_once(tmp_path):
+    """By the names that count, and not by those that a multi-call program has beside them."""
+    files = {"bin/busybox": MULTI_CALL, "bin/ls": "=bin/busybox", "bin/cat": "busybox", "usr/bin/dpkg": "/bin/busybox"}
+    report = analyse(image(tmp_path, runnable(files)), scan="no")
+    assert [each.path for each in report.shells] == ["/bin/busybox"]
+    assert [each.path for each in report.package_managers] == ["/usr/bin/dpkg"]
+
+
+def test_every_shell_of_this_machine_is_known_by_its_content(tmp_path):
+    """Bash and dash are on every machine that runs these tests; so are programs that only start a shell."""
+    tools = {name: Path(file).read_bytes() for name in ("bash", "dash", "mawk", "perl", "env") if (file := which(name))}
+    assert {"bash", "dash", "perl", "env"} <= set(tools)
+    path = image(tmp_path, runnable({f"opt/{name}-tool": content for name, content in tools.items()}))
+    assert found(path) == {"/opt/bash-tool", "/opt/dash-tool"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"multi-call binary\0awk\0sed\0/bin/sh\0sh\0-c\0",  # two applets, and what system(3) starts
+        b"multicall binary (see toybox --help)\0[\0cat\0wget\0",
+        b"coreutils --coreutils-prog=PROGRAM\0cat\0cp\0",
+    ],
+)
+def test_a_multi_call_program_without_a_shell_is_none(tmp_path, content):
+    assert found(image(tmp_path, runnable({"usr/bin/awk": ELF + content + bytes(70_000)}))) == set()
