@@ -108,14 +108,15 @@ class Proof:
         self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
 
     def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first that are derived, then those whose bases are there; the order is kept otherwise. Those on the newest version
-        of a language go last: packages that were pinned before it are compiled for minutes, or fail."""
+        """Those first that are derived, of a Dockerfile before others, then those whose bases are there; the order is kept
+        otherwise. Those on the newest version of a language go last: packages that were pinned before it are compiled for minutes,
+        or fail."""
         with self.workspace() as workspace:
             seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
 
         def rank(each: Rung) -> tuple[bool | int, ...]:
             newest = _NEWEST.search(each.keys.get("bases", "")) is not None
-            return not each.changes, newest, seconds[each.name]
+            return not each.changes, each.builder != "dockerfile", newest, seconds[each.name]
 
         return sorted(rungs, key=rank)
 

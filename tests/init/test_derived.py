@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 import yaml
@@ -60,4 +61,4 @@ def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, project,
     text = (project / "deadweight.yaml").read_text()
     assert yaml.safe_load(text)["variants"]["slim"]["bases"] == {"BASE": "debian:12-slim"}
     assert "#   another base: debian:12 -> debian:12-slim (Dockerfile:" in text
-    assert "#   not there: sh, bash, apt-get" in text
+    assert re.search(r"^    #   not there: [^\n]*\bapt-get\b", text, re.MULTILINE)
