@@ -75,8 +75,6 @@ if not TYPE_CHECKING:
             "cache_files": "user_cache, write_atomically",
             "contents.main_class": "missing_main_class",
             "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
-            "findings": "BaseImage, HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, "
-            "with_base",
             "inspect.analyse": "analyse, document",
             "inspect.content_store": "analyse_content_store, content_folders",
             "inspect.engine_store": "analyse_engine_store",
@@ -91,5 +89,7 @@ if not TYPE_CHECKING:
             "secrets.scanner": "Scanner",
             "show": "judge, print_layers",
             "sizes": "format_bytes",
+            "findings": "BaseImage, HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, "
+            "with_base",
         },
     )
