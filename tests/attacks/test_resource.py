@@ -34,9 +34,9 @@ pytestmark = pytest.mark.system
 SERVE = socket_server.Serving._serve
 HOLDER = """\
 import pathlib, sys
-from deadweight_attacks import turns
-turns.MACHINE = pathlib.Path(sys.argv[1])
-with turns.turn(alone=sys.argv[2] == "alone"):
+from deadweight_attacks import resource_lock
+resource_lock.MACHINE = pathlib.Path(sys.argv[1])
+with resource_lock.resource_lock(alone=sys.argv[2] == "alone"):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -260,7 +260,7 @@ def runtime(engine) -> Runtime:
 
 @pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
 def test_podman_tells_its_runtime_by_name_or_by_path(told):
-    assert runtime_name({"Components": [{"Name": text_report}]}, {}) == "runc"
+    assert runtime_name({"Components": [{"Name": told}]}, {}) == "runc"
 
 
 def test_the_runtime_is_the_one_that_starts_the_containers(runtime):

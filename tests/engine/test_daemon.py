@@ -488,8 +488,8 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (
-        "from deadweight.engine.own import cgroups, engine as own; assert not cgroups.mounted(); said = [];"
-        "own.start(said.append); assert cgroups.mounted(); own.remove_data(); print(said[0])"
+        "from deadweight.engine.own import engine as own, mounts; assert not mounts.has_cgroups(); said = [];"
+        "own.start(said.append); assert mounts.has_cgroups(); own.remove_data(); print(said[0])"
     )
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
     done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)

@@ -24,7 +24,7 @@ def test_what_this_process_made_is_not_stale(own):
 
 def test_what_a_dead_process_made_is_stale(own):
     done = subprocess.run(
-        [sys.executable, "-c", "from deadweight.engine import owner; print(owner.labels('p', 'c')[owner.OWNER])"],
+        [sys.executable, "-c", "from deadweight.engine import labels; print(labels.labels('p', 'c')[labels.OWNER])"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert labels.is_stale({**own, labels.OWNER: done.stdout.strip()})

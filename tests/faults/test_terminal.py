@@ -326,14 +326,14 @@ import os, signal
 from pathlib import Path
 from deadweight.builders.apko import memory
 from deadweight.builders.apko.work_folder import work_folder
-from deadweight.engine import owner
+from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.paths import State
 
 state = State(Path.cwd())
 state.packages.mkdir(parents=True)
 memory.ROOM_BYTES = 0
-with runs.noted_while(state, owner.labels("faulty", "build")), work_folder(state) as work:
+with runs.noted_while(state, labels.labels("faulty", "build")), work_folder(state) as work:
     for folder in (work, memory.folder(state.root)):
         print(folder, flush=True)
         (folder / "locked").mkdir(mode=0)
