@@ -73,8 +73,11 @@ class MissingError(DeadweightError):
 class CommandError(DeadweightError):
     """An external program failed. Shows its last own lines and its log, never its environment.
 
-    ``exit_code_of_command`` is None where the program did not end by itself (time limit, not startable).
+    ``exit_code_of_command`` is None where the program did not end by itself (time limit, not startable). ``line`` is that of the
+    Dockerfile's instruction that failed, where that is what did.
     """
+
+    line: int | None = None
 
     def __init__(
         self,

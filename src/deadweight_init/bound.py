@@ -1,19 +1,17 @@
-"""How long a proof may take. What is under way when the time is over is ended as by Ctrl-C, and the proof goes on without it."""
+"""How long a proof may go on. Its clock stands still while bases are made; nothing is ended before a first variant is verified."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError
 
 GRACE_SECONDS = 240.0
-"""So much longer than the bound a proof may take that has one rung and no second one: one compares nothing."""
-
-ALL = "deadweight init --minutes 0 tries all"
+"""So much longer than the bound a build may take that would give the second variant: one compares nothing."""
 
 
 class OutOfTime(DeadweightError):
@@ -36,21 +34,32 @@ class Bound:
         left = self.left()
         return left is not None and left <= 0
 
+    @property
+    def reason(self) -> str:
+        """Why something was not tried."""
+        return f"not tried within {self.minutes:g} minutes"
+
     @contextmanager
-    def kept(
-        self, grace: float = 0.0, share: float = 1.0, unless: Callable[[], bool] = lambda: False
-    ) -> Iterator[None]:
-        """End every program that runs in this block, and every wait, when the time is over, or this share of it, ``unless`` that
-        says then that it may go on. Raises OutOfTime then, and before the block where it is over already."""
-        left = self.left(grace - (1.0 - share) * self.minutes * 60)
+    def stopped(self) -> Iterator[None]:
+        """The clock stands still in this block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - began
+
+    @contextmanager
+    def kept(self, grace: float = 0.0) -> Iterator[None]:
+        """End every program that runs in this block, and every wait, when the time is over. Raises OutOfTime then, and before the
+        block where it is over already."""
+        left = self.left(grace)
         if left is None:
             yield
             return
         if left <= 0:
-            raise OutOfTime(f"not tried within {self.minutes:g} minutes ({ALL})")
-        reason = f"not finished within {self.minutes:g} minutes ({ALL})"
+            raise OutOfTime(self.reason)
         fired = threading.Event()
-        timer = threading.Timer(left, _end, (fired, unless))
+        timer = threading.Timer(left, _end, (fired,))
         timer.daemon = True
         timer.start()
         try:
@@ -58,17 +67,17 @@ class Bound:
         except DeadweightError as error:
             if not fired.is_set() or _signals.received() is not None:
                 raise
-            raise OutOfTime(reason) from error
+            raise OutOfTime(self.reason) from error
         finally:
             timer.cancel()
             timer.join()
             if fired.is_set() and _signals.received() is None:
                 _run.reset_cancel()
         if fired.is_set():  # what was found meanwhile may be what is found of something that was ended
-            raise OutOfTime(reason)
+            raise OutOfTime(self.reason)
 
 
-def _end(fired: threading.Event, unless: Callable[[], bool]) -> None:
-    if _signals.received() is None and not unless():
+def _end(fired: threading.Event) -> None:
+    if _signals.received() is None:
         fired.set()
         _run.cancel_all()

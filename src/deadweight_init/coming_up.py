@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from deadweight import _run
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 START_SECONDS = 90.0
 LOOPBACK_SECONDS = 10.0
 """So long something may listen on loopback alone before it is clear that nothing else will."""
+
+DECLARED_SECONDS = 20.0
+"""So long a declared port is waited for once another one is open."""
 
 SETTLE_SECONDS = 1.0
 
@@ -57,10 +60,13 @@ class NotUp(DeadweightError):
     """The service did not come up; says why, with its last lines."""
 
 
-def wait_listening(container: Container, ports: Sequence[int], seconds: float = START_SECONDS) -> tuple[int, ...]:
-    """The ports that can be reached from outside, once it listens. Raises NotUp: it ended, never listens, on loopback only."""
+def wait_listening(
+    container: Container, ports: Sequence[int], seconds: float = START_SECONDS, declared: Collection[int] = ()
+) -> tuple[int, ...]:
+    """The ports that can be reached from outside, once it listens. One that is ``declared`` is waited for a while longer: a port
+    for management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
     deadline = container.started + seconds
-    progress = Progress(deadline - LOOK_SECONDS - MARGIN_SECONDS)
+    progress, first_open = Progress(deadline - LOOK_SECONDS - MARGIN_SECONDS), 0.0
     while True:
         if _run.cancelled():
             raise Interrupted("interrupted")
@@ -68,8 +74,13 @@ def wait_listening(container: Container, ports: Sequence[int], seconds: float = 
         if not state.running:
             raise NotUp(with_cause(f"it {state.told()}", container))
         found = container.listeners() or ()
-        if any(not each.loopback for each in found):
-            break
+        reached = {each.port for each in found if not each.loopback}
+        if reached:
+            first_open = first_open or time.monotonic()
+            if not declared or reached & set(declared) or time.monotonic() > first_open + DECLARED_SECONDS:
+                break
+            time.sleep(0.2)
+            continue
         if not found and progress.since_last(container):
             deadline = max(deadline, min(time.monotonic() + LOOK_SECONDS, container.started + MOST_SECONDS))
         if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
@@ -104,6 +115,11 @@ def with_cause(reason: str, container: Container) -> str:
 def first_line(container: Container) -> str:
     """The first line that it wrote; empty where it wrote none."""
     return next((line.strip() for line in _all_lines(container) if line.strip()), "")
+
+
+def first_lines(container: Container, most: int) -> tuple[str, ...]:
+    """The first lines that it wrote."""
+    return tuple(_all_lines(container)[:most])
 
 
 def _all_lines(container: Container) -> list[str]:

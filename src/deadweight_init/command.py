@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.builders.shared.generated import LOCALHOST
+from deadweight.builders.shared.generated import is_generated
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.files import Written
 from deadweight_init.helpers import program, write_helpers
-from deadweight_init.languages.common import HEADER
 from deadweight_init.local_settings import FOLDER as SETTINGS
-from deadweight_init.localhost import FILE as LOCALHOST_FILE
 from deadweight_init.not_found import broken, instead
 from deadweight_init.records import Service
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
@@ -26,7 +24,7 @@ from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import Tree, look
 
 if TYPE_CHECKING:
-    from deadweight_init.prove import Tools
+    from deadweight_init.proof import Proof, Tools
 
 Ask = Callable[[str, Sequence[str]], str | None]
 """Asks a question with its choices; gives the answer, None where nobody can be asked."""
@@ -79,11 +77,27 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         told = write_helpers(root, written)
         left_out: dict[str, str] = {}
         if tools is not None:
-            drafts = _proved(drafts, written, tools, left_out)
-        kept = {name: text for draft in drafts for name, text in draft.files.items()}
-        written.remove(name for name in files if name not in kept)
-        written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
-        return Outcome(drafts, written.names, tuple(told), program(root), left_out)
+            proofs = _proofs(drafts, written, tools)
+            try:
+                drafts = _proved(proofs, tools, left_out)
+            except DeadweightError:  # what is known by now can be built, and tried again
+                _write(written, files, [each.draft for each in proofs], left_out)
+                written.keep()
+                raise
+        _write(written, files, drafts, left_out)
+        return Outcome(tuple(drafts), written.names, tuple(told), program(root), left_out)
+
+
+def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
+    kept = {name: text for draft in drafts for name, text in draft.files.items()}
+    written.remove(name for name in before if name not in kept)
+    written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
+
+
+def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
+    from deadweight_init.proof import Proof
+
+    return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
 
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
@@ -144,21 +158,22 @@ def _apart(services: Sequence[Service]) -> list[Service]:
     return found
 
 
-def _proved(drafts: Sequence[Draft], written: Written, tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
+def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
     """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
     from deadweight_init.prove import first_sentence, prove
 
     done = []
-    for draft in drafts:
+    for proof in proofs:
         try:
-            done.append(prove(draft, written, tools))
+            done.append(prove(proof))
         except Interrupted:
             raise
         except DeadweightError as error:
-            if len(drafts) == 1:
+            if len(proofs) == 1:
                 raise
-            left_out[draft.service.name] = first_sentence(error.message)
-            tools.say(f"{draft.service.name}: left out: {left_out[draft.service.name]}")
+            name = proof.draft.service.name
+            left_out[name] = first_sentence(error.message)
+            tools.say(f"{name}: left out: {left_out[name]}")
     if not done:
         raise DeadweightError(
             "no service of this repository could be proved", hint="deadweight init --service NAME shows why"
@@ -245,13 +260,10 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
 
 
 def _read_first(root: Path) -> Iterator[str]:
-    """Files for node and copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
-    for path in (each for place in PLACES for each in (root / place).glob(f"**/{LOCALHOST_FILE}")):
-        if path.read_text(encoding="utf-8", errors="replace").startswith(LOCALHOST):
-            yield path.relative_to(root).as_posix()
+    """Copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
     for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
         own = folder.parent / "Dockerfile"
-        if own.is_file() and own.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+        if own.is_file() and is_generated(own.read_text(encoding="utf-8", errors="replace")):
             yield from (path.relative_to(root).as_posix() for path in folder.iterdir())
 
 
@@ -266,7 +278,9 @@ def _is_free(tree: Tree, place: str) -> bool:
     """Whether nothing is there, or what an earlier run of this wrote, and ``make`` would not take it for a target that is made."""
     if any(re.search(rf"^{place}[ \t]*:(?!=)", tree.text(name), re.MULTILINE) for name in _MAKEFILES):
         return False
-    return not tree.has_folder(place) or tree.text(f"{place}/Dockerfile").startswith(HEADER)
+    return not tree.has_folder(place) or any(
+        is_generated(tree.text(f"{place}/{name}")) for name in ("Dockerfile", "minimal.Dockerfile")
+    )
 
 
 def _ignored(root: Path, place: str) -> bool:

@@ -8,7 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from deadweight_init.languages import flavours, golang, java, node, python, rust, static, trimmed
+from deadweight_init.derive import dockerfile as derived
+from deadweight_init.derive.ladder import ladder as derived_ladder
+from deadweight_init.derive.lost import lost
+from deadweight_init.derive.runtime import RuntimeFiles
+from deadweight_init.doubts import Doubt
+from deadweight_init.languages import golang, java, node, python, rust, static
 from deadweight_init.languages.common import flow, scalar, sequence
 from deadweight_init.needed import as_yaml
 from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
@@ -16,6 +21,7 @@ from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Proje
 T = TypeVar("T")
 
 DEFAULT_PORT = 8080
+UNWATCHED = "what the image runs on is known once it was built and watched"
 MOST_OWN = 4
 
 
@@ -32,6 +38,8 @@ class Recorded:
     json: str | None = None
     text: str | None = None
     differs: bool = False
+    port: int | None = None
+    """Where it is asked, if that is not the service's own port."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,9 @@ class Draft:
     line of a job's that it writes each time. ``stops`` is within how many seconds it ends, where ten are few.
 
     ``accepted`` is what the gates of single rungs let pass that a service should not have. ``unattacked`` is why its attacks are
-    left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it. ``flavoured``: the own
-    Dockerfile has rungs on other bases too, as no generated image does.
+    left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it. ``own_fails``: the own
+    Dockerfile does not build here, so nothing is derived from it. ``runtime`` is what it runs on, or why that is unknown.
+    ``untried`` are rungs that the time did not suffice for, with the reasons; ``doubts`` are why what runs proves little.
     """
 
     service: Service
@@ -55,11 +64,26 @@ class Draft:
     stops: Known[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     proven: bool = False
-    not_runnable: str = ""
+    not_up: str = ""
+    """Why it was built and does not come up; empty where it does, or where nothing was tried."""
+    is_tried: bool = False
+    """Whether the suite is being proved, or was: then it says what of it was not tried."""
     unattacked: str = ""
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     suite: str = ""
-    flavoured: bool = False
+    own_fails: bool = False
+    runtime: RuntimeFiles | str = UNWATCHED
+    untried: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
+    works: int = 0
+    known: int = 0
+    """How many operations of the service are known, and how many of them were seen to work."""
+
+    @property
+    def derived_from(self) -> OwnDockerfile | None:
+        """The own Dockerfile from which rungs are derived."""
+        own = self.service.own
+        return None if own is None or own.refused or self.own_fails else own
 
     def full(self, name: str) -> str:
         """A rung's name as a variant of the suite."""
@@ -68,7 +92,7 @@ class Draft:
     @property
     def ladder(self) -> Ladder:
         """All rungs with what is known by now, those that are left out marked."""
-        made = _generated(self)
+        made = _made(self)
         rungs = (*own_rungs(self.service), *made.rungs)
         marked = (replace(each, refused=each.refused or self.left_out.get(each.name, "")) for each in rungs)
         return Ladder(tuple(marked), {**made.files, **self.service.beside_files})
@@ -79,9 +103,16 @@ class Draft:
         return tuple(each for each in self.ladder.rungs if not each.refused)
 
     @property
+    def variants(self) -> tuple[Rung, ...]:
+        """What the suite has: the rungs, and where all of them failed these, as a suite needs one to be built again."""
+        return self.rungs or tuple(
+            replace(each, refused="") for each in self.ladder.rungs if each.name in self.left_out
+        )
+
+    @property
     def files(self) -> dict[str, str]:
         """What is written for the rungs that are kept, with its text."""
-        kept = {name for rung in self.rungs for name in rung.files} | set(self.service.beside_files)
+        kept = {name for rung in self.variants for name in rung.files} | set(self.service.beside_files)
         return {name: text for name, text in self.ladder.files.items() if name in kept}
 
 
@@ -167,15 +198,19 @@ def own_rungs(service: Service) -> Iterator[Rung]:
             name += "-2"
         taken.add(name)
         refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
-        keys = {"dockerfile": each.path, **({} if each.context == "." else {"source": each.context})}
-        if each.target:
-            keys["target"] = scalar(each.target)
-        if each.build_args:
-            keys["args"] = flow(each.build_args)
-        if each.args:
-            keys["run"] = f"{{args: [{', '.join(map(scalar, each.args))}]}}  # {each.args_origin}"
-        yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)
+        yield Rung(name, "dockerfile", f"{each.path}, as it is", _keys(each), (), refused)
     yield from service.more
+
+
+def _keys(own: OwnDockerfile) -> dict[str, str]:
+    keys = {"dockerfile": own.path, **({} if own.context == "." else {"source": own.context})}
+    if own.target:
+        keys["target"] = scalar(own.target)
+    if own.build_args:
+        keys["args"] = flow(own.build_args)
+    if own.args:
+        keys["run"] = f"{{args: [{', '.join(map(scalar, own.args))}]}}  # {own.args_origin}"
+    return keys
 
 
 def _name(own: OwnDockerfile) -> str:
@@ -187,17 +222,19 @@ def _name(own: OwnDockerfile) -> str:
     return f"today-{plain}"[:60].strip("._-") if plain else "today-other"
 
 
-def _generated(draft: Draft) -> Ladder:
-    service, place = draft.service, draft.place
-    project = service.project
-    if project is None or project.problem:
-        return flavours.ladder(service, place)
-    ladder = _of_language(draft, project)
-    more = trimmed.rung(service, project, place, draft.port.value, service.own.text if service.own else "")
-    if more is not None:
-        ladder = Ladder((*ladder.rungs, more[0]), {**ladder.files, **more[1]})
-    other = flavours.beside(service, place) if draft.flavoured else Ladder(())
-    return Ladder((*ladder.rungs, *other.rungs), {**ladder.files, **other.files})
+def _made(draft: Draft) -> Ladder:
+    """What is derived from the own Dockerfile, with the rungs that need none; a recipe where there is nothing to derive from."""
+    project, own = draft.service.project, draft.derived_from
+    made = Ladder(()) if project is None or project.problem else _of_language(draft, project)
+    parsed = derived.parse(own) if own is not None else None
+    if own is None or parsed is None:
+        return made
+    ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
+    more = tuple(
+        replace(each, changes=lost(parsed, each, made.files)) for each in made.rungs if each.builder != "dockerfile"
+    )
+    files = {name: made.files[name] for each in more for name in each.files}
+    return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
 
 
 def _of_language(draft: Draft, project: Project) -> Ladder:

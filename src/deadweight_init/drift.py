@@ -9,9 +9,11 @@ from pathlib import Path
 import yaml
 
 from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.builders.shared.generated import is_generated
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
+from deadweight_init.derive.dockerfile import on_another_base, parse, with_more
 from deadweight_init.draft import Draft, first_draft, port_hints
 from deadweight_init.records import Project, Rung, Service
 from deadweight_init.tree import Tree
@@ -53,6 +55,7 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     place = _place(suite)
     draft = first_draft(service, place)
     yield from _variants(suite, draft, text, tree.root)
+    yield from _derived(suite, draft, tree)
     yield from _needs(suite, draft, text)
     ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
     for variant in suite.variants[:1]:
@@ -86,6 +89,21 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
             yield from _changed(by_name[rung.name], rung, draft.service.project)
         elif not rung.refused and f"# {rung.name} (" not in text:
             yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
+
+
+def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
+    """Derived files that begin with the text of a Dockerfile that is another one by now."""
+    own = draft.derived_from
+    parsed = parse(own) if own is not None else None
+    if own is None or parsed is None:
+        return
+    begins = {"Dockerfile": on_another_base(parsed), "minimal.Dockerfile": with_more(parsed, [])}
+    for variant in suite.variants:
+        name = _dockerfile(variant) or ""
+        place, _, file = name.rpartition("/")
+        derived = place == draft.place and file in begins and is_generated(tree.text(name))
+        if derived and not tree.text(name).startswith(begins[file].rstrip()):
+            yield f"{variant.name}: {name} is of an older {own.path}"
 
 
 def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:

@@ -13,12 +13,18 @@ from deadweight._errors import DeadweightError, UsageError
 
 
 class Written:
-    """The files that a run writes. Leaving the ``with`` block by an error puts everything back as it was."""
+    """The files that a run writes. Leaving the ``with`` block by an error puts everything back as it was,
+    unless ``keep`` was called."""
 
     def __init__(self, root: Path, *, may_replace: Iterable[str] = ()) -> None:
         self.root, self._may_replace = root, frozenset(may_replace)
         self._before: dict[str, str | None] = {}
         self._folders: list[Path] = []
+        self._keeps = False
+
+    def keep(self) -> None:
+        """Let all that was written stay, whatever comes."""
+        self._keeps = True
 
     def __enter__(self) -> Written:
         return self
@@ -26,7 +32,7 @@ class Written:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is not None and not self._keeps:
             self._take_back()
 
     @property

@@ -6,10 +6,8 @@ import posixpath
 import re
 from dataclasses import replace
 
-import yaml
-
 from deadweight_init.draft import Draft
-from deadweight_init.languages.common import OWNED, is_owned, sequence
+from deadweight_init.languages.common import OWNED, is_owned
 from deadweight_init.records import SEEN, Known, Service
 
 _PATH = r"[\"'`]?(?P<path>/[\w.@+-]+(?:/[\w.@+-]+)*)/?[\"'`]?"
@@ -25,13 +23,38 @@ _REFUSED = tuple(
         rf"can(?:no|')t create {_PATH}: (?:Permission denied|Read-only file system)",
     )
 )
-OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
+OF_THE_SYSTEM = frozenset(
+    (
+        "/",
+        "/etc",
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib64",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/var",
+        "/var/lib",
+        "/opt",
+        "/home",
+    )
+) | {"/tmp"}  # noqa: S108 - in the container
 """In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
+
+_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")
+_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
+
+
+def may_be_in_memory(folder: str) -> bool:
+    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
+    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
+
 
 _OF_MANY = frozenset(
     ("/var", "/var/lib", "/var/log", "/var/cache", "/var/run", "/opt", "/home", "/srv", "/mnt", "/run")
 )
-_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 
 
 def in_memory(service: Service) -> tuple[str, ...]:
@@ -48,26 +71,6 @@ def with_folder_it_lacks(draft: Draft, died: str) -> Draft | None:
     known = Known(folder, f"{SEEN}: it does not come up where it cannot write there")
     around = replace(service.around, volumes=(*service.around.volumes, known))
     return replace(draft, service=replace(service, around=around))
-
-
-def with_folder_in_memory(draft: Draft, died: str) -> Draft | None:
-    """The same for generated variants beside a verified one, whose image has this folder and brings it to its user: theirs alone
-    have it in memory."""
-    folder = _refused(died)
-    if folder is None or folder in _homes(draft.service):
-        return None
-    own = dict(draft.own)
-    for name in (rung.name for rung in draft.ladder.rungs if rung.is_made):
-        said = own.get(name, {}).get("run") or draft.run.get("tmpfs")
-        loaded = yaml.safe_load(said.value) if said else ["/tmp"]  # noqa: S108 - in the container
-        there = [str(each) for each in (loaded["tmpfs"] if isinstance(loaded, dict) else loaded)]
-        if folder in there:
-            return None
-        known = Known(
-            f"{{tmpfs: {sequence((*there, folder))}}}", f"{SEEN}: it does not come up where it cannot write there"
-        )
-        own[name] = {**own.get(name, {}), "run": known}
-    return replace(draft, own=own)
 
 
 _AMONG_ITS_OWN = re.compile(
@@ -93,16 +96,6 @@ def with_own_files(draft: Draft, died: str) -> Draft | None:
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
-def with_writable_files(draft: Draft, died: str) -> Draft | None:
-    """The same for a generated variant beside one that comes up with a read-only file system, as its build has written already."""
-    again = with_own_files(draft, died) or (draft if _AMONG_ITS_OWN.search(died) else None)
-    if again is None or draft.run.get("read_only", Known("true")).value == "false":
-        return None if again is draft else again
-    return replace(
-        again, run={**again.run, "read_only": Known("false", f"{SEEN}: a variant writes among its own files")}
-    )
-
-
 def _homes(service: Service) -> tuple[str, ...]:
     """The folders with the service itself: in memory they would be empty."""
     return ("/app", *(posixpath.normpath(each.words.workdir) for each in service.dockerfiles))
@@ -118,6 +111,6 @@ def _refused(died: str) -> str | None:
             shared = above in OF_THE_SYSTEM or above in _OF_MANY
             made = call.startswith("mkdir") if call else shared and not posixpath.splitext(path)[1]
             folder = path if made else above
-            if folder not in OF_THE_SYSTEM and not folder.startswith(_OF_THE_KERNEL):
+            if may_be_in_memory(folder):
                 return folder
     return None

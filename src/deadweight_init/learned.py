@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import yaml
-
 from deadweight_init import posture
 from deadweight_init.described import SERVED
 from deadweight_init.draft import Draft, port_hints
-from deadweight_init.languages.common import DEAF, OWNED, scalar, sequence
+from deadweight_init.languages.common import DEAF, OWNED, scalar
 from deadweight_init.observe import Seen, kind_told
 from deadweight_init.records import SEEN, Known, Service
 
@@ -45,7 +42,6 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if more := [str(each) for each in others if each in named]:
         told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
-    told = _in_all_images(draft.service, told)
     service = _ending(_owning(draft.service, told), seen)
     return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
 
@@ -88,22 +84,3 @@ def _owning(service: Service, told: Mapping[str, Known[str]]) -> Service:
     if project is None or told.get("read_only", Known("true")).value != "false":
         return service
     return replace(service, project=replace(project, details={**project.details, OWNED: "1"}))
-
-
-def _in_all_images(service: Service, told: Mapping[str, Known[str]]) -> Mapping[str, Known[str]]:
-    """A folder among the service's own files lies elsewhere in the own image than in generated ones: it is in memory in both."""
-    own = posixpath.normpath(service.own.words.workdir) if service.own else "/"
-    known, project = told.get("tmpfs"), service.project
-    if known is None or project is None or project.language not in ("python", "node") or own in ("/", "/app"):
-        return told
-    folders = [str(each) for each in yaml.safe_load(known.value)]
-    pairs = ((own, "/app"), ("/app", own))
-    more = [f"{to}{each.removeprefix(home)}" for each in folders for home, to in pairs if each.startswith(f"{home}/")]
-    if not more:
-        return told
-    return {
-        **told,
-        "tmpfs": Known(
-            sequence(tuple(dict.fromkeys((*folders, *more)))), f"{known.origin} ({own} and /app are its folder)"
-        ),
-    }

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from deadweight.builders.shared.generated import is_generated
 from deadweight_init.compose_files import COMPOSE
-from deadweight_init.languages.common import HEADER
 from deadweight_init.services import MANIFESTS, dockerfiles
 from deadweight_init.tree import MOST_BYTES, Tree, aside
 
@@ -58,7 +58,7 @@ def _broken(path: str, text: str) -> str:
     kind, read = _READERS.get(posixpath.splitext(path)[1], ("", None))
     if read is None:
         of_image = not re.fullmatch(MANIFESTS, posixpath.basename(path), re.IGNORECASE)
-        has_from = text.startswith(HEADER) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
+        has_from = is_generated(text) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
         return "it has no FROM, so it builds no image" if of_image and not has_from else ""
     try:
         read(text)

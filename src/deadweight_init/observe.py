@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import posixpath
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.faults import translated
@@ -19,6 +21,7 @@ from deadweight.engine.sidecar import user_of
 from deadweight.suite.sizes import format_bytes
 from deadweight_init.coming_up import NotUp, first_line, wait_listening, with_cause
 from deadweight_init.described import WRITTEN, served
+from deadweight_init.folders import OF_THE_SYSTEM
 from deadweight_init.records import SEEN, Known
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ WORKERS_SECONDS = 5.0
 """So long a server that speaks no HTTP may take to show that it is one, or to end."""
 
 ASK_SECONDS = 5.0
+MOST_HOPS = 4
 STOP_SECONDS = 12.0
 LIKELY = (
     *(
@@ -87,6 +91,8 @@ class Seen:
     exit_code: int
     printed: str = ""
     """Of a job: the first line that it wrote."""
+    cpu_seconds: float = 0.0
+    """What it took to come up, whatever else the machine does."""
 
 
 _KINDS = {
@@ -122,16 +128,18 @@ def observe(
     hosts: Mapping[str, str] | None = None,
     run: RunSettings | None = None,
     while_up: WhileUp = lambda _container, _health: None,
+    declared: Collection[int] = (),
 ) -> Seen:
     """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
-    the folders that it must have in memory. ``while_up`` may ask it more. Raises NotUp, CannotStart."""
+    the folders that it must have in memory. ``while_up`` may ask it more; ``declared`` are ports that the repository names. Raises
+    NotUp, CannotStart."""
     options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
     if run is not None:
         folders = tuple(Tmpfs(each) for each in run.tmpfs)
         options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files, tmpfs=folders)
     with engine.start(image, options, purpose="init", variant=variant) as container:
         try:
-            up = wait_listening(container, ports)
+            up = wait_listening(container, ports, declared=declared)
         except NotUp:
             state = container.state()
             if state.running or state.exit_code != 0:
@@ -144,13 +152,15 @@ def observe(
         if not (state := container.state()).running:
             raise NotUp(with_cause(f"it listened, and then {state.told()}", container))
         seconds = time.monotonic() - container.started
+        used = _use(container)
+        cpu_seconds = used.get("cpu", 0.0)  # before it is asked more
         while_up(container, health)
         used = _use(container)
         user, writes = user_of(container), written(container, options.files)
         stopped = container.stop(STOP_SECONDS)
     return Seen(
-        health, up, user, used.get("memory", 0), used.get("pids", 0), writes, seconds,
-        stopped.seconds if stopped.in_time else None, stopped.exit_code,
+        health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
+        stopped.seconds if stopped.in_time else None, stopped.exit_code, cpu_seconds=cpu_seconds,
     )  # fmt: skip
 
 
@@ -208,6 +218,7 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
     anywhere = everything is not None and 200 <= everything.status < 300
     for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
         answer = ask(container, port, path, tls=tls)
+        path, answer = followed(container, port, path, answer, tls=tls)
         if answer is not None and 200 <= answer.status < 300:
             return Health("http", port, path, answer.status, tls)
     if described := served(lambda path: ask(container, port, path, tls=tls), told):
@@ -228,6 +239,22 @@ def ask(
         return None
 
 
+def followed(
+    container: Container, port: int, path: str, answer: Answer | None, *, tls: bool = False
+) -> tuple[str, Answer | None]:
+    """Where a redirection within the service ends, and what it answers there."""
+    for _ in range(MOST_HOPS):
+        if answer is None or answer.status not in (301, 302, 303, 307, 308):
+            break
+        to = urlsplit(answer.headers.get("location", ""))
+        target = posixpath.join(posixpath.dirname(path) or "/", to.path) if to.path else ""
+        if not re.fullmatch(r"/[!-~]*", target) or (to.port or port) != port or target == path:
+            break
+        path = f"{target}?{to.query}" if to.query else target
+        answer = ask(container, port, path, tls=tls)
+    return path, answer
+
+
 def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, ...]:
     """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out, and so is
     where the engine put what is ``mounted``."""
@@ -237,8 +264,14 @@ def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, .
     paths = [path for path in paths if not any(f"{each}/".startswith(f"{path}/") for each in mounted)]
     # a folder above what was written has changed too: only the lowest ones were written to
     lowest = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
-    folders = {posixpath.dirname(path) for path in lowest if not _noise(path)}
+    folders = {_folder(path) for path in lowest if not _noise(path)}
     return tuple(sorted(each for each in folders if each not in ("/", "/tmp") and not each.startswith("/tmp/")))  # noqa: S108
+
+
+def _folder(path: str) -> str:
+    """The folder that was written to: right below one of the system that is the folder that was made there."""
+    above = posixpath.dirname(path)
+    return path if above in OF_THE_SYSTEM and not posixpath.splitext(path)[1] else above
 
 
 _ENGINES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab")
@@ -250,8 +283,8 @@ def _noise(path: str) -> bool:
     return of_engine or "/__pycache__" in path or path.count("/") == 1
 
 
-def _use(container: Container) -> dict[str, int]:
-    """Memory without what the kernel can drop (bytes), and processes and threads."""
+def _use(container: Container) -> dict[str, float]:
+    """Memory without what the kernel can drop (bytes), processes and threads, seconds of processor."""
     read: Any = container.api.stats
     with contextlib.suppress(DeadweightError), translated(f"counters of container {container.name}"):
         document: dict[str, Any] = read(container.id, stream=False, one_shot=True)
@@ -261,5 +294,6 @@ def _use(container: Container) -> dict[str, int]:
         return {
             "memory": max(0, int(memory.get("usage") or 0) - int(dropped or 0)),
             "pids": int((document.get("pids_stats") or {}).get("current") or 0),
+            "cpu": int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
         }
     return {}

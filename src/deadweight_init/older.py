@@ -10,14 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, UNCOMPILED
-from deadweight_init.build_variables import with_build_variables
 from deadweight_init.draft import Draft
 from deadweight_init.languages.node_builds import OLD
 from deadweight_init.languages.node_managers import APART, OPEN
 from deadweight_init.languages.node_start import ENVIRONMENT, OWN_ENVIRONMENT
 from deadweight_init.languages.python_versions import OF_ITS_TIME
 from deadweight_init.records import GUESSED, SEEN, Known
-from deadweight_init.tree import Tree
 
 OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
 _COMPILING = ("18", "16")
@@ -65,24 +63,6 @@ GIVEN_COMMAND = f"{SEEN}: without a command it tells how it is used"
 """The origin of a command that was given because it may be the one that serves."""
 
 
-def with_help(draft: Draft, died: str) -> Draft | None:
-    """The draft of a program that wants arguments: it is asked for its help. None for one that ended for another reason."""
-    given = draft.run.get("args")
-    in_vain = given is not None and given.origin == GIVEN_COMMAND and "it ended" in died
-    in_vain = in_vain or (given is not None and "(from README" in given.origin and bool(WANTS_ARGUMENTS.search(died)))
-    if (given is not None or not WANTS_ARGUMENTS.search(died)) and not in_vain:
-        return None
-    origin = f"{SEEN}: without arguments it tells how it is used"
-    images = tuple(
-        replace(each, args=(*each.words.command, "--help"), args_origin=origin)
-        if not each.words.entrypoint and each.words.command
-        else each
-        for each in draft.service.dockerfiles
-    )
-    run = {**draft.run, "args": Known('["--help"]', origin)}
-    return replace(draft, service=replace(draft.service, dockerfiles=images), run=run)
-
-
 def with_compiler(draft: Draft, rung: str) -> Draft | None:
     """The draft with a complete base to build on, where packages of npm's or PyPI's could not be installed: some compile what they
     cannot fetch ready-made. None where that is not why, or was tried."""
@@ -95,12 +75,12 @@ def with_compiler(draft: Draft, rung: str) -> Draft | None:
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)), left_out=rest)
 
 
-def with_what_installs(draft: Draft, rung: str, tree: Tree) -> Draft | None:
+def with_what_installs(draft: Draft, rung: str) -> Draft | None:
     """The draft with the next that is tried where a rung's packages could not be installed. Node has compilers at hand first, as
     npm's modules are compiled with any version; Python's, pinned years ago, are ready-made for an older one."""
     project = draft.service.project
     if project is not None and project.language == "node":
-        again = with_open_lock(draft, rung) or with_other_build(draft, rung) or with_build_variables(draft, rung, tree)
+        again = with_open_lock(draft, rung) or with_other_build(draft, rung)
         return again or with_compiler(draft, rung) or with_older_language(draft, rung)
     return with_older_language(draft, rung) or with_compiler(draft, rung)
 

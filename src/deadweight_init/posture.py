@@ -11,7 +11,7 @@ from deadweight.engine.options import hardened, is_root
 from deadweight.suite import model
 from deadweight.suite.sizes import format_bytes
 from deadweight_init.coming_up import with_cause
-from deadweight_init.folders import OF_THE_SYSTEM
+from deadweight_init.folders import may_be_in_memory
 from deadweight_init.languages.common import sequence
 from deadweight_init.observe import Seen, WhileUp
 from deadweight_init.records import Known
@@ -34,8 +34,9 @@ class Posture:
 
 
 def health_of(seen: Seen) -> model.Health:
-    """The suite's health for what was seen."""
-    within = _within(seen, 20.0)
+    """The suite's health for what was seen. How long a start may take is told by the processor's time that it took: the load of the
+    machine that it was seen on is no property of the service."""
+    within = max(20.0, min(MOST_SECONDS, round(seen.cpu_seconds * 10)))
     if seen.health.kind != "http":
         return model.Health(kind=seen.health.kind, within_seconds=within)
     status = seen.health.status
@@ -48,8 +49,7 @@ def health_of(seen: Seen) -> model.Health:
 
 
 def _within(seen: Seen, least: float) -> float:
-    """How long a start may take, in seconds: ten times what was seen, as other builds of it start side by side, later in
-    smaller containers, and on other machines; above four minutes four times will do."""
+    """How long a start may take here and now, in seconds: ten times what was seen; above four minutes four times will do."""
     most = max(MOST_SECONDS, round(seen.started_seconds * 4))
     return max(least, min(most, round(seen.started_seconds * 10)))
 
@@ -128,8 +128,9 @@ def _postures(
     root."""
     memory, limits = _limits(seen)
     base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen)})
-    data = _tops(tuple(sorted(volumes)))
-    for places in dict.fromkeys((_tops(tuple(sorted({*seen.writes, *volumes}))), data) if volumes else ()):
+    data = _tops(tuple(sorted(volumes)))  # what the image or its Compose file declares is its user's
+    written = (each for each in seen.writes if may_be_in_memory(each))
+    for places in dict.fromkeys((_tops(tuple(sorted({*written, *volumes}))), data) if volumes else ()):
         # its data alone too: a tmpfs where it writes among its own files hides these
         in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
         yield (
@@ -139,7 +140,7 @@ def _postures(
                 "tmpfs": Known(sequence(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
             },
         )
-    folders = tuple(each for each in _tops(seen.writes) if each not in OF_THE_SYSTEM)
+    folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
     tight, told = base, dict(limits)
     if folders:
         tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
@@ -170,7 +171,7 @@ def _with_capabilities(
     themselves."""
     memory, limits = _limits(seen)
     base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen), "user": "0:0"})
-    folders = tuple(each for each in _tops(seen.writes) if each not in OF_THE_SYSTEM)
+    folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
     tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
     writes = {"tmpfs": Known(sequence(tight.tmpfs), "seen: it writes there")} if folders else {}
     loose = base.model_copy(update={"read_only": False})

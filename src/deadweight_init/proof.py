@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import yaml
+
 from deadweight._errors import DeadweightError, Interrupted, MissingError
-from deadweight.plan.graph import load_failed
-from deadweight.project import bases
 from deadweight.project.needs import to_make
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
-from deadweight_init.bound import Bound, OutOfTime
+from deadweight_init.bound import GRACE_SECONDS, Bound, OutOfTime
 from deadweight_init.draft import Draft
-from deadweight_init.languages.trimmed import TRIMMED
 from deadweight_init.records import Rung
+from deadweight_init.stages import stages_of
 from deadweight_init.suitefile import suite_text
 
 if TYPE_CHECKING:
@@ -26,22 +26,36 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-SLOW_SECONDS = 120.0
-"""A build that takes longer may be all that fits into a proof's bound."""
+ENOUGH = 2
+"""So many variants compare something."""
 
 _NEWEST = re.compile(r"chainguard/(?:python|node):latest")
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What a proof needs of whoever calls it: ``build`` prepares and builds variants, and gives why some of them cannot be.
+class Failure:
+    """Why a variant was not built. ``line`` is that of the Dockerfile's instruction that failed, None where none did."""
 
-    After ``minutes`` no further rung is begun where two are verified, and what is under way is ended; 0 is no bound.
+    error: DeadweightError
+    line: int | None = None
+
+
+def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
+    """What there is to prepare where everything is there."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
+    what they need first, which the time limit does not count.
+
+    After ``minutes`` no further rung is begun where two are verified, and what is being built is ended; 0 is no bound.
     """
 
     say: Say
-    build: Callable[[Workspace, Sequence[Variant]], Mapping[str, DeadweightError]]
+    build: Callable[[Workspace, Sequence[Variant]], Mapping[str, Failure]]
     minutes: float = 0.0
+    prepare: Callable[[Workspace, Sequence[Variant]], object] = _nothing
 
 
 class Proof:
@@ -53,15 +67,14 @@ class Proof:
         self._said: set[str] = set()
         self._made: set[str] = set()
         self.built: set[str] = set()
+        self.tried: set[str] = set()
         self.verified: list[str] = []
-        self.put_last: set[str] = set()
-        self.died: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
         """Bytes of each rung that is verified."""
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
-        self.slowest = 0.0
-        self.ends_tried = False
+        self._failed: dict[tuple[str, ...], str] = {}
+        """Why stages that several rungs share do not build."""
         self._engine_ran = False
 
     def say(self, line: str) -> None:
@@ -89,39 +102,23 @@ class Proof:
         self.say(f"{name}: left out: {short}")
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
+    def put_off(self, name: str) -> None:
+        """Leave a rung in the suite as one that was not tried."""
+        self.say(f"{name}: left for later: {self.bound.reason}")
+        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
+
     def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first that are built, then those whose bases are there; the order is kept otherwise. After a slow build the one
-        that takes what it made. Those on the newest version of a language go last: packages that were pinned before it are
-        compiled for minutes, or fail."""
+        """Those first that are derived, of a Dockerfile before others, then those whose bases are there; the order is kept
+        otherwise. Those on the newest version of a language go last: packages that were pinned before it are compiled for minutes,
+        or fail."""
         with self.workspace() as workspace:
             seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
-        slow = self.slowest > SLOW_SECONDS
 
         def rank(each: Rung) -> tuple[bool | int, ...]:
             newest = _NEWEST.search(each.keys.get("bases", "")) is not None
-            built = each.name in self.built
-            return not built, each.name in self.put_last, slow and each.name != TRIMMED, newest, seconds[each.name]
+            return not each.changes, each.builder != "dockerfile", newest, seconds[each.name]
 
         return sorted(rungs, key=rank)
-
-    def teller_of_failure(self, name: str) -> Callable[[], bool]:
-        """What says, from any thread, whether the build of a rung that is under way has failed."""
-        with self.workspace() as workspace:
-            state, variant = workspace.state, self.draft.full(name)
-
-        def has_failed() -> bool:
-            note = load_failed(state, variant)
-            return note is not None and note.how == "failed"
-
-        return has_failed
-
-    def can_be_had(self, name: str) -> bool:
-        """Whether the bases of a rung can be had, as far as the source knows."""
-        with self.workspace() as workspace:
-            try:
-                return not bases.known(workspace, (self.variant(workspace, name),)).lacking
-            except DeadweightError:  # its build will tell
-                return True
 
     def _to_wait(self, workspace: Workspace, name: str) -> int:
         """What making its bases takes, about, in seconds; what cannot be had is soon told."""
@@ -130,34 +127,54 @@ class Proof:
         except DeadweightError:
             return 0
 
-    def build(self, *rungs: Rung) -> bool:
-        """Build rungs side by side; one that does not build is left out. Whether all of them are built.
+    def build(self, rung: Rung, *, bounded: bool = True) -> bool:
+        """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built.
 
-        Raises OutOfTime: then none of them counts as built or left out.
+        Raises OutOfTime: then it counts neither as built nor as left out. Until a first rung is verified nothing is ended.
         """
-        names, began = [each.name for each in rungs], time.monotonic()
+        self.tried.add(rung.name)
+        built = self._shared(rung)
+        if built in self._failed:  # by a stage that this one shares: once is enough
+            self.leave_out(rung.name, self._failed[built])
+            return False
+        failed: Failure | None
         with self.workspace() as workspace:
-            variants = [self.variant(workspace, name) for name in names]
+            variant = self.variant(workspace, rung.name)
             self._engine_ran = self._engine_ran or _engine_runs()
             try:
-                failed = self.tools.build(workspace, variants)
+                with self.bound.stopped():
+                    self.tools.prepare(workspace, [variant])
+                grace = GRACE_SECONDS if len(self.verified) < ENOUGH else 0.0
+                with self.bound.kept(grace) if bounded and self.verified else nullcontext():
+                    failed = self.tools.build(workspace, [variant]).get(variant.name)
             except (Interrupted, OutOfTime):
                 raise
             except DeadweightError as error:
-                if len(rungs) > 1:  # what one of them lacks may have kept the others
-                    tried = [self.build(each) for each in rungs]
-                    return all(tried)
-                failed = {variants[0].name: error}
-        self.slowest = max(self.slowest, time.monotonic() - began)
-        if failed and (lost := self._lost_engine()) is not None:  # that is no fault of the rungs'
-            raise lost from next(iter(failed.values()))
-        for name, variant in zip(names, variants, strict=True):
-            if variant.name in failed:
-                self.built.discard(name)  # it may have been, of another file
-                self.leave_out(name, str(failed[variant.name]))
-            else:
-                self.built.add(name)
-        return not failed
+                failed = Failure(error)
+        if failed is None:
+            self.built.add(rung.name)
+            return True
+        if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
+            raise lost from failed.error
+        self.built.discard(rung.name)  # it may have been, of another file
+        self.leave_out(rung.name, str(failed.error))
+        if failed.line is not None and failed.line < self._last_stage(rung):
+            self._failed[built] = self.draft.left_out[rung.name]
+        return False
+
+    def _last_stage(self, rung: Rung) -> int:
+        """The line where the last stage of a rung's Dockerfile begins."""
+        stages = stages_of(self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), ""), {})[1]
+        return stages[-1].line if stages else 0
+
+    def _shared(self, rung: Rung) -> tuple[str, ...]:
+        """What the stages of a rung before its last one are made of: their text and their bases."""
+        text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
+        stages = stages_of(text, {})[1]
+        given = yaml.safe_load(rung.keys.get("bases", "{}"))
+        last = text[slice(*stages[-1].span)] if stages else ""
+        bases = (f"{name} {value}" for name, value in given.items() if name not in last)
+        return (text, *sorted(bases)) if text else (rung.name,)
 
     def _lost_engine(self) -> MissingError | None:
         """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""

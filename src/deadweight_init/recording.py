@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
-from deadweight_init.coming_up import first_line
+from deadweight_init.coming_up import first_line, first_lines
 from deadweight_init.described import served
+from deadweight_init.doubts import FIRST_LINES
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.observe import Health, Seen, ask
+from deadweight_init.operations import described, routes
 from deadweight_init.records import SEEN, Known
 from deadweight_init.tree import Tree
 
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
 
-MOST = 12
+Place = tuple[str, int]
+"""A path and a port."""
+
+MOST = 30
 MOST_JSON = 300
 MOST_TEXT = 60
 _DANGEROUS = re.compile(
@@ -42,41 +47,69 @@ class Recorder:
     """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
 
     ``described`` is the OpenAPI document of the repository, where it has one; the service may serve one under a path of ``told``.
+    ``declared`` are the ports that the repository names, ``folder`` is that of its code.
     """
 
-    def __init__(self, tree: Tree, described: Known[str] | None, told: Sequence[str] = ()) -> None:
-        self._tree, self.described, self._told = tree, described, told
-        self._first: dict[str, Answer | None] = {}
-        self._second: dict[str, Answer | None] = {}
+    def __init__(
+        self,
+        tree: Tree,
+        described: Known[str] | None,
+        told: Sequence[str] = (),
+        declared: Sequence[int] = (),
+        folder: str = ".",
+    ) -> None:
+        self._tree, self.described, self._told, self._declared, self._folder = tree, described, told, declared, folder
+        self._first: dict[Place, Answer | None] = {}
+        self._second: dict[Place, Answer | None] = {}
+        self._known = 0
         self._printed = ""
+        self.lines: tuple[str, ...] = ()
+        """The first lines that the service wrote."""
 
     def one(self, container: Container, health: Health) -> None:
-        """Find out what to ask, and ask it."""
+        """Find out what to ask, and ask it: on the port of its health, and at the root of the others that are declared."""
         if health.kind == "http":
             self.described, document = _described(container, health, self._tree, self.described, self._told)
-            paths = dict.fromkeys((health.path, "/", *gets(document)))
-            self._first = {path: ask(container, health.port, path, tls=health.tls) for path in list(paths)[:MOST]}
+            listed = described(document, _DANGEROUS) or routes(self._tree, self._folder, _DANGEROUS)
+            paths = dict.fromkeys((health.path, "/", *(each.path for each in listed if each.is_plain)))
+            open_now = {each.port for each in container.listeners() or () if not each.loopback}
+            others = [port for port in self._declared if port != health.port and port in open_now]
+            places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
+            self._first = {
+                (path, port): ask(container, port, path, tls=health.tls and port == health.port)
+                for path, port in places
+            }
+            asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
+            self._known = len({(each.method, each.path) for each in listed} | asked)
+        self.lines = first_lines(container, FIRST_LINES)
 
     def other(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""
         if health.kind == "exit":
             self._printed = first_line(container)
-        self._second = {path: ask(container, health.port, path, tls=health.tls) for path in self._first}
+        self._second = {
+            (path, port): ask(container, port, path, tls=health.tls and port == health.port)
+            for path, port in self._first
+        }
 
     def recorded(self, draft: Draft, seen: Seen) -> Draft:
         """The draft with what both answered, or printed, alike."""
         if seen.health.kind == "exit":
             return replace(draft, prints=seen.printed if self._printed == seen.printed else "")
-        return replace(draft, api=tuple(self._alike()), service=replace(draft.service, described=self.described))
+        api = tuple(self._alike(seen.health.port))
+        works = sum(200 <= each.status < 300 for each in api)
+        service = replace(draft.service, described=self.described)
+        return replace(draft, api=api, service=service, works=works, known=max(self._known, works))
 
-    def _alike(self) -> Iterator[Recorded]:
-        """What both answer with the same status below 500 becomes a check."""
-        for path, first in self._first.items():
-            second = self._second.get(path)
+    def _alike(self, port: int) -> Iterator[Recorded]:
+        """What both answer with the same status below 500 becomes a check; a route of its code that is not found does not."""
+        for place, first in self._first.items():
+            second = self._second.get(place)
             if first is None or second is None or first.status != second.status or first.status >= 500:
                 continue
-            if not first.truncated:
-                yield _recorded(path, first, second)
+            if not first.truncated and (first.status not in (404, 405) or place[0] == "/"):
+                recorded = _recorded(place[0], first, second)
+                yield recorded if place[1] == port else replace(recorded, port=place[1])
 
 
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
@@ -126,17 +159,3 @@ def _described(
     if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
         return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
     return known, openapi.parsed(tree.text(known.value)) if known else None
-
-
-def gets(document: Any) -> Iterator[str]:
-    """Paths of an OpenAPI document (2 and 3) that a GET needs nothing for."""
-    for path, item in openapi.paths(document).items():
-        operation = item.get("get")
-        if not isinstance(operation, dict) or "{" in path or _DANGEROUS.search(path):
-            continue
-        given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
-        if any(isinstance(each, dict) and (each.get("required") or "$ref" in each) for each in given):
-            continue
-        if operation.get("security") or (document.get("security") and operation.get("security") is None):
-            continue
-        yield f"{openapi.prefix(document)}{path}"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from deadweight_init.derive.changes import Change
+
 T = TypeVar("T", covariant=True)
 
 SEEN, GUESSED = "seen", "guessed"
@@ -107,6 +109,8 @@ class OwnDockerfile:
     refused: str = ""
     args: tuple[str, ...] = ()
     args_origin: str = "from your Compose file"
+    ignored: str = field(default="", repr=False)
+    """The text of the ignore file that is for this Dockerfile alone."""
     build_args: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -172,6 +176,8 @@ class Rung:
     keys: Mapping[str, str]
     files: tuple[str, ...] = ()
     refused: str = ""
+    changes: tuple[Change, ...] = ()
+    """What it has otherwise than the repository's own image, where it is derived from that."""
 
     @property
     def is_made(self) -> bool:

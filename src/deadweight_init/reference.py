@@ -2,103 +2,85 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
+from deadweight._errors import DeadweightError
 from deadweight.suite.model import RunSettings
-from deadweight_init import posture
+from deadweight_init import doubts, posture
 from deadweight_init.allowed_hosts import REFUSES, with_all_hosts
 from deadweight_init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
-from deadweight_init.bound import OutOfTime
 from deadweight_init.coming_up import NotUp
 from deadweight_init.commands import ENDS, serving_command
 from deadweight_init.draft import Draft, health_hints, port_hints
 from deadweight_init.folders import in_memory
+from deadweight_init.lacking import variable_it_wants
 from deadweight_init.languages.common import flow
-from deadweight_init.languages.node_builds import OLD, VARIABLES
+from deadweight_init.languages.node_builds import OLD
 from deadweight_init.languages.node_managers import APART
 from deadweight_init.learned import with_seen
 from deadweight_init.observe import Seen, kind_told, observe, told_of, watch_with
 from deadweight_init.older import with_what_installs
 from deadweight_init.open_flags import with_place
 from deadweight_init.proof import Proof, first_sentence, nothing_left
+from deadweight_init.reachable import ONLY_LOOPBACK
 from deadweight_init.recording import Recorder
 from deadweight_init.records import Known, Rung
 from deadweight_init.remedies import next_remedy, remedy_of_errors
 from deadweight_init.tree import Tree, look
+from deadweight_init.variables import read
 
 MOST_DOWN = 3
 """So many are tried that build and do not come up."""
 
-SHARE = 0.6
-"""So much of the bound the first two may take together."""
-
-
-FEW = 2
-"""With so few processors two builds side by side take twice as long as one: of those that take minutes, none may end in time."""
-
-LEAST_MINUTES = 1.0
-"""With less time than that one is built after the other."""
-
 
 def find_reference(proof: Proof) -> str:
-    """Build rungs until one comes up, and learn from it. Where one builds and none comes up, nothing is run in the suite."""
-    problem, first_built, down = "", "", 0
-    rungs = in_turn(proof.draft.rungs)
-    _begin(proof, rungs[:2])
-    for rung in sorted(rungs, key=lambda each: each.name in proof.put_last):
-        if down == MOST_DOWN or (down and proof.bound.over() and rung.name not in proof.built):
-            break
-        if rung.name not in proof.built and not built_somehow(proof, rung):
+    """Build rungs until one comes up, and learn from it: the repository's own first. Raises DeadweightError where none does."""
+    problem, down = "", 0
+    while down < MOST_DOWN and (rung := _next(proof, down)) is not None:
+        if not built_somehow(proof, rung):
+            own = proof.draft.derived_from
+            if own is not None and rung.keys.get("dockerfile") == own.path:
+                proof.draft = replace(proof.draft, own_fails=True)
             continue
-        first_built = first_built or rung.name
         if why := _why_not_up(proof, rung):
             problem, down = problem or why, down + 1
             continue
         if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
             proof.build(rung)
         return rung.name
-    if not first_built:
+    if not down:
         raise nothing_left("no way to build this service works here", proof)
-    proof.draft = replace(proof.draft, not_runnable=f"seen: {first_sentence(problem)}")
-    return first_built
+    proof.draft = replace(proof.draft, not_up=first_sentence(problem))
+    raise DeadweightError(
+        f"{proof.draft.service.name}: built, but it does not come up: {problem}", hint=_advice(proof, problem)
+    )
 
 
-def in_turn(rungs: Sequence[Rung]) -> list[Rung]:
-    """The repository's own and the generated ones in turn: where one does not come up, another of its kind rarely does."""
-    own, made = ([each for each in rungs if each.is_made is kind] for kind in (False, True))
-    pairs = itertools.zip_longest(own, made)
-    return [each for pair in pairs for each in pair if each is not None]
+def _next(proof: Proof, down: int) -> Rung | None:
+    """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either."""
+    left = (each for each in proof.draft.rungs if each.name not in proof.tried and not (down and each.changes))
+    return next(left, None)
 
 
-def _begin(proof: Proof, first: Sequence[Rung]) -> None:
-    """Build the first two side by side: an own image may compile for long and fail, and there is nothing else by then. Where that
-    takes more than its share of the bound, each has its turn, the generated one first, as it keeps what it has compiled; where the
-    own one has failed by then, the other goes on."""
-    if len(first) < 2 or first[0].files or not first[1].files or 0 < proof.bound.minutes < LEAST_MINUTES:
-        return
-    project = proof.draft.service.project
-    if project is not None and project.language == "rust" and (os.cpu_count() or 1) <= FEW:
-        proof.say(f"{first[0].name}: put last: Rust compiles for minutes, and one build at a time is done first")
-        proof.put_last.add(first[0].name)
-        return
-    if not proof.can_be_had(first[0].name):  # it is told at once, and the other one has all the time
-        return
-    try:
-        with proof.bound.kept(share=SHARE, unless=proof.teller_of_failure(first[0].name)):
-            proof.build(*first)
-    except OutOfTime:
-        proof.say(f"{first[0].name}: put last: not built within {proof.bound.minutes * SHARE:g} minutes")
-        proof.put_last.add(first[0].name)
+def _advice(proof: Proof, problem: str) -> str:
+    """What helps a service that does not come up, in one sentence."""
+    again = "then run invoke verify"
+    if ONLY_LOOPBACK in problem:
+        return f"let it listen on 0.0.0.0, {again}"
+    variable = variable_it_wants(problem)
+    if not variable:
+        return f"set what it needs under run: in deadweight.yaml, {again}"
+    places = (origin for name, origin, _ in read(look(proof.written.root), proof.draft.service) if name == variable)
+    place = next((f" ({each.removeprefix('from ')})" for each in places), "")
+    return f"set {variable}{place} under run.env in deadweight.yaml, {again}"
 
 
 def built_somehow(proof: Proof, rung: Rung) -> bool:
     """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
     while rung.name in proof.draft.left_out or not proof.build(rung):
         # what is the repository's own stays as it is
-        other = with_what_installs(proof.draft, rung.name, look(proof.written.root)) if rung.files else None
+        other = with_what_installs(proof.draft, rung.name) if rung.files else None
         if other is None or not (_stands_elsewhere(other, rung) or _installs_otherwise(proof.draft, other)):
             return False
         proof.draft = other
@@ -111,7 +93,7 @@ def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
     return now.keys.get("bases") != rung.keys.get("bases")
 
 
-_WAYS = {OLD, VARIABLES, APART}
+_WAYS = {OLD, APART}
 
 
 def _installs_otherwise(draft: Draft, other: Draft) -> bool:
@@ -175,11 +157,14 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
         env = {**env, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": in_memory(draft.service)})
         with started_beside(workspace, variant) as hosts:
-            recorder = Recorder(tree, draft.service.described, paths)
+            declared = _declared(draft)
+            recorder = Recorder(tree, draft.service.described, paths, declared, draft.service.folder)
             seen, more = watch_with(
                 draft.service.spare,
                 env,
-                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, plainly, recorder.one),
+                lambda given: observe(
+                    engine, image, ports, paths, given, rung.name, hosts, plainly, recorder.one, declared
+                ),
             )
             env = {**env, **more.value}
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
@@ -192,14 +177,32 @@ def _learn(proof: Proof, rung: Rung, *, demanding: bool = True) -> None:
                 raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
             told = {"env": Known(flow(env), more.origin)} if more.value else {}
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
-            learned = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
-            proof.draft = recorder.recorded(learned, seen)
+            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, {**told, **found.told}), seen)
+            proof.draft = replace(learned, doubts=tuple(_doubts(learned, seen, recorder)))
 
 
 def _ports(draft: Draft) -> tuple[int, ...]:
     """Where it may listen, the user's word first."""
     hints = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
     return (draft.port.value, *hints) if draft.port.origin == "given" else hints
+
+
+def _declared(draft: Draft) -> tuple[int, ...]:
+    """The ports that the user, the image or its surroundings name; what code may listen on is a guess."""
+    own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
+    given = [draft.port.value] if draft.port.origin == "given" else []
+    return tuple(dict.fromkeys((*given, *own, *(each.value for each in draft.service.around.ports))))
+
+
+def _doubts(draft: Draft, seen: Seen, recorder: Recorder) -> Iterator[doubts.Doubt]:
+    """Why what was seen proves little."""
+    yield from doubts.of_log(recorder.lines)
+    if seen.health.kind == "exit":
+        return
+    yield from doubts.of_port(seen.health.port, _declared(draft) or _ports(draft))
+    if seen.health.kind == "http" or seen.health.status:
+        yield from doubts.of_health(seen.health.status, seen.health.path)
+        yield from doubts.of_operations(draft.works)
 
 
 def _refuse(draft: Draft, rung: Rung, seen: Seen, tree: Tree, *, demanding: bool) -> None:

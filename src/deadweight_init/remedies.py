@@ -9,27 +9,22 @@ from dataclasses import replace
 
 from deadweight_init.commands import with_serving_command
 from deadweight_init.dated import with_packages_first, with_packages_of_their_time
-from deadweight_init.demanded import with_what_it_demands
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.folders import (
-    with_folder_in_memory,
     with_folder_it_lacks,
     with_own_files,
-    with_writable_files,
 )
 from deadweight_init.lacking import with_its_example, with_what_it_lacks
 from deadweight_init.languages.common import HOME, ZONES
 from deadweight_init.languages.node_workspace import home_in_image
 from deadweight_init.languages.python_bare import PACKAGES, WELL_KNOWN
 from deadweight_init.local_settings import with_databases_of_settings, with_open_settings
-from deadweight_init.localhost import with_open_sockets, with_what_is_at_localhost
 from deadweight_init.migrated import with_migrations
-from deadweight_init.older import with_examples, with_help, with_older_language, with_own_environment
+from deadweight_init.older import with_examples, with_older_language, with_own_environment
 from deadweight_init.open_flags import with_open_flag
 from deadweight_init.reachable import with_open_address, with_open_command
 from deadweight_init.readme import with_what_the_readme_gives
 from deadweight_init.records import SEEN, Known, Rung, Service
-from deadweight_init.required_flags import with_required_flags
 from deadweight_init.settings_files import with_example_of_settings, with_settings_of_repository
 from deadweight_init.tree import Tree, joined
 from deadweight_init.values import example_file
@@ -43,7 +38,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     made = rung.is_made
     again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died) if made else None
     again = again or (with_open_address if made else with_open_command)(draft, died, tree)
-    again = again or with_open_flag(draft, died, tree) or with_open_sockets(draft, died)
+    again = again or with_open_flag(draft, died, tree)
     again = again or with_open_settings(draft, died, tree)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
     again = again or (with_packages_of_their_time(draft, died, tree) if made else None)
@@ -52,28 +47,17 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_example_of_settings(draft, died, tree) or with_settings_of_repository(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
-    again = again or with_serving_command(draft, died, tree) or with_required_flags(draft, died, tree)
+    again = again or with_serving_command(draft, died, tree)
     again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
     again = again or with_its_example(draft, died, tree)
     again = again or (with_own_environment(draft) if made else None)
-    again = again or with_what_it_demands(draft, died, tree)
     again = again or with_what_the_readme_gives(draft, tree)
-    return again or (with_examples(draft) if made else None) or with_help(draft, died)
-
-
-def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
-    """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
-    again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died)
-    again = again or with_developers_modules(draft, died, tree)
-    again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
-    again = again or with_time_zones(draft, died) or with_folder_in_memory(draft, died)
-    return again or with_writable_files(draft, died) or with_examples(draft)
+    return again or (with_examples(draft) if made else None)
 
 
 def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:
     """The draft with what its code takes from its environment, or looks for on its own machine."""
-    again = with_what_it_lacks(draft, tree) or with_what_is_at_localhost(draft, died, tree)
-    return again or with_databases_of_settings(draft, died, tree)
+    return with_what_it_lacks(draft, tree) or with_databases_of_settings(draft, died, tree)
 
 
 def remedy_of_errors(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:

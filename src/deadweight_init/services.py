@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deadweight.builders.shared.generated import is_generated
 from deadweight_init import around, declared
 from deadweight_init.addresses import outside
 from deadweight_init.builds import Build, apart, builds, in_order, stage_of
@@ -16,7 +17,6 @@ from deadweight_init.contexts import contexts, likely
 from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words
 from deadweight_init.languages import golang, java, node, python, rust, static
-from deadweight_init.languages.common import HEADER
 from deadweight_init.languages.python_code import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
 from deadweight_init.manifests import kubernetes
@@ -112,7 +112,7 @@ def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
 
 def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
     text = tree.text(path)
-    if text.startswith(HEADER) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
+    if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
     stages = list(read_words(text, path).stages)
     target = stage_of(build.target, stages)
@@ -130,7 +130,8 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
         refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
     words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
-    own = OwnDockerfile(path, context, words, target, text, refused, args, build_args=build_args)
+    ignored = tree.text(f"{path}.dockerignore")
+    own = OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
     program = "" if refused else absent_program(tree, own)
     if program:
         own = replace(own, refused=f"it starts {program}, which is not in the repository and must be built first")

@@ -16,10 +16,16 @@ PLATFORM = {"TARGETPLATFORM": "linux/amd64", "TARGETOS": "linux", "TARGETARCH": 
 
 @dataclass
 class Stage:
-    """One stage: what it stands on, its name in small letters (empty without one), and its instructions."""
+    """One stage: what it stands on, its name in small letters (empty without one), the line of its FROM, and its instructions.
+
+    ``span`` is where the base stands in the file, as written; ``end`` is where the FROM ends.
+    """
 
     base: str
     name: str
+    line: int
+    span: tuple[int, int]
+    end: int
     said: list[Instruction] = field(default_factory=list)
 
 
@@ -89,7 +95,9 @@ def stages_of(text: str, args: Mapping[str, str]) -> tuple[dict[str, str], list[
         found = FROM.match(each.text) if each.word == "FROM" else None
         if found:
             base = filled(found[2].strip("\"'"), {**PLATFORM, **given})
-            stages.append(Stage(base, (found[3] or "").lower()))
+            span = (each.place(found.start(2)), each.place(found.end(2) - 1) + 1)
+            end = each.place(len(each.text.rstrip()) - 1) + 1
+            stages.append(Stage(base, (found[3] or "").lower(), each.line, span, end))
         elif stages:
             stages[-1].said.append(each)
         else:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from deadweight._said import plain
+from deadweight_init.derive.changes import lines
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.languages.common import scalar
 from deadweight_init.reconciled import LEAST_LETTERS
@@ -34,23 +35,23 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
     """
     how = (
         "Values marked 'seen' were observed while it ran."
-        if any(draft.proven for draft in drafts)
+        if any(draft.is_tried for draft in drafts)
         else "Nothing was run; deadweight init without --no-prove tries it."
     )
     name = drafts[0].suite or drafts[0].service.name
-    lines = [
+    said = [
         f"# Written by `deadweight init`; edit it as you like. {how}",
         "# Keys: docs/reference/suite.md. `deadweight init --check` shows what has changed since.",
         f"name: {json.dumps(name) if name[0].isdigit() else name}",
         "",
     ]
     if not drafts[0].suite:
-        return "\n".join([*lines, *_section(drafts[0])]) + "\n"
-    lines.append("services:")
+        return "\n".join([*said, *_section(drafts[0])]) + "\n"
+    said.append("services:")
     for draft in drafts:
-        lines += [f"  {draft.service.name}:", textwrap.indent("\n".join(_section(draft)), "    ")]
-    lines += [f"  # {name} is left out: {_line(why)}" for name, why in (left_out or {}).items()]
-    return "\n".join(lines) + "\n"
+        said += [f"  {draft.service.name}:", textwrap.indent("\n".join(_section(draft)), "    ")]
+    said += [f"  # {name} is left out: {_line(why)}" for name, why in (left_out or {}).items()]
+    return "\n".join(said) + "\n"
 
 
 def _section(draft: Draft) -> Iterator[str]:
@@ -68,15 +69,27 @@ def _section(draft: Draft) -> Iterator[str]:
     yield from ("  checks:", f"    runs: {runs}", "    layers: {secrets: none}")
     yield from _attacks(draft)
     yield from _api(draft.api)
+    yield from _unproven(draft)
     yield from ("", "variants:")
+    written = {each.name: each for each in draft.variants}
     for rung in draft.ladder.rungs:
-        yield from _left_out(rung) if rung.refused else _variant(draft, rung)
+        yield from _variant(draft, written[rung.name]) if rung.name in written else _left_out(rung)
+
+
+def _unproven(draft: Draft) -> Iterator[str]:
+    """Why what was seen proves little, and what does not come up."""
+    if draft.not_up:
+        yield f"  # It was built and does not come up: {_line(draft.not_up)}"
+    if draft.doubts:
+        yield "  # Remove these when they are settled: until then verify ends with exit code 3."
+        yield f"  unproven: [{', '.join(each.code for each in draft.doubts)}]"
+        yield from (f"  # {each.code}: {_line(each.what)}" for each in draft.doubts)
 
 
 def _attacks(draft: Draft) -> Iterator[str]:
     """The places that an OpenAPI document names are where HTTP services are attacked."""
     described = draft.service.described
-    if described is None or draft.not_runnable or not draft.health.value.startswith("{path"):
+    if described is None or draft.not_up or not draft.health.value.startswith("{path"):
         return
     if draft.unattacked:
         yield f"    # attacks on {described.value} are left out: {_line(draft.unattacked)}"
@@ -113,10 +126,14 @@ def _variant(draft: Draft, rung: Rung) -> Iterator[str]:
     for key, value in rung.keys.items():
         if key not in own and not (key == "source" and value == "."):
             yield f"    {key}: {scalar(value) if key in _PATHS else value}"
-    if draft.not_runnable:
-        yield f"    runnable: false  # {_line(draft.not_runnable)}"
+    why = draft.untried.get(rung.name) or draft.left_out.get(rung.name)
+    if why or (draft.is_tried and rung.name not in draft.accepted):
+        yield f"    tried: false  # {_line(why or draft.not_up or 'init ended before')}"
     for key, known in own.items():
         yield _said(f"    {key}: ", known)
+    if rung.changes:
+        yield f"    # What differs from {draft.service.own.path if draft.service.own else 'the own image'}:"
+        yield from (f"    #   {_line(each)}" for each in lines(rung.changes))
     yield ""
 
 
@@ -138,8 +155,9 @@ def _api(recorded: tuple[Recorded, ...]) -> Iterator[str]:
             expect.append(f"json: {each.json}")
         if each.text is not None:
             expect.append(f"body_contains: {json.dumps(each.text, ensure_ascii=False)}")
-        yield f"      - name: {json.dumps(f'GET {each.path}')}"
-        yield f"        request: {{path: {json.dumps(each.path)}}}"
+        at = f", port: {each.port}" if each.port else ""
+        yield f"      - name: {json.dumps(f'GET {each.path}' + (f' at {each.port}' if each.port else ''))}"
+        yield f"        request: {{path: {json.dumps(each.path)}{at}}}"
         differs = "  # the rest differs from build to build" if each.differs else ""
         yield f"        expect: {{{', '.join(expect)}}}{differs}"
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight_init.bound import Bound, OutOfTime
-from deadweight_init.prove import together
-from deadweight_init.records import Rung
-from deadweight_init.reference import _begin
 
 SOON = 0.2 / 60
 
 
 def test_a_program_that_runs_too_long_is_ended_and_others_run_afterwards():
     began = time.monotonic()
-    with pytest.raises(OutOfTime, match=r"^not finished within .+ minutes \(deadweight init --"), Bound(SOON).kept():
+    with pytest.raises(OutOfTime, match=r"^not tried within .+ minutes$"), Bound(SOON).kept():
         _run.run(["sleep", "60"])
     assert time.monotonic() - began < 30
     assert _run.run(["echo", "on"]).output == "on\n"
@@ -60,48 +56,9 @@ def test_the_users_own_interrupt_stays_one(monkeypatch):
     assert not _run.cancelled()
 
 
-def test_what_may_go_on_is_not_ended():
-    with Bound(SOON).kept(unless=lambda: True):
-        _run.run(["sleep", "0.5"])  # longer than the bound
-
-
-def test_side_by_side_are_those_of_one_builder_and_one_alone_where_time_is_short():
-    rungs = [Rung(name, builder, "", {}) for name, builder in (("a", "dockerfile"), ("b", "ko"), ("c", "dockerfile"))]
-    for most, names in ((2, "ac"), (1, "a")):
-        some, rest = together(rungs, most)
-        assert [each.name for each in some] == list(names)
-        assert [each.name for each in rest] == [each.name for each in rungs if each.name not in names]
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_an_own_image_whose_base_cannot_be_had_takes_no_share_of_the_time(there):
-    built = []
-    own, made = Rung("today", "dockerfile", "", {}), Rung("debian", "dockerfile", "", {}, ("build/Dockerfile",))
-    proof = SimpleNamespace(
-        bound=Bound(10),
-        draft=SimpleNamespace(service=SimpleNamespace(project=None)),
-        can_be_had=lambda _: there,
-        build=lambda *rungs: built.append(rungs),
-        teller_of_failure=lambda _: bool,
-    )
-    _begin(proof, (own, made))
-    assert built == ([(own, made)] if there else [])
-
-
-@pytest.mark.parametrize(("language", "processors", "last"), [("rust", 2, True), ("rust", 4, False), ("go", 2, False)])
-def test_what_compiles_for_minutes_is_built_alone_on_few_processors(monkeypatch, language, processors, last):
-    monkeypatch.setattr("os.cpu_count", lambda: processors)
-    built = []
-    own, made = Rung("today", "dockerfile", "", {}), Rung("debian", "dockerfile", "", {}, ("build/Dockerfile",))
-    proof = SimpleNamespace(
-        bound=Bound(10),
-        draft=SimpleNamespace(service=SimpleNamespace(project=SimpleNamespace(language=language))),
-        put_last=set(),
-        say=lambda _: None,
-        can_be_had=lambda _: True,
-        build=lambda *rungs: built.append(rungs),
-        teller_of_failure=lambda _: bool,
-    )
-    _begin(proof, (own, made))
-    assert proof.put_last == ({"today"} if last else set())
-    assert built == ([] if last else [(own, made)])
+def test_the_clock_stands_still_while_bases_are_made():
+    bound = Bound(SOON)
+    with bound.stopped():
+        time.sleep(0.5)  # longer than the bound
+    assert not bound.over()
+    assert bound.left() > 0

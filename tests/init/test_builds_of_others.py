@@ -10,11 +10,12 @@ from deadweight._errors import UsageError
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.project.suite_file import load_suite
 from deadweight_init.command import Wanted, init
-from deadweight_init.draft import first_draft, port_hints
+from deadweight_init.draft import port_hints
 from deadweight_init.languages import java_versions
 from deadweight_init.languages.node_versions import fits
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 MAIN_GO = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'
@@ -34,11 +35,11 @@ def text_of(root: Path, files: dict[str, str], name: str = "") -> str:
     """The generated Dockerfile of a service."""
     services = found(root, files)
     service = next(each for each in services if name in ("", each.name))
-    return first_draft(service, "build").ladder.files["build/Dockerfile"]
+    return recipe(service, "build").ladder.files["build/Dockerfile"]
 
 
 def refused(root: Path, files: dict[str, str]) -> dict[str, str]:
-    return {each.name: each.refused for each in first_draft(only(root, files), "build").ladder.rungs}
+    return {each.name: each.refused for each in recipe(only(root, files), "build").ladder.rungs}
 
 
 # Node
@@ -216,7 +217,7 @@ def test_libraries_that_packages_are_compiled_against_are_brought_along(tmp_path
     assert ("cp -Lt /site-packages/lib" in text) is compiled
     assert ("LD_LIBRARY_PATH=/site-packages/lib" in text) is compiled
     (service,) = find_services(look(tmp_path))
-    debian = next(each for each in first_draft(service, "build").rungs if each.name == "debian")
+    debian = next(each for each in recipe(service, "build").rungs if each.name == "debian")
     assert ('BUILD: "python:3.12"' in debian.keys["bases"]) is compiled
 
 
@@ -250,7 +251,7 @@ def test_a_module_is_built_from_the_folder_that_lists_it(tmp_path):
     }
     service = only(tmp_path, files)
     assert (service.project.folder, service.project.version.value) == ("web", "21")
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     assert "-pl web -am package" in draft.ladder.files["build/Dockerfile"]
     assert "web/target/*.jar" in draft.ladder.files["build/Dockerfile"]
     by_name = {each.name: each.keys for each in draft.rungs}
@@ -344,7 +345,7 @@ def test_a_jar_that_does_not_say_where_its_libraries_are_is_started_by_its_class
 def test_dropwizard_is_given_its_command_and_its_settings(tmp_path, files, settings):
     pom = POM.format("x", "<groupId>io.dropwizard</groupId><artifactId>maven-shade-plugin</artifactId>")
     (service,) = found(tmp_path, {"pom.xml": pom, "src/main/java/A.java": APP, **files})
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     name = settings.rpartition("/")[2]
     text = draft.ladder.files["build/Dockerfile"]
     assert f"COPY --from=build /src/{settings} /app/{name}\n" in text
@@ -365,7 +366,7 @@ def test_dropwizard_is_given_its_command_and_its_settings(tmp_path, files, setti
 def test_a_war_is_served_by_jetty(tmp_path, needs, jetty):
     files = {"pom.xml": POM.format("x", f"<packaging>war</packaging>{needs}"), "src/main/webapp/index.jsp": ""}
     (service,) = found(tmp_path, files)
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     text = draft.ladder.files["build/Dockerfile"]
     assert f"-Dartifact=org.eclipse.jetty:jetty-runner:{jetty} " in text
     assert 'cp "$(ls -S target/*.war ' in text
@@ -418,7 +419,7 @@ def test_a_member_of_a_workspace_is_built_from_its_folder(tmp_path):
         "lib/src/lib.rs": "",
     }
     assert "cargo build --release --package web --bin web" in text_of(tmp_path, files)
-    rung = next(iter(first_draft(only(tmp_path, {}), "build").rungs))
+    rung = next(iter(recipe(only(tmp_path, {}), "build").rungs))
     assert rung.keys["source"] == "."
 
 
@@ -546,7 +547,7 @@ def test_what_was_vendored_before_there_were_modules_is_built_below_gopath(tmp_p
 )
 def test_go_code_without_a_module_gets_one_in_its_build(tmp_path, files, module):
     service = only(tmp_path / "shop", files)
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     assert f"    go mod init {module} && go mod tidy\n" in draft.ladder.files["build/Dockerfile"]
     assert "ARG BUILD=golang:1\n" in draft.ladder.files["build/Dockerfile"]
     refused = {each.name for each in draft.ladder.rungs if "no go.mod" in each.refused}
@@ -623,21 +624,6 @@ def test_dockerfiles_of_tests_bases_and_editors_are_none_of_the_service(tmp_path
     assert {name: bool(reason) for name, reason in reasons.items() if name.startswith("today")} == {
         "today": False, "today-e2e": True, "today-base": True, "today-integration-test": True,
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("base", "run", "others"),
-    [
-        ("php:8.3-apache", "", set()),
-        ("php:8.3-fpm", "", {"alpine"}),
-        ("ruby:3.3", "RUN apt-get update", {"slim"}),
-        ("mcr.microsoft.com/dotnet/aspnet:6.0", "", {"alpine"}),
-        ("mcr.microsoft.com/dotnet/aspnet:8.0", "", {"alpine", "noble-chiseled"}),
-    ],
-)
-def test_only_flavours_that_there_are_and_that_suit_are_tried(tmp_path, base, run, others):
-    draft = first_draft(only(tmp_path, {"Dockerfile": f"FROM {base}\n{run}\nCMD x\n"}), "build")
-    assert {each.name for each in draft.rungs} == {"today", *others}
 
 
 # Compose and manifests
@@ -773,7 +759,7 @@ def test_what_a_start_script_would_hand_to_java_java_reads_itself(tmp_path, said
     pom = "<project><artifactId>x</artifactId><parent>spring-boot-starter-parent</parent></project>"
     own = f"FROM eclipse-temurin:21-jre\n{said}\nCMD java $JAVA_OPTS -jar /x.jar\n"
     (service,) = found(tmp_path, {"pom.xml": pom, "Dockerfile": own, "src/main/java/A.java": ""})
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     text = draft.ladder.files["build/Dockerfile"]
     assert [line for line in text.splitlines() if line.startswith("ENV ")] == lines
     jib = next(each for each in draft.ladder.rungs if each.name == "jib")

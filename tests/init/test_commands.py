@@ -6,7 +6,6 @@ import pytest
 
 from deadweight_init.commands import ENDS, serving_command, with_serving_command
 from deadweight_init.draft import first_draft
-from deadweight_init.older import with_help
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.trees import written
@@ -51,11 +50,6 @@ def test_a_command_is_given_once_and_to_those_that_lack_one(tmp_path):
     assert again is not None
     assert again.run["args"].origin.startswith("seen: ")
     assert with_serving_command(again, USAGE, tree) is None
-    assert with_help(again, "it does not listen on any port after 90 s") is None
-    helped = with_help(again, "it ended with exit code 1: no such database")
-    assert helped is not None
-    assert helped.run["args"].value == '["--help"]'
-    assert serving_command(helped, tree) == ""
     told, tree = drafted(
         tmp_path, {**files, "Dockerfile": 'FROM scratch\nCOPY main.go /\nENTRYPOINT ["/y", "serve"]\n'}
     )

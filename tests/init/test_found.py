@@ -13,19 +13,20 @@ import pytest
 from deadweight._errors import UsageError
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
-from deadweight.tasks.init import _show
-from deadweight_init.command import Outcome, Wanted, init
+from deadweight_init.command import Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints, port_hints
+from deadweight_init.operations import described
 from deadweight_init.proof import nothing_left, step_of
 from deadweight_init.prove import first_sentence
-from deadweight_init.recording import gets
+from deadweight_init.recording import _DANGEROUS
 from deadweight_init.records import Known, unwrapped
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
 from deadweight_init.values import MADE_UP
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 GO = {
@@ -44,6 +45,14 @@ def brought_in(root: Path, files: dict[str, str], **wanted):
     said: list[str] = []
     outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, said.append, None)
     return load_suite(root / "deadweight.yaml"), outcome, said
+
+
+def by_recipe(root: Path, files: dict[str, str]):
+    """The suite and the draft as they are where the own Dockerfile does not build."""
+    (service,) = found(root, files)
+    draft = recipe(service)
+    written(root, {**draft.ladder.files, "deadweight.yaml": suite_text(draft)})
+    return load_suite(root / "deadweight.yaml"), draft
 
 
 def test_the_image_is_read_from_its_dockerfile():
@@ -98,8 +107,8 @@ def test_a_go_module_with_two_programs(tmp_path):
 
 def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
     dockerfile = 'FROM golang:1.22\nCOPY . .\nRUN go build -o /shopctl ./cmd/shopctl\nCMD ["/shopctl", "watch"]\n'
-    suite, outcome, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile})
-    assert outcome.drafts[0].service.project.details["main"] == "cmd/shopctl"
+    suite, draft = by_recipe(tmp_path, {**GO, "Dockerfile": dockerfile})
+    assert draft.service.project.details["main"] == "cmd/shopctl"
     text = (tmp_path / "build/Dockerfile").read_text()
     assert 'ENTRYPOINT ["/usr/local/bin/shopctl", "watch"]' in text
     assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko", "apko")
@@ -139,8 +148,8 @@ def test_what_the_user_names_goes_first(tmp_path):
     ],
 )  # fmt: skip
 def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, start, port):
-    suite, outcome, _ = brought_in(tmp_path, files)
-    project = outcome.drafts[0].service.project
+    suite, draft = by_recipe(tmp_path, files)
+    project = draft.service.project
     assert (project.language, project.start) == (language, start)
     assert suite.variants[0].port == port
     assert {"debian", "alpine", "chainguard", "distroless"} <= set(suite.names())
@@ -349,7 +358,7 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
 
 def test_what_the_own_image_has_beside_the_binary_is_on_every_rung(tmp_path):
     dockerfile = 'FROM golang:1.22 AS b\nCOPY . .\nFROM alpine\nWORKDIR /srv\nCOPY --from=b /shop .\nCOPY ui ui\nCMD ["./shop"]\n'
-    suite, _, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
+    suite, _ = by_recipe(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
     ko = next(each for each in suite.variants if each.name == "ko")
     assert (ko.files, ko.workdir) == ({"/srv/ui": "ui"}, "/srv")
     assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
@@ -422,25 +431,10 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
             "/new": {"post": {}},
         },
     }
-    assert list(gets(document)) == ["/api/users", "/api/page"]
-    assert list(gets(["no document"])) == []
-
-
-def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):
-    dockerfile = (
-        "FROM node:22-alpine AS build\nWORKDIR /app\nCOPY . .\nRUN openssl req -out key.pem\n"
-        'FROM node:22-alpine AS last\nWORKDIR /app\nCOPY --from=build /app ./\nCMD ["node", "./s.js"]\n'
-    )
-    files = {"package.json": '{"dependencies": {"express": "4"}}', "s.js": "app.listen(80)", "Dockerfile": dockerfile}
-    suite, _, _ = brought_in(tmp_path, files)
-    (variant,) = [each for each in suite.variants if each.name == "trimmed"]
-    assert variant.bases == {"BASE": "gcr.io/distroless/nodejs22-debian12:nonroot"}
-    text = (tmp_path / "build/trimmed.Dockerfile").read_text()
-    assert "FROM node:22-alpine AS own-image\n" in text
-    assert text.endswith(
-        'COPY --from=own-image /app /app\nUSER 65532:65532\nEXPOSE 80\nENTRYPOINT ["node", "./s.js"]\n'
-    )
-    assert len(find_services(look(tmp_path))[0].dockerfiles) == 1
+    found = described(document, _DANGEROUS)
+    assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
+    assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
+    assert described(["no document"], _DANGEROUS) == []
 
 
 def test_a_secret_that_compose_mounts_is_given_as_the_variable_beside_its_file(tmp_path):
@@ -460,35 +454,6 @@ secrets: {db: {environment: DB}}
     assert run.env["DB_PASSWORD"] == run.needs["db"].env["POSTGRES_PASSWORD"] == MADE_UP
     assert run.env["CERT_FILE"] == "/etc/cert.pem"
     assert not {"DB_PASSWORD_FILE", "POSTGRES_PASSWORD_FILE"} & {*run.env, *run.needs["db"].env}
-
-
-@pytest.mark.parametrize(
-    ("build", "place", "copied"),
-    [
-        (
-            "RUN python -m venv --copies venv && venv/bin/pip install -r requirements.txt\nCOPY app.py .\n",
-            "/srv/venv",
-            False,
-        ),
-        ("COPY . .\nRUN uv venv /opt/v && uv pip install -r requirements.txt\n", "/opt/v", True),
-        ('COPY . .\nRUN uv sync\nENV PATH="/srv/.venv/bin:$PATH"\n', "/srv/.venv", False),
-        ("ENV VIRTUAL_ENV=/opt/v\nCOPY . .\nRUN make\n", "/opt/v", True),
-        ('ENV A="1" \\\n  UV_PROJECT_ENVIRONMENT="/home/me/v"\nCOPY . .\nRUN uv sync\n', "/home/me/v", True),
-        ("COPY . .\nRUN uv sync --frozen\n", "/srv/.venv", False),
-        ("COPY app.py /srv/app/\nRUN uv sync --frozen\n", "", False),
-        ('COPY . .\nENV PATH="/usr/local/bin:$PATH"\n', "", False),
-        ('COPY . .\nENV PATH="/root/.local/bin:$PATH"\n', "", False),
-    ],
-)
-def test_the_virtual_environment_of_the_own_image_comes_along(tmp_path, build, place, copied):
-    dockerfile = f'FROM python:3.11\nWORKDIR /srv\n{build}CMD ["gunicorn", "-b", ":5000", "app:app"]\n'
-    files = {"requirements.txt": "flask\ngunicorn\n", "app.py": "app = Flask(__name__)\n", "Dockerfile": dockerfile}
-    brought_in(tmp_path, files)
-    text = (tmp_path / "build/trimmed.Dockerfile").read_text()
-    last = text.rpartition("FROM ${BASE}")[2]
-    searched = [f"{place}/lib/python3.11/site-packages"] if place else []
-    assert f"ENV PYTHONPATH={':'.join([*searched, '/usr/local/lib/python3.11/site-packages'])} " in last
-    assert (f" {place} {place}\n" in last) == copied
 
 
 NEEDY = """
@@ -739,10 +704,11 @@ def test_the_program_in_a_folder_that_the_own_dockerfile_copies_is_the_services(
         "src/server.js": "app.listen(3000)",
         "web/package.json": package,
     }
-    suite, _, _ = brought_in(tmp_path, {**files, "Makefile": "image:\n\tdocker build . -f build/Dockerfile\n"})
-    assert suite.variants[0].name == "today"
-    assert {each.source for each in suite.variants[1:]} == {"src"}
-    assert suite.variants[1].bases["BUILD"] == "node:20-slim"
+    (service,) = found(tmp_path, {**files, "Makefile": "image:\n\tdocker build . -f build/Dockerfile\n"})
+    draft = recipe(service, "containers")
+    assert draft.rungs[0].name == "today"
+    assert {each.keys["source"] for each in draft.rungs[1:]} == {"src"}
+    assert 'BUILD: "node:20-slim"' in draft.rungs[1].keys["bases"]
 
 
 def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp_path):
@@ -775,21 +741,6 @@ def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp
 )
 def test_a_program_is_told_through_the_shell_around_it(words, program):
     assert unwrapped(words) == program
-
-
-def test_what_a_go_build_makes_with_more_than_go_is_put_on_a_minimal_base(tmp_path):
-    dockerfile = (
-        "FROM node:22 AS web\nRUN make-pages > /dist\nFROM golang:1.22 AS b\nCOPY . .\nCOPY --from=web /dist web/dist\n"
-        "RUN go build -o /out/shop ./cmd/shop\nFROM alpine\nCOPY --from=b /out/shop /bin/shop\nENTRYPOINT sh -c '/bin/shop'\n"
-    )
-    dockerfile = dockerfile.replace("ENTRYPOINT sh -c '/bin/shop'", 'ENTRYPOINT ["/bin/sh", "-c", "/bin/shop run"]')
-    internal = {"internal/cli/gen.go": "//go:build generate\n\npackage main\n"}
-    suite, _, said = brought_in(tmp_path, {**GO, **internal, "Dockerfile": dockerfile})
-    assert "trimmed" in suite.names()
-    assert said == []
-    text = (tmp_path / "build/trimmed.Dockerfile").read_text()
-    assert text.endswith('USER 65532:65532\nEXPOSE 9090\nENTRYPOINT ["/bin/shop", "run"]\n')
-    assert "COPY --from=own-image /bin/shop /bin/shop" in text
 
 
 @pytest.mark.parametrize(
@@ -826,21 +777,6 @@ def test_the_own_build_tells_the_version_where_it_is_new_enough(tmp_path, base, 
     (service,) = found(tmp_path, {**GO, "Dockerfile": own})
     assert service.project is not None
     assert service.project.version.value == version
-
-
-@pytest.mark.parametrize(
-    ("why", "then"),
-    [
-        ("it listens on 127.0.0.1:80 only, which cannot be reached from outside the container", "let it listen on an address that"),
-        ("it ended with exit code 1: MAIL_FROM is not set", "set MAIL_FROM, which it asks for, under run.env in deadweight.yaml"),
-        ("it ended with exit code 1", "set what it needs under run: in deadweight.yaml"),
-    ],
-)  # fmt: skip
-def test_what_to_do_for_a_service_that_does_not_come_up(tmp_path, capsys, why, then):
-    (service,) = found(tmp_path, GO)
-    draft = replace(first_draft(service, "build"), not_runnable=f"seen: {why}")
-    _show(Outcome((draft,), ("deadweight.yaml",)))
-    assert then in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path):

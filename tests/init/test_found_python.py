@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from deadweight_init.dated import with_packages_of_their_time
-from deadweight_init.draft import first_draft
 from deadweight_init.lacking import with_what_it_lacks
 from deadweight_init.languages.python_steps import in_turn
 from deadweight_init.older import with_older_language
@@ -20,6 +19,7 @@ from deadweight_init.records import Known
 from deadweight_init.remedies import next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 EVERYWHERE = ("--host", "0.0.0.0", "--port", "8000")
@@ -60,7 +60,7 @@ def test_a_pattern_beside_a_file_may_match_nothing(tmp_path, copies, refused):
 )
 def test_packages_that_are_cloned_have_git_and_no_hashes(tmp_path, files, export):
     (service,) = found(tmp_path, {"app.py": "app = Flask(__name__)\n", **files})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert "\nRUN command -v git || { command -v apk && apk add --no-cache git; } \\\n" in text
     assert export in text
 
@@ -68,12 +68,12 @@ def test_packages_that_are_cloned_have_git_and_no_hashes(tmp_path, files, export
 def test_a_variable_of_the_official_image_that_the_code_reads_is_set_on_every_base(tmp_path):
     code = "app = Flask(__name__)\nversion = os.environ['PYTHON_VERSION']\n"
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", ".python-version": "3.13", "app.py": code})
-    assert "\nENV PYTHON_VERSION=3.13\n" in first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "\nENV PYTHON_VERSION=3.13\n" in recipe(service, "build").ladder.files["build/Dockerfile"]
 
 
 def test_packages_of_an_index_want_no_git(tmp_path):
     (service,) = found(tmp_path, {**FLASK, "requirements.txt": "flask\ngitpython==3.1\ngit-lint==1\n"})
-    assert "command -v git" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "command -v git" not in recipe(service, "build").ladder.files["build/Dockerfile"]
 
 
 def test_a_server_goes_before_the_worker_beside_it(tmp_path):
@@ -147,7 +147,7 @@ def test_the_port_of_a_database_may_come_from_the_example_file(tmp_path):
 def test_settings_in_groups_are_read_as_plain_ones(tmp_path):
     tree = look(written(tmp_path, {**FLASK, "requirements.txt": "flask\nasyncpg\n", ".env.example": NESTED}))
     (service,) = find_services(tree)
-    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    draft = with_what_it_lacks(recipe(service, "build"), tree)
     assert draft is not None
     env = {name: known.value for name, known in draft.service.around.env.items()}
     assert env == {"DATABASE__HOSTNAME": "postgres", "DATABASE__PORT": "5432", "DATABASE__USERNAME": "app"}
@@ -197,14 +197,14 @@ def git(root: Path, *words: str, date: str = "2020-01-01") -> None:
 )
 def test_the_next_older_python_is_tried_also_from_one_between(tmp_path, now, older):
     (service,) = found(tmp_path, FLASK)
-    draft = first_draft(replace(service, project=replace(service.project, version=now)), "build")
+    draft = recipe(replace(service, project=replace(service.project, version=now)), "build")
     again = with_older_language(draft, "debian", "ImportError: x")
     assert (again.service.project.version.value if again else None) == older
 
 
 def test_a_pipfile_without_a_lock_is_locked_in_the_build_with_the_index_of_the_machine(tmp_path):
     (service,) = found(tmp_path, {"app.py": "app = Flask(__name__)\n", "Pipfile": "[packages]\nflask = '*'\n"})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert "COPY Pipfile Pipfile.lock* ./" in text
     assert "[ -f Pipfile.lock ] || PIPENV_PYPI_MIRROR=${PIP_INDEX_URL-} pipenv lock" in text
     assert "sed -E '/^-i https:..pypi(.python)?.org/d'" in text
@@ -281,7 +281,7 @@ def test_what_a_script_does_in_any_case_is_done_before_it_serves(tmp_path, ends,
     project = service.project
     assert json.loads(project.details["before"]) == [MADE, ["manage.py", "migrate"]]
     assert (project.start[-1], project.details["may_fail"]) == (last, may_fail)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert f"check={not may_fail}" in text
 
 
@@ -386,7 +386,7 @@ def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "One", date="2022-07-04")
     (service,) = find_services(tree)
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     again = next_remedy(draft, draft.rungs[0], died, tree)
     assert again is not None
     assert again.service.project.details.get("until") == ("2022-07-04" if first else None)
@@ -402,7 +402,7 @@ def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
     files = {**FLASK, "requirements.txt": "flask\nmotor\nredis\n", "compose.yaml": compose, "Dockerfile": image}
     tree = look(written(tmp_path, files))
     (service,) = find_services(tree)
-    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    draft = with_what_it_lacks(recipe(service, "build"), tree)
     assert draft is not None
     env = {name: known.value for name, known in draft.service.around.env.items()}
     assert env == {"DATABASE_URL": "mongodb://mongo:27017/app", "REDIS_HOST": "cache", "OTHER": "http://localhost:1"}
@@ -434,7 +434,7 @@ def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
 )
 def test_code_without_a_list_gets_what_it_imports_of_what_many_use(tmp_path, files, packages, start):
     (service,) = found(tmp_path, files)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert f"    {packages}\n" in text
     assert service.project.start[-1] == start
 
@@ -451,7 +451,7 @@ def test_packages_of_old_lists_are_those_that_were_ready_made_for_their_python_f
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "One", date="2018-07-04")
     (service,) = find_services(tree)
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     again = with_packages_of_their_time(draft, "ImportError: cannot import name 'escape' from 'jinja2'", tree)
     assert again is not None
     project = again.service.project

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_init.draft import Draft, first_draft
+from deadweight_init.draft import Draft
 from deadweight_init.languages import golang
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 
 MAIN = 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n'
 UI = "package ui\n\n//go:embed all:dist\nvar files embed.FS\n"
@@ -22,7 +23,7 @@ def draft(folder: Path, files: dict[str, str]) -> Draft:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    return first_draft(find_services(look(folder))[0], "build")
+    return recipe(find_services(look(folder))[0], "build")
 
 
 def lines(made: Draft) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight_init.draft import first_draft
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 
@@ -19,7 +19,7 @@ def main(*imports: str) -> str:
 
 def drafted(folder, files, require=""):
     own = {"go.mod": f"module example.com/shop\n\ngo 1.24\n{require}", "Dockerfile": "FROM golang:1.24\nCOPY . .\n"}
-    return first_draft(find_services(look(written(folder, {**own, **files})))[0], "build")
+    return recipe(find_services(look(written(folder, {**own, **files})))[0], "build")
 
 
 SWAG = "\nrequire github.com/swaggo/swag v1.16.4\n"

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,20 +20,20 @@ from deadweight_init.alongside import instead_of, without
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
-from deadweight_init.folders import with_own_files, with_writable_files
+from deadweight_init.folders import with_own_files
 from deadweight_init.languages.python_steps import in_turn
 from deadweight_init.learned import with_seen
 from deadweight_init.needed import as_plain_server
 from deadweight_init.observe import Health, Seen
 from deadweight_init.older import with_compiler, with_examples, with_older_language, with_what_installs
-from deadweight_init.proof import Proof
-from deadweight_init.prove import is_spare, leave_out_no_smaller, on_other_bases
+from deadweight_init.prove import _leave_out_no_smaller
 from deadweight_init.records import Known
 from deadweight_init.reference import built_somehow
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text, whatever_the_build
 from deadweight_init.tree import look
 from tests.support import TESTS
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}
@@ -211,7 +210,7 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
 def test_what_cannot_be_had_beside_a_service_is_left_out_with_its_reason(tmp_path):
     compose = "services:\n  web:\n    build: .\n    depends_on: [db, trace]\n  db: {image: postgres}\n  trace: {image: x/jaeger}\n"
     (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
-    draft = without(first_draft(service, "build"), {"trace": "no stand-in for x/jaeger"})
+    draft = without(recipe(service, "build"), {"trace": "no stand-in for x/jaeger"})
     assert (
         draft.run["needs"].value == "\n      db: {image: postgres, port: 5432, env: {POSTGRES_HOST_AUTH_METHOD: trust}}"
     )
@@ -238,7 +237,7 @@ def test_the_plain_server_takes_the_place_of_an_image_that_cannot_be_had(tmp_pat
     db = f"  db: {{image: '{image}', environment: {env}, ports: ['5432']}}\n"
     compose = f"services:\n  web:\n    build: .\n    depends_on: [db]\n{db}"
     (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     (need,) = service.around.needs
     other = as_plain_server(need.value)
     assert instead_of(draft, {"db": other}).run["needs"].value == f"\n      db: {plain}"
@@ -308,7 +307,7 @@ def test_what_is_compiled_in_the_image_itself_is_not_copied_beside_the_binary(tm
     (service,) = found(
         tmp_path, {**files, "Dockerfile": "FROM golang\nWORKDIR /src\nCOPY go.mod ./\nCOPY . .\nCOPY pages pages\n"}
     )
-    assert "COPY pages" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "COPY pages" not in recipe(service, "build").ladder.files["build/Dockerfile"]
 
 
 def test_files_beside_a_binary_lie_where_the_own_image_has_them(tmp_path):
@@ -322,7 +321,7 @@ def test_files_beside_a_binary_lie_where_the_own_image_has_them(tmp_path):
     }
     copies = "COPY etc/users etc/rules /etc/y/\nCOPY make_user /usr/bin/\nCOPY ui /ui/\nCOPY amd64/y /app/y\n"
     services = found(tmp_path, {**files, "Dockerfile": f"FROM alpine\n{copies}"})
-    draft = first_draft(services[0], "build")
+    draft = recipe(services[0], "build")
     ko = next(each for each in draft.ladder.rungs if each.name == "ko")
     assert ko.keys["files"] == "{/etc/y/users: etc/users, /etc/y/rules: etc/rules, /ui: ui}"
     text = draft.ladder.files["build/Dockerfile"]
@@ -353,7 +352,7 @@ def test_a_stage_that_only_builds_is_for_developers_where_the_last_one_is_for_us
 def test_the_signal_that_ends_the_own_image_ends_others_too(tmp_path, said, kept):
     files = {"go.mod": "module x.org/y\n", "main.go": MAIN, "Dockerfile": f"FROM alpine\nSTOPSIGNAL {said}\nCMD /y\n"}
     (service,) = found(tmp_path, files)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert (f"STOPSIGNAL {said}\n" in text) is kept
 
 
@@ -398,19 +397,19 @@ def test_fonts_that_a_next_build_cannot_fetch_do_not_end_it(tmp_path, build, ver
     package = {"scripts": {"build": build, "start": "next start"}, "dependencies": {"next": version}}
     layout = "import { Inter } from 'next/font/google'\n"
     (service,) = found(tmp_path, {"package.json": json.dumps(package), "app/layout.tsx": layout})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert f"RUN (npm run build || NEXT_FONT_GOOGLE_MOCKED_RESPONSES=/fonts.cjs {again}) && npm prune" in text
     (service,) = found(
         tmp_path / "plain", {"package.json": json.dumps(package), "app/layout.tsx": "", "pages/a.js": ""}
     )
-    assert "fonts" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "fonts" not in recipe(service, "build").ladder.files["build/Dockerfile"]
 
 
 def test_what_main_names_is_made_by_the_build(tmp_path):
     package = {"main": "dist/index.js", "scripts": {"build": "tsc", "dev": "tsx src/index.ts"}}
     package["dependencies"] = {"express": "*"}
     (service,) = found(tmp_path, {"package.json": json.dumps(package), "src/index.ts": ""})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert "RUN npm run build" in text
     assert text.endswith('ENTRYPOINT ["node", "dist/index.js"]\n')
 
@@ -476,7 +475,7 @@ def test_libraries_that_a_jar_looks_for_beside_it_lie_beside_it(tmp_path):
         "src/main/java/A.java": "",
     }
     (service,) = found(tmp_path, files)
-    lines = first_draft(service, "build").ladder.files["build/Dockerfile"].splitlines()
+    lines = recipe(service, "build").ladder.files["build/Dockerfile"].splitlines()
     assert "COPY --from=build /libraries /app/libs" in lines
     assert next(line for line in lines if "ls -S" in line).endswith("/app.jar && cp -r target/libs /libraries")
 
@@ -504,13 +503,13 @@ def test_a_java_program_that_listens_by_itself_is_a_server(tmp_path, plugin, cod
     main = f"package x; class A {{ public static void main(String[] a) {{ {code}; }} }}"
     files = {"pom.xml": f"<project><artifactId>shop</artifactId>{plugin}</project>", "src/main/java/x/A.java": main}
     (service,) = found(tmp_path, files)
-    assert first_draft(service, "build").port.value == port
+    assert recipe(service, "build").port.value == port
 
 
 def test_a_gradle_build_tells_the_ports_of_its_image(tmp_path):
     build = "plugins { id 'com.google.cloud.tools.jib' }\njib { container { ports = ['7072'] } }\n"
     (service,) = found(tmp_path, {"build.gradle": build, "src/main/java/A.java": ""})
-    assert first_draft(service, "build").port == Known(7072, "from build.gradle:2")
+    assert recipe(service, "build").port == Known(7072, "from build.gradle:2")
 
 
 @pytest.mark.parametrize(
@@ -520,7 +519,7 @@ def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, o
     compose = "services:\n  web: {build: ., command: 'gunicorn --reload --bind :9000 app:app'}\n"
     files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n", "compose.yaml": compose}
     (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{own}\n"})
-    today = first_draft(service, "build").rungs[0]
+    today = recipe(service, "build").rungs[0]
     assert service.dockerfiles[0].args == args
     assert today.keys.get("run") == (
         '{args: [gunicorn, "--bind", ":9000", "app:app"]}  # from your Compose file' if args else None
@@ -532,14 +531,14 @@ def test_what_the_repository_says_to_ko_is_taken(tmp_path):
     config = "defaultBaseImage: cgr.dev/chainguard/busybox\nbuilds:\n- {id: shop, main: ./cmd/second, ldflags: [-s]}\n"
     files = {"go.mod": "module x.org/shop\n", "cmd/first/main.go": MAIN, "cmd/second/main.go": MAIN, ".ko.yaml": config}
     (service,) = found(tmp_path, files)
-    ko = next(each for each in first_draft(service, "build").rungs if each.name == "ko")
+    ko = next(each for each in recipe(service, "build").rungs if each.name == "ko")
     assert ko.keys == {
         "source": ".", "base": "cgr.dev/chainguard/busybox", "config": ".ko.yaml", "main": "./cmd/second",
     }  # fmt: skip
     assert service.project.details["others"] == ""
     (tmp_path / ".ko.yaml").write_text(f"{config}baseImageOverrides: {{x: y}}\n")
     (service,) = find_services(look(tmp_path))
-    assert "config" not in next(each for each in first_draft(service, "build").rungs if each.name == "ko").keys
+    assert "config" not in next(each for each in recipe(service, "build").rungs if each.name == "ko").keys
 
 
 def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
@@ -550,7 +549,7 @@ def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
     }
     files = {"go.mod": "module x.org/shop\n", "main.go": MAIN, "apko.yaml": apko, "examples/apko.yaml": apko, **melange}
     (service,) = found(tmp_path, files)
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     rung = draft.rungs[0]
     assert (rung.name, rung.builder, rung.keys) == (
         "today-apko",
@@ -565,7 +564,7 @@ def test_an_apko_file_alone_is_a_service(tmp_path):
     (service,) = found(
         tmp_path, {"apko.yaml": "contents: {packages: [nginx]}\nentrypoint: {command: /usr/sbin/nginx}\n"}
     )
-    assert [(each.name, each.keys) for each in first_draft(service, "build").rungs] == [
+    assert [(each.name, each.keys) for each in recipe(service, "build").rungs] == [
         ("today-apko", {"config": "apko.yaml"})
     ]
 
@@ -574,7 +573,7 @@ def test_the_base_that_a_pom_gives_jib_is_taken(tmp_path):
     image = "<from><image>x/jre:17</image></from>"
     plugin = f"<plugin><artifactId>jib-maven-plugin</artifactId><configuration>{image}</configuration></plugin>"
     (service,) = found(tmp_path, {"pom.xml": f"<project><artifactId>a</artifactId>spring-boot{plugin}</project>"})
-    bases = {each.name: each.keys["base"] for each in first_draft(service, "build").rungs if each.builder == "jib"}
+    bases = {each.name: each.keys["base"] for each in recipe(service, "build").rungs if each.builder == "jib"}
     assert bases == {"jib": "x/jre:17", "jib-distroless": "gcr.io/distroless/java17-debian12:nonroot"}
 
 
@@ -582,7 +581,7 @@ def test_a_module_that_does_not_compile_is_tried_with_few_versions_of_node(tmp_p
     (service,) = found(
         tmp_path, {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "require('express')\n"}
     )
-    draft, tried = first_draft(service, "build"), []
+    draft, tried = recipe(service, "build"), []
     reason = f"{UNCOMPILED} (build/Dockerfile:13: RUN npm ci)"
     while (older := with_older_language(replace(draft, left_out={"debian": reason}), "debian")) is not None:
         draft = older
@@ -592,7 +591,7 @@ def test_a_module_that_does_not_compile_is_tried_with_few_versions_of_node(tmp_p
 
 def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_older_one(tmp_path):
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"})
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     for other in ("no space left on device", "a build step cannot reach the network (npm ci)"):
         assert with_older_language(replace(draft, left_out={"debian": other}), "debian") is None
     tried = []
@@ -606,18 +605,15 @@ def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_olde
     assert tried == [f'{{BUILD: "python:{each}-slim", BASE: "python:{each}-slim"}}' for each in ("3.10", "3.9")]
     assert with_older_language(replace(draft, left_out={"debian": "RUN failed (pip install -r x)"}), "debian") is None
     died = "it ended with exit code 1: ImportError: cannot import name 'Markup' from 'jinja2'"
-    assert with_older_language(first_draft(service, "build"), "debian", died) is not None
-    assert with_older_language(first_draft(service, "build"), "debian", "it ended: DATABASE_URL is not set") is None
+    assert with_older_language(recipe(service, "build"), "debian", died) is not None
+    assert with_older_language(recipe(service, "build"), "debian", "it ended: DATABASE_URL is not set") is None
     (service,) = found(tmp_path, {".python-version": "3.12\n"})
-    assert (
-        with_older_language(replace(first_draft(service, "build"), left_out={"debian": "pip install"}), "debian")
-        is None
-    )
+    assert with_older_language(replace(recipe(service, "build"), left_out={"debian": "pip install"}), "debian") is None
 
 
 def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_base(tmp_path):
     (service,) = found(tmp_path, NODE)
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     assert "nodedir" not in draft.ladder.files["build/Dockerfile"]
     assert with_compiler(replace(draft, left_out={"debian": "it copies a, which is not there"}), "debian") is None
     left_out = {"debian": "a build step cannot reach the network (RUN npm install)", "today": "no"}
@@ -630,7 +626,7 @@ def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_ba
     assert text.index("apk add --no-cache g++ make python3") < text.index("npm install")
     assert with_compiler(replace(compiled, left_out=left_out), "debian") is None
     why = "a module of npm's does not compile with this version of Node (RUN export npm_config_nodedir=…)"
-    older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian", look(tmp_path))
+    older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian")
     assert older is not None
     assert older.rungs[0].keys["bases"] == '{BUILD: "node:18", BASE: "node:18-slim"}'
 
@@ -640,7 +636,7 @@ def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_ba
 )
 def test_what_would_be_compiled_for_a_library_is_taken_ready_made(tmp_path, line, binary):
     (service,) = found(tmp_path, {"requirements.txt": f"flask\n{line}\n", "app.py": "app = Flask(__name__)\n"})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert (
         "    sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/' requirements.txt \\\n    && pip install" in text
     ) == binary
@@ -651,7 +647,7 @@ def test_a_version_that_was_never_had_ready_made_becomes_the_first_that_was(tmp_
     (service,) = found(
         tmp_path, {"requirements.txt": f"flask\npsycopg2=={version}\n", "app.py": "app = Flask(__name__)\n"}
     )
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     (command,) = [line.strip().removesuffix(" \\") for line in text.splitlines() if "sed -i" in line]
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     taken = "2.7.4" if first else version
@@ -668,7 +664,7 @@ def test_a_server_is_started_as_its_version_can_be(tmp_path, version, module):
         "Procfile": "web: gunicorn app:app\n",
     }
     (service,) = found(tmp_path, {**files, "app.py": "app = Flask(__name__)\n"})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert f'ENTRYPOINT ["python3", "-m", "{module}", "app:app"]' in text
 
 
@@ -689,7 +685,7 @@ def test_a_server_is_started_as_its_version_can_be(tmp_path, version, module):
 )  # fmt: skip
 def test_psycopg_brings_its_own_libpq(tmp_path, files, extra):
     (service,) = found(tmp_path, {**files, "app.py": "app = Flask(__name__)\n"})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     lines = [
         line for line in text.splitlines() if line.startswith("RUN pip install --no-compile --target=/site-packages ")
     ]
@@ -721,7 +717,7 @@ def test_the_list_that_the_own_image_installs_is_the_one(tmp_path, dockerfile, l
         "requirements/dev.txt": "pytest\n",
     }
     (service,) = found(tmp_path, files)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert f"pip install --no-compile --target=/site-packages -r {list_}\n" in text
     assert ("COPY requirements/common.txt ./requirements/common.txt" in text) == (list_ != "requirements.txt")
     assert ("--target=/site-packages gunicorn" in text) == (list_ != "requirements.txt"), (
@@ -746,7 +742,7 @@ def test_a_start_script_is_followed_to_the_program(tmp_path, start, files, run, 
     package = {"scripts": {"start": start, "css": "sass"}, "dependencies": {"express": "*", "pm2": "*"}}
     there = {"package.json": json.dumps(package), "package-lock.json": "{}", "a.js": "", "main.js": "", **files}
     (service,) = found(tmp_path, there)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert text.endswith(f"ENTRYPOINT {run}\n")
     assert build in text
     assert bool(build) == ("RUN np" in text)
@@ -766,7 +762,7 @@ def test_what_is_not_javascript_yet_is_run_by_what_developers_run_it_with(tmp_pa
     manifest = {"scripts": {"start": start}, "dependencies": {"express": "*"}, "devDependencies": {package: "*"}}
     there = {"package.json": json.dumps(manifest), "src/a.js": "", "src/b.ts": ""}
     (service,) = found(tmp_path, there)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert text.endswith(f"ENTRYPOINT {json.dumps(['node', *run])}\n")
     assert ("omit=dev" in text) == (package == "nodemon")
 
@@ -775,7 +771,7 @@ def test_a_script_of_another_name_makes_what_is_started(tmp_path):
     scripts = {"start": "node ./build/main.js", "compile": "tsup src/main.ts", "prepare": "husky && npm run compile"}
     files = {"pnpm-lock.yaml": "lockfileVersion: '9.0'\n", "pnpm-workspace.yaml": "packages: [.]\n", "src/main.ts": ""}
     (service,) = found(tmp_path, {"package.json": json.dumps({"scripts": scripts}), **files})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     prune = "npm pkg delete scripts.prepare && CI=true pnpm prune --prod"  # husky is gone by then
     assert f"RUN npm run compile && {prune}\n" in text
     assert "COPY . .\nRUN --mount=type=cache" in text, "pnpm reads the file of the workspace too"
@@ -796,7 +792,7 @@ def test_node_changes_the_database_before_it_serves(tmp_path, start, steps):
     package["devDependencies"] = {"prisma": "*"}
     there = {"package.json": json.dumps(package), "package-lock.json": "{}", "a.js": ""}
     (service,) = found(tmp_path, there)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     entrypoint = json.loads(text.splitlines()[-1].removeprefix("ENTRYPOINT "))
     assert entrypoint[:2] == ["node", "-e"]
     assert f"for (const step of {steps})" in entrypoint[2]
@@ -813,11 +809,10 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     (service,) = found(tmp_path, {"package.json": json.dumps(package), "a.js": "", "Dockerfile": own})
     health = Health("http", 3000, "/", 200)
     seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1, 0)
-    draft = with_seen(first_draft(service, "build"), seen, {"read_only": Known(read_only)})
+    draft = with_seen(recipe(service, "build"), seen, {"read_only": Known(read_only)})
     files = draft.ladder.files
     owner = "--chown=65532:65532 " if read_only == "false" else ""
     assert f"COPY {owner}--from=build /app /app" in files["build/Dockerfile"]
-    assert f"COPY {owner}--from=own-image /srv /srv" in files["build/trimmed.Dockerfile"]
     # a folder that WORKDIR makes would be root's
     ends = files["build/Dockerfile"].rpartition("FROM ")[2]
     assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (read_only == "false")
@@ -830,15 +825,13 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
     """What is written for a service that was seen to end so."""
     (service,) = found(root, there)
     seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
-    return with_seen(first_draft(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
+    return with_seen(recipe(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
 
 
 @pytest.mark.parametrize(("named", "headers"), [("psycopg2-binary==2.8.5", True), ("Pillow==6", False)])
 def test_what_compiles_psycopg2_has_libpqs_headers(tmp_path, named, headers):
     (service,) = found(tmp_path, {"requirements.txt": f"flask\n{named}\n", "app.py": "app = Flask(__name__)\n"})
-    draft = replace(
-        first_draft(service, "build"), left_out={"debian": "RUN failed (RUN pip install -r requirements.txt)"}
-    )
+    draft = replace(recipe(service, "build"), left_out={"debian": "RUN failed (RUN pip install -r requirements.txt)"})
     text = with_compiler(draft, "debian").ladder.files["build/Dockerfile"]
     assert "apk add --no-cache build-base" in text
     assert ("apk add --no-cache postgresql-dev" in text) is headers
@@ -853,13 +846,6 @@ def test_django_with_its_wsgi_module_beside_manage_py(tmp_path):
     }
     (service,) = found(tmp_path, files)
     assert service.project.start[-1] == "wsgi:application"
-
-
-@pytest.mark.parametrize(("workdir", "there"), [("WORKDIR /srv\n", True), ("", False), ("WORKDIR /\n", False)])
-def test_an_own_build_with_its_files_among_the_bases_is_not_trimmed(tmp_path, workdir, there):
-    own = f'FROM python:3.12\n{workdir}COPY . .\nCMD ["python", "app.py"]\n'
-    (service,) = found(tmp_path, {**PYTHON, "Dockerfile": own})
-    assert ("trimmed" in {rung.name for rung in first_draft(service, "build").rungs}) is there
 
 
 @pytest.mark.parametrize(
@@ -883,7 +869,7 @@ def test_a_file_of_the_own_image_is_called_as_in_the_repository(tmp_path, copies
     own = f"FROM python:3.12\n{copies}\nEXPOSE 80\nCMD {command}\n"
     there = {**PYTHON, "shop/main.py": "", "shop/g.py": "", "Dockerfile": own}
     (service,) = found(tmp_path, there)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert f"{start}]" in text.rpartition("ENTRYPOINT")[2]
 
 
@@ -899,7 +885,7 @@ def test_a_file_of_the_own_image_is_called_as_in_the_repository(tmp_path, copies
 )
 def test_distroless_is_that_of_a_debian_whose_python_will_do(tmp_path, files, base):
     (service,) = found(tmp_path, {**PYTHON, **files})
-    bases = {rung.name: rung.keys.get("bases", "") for rung in first_draft(service, "build").ladder.rungs}
+    bases = {rung.name: rung.keys.get("bases", "") for rung in recipe(service, "build").ladder.rungs}
     assert f"gcr.io/distroless/python3-debian{base}:nonroot" in bases["distroless"]
 
 
@@ -910,7 +896,7 @@ def test_distroless_is_that_of_a_debian_whose_python_will_do(tmp_path, files, ba
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
     (service,) = found(tmp_path, PYTHON)
     seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
-    text = suite_text(with_seen(first_draft(service, "build"), seen, {}))
+    text = suite_text(with_seen(recipe(service, "build"), seen, {}))
     assert f"    runs: {written}" in re.sub("(}) +#", r"\1  #", text)
 
 
@@ -944,24 +930,12 @@ def test_a_node_service_that_sees_to_sigterm_itself_is_left_alone(tmp_path, code
 )
 def test_a_service_that_cannot_write_its_database_file_gets_its_files(tmp_path, said, owned):
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})
-    changed = with_own_files(first_draft(service, "build"), said)
+    changed = with_own_files(recipe(service, "build"), said)
     assert (changed is not None) is owned
     if changed is not None:
         text = changed.ladder.files["build/Dockerfile"]
         assert text.index("COPY --chown=65532:65532 . /app") < text.index("WORKDIR /app\n")
         assert with_own_files(changed, said) is None
-
-
-def test_a_variant_that_writes_what_the_own_build_has_written_is_given_a_file_system_to_write(tmp_path):
-    (service,) = found(tmp_path, PYTHON)
-    draft, said = first_draft(service, "build"), "OperationalError: unable to open database file"
-    changed = with_writable_files(draft, said)
-    assert changed.run["read_only"].value == "false"
-    assert "COPY --chown=65532:65532 . /app" in changed.ladder.files["build/Dockerfile"]
-    assert with_writable_files(changed, said) is None
-    assert with_writable_files(draft, "connection refused") is None
-    owned = with_own_files(draft, said)
-    assert with_writable_files(owned, said).run["read_only"].value == "false"
 
 
 def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):
@@ -978,7 +952,7 @@ def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tm
     }
     code += 'var limits = kingpin.Flag("limits", "").Default("limits.toml").ExistingFile()\n'
     (service,) = found(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **files})
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     assert "hooks" not in draft.ladder.files["build/Dockerfile"]
     more = with_examples(draft)
     assert more is not None
@@ -1101,7 +1075,7 @@ def test_what_a_command_does_before_it_serves_is_done_without_a_shell(tmp_path, 
     project = service.project
     assert project is not None
     assert (tuple(map(tuple, json.loads(project.details["before"] or "[]"))), project.start) == told
-    lines = first_draft(service, "build").ladder.files["build/Dockerfile"].splitlines()
+    lines = recipe(service, "build").ladder.files["build/Dockerfile"].splitlines()
     entrypoint = json.loads(lines[-1].removeprefix("ENTRYPOINT "))
     assert ("os.execv" in " ".join(entrypoint)) is bool(told[0])
 
@@ -1128,63 +1102,10 @@ def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root
         "requirements.txt": "django\n",
     }
     (service,) = found(tmp_path, files)
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     collects = root.startswith("STATIC_ROOT")
     assert ("manage.py collectstatic --noinput" in text) is collects
     assert ("COPY --from=build /src /app" in text) is collects
-
-
-STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chainguard/static:latest"
-
-
-@pytest.mark.parametrize(
-    ("base", "others"),
-    [
-        ("ruby:3.3", {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
-        ("ruby:3.3-slim-bookworm", {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
-        ("php:8.3-fpm", {"alpine": "php:8.3-fpm-alpine"}),
-        ("php:8-alpine", {}),
-        ("golang:1.22", {"alpine": "golang:1.22-alpine"}),
-        ("ruby", {"slim": "ruby:slim", "alpine": "ruby:alpine"}),
-        (
-            "mcr.microsoft.com/dotnet/aspnet:8.0",
-            {
-                "alpine": "mcr.microsoft.com/dotnet/aspnet:8.0-alpine",
-                "noble-chiseled": "mcr.microsoft.com/dotnet/aspnet:8.0-noble-chiseled",
-            },
-        ),
-        ("alpine:3.20", {"chainguard": "cgr.dev/chainguard/wolfi-base:latest"}),
-        ("ubuntu:22.04", {"debian": "debian:12-slim"}),
-        ("debian:bookworm", {"ubuntu": "ubuntu:24.04", "slim": "debian:bookworm-slim"}),
-        ("busybox", {"chainguard": "cgr.dev/chainguard/busybox:latest", "alpine": "alpine:3"}),
-        ("example.com/team/base:1", {}),
-        ("scratch", {"distroless": STATIC, "chainguard": CHAINGUARD, "alpine": "alpine:3", "debian": "debian:12-slim"}),
-        (
-            "gcr.io/distroless/static-debian12:nonroot",
-            {"chainguard": CHAINGUARD, "alpine": "alpine:3", "debian": "debian:12-slim"},
-        ),
-        (
-            "gcr.io/distroless/cc",
-            {"chainguard": "cgr.dev/chainguard/glibc-dynamic:latest", "debian": "debian:12-slim"},
-        ),
-        (
-            "cgr.dev/chainguard/static",
-            {"distroless": STATIC, "alpine": "alpine:3", "debian": "debian:12-slim"},
-        ),
-    ],
-)
-def test_an_image_in_a_language_without_a_ladder_is_tried_on_other_flavours(tmp_path, base, others):
-    own = f'FROM {base} AS build\nRUN make\n\nFROM {base}\nWORKDIR /app\nCOPY --from=build /x .\nCMD ["./x"]\n'
-    (service,) = found(tmp_path, {"Dockerfile": own})
-    draft = first_draft(service, "build")
-    assert {each.name: each.keys["bases"] for each in draft.rungs[1:]} == {
-        name: f'{{BASE: "{reference}"}}' for name, reference in others.items()
-    }
-    assert [rung.name for rung in draft.rungs] == ["today", *others]
-    text = draft.ladder.files.get("build/Dockerfile", "")
-    assert (
-        not others or f"\nARG BASE={base}\n\nFROM {base} AS build\nRUN make\n\nFROM ${{BASE}}\nWORKDIR /app\n" in text
-    )
 
 
 def test_a_compose_file_in_a_folder_above_speaks_for_its_services(tmp_path):
@@ -1291,7 +1212,7 @@ def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_imag
 
     own = "FROM python:slim\nCOPY . .\nCMD python app.py\n"
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    proof = Failing(first_draft(service, "build"))
+    proof = Failing(recipe(service, "build"))
     today, debian = proof.draft.rungs[:2]
     assert not built_somehow(proof, today)
     assert not built_somehow(proof, debian)
@@ -1305,83 +1226,26 @@ def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_imag
     assert len(proof.built) == 1  # it has one version alone
 
 
-@pytest.mark.parametrize("built", [set(), {"today"}])
-def test_the_own_build_is_not_trimmed_where_it_does_not_build(tmp_path, built):
-    class Standing:
-        def __init__(self, draft):
-            self.draft, self.built = replace(draft, left_out={"today": "RUN failed"}), built
-            self.verified = []
-            self.leave_out = lambda name, reason: said.append((name, reason))
-
-    said: list[tuple[str, str]] = []
-    own = 'FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n'
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    proof = Standing(first_draft(service, "build"))
-    by_name = {each.name: each for each in proof.draft.rungs}
-    assert is_spare(proof, by_name["trimmed"]) is (not built)
-    assert said == ([] if built else [("trimmed", "it begins with Dockerfile, which does not build")])
-    assert not is_spare(proof, by_name["debian"])
-
-
 @pytest.mark.parametrize(
     ("size", "verified", "said"),
     [
-        (155_000_000, ["today", "debian", "trimmed"], "it is no smaller (155 MB) than your own image (152 MB)"),
-        (120_000_000, ["today", "debian", "trimmed"], ""),
-        (155_000_000, ["today", "trimmed"], ""),
+        (155_000_000, ["today", "debian", "minimal"], "it is no smaller (155 MB) than your own image (152 MB)"),
+        (120_000_000, ["today", "debian", "minimal"], ""),
+        (155_000_000, ["today", "minimal"], ""),
     ],
 )
-def test_the_own_build_is_trimmed_only_where_that_makes_it_smaller(tmp_path, size, verified, said):
+def test_run_time_files_alone_are_kept_where_that_is_smaller(tmp_path, size, verified, said):
     """Unless nothing else is there to compare with."""
     own = 'FROM python:3.12-slim\nCOPY . .\nRUN pip install -r requirements.txt\nCMD ["python", "app.py"]\n'
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
     left: dict[str, str] = {}
     proof = SimpleNamespace(
-        draft=first_draft(service, "build"), verified=verified, sizes={"today": 152_000_000, "trimmed": size},
+        draft=first_draft(service, "build"), verified=verified, sizes={"today": 152_000_000, "minimal": size},
         leave_out=left.__setitem__,
     )  # fmt: skip
-    leave_out_no_smaller(proof)
-    assert left == ({"trimmed": said} if said else {})
-    assert ("trimmed" in proof.verified) is not bool(said)
-
-
-class Alone:
-    """A proof of which so much is verified."""
-
-    def __init__(self, draft, verified):
-        self.draft, self.verified = draft, verified
-        self.bound = SimpleNamespace(over=lambda: False)
-        self.soonest = list
-
-
-def test_the_own_image_is_tried_on_other_bases_where_nothing_beside_it_passes(tmp_path):
-    own = (
-        'FROM golang AS b\nCOPY . .\nFROM alpine:3.20\nCOPY --from=b /y /y\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n'
-    )
-    files = {"go.mod": "module x.org/y\n", "main.go": MAIN, "start.sh": "#!/bin/sh\nexec /y\n", "Dockerfile": own}
-    draft = first_draft(found(tmp_path, files)[0], "build")
-    proof = Alone(draft, ["today"])
-    (rung,) = on_other_bases(proof)
-    assert (rung.name, rung.keys["bases"]) == ("today-on-chainguard", '{BASE: "cgr.dev/chainguard/wolfi-base:latest"}')
-    assert "FROM ${BASE}\nCOPY --from=b /y /y" in proof.draft.ladder.files["build/flavours.Dockerfile"]
-    assert on_other_bases(proof) == []  # once
-    assert on_other_bases(Alone(draft, ["today", "debian"])) == []
-    assert on_other_bases(Alone(draft, ["debian"])) == []
-
-
-@pytest.mark.parametrize("verified", [[], ["debian"]])
-def test_the_own_build_is_trimmed_where_no_other_one_holds_the_same_program(tmp_path, verified):
-    class Standing:
-        def __init__(self, draft):
-            self.draft, self.built, self.verified = draft, {"today", "debian"}, ["today", *verified]
-            self.leave_out = lambda *_: None
-
-    files = {"go.mod": "module x.org/y\n", "main.go": MAIN}
-    files["Dockerfile"] = 'FROM golang AS b\nCOPY . .\nRUN make\nFROM alpine\nCOPY --from=b /y /y\nCMD ["/y"]\n'
-    (service,) = found(tmp_path, files)
-    proof = Standing(first_draft(service, "build"))
-    (trimmed,) = [each for each in proof.draft.rungs if each.name == "trimmed"]
-    assert is_spare(proof, trimmed) is bool(verified)
+    _leave_out_no_smaller(proof)
+    assert left == ({"minimal": said} if said else {})
+    assert ("minimal" in proof.verified) is not bool(said)
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])
@@ -1390,7 +1254,7 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
         tmp_path / "x", {**in_folders(folder), f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
     )
     (service,) = find_services(look(root))
-    variants = yaml.safe_load(suite_text(first_draft(service, "build")))["variants"]
+    variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
 
@@ -1399,38 +1263,9 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
 def test_what_a_lock_file_names_is_installed_without_asking_for_more(tmp_path, lock):
     project = '[project]\nname = "shop"\ndependencies = ["uvicorn[standard]"]\n'
     (service,) = found(tmp_path, {"pyproject.toml": project, lock: "", "main.py": ""})
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert "pip install --no-compile --target=/site-packages --no-deps -r /tmp/requirements.txt" in text
     assert text.index("pip install") < text.index("compileall") < text.index("FROM ${BASE}")
-
-
-@pytest.mark.parametrize(("home", "more"), [("/srv", ", /app/db"), ("/app", "")])
-def test_a_folder_among_its_own_files_is_in_memory_where_generated_images_have_it(tmp_path, home, more):
-    own = f'FROM python:3.12\nWORKDIR {home}\nCOPY . .\nCMD ["python", "app.py"]\n'
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    folders = Known(f"[/tmp, {home}/db]", "seen: it writes there")
-    seen = Seen(Health("http", 5000, "/", 200), (5000,), "0:0", 10**7, 4, (f"{home}/db",), 1.0, 0.1, 0)
-    assert (
-        with_seen(first_draft(service, "build"), seen, {"tmpfs": folders}).run["tmpfs"].value
-        == f"[/tmp, {home}/db{more}]"
-    )
-
-
-@pytest.mark.parametrize(
-    ("built", "seconds", "order"),
-    [
-        ({"debian"}, 400.0, ["debian", "trimmed", "alpine"]),
-        (set(), 400.0, ["trimmed", "alpine", "debian"]),
-        (set(), 4.0, ["alpine", "trimmed", "debian"]),
-    ],
-)
-def test_what_is_built_already_is_verified_before_anything_else_is_built(built, seconds, order):
-    wait = {"alpine": 0.0, "debian": 40.0, "trimmed": 0.0}
-    proof = SimpleNamespace(
-        built=built, put_last=(), slowest=seconds, workspace=nullcontext, _to_wait=lambda _, name: wait[name]
-    )
-    rungs = [SimpleNamespace(name=name, keys={}) for name in ("alpine", "debian", "trimmed")]
-    assert [each.name for each in Proof.soonest(proof, rungs)] == order
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from deadweight_init.draft import first_draft
 from deadweight_init.migrated import with_migrations
 from deadweight_init.remedies import remedy_of_errors
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 DJANGO = {
@@ -25,7 +25,7 @@ FASTAPI = {"requirements.txt": "fastapi\nalembic\n", "app.py": "app = FastAPI()\
 def drafted(root, files):
     tree = look(written(root, files))
     (service,) = find_services(tree)
-    return first_draft(service, "build"), tree
+    return recipe(service, "build"), tree
 
 
 @pytest.mark.parametrize(

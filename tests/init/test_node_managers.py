@@ -7,13 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS, WANTS_VARIABLES
-from deadweight_init.build_variables import with_build_variables
-from deadweight_init.draft import first_draft
+from deadweight.builders.dockerfile.causes import LOCK, OLD_HASHES, PEERS
 from deadweight_init.older import with_open_lock, with_other_build, with_what_installs
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
-from deadweight_init.values import MADE_UP
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 BERRY = "# This file is generated\n__metadata:\n  version: 8\n"
@@ -41,7 +39,7 @@ def test_modules_are_installed_as_the_package_says(tmp_path, files, named, copie
     package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js", "packageManager": named}
     root = written(tmp_path / "shop", {"package.json": json.dumps(package), "server.js": "listen(80)\n", **files})
     (service,) = find_services(look(root))
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert copied in text
     assert installed in text
     assert text.count("COPY . .") == 1
@@ -65,10 +63,10 @@ def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, s
     package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js"}
     root = written(tmp_path / "shop", {"package.json": json.dumps(package), "server.js": "listen(80)\n", **files})
     (service,) = find_services(look(root))
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     assert strict in draft.ladder.files["build/Dockerfile"]
     failed = replace(draft, left_out={"debian": f"{LOCK} (build/Dockerfile:11: RUN npm ci)"})
-    again = with_what_installs(failed, "debian", look(tmp_path))
+    again = with_what_installs(failed, "debian")
     text = again.ladder.files["build/Dockerfile"]
     assert lenient in text
     assert strict not in text
@@ -84,7 +82,7 @@ def test_what_pnpm_installs_can_be_run_by_node(tmp_path):
         tmp_path / "shop", {"package.json": json.dumps(package), "pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}
     )
     (service,) = find_services(look(root))
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert '["node", "node_modules/.bin/next", "start"]' in text
     assert text.count("--config.prefer-symlinked-executables=true") == 2
 
@@ -93,9 +91,9 @@ def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
     package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "webpack"}}
     root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
     (service,) = find_services(look(root))
-    draft = first_draft(service, "build")
+    draft = recipe(service, "build")
     failed = replace(draft, left_out={"debian": f"{OLD_HASHES} (build/Dockerfile:13: RUN npm run build)"})
-    again = with_what_installs(failed, "debian", look(tmp_path))
+    again = with_what_installs(failed, "debian")
     text = again.ladder.files["build/Dockerfile"]
     assert "RUN export NODE_OPTIONS=--openssl-legacy-provider && npm run build && npm prune" in text
     assert again.left_out == {}
@@ -106,43 +104,12 @@ def test_packages_that_do_not_go_together_are_installed_all_the_same(tmp_path):
     package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "tsc"}}
     root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
     (service,) = find_services(look(root))
-    failed = replace(
-        first_draft(service, "build"), left_out={"debian": f"{PEERS} (build/Dockerfile:11: RUN npm install)"}
-    )
-    again = with_what_installs(failed, "debian", look(root))
+    failed = replace(recipe(service, "build"), left_out={"debian": f"{PEERS} (build/Dockerfile:11: RUN npm install)"})
+    again = with_what_installs(failed, "debian")
     text = again.ladder.files["build/Dockerfile"]
     assert "npm install --no-audit --no-fund --legacy-peer-deps\n" in text
     assert "npm prune --omit=dev --ignore-scripts --legacy-peer-deps\n" in text
     assert with_other_build(replace(again, left_out=failed.left_out), "debian") is None
-
-
-def test_a_build_that_wants_variables_has_those_of_the_example_file(tmp_path):
-    scripts = {"build": "next build", "start": "next start"}
-    package = {"name": "shop", "dependencies": {"next": "15"}, "scripts": scripts}
-    example = "POSTGRES_URL=\nSITE_URL=http://localhost:3000/x\nSTRIPE_KEY=\nPORT=3000\nPLAN='small one'\n"
-    code = "neon(process.env.STORE_URL!); process.env.VERCEL_URL; process.env.CI"
-    root = written(
-        tmp_path / "shop",
-        {"package.json": json.dumps(package), ".env.example": example, "lib/db.ts": code},
-    )
-    (service,) = find_services(look(root))
-    draft = first_draft(service, "build")
-    failed = replace(draft, left_out={"debian": f"{WANTS_VARIABLES} (build/Dockerfile:13: RUN npm run build)"})
-    again = with_what_installs(failed, "debian", look(root))
-    first, last = again.ladder.files["build/Dockerfile"].split("FROM ${BASE}")
-    for line in (
-        "ENV POSTGRES_URL=postgresql://app:app@localhost:5432/app",
-        "ENV SITE_URL=http://localhost:3000/x",
-        f"ENV STRIPE_KEY={MADE_UP}",
-        'ENV PLAN="small one"',
-        "ENV STORE_URL=http://localhost:3000",
-    ):
-        assert f"{line}\n" in first
-        assert line not in last
-    assert "VERCEL_URL" not in first
-    assert "ENV PORT" not in first
-    assert "ENV CI" not in first
-    assert with_build_variables(replace(again, left_out=failed.left_out), "debian", look(root)) is None
 
 
 EXACT = [
@@ -159,18 +126,17 @@ def test_the_own_images_node_is_taken_as_exactly_as_it_is_named(tmp_path, base, 
     own = f'FROM {base}\nWORKDIR /app\nCOPY . .\nCMD ["node", "server.js"]\n'
     files = {"package.json": json.dumps(package), "server.js": "listen(80)\n", "Dockerfile": own}
     (service,) = find_services(look(written(tmp_path / "shop", files)))
-    rungs = {each.name: each for each in first_draft(service, "build").rungs}
+    rungs = {each.name: each for each in recipe(service, "build").rungs}
     assert f'BASE: "node:{version}-slim"' in rungs["debian"].keys["bases"]
     assert f'BUILD: "node:{distroless[0]}-slim"' in rungs["distroless"].keys["bases"]
     assert f"nodejs{distroless[1]}-debian12" in rungs["distroless"].keys["bases"]
-    assert f"nodejs{distroless[1]}-debian12" in rungs["trimmed"].keys["bases"]
 
 
 def test_what_was_fetched_is_kept_where_each_program_looks_for_it(tmp_path):
     package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js", "scripts": {"build": "tsc"}}
     files = {"package.json": json.dumps(package), "server.js": "listen(80)\n", "yarn.lock": "# yarn lockfile v1\n"}
     (service,) = find_services(look(written(tmp_path / "shop", files)))
-    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    text = recipe(service, "build").ladder.files["build/Dockerfile"]
     cache = "RUN --mount=type=cache,target=/usr/local/share/.cache/yarn,sharing=locked \\\n"
     assert f"{cache}    yarn install --frozen-lockfile\n" in text
     assert f"{cache}    npm run build && yarn install --frozen-lockfile --production" in text
@@ -184,7 +150,7 @@ def test_what_a_build_makes_before_is_started_where_the_build_leaves_it(tmp_path
     )
     assert service.dockerfiles[0].refused
     assert service.project.start == ("dist/api",)
-    assert first_draft(service, "build").ladder.files["build/Dockerfile"].endswith('ENTRYPOINT ["node", "dist/api"]\n')
+    assert recipe(service, "build").ladder.files["build/Dockerfile"].endswith('ENTRYPOINT ["node", "dist/api"]\n')
 
 
 def test_a_service_does_not_listen_where_its_database_does(tmp_path):

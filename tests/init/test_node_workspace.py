@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from deadweight_init.draft import first_draft
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 API = {
@@ -31,7 +31,7 @@ def drafted(root, above: dict, more: dict[str, str], api: dict = API):
     }
     services = find_services(look(written(root, files)))
     service = next(each for each in services if each.project and each.project.folder == "apps/api")
-    return first_draft(service, "build")
+    return recipe(service, "build")
 
 
 def text_of(draft) -> str:

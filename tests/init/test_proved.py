@@ -8,24 +8,21 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.model import RunSettings
-from deadweight_init import coming_up, posture, prove
+from deadweight_init import coming_up, posture
 from deadweight_init import observe as observe_module
 from deadweight_init.alongside import refuse_server_that_ends
 from deadweight_init.coming_up import NotUp
 from deadweight_init.draft import first_draft
 from deadweight_init.observe import Health, Seen, observe, watch_with
-from deadweight_init.older import with_help
 from deadweight_init.recording import Recorder
 from deadweight_init.records import Known
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
 from tests.support.trees import written
 
@@ -77,9 +74,9 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     code, said = run("init", "--yes"), capfd.readouterr().err
     assert code == 0, said
     suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
-    today, stubborn, related = suite.variants
-    assert related.name == "chainguard"
-    assert "cgr.dev/chainguard/wolfi-base:latest" in {name for _, name in related.images()}
+    today, stubborn, minimal = suite.variants
+    assert minimal.name == "minimal"
+    assert "dockerfile: build/minimal.Dockerfile\n" in text
     assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
     assert "port: 8099                                                  # seen" in text
     assert "# today-broken (dockerfile) is left out: " in text
@@ -92,6 +89,7 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert "today: runs: pass: " in said
     assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: ignores SIGTERM" in said
+    assert "works on 2 of 3 known operations" in said
     assert said.rstrip().endswith("next: invoke report")
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text
@@ -100,7 +98,7 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert run("verify", *(word for name in ("runs", "api", "budget", "layers") for word in ("--check", name))) == 0
 
 
-def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, capfd, monkeypatch):
+def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with(engine, project, capfd, monkeypatch):
     script = "echo error: DATABASE_URL is not set >&2; exit 3"
     shutil.rmtree(project / "www")
     (project / "Dockerfile.broken").unlink()
@@ -108,12 +106,28 @@ def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, ca
     (project / "Dockerfile").write_text(f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n')
     monkeypatch.chdir(project)
     code, said = run("init", "--yes"), capfd.readouterr().err
-    assert code == 0, said
+    assert code == 1, said
+    assert "set DATABASE_URL under run.env in deadweight.yaml" in said
+    (today,) = load_suite(project / "deadweight.yaml").variants
+    assert (today.name, today.runnable, today.tried) == ("today", True, False)
+    assert run("build") == 0
+    assert run("verify") == 1
+
+
+def test_what_runs_and_proves_little_is_told_by_exit_code_3(engine, project, capfd, monkeypatch):
+    for name in ("Dockerfile.broken", "Dockerfile.stubborn", "www/index.html", "www/openapi.json", "www/prices.json"):
+        (project / name).unlink()
+    (project / "www/.keep").write_text("")
+    listens = SERVER.replace("httpd -p", "echo '[error] no database' && httpd -p").replace("EXPOSE 8099", "EXPOSE 8098")
+    (project / "Dockerfile").write_text(listens)
+    monkeypatch.chdir(project)
+    code, said = run("init", "--yes", "--minutes", "0"), capfd.readouterr().err
+    assert code == 3, said
     variants = load_suite(project / "deadweight.yaml").variants
-    assert {variant.name: variant.runnable for variant in variants} == {"today": False, "chainguard": False}
-    line = next(each for each in (project / "deadweight.yaml").read_text().splitlines() if "runnable" in each)
-    assert "# seen: it ended with exit code 3: error: DATABASE_URL is not set" in line
-    assert "built, but never seen running: today" in said
+    codes = ("error_in_log", "undeclared_port", "health_is_an_error", "no_operation")
+    assert {each.unproven for each in variants} == {codes}
+    assert run("verify", "--variant", "today", "--check", "runs") == 3
+    assert "unproven: the checks pass" in capfd.readouterr().err
 
 
 def seen(**changes) -> Seen:
@@ -158,20 +172,6 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
         engine, tools_image, (), (), {}, "v", run=RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
     )
     assert (said.health.kind, said.printed) == ("exit", "6 x 7")
-
-
-def test_a_program_that_wants_arguments_is_asked_for_its_help(tmp_path):
-    files = {"Dockerfile": 'FROM alpine\nCOPY www /www\nCMD ["/www/greet"]\n', "www/greet": ""}
-    draft = first_draft(find_services(look(written(tmp_path, files)))[0], "build")
-    assert with_help(draft, "it ended with exit code 1: cannot open /etc/absent.conf") is None
-    assert with_help(draft, "it ended with exit code 1: Missing required flags(s): --storage") is not None
-    asked = with_help(draft, "it ended with exit code 2: usage: greet NAME")
-    assert asked is not None
-    text = suite_text(replace(asked, prints="usage: greet [NAME]"))
-    assert 'args: ["--help"]                                          # seen: without arguments it tells' in text
-    assert 'run: {args: [/www/greet, "--help"]}  # seen: without arguments it tells' in text
-    assert r'runs: {prints: "usage: greet \\[NAME\\]"}' in text
-    assert with_help(asked, "usage:") is None
 
 
 def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
@@ -231,7 +231,7 @@ def test_what_a_service_lacks_is_taken_from_what_the_repository_shows():
         watch_with(spare, {"MODE": "a"}, watch)
 
 
-def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
+def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
     words = [sys.executable, "-m", "deadweight", "init", "--yes"]
     with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
@@ -239,11 +239,11 @@ def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
         for line in process.stderr:
             said.append(line)
             if "building (not built yet)" in line:
-                assert (root / "deadweight.yaml").is_file()
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130, "".join(said)
-    assert sorted(path.name for path in root.iterdir()) == [".deadweight", ".gitignore", "Dockerfile"]
-    assert (root / ".gitignore").read_text() == "*.log\n"
+    (today,) = load_suite(root / "deadweight.yaml").variants
+    assert (today.name, today.tried) == ("today", False)
+    assert not list(root.glob(".deadweight.yaml-*"))
 
 
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
@@ -284,31 +284,31 @@ def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_
     assert (found.ports, found.health.port) == ((8080, 9000), 8080)
 
 
-def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, capfd):
+def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
     from deadweight_init.prove import Tools
 
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
-    tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True))
     with pytest.raises(DeadweightError, match="no milk today"):
-        init(root, Wanted(), lambda *_: None, print, tools)
-    assert sorted(path.name for path in root.iterdir()) == [".deadweight", "Dockerfile"]
+        init(root, Wanted(), lambda *_: None, print, Tools(print, _build))
+    (today,) = load_suite(root / "deadweight.yaml").variants
+    assert (today.name, today.tried) == ("today", False)
 
 
-def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, monkeypatch):
+def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
     from deadweight_init.prove import Tools
 
-    monkeypatch.setattr(prove, "AT_ONCE", 1)
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
-    tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True), minutes=0.001)
-    (draft,) = init(root, Wanted(), lambda *_: None, print, tools).drafts
-    assert [rung.name for rung in draft.rungs] == ["today", "today-b"]
-    late = "not tried within 0.001 minutes (deadweight init --minutes 0 tries all)"
-    assert draft.left_out == {"today-c": late, "chainguard": late}
+    (draft,) = init(root, Wanted(), lambda *_: None, print, Tools(print, _build, minutes=0.001)).drafts
+    tried = {each.name: each.tried for each in load_suite(root / "deadweight.yaml").variants}
+    assert {"today", "today-b", "today-c"} <= set(tried)
+    assert tried["today"]
+    assert sum(tried.values()) == 2
+    assert set(draft.untried) == {name for name, done in tried.items() if not done}
 
 
 def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from deadweight_init.draft import first_draft
-from deadweight_init.older import with_help
 from deadweight_init.readme import commands, with_what_the_readme_gives
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
@@ -63,13 +62,6 @@ def test_it_is_given_once_and_to_images_of_both_kinds(tmp_path):
     assert (again.run["env"].value, again.run["files"].value) == ("{KEY: x}", "{/a.yml: conf/a.yml}")
     assert again.run["args"].origin == "seen: it does not come up without (from README.md:4)"
     assert with_what_the_readme_gives(again, tree) is None
-
-
-def test_what_the_readme_gives_in_vain_gives_way_to_help(tmp_path):
-    tree, service = told(tmp_path, "docker run shop --kind local")
-    again = with_what_the_readme_gives(first_draft(service, "build"), tree)
-    assert with_help(again, "it ended with exit code 1: Usage: shop [options]").run["args"].value == '["--help"]'
-    assert with_help(again, "it ended with exit code 1: connection refused") is None
 
 
 @pytest.mark.parametrize(("args", "given"), [("python init_db.py", ()), ("--kind local", ("--kind", "local"))])

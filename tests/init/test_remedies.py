@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import replace
 
 import pytest
 
 from deadweight_init.command import _place
-from deadweight_init.draft import first_draft
-from deadweight_init.prove import AT_ONCE, together
 from deadweight_init.reachable import with_open_address
-from deadweight_init.reference import in_turn
 from deadweight_init.remedies import (
     next_remedy,
     with_developers_modules,
@@ -25,6 +21,7 @@ from deadweight_init.services import find_services
 from deadweight_init.settings_files import with_example_of_settings, with_settings_of_repository
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 GO = {
@@ -43,7 +40,7 @@ NO_FILE = 'it ended with exit code 14: SqliteError: unable to open database file
 
 def drafted(root, files):
     tree = look(written(root, files))
-    return first_draft(find_services(tree)[0], "build"), tree
+    return recipe(find_services(tree)[0], "build"), tree
 
 
 def rung(draft, name):
@@ -188,7 +185,7 @@ def test_packages_that_have_moved_on_are_taken_from_the_time_of_their_list(tmp_p
         env = {**os.environ, "GIT_COMMITTER_DATE": "2021-06-03T12:00:00Z"}
         subprocess.run([*git, *words], check=True, env=env)
     tree = look(root)
-    draft = first_draft(find_services(tree)[0], "build")
+    draft = recipe(find_services(tree)[0], "build")
     again = next_remedy(draft, rung(draft, "debian"), died, tree)
     assert (again is not None) is dated
     if again is not None:
@@ -333,24 +330,6 @@ def test_what_a_compose_file_overrides_of_the_image_is_left_to_the_image(tmp_pat
     assert again is not None
     assert again.run["env"].value == '{MODE: x, PORT: "9000", DB: "store:5432"}'
     assert with_own_settings(again) is None
-
-
-def test_own_and_generated_ones_are_tried_in_turn(tmp_path):
-    draft, _ = drafted(
-        tmp_path,
-        {**GO, "Dockerfile": "FROM golang\nCOPY . .\nCMD ./x\n", "Dockerfile.two": "FROM golang\nCOPY . .\nCMD ./x\n"},
-    )
-    names = [each.name for each in in_turn(draft.rungs)]
-    assert names[:4] == ["today", "debian", "today-two", "alpine"]
-    assert sorted(names) == sorted(each.name for each in draft.rungs)
-    assert AT_ONCE >= 2
-    rest, builders = list(draft.rungs), []
-    while rest:
-        some, rest = together(rest)
-        assert len({each.builder for each in some}) == 1
-        builders.append(some[0].builder)
-    assert builders == [*["dockerfile"] * (len(builders) - 2), "ko", "apko"]
-    assert [each.name for each in in_turn(replace(draft, left_out={"today": "x"}).rungs)][:2] == ["today-two", "debian"]
 
 
 def test_a_framework_that_listens_on_loopback_is_told_of_another_address_by_its_own_variable(tmp_path):

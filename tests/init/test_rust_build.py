@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight_init.draft import first_draft
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 MANIFEST = '[package]\nname = "shop"\nversion = "0.1.0"\n'
@@ -15,7 +15,7 @@ LISTENS = 'fn main() { TcpListener::bind("0.0.0.0:8080"); }\n'
 
 
 def drafted(folder, files):
-    return first_draft(find_services(look(written(folder, files)))[0], "build")
+    return recipe(find_services(look(written(folder, files)))[0], "build")
 
 
 def bins(*names):

@@ -19,7 +19,7 @@ from deadweight._errors import DeadweightError
 from deadweight.project.suite_file import load_suite
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import Draft
-from deadweight_init.prove import Tools
+from deadweight_init.proof import Failure, Tools
 from tests.support.invoking import module
 from tests.support.ten_services import TEN, Kind
 
@@ -45,19 +45,19 @@ def folder(engine, tmp_path, request):
 
 def tools(said: list[str], rungs: int | None) -> Tools:
     """As the task has them, but that ``rungs`` are built at most."""
-    from deadweight.tasks.init import _build
+    from deadweight.tasks.init import _build, _prepare
 
     built: set[str] = set()
 
     def build(workspace, variants):
         fresh = [each for each in variants if each.name not in built]
         some = [each for each in variants if rungs is None or each not in fresh[max(0, rungs - len(built)) :]]
-        failed = {each.name: DeadweightError(ENOUGH) for each in variants if each not in some}
-        failed |= _build(workspace, some, yes=True) if some else {}
+        failed = {each.name: Failure(DeadweightError(ENOUGH)) for each in variants if each not in some}
+        failed |= _build(workspace, some) if some else {}
         built.update(each.name for each in some if each.name not in failed)
         return failed
 
-    return Tools(said.append, build)
+    return Tools(said.append, build, prepare=lambda workspace, variants: _prepare(workspace, variants, yes=True))
 
 
 @pytest.mark.parametrize(("kind", "rungs"), CASES)
@@ -74,7 +74,7 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     brought_in = time.monotonic()
     (draft,) = outcome.drafts
     told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
-    assert draft.not_runnable == "", told
+    assert draft.not_up == "", told
     assert len(draft.rungs) >= 2, told
     suite = load_suite(folder / "deadweight.yaml")
     variant = suite.variants[0]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_init.draft import Draft, first_draft
+from deadweight_init.draft import Draft
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
+from tests.support.recipes import recipe
 from tests.support.trees import written
 
 PAGE = {"index.html": "<h1>Hello</h1>"}
@@ -19,7 +20,7 @@ BUILT = json.dumps({"scripts": {"build": "vite build", "start": "vite"}, "devDep
 
 def brought_in(root: Path, files: dict[str, str]) -> Draft:
     (service,) = find_services(look(written(root, files)))
-    return first_draft(service, "build")
+    return recipe(service, "build")
 
 
 def dockerfile(draft: Draft) -> list[str]:

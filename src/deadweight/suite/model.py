@@ -34,6 +34,7 @@ from deadweight.suite.values import (
     Size,
     Text,
     Tmpfs,
+    Unproven,
     User,
 )
 from deadweight.suite.yaml_nodes import Key, dotted
@@ -144,6 +145,8 @@ class Variant(Record):
     ``ladder`` is the suite's name, or its service's, where the file names none. ``checks`` and ``run`` are already merged with the
     ``defaults``. ``service`` is its service in a suite of several, whose name comes first in the variant's (``cart.today``);
     ``tags`` are words to select it by. ``port`` is where it listens: nothing but a job or a health by ``exec`` is run without.
+    ``tried`` is false of what ``init`` wrote and had no time to try. ``unproven`` is why what was seen of it proves little:
+    ``verify`` says so, with exit code 3, until the key is gone.
     """
 
     name: Name
@@ -160,6 +163,8 @@ class Variant(Record):
     expect: dict[str, Literal["pass", "fail"]] = {}
     reference: Reference | None = None
     runnable: Flag = True
+    tried: Flag = True
+    unproven: tuple[Unproven, ...] = ()
 
     @classmethod
     def own_keys(cls) -> tuple[str, ...]:

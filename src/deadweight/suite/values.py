@@ -11,7 +11,7 @@ import functools
 import os
 import re
 import stat
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -223,6 +223,9 @@ EnvName = Annotated[str, AfterValidator(check_env_name)]
 MountId = Annotated[str, AfterValidator(_mount_id)]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 PlainUrlPath = Annotated[str, AfterValidator(plain_url_path)]
+Unproven = Literal["health_is_an_error", "error_in_log", "undeclared_port", "no_operation"]
+"""Why a service that was seen to run proves little: its health is an error (404), an error is among the first lines that it
+wrote, it listens where nothing declares it, no operation answers 2xx."""
 HttpStatus = Annotated[
     int | str,
     BeforeValidator(_http_status),

@@ -16,10 +16,10 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deadweight._errors import DeadweightError
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
     from deadweight_init.command import Outcome
+    from deadweight_init.proof import Failure
 
 
 @task(
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "main": "which main package or binary, if there are several",
         "port": "the port that it listens on, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
-        "minutes": "end the trials after so many minutes, once two variants are verified; 0: no limit (default: 10)",
+        "minutes": "begin no further trial after so many minutes, once two variants are verified; 0: no limit (default: 10)",
         "prove": "build, run and verify the suite that is written",
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
@@ -63,29 +63,40 @@ def init(
         return
     wanted = init.Wanted(service, main, _port(port), _path(health_path), names(force))
     most = _minutes(minutes)
-    tools = init.Tools(say, lambda workspace, variants: _build(workspace, variants, yes=yes), most) if prove else None
+    tools = (
+        init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
+        if prove
+        else None
+    )
     outcome = init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )
     _show(outcome)
 
 
-def _build(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) -> dict[str, DeadweightError]:
-    """Get what these variants need, and build them side by side. Gives why some of them cannot be, by their names."""
-    from deadweight._errors import DeadweightError, Interrupted
-    from deadweight.project.build import raise_if_failed
-    from deadweight.tasks.build import build_variants
+def _prepare(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) -> None:
+    """Get what these variants need."""
     from deadweight.tasks.setup import prepare
 
     prepare(workspace, variants, yes=yes)
-    failed: dict[str, DeadweightError] = {}
+
+
+def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failure]:
+    """Build these variants side by side. Gives why some of them cannot be, by their names."""
+    from deadweight._errors import CommandError, DeadweightError, Interrupted
+    from deadweight._packages import init
+    from deadweight.project.build import raise_if_failed
+    from deadweight.tasks.build import build_variants
+
+    failed: dict[str, Failure] = {}
     for outcome in build_variants(workspace, variants, jobs=len(variants)):
         try:
             raise_if_failed((outcome,))
         except Interrupted:
             raise
         except DeadweightError as error:
-            failed[outcome.variant] = error
+            line = outcome.error.line if isinstance(outcome.error, CommandError) else None
+            failed[outcome.variant] = init.Failure(error, line)
     return failed
 
 
@@ -104,34 +115,36 @@ def _check(root: Path) -> None:
 
 
 def _show(outcome: Outcome) -> None:
-    from deadweight._packages import init
+    """Say what was found. Raises MissingError (exit 3) where what runs proves too little."""
+    from deadweight._errors import MissingError
 
+    for draft in outcome.drafts:
+        if draft.proven and draft.known:
+            name = f"{draft.service.name}: " if draft.suite else ""
+            say(f"{name}works on {draft.works} of {draft.known} known operations")
     for line in outcome.told:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
     for name, why in outcome.left_out.items():
         say(f"left out: {name}: {why}")
     for draft in outcome.drafts:
-        names = ", ".join(draft.full(rung.name) for rung in draft.rungs)
-        if draft.not_runnable:
-            say(f"built, but never seen running: {names}: {draft.not_runnable.removeprefix('seen: ')}")
-        else:
-            say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
+        verified = [draft.full(rung.name) for rung in draft.rungs if rung.name not in draft.untried]
+        say(f"{'verified' if draft.proven else 'written, not tried'}: {', '.join(verified)}")
+        if later := [draft.full(rung.name) for rung in draft.rungs if rung.name in draft.untried]:
+            chosen = " ".join(f"--variant {each}" for each in later)
+            say(f"not tried: {', '.join(later)}: {outcome.program} build {chosen} && {outcome.program} verify {chosen}")
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
-    stuck = [draft for draft in outcome.drafts if draft.not_runnable]
-    if stuck:
-        variable = init.variable_it_wants(stuck[0].not_runnable)
-        what = f"{variable}, which it asks for," if variable else "what it needs"
-        where = "run.env" if variable else "run:"
-        first = f"set {what} under {where} in deadweight.yaml"
-        if init.ONLY_LOOPBACK in stuck[0].not_runnable:
-            first = "let it listen on an address that can be reached"
-        say(f"{first}, remove runnable: false, then run {outcome.program} verify")
-    else:
-        then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
-        say(f"next: {outcome.program} {then}")
+    doubted = [each for draft in outcome.drafts for each in draft.doubts]
+    if doubted:
+        told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
+        raise MissingError(
+            f"unproven: it runs, but that proves little\n{told}",
+            hint=f"settle it in deadweight.yaml and remove unproven: there, then run {outcome.program} verify",
+        )
+    then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
+    say(f"next: {outcome.program} {then}")
 
 
 def _folder(given: str) -> Path:

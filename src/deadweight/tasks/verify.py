@@ -50,7 +50,7 @@ def verify(
     changed_from: str | None = None,
     json: bool = False,
 ) -> None:
-    """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected, 3 if not measured.
+    """Run the checks on what is built, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
     Example: invoke verify --variant apko --check api
     Example: invoke verify --shard 2/5
@@ -74,6 +74,7 @@ def verify(
         say(resting)
     left = ", ".join(each.name for each in chosen if each not in built)
     conclude(found, f"not checked because not built: {left}" if left else "")
+    refuse_unproven(built)
 
 
 def verify_variants(
@@ -112,6 +113,22 @@ def conclude(found: Sequence[Evidence], left: str = "", then: str = "invoke repo
         )
     raise_if_bad(found, left)
     say(tally(found) + (f". Next: {then}" if then else ""))
+
+
+def refuse_unproven(chosen: Sequence[Variant]) -> None:
+    """Raises MissingError (exit 3) where the suite says that what was seen of a variant proves little."""
+    from deadweight._errors import MissingError
+
+    by_code: dict[str, list[str]] = {}
+    for variant in chosen:
+        for code in variant.unproven:
+            by_code.setdefault(code, []).append(variant.name)
+    if by_code:
+        told = "\n".join(f"{code}: {', '.join(names)}" for code, names in by_code.items())
+        raise MissingError(
+            f"unproven: the checks pass, but they prove little\n{told}",
+            hint="add api checks for what the service does, and remove unproven: from deadweight.yaml",
+        )
 
 
 def tally(found: Sequence[Evidence]) -> str:

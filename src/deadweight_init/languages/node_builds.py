@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from deadweight_init.languages import node_steps
-from deadweight_init.languages.common import env_lines
 from deadweight_init.languages.node_scripts import bare
 from deadweight_init.tree import Tree, joined
 
 MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
 """Folders that a build makes: what ``main`` names there is not in the repository."""
-
-VARIABLES = "build variables"
-"""Of a project's details: what its build wants of the environment, with values."""
 
 OLD = "old hashes"
 """Of a project's details: its bundler asks for a hash that OpenSSL 3 lacks."""
@@ -58,13 +53,6 @@ def _without_modules(script: str, tree: Tree, folder: str) -> str:
     fronts = [each for each in places if _BUNDLED.search(tree.text(joined(folder, f"{each}/package.json")))]
     gone = [f"{each}/node_modules" for each in fronts if not each.startswith(".")] if "install" in script else []
     return f" && rm -rf {' '.join(gone)}" if gone else ""
-
-
-def variable_lines(details: Mapping[str, str]) -> list[str]:
-    """The instructions of the build's stage that set what the build wants."""
-    found = json.loads(details.get(VARIABLES) or "{}")
-    told = "# It is not built without these; the values are of the example file, or made up. What the browser gets of them stays."
-    return [told, *env_lines(found)] if found else []
 
 
 def is_built(scripts: Mapping[str, Any]) -> bool:

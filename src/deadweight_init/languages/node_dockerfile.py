@@ -77,7 +77,6 @@ def _build_stage(project: Project) -> list[str]:
         f"    {_HEADERS if 'compiler' in details else ''}{_unprepared(project)}{modules.install}{less}",
         *([] if whole else ["COPY . ."]),
         *(node_fonts.LINES if details["fonts"] and details["build"] else ()),
-        *node_builds.variable_lines(details),
         *([_OLD_HASHES[0]] if node_builds.OLD in details else []),
         *([_making(project, modules, made)] if made else []),
         *(_ENDS if _is_deaf(project) else ()),

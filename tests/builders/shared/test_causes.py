@@ -451,3 +451,28 @@ def test_what_is_fetched_is_told_by_its_host_or_its_name(said, told):
     found = _causes.found(_dockerfile.RUN, [said])
     assert found is not None
     assert found.told == told
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["INFO some environment variables are not set", "E: Failed to fetch http://x: Could not resolve host"], False),
+        (["the environment variable KEY is not set", *["compiling"] * 300, "it failed"], False),
+        (["[WARNING] the environment variable KEY is not set", "it failed"], True),
+        (["error: the environment variable KEY is not set", "it failed"], True),
+    ],
+)
+def test_a_cause_is_none_of_the_lines_that_merely_match(lines, told):
+    """Of what a failing step says the last lines count, and of these the errors before what it warns of."""
+    cause = _causes.found(_dockerfile.RUN, lines)
+    assert (cause is not None and cause.told == _dockerfile.WANTS_VARIABLES) is told
+
+
+def test_a_missing_compiler_is_not_hidden_by_a_warning_of_the_network():
+    lines = [
+        "WARNING: Retrying after connection broken by 'NewConnectionError': Connection refused",
+        "error: command 'gcc' failed: No such file or directory",
+    ]
+    cause = _causes.found(_dockerfile.RUN, lines)
+    assert cause is not None
+    assert cause.line == lines[1]

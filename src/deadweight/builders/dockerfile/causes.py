@@ -199,6 +199,12 @@ RUN = (
         " image; or copy the files from a stage that has them (COPY --from)",
     ),
     Cause(
+        r"(?:command|unable to execute|linker|tool) ['\"`]?((?:[\w-]+-)?(?:gcc|cc|g\+\+|c\+\+|clang))['\"`]? ?"
+        r"(?:failed|not found|: No such file)",
+        "{0} is not in the image at this step, and a package is compiled with it",
+        "install a compiler in an earlier instruction: apt-get install build-essential, apk add build-base",
+    ),
+    Cause(
         _SCRIPT + r"([\w.+/-]+): (?:command )?not found$",
         "{0} is not in the image at this step",
         "install {0} in an earlier instruction, or use a base that has it",

@@ -95,11 +95,26 @@ class DockerListener(Listener):
         full_disk: Callable[[], str],
         advice: Callable[[int | None], str] = lambda _line: "",
     ) -> CommandError:
+        """The failure as ``_failure`` tells it, with the line of the instruction that failed."""
+        step = self._steps.get(self._failed[0]) if self._failed else None
+        told = self._failure(step, error, variant, stand_in=stand_in, full_disk=full_disk, advice=advice)
+        told.line = self._line(step)
+        return told
+
+    def _failure(
+        self,
+        step: _Instruction | None,
+        error: CommandError,
+        variant: str,
+        *,
+        stand_in: bool,
+        full_disk: Callable[[], str],
+        advice: Callable[[int | None], str],
+    ) -> CommandError:
         """The failure as itself: where, why, in whose words, and what helps. ``full_disk`` tells what to do about the engine's.
 
         ``advice`` tells what the instruction at a line needed to reach the network, and did not get.
         """
-        step = self._steps.get(self._failed[0]) if self._failed else None
         words = self._words(step, error)
         cause = shared_causes.found(
             _table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in

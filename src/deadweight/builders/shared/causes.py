@@ -42,8 +42,24 @@ class Found:
         return bool(self.told) and (not compiler or "://" in self.line or bool(_disk.FULL.search(self.line)))
 
 
+LAST_LINES = 100
+_LEVEL = re.compile(
+    r"^\W*(?:\S+\s+){0,3}?\[?(?:(TRACE|DEBUG|INFO|NOTICE)|WARN(?:ING)?)\b\]?|^npm (?:(notice)|warn)\b", re.ASCII
+)
+"""The level of a line that is no error, behind at most a time and a name; the group is empty for a warning."""
+
+
 def found(table: Iterable[Cause], lines: Sequence[str], *, stand_in: bool = False) -> Found | None:
-    """The first cause of the table that one of these lines tells of."""
+    """The first cause of the table that one of the last lines tells of. What a program said long before it failed, or for
+    information, is no cause; what it warns of is one only if no other line tells of any."""
+    last = [(_LEVEL.search(line), line) for line in lines[-LAST_LINES:]]
+    errors = [line for level, line in last if level is None]
+    warnings = [line for level, line in last if level is not None and not any(level.groups())]
+    table = tuple(table)
+    return _first(table, errors, stand_in=stand_in) or _first(table, warnings, stand_in=stand_in)
+
+
+def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> Found | None:
     for cause in table:
         for line in lines:
             match = re.search(cause.pattern, line)

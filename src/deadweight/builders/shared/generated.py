@@ -1,4 +1,4 @@
-"""Files that ``init`` wrote, by their first lines: builds read them by name, and as part of a context they would only make
+"""Files that ``init`` wrote, by one of their first lines: builds read them by name, and as part of a context they would only make
 every build a new one when one of them changes."""
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 DOCKERFILE = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
 MELANGE = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
 APKO = "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
-LOCALHOST = "// Read by node before the service, as NODE_OPTIONS says: what its code does at localhost goes elsewhere."
-_MARKS = tuple(each.encode() for each in (DOCKERFILE, MELANGE, APKO, LOCALHOST))
+_MARKS = (DOCKERFILE, MELANGE, APKO)
+_HEAD_BYTES = 2048
+
+
+def is_generated(text: str) -> bool:
+    """Whether ``init`` wrote a file: by its first line, or by the first behind a Dockerfile's directives."""
+    return any(line in _MARKS for line in text[:_HEAD_BYTES].splitlines())
 
 
 def generated(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
@@ -23,7 +28,7 @@ def generated(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
     for name in named:
         try:
             with (root / name).open("rb") as handle:
-                if handle.read(len(max(_MARKS, key=len))).startswith(_MARKS):
+                if is_generated(handle.read(_HEAD_BYTES).decode("utf-8", "replace")):
                     yield from (name, f"{name}.dockerignore")
         except OSError:
             continue

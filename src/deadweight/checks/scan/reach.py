@@ -70,6 +70,14 @@ def _key(subject: Subject) -> str:
     return hashlib.sha256(f"1 {subject.built.config_digest} {asked}".encode()).hexdigest()
 
 
+def touched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
+    """What the service opens, and what of it is executed, while it comes up and is asked all that its ``api`` check asks.
+
+    Raises CannotWatch, DeadweightError where it does not come up. Who calls it closes ``subject.service``."""
+    found = _observe(subject, "")
+    return frozenset(found.opened), frozenset(found.executed)
+
+
 def _observe(subject: Subject, key: str) -> Observation:
     """Of a service that was seen to run, some program was executed: where none was recorded, it is tried once more."""
     for _ in range(TRIES):

@@ -1,0 +1,468 @@
+"""Which files of a built image its service runs on: what its Dockerfile put in, what was seen to be opened, and what these need.
+
+Of the base only that is kept. Of an interpreter its whole folder is, and those of its name: what no request has asked for yet is
+loaded from there. Libraries are followed as the loader does it, links are kept as links.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.contents.filesystem import Filesystem
+from deadweight_images.contents.packages import apk_block
+from deadweight_images.layers.indexing import Indexer
+from deadweight_images.layers.members import split
+from deadweight_images.layers.merge import IMPLIED, Merged
+from deadweight_init.derive.elf import asked
+
+_HOPS = 40
+_MOST_BINARY = 512 * 2**20
+_LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
+_NAMED_LIBRARY = re.compile(rb"\blib[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,60}\.so(?:\.\d+)*")
+_NAMED_PROGRAM = re.compile(rb"/(?:usr/(?:local/)?)?s?bin/[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}")
+_MOST_TEXT, _MOST_TEXTS = 256 * 1024, 5000
+"""So large a file, and so many of them, are searched for names."""
+_STEM = re.compile(r"[a-z]{3,}")
+DPKG, APK = "var/lib/dpkg/status", ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+"""Where package managers say what is installed."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that is not root's with 0755."""
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class RuntimeFiles:
+    """``paths`` are files, links and whole folders, without a leading slash; ``packages`` are the OS's of which some
+    is kept, by the database that lists them.
+
+    ``config`` is the image's own (OCI: ``Env``, ``Entrypoint`` …). ``gone`` are programs of the base that are not kept, ``left``
+    are leavings of tools. ``checks_health``: the image's health check can run with what is kept.
+    """
+
+    paths: tuple[str, ...]
+    folders: tuple[Folder, ...]
+    packages: Mapping[str, tuple[str, ...]]
+    config: Mapping[str, Any] = field(repr=False)
+    gone: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    checks_health: bool = True
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("runtime.toml").read_text(encoding="utf-8"))
+
+
+def runtime_files(
+    archive: Path, base_layers: frozenset[str], opened: Iterable[str], executed: Iterable[str]
+) -> RuntimeFiles:
+    """Look into an image's archive. ``base_layers`` are the diff-ids of its base; ``opened`` and ``executed`` are what was seen."""
+    with ExitStack() as stack:
+        image = stack.enter_context(open_archive(archive))
+        indexer = stack.enter_context(Indexer(verify=False))
+        indices = [
+            indexer.blob(image.blob(layer), layer.compression, f"{archive}: layer {layer.index + 1}")
+            for layer in image.image.layers
+        ]
+        mine = {layer.index for layer in image.image.layers if layer.diff_id not in base_layers}
+        config = json.loads(image.image.raw_config).get("config") or {}
+        files = Filesystem(image, indices)
+        view = _View(Merged([index.entries for index in indices]), files, mine)
+        return _Choice(view, config, list(opened), list(executed)).made()
+
+
+class _View:
+    """The image's files by text paths without a leading slash."""
+
+    def __init__(self, merged: Merged, files: Filesystem, mine: set[int]) -> None:
+        self._merged, self._files = merged, files
+        self.values = {path.decode("utf-8", "surrogateescape"): value for path, value in merged.view.items() if path}
+        self.children: dict[str, list[str]] = {}
+        for path in self.values:
+            self.children.setdefault(posixpath.dirname(path), []).append(path)
+        self._mine = mine
+
+    def kind(self, path: str) -> int | None:
+        value = self.values.get(path)
+        return None if value is None else self._merged.kind(value)
+
+    def is_mine(self, path: str) -> bool:
+        value = self.values[path]
+        return value != IMPLIED and split(value)[0] in self._mine
+
+    def target(self, path: str) -> str:
+        layer, member = split(self.values[path])
+        return self._merged.layers[layer].targets[member].decode("utf-8", "surrogateescape")
+
+    def owned(self, path: str) -> Folder:
+        value = self.values[path]
+        if value == IMPLIED:
+            return Folder(path, 0o755, 0, 0)
+        layer, member = split(value)
+        entries = self._merged.layers[layer]
+        return Folder(path, entries.modes[member] & 0o7777, entries.uids[member], entries.gids[member])
+
+    def walk(self, path: str) -> list[str]:
+        """Each step that a name takes: links on the way, and what they lead to; empty where it leads nowhere."""
+        steps, current, hops = list[str](), "", 0
+        todo = [part for part in path.split("/") if part]
+        while todo:
+            part = todo.pop(0)
+            if part in (".", ".."):
+                current = posixpath.dirname(current) if part == ".." else current
+                continue
+            here = f"{current}/{part}" if current else part
+            kind = self.kind(here)
+            if kind is None:
+                return []
+            if kind != columns.SYMLINK:
+                current = here
+                continue
+            hops += 1
+            if hops > _HOPS:
+                return []
+            steps.append(here)
+            target = self.target(here)
+            current = "" if target.startswith("/") else current
+            todo = [*(each for each in target.split("/") if each), *todo]
+        return [*steps, current] if current else []
+
+    def below(self, folder: str) -> Iterator[str]:
+        """All that is in a folder and is none itself; folders with nothing in them too."""
+        todo = [folder]
+        while todo:
+            path = todo.pop()
+            inside = self.children.get(path, ())
+            if self.kind(path) == columns.DIRECTORY and inside:
+                todo += inside
+            else:
+                yield path
+
+    def head(self, path: str, most: int) -> bytes:
+        file = self._files.file(path)
+        return self._files.start(file, most) if file is not None else b""
+
+    def content(self, path: str) -> bytes:
+        file = self._files.file(path)
+        if file is None or file.size_bytes > _MOST_BINARY:
+            return b""
+        return b"".join(self._files.pieces(file))
+
+    def size(self, path: str) -> int:
+        file = self._files.file(path)
+        return file.size_bytes if file is not None else 0
+
+    def is_program(self, path: str) -> bool:
+        value = self.values.get(path)
+        if value is None or self.kind(path) not in (columns.FILE, columns.HARDLINK):
+            return False
+        return bool(self.owned(path).mode & 0o111)
+
+
+class _Choice:
+    """What is kept, as it grows."""
+
+    def __init__(self, view: _View, config: Mapping[str, Any], opened: list[str], executed: list[str]) -> None:
+        self.view, self.config = view, config
+        found = (step for path in (*opened, *executed) for step in view.walk(path)[-1:])
+        self.opened = [step for step in dict.fromkeys(found) if view.kind(step) != columns.DIRECTORY]
+        self.executed = [path.strip("/") for path in executed]
+        self.kept: set[str] = set()
+        self._todo: list[str] = []
+        self._texts = _MOST_TEXTS
+
+    def made(self) -> RuntimeFiles:
+        home = (self.config.get("WorkingDir") or "").strip("/")
+        for path in (*_table()["always"], *(() if home in _table()["shared"] else (home,))):
+            self._keep_all(path)
+        self._keep_own()
+        for path in self.opened:
+            self._keep_all(self._unit(path))
+        self._keep_languages()
+        self._keep_started()
+        self._follow()
+        paths = tuple(sorted(self._cover()))
+        return RuntimeFiles(
+            paths,
+            tuple(self._folders(paths)),
+            self._packages(),
+            self.config,
+            tuple(self._gone()),
+            tuple(self._left()),
+            self._can_check_health(),
+        )
+
+    def _keep(self, path: str) -> None:
+        """Keep a file with the links that lead to it."""
+        for step in self.view.walk(path):
+            if any(_is_in(step, each) for each in _table()["never"]):
+                continue
+            if step not in self.kept and self.view.kind(step) is not None:
+                if self.view.kind(step) == columns.DIRECTORY and self.view.children.get(step):
+                    continue
+                self.kept.add(step)
+                self._todo.append(step)
+        if self.view.kind(path) == columns.SYMLINK and path not in self.kept:  # one that leads nowhere
+            self.kept.add(path)
+
+    def _keep_all(self, path: str) -> None:
+        """Keep a file, or all of a folder."""
+        path = path.strip("/")
+        if not path:
+            return
+        self._keep(path)
+        steps = self.view.walk(path)
+        if steps and self.view.kind(steps[-1]) == columns.DIRECTORY:
+            for each in self.view.below(steps[-1]):
+                self._keep(each)
+
+    def _keep_own(self) -> None:
+        """What the Dockerfile put in, without what its tools left behind and nothing opens."""
+        used = {each for each in _table()["leftovers"] if any(_is_in(path, each) for path in self.opened)}
+        unused = [each for each in _table()["leftovers"] if each not in used]
+        for path in self.view.values:
+            leaf = self.view.kind(path) != columns.DIRECTORY or not self.view.children.get(path)
+            if leaf and self.view.is_mine(path) and not any(_is_in(path, each) for each in unused):
+                self._keep(path)
+
+    def _unit(self, path: str) -> str:
+        """The folder that a file of the base belongs to, or the file itself."""
+        folder = posixpath.dirname(path)
+        if self.view.is_mine(path) or _LIBRARY.search(path) or folder in _table()["programs"] or _is_in(path, "etc"):
+            return path
+        shared = set(_table()["shared"])
+        while folder and posixpath.dirname(folder) not in shared:
+            folder = posixpath.dirname(folder)
+        return path if folder in shared or not folder else folder
+
+    def _keep_languages(self) -> None:
+        """The folders that bear the name of a program that was run: ``perl5`` and ``perl-base`` of ``perl``."""
+        for path in self.executed:
+            stem = _STEM.match(posixpath.basename(path))
+            if stem is None or posixpath.basename(path) in _table()["starters"]:
+                continue
+            for folder in _table()["shared"]:
+                if folder in _table()["programs"] or not folder:
+                    continue
+                for each in self.view.children.get(folder, ()):
+                    if posixpath.basename(each).startswith(stem[0]) and self.view.kind(each) == columns.DIRECTORY:
+                        self._keep_all(each)
+
+    def _keep_started(self) -> None:
+        """The program that the image starts, by every name on its PATH, and those that lead to what was run."""
+        words = [*(self.config.get("Entrypoint") or ()), *(self.config.get("Cmd") or ())]
+        if words:
+            self._keep(self._on_path(words[0]))
+        run = {step for path in self.executed for step in self.view.walk(path)[-1:]}
+        for folder in self._path():
+            for each in self.view.children.get(folder, ()):
+                if (
+                    self.view.kind(each) == columns.SYMLINK
+                    and self.view.walk(each)[-1:]
+                    and self.view.walk(each)[-1] in run
+                ):
+                    self._keep(each)
+
+    def _path(self) -> list[str]:
+        """The folders of PATH, really."""
+        env = dict(each.partition("=")[::2] for each in self.config.get("Env") or ())
+        named = env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(":")
+        return list(dict.fromkeys(step for each in named for step in self.view.walk(each)[-1:]))
+
+    def _on_path(self, word: str) -> str:
+        if "/" in word:
+            return posixpath.normpath(posixpath.join(self.config.get("WorkingDir") or "/", word)).strip("/")
+        return next((f"{each}/{word}" for each in self._path() if f"{each}/{word}" in self.view.values), "")
+
+    def _follow(self) -> None:
+        """Follow programs and libraries to what they need, and scripts to their interpreters."""
+        for name in _table()["libraries"]:
+            for folder in self._search(()):
+                self._keep(f"{folder}/{name}")
+        while self._todo:
+            path = self._todo.pop()
+            if self.view.is_mine(path):
+                self._search_text(path)
+            if _LIBRARY.search(path) or self.view.is_program(path):
+                self._load(path)
+
+    def _load(self, path: str) -> None:
+        """Keep what a program or library needs to be loaded."""
+        head = self.view.head(path, 128)
+        if head[:2] == b"#!" and path in self.executed:
+            self._keep(head[2:].split()[0].decode("utf-8", "replace"))
+        content = self.view.content(path) if head[:4] == b"\x7fELF" else b""
+        told = asked(content)
+        if told is None:
+            return
+        if told.interpreter:
+            self._keep(told.interpreter)
+        if self.view.is_mine(path):
+            self._keep_named(content)
+        origin = "/" + posixpath.dirname(path)
+        own = [re.sub(r"\$\{?ORIGIN\}?", origin, each) for each in told.paths]
+        for name in told.needed:
+            for found in self._found(name, own):
+                self._keep(found)
+
+    def _search_text(self, path: str) -> None:
+        """Look into a small file of the own for what it names."""
+        if self._texts and self.view.size(path) <= _MOST_TEXT:
+            self._texts -= 1
+            self._keep_named(self.view.content(path))
+
+    def _keep_named(self, content: bytes) -> None:
+        """Keep the libraries and programs that a file of the own names: it may open them when it is first asked to."""
+        for name in {each.decode() for each in _NAMED_LIBRARY.findall(content)}:
+            for found in self._found(name, ()):
+                self._keep(found)
+        for name in {each.decode() for each in _NAMED_PROGRAM.findall(content)}:
+            if posixpath.basename(name) not in _table()["starters"]:
+                self._keep(name)
+
+    def _found(self, name: str, own: Sequence[str]) -> list[str]:
+        """Where the loader finds a library."""
+        if "/" in name:
+            return [name]
+        return [f"{folder}/{name}" for folder in self._search(own) if self.view.walk(f"{folder}/{name}")][:1]
+
+    def _search(self, own: Sequence[str]) -> list[str]:
+        return [*own, *self._configured]
+
+    @functools.cached_property
+    def _configured(self) -> list[str]:
+        """Folders of libraries: those that the image's settings name, then those that are built in (glibc, musl)."""
+        env = dict(each.partition("=")[::2] for each in self.config.get("Env") or ())
+        named = [each for each in env.get("LD_LIBRARY_PATH", "").split(":") if each]
+        for file in self.view.below("etc/ld.so.conf.d"):
+            text = self.view.head(file, 65536).decode("utf-8", "replace") if self.view.kind(file) is not None else ""
+            named += [line.strip() for line in text.splitlines() if line.startswith("/")]
+        built_in = (
+            "/lib",
+            "/usr/lib",
+            "/lib/x86_64-linux-gnu",
+            "/usr/lib/x86_64-linux-gnu",
+            "/lib64",
+            "/usr/lib64",
+            "/usr/local/lib",
+        )
+        return list(dict.fromkeys((*named, *built_in)))
+
+    def _cover(self) -> Iterator[str]:
+        """The fewest paths: a folder of which all is kept stands for it."""
+        whole: dict[str, bool] = {}
+
+        def is_whole(path: str) -> bool:
+            stack = [(path, False)]
+            while stack:
+                here, ready = stack.pop()
+                inside = self.view.children.get(here, ()) if self.view.kind(here) == columns.DIRECTORY else ()
+                if not inside:
+                    whole[here] = here in self.kept
+                elif ready:
+                    whole[here] = all(whole[each] for each in inside)
+                else:
+                    stack += [(here, True), *((each, False) for each in inside)]
+            return whole[path]
+
+        todo = list(self.view.children.get("", ()))
+        for path in todo:
+            is_whole(path)
+        while todo:
+            path = todo.pop()
+            if whole[path]:
+                yield path
+            elif self.view.kind(path) == columns.DIRECTORY:
+                todo += self.view.children.get(path, ())
+
+    def _folders(self, paths: Sequence[str]) -> Iterator[Folder]:
+        """Folders above what is kept that are anybody's but root's, or open to all."""
+        above = {parent for path in paths for parent in _above(path)}
+        for path in sorted(above):
+            owned = self.view.owned(path)
+            if (owned.mode, owned.uid, owned.gid) != (0o755, 0, 0):
+                yield owned
+
+    def _packages(self) -> dict[str, tuple[str, ...]]:
+        """Packages of the OS of which a program or a library is kept."""
+        found: dict[str, list[str]] = {}
+        for database, name, files in self._listed():
+            if any(step in self.kept for path in files for step in self.view.walk(path)[-1:] if self._matters(step)):
+                found.setdefault(database, []).append(name)
+        return {database: tuple(names) for database, names in found.items()}
+
+    def _matters(self, path: str) -> bool:
+        return self.view.kind(path) in (columns.FILE, columns.HARDLINK) and not _is_in(path, "usr/share/doc")
+
+    def _listed(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Databases with the packages that they list, and the files of each."""
+        for path in sorted(self.view.children.get("var/lib/dpkg/info", ())):
+            if path.endswith(".list"):
+                name = posixpath.basename(path).removesuffix(".list").partition(":")[0]
+                yield DPKG, name, self.view.content(path).decode("utf-8", "replace").split("\n")
+        for database in APK:
+            for block in self.view.content(database).split(b"\n\n"):
+                package, _, _, files = apk_block(block)
+                if package:
+                    yield (
+                        database,
+                        package.decode("utf-8", "replace"),
+                        [each.decode("utf-8", "replace") for each in files],
+                    )
+
+    def _gone(self) -> list[str]:
+        """Programs on the PATH that are not kept."""
+        found = (
+            each for folder in self._path() for each in self.view.children.get(folder, ()) if each not in self.kept
+        )
+        return sorted(name for name in {posixpath.basename(each) for each in found} if name[0].isalnum())
+
+    def _left(self) -> Iterator[str]:
+        """What the own layers have and was taken for a tool's leavings."""
+        for folder in _table()["leftovers"]:
+            if any(
+                path not in self.kept and self.view.is_mine(path)
+                for path in self.view.below(folder)
+                if path in self.view.values
+            ):
+                yield folder
+
+    def _can_check_health(self) -> bool:
+        test = (self.config.get("Healthcheck") or {}).get("Test") or []
+        words = test[1:] if test[:1] == ["CMD"] else ["/bin/sh"] if test[:1] == ["CMD-SHELL"] else []
+        if not words:
+            return True
+        place = self._on_path(words[0])
+        steps = self.view.walk(place)
+        if not steps or not all(step in self.kept for step in steps):
+            return False
+        called = re.findall(r"[\w./-]+", test[1])[:1] if test[:1] == ["CMD-SHELL"] else []
+        return all(self._on_path(each) in self.kept for each in called if self._on_path(each))
+
+
+def _above(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")

@@ -1,0 +1,320 @@
+"""What is derived from a Dockerfile, instruction by instruction, and what is listed as changed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deadweight.sources.dockerfile_lines import instructions
+from deadweight_init.derive import dockerfile, minimal
+from deadweight_init.derive.changes import Code
+from deadweight_init.derive.elf import asked
+from deadweight_init.derive.ladder import MINIMAL
+from deadweight_init.derive.lost import lost
+from deadweight_init.derive.runtime import Folder, RuntimeFiles
+from deadweight_init.doubts import of_health, of_log, of_operations, of_port
+from deadweight_init.draft import first_draft
+from deadweight_init.operations import routes
+from deadweight_init.recording import _DANGEROUS
+from deadweight_init.services import find_services
+from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import look
+from tests.support.trees import written
+
+OWN = r"""# syntax=docker/dockerfile:1
+# escape=\
+ARG VERSION=7 BASE=unused
+FROM debian:12 AS build
+RUN --mount=type=cache,target=/root/.cache \
+    make all \
+# a comment within
+    && make install
+FROM  --platform=$TARGETPLATFORM \
+      debian:12 AS Final
+ARG VERSION
+LABEL org.example.version="v${VERSION}" org.example.team=shop
+ENV SHOP_VERSION=$VERSION
+RUN <<EOF
+FROM here it is a shell's
+EOF
+COPY --from=build --chown=1:1 /out/ /srv/
+WORKDIR /srv
+USER 1234:5678
+VOLUME /data
+EXPOSE 8080/tcp 53/udp
+HEALTHCHECK --interval=5s --retries=2 CMD wget -q localhost:8080/up
+STOPSIGNAL SIGQUIT
+ENTRYPOINT ["/srv/shop"]
+CMD ["--port", "8080"]
+"""
+CONFIG = {
+    "Env": ["PATH=/usr/bin:/bin", "SHOP_VERSION=7", 'GREETING=it costs $5 "here"\\'],
+    "Labels": {"org.example.version": "v7", "org.example.team": "shop", "of.the.base": "yes"},
+    "WorkingDir": "/srv",
+    "User": "1234:5678",
+    "Volumes": {"/data": {}},
+    "ExposedPorts": {"8080/tcp": {}, "53/udp": {}},
+    "Healthcheck": {"Test": ["CMD-SHELL", "wget -q localhost:8080/up"], "Interval": 5_000_000_000, "Retries": 2},
+    "StopSignal": "SIGQUIT",
+    "Entrypoint": ["/srv/shop"],
+    "Cmd": ["--port", "8080"],
+}
+FILES = RuntimeFiles(
+    ("srv", "usr/lib/it's here.so"), (Folder("home", 0o711, 5, 6),), {"var/lib/dpkg/status": ("libc6",)}, CONFIG,
+    ("sh", "apt-get"), ("var/cache",),
+)  # fmt: skip
+
+
+def draft_of(root, text: str, **files: str):
+    (service,) = find_services(look(written(root / "shop", {"Dockerfile": text, **files})))
+    return first_draft(service, "build")
+
+
+def said(text: str) -> list[tuple[str, str]]:
+    """A Dockerfile's instructions with the bodies of their heredocs."""
+    return [(" ".join(each.text.split()), each.body) for each in instructions(text)]
+
+
+def test_on_another_base_one_word_of_the_dockerfile_is_another_one(tmp_path):
+    draft = draft_of(tmp_path, OWN)
+    made = draft.ladder.files["build/Dockerfile"]
+    assert made.startswith("# syntax=docker/dockerfile:1\n# escape=\\\n# The service on any base")
+    before, after = said(OWN), said(made)
+    assert after.pop(0) == ("ARG RUN_BASE=debian:12", "")  # BASE is an argument of its own
+    different = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
+    assert different == [
+        (
+            ("FROM --platform=$TARGETPLATFORM debian:12 AS Final", ""),
+            ("FROM --platform=$TARGETPLATFORM ${RUN_BASE} AS Final", ""),
+        )
+    ]
+    (slim,) = [each for each in draft.rungs if each.name == "slim"]
+    assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": '{RUN_BASE: "debian:12-slim"}'}
+    assert [(each.code, each.what, each.line) for each in slim.changes] == [
+        (Code.BASE, "debian:12 -> debian:12-slim", 9)
+    ]
+
+
+def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
+    compose = "services:\n  web: {build: {context: ., target: final, args: {TOKEN: x}}, command: [--quiet]}\n"
+    text = (
+        OWN.replace('CMD ["--port", "8080"]\n', "ARG TOKEN\n").rstrip() + '\nFROM debian:12 AS tests\nCMD ["pytest"]\n'
+    )
+    draft = draft_of(tmp_path, text, **{"compose.yaml": compose, "Dockerfile.dockerignore": "*\n!out\n"})
+    draft = replace(draft, runtime=FILES)
+    today, rest = draft.rungs[0], draft.rungs[1:]
+    assert [each.name for each in rest] == ["minimal", "slim"]
+    for each in rest:
+        assert {key: each.keys[key] for key in ("args", "run")} == {key: today.keys[key] for key in ("args", "run")}
+        assert draft.files[f"{each.keys['dockerfile']}.dockerignore"] == "*\n!out\n"
+    assert [each.keys.get("target") for each in draft.rungs] == ["final", None, "final"]
+    assert "FROM final AS run-time-files" in draft.files["build/minimal.Dockerfile"]
+    assert "FROM debian:12 AS tests" in draft.files["build/Dockerfile"]
+
+
+def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
+    own = find_services(look(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
+    parsed = dockerfile.parse(own)
+    text = minimal.text(parsed, FILES)
+    before, after = said(own.text), said(text)
+    assert [one for one, other in zip(before, after, strict=False) if one != other] == [before[3]]
+    assert after[3] == ("FROM --platform=$TARGETPLATFORM debian:12 AS own-image", "")
+    added = [text for text, _ in after[len(before) :]]
+    assert added[:2] == ["FROM own-image AS run-time-files", "USER 0"]
+    assert "'usr/lib/it'\"'\"'s here.so'" in added[2]
+    assert "chown 5:6 /run-time-files/home && chmod 711 /run-time-files/home" in added[2]
+    assert added[3:] == [
+        "FROM scratch",
+        "COPY --from=run-time-files /run-time-files/ /",
+        "ARG VERSION",
+        'ENV PATH="/usr/bin:/bin"',
+        'ENV SHOP_VERSION="$VERSION"',
+        'ENV GREETING="it costs \\$5 \\"here\\"\\\\"',
+        'LABEL "org.example.version"="v${VERSION}"',
+        'LABEL "org.example.team"="shop"',
+        'LABEL "of.the.base"="yes"',
+        "WORKDIR /srv",
+        "USER 1234:5678",
+        "EXPOSE 53/udp 8080/tcp",
+        'VOLUME ["/data"]',
+        "STOPSIGNAL SIGQUIT",
+        "HEALTHCHECK --interval=5000ms --retries=2 CMD wget -q localhost:8080/up",
+        'ENTRYPOINT ["/srv/shop"]',
+        'CMD ["--port", "8080"]',
+    ]
+    without = minimal.text(parsed, replace(FILES, checks_health=False))
+    assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
+    told = minimal.changes(parsed, replace(FILES, checks_health=False))
+    assert [(each.code, each.line) for each in told] == [
+        (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
+    ]  # fmt: skip
+
+
+def test_only_packages_that_are_kept_are_told_to_scanners(tmp_path):
+    libc = "Package: libc6\nStatus: install ok\nDescription: a\n b\n\n"
+    status = f"{libc}Package: libc6-dev\nVersion: 2\n\nPackage: perl\nVersion: 3\n"
+    (tmp_path / "status").write_text(status)
+    steps = list(minimal._databases({"var/lib/dpkg/status": ("libc6", "perl")}))
+    script = steps[1].replace("/var/lib/dpkg/status >", f"{tmp_path}/status >").partition(" > ")[0]
+    found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert found == f"{libc}Package: perl\nVersion: 3\n\n"
+
+
+STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chainguard/static:latest"
+
+
+@pytest.mark.parametrize(
+    ("base", "brings", "others"),
+    [
+        ("ruby:3.3", True, {"slim": "ruby:3.3-slim"}),
+        ("ruby:3.3", False, {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
+        ("ruby:3.3-slim-bookworm", False, {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
+        ("php:8.3-fpm", False, {"alpine": "php:8.3-fpm-alpine"}),
+        ("php:8-alpine", True, {}),
+        ("ruby", True, {"slim": "ruby:slim"}),
+        (
+            "mcr.microsoft.com/dotnet/aspnet:8.0",
+            True,
+            {"noble-chiseled": "mcr.microsoft.com/dotnet/aspnet:8.0-noble-chiseled"},
+        ),
+        ("mcr.microsoft.com/dotnet/aspnet:6.0", True, {}),
+        ("eclipse-temurin:21-jdk", True, {"jre": "eclipse-temurin:21-jre"}),
+        ("alpine:3.20", True, {}),
+        ("ubuntu:22.04", True, {}),
+        ("debian:bookworm", True, {"slim": "debian:bookworm-slim"}),
+        ("example.com/team/base:1", True, {}),
+        ("scratch", True, {"distroless": STATIC, "chainguard": CHAINGUARD}),
+        ("gcr.io/distroless/static-debian12:nonroot", True, {"chainguard": CHAINGUARD}),
+        (
+            "gcr.io/distroless/cc",
+            True,
+            {"chainguard": "cgr.dev/chainguard/glibc-dynamic:latest", "debian": "debian:12-slim"},
+        ),
+        ("cgr.dev/chainguard/static", True, {"distroless": STATIC}),
+    ],
+)
+def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, base, brings, others):
+    """Another C library only where nothing comes from another stage, which compiled it for the own one."""
+    copies = "COPY --from=build /x ." if brings else "COPY x ."
+    own = f'FROM {base} AS build\nADD x /x\n\nFROM {base}\nWORKDIR /app\n{copies}\nCMD ["./x"]\n'
+    draft = draft_of(tmp_path, own, x="")
+    assert {each.name: each.keys["bases"] for each in draft.rungs[1:]} == {
+        name: f'{{BASE: "{reference}"}}' for name, reference in others.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("base", "line", "there"),
+    [
+        ("ruby:3.3", "RUN apt-get update", {"slim"}),
+        ("golang:1.22", "RUN apk add git", {"alpine"}),
+        ("scratch", "CMD ./x", set()),
+        ("eclipse-temurin:21-jre", 'ENTRYPOINT ["java", "-jar", "/x.jar"]', {"jre-alpine", "distroless"}),
+        ("eclipse-temurin:21-jre", 'CMD ["java", "-jar", "/x.jar"]', {"jre-alpine"}),
+        ("eclipse-temurin:21-jre", "ENTRYPOINT java -jar /x.jar", {"jre-alpine"}),
+    ],
+)
+def test_another_base_can_do_what_the_stage_asks_of_it(tmp_path, base, line, there):
+    draft = draft_of(tmp_path, f"FROM {base}\n{line}\nCOPY . .\n")
+    assert {each.name for each in draft.rungs[1:]} == there
+
+
+def test_stages_that_the_image_stands_on_are_put_on_the_other_base(tmp_path):
+    own = 'ARG V=3.3\nFROM ruby:${V} AS base\nRUN gem install x\nFROM base AS deps\nFROM base\nCOPY . .\nCMD ["ruby", "x.rb"]\n'
+    draft = draft_of(tmp_path, own)
+    assert "ARG BASE=ruby:3.3\nARG V=3.3\nFROM ${BASE} AS base\n" in draft.ladder.files["build/Dockerfile"]
+    assert {each.name for each in draft.rungs} == {"today", "slim", "alpine"}
+
+
+def test_nothing_is_derived_of_a_dockerfile_that_does_not_build(tmp_path):
+    draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
+    assert {each.name for each in replace(draft, own_fails=True).ladder.rungs} == {"today"}
+    assert draft.derived_from is not None
+
+
+def test_ko_and_apko_name_what_they_do_not_do(tmp_path):
+    own = (
+        "FROM golang:1.22 AS build\nARG VERSION\nWORKDIR /src\nCOPY go.mod ./\nRUN go mod download\nCOPY . .\n"
+        'RUN make translations\nRUN go build -ldflags "-X main.version=$VERSION" -o /shop .\n'
+        'FROM alpine:3.20\nLABEL a=b\nCOPY --from=build /shop /shop\nCOPY words words\nHEALTHCHECK CMD true\nENTRYPOINT ["/shop"]\n'
+    )
+    files = {
+        "go.mod": "module x.org/shop\n\ngo 1.22\n",
+        "main.go": 'package main\n\nimport _ "net/http"\n\nfunc main() {}\n',
+    }
+    draft = draft_of(tmp_path, own, **files, **{"words/a": ""})
+    rungs = {each.name: each for each in draft.ladder.rungs}
+    assert list(rungs) == ["today", "minimal", "ko", "apko"]
+    assert [(each.code, each.line) for each in rungs["ko"].changes if each.code is not Code.FILES] == [
+        (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
+    ]  # fmt: skip
+    assert '#   other build flags: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
+    assert lost(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
+    assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
+
+
+def test_without_a_trial_the_run_time_files_are_not_known(tmp_path):
+    draft = draft_of(tmp_path, 'FROM ruby:3.3\nCOPY . .\nCMD ["ruby", "x.rb"]\n')
+    (rung,) = [each for each in draft.ladder.rungs if each.name == MINIMAL]
+    assert rung.refused
+    bare = draft_of(tmp_path / "b", 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
+    assert MINIMAL not in {each.name for each in bare.ladder.rungs}
+
+
+def test_what_a_program_asks_of_the_loader_is_read():
+    found = asked(Path(sys.executable).read_bytes())
+    assert found.interpreter.startswith("/lib")
+    assert "libc.so.6" in found.needed
+    assert asked(b"#!/bin/sh\n") is None
+    assert asked(b"\x7fELF\x02\x01" + bytes(10)) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "is_error"),
+    [
+        ("db err: unable to open database file", True),
+        ('{"level":"error","msg":"no redis"}', True),
+        ("2026/11/29 [emerg] 1#1: bind() failed", True),
+        ("Traceback (most recent call last):", True),
+        ("INFO  Mapped {[/error]} onto error handler", False),
+        ('level=info msg="0 errors"', False),
+        ("listening on 8080", False),
+        ("compiled without errors", False),
+    ],
+)
+def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
+    assert [each.code for each in of_log(["starting", line])] == (["error_in_log"] if is_error else [])
+
+
+def test_what_proves_little_is_told():
+    assert [each.code for each in of_health(404, "/")] == ["health_is_an_error"]
+    assert list(of_health(204, "/")) == []
+    assert [each.code for each in of_port(8081, (8080,))] == ["undeclared_port"]
+    assert list(of_port(8080, (9000, 8080))) == []
+    assert [each.code for each in of_operations(0)] == ["no_operation"]
+    assert list(of_operations(1)) == []
+
+
+def test_routes_are_read_in_any_language(tmp_path):
+    files = {
+        "a.go": 'mux.HandleFunc("GET /a/{id}", x)\nr.POST("/b", y)\nhttp.Handle("/c/", z)\n',
+        "b.py": '@app.get("/d")\nasync def d(): ...\n',
+        "c.js": "router.delete('/e/:id', e)\napp.get(`/f`, f)\n",
+        "D.java": '@GetMapping("/g")\n@PostMapping(value = "/h")\n',
+        "e.rb": "get '/i' do\n",
+        "f.pl": "get '/j' => sub { };\n",
+        "g.cpp": 'CROW_ROUTE(app, "/k")([]{});\n',
+        "test_h.py": '@app.get("/tests")\n',
+    }
+    found = {
+        (each.method, each.path, each.is_plain) for each in routes(look(written(tmp_path, files)), ".", _DANGEROUS)
+    }
+    assert found == {
+        ("GET", "/a/{id}", False), ("POST", "/b", False), ("GET", "/c/", True), ("GET", "/d", True), ("DELETE", "/e/:id", False),
+        ("GET", "/f", True), ("GET", "/g", True), ("POST", "/h", False), ("GET", "/i", True), ("GET", "/j", True),
+        ("GET", "/k", True),
+    }  # fmt: skip

@@ -1,0 +1,13 @@
+"""Recipes of a service that has a Dockerfile too: what is tried where that does not build."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.records import Service
+
+
+def recipe(service: Service, place: str = "build", port: int | None = None) -> Draft:
+    """A draft as it is where the own Dockerfile does not build here."""
+    return replace(first_draft(service, place, port), own_fails=True)
