@@ -9,8 +9,7 @@ from deadweight.records.reference import parse
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import STAND_INS
 from deadweight_standins.bases import bases
-from deadweight_standins.nearest import nearest
-from deadweight_standins.table import Row, images, kin
+from deadweight_standins.table import Row, images, kin, nearest
 
 REBASE = "invoke build --rebase tries the nearest"
 

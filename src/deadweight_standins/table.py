@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from collections.abc import Mapping
@@ -9,11 +10,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from deadweight._errors import ConfigError
+from deadweight.records.reference import split
 from deadweight_standins import tags
 from deadweight_standins.bases import HINT, STRICT, bases, filled, load
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
 """The image of shell tools that ``invoke shell`` puts beside an image that has none."""
+
+LIKENESS = 0.75
+"""How like two names must be, of 1: ``eclipse-temurn`` is near ``eclipse-temurin``, ``node`` is near nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,3 +96,23 @@ def kin(name: str, tag: str) -> str | None:
         if named and tagged:
             return row.reference.format(*(group or "" for group in (*named.groups(), *tagged.groups())))
     return None
+
+
+def nearest(name: str, shown: Mapping[str, str]) -> str | None:
+    """``name`` is HOST/REPOSITORY; ``shown`` maps patterns of such names to what they stand for, as people are told of it.
+
+    First one of the same image in another version, then one whose last name is the same or nearly so.
+    """
+    same = next((told for pattern, told in shown.items() if re.fullmatch(pattern, name)), None)
+    if same is not None:
+        return same
+    last = name.rpartition("/")[2]
+    names = {word: told for told in shown.values() for word in _names(told)}
+    near = difflib.get_close_matches(last, names, 1, LIKENESS)
+    return names[near[0]] if near else None
+
+
+def _names(told: str) -> list[str]:
+    """The last names of the images that a row tells of: ``cgr.dev/chainguard/static:latest`` → ``static``."""
+    references = (part.strip().partition(" ")[0] for part in told.split(","))
+    return [split(reference)[0].rpartition("/")[2] for reference in references]
