@@ -14,7 +14,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import suites
-from deadweight_standins.apk_names import DONE_WITHOUT, NAMES
+from deadweight_standins.bases import names
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
 from deadweight_standins.workshop import Workshop, accounts, link, put
@@ -107,9 +107,10 @@ def apk_image(shop: Workshop, _: str) -> Made:
 
 
 def _settings(shop: Workshop) -> dict[str, object]:
+    found = names()
     sources = []
     for stanza in suites.entries(shop.machine.codename, shop.machine.codename):
         for uri in stanza["uris"].split():
             suite, components = stanza["suites"].split(), stanza["components"].split()
             sources.append({"uri": uri, "suites": suite, "components": components, "keyring": f"{PLACE}/keyring.gpg"})
-    return {"arch": shop.machine.deb, "sources": sources, "names": dict(NAMES), "there": list(DONE_WITHOUT)}
+    return {"arch": shop.machine.deb, "sources": sources, "names": dict(found.alpine), "there": found.done_without}

@@ -71,7 +71,7 @@ def side_by_side(
 
 def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
     """Make a stand-in and push it; gives its digest. What the registry holds of it and is damaged is pushed anew."""
-    made = catalogue.RECIPES[item.recipe](shop, item.parameter)
+    made = catalogue.make(shop, item)
     labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
     settings = catalogue.labelled(made.settings, labels)
     digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)

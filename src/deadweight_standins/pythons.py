@@ -14,11 +14,13 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, maven
+from deadweight_standins.bases import STRICT, load, number
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import (
     CERTIFICATES,
@@ -29,7 +31,6 @@ from deadweight_standins.recipes import (
     distroless,
     distroless_settings,
     in_place_of,
-    number,
     unpack_libraries,
     zones,
 )
@@ -44,6 +45,7 @@ class Release:
     ``sqlite`` is the same module of the standard library, built for PyPI, for the minor numbers that no release of the OS has.
     """
 
+    __pydantic_config__: ClassVar = STRICT
     version: str
     presets: str
     digests: dict[str, str]
@@ -55,61 +57,15 @@ class Release:
         return short(self.version)
 
 
-RELEASES = (
-    Release(
-        "3.7.9",
-        "1.5.4",
-        {"amd64": "0521c8dfb6c132946513e747a28f3a93bac945f83d7cda829956f69453b03f31"},
-        sqlite="pysqlite3-binary==0.5.2",
-    ),
-    Release(
-        "3.9.6",
-        "1.5.6",
-        {
-            "amd64": "e8c42da2fe5658f6d8f270193ed84463bf768123bace0859731b31cbfbddb35f",
-            "arm64": "335c9372926a69dcb6247f0e89b48646a0aad8ccf5e8f7a1cc6f1d9705ff30ed",
-        },
-        "bullseye",
-    ),
-    Release(
-        "3.10.8",
-        "1.5.8",
-        {
-            "amd64": "2f101b1aa06effdbda3c318c1728b13f22b571707c7b7704abaf5d19a33aa981",
-            "arm64": "b14738d971f43bcb7e74242980d0a621c4464b9a7f1294d22c17f9186b32db09",
-        },
-    ),
-    Release(
-        "3.11.3",
-        "1.5.9",
-        {
-            "amd64": "668b42f6a8b1a9789de7d3ca54a81fefb754cd8e885554b42858bbcbc0dd497c",
-            "arm64": "c98d023d4f79bdae2fb8973443324e48bb39e5b8f149a24e9d0317eb165d7925",
-        },
-        "bookworm",
-    ),
-    Release(
-        "3.12.1",
-        "1.5.10",
-        {
-            "amd64": "a135fcf4dc01adebf7ea439252276fc3196db80f7e0dd3da0b61f1ec489b68bd",
-            "arm64": "4876e6a9eb45c4e2faf7c9f9ef8cb9f16a462c45c3440d4c2e15e6acc8f4e0df",
-        },
-    ),
-    Release(
-        "3.13.5",
-        "1.5.12",
-        {"amd64": "50ad91aa0baa57f0235bb666b87d8bf2a44e215d28c250de1030502906af143b"},
-    ),
-    Release(
-        "3.14.3",
-        "1.5.13",
-        {
-            "amd64": "eb5f1a6fe2dc498ac18927189a37f28a47b0ba06ae6bd85112eff023fe2eb46f",
-            "arm64": "75d0ac8f457bdb2d6b684796c282ce4da1e0c377a02b954de2c718f80901a15f",
-        },
-    ),
-)
+@dataclass(frozen=True)
+class Releases:
+    """All of ``pythons.toml``, from the oldest to the newest."""
+
+    __pydantic_config__: ClassVar = STRICT
+    release: tuple[Release, ...]
+
+
+RELEASES = load("pythons.toml", Releases).release
 
 JAR = "org/bytedeco/cpython/{0.version}-{0.presets}/cpython-{0.version}-{0.presets}-linux-{1}.jar"
 JAVA_NAMES = {"amd64": "x86_64", "arm64": "arm64"}

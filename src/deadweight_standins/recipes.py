@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight_images.archive.pack import Layer
+from deadweight_standins.bases import names
 from deadweight_standins.push import Settings
 from deadweight_standins.workshop import Workshop, accounts, link, put
 
@@ -20,46 +21,9 @@ DISTROLESS = {
     "base": ("libc6", "libssl3"),
     "cc": ("libc6", "libssl3", "libgcc-s1", "libstdc++6", "libgomp1"),
 }
-BUILD_PACKAGES = (
-    "ca-certificates",
-    "curl",
-    "g++",
-    "gcc",
-    "git",
-    "gnupg",
-    "libc6-dev",
-    "make",
-    "netbase",
-    "openssh-client",
-    "pkg-config",
-    "tzdata",
-    "wget",
-)
-"""A compiler and what fetches sources, as Go's image has them (buildpack-deps' ``scm``)."""
-FULL_PACKAGES = (
-    *BUILD_PACKAGES,
-    *(
-        "autoconf",
-        "automake",
-        "bzip2",
-        "dpkg-dev",
-        "file",
-        "libtool",
-        "patch",
-        "procps",
-        "python3",
-        "unzip",
-        "xz-utils",
-    ),
-    *("default-libmysqlclient-dev", "libbz2-dev", "libcurl4-openssl-dev", "libdb-dev", "libevent-dev", "libffi-dev"),
-    *("libgdbm-dev", "libglib2.0-dev", "libgmp-dev", "libjpeg-dev", "libkrb5-dev", "liblzma-dev", "libmaxminddb-dev"),
-    *("libncurses-dev", "libpng-dev", "libpq-dev", "libreadline-dev", "libsqlite3-dev", "libssl-dev", "libwebp-dev"),
-    *("libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev"),
-)
-"""What the full images of Python, Node, Rust and Ruby stand on (buildpack-deps without ImageMagick): packages that are compiled
-against the OS's libraries find their headers there. Source: https://hub.docker.com/_/buildpack-deps."""
-SLIM_PACKAGES = ("ca-certificates", "netbase", "tzdata")
-STATIC_PACKAGES = ("base-files", "ca-certificates", "netbase", "tzdata")
+_LISTS = names().lists
+BUILD_PACKAGES, SLIM_PACKAGES, STATIC_PACKAGES = _LISTS["build"], _LISTS["slim"], _LISTS["static"]
+FULL_PACKAGES = (*BUILD_PACKAGES, *_LISTS["headers"])
 
 
 @dataclass(frozen=True)
@@ -228,11 +192,6 @@ def os_release(root: Path, name: str, what: str) -> None:
         f'ID=deadweight-stand-in\nNAME="Deadweight stand-in for {name}"\n'
         f'PRETTY_NAME="Deadweight stand-in for {name} ({what})"\nVERSION_ID="1"\n',
     )
-
-
-def number(version: str) -> tuple[int, ...]:
-    """A version to compare by."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Stand-ins for bases of Bun and Deno, whose makers put them on npm's registry, and of Ruby from the OS's packages."""
+"""Stand-ins for bases of Bun and Deno, whose makers put them on npm's registry."""
 
 from __future__ import annotations
 
@@ -12,21 +12,16 @@ from deadweight_standins.languages import account
 from deadweight_standins.push import Settings
 from deadweight_standins.recipes import (
     CERTIFICATES,
-    FULL_PACKAGES,
     PATHS,
     SLIM_PACKAGES,
     Made,
     in_place_of,
-    number,
 )
 from deadweight_standins.workshop import Workshop, link, put
 
 BUN = {"amd64": "@oven/bun-linux-x64", "arm64": "@oven/bun-linux-aarch64"}
 DENO = {"amd64": "@deno/linux-x64-glibc", "arm64": "@deno/linux-arm64-glibc"}
 LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6")
-RUBIES = {"3.1": "bookworm", "3.3": "trixie"}
-"""Which release of the OS has which Ruby."""
-
 _ENTRY = """#!/bin/sh
 # As the original's: what is no program on PATH is a command of {name}.
 set -e
@@ -88,30 +83,6 @@ def deno(shop: Workshop, parameter: str) -> Made:
         env=env, entrypoint=("/tini", "--", "docker-entrypoint.sh"), cmd=("eval", "console.log('Welcome to Deno!')")
     )
     return Made(layers, _told(settings, in_place_of("Deno", version, wanted)))
-
-
-def ruby(shop: Workshop, parameter: str) -> Made:
-    """``VERSION[-slim]``: the OS's Ruby with Bundler; gems go where the original has them."""
-    wanted, _, flavour = parameter.partition("-")
-    version = ruby_release(wanted)
-    packages = (*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), "ruby", "ruby-dev", "bundler")
-    home = "/usr/local/bundle"
-    env = (
-        f"PATH={home}/bin:{PATHS}",
-        "LANG=C.UTF-8",
-        f"RUBY_VERSION={version}",
-        *(f"GEM_HOME={home}", "BUNDLE_SILENCE_ROOT_WARNING=1", f"BUNDLE_APP_CONFIG={home}"),
-    )
-    layers = (
-        shop.rootfs_layer(packages, fast=True, suite=RUBIES[version]),
-        shop.tree_layer("gems", lambda root: (root / home[1:]).mkdir(parents=True)),
-    )
-    return Made(layers, _told(Settings(env=env, cmd=("irb",)), in_place_of("Ruby", version, wanted)))
-
-
-def ruby_release(wanted: str) -> str:
-    """The Ruby that stands in for ``wanted`` (``3.2``): the next later one that there is; else, and for ``3``, the newest."""
-    return next((each for each in RUBIES if "." in wanted and number(each) >= number(wanted)[:2]), list(RUBIES)[-1])
 
 
 def _os(shop: Workshop, flavour: str) -> Layer:

@@ -20,6 +20,7 @@ from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnviro
 from deadweight.sources.settings import Settings, decided
 from deadweight_standins import alpine, catalogue, debian, renamed
 from deadweight_standins.authorities import authorities
+from deadweight_standins.bases import bases
 from deadweight_standins.machine import require, this_machine
 from deadweight_standins.making import pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
@@ -81,7 +82,7 @@ class LocalSource:
         found = [
             ToMake(
                 f"stand-in for {item.recipe} {item.parameter}".rstrip(),
-                catalogue.SECONDS.get(item.recipe, catalogue.USUAL_SECONDS),
+                bases()[item.recipe].seconds,
             )
             for item in wanted
             if not self._kept(item)

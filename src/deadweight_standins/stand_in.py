@@ -7,15 +7,10 @@ from dataclasses import dataclass
 
 from deadweight.records.reference import parse
 from deadweight.sources.protocol import STAND_INS, NoBase
-from deadweight_standins.kin import kin
-from deadweight_standins.nearest import nearest
-from deadweight_standins.table import TABLE, Row
+from deadweight_standins.bases import bases
+from deadweight_standins.table import Row, images, kin, nearest
 
 REBASE = "invoke build --rebase tries the nearest"
-WITH_APT = (
-    "ubuntu", "buildpack", "php", "httpd", "golang", "python", "uvpython", "node", "rust", "rustalpine", "jre", "jdk", "maven",
-    "bun", "deno", "ruby", "nginx", "redis", "postgres", "caddy", "mariadb", "memcached", "mongo", "rabbitmq", "nats",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class StandIn:
     @property
     def has_apt(self) -> bool:
         """Whether it has the OS's ``apt-get``."""
-        return self.recipe in WITH_APT and not self.like_alpine
+        return bases()[self.recipe].apt and not self.like_alpine
 
 
 def stand_in(reference: str) -> StandIn:
@@ -55,10 +50,10 @@ def stand_in(reference: str) -> StandIn:
         return _made(*found)
     parsed = parse(reference)
     name = _hubs_own(f"{parsed.host}/{parsed.repository}")
-    shown = nearest(name, {row.repository: row.shown for row in TABLE if row.shown})
+    shown = nearest(name, {row.name: row.shown for row in images().image if row.shown})
     near = kin(name, parsed.tag or "latest") or shown or nearest_to(reference)
     beside = f"the nearest is {near}" if near else "none is near"
-    can = f"it can stand in for {'; '.join(row.shown for row in TABLE if row.shown)}. Use one of these, or another source:"
+    can = f"it can stand in for {'; '.join(row.shown for row in images().image if row.shown)}. Use one of these, or another source:"
     if nearest_to(reference):
         can = f"{REBASE}, or use another source:"
     raise NoBase(
@@ -79,8 +74,8 @@ def nearest_to(reference: str) -> str | None:
 def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:
     parsed = parse(reference)
     name = _hubs_own(f"{parsed.host}/{parsed.repository}")
-    for row in TABLE:
-        named = re.fullmatch(row.repository, name)
+    for row in images().image:
+        named = re.fullmatch(row.name, name)
         match = re.fullmatch(row.tag, parsed.tag or "latest") if named else None
         if named and match:
             return row, named, match
@@ -100,8 +95,8 @@ def _made(row: Row, named: re.Match[str], match: re.Match[str]) -> StandIn:
     """Some distroless names hold the version, where others have it in the tag."""
     version = next((group for group in named.groups() if group), "")
     parameter = row.made(tuple(group or "" for group in match.groups()))
-    if row.recipe == "nodejs":
+    if row.base == "nodejs":
         return StandIn("nodejs", "-".join((version, *filter(None, [parameter]))))
-    if row.recipe == "java17":
+    if row.base == "java17":
         return StandIn("java21" if version in ("21", "25") else "java17", parameter)
-    return StandIn(row.recipe, parameter)
+    return StandIn(row.base, parameter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 
 def flavoured(groups: tuple[str, ...]) -> str:
     """``VERSION``, ``VERSION-slim`` or ``VERSION-alpine``."""
@@ -32,9 +34,11 @@ def java(groups: tuple[str, ...]) -> str:
     return f"{major}-alpine" if alpine else "" if major == "17" else major
 
 
-def alpine(flavour: str) -> tuple[str, ...]:
-    """``alpine`` where a flavour is one of Alpine's."""
-    return ("alpine",) if flavour.startswith("alpine") else ()
+def php(groups: tuple[str, ...]) -> str:
+    """``[VERSION]-(cli|fpm|apache)[-alpine]``."""
+    version, kind, flavour = groups
+    own = kind if kind in ("apache", "fpm") else "cli"
+    return "-".join((short(version), own, *(("alpine",) if flavour.startswith("alpine") else ())))
 
 
 def kind(kind: str, groups: tuple[str, ...]) -> str:
@@ -45,3 +49,18 @@ def kind(kind: str, groups: tuple[str, ...]) -> str:
 def short(version: str | None) -> str:
     """``3.12`` of ``3.12.4``: patches of a language are not told apart."""
     return ".".join((version or "").split(".")[:2])
+
+
+RULES: Mapping[str, Callable[[tuple[str, ...], str], str]] = {
+    "golang": lambda groups, _: golang(groups),
+    "release": lambda groups, _: release(groups),
+    "java": lambda groups, _: java(groups),
+    "php": lambda groups, _: php(groups),
+    "kind": lambda groups, name: kind(name, groups),
+    "alpine": lambda groups, name: f"{name}-alpine" if groups[0] else name,
+    "flavoured": lambda groups, _: flavoured(groups),
+    "minor": lambda groups, _: flavoured((short(groups[0]), *groups[1:])),
+    "no_version": lambda groups, _: flavoured(("", *groups)),
+    "version_last": lambda groups, _: flavoured((groups[1], groups[0])),
+}
+"""By the names that ``images.toml`` has for them: a parameter from a tag's groups and the row's own ``parameter``."""

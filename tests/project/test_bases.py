@@ -13,7 +13,7 @@ from deadweight.records.store import load
 from deadweight.sources import choose
 from deadweight.sources.protocol import APK, NoBase
 from deadweight.sources.settings import Settings
-from deadweight_standins.nearest import nearest
+from deadweight_standins.table import nearest
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
 

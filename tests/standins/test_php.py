@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from deadweight_standins import catalogue, php
+from deadweight_standins import catalogue, servers
+from deadweight_standins.bases import bases
 from deadweight_standins.stand_in import stand_in
 
 
@@ -16,7 +17,7 @@ from deadweight_standins.stand_in import stand_in
     ("wanted", "made"), [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"), ("9.0", "8.4")]
 )
 def test_a_php_that_is_not_there_gets_the_next_later_one(wanted, made):
-    assert php.php_release(wanted) == made
+    assert bases()["php"].release(wanted) == made
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_a_php_that_is_not_there_gets_the_next_later_one(wanted, made):
 def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
     item = stand_in(reference)
     shop: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
-    layers: Any = php.php(shop, item.parameter).layers
+    layers: Any = servers.make(shop, "php", item.parameter).layers
     (names, more), _ = layers
     assert server in names
     assert ("libpq-dev" in names) is headers
@@ -43,7 +44,12 @@ def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
     available = tmp_path / "mods-available"
     available.mkdir()
     (available / "gd.ini").touch()
-    script = php.SWITCH.format("8.2").replace("/etc/php/8.2/mods-available", str(available))
+    script = (
+        bases()["php"]
+        .values["switch"]
+        .replace("@version@", "8.2")
+        .replace("/etc/php/8.2/mods-available", str(available))
+    )
     (tmp_path / "phpenmod").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/done\n')
     (tmp_path / "phpenmod").chmod(0o755)
 

@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
+from deadweight_standins.bases import names
 from deadweight_standins.machine import this_machine
-from deadweight_standins.renamed import FOLDER, RENAMED, asked, fill
+from deadweight_standins.renamed import FOLDER, asked, fill
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,9 @@ def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path
     fill(tmp_path, this_machine())
     stanzas = (tmp_path / FOLDER / "Packages").read_text().strip().split("\n\n")
     told = [dict(line.split(": ", 1) for line in each.splitlines() if ": " in line) for each in stanzas]
-    assert {each["Package"]: each["Depends"] for each in told} == RENAMED
+    assert {each["Package"]: each["Depends"] for each in told} == {
+        name: entry.now for name, entry in names().renamed.items()
+    }
     assert all("stand-in" in each["Version"] for each in told)
     python = next(tmp_path.glob(f"{FOLDER}/python_*.deb"))
     listed = subprocess.run(["dpkg-deb", "--contents", python], capture_output=True, text=True, check=True).stdout

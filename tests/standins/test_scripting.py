@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deadweight_standins import scripting
+from deadweight_standins.bases import bases
 from deadweight_standins.machine import Machine
 
 AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
@@ -44,4 +45,4 @@ def test_another_version_than_the_tag_s_is_told():
     ("wanted", "made"), [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
 )
 def test_a_ruby_that_is_not_there_gets_the_next_later_one(wanted, made):
-    assert scripting.ruby_release(wanted) == made
+    assert bases()["ruby"].release(wanted) == made
