@@ -42,7 +42,11 @@ def _up():
     return Health(path="/health", within_seconds=60)
 
 
-@pytest.mark.parametrize("project", list(SERVICES), indirect=True)
+@pytest.mark.parametrize(
+    "project",
+    [pytest.param(name, marks=() if name == "cpp" else pytest.mark.services) for name in SERVICES],
+    indirect=True,
+)
 def test_a_service_without_a_recipe_runs_on_its_own_files_alone(engine, project, capfd, monkeypatch):
     monkeypatch.chdir(project)
     code, said = run("init", "--yes", "--minutes", "0"), capfd.readouterr().err
