@@ -239,7 +239,7 @@ def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> 
     page.locator("#findings > summary").click()
     packages = page.locator("#findings details > summary")
     assert packages.all_inner_texts() == [
-        "stdlib 2 findings, worst critical, reached",
+        "stdlib 2 findings, worst critical, touched",
         "libc6 1 finding, worst high, not touched by the requests sent",
     ]
     packages.first.click()
@@ -579,9 +579,9 @@ def test_marks_and_history_leave_the_page_light(chromium, changed) -> None:
     ("cell", "title", "words", "command"),
     [
         ("section#layers tr[data-variant='apko'] td:nth-child(4)", "apko: Hidden", "Got by sample", "layers --variant apko"),
-        ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Reached",
+        ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Touched",
          "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
-        ("section#vulnerabilities tr[data-variant='jib'] td[data-key='reach']", "jib: Reached", "Got by sample",
+        ("section#vulnerabilities tr[data-variant='jib'] td[data-key='reach']", "jib: Touched", "Got by sample",
          "verify --variant jib --check vulnerabilities"),
         ("section#vulnerabilities tr[data-variant='apko'] td.reference", "apko: Reference", "From A talk", ""),
         ("#castle tr.sums:last-child td:nth-child(2)", "all-in-one: stopped, hardened", "Got by sample",

@@ -26,7 +26,7 @@ _OURS: dict[str, str] = {
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
     "vulnerabilities": "deadweight.checks.vulnerabilities",
-    "attacks": f"{_packages.TABLE['attacks']}.entrance",
+    "attacks": f"{_packages.TABLE['attacks']}.check",
 }
 
 

@@ -23,7 +23,7 @@ FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
 _BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Touched / not touched\nby the requests sent"}
 MOST_TELLING = (
-    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "attacks_by", "build", "reference_size",
+    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "build", "reference_size",
     "base",
     "user", "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
 )  # fmt: skip

@@ -11,13 +11,12 @@ COMMANDS = {
     "size": "layers", "reference_size": "report", "ratio": "layers", "compressed": "layers", "layers": "layers",
     "found": "layers", "base": "build --force", "builder": "build --force", "runtime": "layers", "user": "layers",
     "build": "build --force", "startup": "verify --check runs", "vulnerabilities": "scan",
-    "reach": "verify --check vulnerabilities", "reference_vulnerabilities": "report", "attacks": "attack", "attacks_by": "attack",
+    "reach": "verify --check vulnerabilities", "reference_vulnerabilities": "report", "attacks": "attack",
     "checks": "verify",
 }  # fmt: skip
 """The task that gets a column's figure anew, for one variant. ``report`` stands for what is no measurement of ours; ``found`` for
 all that the layer reader found."""
 PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": "startup_seconds", "attacks": "attacks",
-              "attacks_by": "attacks",
                             "vulnerabilities": "vulnerabilities", "reach": "vulnerabilities", "found": "layers"}  # fmt: skip
 """Whose provenance a column has; all others the image's."""
 

@@ -196,19 +196,15 @@ def _startup(_name: str, record: VariantRecord, _of: Of) -> Cell:
         return Cell(figures.NOTHING, None, "muted")  # nobody asks whether it runs: it is no service
     if record.startup_seconds is None and (runs := record.checks.get("runs")) and runs.why_not:
         return _unmeasured(not_measured_word(runs))
-    return _number(record.startup_seconds, startup_words(record))
+    if record.startup_seconds is None:
+        return _unmeasured()
+    return Cell(figures.seconds(record.startup_seconds), record.startup_seconds, badge=_starts(record))
 
 
-def startup_words(record: VariantRecord) -> str:
-    """``0.31 s (0.28 to 0.35)``: the median of several starts, and from which to which they reached."""
-    if record.startup_seconds is not None and len(record.startup_samples) < 2:
-        return f"{figures.seconds(record.startup_seconds)} (one start)"
-    told = figures.seconds(record.startup_seconds)
-    return (
-        f"{told} ({min(record.startup_samples):.2f} to {max(record.startup_samples):.2f})"
-        if record.startup_samples
-        else told
-    )
+def _starts(record: VariantRecord) -> str:
+    """What the median is of: ``0.28 to 0.35``, or ``one start``."""
+    samples = record.startup_samples
+    return f"{min(samples):.2f} to {max(samples):.2f}" if len(samples) > 1 else "one start"
 
 
 def startup_differs(one: VariantRecord, other: VariantRecord) -> bool | None:
@@ -287,18 +283,16 @@ def _reach(_name: str, record: VariantRecord, _of: Of) -> Cell:
 
 
 def _attacks(_name: str, record: VariantRecord, of: Of) -> Cell:
-    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another."""
+    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another.
+
+    The badge also says what stops them: the image, the engine, and what hardening would stop besides.
+    """
     found = split(record, of.attacks)
     if found is None:
         return _unmeasured() if record.attacks else Cell(NOT_ATTACKED, None, "muted")
-    return Cell(str(found), found.stopped / found.of, badge="" if found.posture == "default" else found.posture)
-
-
-def _attacks_by(_name: str, record: VariantRecord, of: Of) -> Cell:
-    found = split(record, of.attacks)
-    if found is None:
-        return Cell(figures.NOTHING, None, "muted")
-    return Cell(f"{found.by_image} + {found.by_engine} (+ {found.by_hardening})", found.by_image)
+    posture = "" if found.posture == "default" else f"{found.posture}; "
+    by = f"{posture}{found.by_image} + {found.by_engine}, hardened + {found.by_hardening}"
+    return Cell(str(found), found.stopped / found.of, badge=by)
 
 
 def _reference_size(_name: str, record: VariantRecord, _of: Of) -> Cell:
@@ -321,8 +315,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
-    Column("attacks", "Attacks stopped", _attacks, numeric=True),
-    Column("attacks_by", "By image + engine (+ hardening)", _attacks_by, numeric=True),
+    Column("attacks", "Attacks stopped (by image + engine)", _attacks, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("build", "Build", _build, numeric=True),
     Column("user", "User", _user),
