@@ -363,7 +363,7 @@ def test_the_winner_is_labelled_and_the_table_begins_on_the_first_screen(chromiu
 def test_cards_are_sorted_from_a_list(chromium, heavy) -> None:
     seen = Visit(chromium, heavy.as_uri(), viewport={"width": 360, "height": 800})
     choice = seen.page.get_by_label("Sort by")
-    choice.select_option(label="Attacks stopped")
+    choice.select_option(label="Attacks stopped: image + engine (+ hardened)")
     assert seen.column(1)[0] == "apko"
     choice.select_option(label="Size")
     assert seen.column(3)[0] == "9.7 MB"

@@ -80,8 +80,8 @@ def everywhere(report: Report) -> list[str]:
 def test_variants_are_compared_on_the_attacks_that_were_measured_for_all_of_them() -> None:
     assert cells_of(two(), "attacks") == {"shelled": "2/5", "small": "3/5"}
     assert cells_of(two(), "attacks", "badge") == {
-        "shelled": "0 + 2, hardened + 2",
-        "small": "1 + 2, hardened + 1",
+        "shelled": "0 + 2 (+ 2)",
+        "small": "1 + 2 (+ 1)",
     }
 
 

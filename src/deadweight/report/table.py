@@ -291,7 +291,7 @@ def _attacks(_name: str, record: VariantRecord, of: Of) -> Cell:
     if found is None:
         return _unmeasured() if record.attacks else Cell(NOT_ATTACKED, None, "muted")
     posture = "" if found.posture == "default" else f"{found.posture}; "
-    by = f"{posture}{found.by_image} + {found.by_engine}, hardened + {found.by_hardening}"
+    by = f"{posture}{found.by_image} + {found.by_engine} (+ {found.by_hardening})"
     return Cell(str(found), found.stopped / found.of, badge=by)
 
 
@@ -315,7 +315,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
-    Column("attacks", "Attacks stopped (by image + engine)", _attacks, numeric=True),
+    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("build", "Build", _build, numeric=True),
     Column("user", "User", _user),
