@@ -245,24 +245,24 @@ def static_base(local_source) -> object:
 @pytest.fixture(scope="module")
 def resident_maven(tmp_path_factory) -> Iterator[tuple[Path, Path]]:
     """A folder for projects one after another, built through a Maven that stays, as a user's are, and the folder of its socket."""
-    from deadweight.builders.jib import resident_maven
+    from deadweight.builders.jib import resident_maven as resident
 
     with tempfile.TemporaryDirectory(prefix="dw") as run:  # short: a socket lies in it
         yield tmp_path_factory.mktemp("maven"), Path(run)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", run)
-            resident_maven.end_all()
+            resident.end_all()
 
 
 @pytest.fixture
 def maven_root(resident_maven, monkeypatch) -> Path:
     """That folder, empty but for an empty folder ``app``, where builds go through the Maven that stays."""
-    from deadweight.builders.jib import resident_maven
+    from deadweight.builders.jib import resident_maven as resident
     from tests.support.java_projects import emptied
 
     root, run = resident_maven
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
-    monkeypatch.setenv(resident_maven.VARIABLE, "1")
+    monkeypatch.setenv(resident.VARIABLE, "1")
     return emptied(root, kept="app")
 
 
