@@ -93,6 +93,16 @@ def test_the_report_holds_the_split_and_what_was_never_handed_in_is_apart() -> N
     assert with_splits({"a": samples.variant()})["a"].attack_split is None
 
 
+def test_what_fails_without_any_protection_is_stopped_by_the_image() -> None:
+    alone = cell("blocked")
+    found = samples.report(
+        {"a": samples.variant(attacks={"open": {"x": alone, "y": THROUGH}, "default": {"x": alone, "y": alone}})}
+    )
+    split = with_splits(found.variants)["a"].attack_split
+    assert split is not None
+    assert (split.by_image, split.by_engine) == (1, 1)
+
+
 def test_what_was_not_tried_hardened_is_not_said_to_get_through() -> None:
     found = with_splits({"a": attacked({"x": THROUGH, "y": BY_ENGINE})})["a"].attack_split
     assert found is not None

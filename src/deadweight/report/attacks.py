@@ -84,7 +84,9 @@ def split(record: VariantRecord, among: Shared | None) -> AttackSplit | None:
 def _stopped_by(record: VariantRecord, payload: str, posture: str) -> str:
     cell = record.attacks[posture][payload]
     if cell.outcome == "blocked":
-        return "image" if cell.walls and OF_THE_IMAGE.issuperset(cell.walls) else "engine"
+        bare = record.attacks.get("open", {}).get(payload)  # with no protection of the engine's
+        of_image = bare is not None and bare.outcome == "blocked"
+        return "image" if of_image or (cell.walls and OF_THE_IMAGE.issuperset(cell.walls)) else "engine"
     hardened = record.attacks.get("hardened", {}).get(payload)
     if hardened is None or hardened.outcome not in MEASURED:
         return "unknown"
