@@ -15,7 +15,7 @@ root=$(mktemp -d /var/tmp/deadweight-root.XXXXXX)
 trap 'umount -l "$root"; rm -rf --one-file-system "$root"' EXIT
 case $release in
 noble) words=(--components=main,universe "--keyring=$keyring" noble "$root" http://archive.ubuntu.com/ubuntu) ;;
-*) words=("$release" "$root" http://deb.debian.org/debian) ;;
+*) words=("$release" "$root") ;; # from its usual mirror
 esac
 mmdebstrap --quiet --variant=important --include=ca-certificates,git,python3,python3-venv "${words[@]}"
 mount --bind "$root" "$root" # a container's root cannot be changed in a folder that is no mount
