@@ -33,7 +33,7 @@ def fill(root: Path, machine: Machine) -> None:
     """Write a flat repository of them into ``root``. Raises CommandError where dpkg-deb fails."""
     with tempfile.TemporaryDirectory(prefix="deadweight-renamed-") as work:
         made = [_package(Path(work), name, entry) for name, entry in names().renamed.items()]
-        repository_of(made, machine, root / FOLDER)
+        repository_of(made, machine, machine.codename, root / FOLDER)
 
 
 def _package(work: Path, name: str, entry: Renamed) -> Path:

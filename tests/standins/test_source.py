@@ -30,6 +30,7 @@ from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
+from deadweight_standins.flat_repository import repository_of
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.push import Client, Settings
 from deadweight_standins.registry import START_SECONDS, LocalRegistry
@@ -580,6 +581,12 @@ def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
     assert not (home / "lib/jvm.cfg").is_symlink()
     assert (home / "conf/security/java.security").read_text() == "x=1\n"
     assert (home / "lib/elsewhere").is_symlink()
+
+
+def test_a_repository_has_the_codename_of_its_packages_release(tmp_path):
+    """Newer mmdebstrap takes the essential packages of the release that it is to make, and this machine's may be another."""
+    repository = repository_of([], this_machine(), "bookworm", tmp_path / "repository")
+    assert "Codename: bookworm" in (repository / "Release").read_text().splitlines()
 
 
 def test_the_first_package_that_apt_knows_is_chosen():
