@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.publish.earlier import earlier
+from deadweight.publish.report import earlier
 from deadweight.report.changes import Change, Thresholds
 from deadweight.report.compare import compare
 from deadweight.report.compare_markdown import comparison_markdown

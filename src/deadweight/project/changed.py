@@ -8,6 +8,7 @@ is looked up.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,6 @@ from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
 from deadweight.project.git import GIT_SECONDS, ask_git, parted
 from deadweight.project.load_suite import load_suite
-from deadweight.project.path_filter import Near
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore
@@ -30,6 +30,7 @@ from deadweight.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from deadweight.report.model import Report
+
 
 Where = tuple[str, Ignore | None]
 """A variant, and the ignore rules under which it reads a folder (None for a file that it names)."""
@@ -57,10 +58,10 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
 
 def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Variant]) -> dict[str, str]:
     """The variants whose fingerprint is not that of the earlier report, each with the reason. Reads all inputs; changes nothing."""
-    from deadweight.project.bases import known
     from deadweight.project.build import plan
+    from deadweight.project.needs import known_bases
 
-    split = known(workspace, variants)
+    split = known_bases(workspace, variants)
     digests = {
         task.step.key: task.fingerprint.digest
         for task in plan(workspace, split.able).tasks
@@ -200,3 +201,58 @@ class _Nothing:
 
     def layout(self, reference: str) -> Path:
         raise AssertionError(reference)
+
+
+# Which variants a change can concern at all, by paths alone: of thousands, only these are worth asking a builder about.
+_ODD = {"", ".", ".."}
+"""What cannot be joined to the folder above it as it is written."""
+
+
+class Near:
+    """Knows what each variant may read (``Variant.reads``), as it is called and where its links lead to."""
+
+    def __init__(self, root: Path, variants: Sequence[Variant]) -> None:
+        self._root, self._variants = str(root), variants
+        self._unknown: set[str] = set()
+        self._readers: dict[str, list[str]] = defaultdict(list)
+        for variant in variants:
+            places = variant.reads()
+            if places is None:
+                self._unknown.add(variant.name)
+            else:
+                for place in places:
+                    self._readers[place].append(variant.name)
+        top = os.path.normpath(self._root).rstrip("/"), os.path.realpath(root).rstrip("/")
+        self._folders: dict[str, tuple[str, str]] = {"": top}
+        self._places = [(pair, names) for place, names in self._readers.items() for pair in set(self._paths(place))]
+
+    def of(self, changed: Iterable[Path]) -> list[Variant]:
+        """Those that read a changed file, or a folder that it is in, or of which nobody can tell by paths."""
+        texts = {text for path in changed for text in (str(path), *map(str, path.parents))}
+        if not texts:
+            return []
+        near = self._unknown.union(*(names for path, names in self._places if path in texts))
+        return [each for each in self._variants if each.name in near]
+
+    def _paths(self, place: str) -> tuple[str, str]:
+        """A place as it is called and where it is; each folder is looked at once, not anew for each file in it."""
+        known = self._folders.get(place)
+        if known is not None:
+            return known
+        above, _, name = place.rpartition("/")
+        if name in _ODD or place[0] in "/~":
+            whole = os.path.join(self._root, os.path.expanduser(place))  # noqa: PTH111, PTH118 - ten times as fast
+            found = os.path.normpath(whole), os.path.realpath(whole)
+        else:
+            called, real = self._paths(above)
+            real = f"{real}/{name}"
+            found = f"{called}/{name}", os.path.realpath(real) if _linked(real) else real
+        self._folders[place] = found
+        return found
+
+
+def _linked(path: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from deadweight._errors import UsageError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.seccomp import custom_profile
-from deadweight.records.built_image import kept_name
+from deadweight.records.built_image import kept_name, retire
 from deadweight.records.lock import locked
 from deadweight.records.store import load, save
-from deadweight.records.superseded_images import retire
 
 if TYPE_CHECKING:
     from pathlib import Path

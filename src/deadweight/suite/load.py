@@ -10,10 +10,8 @@ from deadweight._errors import ConfigError
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import did_you_mean, mapping, validated
 from deadweight.suite.model import Suite, Variant
-from deadweight.suite.problems import Problems
-from deadweight.suite.sections import place_in, sections
-from deadweight.suite.variants import Records, VariantReader
-from deadweight.suite.yaml_nodes import Document, Key, read
+from deadweight.suite.sections import Records, VariantReader, place_in, sections
+from deadweight.suite.yaml_nodes import Document, Key, Problems, read
 
 SUITE_FILE = "deadweight.yaml"
 TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report", "pool")

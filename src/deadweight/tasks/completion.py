@@ -134,7 +134,7 @@ def _formats() -> list[str]:
 
 
 def _providers() -> list[str]:
-    from deadweight.project.pipelines.render import PROVIDERS
+    from deadweight.project.pipelines import PROVIDERS
 
     return list(PROVIDERS)
 

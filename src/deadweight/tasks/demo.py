@@ -23,7 +23,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
 
     Example: invoke demo
     """
-    from deadweight.project import database
+    from deadweight.project import scan
     from deadweight.project.build import raise_if_failed
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
@@ -37,7 +37,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     laps = _Laps()
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         variants = workspace.suite.variants
-        provide = partial(database.provide, workspace) if database.wanted(workspace) else None
+        provide = partial(scan.provide_database, workspace) if scan.wants_database(workspace) else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
         laps.end("set-up and build")

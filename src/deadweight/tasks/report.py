@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._heartbeat import pulse
+from deadweight.report import figures
+from deadweight.report.history import Row, rows
 from deadweight.tasks._options import names, one
-from deadweight.tasks._progress import console, print_json, print_utf8, say
+from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
     from deadweight.report.changes import Thresholds
     from deadweight.report.compare import Comparison
-    from deadweight.report.model import Report
+    from deadweight.report.model import HistoryEntry, Report
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
 
@@ -40,7 +43,7 @@ def report(
     Example: invoke report --history
     """
     from deadweight.project.workspace import Workspace
-    from deadweight.publish.earlier import earlier
+    from deadweight.publish.report import earlier
 
     if history:
         _print_history(json, alone=against is None and not open)
@@ -80,7 +83,7 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
     Example: invoke publish --to oci://registry.example.com/team/report:latest
     """
     from deadweight.project.workspace import Workspace
-    from deadweight.publish.earlier import earlier
+    from deadweight.publish.report import earlier
     from deadweight.publish.report import publish as publish_to
     from deadweight.records.lock import locked
 
@@ -185,7 +188,7 @@ def _attach(
     from dataclasses import asdict
 
     from deadweight.checks.scan.sbom import forms, write_sboms
-    from deadweight.publish.attach import attach
+    from deadweight.publish.push import attach
 
     files = write_sboms(workspace.subject(variant), forms(form)).files
     attached = attach(image, files, insecure=insecure)
@@ -211,8 +214,6 @@ def _print_history(json: bool, *, alone: bool) -> None:
     elif not entries:
         raise MissingError("there is no history yet", hint="run invoke report: each run adds to it")
     else:
-        from deadweight.tasks._history import print_history
-
         print_history(entries, console())
 
 
@@ -283,3 +284,33 @@ def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
     if lost:
         hint = "invoke build, invoke verify, then this again"
         raise MissingError(f"{lost} no longer measured {since}; see above", hint=hint)
+
+
+# The history of a comparison on a terminal.
+HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")
+
+
+def print_history(entries: Sequence[HistoryEntry], out: Console) -> None:
+    """A table for each variant, from old to new."""
+    from rich.table import Table
+
+    for name, found in rows(entries).items():
+        table = Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
+        for row in found:
+            table.add_row(*_cells(row))
+        out.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    point = row.point
+    commit = (row.commit or "none")[:10] + ("+" if row.dirty else "")
+    held = ", ".join(f"{posture} {each.held}/{each.tried}" for posture, each in point.attacks.items())
+    return [
+        row.at[:16].replace("T", " "),
+        commit,
+        figures.size(point.size_bytes) + (f" ({figures.STAND_IN})" if point.stand_in else ""),
+        figures.count(point.findings),
+        held or figures.NOT_MEASURED,
+        figures.seconds(point.startup_seconds),
+        figures.seconds(point.build_seconds),
+    ]

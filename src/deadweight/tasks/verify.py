@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks import _choose
-from deadweight.tasks._heartbeat import pulse
+from deadweight.tasks import _options
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import print_json, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import print_json, pulse, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import colour, task
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ OUTCOMES = (
     help={
         "variant": "the variant; repeat it for more (default: all)",
         "check": "the check; repeat it for more (default: all checks in the suite)",
-        **_choose.HELP,
+        **_options.CHOOSING_HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant", "check"],
@@ -58,7 +57,9 @@ def verify(
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say, since=since) as workspace:
-        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
+        selection = _options.chosen(
+            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
+        )
         chosen = selection.variants
         if selection.narrowed and not chosen:
             if json:

@@ -17,8 +17,7 @@ from deadweight.checks.scan import spdx as spdx_document
 from deadweight.checks.scan.documents import packages, parts, without_twins
 from deadweight.checks.scan.purl import Part
 from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
-from deadweight.publish.attach import attach
-from deadweight.publish.push import push
+from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program

@@ -216,7 +216,7 @@ def test_an_accepted_finding_does_not_count_until_its_exception_expires(world, a
 
 
 def test_an_exception_that_matches_nothing_is_told(world, archives):
-    from deadweight.tasks._scan import unused
+    from deadweight.tasks.scan import unused
 
     database.use(str(write_database(world / "db")))
     made = subjects(world, archives, IGNORE.format(day="2999-01-01"))
@@ -370,7 +370,7 @@ def test_a_database_argument_that_is_nothing(world, name):
 
 
 def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
-    from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
+    from deadweight.publish.push import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     write_database(world / "db")

@@ -23,8 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import build_arguments, buildkit, secrets
-from deadweight.builders.dockerfile.copy import IGNORE_FILE, copied, given, ignore_rules, last_base, reach_of
+from deadweight.builders.dockerfile import buildkit, secrets
+from deadweight.builders.dockerfile.copy import (
+    IGNORE_FILE,
+    build_arguments,
+    copied,
+    given,
+    ignore_rules,
+    last_base,
+    reach_of,
+)
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
@@ -159,9 +167,7 @@ class DockerfileBuilder:
             flags: list[str | Path] = [
                 *("--tag", name, "--iidfile", work / "id"),
                 *attestation_flags(variant, bases),
-                *build_arguments.build_arguments(
-                    dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()
-                ),
+                *build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             ]
             try:
                 buildkit.build(

@@ -137,7 +137,7 @@ class DockerListener(Listener):
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
-        from deadweight.builders.shared.java_errors import without_chatter
+        from deadweight.builders.shared.tool_output import without_chatter
 
         own = [without_chatter(line) for line in step.words] if step else []
         own = [line for line in own if line.strip()]
