@@ -74,10 +74,11 @@ class CommandError(DeadweightError):
     """An external program failed. Shows its last own lines and its log, never its environment.
 
     ``exit_code_of_command`` is None where the program did not end by itself (time limit, not startable). ``line`` is that of the
-    Dockerfile's instruction that failed, where that is what did.
+    Dockerfile's instruction that failed, where that is what did; ``cause`` is the code of a known cause (``diagnosis.toml``).
     """
 
     line: int | None = None
+    cause: str = ""
 
     def __init__(
         self,
@@ -95,10 +96,12 @@ class CommandError(DeadweightError):
         self.argv, self.exit_code_of_command, self.tail, self.log = tuple(argv), exit_code_of_command, tuple(tail), log
         self.reason = reason
 
-    def told(self, reason: str, tail: Sequence[str], hint: str | None) -> CommandError:
+    def told(self, reason: str, tail: Sequence[str], hint: str | None, cause: str = "") -> CommandError:
         """The same failure in other words: those of whoever knows the program."""
         argv, code = self.argv, self.exit_code_of_command
-        return CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+        told = CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+        told.cause = cause
+        return told
 
 
 class BuildFailed(DeadweightError):

@@ -15,7 +15,7 @@ from deadweight.builders.apko import melange, packages
 from deadweight.builders.apko.melange import public_key
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive, common, diagnosis
+from deadweight.builders.shared import archive, common
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.records.built_image import Base
 from deadweight.suite.yaml_nodes import Document, Key, read
@@ -140,7 +140,7 @@ def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, 
         run_tool(argv, listener, cwd=site.root, environment=environment, log=job.log)
     except CommandError as error:
         what = f"{variant.name}: {variant.config}"
-        raise listener.explained(error, what, clean=melange.clean, causes=diagnosis.NATIVE) from None
+        raise listener.explained(error, what, clean=melange.clean, where=("native",)) from None
 
 
 def _announce(line: str) -> str | None:

@@ -26,7 +26,7 @@ from deadweight.builders.apko import packages
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.apko.work_folder import memory_folder, put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
-from deadweight.builders.shared import common, diagnosis, inputs
+from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.go import filled, go_environment, is_warm, melange_cache, needed_sources
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.engine import labels
@@ -160,7 +160,7 @@ class _Melange:
             run_tool(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
-            raise listener.explained(error, what, clean=clean, causes=diagnosis.NATIVE) from None
+            raise listener.explained(error, what, clean=clean, where=("native",)) from None
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 from deadweight import _log_excerpt
 from deadweight._errors import CommandError
-from deadweight.builders.dockerfile import diagnosis
-from deadweight.builders.shared import diagnosis as shared_causes
+from deadweight.builders.shared.diagnosis import Where, diagnose
 from deadweight.builders.shared.tool_output import Listener
 from deadweight.records.built_image import Cache
 
@@ -116,24 +115,22 @@ class DockerListener(Listener):
         ``advice`` tells what the instruction at a line needed to reach the network, and did not get.
         """
         words = self._words(step, error)
-        cause = shared_causes.found(
-            _table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in
-        )
+        cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
             return error.told(
                 f"{variant}: the service does not compile", self.compiler, "see the log for the whole output"
             )
-        reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
+        reason = f"{variant}: {cause.message if cause and cause.message else self._told(step, error)}"
         where = self._where(step)
-        hint = cause.step if cause else "see the log for the whole output"
+        hint = cause.hint if cause else "see the log for the whole output"
         if cause and cause.reach:
             hint = advice(self._line(step)) or hint
-        if cause and "disk is full" in cause.told:
+        if cause and cause.code == "engine_disk_full":
             hint = full_disk()
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line in words and cause.line[: _log_excerpt.MAX_LINE].rstrip() not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE].strip(), *shown]
-        return error.told(reason + where, shown, hint)
+        return error.told(reason + where, shown, hint, cause.code if cause else "")
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
@@ -170,14 +167,14 @@ class DockerListener(Listener):
         return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
 
 
-def _table(step: _Instruction | None) -> Sequence[shared_causes.Cause]:
+def _where(step: _Instruction | None) -> Sequence[Where]:
     if step is None:
-        return (*diagnosis.CLIENT, *diagnosis.PULL)
+        return ("client", "pull")
     if step.word == "RUN":
-        return diagnosis.RUN
+        return ("run",)
     if step.word in ("COPY", "ADD"):
-        return diagnosis.COPY_FROM if "--from" in step.what else (*diagnosis.COPY, *diagnosis.RUN)
-    return diagnosis.PULL
+        return ("copy_from",) if "--from" in step.what else ("copy", "run")
+    return ("pull",)
 
 
 def cleaned(line: str) -> str:

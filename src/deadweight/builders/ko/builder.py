@@ -17,7 +17,7 @@ from typing import Any
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import common, diagnosis
+from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import (
     config_digest,
     keep,
@@ -178,7 +178,7 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
     try:
         run_tool(argv, listener, cwd=source, environment=environment, log=job.log)
     except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_telling, causes=diagnosis.NATIVE) from None
+        raise listener.explained(error, variant.name, clean=_telling, where=("native",)) from None
 
 
 def _whole(archive: Path, variant: KoVariant, job: Job) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from deadweight import _log_excerpt, _run
 from deadweight._errors import CommandError
 from deadweight.builders.shared import common
-from deadweight.builders.shared.diagnosis import JAVA, Cause, found
+from deadweight.builders.shared.diagnosis import Where, diagnose
 
 MAX_COMPILER_LINES = 10
 HEARD_LINES = 400
@@ -43,14 +43,14 @@ class Listener:
         return tuple(self._compiler)
 
     def explained(
-        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, causes: Sequence[Cause] = ()
+        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, where: Sequence[Where] = ()
     ) -> CommandError:
         """The same failure as itself: its cause where one is known, a compiler's lines where there are any, else the last lines."""
         words = [line for line in dict.fromkeys(clean(line) for line in (*self._heard, *error.tail)) if line]
-        cause = found(causes, words)
+        cause = diagnose(where, words)
         if cause and self.compiler and not cause.outweighs(self.compiler):
             cause = None
-        hint = error.hint or (cause.step if cause else None)
+        hint = error.hint or (cause.hint if cause else None)
         error = _without_prefix(error)
         if self.compiler and cause is None:
             return error.told(
@@ -59,8 +59,10 @@ class Listener:
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line[: _log_excerpt.MAX_LINE] not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE], *shown]
-        reason = cause.told if cause and cause.told else error.reason
-        return error.told(f"{what}: {reason}", shown, hint or "see the log for the whole output")
+        reason = cause.message if cause and cause.message else error.reason
+        return error.told(
+            f"{what}: {reason}", shown, hint or "see the log for the whole output", cause.code if cause else ""
+        )
 
 
 def _without_prefix(error: CommandError) -> CommandError:
@@ -197,15 +199,15 @@ class JavaListener(Listener):
         cause, reason = None, ""
         if self.compiler:
             lines = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]
-            cause, reason = found(JAVA, lines), "the service does not compile"
+            cause, reason = diagnose(("java",), lines), "the service does not compile"
         elif self._tests:
             lines, reason = list(self._tests), "the service's own tests fail"
         else:
             lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
-            cause = found(JAVA, lines)
-            reason = cause.told if cause and cause.told else error.reason
-        hint = error.hint or (cause.step if cause else "see the log for the whole output")
-        return error.told(f"{variant}: {reason}", lines[:JAVA_SHOWN_LINES], hint)
+            cause = diagnose(("java",), lines)
+            reason = cause.message if cause and cause.message else error.reason
+        hint = error.hint or (cause.hint if cause else "see the log for the whole output")
+        return error.told(f"{variant}: {reason}", lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else "")
 
 
 def without_chatter(line: str) -> str:
