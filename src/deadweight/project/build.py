@@ -257,7 +257,7 @@ class Arriving:
     def __init__(self, workspace: Workspace, variants: Sequence[Variant], needs: Mapping[str, frozenset[str]]) -> None:
         self._workspace, self._needs = workspace, needs
         self._waiting, self._come = list(variants), list[Variant]()
-        self._digests = Digests(workspace.say)
+        self._digests = Digests()
         self.left: dict[str, tuple[DeadweightError, str | None]] = {}
         """The error, and the title of the task that failed where it was one of set-up."""
         self.plan = Plan(())

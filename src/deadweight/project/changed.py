@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
@@ -30,6 +30,7 @@ from deadweight.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from deadweight.report.model import Report
+    from deadweight.sources.protocol import Source
 
 
 Where = tuple[str, Ignore | None]
@@ -111,7 +112,7 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
 def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Variant]) -> dict[str, str]:
     if not paths:
         return {}
-    site = replace(workspace.site, source=_Nothing(), pool=None)
+    site = replace(workspace.site, source=cast("Source", _Nothing()), pool=None)
     places, found = _places(workspace, site, variants)
     for path in paths:
         reached = _reached(path, places)
@@ -180,27 +181,6 @@ class _Nothing:
 
     def environment(self) -> BuildEnvironment:
         return BuildEnvironment()
-
-    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
-        del references, apk
-        return ()
-
-    def lacking(self, references: Sequence[str]) -> None:
-        del references
-
-    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[()]:
-        del references, apk
-        return ()
-
-    def prepare(self, references: Sequence[str], *, apk: bool, say: object) -> None:
-        del references, apk, say
-
-    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
-        del reference, command
-        return ()
-
-    def layout(self, reference: str) -> Path:
-        raise AssertionError(reference)
 
 
 # Which variants a change can concern at all, by paths alone: of thousands, only these are worth asking a builder about.

@@ -94,38 +94,27 @@ def _spare_archives(workspace: Workspace) -> list[Path]:
 
 
 def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
+    """How many containers and networks, and how many images, were removed from the engine, if one runs."""
+    from deadweight.engine.daemon import find_running
+
     try:
-        stale = _stale(workspace)  # they may run from the images
-        images = _images(workspace) if with_images else _superseded(workspace)
-        return len(stale) - stale.count("image"), images + stale.count("image"), None
+        if find_running() is None:
+            return 0, 0, None
+        stale = [each.kind for each in workspace.engine().cleanup_stale()]  # they may run from the images
+        images = stale.count("image") + (_images(workspace) if with_images else _superseded(workspace))
+        return len(stale) - stale.count("image"), images, None
     except MissingError as error:
         return 0, 0, error
 
 
-def _stale(workspace: Workspace) -> list[str]:
-    """Of what kind each thing was that a dead process had left."""
-    from deadweight.engine.daemon import find_running
-
-    if find_running() is None:
-        return []
-    return [each.kind for each in workspace.engine().cleanup_stale()]
-
-
 def _superseded(workspace: Workspace) -> int:
-    from deadweight.engine.daemon import find_running
-
-    if find_running() is None or not superseded(workspace.state):
-        return 0
-    return retire(workspace.state, workspace.engine().images.let_go)
+    waiting = superseded(workspace.state)
+    return retire(workspace.state, workspace.engine().images.let_go) if waiting else 0
 
 
 def _images(workspace: Workspace) -> int:
-    from deadweight.engine.daemon import find_running
-
-    if find_running() is None:
-        return 0
-    removed = sum(workspace.engine().images.remove(name, force=True) for name in superseded(workspace.state))
     images = workspace.engine().images
+    removed = sum(images.remove(name, force=True) for name in superseded(workspace.state))
     for file in sorted((workspace.state.folder / "images").glob(f"**/{BUILT_FILE}")):  # also of variants that are gone
         built = load(BuiltImage, file)
         if built is not None:

@@ -40,6 +40,15 @@ def parse_days(value: str | None) -> float | None:
     return int(match.group(1)) / (24.0 if match.group(2) == "h" else 1.0)
 
 
+def parse_port(value: str | None) -> int | None:
+    """A port number."""
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise UsageError(f"--port: expected a number from 1 to 65535, found {value!r}")
+    return int(value)
+
+
 def one(value: str | None, flag: str) -> str:
     """A flag that must be given."""
     if not value:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names
+from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
@@ -61,7 +61,7 @@ def init(
     if check:
         _check(root)
         return
-    wanted = init.Wanted(service, main, _port(port), _path(health_path), names(force))
+    wanted = init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = (
         init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
@@ -156,16 +156,6 @@ def _folder(given: str) -> Path:
     if not root.is_dir():
         raise UsageError(f"--dir {given}: no such folder")
     return root
-
-
-def _port(given: str | None) -> int | None:
-    from deadweight._errors import UsageError
-
-    if given is None:
-        return None
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
-        raise UsageError(f"--port: expected a number from 1 to 65535, found {given!r}")
-    return int(given)
 
 
 def _path(given: str | None) -> str | None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -186,68 +187,62 @@ def named(archive: str | None) -> str | None:
     return REGISTRY + archive if names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
 
 
+@dataclass(frozen=True, kw_only=True)
 class LookedAt:
-    """What is looked at: an archive ``file``, or else what ``stream`` opens to be read once. Quicker than either is the engine's
+    """What is looked at: an archive ``archive``, or else what ``stream`` opens to be read once. Quicker than either is the engine's
     own folder, where we may read it: ``store`` is that, the image's id there, and whether it is containerd's. ``save`` writes an
     archive of what is no file.
 
     ``stand_in`` is known of the suite's variants only.
     """
 
-    def __init__(
-        self,
-        title: str,
-        cache: Path,
-        *,
-        file: Path | None = None,
-        allow: tuple[AllowEntry, ...] = (),
-        stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None,
-        store: tuple[Path, str, bool] | None = None,
-        save: Callable[[Path], Path] | None = None,
-        remote: Remote | None = None,
-        pull: Callable[[], AbstractContextManager[Path]] | None = None,
-        list_platforms: Callable[[], tuple[str, ...]] | None = None,
-        stand_in: bool | None = None,
-        unread_allowed: bool = False,
-    ) -> None:
-        self.title, self.stand_in, self.unread_allowed = title, stand_in, unread_allowed
-        self._file, self._stream, self._store, self._save, self._remote = file, stream, store, save, remote
-        self._cache, self._allow, self._pull, self._list = cache, allow, pull, list_platforms
+    title: str
+    cache: Path
+    archive: Path | None = None
+    allow: tuple[AllowEntry, ...] = ()
+    stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None
+    store: tuple[Path, str, bool] | None = None
+    save: Callable[[Path], Path] | None = None
+    remote: Remote | None = None
+    pull: Callable[[], AbstractContextManager[Path]] | None = None
+    list_platforms: Callable[[], tuple[str, ...]] | None = None
+    stand_in: bool | None = None
+    unread_allowed: bool = False
 
     def analyse(self, scan: str, platform: str | None, name: str | None) -> LayersReport:
         from typing import cast
 
         mode = cast("Scanned", scan)
-        if self._store is not None:
-            found = self._in_store(*self._store, mode, platform)
+        if self.store is not None:
+            found = self._in_store(*self.store, mode, platform)
             if found is not None:
                 return found
-        if self._remote is not None:
+        if self.remote is not None:
             return images.analyse_registry(
-                self._remote, self.title, scan=mode, allow=self._allow, platform=platform, cache_dir=self._cache
+                self.remote, self.title, scan=mode, allow=self.allow, platform=platform, cache_dir=self.cache
             )
-        asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
-        if self._stream is not None:
-            with self._stream() as source:
-                return images.analyse_stream(source, what=self.title, cache_dir=self._cache, **asked)
-        assert self._file is not None
-        return images.analyse(self._file, cache_dir=self._cache, **asked)
+        asked: dict[str, Any] = {"scan": mode, "allow": self.allow, "platform": platform, "name": name}
+        if self.stream is not None:
+            with self.stream() as source:
+                return images.analyse_stream(source, what=self.title, cache_dir=self.cache, **asked)
+        assert self.archive is not None
+        return images.analyse(self.archive, cache_dir=self.cache, **asked)
 
     def platforms(self) -> tuple[str, ...]:
         """The platforms of an image in a registry, one empty name for an image of one platform. Raises UsageError."""
         from deadweight._errors import UsageError
 
-        if self._list is None:
+        if self.list_platforms is None:
             raise UsageError(
                 "--platform all works only for images in a registry",
                 hint="choose one, for example --platform linux/arm64",
             )
-        return self._list() or ("",)
+        return self.list_platforms() or ("",)
 
     def _in_store(
         self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
     ) -> LayersReport | None:
-        asked: dict[str, Any] = {"scan": scan, "allow": self._allow, "cache_dir": self._cache, "platform": platform}
+        asked: dict[str, Any] = {"scan": scan, "allow": self.allow, "cache_dir": self.cache, "platform": platform}
         if by_content:
             return images.analyse_content_store(images.content_folders(root), image, **asked)
         return images.analyse_engine_store(root, image, **asked)
@@ -257,16 +252,16 @@ class LookedAt:
         """An archive to read again; one that has to be written first is gone afterwards."""
         import tempfile
 
-        if self._file is not None:
-            yield self._file
+        if self.archive is not None:
+            yield self.archive
             return
-        if self._pull is not None:
-            with self._pull() as layout:
+        if self.pull is not None:
+            with self.pull() as layout:
                 yield layout
             return
-        assert self._save is not None
+        assert self.save is not None
         with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
-            yield self._save(Path(folder, "image.tar"))
+            yield self.save(Path(folder, "image.tar"))
 
 
 @contextlib.contextmanager
@@ -289,11 +284,11 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
     elif archive is not None and archive.startswith(REGISTRY):
         yield _in_registry(archive.removeprefix(REGISTRY), platform, cache)
     elif archive == STDIN:
-        yield LookedAt("standard input", cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
+        yield LookedAt(title="standard input", cache=cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
     else:
         file = Path(str(archive))
         _refuse_absent(file)
-        yield LookedAt(str(archive), cache, file=file)
+        yield LookedAt(title=str(archive), cache=cache, archive=file)
 
 
 @contextlib.contextmanager
@@ -307,9 +302,9 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
         chosen = select_one(workspace.suite, variant)
         asked = chosen.checks.layers
         yield LookedAt(
-            chosen.name,
-            workspace.state.cache / "image",
-            file=workspace.archive(chosen),
+            title=chosen.name,
+            cache=workspace.state.cache / "image",
+            archive=workspace.archive(chosen),
             allow=allow_list(chosen),
             stand_in=workspace.stand_in(chosen.name),
             unread_allowed=asked is not None and "allow" in (asked.unread.mine, asked.unread.base),
@@ -322,8 +317,8 @@ def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
     way = _access(reference)
     env, insecure = way.environment, way.insecure
     return LookedAt(
-        reference,
-        cache,
+        title=reference,
+        cache=cache,
         remote=Remote(reference, insecure=insecure, env=env),
         list_platforms=lambda: platforms(reference, insecure=insecure, env=env),
         pull=lambda: pulled(reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env),
@@ -351,8 +346,8 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
         image, images = engine.images.need(reference), engine.images
         by_content = engine.info.containerd_store
         yield LookedAt(
-            reference,
-            cache,
+            title=reference,
+            cache=cache,
             stream=lambda: images.stream(reference),
             store=(Path(engine.info.root_dir), image.id, by_content),
             save=lambda path: images.save(reference, path),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names
+from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
@@ -42,7 +42,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, variant, _port(port))
+        chosen, image, options = _prepared(workspace, variant, parse_port(port) or 0)
         options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
         code = run_in_foreground(
             workspace.engine(),
@@ -194,13 +194,3 @@ def _tools(workspace: Workspace) -> str:
     with locked(workspace.state, say):
         workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
     return workspace.source.base(TOOLS_IMAGE).resolved
-
-
-def _port(value: str | None) -> int:
-    from deadweight._errors import UsageError
-
-    if value is None:
-        return 0
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
-        raise UsageError(f"--port: expected a number from 1 to 65535, found {value!r}")
-    return int(value)

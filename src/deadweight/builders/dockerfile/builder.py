@@ -82,15 +82,14 @@ class DockerfileBuilder:
         if podman is not None:
             refuse_what_it_cannot(dockerfile.file, podman)
         tools = ["docker-cli" if podman is None else "podman"]
-        if variant.attest is not None:
-            check_attestations(variant, root)
-            tools.append("buildx")
+        check_attestations(variant, root)
+        tools += ["buildx"] if variant.attest is not None else []
         pooled = Needs(("buildctl",), bases=tuple(named), named=named)
         return replace(pooled, tools=tuple(tools), engine=True, pooled=pooled)
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         if site.pool is not None:
-            refuse_attestations_in_pool(variant, site.root)
+            check_attestations(variant, site.root, pooled=True)
         else:
             _refuse_podman_elsewhere(variant, site.root)
         text = _read(variant, site.root)
@@ -308,23 +307,22 @@ def _image_id(file: Path, variant: DockerfileVariant) -> str:
 
 
 # What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.
-def check_attestations(variant: DockerfileVariant, root: Path) -> None:
-    """Raises WrongKey (ConfigError) where the engine that runs would drop what the suite asks for. Starts no engine."""
-    problem = buildkit.keeps_no_attestations() if variant.attest is not None else ""
+def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool = False) -> None:
+    """Raises WrongKey (ConfigError) if the engine that runs, or a pool, would drop what the suite asks for. Starts no engine."""
+    if variant.attest is None:
+        return
+    if pooled:
+        problem, other = (
+            "images that a pool builds have no attestations",
+            "build with the engine here: DEADWEIGHT_POOL=none",
+        )
+    else:
+        problem, other = (
+            buildkit.keeps_no_attestations(),
+            "use an engine with containerd's image store (Docker 29's default)",
+        )
     if problem:
-        raise WrongKey(
-            variant, "attest", problem, root,
-            hint="take attest: out, or use an engine with containerd's image store (the default of Docker 29)",
-        )  # fmt: skip
-
-
-def refuse_attestations_in_pool(variant: DockerfileVariant, root: Path) -> None:
-    """Raises WrongKey (ConfigError) where a pool is to build what asks for attestations: its archives hold none."""
-    if variant.attest is not None:
-        raise WrongKey(
-            variant, "attest", "images that a pool builds have no attestations", root,
-            hint="take attest: out, or build with the engine here: DEADWEIGHT_POOL=none",
-        )  # fmt: skip
+        raise WrongKey(variant, "attest", problem, root, hint=f"take attest: out, or {other}")
 
 
 def sbom_generator(variant: DockerfileVariant) -> str:

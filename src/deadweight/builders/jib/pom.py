@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from deadweight._errors import ConfigError
@@ -143,10 +144,7 @@ def _file(place: Path) -> Path:
 
 # One pom.xml: what the jib builder reads of it, and the reader. Entities are not followed.
 MAX_POM_BYTES = 4 * 2**20
-_BUILD = "project/build"
-_PLUGINS = (f"{_BUILD}/plugins/plugin", f"{_BUILD}/pluginManagement/plugins/plugin")
-_PARENT = "project/parent"
-_MODE = "project/properties/jib.containerizingMode"
+_PLUGINS = ("build/pluginManagement/plugins/plugin", "build/plugins/plugin")
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
 
 
@@ -183,27 +181,57 @@ def read_pom(file: Path) -> Pom:
     """Parse a pom.xml. Raises ConfigError with the line where it is not well-formed, or no pom."""
     if file.stat().st_size > MAX_POM_BYTES:
         raise ConfigError("is larger than 4 MiB, more than is read of a pom.xml", file=file)
-    reader = _Reader(file)
+    root = _parsed(file)
+
+    def text(path: str, default: str = "", within: Element = root) -> str:
+        return (within.findtext(path) or "").strip() or default
+
+    jib: str | None = None
+    mode, bound = "", list[Bound]()
+    for plugin in (found for place in _PLUGINS for found in root.iterfind(place)):
+        if text("artifactId", within=plugin) == "jib-maven-plugin":
+            jib = text("version", jib or "", plugin)
+            mode = text("configuration/containerizingMode", mode, plugin)
+            for execution in plugin.iterfind("executions/execution"):
+                phase, goals = text("phase", within=execution), execution.iterfind("goals/goal")
+                bound += [Bound((goal.text or "").strip(), phase, int(goal.get("line", "1"))) for goal in goals]
+    parent = root.find("parent/artifactId") is not None
+    path = root.find("parent/relativePath")
+    return Pom(
+        file=file,
+        name=f"{text('groupId') or text('parent/groupId')}:{text('artifactId')}",
+        packaging=text("packaging", "jar"),
+        jib=jib,
+        mode=text("properties/jib.containerizingMode", mode),
+        bound=tuple(bound),
+        directory=text("build/directory"),
+        modules=tuple((module.text or "").strip() for module in root.iterfind("modules/module")),
+        parent=f"{text('parent/groupId')}:{text('parent/artifactId')}" if parent else "",
+        parent_path=("../pom.xml" if path is None else (path.text or "").strip()) if parent else "",
+    )
+
+
+def _parsed(file: Path) -> Element:
+    """The root element; each element has its line as an attribute, which ElementTree's own parser does not tell."""
+    parser, tree = expat.ParserCreate(), TreeBuilder()
+
+    def refuse(*_: object) -> None:
+        raise ConfigError("declares entities, which a pom.xml does not need", file=file, line=parser.CurrentLineNumber)
+
+    parser.StartElementHandler = lambda name, _: tree.start(name, {"line": str(parser.CurrentLineNumber)})
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
+    parser.EntityDeclHandler = refuse
     try:
-        reader.parser.Parse(_text(file), True)
+        parser.Parse(_text(file), True)
     except expat.ExpatError as error:
         problem = f"is not well-formed XML: {expat.ErrorString(error.code)}"
         raise ConfigError(problem, file=file, line=error.lineno) from None
-    said = reader.said
-    group = said.get("project/groupId") or said.get(f"{_PARENT}/groupId", "")
-    has_parent = f"{_PARENT}/artifactId" in said
-    return Pom(
-        file=file,
-        name=f"{group}:{said.get('project/artifactId', '')}",
-        packaging=said.get("project/packaging", "jar"),
-        jib=reader.jib,
-        mode=said.get(_MODE) or reader.mode,
-        bound=tuple(reader.bound),
-        directory=said.get(f"{_BUILD}/directory", ""),
-        modules=tuple(reader.modules),
-        parent=f"{said.get(f'{_PARENT}/groupId', '')}:{said[f'{_PARENT}/artifactId']}" if has_parent else "",
-        parent_path=said.get(f"{_PARENT}/relativePath", "../pom.xml") if has_parent else "",
-    )
+    root = tree.close()
+    if root.tag != "project":
+        problem = f"is not a pom.xml: its root element is <{root.tag}>, not <project>"
+        raise ConfigError(problem, file=file, line=int(root.get("line", "1")))
+    return root
 
 
 def _text(file: Path) -> str:
@@ -220,72 +248,3 @@ def _text(file: Path) -> str:
     except UnicodeError as error:
         line = data.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else 1
         raise ConfigError(f"is not text in {name}", file=file, line=line) from None
-
-
-class _Reader:
-    """Collects the text of the elements that matter, by their path."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.path, self.text = file, list[str](), ""
-        self.said, self.modules = dict[str, str](), list[str]()
-        self.jib: str | None = None
-        self.mode, self.bound = "", list[Bound]()
-        self.goals, self.of_plugin = list[tuple[str, int]](), list[Bound]()
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._characters
-        self.parser.EntityDeclHandler = self._refuse
-
-    def _start(self, name: str, _: dict[str, str]) -> None:
-        if not self.path and name != "project":
-            raise ConfigError(
-                f"is not a pom.xml: its root element is <{name}>, not <project>", file=self.file, line=self._line
-            )
-        self.path.append(name)
-        self.text = ""
-        if self._where in _PLUGINS:
-            self.said = {key: text for key, text in self.said.items() if not key.startswith(f"{self._where}/")}
-            self.of_plugin = []
-
-    def _end(self, _name: str) -> None:
-        where, text = self._where, self.text.strip()
-        plugin = next((place for place in _PLUGINS if where.startswith(place)), None)
-        if where == "project/modules/module":
-            self.modules.append(text)
-        elif plugin:
-            self._end_in(plugin, where.removeprefix(plugin), text)
-        elif where in (_MODE, f"{_BUILD}/directory") or where.rpartition("/")[0] in ("project", _PARENT):
-            self.said[where] = text
-        self.path.pop()
-        self.text = ""
-
-    def _end_in(self, plugin: str, part: str, text: str) -> None:
-        """An element inside of a plugin, or the plugin itself."""
-        execution = "/executions/execution"
-        if part in ("/artifactId", "/version", "/configuration/containerizingMode", f"{execution}/phase"):
-            self.said[plugin + part] = text
-        elif part == f"{execution}/goals/goal":
-            self.goals.append((text, self._line))
-        elif part == execution:
-            phase = self.said.pop(f"{plugin}{execution}/phase", "")
-            self.of_plugin += [Bound(goal, phase, line) for goal, line in self.goals]
-            self.goals = []
-        elif not part and self.said.get(f"{plugin}/artifactId") == "jib-maven-plugin":
-            self.jib = self.said.get(f"{plugin}/version") or self.jib or ""
-            self.mode = self.said.get(f"{plugin}/configuration/containerizingMode") or self.mode
-            self.bound += self.of_plugin
-
-    def _characters(self, text: str) -> None:
-        self.text += text
-
-    def _refuse(self, *_: object) -> None:
-        raise ConfigError("declares entities, which a pom.xml does not need", file=self.file, line=self._line)
-
-    @property
-    def _where(self) -> str:
-        return "/".join(self.path)
-
-    @property
-    def _line(self) -> int:
-        return self.parser.CurrentLineNumber
