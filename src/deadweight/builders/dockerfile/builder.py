@@ -62,7 +62,7 @@ class DockerfileBuilder:
         dockerfile = _read(variant, root)
         common.need_source(variant, root)
         try:
-            dockerfile.check_target(variant.target)
+            dockerfile.chain(variant.target)
         except ConfigError as error:
             raise WrongKey(variant, "target", error.problem, dockerfile.file, hint=error.hint) from None
         for name in variant.bases:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.dockerfile import buildkit, secrets
-from deadweight.builders.dockerfile.build_network import CA, CREDENTIALS, JAVA, MAVEN, Reach, stages_of_image
+from deadweight.builders.dockerfile.build_network import CA, CREDENTIALS, JAVA, MAVEN, Reach
 from deadweight.builders.dockerfile.text import Dockerfile, names_git
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
@@ -73,7 +73,7 @@ def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, env
         files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
         ssh="default" in variant.ssh,
         direct=site.pool is not None or buildkit.gives_variables(),
-        in_image=stages_of_image([(stage.base, stage.name) for stage in dockerfile.stages], variant.target),
+        in_image=frozenset(dockerfile.chain(variant.target)),
     )
 
 

@@ -45,19 +45,22 @@ class Dockerfile:
     def base_argument(self, target: str | None) -> tuple[str | None, str]:
         """What the image of ``target`` (default: the last stage) stands on: the ARG that names it if one does, and the
         reference as far as the file itself tells it."""
-        stage = self._stage(target)
-        seen: set[str] = set()
-        while True:
-            above = next((each for each in self.stages if each.name and each.name.lower() == stage.base.lower()), None)
-            if above is None or stage.base in seen:
-                break
-            seen.add(stage.base)
-            stage = above
-        variable = _VARIABLE.fullmatch(stage.base)
+        base = self.stages[self.chain(target)[-1]].base
+        variable = _VARIABLE.fullmatch(base)
         if variable is None:
-            return None, stage.base
+            return None, base
         name = variable[1] or variable[2]
         return name, self.args.get(name) or ""
+
+    def chain(self, target: str | None) -> tuple[int, ...]:
+        """The numbers of the stages that the image of ``target`` (default: the last stage) is made of, from its own down.
+
+        Raises ConfigError naming the stages where there is no such one.
+        """
+        numbers = [self._number(target)]
+        while (below := self._named(self.stages[numbers[-1]].base, before=numbers[-1])) is not None:
+            numbers.append(below)
+        return tuple(numbers)
 
     @property
     def has_cache_mounts(self) -> bool:
@@ -71,20 +74,21 @@ class Dockerfile:
             found.setdefault(" ".join(each.text.split()), []).append(each.line)
         return {text: lines[0] for text, lines in found.items() if len(lines) == 1}
 
-    def _stage(self, target: str | None) -> Stage:
+    def _named(self, name: str, *, before: int) -> int | None:
+        """The last stage of that name above another one."""
+        alike = (number for number in range(before) if (self.stages[number].name or "").lower() == name.lower())
+        return max(alike, default=None)
+
+    def _number(self, target: str | None) -> int:
         if target is None:
-            return self.stages[-1]
-        named = {stage.name.lower(): stage for stage in self.stages if stage.name}
-        if target.lower() in named:
-            return named[target.lower()]
+            return len(self.stages) - 1
+        named = self._named(target, before=len(self.stages))
+        if named is not None:
+            return named
         if target.isdigit() and int(target) < len(self.stages):
-            return self.stages[int(target)]
+            return int(target)
         choices = ", ".join(stage.name for stage in self.stages if stage.name) or "none has a name"
         raise ConfigError(f"no stage {target!r}", file=self.file, hint=f"stages: {choices}")
-
-    def check_target(self, target: str | None) -> None:
-        """Raises ConfigError naming the stages where there is no such one."""
-        self._stage(target)
 
 
 def read_dockerfile(file: Path) -> Dockerfile:
