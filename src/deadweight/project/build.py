@@ -118,14 +118,14 @@ def _without_blame(
     needs = zip(variants, workspace.needs(variants), strict=True)
     in_engine = {variant.name for variant, need in needs if need.engine}
     blamed = {
-        each.variant
-        for each in made
-        if each.result == "failed" and each.variant in in_engine and type(each.error) in ENGINE_MAY_BE_WHY
+        outcome.variant
+        for outcome in made
+        if outcome.result == "failed" and outcome.variant in in_engine and type(outcome.error) in ENGINE_MAY_BE_WHY
     }
     lost = workspace.lost_engine() if blamed else None
     if lost is None:
         return made
-    return tuple(replace(each, error=lost) if each.variant in blamed else each for each in made)
+    return tuple(replace(outcome, error=lost) if outcome.variant in blamed else outcome for outcome in made)
 
 
 def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
@@ -263,17 +263,17 @@ class Arriving:
         self.plan = Plan(())
 
     def __call__(self, outcomes: Mapping[str, Outcome]) -> Plan:
-        come = [each for each in self._waiting if self._needs[each.name] <= outcomes.keys()]
+        come = [variant for variant in self._waiting if self._needs[variant.name] <= outcomes.keys()]
         if not come:
             return Plan(())
-        self._waiting = [each for each in self._waiting if each not in come]
-        able = [each for each in come if not self._failed(each, outcomes)]
+        self._waiting = [variant for variant in self._waiting if variant not in come]
+        able = [variant for variant in come if not self._failed(variant, outcomes)]
         try:
             left = preflight(self._workspace, able) if able else {}
         except MissingError as error:
-            left = {each.name: error for each in able}
+            left = {variant.name: error for variant in able}
         self.left |= {name: (error, None) for name, error in left.items()}
-        self._come += [each for each in able if each.name not in left]
+        self._come += [variant for variant in able if variant.name not in left]
         self.plan = make_plan(self._come, self._workspace.site, self._workspace.builder, digests=self._digests)
         return self.plan
 
@@ -296,4 +296,4 @@ def _cause(outcome: Outcome, outcomes: Mapping[str, Outcome]) -> Outcome | None:
     if outcome.result != "skipped":
         return outcome if outcome.result == "failed" else None
     before = (_cause(outcomes[key], outcomes) for key in outcome.task.step.after if key in outcomes)
-    return next((each for each in before if each is not None), None)
+    return next((variant for variant in before if variant is not None), None)

@@ -54,7 +54,7 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     others = [path for path in paths if path != suite_file]
     left = [each for each in near.of(others) if each.name not in found]
     found |= _by_files(workspace, others, left)
-    return {each.name: found[each.name] for each in variants if each.name in found}
+    return {variant.name: found[variant.name] for variant in variants if variant.name in found}
 
 
 def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Variant]) -> dict[str, str]:
@@ -102,11 +102,13 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
     """Variants of which the suite file says something else now (its defaults count)."""
     name = suite.file.name
     if then is None:
-        return dict.fromkeys((each.name for each in variants), f"{name} is new or could not be read at that commit")
+        return dict.fromkeys(
+            (variant.name for variant in variants), f"{name} is new or could not be read at that commit"
+        )
     if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
-        return dict.fromkeys((each.name for each in variants), f"{name}: settings of all variants changed")
-    before = {each.name: each for each in then.variants}
-    return {each.name: f"{name} changed" for each in variants if before.get(each.name) != each}
+        return dict.fromkeys((variant.name for variant in variants), f"{name}: settings of all variants changed")
+    before = {variant.name: variant for variant in then.variants}
+    return {variant.name: f"{name} changed" for variant in variants if before.get(variant.name) != variant}
 
 
 def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Variant]) -> dict[str, str]:

@@ -193,7 +193,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             left = [
                 each for each in engine.leftovers() if each.stale and each.labels.get(labels.ROOT) == str(state.root)
             ]
-            gone = [_one_removed(engine, each, run, say) for each in left]
+            gone = [_one_removed(engine, leftover, run, say) for leftover in left]
             return all(gone)
         except DeadweightError as error:
             say(f"{run.told()}, was killed; what it left behind could not be removed: {error.message}")

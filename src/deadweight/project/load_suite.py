@@ -64,7 +64,9 @@ def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], pro
 
 def _ports(suite: Suite) -> None:
     """What is run and asked whether it is up is asked at a port. One error for all, since defaults say it for all."""
-    lacking = [each for each in suite.variants if each.runnable and each.port is None and _asked_at_one(each)]
+    lacking = [
+        variant for variant in suite.variants if variant.runnable and variant.port is None and _asked_at_one(variant)
+    ]
     if lacking:
         others = f" (and {len(lacking) - 1} more lack it)" if lacking[1:] else ""
         raise suite.error(
@@ -77,7 +79,7 @@ def _asked_at_one(variant: Variant) -> bool:
     """Unless a command tells whether it is up, and nothing else is asked; or it is no server."""
     kind = variant.health.kind
     return kind not in ("exec", "exit") or (
-        kind == "exec" and any(each.request.port is None for each in variant.checks.api)
+        kind == "exec" and any(item.request.port is None for item in variant.checks.api)
     )
 
 

@@ -78,7 +78,7 @@ def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, 
 def no_engine(found: Iterable[Finding]) -> str:
     """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
     engine = (each for each in found if each.name in ENGINE_TOOLS)
-    return "; ".join(f"{each.name}: {each.reason or each.status}" for each in hopeless(engine))
+    return "; ".join(f"{finding.name}: {finding.reason or finding.status}" for finding in hopeless(engine))
 
 
 def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -205,7 +205,7 @@ def split_by_base(variants: Sequence[Variant], needs: Sequence[Needs], error: No
         for base, place in wanted.items():
             places.setdefault(base, {}).setdefault(place, []).append(variant.name)
         if wanted:
-            own = NoBase(*(each for each in error.problems if each[0] in wanted), hint=error.hint)
+            own = NoBase(*(problem for problem in error.problems if problem[0] in wanted), hint=error.hint)
             lacking[variant.name] = own.placed(wanted)
     told = {
         base: "; ".join(f"{', '.join(names)}: {place}" for place, names in found.items())

@@ -107,7 +107,7 @@ class OnEngine:
         """
         project, need = self._project, variant.run.needs[name]
         if need.variant is not None:
-            return self.image(next(each for each in project.suite.variants if each.name == need.variant))
+            return self.image(next(variant for variant in project.suite.variants if variant.name == need.variant))
         assert need.image is not None
         with self._needing:  # variants are checked side by side, and the source makes a stand-in once
             if need.image not in self._need_images:

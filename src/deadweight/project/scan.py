@@ -37,7 +37,7 @@ def scan_variants(
     if strict:
         current()
     with locked(workspace.state, workspace.say):
-        return scan_subjects([workspace.subject(each) for each in variants], strict=strict, jobs=jobs)
+        return scan_subjects([workspace.subject(variant) for variant in variants], strict=strict, jobs=jobs)
 
 
 def scan_subjects(

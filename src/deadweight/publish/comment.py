@@ -49,7 +49,7 @@ def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Don
         made = forge.create(body)
         mine = _ours(forge, start) or [made]
     first, rest = mine[0], mine[1:]
-    newest = max(_run_of(each) for each in mine)
+    newest = max(_run_of(variant) for variant in mine)
     for each in rest:
         with contextlib.suppress(Gone):  # the other job deleted it
             forge.delete(each)
@@ -67,7 +67,7 @@ def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Don
 
 def _ours(forge: Forge, start: str) -> list[Comment]:
     """Oldest first. A comment that quotes ours does not begin with the marker."""
-    return sorted((each for each in forge.comments() if each.body.startswith(start)), key=lambda each: each.id)
+    return sorted((comment for comment in forge.comments() if comment.body.startswith(start)), key=lambda each: each.id)
 
 
 def _run_of(comment: Comment) -> int:

@@ -81,7 +81,7 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
         )
     subject = Subject(described["digest"], described["size"], described["mediaType"])
     plain = digest.replace(":", "-")
-    return tuple(_attach(repository, plain, subject, each, insecure) for each in files)
+    return tuple(_attach(repository, plain, subject, file, insecure) for file in files)
 
 
 def _attach(repository: str, plain: str, subject: Subject, file: SbomFile, insecure: bool) -> Attached:
@@ -100,7 +100,7 @@ def _found_by(fallback: str, digest: str, insecure: bool) -> Literal["referrers"
         listed = crane.manifest(fallback, insecure=insecure).get("manifests") or []
     except CommandError:
         return "referrers"
-    return "tag" if any(each.get("digest") == digest for each in listed) else "referrers"
+    return "tag" if any(manifest.get("digest") == digest for manifest in listed) else "referrers"
 
 
 # Plain files as an OCI artifact: an OCI image layout folder that crane pushes and ``oras pull`` unpacks.

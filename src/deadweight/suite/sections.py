@@ -228,7 +228,7 @@ class VariantReader:
         for key in self._defaults:
             if key in Variant.model_fields or any(key in record.model_fields for record in self._used.values()):
                 continue
-            record = next((each for each in self._known if key in each.model_fields), None)
+            record = next((record for record in self._known if key in record.model_fields), None)
             if record is not None:
                 value = {"name": "defaults", "builder": "any", key: self._defaults[key]}
                 with self._problems.kept():

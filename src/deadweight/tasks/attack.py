@@ -61,21 +61,23 @@ def attack(
         selection = _options.chosen(
             workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
         )
-        chosen = [each for each in selection.variants if each.runnable]
+        chosen = [variant for variant in selection.variants if variant.runnable]
         if not chosen and selection.narrowed:
             if json:
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         if not chosen:
             raise UsageError("none of these variants is a service", hint="see invoke variants")
-        built = [each for each in chosen if workspace.built(each.name) is not None]
+        built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             if workspace.spread is not None:
                 found = workspace.spread.attack(built or chosen, postures, say)
             else:
-                found = attacks.attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
+                found = attacks.attack_all(
+                    [workspace.subject(variant) for variant in built or chosen], postures, told=say
+                )
     _show(workspace, found, as_json=json)
-    left = ", ".join(each.name for each in chosen if each not in built)
+    left = ", ".join(variant.name for variant in chosen if variant not in built)
     raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
 
 
@@ -202,9 +204,9 @@ def _by_variant(found: Sequence[Evidence], posture: str, out: Console) -> None:
     from rich.table import Table
 
     shown = [each for each in found if posture in each.data.get("postures", {})]
-    payloads = by_delivery(found, (name for each in shown for name in each.data["postures"][posture]))
+    payloads = by_delivery(found, (name for evidence in shown for name in evidence.data["postures"][posture]))
     frame = 3  # a border and two blanks
-    widths = [max(len(each.variant), len("blocked")) + frame for each in shown]
+    widths = [max(len(evidence.variant), len("blocked")) + frame for evidence in shown]
     room = out.width - max((len(name) for _, name in payloads), default=0) - frame - 1
     while shown:
         count = max(1, sum(width <= room for width in accumulate(widths)))

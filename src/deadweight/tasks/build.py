@@ -105,9 +105,14 @@ def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_js
     from deadweight.project.build import raise_if_failed
 
     if as_json:
-        print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
+        print_json(
+            {
+                "suite": workspace.suite.name,
+                "variants": {outcome.variant: _outcome_row(outcome) for outcome in outcomes},
+            }
+        )
     elif (
-        resting := stand_in_note(workspace, (each.variant for each in outcomes if each.result == "built"))
+        resting := stand_in_note(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
     ) is not None:
         say(resting)
     raise_if_failed(outcomes)

@@ -80,7 +80,7 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
 
     if not report:
         raise UsageError("no report is given", hint="invoke merge --report FOLDER")
-    places = [place for each in names(report) for place in _reports(Path(each))]
+    places = [place for name in names(report) for place in _reports(Path(name))]
     made = merged({str(place): load_report(place) for place in places})
     target = Path(to) if to else find_suite_file().parent / ".deadweight" / "merged"
     folders = [place if place.is_dir() else place.parent for place in places]
@@ -255,7 +255,7 @@ def document(found: Verdict) -> dict[str, object]:
     return {
         "verdict": found.level,
         "summary": first_line(found),
-        "items": [{"cause": each.cause, "by": list(each.by), **asdict(each.change)} for each in found.items],
+        "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in found.items],
         "unmeasured": list(found.unmeasured),
         "notes": list(found.notes),
         "again": list(found.again),

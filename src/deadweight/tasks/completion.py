@@ -117,7 +117,7 @@ def _checks() -> list[str]:
 
     found = list(names())
     with contextlib.suppress(Exception):  # our own are known without a suite
-        found += dict.fromkeys(name for each in _suite().variants for name in each.checks.other)
+        found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
     return found
 
 

@@ -41,8 +41,8 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
         laps.end("set-up and build")
-        built = {each.variant for each in outcomes if each.result in ("built", "cached")}
-        found = verify_variants(workspace, [each for each in variants if each.name in built])
+        built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
+        found = verify_variants(workspace, [variant for variant in variants if variant.name in built])
         laps.end("verify")
         made, written, _ = write(workspace)
         laps.end("report")

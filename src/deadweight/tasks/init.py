@@ -136,7 +136,7 @@ def _show(outcome: Outcome) -> None:
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
-    doubted = [each for draft in outcome.drafts for each in draft.doubts]
+    doubted = [doubt for draft in outcome.drafts for doubt in draft.doubts]
     if doubted:
         told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
         raise MissingError(

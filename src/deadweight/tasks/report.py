@@ -147,11 +147,11 @@ def push(
         chosen = select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
             raise UsageError("--digest-file works only for one variant", hint="choose one with --variant")
-        places = {each.name: destination(target, each.name, several=several) for each in chosen}
+        places = {variant.name: destination(target, variant.name, several=several) for variant in chosen}
         with locked(workspace.state, say), pulse("push"):
             done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
             wanted = chosen if sbom else ()
-            sboms = {each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure) for each in wanted}
+            sboms = {name.name: _attach(workspace, name, done[name.name].reference, sbom, insecure) for name in wanted}
     if json:
         print_json(
             {
@@ -172,7 +172,7 @@ def _pushed(
     """Push each variant to its place, and write its reference by digest to a file."""
     from deadweight.publish.push import push as push_archive
 
-    archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
+    archives = {variant.name: workspace.archive(variant) for variant in chosen}  # all of them, or nothing is pushed
     done = {}
     for name, archive in archives.items():
         file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
@@ -193,9 +193,11 @@ def _attach(
     files = write_sboms(workspace.subject(variant), forms(form)).files
     attached = attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
-    for each in attached:
-        say(f"{variant.name}: {each.form} SBOM attached as {each.tag}; tools find it {where[each.found_by]}")
-    return [asdict(each) for each in attached]
+    for attachment in attached:
+        say(
+            f"{variant.name}: {attachment.form} SBOM attached as {attachment.tag}; tools find it {where[attachment.found_by]}"
+        )
+    return [asdict(attachment) for attachment in attached]
 
 
 def _print_history(json: bool, *, alone: bool) -> None:
@@ -249,14 +251,14 @@ def collected(workspace: Workspace) -> Report:
 
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
-    for each in workspace.suite.variants:
-        if workspace.built(each.name) is not None:
+    for variant in workspace.suite.variants:
+        if workspace.built(variant.name) is not None:
             try:
-                archives[each.name] = workspace.archive(each)
+                archives[variant.name] = workspace.archive(variant)
             except MissingError as error:
                 why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
-                lost[each.name] = f"{why}; `invoke build --variant {each.name}` builds it again"
-    asked = {each.name: [check.name for check in table.asked(each)] for each in workspace.suite.variants}
+                lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
+    asked = {variant.name: [check.name for check in table.asked(variant)] for variant in workspace.suite.variants}
     made = collect(workspace.suite, workspace.state, archives, lost, asked)
     commit = commit_of(workspace.suite.root)
     entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))

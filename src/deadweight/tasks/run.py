@@ -115,7 +115,11 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             for line in log_lines(workspace.engine(), wanted, follow=follow, lines=200 if follow else None):
                 print(line, flush=True)
             return
-        found = [(each, workspace.state.log(each.name)) for each in chosen if workspace.state.log(each.name).exists()]
+        found = [
+            (variant, workspace.state.log(variant.name))
+            for variant in chosen
+            if workspace.state.log(variant.name).exists()
+        ]
         if not found:
             raise MissingError("no container is running, and there are no logs", hint="run invoke build to write logs")
         for each, file in found:
@@ -134,7 +138,7 @@ def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) ->
         if route.way == "engine":
             url = f"http://127.0.0.1:{stack.enter_context(forwarded(route, container.options.host_port))}"
         others = (container.http(port) for port in container.options.ports)
-        more = "".join(f", port {each.port}: {each.base_url}" for each in others if each.way != "engine")
+        more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
         say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 

@@ -136,10 +136,10 @@ def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[
     chosen = selection.variants
     if named:
         return chosen
-    built = tuple(each for each in chosen if workspace.built(each.name) is not None)
-    for each in chosen:
-        if each not in built:
-            say(f"{each.name}: not scanned because not built")
+    built = tuple(variant for variant in chosen if workspace.built(variant.name) is not None)
+    for variant in chosen:
+        if variant not in built:
+            say(f"{variant.name}: not scanned because not built")
     if not built:
         raise MissingError("no variant is built", hint="invoke build")
     return built
@@ -152,7 +152,7 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
 
     from deadweight.checks.scan.sbom import forms, write_sboms
 
-    return [asdict(write_sboms(workspace.subject(each), forms(form))) for each in chosen]
+    return [asdict(write_sboms(workspace.subject(variant), forms(form))) for variant in chosen]
 
 
 def _raise_if_bad(found: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
@@ -239,8 +239,8 @@ def total(found: Sequence[Evidence]) -> str:
 def unused(found: Sequence[Evidence]) -> list[str]:
     """Exceptions that none of the scanned images needs."""
     scanned = [each for each in found if each.data.get("status") == "scanned"]
-    told = {text for each in scanned for text in each.data["unused_exceptions"]}
-    used = {origin for each in scanned for origin in each.data["used_exceptions"]}
+    told = {text for evidence in scanned for text in evidence.data["unused_exceptions"]}
+    used = {origin for evidence in scanned for origin in evidence.data["used_exceptions"]}
     return sorted(text for text in told if text.removesuffix(" matches no finding") not in used)
 
 
@@ -270,18 +270,18 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
     """Where each SBOM is, and what the builder's claims and the image do not agree on."""
     from deadweight.report.figures import plural
 
-    for each in sboms:
-        for file in each["files"]:
+    for sbom in sboms:
+        for file in sbom["files"]:
             out.print(
-                f"{each['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
+                f"{sbom['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
                 markup=False,
             )
             if file["note"]:
-                out.print(f"{each['variant']}: {file['note']}", markup=False, style="yellow")
+                out.print(f"{sbom['variant']}: {file['note']}", markup=False, style="yellow")
         for word, rows in (
-            ("in the builder's SBOM, not in the image", each["absent"]),
-            ("in the image, not in the builder's SBOM", each["unclaimed"]),
+            ("in the builder's SBOM, not in the image", sbom["absent"]),
+            ("in the image, not in the builder's SBOM", sbom["unclaimed"]),
         ):
             if rows:
                 shown = ", ".join(rows[:8]) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
-                out.print(f"{each['variant']}: {word}: {shown}", markup=False, style="yellow")
+                out.print(f"{sbom['variant']}: {word}: {shown}", markup=False, style="yellow")

@@ -82,7 +82,7 @@ def _tell(
     if all(each.present for each in found) and not unmade and lacking is None:
         say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
     if as_json:
-        tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
+        tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
         print_json({"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)})
 
 
@@ -106,7 +106,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             unmade = to_make(workspace, workspace.suite.variants)
         lacking = known_bases(workspace, workspace.suite.variants).error
         if json:
-            making = [asdict(each) for each in unmade]
+            making = [asdict(item) for item in unmade]
             print_json(
                 {
                     "source": workspace.source.name,
@@ -117,11 +117,11 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             )
         else:
             _print_doctor(found, unmade, workspace.source.name)
-        missing = [each.name for each in found.tools if not each.present] + [each.name for each in unmade]
+        missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
         yours = hopeless(found.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
     if found.unwritable:
-        missing += [f"a folder that can be written to ({each})" for each in found.unwritable]
+        missing += [f"a folder that can be written to ({folder})" for folder in found.unwritable]
         how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
     lines = [f"missing or unusable: {', '.join(missing)}"] if missing else []
     if lacking is not None:
@@ -159,9 +159,9 @@ def prepare(
     with watcher() as shown:
         work = preparations(workspace, chosen, missing)
         outcomes = run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
-    unmade = [each for each in outcomes if isinstance(each.error, NoBase)]
-    raise_if_missing(each for each in outcomes if each not in unmade)
-    for error in (each.error for each in unmade):
+    unmade = [outcome for outcome in outcomes if isinstance(outcome.error, NoBase)]
+    raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
+    for error in (item.error for item in unmade):
         assert isinstance(error, NoBase)
         lacking = lacking.and_then(split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
@@ -177,7 +177,7 @@ def to_prepare(
 
     _, missing, able = _asked(workspace, chosen, yes=yes)
     work = preparations(workspace, able, missing, start_engine=True, database=database)
-    return replace(work, needs={**dict.fromkeys((each.name for each in chosen), frozenset()), **work.needs})
+    return replace(work, needs={**dict.fromkeys((variant.name for variant in chosen), frozenset()), **work.needs})
 
 
 def _asked(
@@ -230,7 +230,7 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
     built = {variant.name for variant in without_engine(workspace, chosen)}
     left = [variant.name for variant in chosen if variant.name not in built]
     if left:
-        how = dict.fromkeys(each.how for each in hopeless(found) if each.name in ENGINE_TOOLS)
+        how = dict.fromkeys(finding.how for finding in hopeless(found) if finding.name in ENGINE_TOOLS)
         raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
 
 
@@ -251,10 +251,10 @@ def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundl
 def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
     if missing:
         say("to install:")
-    width = max((len(each.name) for each in missing), default=0)
-    for each in missing:
-        size = f", {each.size_bytes / 1e6:.0f} MB" if each.size_bytes else ""
-        say(f"  {each.name:<{width}}  {each.how} (about {each.seconds} s{size})")
+    width = max((len(finding.name) for finding in missing), default=0)
+    for finding in missing:
+        size = f", {finding.size_bytes / 1e6:.0f} MB" if finding.size_bytes else ""
+        say(f"  {finding.name:<{width}}  {finding.how} (about {finding.seconds} s{size})")
     if unmade:
         say("to be made from OS packages, all at the same time:")
     for made in unmade:

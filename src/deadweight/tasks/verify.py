@@ -66,13 +66,13 @@ def verify(
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         refuse_unasked(names(check), chosen)
-        built = [each for each in chosen if workspace.built(each.name) is not None]
+        built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         found = verify_variants(workspace, built or chosen, names(check))
     if json:
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, found)})
     elif (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
         say(resting)
-    left = ", ".join(each.name for each in chosen if each not in built)
+    left = ", ".join(variant.name for variant in chosen if variant not in built)
     conclude(found, f"not checked because not built: {left}" if left else "")
     refuse_unproven(built)
 
@@ -95,7 +95,7 @@ def verify_variants(
         with pulse(lambda: f"verify, {figures.plural(len(told), 'check')} done"):
             if workspace.spread is not None:
                 return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
-            subjects = [workspace.subject(each) for each in chosen]
+            subjects = [workspace.subject(variant) for variant in chosen]
             return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=tell))
 
 

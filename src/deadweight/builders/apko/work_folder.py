@@ -30,8 +30,8 @@ def put(made: Path, place: Path) -> None:
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
     left = [*state.packages.glob(f".work-{pid}-*"), *left_in_memory(state.root, pid)]
-    for each in left:
-        remove(each)
+    for leftover in left:
+        remove(leftover)
     return len(left)
 
 

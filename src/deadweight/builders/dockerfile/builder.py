@@ -264,7 +264,7 @@ def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
         alike = (
             each for each in site.suite.variants if (each.builder, each.source) == (variant.builder, variant.source)
         )
-        first = next(each.name for each in alike if getattr(each, "dockerfile", "") in site.generated)
+        first = next(variant.name for variant in alike if getattr(variant, "dockerfile", "") in site.generated)
     return () if first == variant.name else (f"image:{first}",)
 
 

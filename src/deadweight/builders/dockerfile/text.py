@@ -70,8 +70,8 @@ class Dockerfile:
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
         found: dict[str, list[int]] = {}
-        for each in instructions(self.file.read_text(encoding="utf-8-sig")):
-            found.setdefault(" ".join(each.text.split()), []).append(each.line)
+        for instruction in instructions(self.file.read_text(encoding="utf-8-sig")):
+            found.setdefault(" ".join(instruction.text.split()), []).append(instruction.line)
         return {text: lines[0] for text, lines in found.items() if len(lines) == 1}
 
     def _named(self, name: str, *, before: int) -> int | None:
@@ -99,12 +99,12 @@ def read_dockerfile(file: Path) -> Dockerfile:
         raise ConfigError("is not UTF-8 text", file=file, hint="save it as UTF-8") from None
     args: dict[str, str | None] = {}
     stages: list[Stage] = []
-    for each in instructions(text):
-        _check(each, file, first=not stages)
-        if each.word == "FROM":
-            stages.append(_stage(each, file))
+    for instruction in instructions(text):
+        _check(instruction, file, first=not stages)
+        if instruction.word == "FROM":
+            stages.append(_stage(instruction, file))
         elif not stages:
-            args.update(arguments(each.text))
+            args.update(arguments(instruction.text))
     if not stages:
         raise ConfigError("has no FROM instruction", file=file, line=1, hint="a Dockerfile starts with FROM IMAGE")
     return Dockerfile(file, args, tuple(stages))
@@ -113,19 +113,25 @@ def read_dockerfile(file: Path) -> Dockerfile:
 def names_git(text: str, source: Path | None = None) -> bool:
     """Whether an instruction copies or mounts the folder of version control, or asks git about it: by itself, or by the Makefile or
     script of the context ``source`` that it runs."""
-    own = any(_GIT.search(each.text) for each in instructions(text) if each.word in ("ADD", "COPY", "RUN"))
+    own = any(
+        _GIT.search(instruction.text)
+        for instruction in instructions(text)
+        if instruction.word in ("ADD", "COPY", "RUN")
+    )
     return own or (source is not None and any(_file_asks_git(source / name) for name in _run_by(text)))
 
 
 def _run_by(text: str) -> Iterator[str]:
     """The files that RUN lines run, as they are called in the context."""
-    for each in instructions(text):
-        if each.word == "RUN":
+    for instruction in instructions(text):
+        if instruction.word == "RUN":
             yield from (
-                _MAKEFILES if re.search(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b", each.text) else ()
+                _MAKEFILES
+                if re.search(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b", instruction.text)
+                else ()
             )
             yield from re.findall(
-                r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", each.text
+                r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", instruction.text
             )
 
 

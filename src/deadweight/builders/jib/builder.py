@@ -80,7 +80,7 @@ class JibBuilder:
             **common.base_values({"base": base, **donated}),
         }
         same = [each for each in site.suite.variants if each.builder == self.name and each.source == variant.source]
-        before = same[: [each.name for each in same].index(variant.name)]
+        before = same[: [variant.name for variant in same].index(variant.name)]
         return (
             Step(
                 key=f"image:{variant.name}",
@@ -89,7 +89,7 @@ class JibBuilder:
                 inputs=Inputs((source, *beside, *local, *linked), _ignore(variant, site), values),
                 there=lambda: there(variant, site),
                 work=lambda job: self._build(variant, site, base, donated, job),
-                behind=tuple(f"image:{each.name}" for each in before),
+                behind=tuple(f"image:{variant.name}" for variant in before),
             ),
         )
 
