@@ -15,6 +15,7 @@ from deadweight import _log_excerpt
 from deadweight._errors import CommandError
 from deadweight.builders.dockerfile import diagnosis
 from deadweight.builders.shared import diagnosis as shared_causes
+from deadweight.builders.shared.diagnosis import Code
 from deadweight.builders.shared.tool_output import Listener
 from deadweight.records.built_image import Cache
 
@@ -98,7 +99,7 @@ class DockerListener(Listener):
         """The failure as ``_failure`` tells it, with the line of the instruction that failed."""
         step = self._steps.get(self._failed[0]) if self._failed else None
         told = self._failure(step, error, variant, stand_in=stand_in, full_disk=full_disk, advice=advice)
-        told.line = self._line(step)
+        told.line, told.step = self._line(step), step.what if step else ""
         return told
 
     def _failure(
@@ -120,20 +121,19 @@ class DockerListener(Listener):
             _table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in
         )
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            return error.told(
-                f"{variant}: the service does not compile", self.compiler, "see the log for the whole output"
-            )
+            said = f"{variant}: the service does not compile"
+            return error.told(said, self.compiler, "see the log for the whole output", Code.NOT_COMPILED)
         reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
         where = self._where(step)
         hint = cause.step if cause else "see the log for the whole output"
         if cause and cause.reach:
             hint = advice(self._line(step)) or hint
-        if cause and "disk is full" in cause.told:
+        if cause and cause.code is Code.DISK_FULL:
             hint = full_disk()
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line in words and cause.line[: _log_excerpt.MAX_LINE].rstrip() not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE].strip(), *shown]
-        return error.told(reason + where, shown, hint)
+        return error.told(reason + where, shown, hint, cause.code if cause else Code.UNKNOWN)
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""

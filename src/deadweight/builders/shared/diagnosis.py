@@ -9,9 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from deadweight import _disk
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
+
+
+class Code(Enum):
+    """What kind of cause it is."""
+
+    UNKNOWN = "unknown"
+    CERTIFICATE = "certificate"
+    CLIENT = "client"
+    COMPILER = "missing_compiler"
+    CREDENTIALS = "credentials"
+    DISK_FULL = "disk_full"
+    ENGINE = "engine"
+    FILE = "missing_file"
+    HASHES = "old_hashes"
+    HEADER = "missing_header"
+    LOCK = "lock"
+    MEMORY = "out_of_memory"
+    NETWORK = "network"
+    NOT_COMPILED = "not_compiled"
+    PACKAGE = "missing_package"
+    PEERS = "conflict"
+    PROGRAM = "missing_program"
+    SYNTAX = "syntax"
+    TEST = "failed_test"
+    VARIABLE = "missing_variable"
+    VERSION = "wrong_version"
 
 
 @dataclass(frozen=True)
@@ -26,6 +53,7 @@ class Cause:
     step: str
     stand_in: str = ""
     reach: bool = False
+    code: Code = Code.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -36,6 +64,7 @@ class Found:
     step: str
     line: str
     reach: bool = False
+    code: Code = Code.UNKNOWN
 
     def outweighs(self, compiler: Sequence[str]) -> bool:
         """Whether this is the cause although a compiler complained: of something that it could not fetch or write."""
@@ -66,7 +95,7 @@ def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> F
             if match:
                 words = [group or "" for group in match.groups()]
                 step = cause.stand_in if stand_in and cause.stand_in else cause.step
-                return Found(cause.told.format(*words), step.format(*words), line, cause.reach)
+                return Found(cause.told.format(*words), step.format(*words), line, cause.reach, cause.code)
     return None
 
 
