@@ -12,10 +12,10 @@ from typing import Any
 
 from deadweight_init.around import own_image
 from deadweight_init.compose_files import compose_files
+from deadweight_init.environment import dotenv, example_file, examples, filled_in
 from deadweight_init.needed import needed
 from deadweight_init.records import Beside, Known, Service, Surroundings
 from deadweight_init.tree import Tree, folder_of, line_of, with_above
-from deadweight_init.values import dotenv, example_file, examples, filled_in
 
 _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.])")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.sources.protocol import NoBase
-from deadweight_init.coming_up import NotUp
+from deadweight_init.coming_up import Down, NotUp
 from deadweight_init.draft import Draft
-from deadweight_init.needed import as_plain_server, as_yaml
+from deadweight_init.needed import as_data, as_plain_server
 from deadweight_init.records import Beside, Known
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def instead_of(draft: Draft, others: Mapping[str, Beside]) -> Draft:
     around = draft.service.around
     needs = tuple(replace(each, value=others.get(each.value.name, each.value)) for each in around.needs)
     run = dict(draft.run)
-    told = as_yaml(needs, 6)
+    told = as_data(needs)
     if told is not None:
         images = {each.value.name: each.value.image for each in around.needs}
         why = "; ".join(f"{other.image} takes the place of {images[name]}" for name, other in others.items())
@@ -57,7 +57,7 @@ def without(draft: Draft, missing: Mapping[str, str]) -> Draft:
     kept = tuple(each for each in around.needs if each.value.name not in missing)
     run = {key: value for key, value in draft.run.items() if key != "needs"}
     why = "; ".join(f"{name} is left out: {reason}" for name, reason in missing.items())
-    needs = as_yaml(kept, 6)
+    needs = as_data(kept)
     if needs is not None:
         run["needs"] = replace(needs, origin=f"{needs.origin}; {why}")
     elif "env" in run:
@@ -73,8 +73,9 @@ def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | 
         does = "listens on" if told is port else "takes its port from"
         said = told.origin.removeprefix("from ")
         raise NotUp(
+            Down.ENDED_WITH_0,
             f"it ended with exit code 0, but {does} {told.value} by {said}: its command may lack an argument (run.args), or it "
-            "ends where nobody types to it (its standard input is closed)"
+            "ends where nobody types to it (its standard input is closed)",
         )
 
 
@@ -87,5 +88,5 @@ def started_beside(workspace: Workspace, variant: Variant) -> Iterator[Mapping[s
         except Interrupted:
             raise
         except DeadweightError as error:
-            raise NotUp(error.message) from error
+            raise NotUp(Down.NEED_FAILED, error.message) from error
         yield hosts

@@ -14,11 +14,11 @@ from typing import Any
 from deadweight.records.reference import split
 from deadweight_init.compose_files import as_list, compose_files
 from deadweight_init.dockerfile import urls
+from deadweight_init.environment import env_files, environment, examples, filled_in
 from deadweight_init.names import own_names
 from deadweight_init.needed import PORTS, command_words, mounted_files, mounted_folders, needed
 from deadweight_init.records import Known, Surroundings
 from deadweight_init.tree import Tree, aside, folder_of, joined, line_of
-from deadweight_init.values import env_files, environment, examples, filled_in
 
 ANY = "*"
 _OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")

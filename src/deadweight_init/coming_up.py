@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._log_excerpt import plain
 from deadweight.checks.service import last_lines
-from deadweight_init.reachable import ONLY_LOOPBACK
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
@@ -56,8 +56,55 @@ def _kinds_of(container: Container) -> frozenset[str]:
         return frozenset()
 
 
+class Down(Enum):
+    """Why a service does not come up."""
+
+    ENDED = "ended"
+    ENDED_WITH_0 = "ended_with_0"
+    """It ends without an error, although the repository says that it listens."""
+    MISSING_VARIABLE = "missing_variable"
+    NOT_LISTENING = "not_listening"
+    ONLY_LOOPBACK = "only_loopback"
+    NEED_FAILED = "need_failed"
+    """What it needs beside it cannot be had, or does not come up."""
+    NOT_HARDENED = "not_hardened"
+
+
 class NotUp(DeadweightError):
-    """The service did not come up; says why, with its last lines."""
+    """The service did not come up; says why, with its last lines. ``log`` are its lines, ``variable`` is what it lacks."""
+
+    def __init__(self, code: Down, message: str, log: Sequence[str] = (), variable: str = "") -> None:
+        super().__init__(message)
+        self.code, self.log, self.variable = code, tuple(log), variable
+
+
+_UNSET = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"KeyError: ['\"]([A-Z][A-Z0-9_]+)['\"]",
+        r"(?i:environment variables?|env(?:ironment)? vars?|variable|setting)s?:? [\"'`$]{0,2}([A-Z][A-Z0-9_]{2,})\b",
+        (
+            r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[\"'`]? (?:environment variable )?(?:(?:is|was|must be|needs to be) )?"
+            r"(?:not set|unset|set|required|missing|undefined|not defined|empty)\b"
+        ),
+        r"(?i:missing|required|unset|undefined|must set|please set)[^A-Z]{0,30}[\"'`$]{0,2}([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
+        r"\b([A-Z][A-Z0-9_]+) not found\. Declare it as envvar",
+        r"[Ss]et the ([A-Z][A-Z0-9_]+) environment variable",
+        r"Could not resolve placeholder '([\w.-]+)'",
+    )
+)
+
+
+def missing_variable(lines: Sequence[str]) -> str:
+    """The variable (or Spring's setting) for want of which a service ended, as far as its own words name one."""
+    return next((found[1] for line in lines for pattern in _UNSET if (found := pattern.search(line))), "")
+
+
+def ended(reason: str, container: Container) -> NotUp:
+    """The failure of a service that ended, with the variable that it lacks, if it names one."""
+    lines = _all_lines(container)
+    variable = missing_variable([line for line in lines if not _PLAIN.search(line)])
+    return NotUp(Down.MISSING_VARIABLE if variable else Down.ENDED, with_cause(reason, container), lines, variable)
 
 
 def wait_listening(
@@ -72,7 +119,7 @@ def wait_listening(
             raise Interrupted("interrupted")
         state = container.state()
         if not state.running:
-            raise NotUp(with_cause(f"it {state.told()}", container))
+            raise ended(f"it {state.told()}", container)
         found = container.listeners() or ()
         reached = {each.port for each in found if not each.loopback}
         if reached:
@@ -86,14 +133,16 @@ def wait_listening(
         if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
-                raise NotUp(f"it listens on {where} only, {ONLY_LOOPBACK}: bind it to 0.0.0.0")
+                reason = f"it listens on {where} only, which cannot be reached from outside the container"
+                raise NotUp(Down.ONLY_LOOPBACK, f"{reason}: bind it to 0.0.0.0", _all_lines(container))
             waited = time.monotonic() - container.started
-            raise NotUp(with_cause(f"it does not listen on any port after {waited:.0f} s", container))
+            reason = with_cause(f"it does not listen on any port after {waited:.0f} s", container)
+            raise NotUp(Down.NOT_LISTENING, reason, _all_lines(container))
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     state = container.state()
     if not state.running:
-        raise NotUp(with_cause(f"it {state.told()}", container))
+        raise ended(f"it {state.told()}", container)
     open_now = {each.port for each in container.listeners() or found if not each.loopback}
     return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
 

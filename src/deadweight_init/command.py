@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.files import Written
 from deadweight_init.helpers import program, write_helpers
-from deadweight_init.local_settings import FOLDER as SETTINGS
 from deadweight_init.not_found import broken, instead
 from deadweight_init.records import Service
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
@@ -256,15 +255,7 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
                 f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
             )
         found.append(relative)
-    return [*found, *(_read_first(root) if SUITE_FILE in found else ())]
-
-
-def _read_first(root: Path) -> Iterator[str]:
-    """Copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
-    for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
-        own = folder.parent / "Dockerfile"
-        if own.is_file() and is_generated(own.read_text(encoding="utf-8", errors="replace")):
-            yield from (path.relative_to(root).as_posix() for path in folder.iterdir())
+    return found
 
 
 def _place(tree: Tree) -> str:

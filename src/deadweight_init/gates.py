@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.suite.values import format_bytes
 from deadweight_images.findings import MAX_FINDINGS
-from deadweight_init.languages.common import scalar
 from deadweight_init.records import SEEN, Known
 
 if TYPE_CHECKING:
@@ -78,20 +76,15 @@ def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
     return replace(layers, data=data)
 
 
-def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:
+def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[str, Any]]:
     """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
-    gates = [f"budget: {{size_bytes: {_budget(size)}}}"]
+    gates: dict[str, Any] = {"budget": {"size_bytes": {"soft": _mb(size * 1.1), "hard": _mb(size * 1.5)}}}
     if killed:
-        gates.append("runs: {if_killed: warn}")
+        gates["runs"] = {"if_killed": "warn"}
     if layers is not None:
-        gates.append(f"layers: {{{', '.join(_layers(layers.data))}}}")
+        gates["layers"] = _layers(layers.data)
     told = (format_bytes(size), *accepted(layers, killed=killed))
-    return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
-
-
-def and_attacks(checks: Known[str], openapi: str) -> Known[str]:
-    """These ``checks`` of one variant with attacks on the operations of an OpenAPI document."""
-    return Known(f"{checks.value[:-1]}, attacks: {{openapi: {scalar(openapi)}}}}}", checks.origin)
+    return Known(gates, f"{SEEN}: {'; '.join(told)}")
 
 
 def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
@@ -109,15 +102,13 @@ def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
 
 
-def _layers(data: Mapping[str, Any]) -> list[str]:
+def _layers(data: Mapping[str, Any]) -> dict[str, Any]:
     """What was found is accepted, apart for what is mine and what the base brought."""
     failed = _failed(data)
-    found = []
-    if "secrets" in failed:
-        found.extend(_secrets(data))
+    found: dict[str, Any] = _secrets(data) if "secrets" in failed else {}
     if "unread" in failed:
         owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
-        found.append(f"unread: {{{_both(owners)}, reason: seen when the suite was written}}")
+        found["unread"] = {**_both(owners), "reason": "seen when the suite was written"}
     return found
 
 
@@ -125,22 +116,15 @@ def _failed(data: Mapping[str, Any]) -> set[str]:
     return {str(gate["name"]) for gate in data.get("gates") or () if not gate["held"]}
 
 
-def _secrets(data: Mapping[str, Any]) -> list[str]:
+def _secrets(data: Mapping[str, Any]) -> dict[str, Any]:
     """Mine are accepted one by one, so that the next one fails; where they are many, or have no names, all of them are."""
     owners = {_owner(each) for each in _counted(data)}
     mine = _mine(data)
     if not mine:
-        return [f"secrets: {_verdict(owners)}"]
-    day = (date.today() + timedelta(days=NAMED_DAYS)).isoformat()  # noqa: DTZ011 - expiry dates are the user's own days
-    entries = [
-        f"{{fingerprint: {scalar(mark)}, reason: {json.dumps(f'seen in {place}', ensure_ascii=False)}, expires: {day}}}"
-        for mark, place in mine.items()
-    ]
-    indent = "\n" + " " * 6
-    return [
-        *([f"secrets: {{{_both(owners - {MINE})}}}"] if BASE in owners else []),
-        f"allow: [{indent}{f',{indent}'.join(entries)}]",
-    ]
+        return {"secrets": "allow" if MINE in owners or not owners else _both(owners)}
+    day = date.today() + timedelta(days=NAMED_DAYS)  # noqa: DTZ011 - expiry dates are the user's own days
+    entries = [{"fingerprint": mark, "reason": f"seen in {place}", "expires": day} for mark, place in mine.items()]
+    return {**({"secrets": _both(owners - {MINE})} if BASE in owners else {}), "allow": entries}
 
 
 def _mine(data: Mapping[str, Any]) -> dict[str, str]:
@@ -170,17 +154,8 @@ def _owner(found: Mapping[str, Any]) -> str:
     return MINE if found.get("owner", MINE) == MINE else BASE
 
 
-def _verdict(owners: set[str]) -> str:
-    return "allow" if MINE in owners or not owners else f"{{{_both(owners)}}}"
-
-
-def _both(owners: set[str]) -> str:
-    return ", ".join(f"{owner}: {'allow' if owner in owners else 'none'}" for owner in (MINE, BASE))
-
-
-def _budget(size: int) -> str:
-    """A tenth more warns, half more fails."""
-    return f"{{soft: {_mb(size * 1.1)}, hard: {_mb(size * 1.5)}}}"
+def _both(owners: set[str]) -> dict[str, str]:
+    return {owner: "allow" if owner in owners else "none" for owner in (MINE, BASE)}
 
 
 def _mb(size: float) -> str:

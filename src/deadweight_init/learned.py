@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deadweight_init import posture
 from deadweight_init.described import SERVED
 from deadweight_init.draft import Draft, port_hints
-from deadweight_init.languages.common import DEAF, OWNED, scalar
+from deadweight_init.languages.common import DEAF, OWNED
 from deadweight_init.observe import Seen, kind_told
 from deadweight_init.records import SEEN, Known, Service
 
@@ -23,25 +23,24 @@ GRACE_SECONDS = 30
 """``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
 
 
-def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
+def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft:
     """The draft with what was seen."""
     health = posture.health_of(seen)
-    within = ", tls: true" if health.tls else ""
-    within += "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
+    more: dict[str, Any] = {"tls": True} if health.tls else {}
+    more |= {} if health.within_seconds == 20.0 else {"within_seconds": health.within_seconds}
     if health.kind != "http":
-        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {kind_told(seen.health)}")
+        text = Known[Mapping[str, Any]]({"kind": health.kind, **more}, f"{SEEN}: {kind_told(seen.health)}")
     elif health.status == ("2xx",):
         why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
-        text = Known(f"{{path: {scalar(health.path)}{within}}}", f"{SEEN}: {why}")
+        text = Known({"path": health.path, **more}, f"{SEEN}: {why}")
     else:
-        status = health.status[0]
-        text = Known(f"{{path: {scalar(health.path)}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
+        text = Known({"path": health.path, "status": list(health.status), **more}, f"{SEEN}: no path answers 2xx")
     others = [port for port in seen.ports if port != seen.health.port]
     known = SEEN if seen.ports else draft.port.origin
     port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
-    if more := [str(each) for each in others if each in named]:
-        told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
+    if also := [each for each in others if each in named]:
+        told = {**told, "ports": Known(also, f"{SEEN}: it listens there too")}
     service = _ending(_owning(draft.service, told), seen)
     return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
 
@@ -78,9 +77,9 @@ def with_an_end(service: Service) -> Service | None:
     return replace(service, project=replace(project, details={**project.details, DEAF: "1"}))
 
 
-def _owning(service: Service, told: Mapping[str, Known[str]]) -> Service:
+def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:
     """The service, whose files are its user's from now on where it comes up only if it may write among them."""
     project = service.project
-    if project is None or told.get("read_only", Known("true")).value != "false":
+    if project is None or told.get("read_only", Known(True)).value:
         return service
     return replace(service, project=replace(project, details={**project.details, OWNED: "1"}))

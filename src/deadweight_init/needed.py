@@ -11,10 +11,9 @@ from typing import Any
 
 from deadweight.records.reference import split
 from deadweight_init.built_needs import as_image
-from deadweight_init.languages.common import flow, scalar
+from deadweight_init.environment import env_files, environment, examples, filled_in
 from deadweight_init.records import Beside, Known
 from deadweight_init.tree import Tree, joined
-from deadweight_init.values import env_files, environment, examples, filled_in
 
 PORTS = {
     "postgres": 5432,
@@ -84,23 +83,13 @@ _OPEN = {
 _PLAIN = {5432: "postgres:16", 3306: "mysql:8", 6379: "redis:7", 27017: "mongo:7", 11211: "memcached:1"}
 """The server that listens where, in its plain image: others are made of it, with an extension or first tables."""
 
-_BITNAMI = {
-    **{
-        f"POSTGRESQL_{name}": f"POSTGRES_{short}"
-        for name, short in (("USERNAME", "USER"), ("PASSWORD", "PASSWORD"), ("DATABASE", "DB"))
-    },
-    **{f"MONGODB_ROOT_{name}": f"MONGO_INITDB_ROOT_{name}" for name in ("USER", "PASSWORD")},
-}
-"""What Bitnami's images call what the plain ones read."""
-
 
 def as_plain_server(need: Beside) -> Beside | None:
     """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
     image = _PLAIN.get(need.port)
     if image is None or split(need.image)[0] == split(image)[0]:
         return None
-    env = {_BITNAMI.get(name, name): value for name, value in need.env.items()}
-    return replace(need, image=image, env={**_open_to_all(image, env), **env})
+    return replace(need, image=image, env={**_open_to_all(image, need.env), **need.env})
 
 
 _READ = {
@@ -192,19 +181,19 @@ def mounted(text: str) -> tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) > 1 else ("", text)
 
 
-def as_yaml(needs: Iterable[Known[Beside]], indent: int) -> Known[str] | None:
-    """The ``needs:`` of a suite, one entry a line; None for none."""
+def as_data(needs: Iterable[Known[Beside]]) -> Known[dict[str, Any]] | None:
+    """The ``needs:`` of a suite; None for none."""
     found = list(needs)
-    lines = [f"{' ' * indent}{each.value.name}: {_entry(each.value)}" for each in found]
-    return Known("\n" + "\n".join(lines), found[0].origin) if found else None
+    entries = {each.value.name: _entry(each.value) for each in found}
+    return Known(entries, found[0].origin) if found else None
 
 
-def _entry(need: Beside) -> str:
-    fields = {"image": scalar(need.image), "port": str(need.port)}
-    if need.env:
-        fields["env"] = flow(need.env)
-    if need.args:
-        fields["args"] = "[" + ", ".join(map(scalar, need.args)) + "]"
-    if need.files:
-        fields["files"] = flow(need.files)
-    return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
+def _entry(need: Beside) -> dict[str, Any]:
+    fields = {
+        "image": need.image,
+        "port": need.port,
+        "env": dict(need.env),
+        "args": list(need.args),
+        "files": dict(need.files),
+    }
+    return {key: value for key, value in fields.items() if value}

@@ -19,10 +19,8 @@ from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
 from deadweight.suite.values import format_bytes
-from deadweight_init.coming_up import NotUp, first_line, wait_listening, with_cause
+from deadweight_init.coming_up import NotUp, ended, first_line, wait_listening
 from deadweight_init.described import WRITTEN, served
-from deadweight_init.folders import OF_THE_SYSTEM
-from deadweight_init.records import SEEN, Known
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -71,6 +69,19 @@ class Health:
     path: str = ""
     status: int = 0
     tls: bool = False
+
+
+_NAMES = "etc usr bin sbin lib lib64 proc sys dev var var/lib opt home tmp"
+OF_THE_SYSTEM = frozenset(("/", *(f"/{each}" for each in _NAMES.split(" "))))
+"""In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
+
+_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")
+_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
+
+
+def may_be_in_memory(folder: str) -> bool:
+    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
+    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
 
 
 WhileUp = Callable[["Container", Health], None]
@@ -150,7 +161,7 @@ def observe(
             container.wait_ended(WORKERS_SECONDS)
             health = find_health(container, up, ports, paths)
         if not (state := container.state()).running:
-            raise NotUp(with_cause(f"it listened, and then {state.told()}", container))
+            raise ended(f"it listened, and then {state.told()}", container)
         seconds = time.monotonic() - container.started
         used = _use(container)
         cpu_seconds = used.get("cpu", 0.0)  # before it is asked more
@@ -162,29 +173,6 @@ def observe(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
         stopped.seconds if stopped.in_time else None, stopped.exit_code, cpu_seconds=cpu_seconds,
     )  # fmt: skip
-
-
-def watch_with(
-    spare: Sequence[Known[Mapping[str, str]]], env: Mapping[str, str], watch: Callable[[Mapping[str, str]], Seen]
-) -> tuple[Seen, Known[Mapping[str, str]]]:
-    """Watch a service; where it does not come up, once more with each of the spare variables that the environment lacks.
-
-    Gives what was seen, and what had to be added. Raises the first NotUp where all of that is in vain.
-    """
-    more: Known[Mapping[str, str]] = Known({}, SEEN)
-    try:
-        return watch(env), more
-    except NotUp as error:
-        first = error
-    for each in spare:
-        new = {name: value for name, value in each.value.items() if name not in env and name not in more.value}
-        if not new:
-            continue
-        names = ", ".join((*more.value, *new))
-        more = Known({**more.value, **new}, f"{SEEN}: it does not come up without {names} ({each.origin})")
-        with contextlib.suppress(NotUp):
-            return watch({**env, **more.value}), more
-    raise first
 
 
 def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
 from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.coming_up import with_cause
-from deadweight_init.folders import may_be_in_memory
-from deadweight_init.languages.common import sequence
-from deadweight_init.observe import Seen, WhileUp
+from deadweight_init.observe import Seen, WhileUp, may_be_in_memory
 from deadweight_init.records import Known
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ class Posture:
     """``run`` as the suite is to say it; ``reason`` says why it is no tighter."""
 
     settings: model.RunSettings
-    told: Mapping[str, Known[str]]
+    told: Mapping[str, Known[Any]]
     problem: str = ""
 
 
@@ -123,7 +121,7 @@ def _patient(seen: Seen) -> model.Health:
 
 def _postures(
     seen: Seen, wanted: model.RunSettings, volumes: tuple[str, ...]
-) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
+) -> Iterator[tuple[model.RunSettings, dict[str, Known[Any]]]]:
     """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
     root."""
     memory, limits = _limits(seen)
@@ -137,17 +135,17 @@ def _postures(
             in_memory,
             {
                 **limits,
-                "tmpfs": Known(sequence(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
+                "tmpfs": Known(list(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
             },
         )
     folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
     tight, told = base, dict(limits)
     if folders:
         tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
-        told["tmpfs"] = Known(sequence(tight.tmpfs), "seen: it writes there")
+        told["tmpfs"] = Known(list(tight.tmpfs), "seen: it writes there")
     loose = base.model_copy(update={"read_only": False})
-    writable = {**limits, "read_only": Known("false", "seen: it does not start with a read-only file system")}
-    as_root = {"user": Known('"0:0"', "seen: it starts only as root")}
+    writable = {**limits, "read_only": Known(False, "seen: it does not start with a read-only file system")}
+    as_root = {"user": Known("0:0", "seen: it starts only as root")}
     yield tight, told
     if (
         folders
@@ -166,34 +164,34 @@ _OF_SERVERS = ("KILL", "NET_BIND_SERVICE", "SYS_CHROOT")
 
 def _with_capabilities(
     seen: Seen, wanted: model.RunSettings
-) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
+) -> Iterator[tuple[model.RunSettings, dict[str, Known[Any]]]]:
     """As root that keeps some of Docker's capabilities, from tight to loose: many images begin so, and become another user by
     themselves."""
     memory, limits = _limits(seen)
     base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen), "user": "0:0"})
     folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
     tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
-    writes = {"tmpfs": Known(sequence(tight.tmpfs), "seen: it writes there")} if folders else {}
+    writes = {"tmpfs": Known(list(tight.tmpfs), "seen: it writes there")} if folders else {}
     loose = base.model_copy(update={"read_only": False})
-    writable = {"read_only": Known("false", "seen: it does not start with a read-only file system")}
-    as_root = {"user": Known('"0:0"', "seen: it starts only as root")}
+    writable = {"read_only": Known(False, "seen: it does not start with a read-only file system")}
+    as_root = {"user": Known("0:0", "seen: it starts only as root")}
     for names in (_TO_CHANGE_USER, tuple(sorted((*_TO_CHANGE_USER, *_OF_SERVERS)))):
-        kept = {"capabilities": Known(sequence(names), "seen: root needs them, as to become another user")}
+        kept = {"capabilities": Known(list(names), "seen: root needs them, as to become another user")}
         for settings, told in ((tight, writes), (loose, writable)):
             yield settings.model_copy(update={"capabilities": names}), {**limits, **told, **as_root, **kept}
 
 
-def _limits(seen: Seen) -> tuple[int, dict[str, Known[str]]]:
+def _limits(seen: Seen) -> tuple[int, dict[str, Known[Any]]]:
     """Twice what it used and some, in a round number; the default where that is enough."""
     default = model.RunSettings().memory
     memory = default
     while memory < seen.memory_bytes * 2:
         memory *= 2
-    told = {}
+    told = dict[str, Known[Any]]()
     if memory != default:
         told["memory"] = Known(f"{memory // MIB}MiB", f"seen: used {format_bytes(seen.memory_bytes)} at rest")
     if (pids := _pids(seen)) != model.RunSettings().pids:
-        told["pids"] = Known(str(pids), f"seen: {seen.pids} processes and threads at rest")
+        told["pids"] = Known(pids, f"seen: {seen.pids} processes and threads at rest")
     return memory, told
 
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import yaml
 
-from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
+from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.needs import to_make
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
@@ -19,6 +21,7 @@ from deadweight_init.draft import Draft
 from deadweight_init.records import Rung
 from deadweight_init.stages import stages_of
 from deadweight_init.suitefile import suite_text
+from deadweight_init.tree import Tree, look
 
 if TYPE_CHECKING:
     from deadweight.suite.model import Variant
@@ -34,10 +37,20 @@ _NEWEST = re.compile(r"chainguard/(?:python|node):latest")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a variant was not built. ``line`` is that of the Dockerfile's instruction that failed, None where none did."""
+    """Why a variant was not built. ``line`` is that of the Dockerfile's instruction that failed, None where none did; ``step`` is
+    that instruction, ``code`` the cause."""
 
     error: DeadweightError
     line: int | None = None
+    step: str = ""
+    code: Code = Code.UNKNOWN
+
+    @classmethod
+    def of(cls, error: DeadweightError, cause: BaseException | None) -> Failure:
+        """The failure of a build that is told as ``error``, for what its builder raised."""
+        if not isinstance(cause, CommandError):
+            return cls(error)
+        return cls(error, cause.line, cause.step, Code(cause.cause))
 
 
 def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
@@ -73,9 +86,16 @@ class Proof:
         """Bytes of each rung that is verified."""
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
+        self.failures: dict[str, Failure] = {}
+        """Why rungs were not built, by their names."""
         self._failed: dict[tuple[str, ...], str] = {}
         """Why stages that several rungs share do not build."""
         self._engine_ran = False
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The repository."""
+        return look(self.written.root)
 
     def say(self, line: str) -> None:
         """Tell a line once: every build is a project opened anew."""
@@ -158,6 +178,7 @@ class Proof:
             raise lost from failed.error
         self.built.discard(rung.name)  # it may have been, of another file
         self.leave_out(rung.name, str(failed.error))
+        self.failures[rung.name] = failed
         if failed.line is not None and failed.line < self._last_stage(rung):
             self._failed[built] = self.draft.left_out[rung.name]
         return False

@@ -149,7 +149,9 @@ def _attacked(proof: Proof) -> None:
     described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
         why = f"they take {seconds:.0f} s for each variant, so only {proof.draft.full(name)} is attacked"
-        own = {**own, name: {**own[name], "checks": gates.and_attacks(own[name]["checks"], described.value)}}
+        checks = own[name]["checks"]
+        attacked = {**checks.value, "attacks": {"openapi": described.value}}
+        own = {**own, name: {**own[name], "checks": replace(checks, value=attacked)}}
     proof.draft = replace(proof.draft, own=own, unattacked=first_sentence(why) if why else "")
 
 

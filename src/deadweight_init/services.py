@@ -12,10 +12,10 @@ from deadweight_init import around, declared
 from deadweight_init.addresses import outside
 from deadweight_init.builds import Build, apart, builds, in_order, stage_of
 from deadweight_init.cluster_needs import cluster_needs
-from deadweight_init.configured import with_configured
 from deadweight_init.contexts import contexts, likely
 from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words
+from deadweight_init.environment import cargo_environment, dotenv, example_file
 from deadweight_init.languages import golang, java, node, python, rust, static
 from deadweight_init.languages.python_code import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
@@ -27,7 +27,6 @@ from deadweight_init.ranking import is_bare, listens, rank
 from deadweight_init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight_init.stages import unknown_bases, without_default
 from deadweight_init.tree import Tree, aside, folder_of, with_above
-from deadweight_init.values import cargo_environment, dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(
@@ -269,7 +268,6 @@ def _with_surroundings(
         spare = (*service.spare, *_as_spare(inner))
         if not near and (needs := cluster_needs(tree, ".", inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare
-        both = with_configured(tree, service, both)
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
 

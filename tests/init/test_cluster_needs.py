@@ -62,7 +62,7 @@ def test_a_database_of_the_manifests_is_started_beside_the_service(tmp_path, hos
     need = Beside(host, "docker.io/library/postgres:16-alpine", 5432, env, ("-c", "max_connections=20"))
     assert service.around.needs == (Known(need, "from k8s/db.yaml"),)
     assert service.around.env["DATABASE_PASSWORD"] == Known("secret", "from k8s/shop.yaml")
-    assert host in first_draft(service, "build").run["env"].value
+    assert host in first_draft(service, "build").run["env"].value["DATABASE_URL"]
     assert service.spare == ()
 
 

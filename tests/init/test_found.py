@@ -17,6 +17,7 @@ from deadweight_init.command import Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints, port_hints
+from deadweight_init.environment import MADE_UP
 from deadweight_init.operations import described
 from deadweight_init.proof import nothing_left, step_of
 from deadweight_init.prove import first_sentence
@@ -25,7 +26,6 @@ from deadweight_init.records import Known, unwrapped
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
-from deadweight_init.values import MADE_UP
 from tests.support.recipes import recipe
 from tests.support.trees import written
 
@@ -233,15 +233,15 @@ def test_compose_tells_where_data_lies_and_which_files_are_mounted(tmp_path):
     (service,) = found(tmp_path, files)
     assert service.volumes == {"/var/state": "from Dockerfile:4", "/srv/data": "from compose.yaml:4"}
     run = first_draft(service, "build").run
-    assert run["tmpfs"].value == "[/tmp, /srv/data, /var/state]"
-    mounted = "{/etc/app.ini: conf/app.ini, /etc/b.ini: conf/b.ini, /etc/c.ini: conf/c.ini}"
+    assert run["tmpfs"].value == ["/tmp", "/srv/data", "/var/state"]
+    mounted = {"/etc/app.ini": "conf/app.ini", "/etc/b.ini": "conf/b.ini", "/etc/c.ini": "conf/c.ini"}
     assert (run["files"].value, run["files"].origin) == (mounted, "from compose.yaml:4")
 
 
 def test_folders_of_odd_names_are_quoted_and_a_list_that_is_none_is_passed_over(tmp_path):
     text = 'FROM node:22\nENV LOGS=/app/logs\nVOLUME [${LOGS}]\nVOLUME ["/var/a,b"]\n'
     (service,) = found(tmp_path, {"Dockerfile": text})
-    assert first_draft(service, "build").run["tmpfs"].value == '[/tmp, "/var/a,b"]'
+    assert first_draft(service, "build").run["tmpfs"].value == ["/tmp", "/var/a,b"]
 
 
 @pytest.mark.parametrize("said", ['["/run/:size=1M,uid=92,mode=1700", /state]', '"/state:size=1M"'])
@@ -265,16 +265,16 @@ def test_a_probe_on_one_line_is_read_too(tmp_path):
     probe = "readinessProbe: {httpGet: {port: 9898, path: /alive}}"
     manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
     (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
-    assert first_draft(service, "build").health == Known("{path: /alive}", "from k8s/app.yaml:4")
+    assert first_draft(service, "build").health == Known({"path": "/alive"}, "from k8s/app.yaml:4")
 
 
 @pytest.mark.parametrize(
     ("probe", "health"),
     [
-        ("livenessProbe: {tcpSocket: {port: 9898}}", Known("{kind: tcp}", "from k8s/app.yaml:4")),
-        ("readinessProbe:\n      periodSeconds: 5\n      grpc:\n        port: 9898", Known("{kind: grpc}", "from k8s/app.yaml:6")),
-        ("startupProbe: {tcpSocket: {}}\n    livenessProbe: {httpGet: {path: /up}}", Known("{path: /up}", "from k8s/app.yaml:5")),
-        ("livenessProbe: {exec: {command: [/x]}}", Known("{path: /, status: [2xx, 3xx, 4xx]}")),
+        ("livenessProbe: {tcpSocket: {port: 9898}}", Known({"kind": "tcp"}, "from k8s/app.yaml:4")),
+        ("readinessProbe:\n      periodSeconds: 5\n      grpc:\n        port: 98", Known({"kind": "grpc"}, "from k8s/app.yaml:6")),
+        ("startupProbe: {tcpSocket: {}}\n    livenessProbe: {httpGet: {path: /up}}", Known({"path": "/up"}, "from k8s/app.yaml:5")),
+        ("livenessProbe: {exec: {command: [/x]}}", Known({"path": "/", "status": ["2xx", "3xx", "4xx"]})),
     ],
 )  # fmt: skip
 def test_a_probe_that_asks_no_path_tells_the_kind_of_health(tmp_path, probe, health):
@@ -289,7 +289,7 @@ def test_manifests_tell_port_and_probe(tmp_path):
     (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "deploy/app.yaml": manifest})
     draft = first_draft(service, "build")
     assert (draft.port.value, draft.port.origin) == (9898, "from deploy/app.yaml:4")
-    assert (draft.health.value, draft.health.origin) == ("{path: /livez}", "from deploy/app.yaml:7")
+    assert (draft.health.value, draft.health.origin) == ({"path": "/livez"}, "from deploy/app.yaml:7")
 
 
 POD = """
@@ -509,7 +509,7 @@ def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, file
     (service,) = found(tmp_path, files)
     draft = first_draft(service, "build", 4000)
     assert (
-        (draft.run["env"].value, draft.run["env"].origin) == ('{PORT: "4000"}', origin)
+        (draft.run["env"].value, draft.run["env"].origin) == ({"PORT": "4000"}, origin)
         if origin
         else "env" not in draft.run
     )

@@ -6,17 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deadweight_init.dated import with_packages_of_their_time
-from deadweight_init.lacking import with_what_it_lacks
 from deadweight_init.languages.python_steps import in_turn
-from deadweight_init.older import with_older_language
-from deadweight_init.records import Known
-from deadweight_init.remedies import next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.recipes import recipe
@@ -144,15 +138,6 @@ def test_the_port_of_a_database_may_come_from_the_example_file(tmp_path):
     assert [each.value.name for each in service.around.needs] == ["db"]
 
 
-def test_settings_in_groups_are_read_as_plain_ones(tmp_path):
-    tree = look(written(tmp_path, {**FLASK, "requirements.txt": "flask\nasyncpg\n", ".env.example": NESTED}))
-    (service,) = find_services(tree)
-    draft = with_what_it_lacks(recipe(service, "build"), tree)
-    assert draft is not None
-    env = {name: known.value for name, known in draft.service.around.env.items()}
-    assert env == {"DATABASE__HOSTNAME": "postgres", "DATABASE__PORT": "5432", "DATABASE__USERNAME": "app"}
-
-
 @pytest.mark.parametrize(
     ("name", "text", "date", "version", "origin"),
     [
@@ -183,23 +168,6 @@ def git(root: Path, *words: str, date: str = "2020-01-01") -> None:
     person = {f"GIT_{each}_{what}": "a@b.c" for each in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     dates = {f"GIT_{each}_DATE": f"{date}T12:00:00Z" for each in ("AUTHOR", "COMMITTER")}
     subprocess.run(["git", "-C", root, *words], check=True, env={**os.environ, **person, **dates})
-
-
-@pytest.mark.parametrize(
-    ("now", "older"),
-    [
-        (Known("3.12"), "3.10"),
-        (Known("3.11", "guessed: Pipfile.lock is of 2023"), "3.10"),
-        (Known("3.9"), None),
-        (Known("3.9", "guessed: Pipfile.lock is of 2018"), "3.7"),
-        (Known("3.11", "from pyproject.toml:2"), None),
-    ],
-)
-def test_the_next_older_python_is_tried_also_from_one_between(tmp_path, now, older):
-    (service,) = found(tmp_path, FLASK)
-    draft = recipe(replace(service, project=replace(service.project, version=now)), "build")
-    again = with_older_language(draft, "debian", "ImportError: x")
-    assert (again.service.project.version.value if again else None) == older
 
 
 def test_a_pipfile_without_a_lock_is_locked_in_the_build_with_the_index_of_the_machine(tmp_path):
@@ -372,45 +340,6 @@ def test_what_serves_is_found_in_the_code(tmp_path, files, start):
 
 
 @pytest.mark.parametrize(
-    ("died", "first"),
-    [
-        ("ImportError: cannot import name 'escape' from 'jinja2' (/site-packages/jinja2/__init__.py)", True),
-        ("ImportError: cannot import name 'Mapping' from 'collections' (/usr/local/lib)", False),
-        ("ImportError: libfoo.so.1: cannot open shared object file", False),
-        ("RuntimeError: __class__ not set defining 'A' as <class 'A'>. Was __classcell__ propagated", False),
-    ],
-)
-def test_a_name_that_a_package_lacks_is_no_matter_of_the_language(tmp_path, died, first):
-    tree = look(written(tmp_path, FLASK))
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "One", date="2022-07-04")
-    (service,) = find_services(tree)
-    draft = recipe(service, "build")
-    again = next_remedy(draft, draft.rungs[0], died, tree)
-    assert again is not None
-    assert again.service.project.details.get("until") == ("2022-07-04" if first else None)
-    assert again.service.project.version.value == "3.10"
-
-
-def test_a_database_on_this_machine_is_none_in_a_container(tmp_path):
-    compose = "services:\n  web:\n    build: .\n    environment:\n"
-    compose += (
-        "      DATABASE_URL: mongodb://localhost:27017/shop\n      REDIS_HOST: cache\n      OTHER: http://localhost:1\n"
-    )
-    image = "FROM python:3.12\nCOPY . .\nCMD python app.py\n"
-    files = {**FLASK, "requirements.txt": "flask\nmotor\nredis\n", "compose.yaml": compose, "Dockerfile": image}
-    tree = look(written(tmp_path, files))
-    (service,) = find_services(tree)
-    draft = with_what_it_lacks(recipe(service, "build"), tree)
-    assert draft is not None
-    env = {name: known.value for name, known in draft.service.around.env.items()}
-    assert env == {"DATABASE_URL": "mongodb://mongo:27017/app", "REDIS_HOST": "cache", "OTHER": "http://localhost:1"}
-    assert [each.value.name for each in draft.service.around.needs] == ["mongo"]
-    assert with_what_it_lacks(draft, tree) is None
-
-
-@pytest.mark.parametrize(
     ("files", "packages", "start"),
     [
         (
@@ -443,20 +372,3 @@ def test_python_beside_another_language_is_a_tool_of_it(tmp_path):
     files = {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "http.createServer().listen(1)\n"}
     (service,) = found(tmp_path, {**files, "server.py": "from flask import Flask\napp = Flask(1)\n"})
     assert service.project.language == "node"
-
-
-def test_packages_of_old_lists_are_those_that_were_ready_made_for_their_python_first(tmp_path):
-    tree = look(written(tmp_path, FLASK))
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "One", date="2018-07-04")
-    (service,) = find_services(tree)
-    draft = recipe(service, "build")
-    again = with_packages_of_their_time(draft, "ImportError: cannot import name 'escape' from 'jinja2'", tree)
-    assert again is not None
-    project = again.service.project
-    assert (project.details["until"], project.version.value) == ("2021-05-01", "3.9")
-    assert "--exclude-newer 2021-05-01 -r requirements.txt" in again.ladder.files["build/Dockerfile"]
-    old = replace(project, version=Known("3.6", "from your Dockerfile's base"))
-    text = replace(again, service=replace(service, project=old)).ladder.files["build/Dockerfile"]
-    assert "pip install --ignore-requires-python uv && uv pip install" in text  # pip with 3.6 takes no uv otherwise

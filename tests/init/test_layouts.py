@@ -7,28 +7,21 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from deadweight.builders.dockerfile.diagnosis import UNCOMPILED
 from deadweight.records.ignore import Ignore
-from deadweight_init.alongside import instead_of, without
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
-from deadweight_init.folders import with_own_files
 from deadweight_init.languages.python_steps import in_turn
 from deadweight_init.learned import with_seen
-from deadweight_init.needed import as_plain_server
 from deadweight_init.observe import Health, Seen
-from deadweight_init.older import with_compiler, with_examples, with_older_language, with_what_installs
 from deadweight_init.prove import _leave_out_no_smaller
 from deadweight_init.records import Known
-from deadweight_init.reference import built_somehow
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text, whatever_the_build
 from deadweight_init.tree import look
@@ -205,44 +198,6 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
     subprocess.run(["git", "-C", root, "add", ".env"], check=True)
     env = find_services(look(root))[0].around.env
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
-
-
-def test_what_cannot_be_had_beside_a_service_is_left_out_with_its_reason(tmp_path):
-    compose = "services:\n  web:\n    build: .\n    depends_on: [db, trace]\n  db: {image: postgres}\n  trace: {image: x/jaeger}\n"
-    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
-    draft = without(recipe(service, "build"), {"trace": "no stand-in for x/jaeger"})
-    assert (
-        draft.run["needs"].value == "\n      db: {image: postgres, port: 5432, env: {POSTGRES_HOST_AUTH_METHOD: trust}}"
-    )
-    assert draft.run["needs"].origin == "from compose.yaml:5; trace is left out: no stand-in for x/jaeger"
-    assert "needs" not in without(draft, {"db": "gone"}).run
-
-
-@pytest.mark.parametrize(
-    ("image", "env", "plain"),
-    [
-        (
-            "acme/shop-db:v2",
-            "{POSTGRES_PASSWORD: x}",
-            '{image: "postgres:16", port: 5432, env: {POSTGRES_PASSWORD: x}}',
-        ),
-        (
-            "bitnami/postgresql:14",
-            "{POSTGRESQL_USERNAME: a, POSTGRESQL_DATABASE: b}",
-            '{image: "postgres:16", port: 5432, env: {POSTGRES_HOST_AUTH_METHOD: trust, POSTGRES_USER: a, POSTGRES_DB: b}}',
-        ),
-    ],
-)
-def test_the_plain_server_takes_the_place_of_an_image_that_cannot_be_had(tmp_path, image, env, plain):
-    db = f"  db: {{image: '{image}', environment: {env}, ports: ['5432']}}\n"
-    compose = f"services:\n  web:\n    build: .\n    depends_on: [db]\n{db}"
-    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
-    draft = recipe(service, "build")
-    (need,) = service.around.needs
-    other = as_plain_server(need.value)
-    assert instead_of(draft, {"db": other}).run["needs"].value == f"\n      db: {plain}"
-    assert f"postgres:16 takes the place of {image}" in instead_of(draft, {"db": other}).run["needs"].origin
-    assert as_plain_server(other) is None
 
 
 def test_the_compose_service_that_builds_the_first_dockerfile_speaks_for_it(tmp_path):
@@ -577,60 +532,6 @@ def test_the_base_that_a_pom_gives_jib_is_taken(tmp_path):
     assert bases == {"jib": "x/jre:17", "jib-distroless": "gcr.io/distroless/java17-debian12:nonroot"}
 
 
-def test_a_module_that_does_not_compile_is_tried_with_few_versions_of_node(tmp_path):
-    (service,) = found(
-        tmp_path, {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "require('express')\n"}
-    )
-    draft, tried = recipe(service, "build"), []
-    reason = f"{UNCOMPILED} (build/Dockerfile:13: RUN npm ci)"
-    while (older := with_older_language(replace(draft, left_out={"debian": reason}), "debian")) is not None:
-        draft = older
-        tried.append(draft.service.project.version.value)
-    assert tried == ["18", "16"]
-
-
-def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_older_one(tmp_path):
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"})
-    draft = recipe(service, "build")
-    for other in ("no space left on device", "a build step cannot reach the network (npm ci)"):
-        assert with_older_language(replace(draft, left_out={"debian": other}), "debian") is None
-    tried = []
-    for _ in range(2):
-        failed = replace(draft, left_out={"debian": "RUN failed (pip install -r x)", "a": "b"})
-        older = with_older_language(failed, "debian")
-        assert older is not None
-        assert older.left_out == {"a": "b"}
-        draft = older
-        tried.append(draft.rungs[0].keys["bases"])
-    assert tried == [f'{{BUILD: "python:{each}-slim", BASE: "python:{each}-slim"}}' for each in ("3.10", "3.9")]
-    assert with_older_language(replace(draft, left_out={"debian": "RUN failed (pip install -r x)"}), "debian") is None
-    died = "it ended with exit code 1: ImportError: cannot import name 'Markup' from 'jinja2'"
-    assert with_older_language(recipe(service, "build"), "debian", died) is not None
-    assert with_older_language(recipe(service, "build"), "debian", "it ended: DATABASE_URL is not set") is None
-    (service,) = found(tmp_path, {".python-version": "3.12\n"})
-    assert with_older_language(replace(recipe(service, "build"), left_out={"debian": "pip install"}), "debian") is None
-
-
-def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_base(tmp_path):
-    (service,) = found(tmp_path, NODE)
-    draft = recipe(service, "build")
-    assert "nodedir" not in draft.ladder.files["build/Dockerfile"]
-    assert with_compiler(replace(draft, left_out={"debian": "it copies a, which is not there"}), "debian") is None
-    left_out = {"debian": "a build step cannot reach the network (RUN npm install)", "today": "no"}
-    compiled = with_compiler(replace(draft, left_out=left_out), "debian")
-    assert compiled is not None
-    assert compiled.left_out == {"today": "no"}
-    assert compiled.rungs[0].keys["bases"] == '{BUILD: "node:22", BASE: "node:22-slim"}'
-    text = compiled.ladder.files["build/Dockerfile"]
-    assert 'export npm_config_nodedir="$(dirname "$(dirname "$(command -v node)")")" && npm install' in text
-    assert text.index("apk add --no-cache g++ make python3") < text.index("npm install")
-    assert with_compiler(replace(compiled, left_out=left_out), "debian") is None
-    why = "a module of npm's does not compile with this version of Node (RUN export npm_config_nodedir=…)"
-    older = with_what_installs(replace(compiled, left_out={"debian": why}), "debian")
-    assert older is not None
-    assert older.rungs[0].keys["bases"] == '{BUILD: "node:18", BASE: "node:18-slim"}'
-
-
 @pytest.mark.parametrize(
     ("line", "binary"), [("psycopg2==2.9", True), ("psycopg2", True), ("psycopg2-binary", False), ("psycopg", False)]
 )
@@ -802,7 +703,7 @@ def test_node_changes_the_database_before_it_serves(tmp_path, start, steps):
     assert ("omit=dev" in text) != ("prisma" in start)  # what only developers have is needed then
 
 
-@pytest.mark.parametrize("read_only", ["true", "false"])
+@pytest.mark.parametrize("read_only", [True, False])
 def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_path, read_only):
     package = {"scripts": {"start": "node a.js"}, "dependencies": {"express": "*"}}
     own = 'FROM node:22\nWORKDIR /srv\nCOPY . .\nUSER node\nCMD ["node", "a.js"]\n'
@@ -811,11 +712,11 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1, 0)
     draft = with_seen(recipe(service, "build"), seen, {"read_only": Known(read_only)})
     files = draft.ladder.files
-    owner = "--chown=65532:65532 " if read_only == "false" else ""
+    owner = "--chown=65532:65532 " if not read_only else ""
     assert f"COPY {owner}--from=build /app /app" in files["build/Dockerfile"]
     # a folder that WORKDIR makes would be root's
     ends = files["build/Dockerfile"].rpartition("FROM ")[2]
-    assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (read_only == "false")
+    assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (not read_only)
 
 
 PYTHON = {"requirements.txt": "flask\n", "app.py": ""}
@@ -826,15 +727,6 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
     (service,) = found(root, there)
     seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
     return with_seen(recipe(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
-
-
-@pytest.mark.parametrize(("named", "headers"), [("psycopg2-binary==2.8.5", True), ("Pillow==6", False)])
-def test_what_compiles_psycopg2_has_libpqs_headers(tmp_path, named, headers):
-    (service,) = found(tmp_path, {"requirements.txt": f"flask\n{named}\n", "app.py": "app = Flask(__name__)\n"})
-    draft = replace(recipe(service, "build"), left_out={"debian": "RUN failed (RUN pip install -r requirements.txt)"})
-    text = with_compiler(draft, "debian").ladder.files["build/Dockerfile"]
-    assert "apk add --no-cache build-base" in text
-    assert ("apk add --no-cache postgresql-dev" in text) is headers
 
 
 def test_django_with_its_wsgi_module_beside_manage_py(tmp_path):
@@ -923,47 +815,6 @@ def test_a_node_service_that_sees_to_sigterm_itself_is_left_alone(tmp_path, code
         assert node.stdout.readline() == b"up\n"
         node.terminate()
         assert node.wait(20) == ends_with
-
-
-@pytest.mark.parametrize(
-    ("said", "owned"), [("OperationalError: unable to open database file", True), ("connection refused", False)]
-)
-def test_a_service_that_cannot_write_its_database_file_gets_its_files(tmp_path, said, owned):
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})
-    changed = with_own_files(recipe(service, "build"), said)
-    assert (changed is not None) is owned
-    if changed is not None:
-        text = changed.ladder.files["build/Dockerfile"]
-        assert text.index("COPY --chown=65532:65532 . /app") < text.index("WORKDIR /app\n")
-        assert with_own_files(changed, said) is None
-
-
-def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):
-    code = MAIN + 'var file = flag.String("config", "conf/../shop.yml", "")\nvar hooks = []string{"hooks.json"}\n'
-    files = {
-        "hooks.json.example": "[]",
-        "hooks.yaml.example": "",
-        "other.sample.json": "{}",
-        "shop.example.yml": "a: 1",
-        "examples/shop.yml": "a: 2",
-        "examples/hooks.json/x": "",
-        "examples/limits.toml": "",
-        "conf/limits.example.toml": "",
-    }
-    code += 'var limits = kingpin.Flag("limits", "").Default("limits.toml").ExistingFile()\n'
-    (service,) = found(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **files})
-    draft = recipe(service, "build")
-    assert "hooks" not in draft.ladder.files["build/Dockerfile"]
-    more = with_examples(draft)
-    assert more is not None
-    copied = [line for line in more.ladder.files["build/Dockerfile"].splitlines() if "example" in line]
-    assert copied == [
-        "COPY hooks.json.example /app/hooks.json",
-        "COPY shop.example.yml /app/shop.yml",
-        "COPY conf/limits.example.toml /app/limits.toml",
-    ]
-    assert next(each for each in more.rungs if each.name == "ko").keys["workdir"] == "/app"
-    assert with_examples(more) is None
 
 
 GREETER = {
@@ -1198,32 +1049,6 @@ def test_a_database_with_a_dockerfile_of_its_own_is_its_base_with_the_files_that
 def test_what_starts_a_python_service_is_found(tmp_path, files, start):
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", **files})
     assert service.project.start == start
-
-
-def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_image(tmp_path):
-    class Failing:
-        def __init__(self, draft):
-            self.draft, self.built, self.written = draft, [], SimpleNamespace(root=tmp_path)
-
-        def build(self, rung):
-            self.built.append((rung.name, self.draft.service.project.version.value))
-            self.draft = replace(self.draft, left_out={rung.name: "RUN failed (RUN pip install -r requirements.txt)"})
-            return False
-
-    own = "FROM python:slim\nCOPY . .\nCMD python app.py\n"
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    proof = Failing(recipe(service, "build"))
-    today, debian = proof.draft.rungs[:2]
-    assert not built_somehow(proof, today)
-    assert not built_somehow(proof, debian)
-    assert proof.built == [("today", "3.12"), *(("debian", each) for each in ("3.12", "3.10", "3.9", "3.9"))]
-    assert '{BUILD: "python:3.9", BASE: "python:3.9-slim"}' in [
-        each.keys.get("bases") for each in proof.draft.ladder.rungs
-    ]
-    chainguard = next(each for each in proof.draft.ladder.rungs if each.name == "chainguard")
-    proof.built.clear()
-    assert not built_somehow(proof, chainguard)
-    assert len(proof.built) == 1  # it has one version alone
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from deadweight.builders.dockerfile.diagnosis import LOCK, OLD_HASHES, PEERS
-from deadweight_init.older import with_open_lock, with_other_build, with_what_installs
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.recipes import recipe
@@ -45,36 +42,6 @@ def test_modules_are_installed_as_the_package_says(tmp_path, files, named, copie
     assert text.count("COPY . .") == 1
 
 
-@pytest.mark.parametrize(
-    ("files", "strict", "lenient"),
-    [
-        ({"package-lock.json": "{}"}, "npm ci --no-audit", "npm install --no-audit --no-fund --omit=dev"),
-        ({"npm-shrinkwrap.json": "{}"}, "npm ci --no-audit", "npm install --no-audit --no-fund --omit=dev"),
-        (
-            {"pnpm-lock.yaml": "lockfileVersion: '9.0'\n"},
-            " --frozen-lockfile",
-            "pnpm install --no-frozen-lockfile --prod",
-        ),
-        ({"yarn.lock": "# yarn lockfile v1\n"}, " --frozen-lockfile", "yarn install --production"),
-        ({"yarn.lock": BERRY}, " --immutable", "yarn install --no-immutable"),
-    ],
-)
-def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, strict, lenient):
-    package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js"}
-    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "server.js": "listen(80)\n", **files})
-    (service,) = find_services(look(root))
-    draft = recipe(service, "build")
-    assert strict in draft.ladder.files["build/Dockerfile"]
-    failed = replace(draft, left_out={"debian": f"{LOCK} (build/Dockerfile:11: RUN npm ci)"})
-    again = with_what_installs(failed, "debian")
-    text = again.ladder.files["build/Dockerfile"]
-    assert lenient in text
-    assert strict not in text
-    assert again.left_out == {}
-    assert with_open_lock(replace(again, left_out=failed.left_out), "debian") is None
-    assert with_open_lock(replace(draft, left_out={"debian": "RUN failed (RUN npm ci)"}), "debian") is None
-
-
 def test_what_pnpm_installs_can_be_run_by_node(tmp_path):
     scripts = {"build": "next build", "start": "next start"}
     package = {"name": "shop", "dependencies": {"next": "15"}, "scripts": scripts}
@@ -85,31 +52,6 @@ def test_what_pnpm_installs_can_be_run_by_node(tmp_path):
     text = recipe(service, "build").ladder.files["build/Dockerfile"]
     assert '["node", "node_modules/.bin/next", "start"]' in text
     assert text.count("--config.prefer-symlinked-executables=true") == 2
-
-
-def test_a_bundler_that_asks_for_old_hashes_has_them(tmp_path):
-    package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "webpack"}}
-    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
-    (service,) = find_services(look(root))
-    draft = recipe(service, "build")
-    failed = replace(draft, left_out={"debian": f"{OLD_HASHES} (build/Dockerfile:13: RUN npm run build)"})
-    again = with_what_installs(failed, "debian")
-    text = again.ladder.files["build/Dockerfile"]
-    assert "RUN export NODE_OPTIONS=--openssl-legacy-provider && npm run build && npm prune" in text
-    assert again.left_out == {}
-    assert with_other_build(replace(again, left_out=failed.left_out), "debian") is None
-
-
-def test_packages_that_do_not_go_together_are_installed_all_the_same(tmp_path):
-    package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node a.js", "build": "tsc"}}
-    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "a.js": ""})
-    (service,) = find_services(look(root))
-    failed = replace(recipe(service, "build"), left_out={"debian": f"{PEERS} (build/Dockerfile:11: RUN npm install)"})
-    again = with_what_installs(failed, "debian")
-    text = again.ladder.files["build/Dockerfile"]
-    assert "npm install --no-audit --no-fund --legacy-peer-deps\n" in text
-    assert "npm prune --omit=dev --ignore-scripts --legacy-peer-deps\n" in text
-    assert with_other_build(replace(again, left_out=failed.left_out), "debian") is None
 
 
 EXACT = [

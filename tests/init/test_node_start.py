@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from deadweight_init.draft import first_draft
-from deadweight_init.older import with_own_environment
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.trees import written
@@ -72,21 +70,6 @@ def test_what_the_start_script_sets_is_set_in_generated_images(tmp_path):
     assert "ENV NODE_PATH=./src" in text
     assert "--max-http-header-size=9000" in text
     assert "PORT=1" not in text
-
-
-def test_the_environment_of_the_start_script_is_tried_where_it_does_not_come_up_in_production(tmp_path):
-    package = {"name": "shop", "scripts": {"start": "NODE_ENV=development node a.js"}}
-    tree = look(written(tmp_path, {"package.json": json.dumps(package), "a.js": ""}))
-    (service,) = find_services(tree)
-    draft = first_draft(service, "build")
-    assert "ENV NODE_ENV=production" in draft.files["build/Dockerfile"]
-    again = with_own_environment(draft)
-    assert again is not None
-    assert "ENV NODE_ENV=development" in again.files["build/Dockerfile"]
-    assert with_own_environment(again) is None
-    details = {**service.project.details, "own environment": "production"}
-    other = replace(draft, service=replace(service, project=replace(service.project, details=details)))
-    assert with_own_environment(other) is None
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_compose_file_of_the_published_image_tells_how_it_is_run(tmp_path, nam
     assert service.volumes == {"/data": "from contrib/docker-compose/basic.yml:8"}
     assert set(service.around.files) == {"/etc/settings.toml"}
     assert service.dockerfiles[0].args == ()  # its command is for the published image
-    assert first_draft(service, "build").run["tmpfs"].value == "[/tmp, /data]"
+    assert first_draft(service, "build").run["tmpfs"].value == ["/tmp", "/data"]
 
 
 def test_its_own_address_needs_no_second_one_of_it(tmp_path):

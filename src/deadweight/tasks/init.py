@@ -83,7 +83,7 @@ def _prepare(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) ->
 
 def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failure]:
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
-    from deadweight._errors import CommandError, DeadweightError, Interrupted
+    from deadweight._errors import DeadweightError, Interrupted
     from deadweight._packages import init
     from deadweight.project.build import raise_if_failed
     from deadweight.tasks.build import build_variants
@@ -95,8 +95,7 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
         except Interrupted:
             raise
         except DeadweightError as error:
-            line = outcome.error.line if isinstance(outcome.error, CommandError) else None
-            failed[outcome.variant] = init.Failure(error, line)
+            failed[outcome.variant] = init.Failure.of(error, outcome.error)
     return failed
 
 

@@ -126,7 +126,7 @@ GYP = (
 def test_each_cause_is_known_by_its_code(where, lines, code, named):
     cause = diagnose((where,), lines.splitlines())
     assert cause is not None
-    assert code == cause.code
+    assert code == cause.id
     assert named in cause.message
 
 
@@ -161,12 +161,12 @@ def test_the_two_lines_that_give_credentials_to_a_dockerfile(line, added):
 def test_a_cause_is_none_of_the_lines_that_merely_match(lines, code):
     """Of what a failing step writes the last lines count, and of these the errors before what it warns of."""
     cause = diagnose(("run",), lines)
-    assert code == (cause.code if cause else None)
+    assert code == (cause.id if cause else None)
 
 
 def test_every_cause_can_be_filled_in():
     """A group too few would be a traceback in the very moment when the hint is needed."""
-    assert len({cause.code for cause in causes()}) == len(causes())
+    assert len({cause.id for cause in causes()}) == len(causes())
     for cause in causes():
         assert set(cause.where) <= set(get_args(Where))
         groups = re.compile(cause.pattern).groups
@@ -198,11 +198,11 @@ OLD_CLIENT = "client version 1.41 is too old. Minimum supported API version is 1
 @pytest.mark.parametrize(
     ("output", "cause", "named", "tail"),
     [
-        (BUILDX, "no_package_manager", "apk (Dockerfile: RUN apk add --no-cache curl)", ("/bin/sh: apk: not found",)),
-        (TWO_STAGES, "", "exit code 1 (Dockerfile: RUN two)", ("two: broken",)),
-        (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "registry_untrusted", "library/nope:1", None),
-        (f"{LOAD}docker.io/library/nope:1: not found\n", "no_such_image", "docker.io/library/nope:1", None),
-        (f"Error response from daemon: {OLD_CLIENT}", "client_too_old", "1.44", None),
+        (BUILDX, "missing_program", "apk (Dockerfile: RUN apk add --no-cache curl)", ("/bin/sh: apk: not found",)),
+        (TWO_STAGES, "unknown", "exit code 1 (Dockerfile: RUN two)", ("two: broken",)),
+        (f"{LOAD}Head: x509: certificate signed by unknown authority\n", "certificate", "library/nope:1", None),
+        (f"{LOAD}docker.io/library/nope:1: not found\n", "missing_package", "docker.io/library/nope:1", None),
+        (f"Error response from daemon: {OLD_CLIENT}", "client", "1.44", None),
     ],
 )
 def test_what_buildx_writes_is_heard(output, cause, named, tail):
@@ -219,7 +219,8 @@ def test_what_buildx_writes_is_heard(output, cause, named, tail):
 
 
 @pytest.mark.parametrize(
-    ("line", "cause"), [(GO_X509_IMPORT, "untrusted"), ('./main.go:3:1: undefined: x, "connection refused"', "")]
+    ("line", "cause"),
+    [(GO_X509_IMPORT, "certificate"), ('./main.go:3:1: undefined: x, "connection refused"', "unknown")],
 )
 def test_a_compilers_line_may_be_a_cause_or_only_sound_like_one(line, cause):
     listener = Listener(print, lambda _: None)
@@ -243,15 +244,15 @@ class TestRealBuilds:
     @pytest.mark.parametrize(
         ("instructions", "said", "cause", "shown"),
         [
-            (SAYS, GO_X509, "untrusted_in_step", f"| {GO_X509}"),
-            (SAYS, "panic: here\n" + "\n".join(f"line {n}" for n in range(30)), "", "| panic: here"),
-            ("RUN apk add --no-cache curl\n", "", "no_package_manager", "(Dockerfile:3: RUN apk add --no-cache curl)"),
-            ("RUN nosuchtool --x\n", "", "command_not_found", "nosuchtool"),
-            ("FROM scratch\nRUN true\n", "", "no_shell", ""),
-            ("RUN echo one; echo two; \\\n    exit 3\n", "", "", "RUN failed with exit code 3 (Dockerfile:3:"),
-            ("RUN echo one; echo two; \\\n    exit 3\n", "", "", "  | one\n  | two\n"),
-            ("COPY nothere /x\n", "", "not_in_context", "/nothere"),
-            ("FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n", "", "not_in_stage", "(Dockerfile:4:"),
+            (SAYS, GO_X509, "certificate", f"| {GO_X509}"),
+            (SAYS, "panic: here\n" + "\n".join(f"line {n}" for n in range(30)), "unknown", "| panic: here"),
+            ("RUN apk add --no-cache curl\n", "", "missing_program", "(Dockerfile:3: RUN apk add --no-cache curl)"),
+            ("RUN nosuchtool --x\n", "", "missing_program", "nosuchtool"),
+            ("FROM scratch\nRUN true\n", "", "missing_program", "shell"),
+            ("RUN echo one; echo two; \\\n    exit 3\n", "", "unknown", "RUN failed with exit code 3 (Dockerfile:3:"),
+            ("RUN echo one; echo two; \\\n    exit 3\n", "", "unknown", "  | one\n  | two\n"),
+            ("COPY nothere /x\n", "", "missing_file", "/nothere"),
+            ("FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n", "", "missing_file", "(Dockerfile:4:"),
         ],
     )
     def test_a_failed_instruction(self, project, instructions, said, cause, shown):
@@ -271,13 +272,13 @@ class TestRealBuilds:
     def test_a_full_disk_is_the_engines(self, project, engine):
         said = "main.go:4:2: example.com/y@v1.0.0: mkdir /go/pkg/mod: no space left on device"
         error = self.failure(project, SAYS, said)
-        assert error.cause == "engine_disk_full"
+        assert error.cause == "disk_full"
         assert engine.info.root_dir in str(error.hint)
 
     def test_a_client_and_an_engine_without_a_common_api(self, project, monkeypatch):
         """The real client, made to speak what no engine does any more."""
         monkeypatch.setenv("DOCKER_API_VERSION", "1.11")
-        assert self.failure(project, "COPY hello /hello\n").cause in ("no_buildkit", "client_too_old")
+        assert self.failure(project, "COPY hello /hello\n").cause == "client"
 
     @staticmethod
     def failure(project, instructions: str, said: str = "") -> CommandError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from deadweight import _log_excerpt
 from deadweight._errors import CommandError
-from deadweight.builders.shared.diagnosis import Where, diagnose
+from deadweight.builders.shared.diagnosis import Code, Where, diagnose
 from deadweight.builders.shared.tool_output import Listener
 from deadweight.records.built_image import Cache
 
@@ -97,7 +97,7 @@ class DockerListener(Listener):
         """The failure as ``_failure`` tells it, with the line of the instruction that failed."""
         step = self._steps.get(self._failed[0]) if self._failed else None
         told = self._failure(step, error, variant, stand_in=stand_in, full_disk=full_disk, advice=advice)
-        told.line = self._line(step)
+        told.line, told.step = self._line(step), step.what if step else ""
         return told
 
     def _failure(
@@ -117,20 +117,19 @@ class DockerListener(Listener):
         words = self._words(step, error)
         cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            return error.told(
-                f"{variant}: the service does not compile", self.compiler, "see the log for the whole output"
-            )
+            said = f"{variant}: the service does not compile"
+            return error.told(said, self.compiler, "see the log for the whole output", Code.NOT_COMPILED)
         reason = f"{variant}: {cause.message if cause and cause.message else self._told(step, error)}"
         where = self._where(step)
         hint = cause.hint if cause else "see the log for the whole output"
         if cause and cause.reach:
             hint = advice(self._line(step)) or hint
-        if cause and cause.code == "engine_disk_full":
+        if cause and cause.code is Code.DISK_FULL:
             hint = full_disk()
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line in words and cause.line[: _log_excerpt.MAX_LINE].rstrip() not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE].strip(), *shown]
-        return error.told(reason + where, shown, hint, cause.code if cause else "")
+        return error.told(reason + where, shown, hint, cause.code if cause else Code.UNKNOWN)
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""

@@ -7,8 +7,9 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from deadweight import _disk
 
@@ -22,32 +23,65 @@ _LEVEL = re.compile(
 """The level of a line that is no error, behind at most a time and a name; the group is empty for a warning."""
 
 
+class Code(Enum):
+    """What kind of cause it is."""
+
+    UNKNOWN = "unknown"
+    CERTIFICATE = "certificate"
+    CLIENT = "client"
+    COMPILER = "missing_compiler"
+    CREDENTIALS = "credentials"
+    DISK_FULL = "disk_full"
+    ENGINE = "engine"
+    FILE = "missing_file"
+    HASHES = "old_hashes"
+    HEADER = "missing_header"
+    LOCK = "lock"
+    MEMORY = "out_of_memory"
+    NETWORK = "network"
+    NOT_COMPILED = "not_compiled"
+    PACKAGE = "missing_package"
+    PEERS = "conflict"
+    PROGRAM = "missing_program"
+    SYNTAX = "syntax"
+    TEST = "failed_test"
+    VARIABLE = "missing_variable"
+    VERSION = "wrong_version"
+
+
 @dataclass(frozen=True)
 class Cause:
     """An entry of ``diagnosis.toml``, which explains the fields."""
 
-    code: str
+    id: str
     where: Sequence[Where]
     pattern: str
     hint: str
     message: str = ""
     stand_in: str = ""
     reach: bool = False
+    code: Code = Code.UNKNOWN
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """A cause with what the tool named filled in, and the line that gave it away."""
 
-    code: str
+    id: str
     message: str
     hint: str
     line: str
     reach: bool = False
+    code: Code = Code.UNKNOWN
 
     def outweighs(self, compiler: Sequence[str]) -> bool:
         """Whether this is the cause although a compiler complained: of something that it could not fetch or write."""
-        return bool(self.message) and (not compiler or "://" in self.line or bool(_disk.FULL.search(self.line)))
+        decisive = self.code in _DECISIVE or "://" in self.line or bool(_disk.FULL.search(self.line))
+        return bool(self.message) and (not compiler or decisive)
+
+
+_DECISIVE = frozenset((Code.SYNTAX, Code.TEST, Code.LOCK, Code.HEADER, Code.COMPILER, Code.VERSION))
+"""What compilers complain of too, said better."""
 
 
 def diagnose(where: Sequence[Where], lines: Sequence[str], *, stand_in: bool = False) -> Diagnosis | None:
@@ -60,7 +94,11 @@ def diagnose(where: Sequence[Where], lines: Sequence[str], *, stand_in: bool = F
     errors = [line for level, line in last if level is None]
     warnings = [line for level, line in last if level is not None and not any(level.groups())]
     table = [cause for name in where for cause in causes() if name in cause.where]
-    return _first(table, errors, stand_in=stand_in) or _first(table, warnings, stand_in=stand_in)
+    cause = _first(table, errors, stand_in=stand_in) or _first(table, warnings, stand_in=stand_in)
+    if cause is None or cause.code is not Code.PACKAGE:
+        return cause
+    network = [each for each in table if each.code is Code.NETWORK]  # an index that is not reached has no packages
+    return _first(network, [*errors, *warnings], stand_in=stand_in) or cause
 
 
 def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> Diagnosis | None:
@@ -69,7 +107,8 @@ def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> D
             if match := re.search(cause.pattern, line):
                 words = [group or "" for group in match.groups()]
                 hint = cause.stand_in if stand_in and cause.stand_in else cause.hint
-                return Diagnosis(cause.code, _filled(cause.message, words), _filled(hint, words), line, cause.reach)
+                found = _filled(cause.message, words), _filled(hint, words)
+                return Diagnosis(cause.id, *found, line, cause.reach, cause.code)
     return None
 
 
@@ -81,20 +120,17 @@ def _filled(text: str, words: Sequence[str]) -> str:
 def causes() -> tuple[Cause, ...]:
     """All causes, in the order in which they are looked for."""
     document = tomllib.loads((files("deadweight.builders.shared") / "diagnosis.toml").read_text(encoding="utf-8"))
+    entries: list[dict[str, Any]] = document["cause"]
     parts: dict[str, str] = {}
     for name, pattern in document["patterns"].items():
         parts[name] = _whole(pattern, parts)
-    entries = ({**entry, "pattern": _whole(entry["pattern"], parts)} for entry in document["cause"])
-    return tuple(Cause(**entry) for entry in entries)
+    made = (
+        {"pattern": _whole(entry["pattern"], parts), "code": Code(entry.get("code", "unknown"))} for entry in entries
+    )
+    return tuple(Cause(**{**entry, **own}) for entry, own in zip(entries, made, strict=True))
 
 
 def _whole(pattern: str | list[str], parts: Mapping[str, str]) -> str:
     """One expression of all alternatives, with the named parts filled in."""
     text = pattern if isinstance(pattern, str) else "|".join(pattern)
     return re.sub(r"<([a-z_]+)>", lambda name: parts[name[1]], text)
-
-
-@functools.cache
-def message_of(code: str) -> str:
-    """What is said of a cause that fills nothing in."""
-    return next(cause.message for cause in causes() if cause.code == code)

@@ -61,7 +61,7 @@ class Listener:
             shown = [cause.line[: _log_excerpt.MAX_LINE], *shown]
         reason = cause.message if cause and cause.message else error.reason
         return error.told(
-            f"{what}: {reason}", shown, hint or "see the log for the whole output", cause.code if cause else ""
+            f"{what}: {reason}", shown, hint or "see the log for the whole output", cause.code if cause else None
         )
 
 
@@ -207,7 +207,7 @@ class JavaListener(Listener):
             cause = diagnose(("java",), lines)
             reason = cause.message if cause and cause.message else error.reason
         hint = error.hint or (cause.hint if cause else "see the log for the whole output")
-        return error.told(f"{variant}: {reason}", lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else "")
+        return error.told(f"{variant}: {reason}", lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else None)
 
 
 def without_chatter(line: str) -> str:

@@ -1,4 +1,4 @@
-"""Values in Compose files: environments, and what their variables stand for."""
+"""Environments: example files, what Compose gives, what its variables stand for, and where code reads one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_init.records import Known
-from deadweight_init.tree import Tree, folder_of, joined
+from deadweight_init.tree import Tree, aside, folder_of, joined, line_of
 
 EXAMPLES = (
     ".env.example",
@@ -168,3 +168,33 @@ def _after(entry: str) -> str | None:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_CODE = (
+    "py",
+    "js",
+    "mjs",
+    "cjs",
+    "ts",
+    "go",
+    "java",
+    "kt",
+    "rs",
+    "rb",
+    "php",
+    "ex",
+    "exs",
+    "properties",
+    "yml",
+    "yaml",
+)
+
+
+def read_at(tree: Tree, folder: str, name: str) -> str:
+    """Where the code below a folder reads a variable, as FILE:LINE; empty if it is not found."""
+    wanted = re.compile(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])")
+    for path in sorted(tree.below(folder, *(f".{each}" for each in _CODE)), key=lambda path: (path.count("/"), path)):
+        found = None if aside(path) else wanted.search(tree.text(path))
+        if found:
+            return f"{path}:{line_of(tree.text(path), found.start())}"
+    return ""
