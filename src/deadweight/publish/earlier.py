@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, UsageError
 from deadweight._run import run
-from deadweight.report.document import load_report, parse_report
+from deadweight.report.history import load_report, parse_report
 from deadweight.report.model import REPORT_FILE, Report
 
 OCI_PREFIX = "oci://"

@@ -19,7 +19,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.project.scan import scan_variants
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
-from deadweight.report.scan_sarif import scan_sarif
+from deadweight.report.sarif import scan_sarif
 from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import bolt

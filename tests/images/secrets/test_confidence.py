@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.checks.layers import CHECK
-from deadweight.report.findings import layers_junit, layers_sarif
+from deadweight.report.sarif import layers_junit, layers_sarif
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.secrets.context import SERVICES
 from deadweight_images.secrets.locations import judged_confidence
