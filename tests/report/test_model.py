@@ -17,7 +17,6 @@ from deadweight.report.schema import generated
 from tests.support import report_samples as samples
 from tests.support.json_schema import refusal, validator
 
-
 PUBLISHED = json.loads(resources.files("deadweight.report").joinpath("report.schema.json").read_bytes())
 
 

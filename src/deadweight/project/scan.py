@@ -7,8 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.checks.parallel import side_by_side
-from deadweight.checks.runner import keep
+from deadweight.checks.runner import keep, side_by_side
 from deadweight.checks.scan.database import current
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.records.evidence import Evidence

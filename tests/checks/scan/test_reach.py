@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deadweight.checks.scan import file_watch, reachability, remote_file_watch
+from deadweight.checks.scan import file_watch, reachability
 from deadweight.checks.scan.model import Found
 from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.engine.container import Container
@@ -73,7 +73,7 @@ def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
 def test_from_beside_the_same_is_seen_as_the_kernel_tells_root(subject):
     """By a container beside it, which needs no root here: the same files and programs, also of what lives for milliseconds."""
     here = reachability._from_here(subject)
-    beside = remote_file_watch.watched(subject, lambda container: reachability._ask_everything(subject, container))
+    beside = reachability.watched(subject, lambda container: reachability._ask_everything(subject, container))
     assert [sorted(each) for each in beside] == [sorted(each) for each in here]
     assert not subject.engine().api.containers(filters={"label": "deadweight.purpose=recorder"})
 

@@ -12,7 +12,7 @@ import pytest
 
 from deadweight._errors import ArchiveError, CheckFailed, CommandError, ConfigError, MissingError, UsageError
 from deadweight.checks import runner
-from deadweight.checks.scan import coverage, database, trivy
+from deadweight.checks.scan import database, model, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
 from deadweight.project.load_suite import load_suite
@@ -429,7 +429,7 @@ def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
     ],
 )
 def test_which_bucket_covers_which_system(family, version, bucket, known):
-    assert coverage.covers_os({bucket, "vulnerability"}, family, version) is known
+    assert model.covers_os({bucket, "vulnerability"}, family, version) is known
 
 
 # the scanner
