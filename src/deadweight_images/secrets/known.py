@@ -1,8 +1,8 @@
 """Content that was looked into once and for all: large files that many images carry, with no secret in them.
 
 Each is known by the digest of all its bytes, so that a file in which one is changed is looked into like any other. ``known.json``
-says where each comes from; ``known_update`` makes it. It holds for the rules with which those files were looked into: with others
-nothing is known.
+says where each comes from; ``bench.known_files`` makes it. It holds for the rules with which those files were looked into: with
+others nothing is known.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ import re
 
 import pytest
 
+from bench import known_files
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
-from deadweight_images.secrets import known, known_update, regions
+from deadweight_images.secrets import known, regions
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.secret_samples import github_token
@@ -61,7 +62,7 @@ def test_with_other_rules_nothing_is_known(monkeypatch):
 
 
 def test_the_table_is_of_these_rules_and_names_its_origins():
-    """After a change of the rules: ``python -m deadweight_images.secrets.known_update FOLDER --fetch``."""
+    """After a change of the rules: ``python -m bench.known_files FOLDER --fetch``."""
     assert TABLE["rules"] == known.rules_digest()
     assert {name.partition(" ")[0] for name in TABLE["origins"]} == {"go", "debian", "pypi", "npm"}
     entries = [entry for origin in TABLE["origins"].values() for entry in origin.items()]
@@ -78,8 +79,8 @@ def test_what_holds_a_secret_never_enters_the_table(tmp_path, capsys):
     (origin / "leaky.js").write_bytes(filling + SECRET)
     (origin / "small.js").write_bytes(SECRET)
     (origin / "link.js").symlink_to("clean.js")
-    found = known_update.origin(origin)
+    found = known_files.origin(origin)
     assert list(found.values()) == [(len(filling), "clean.js")]
     assert "left out: npm made-up 1.0: leaky.js: github-pat" in capsys.readouterr().err
-    document = json.loads(known_update.written({origin.name: found, "pypi twin 2.0": found}))
+    document = json.loads(known_files.written({origin.name: found, "pypi twin 2.0": found}))
     assert list(document["origins"]) == [origin.name]  # each once

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.secret_rules import to_python
 from deadweight_images.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner, version
 from deadweight_images.secrets.model import Budget
-from deadweight_images.secrets.translate import to_python
 from tests.support import ROOT
 from tests.support.secret_samples import sample
 
