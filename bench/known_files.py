@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from deadweight_images.secrets.known import LEAST_BYTES, rules_digest
+from deadweight_images.secrets.regions import LEAST_BYTES, rules_digest
 from deadweight_images.secrets.scanner import Scanner
 
 
