@@ -20,7 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.checks.running_service import RunningService
+    from deadweight.checks.service import RunningService
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Suite
 
@@ -134,7 +134,7 @@ def deadweight_container(
     deadweight_workspace: Workspace, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[str], RunningService]]:
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
-    from deadweight.checks.running_service import RunningService
+    from deadweight.checks.service import RunningService
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
 

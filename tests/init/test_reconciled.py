@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight.checks.http_match import problems
+from deadweight.checks.api import problems
 from deadweight.engine.http import Answer
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.requests import HttpExpect

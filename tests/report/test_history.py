@@ -12,7 +12,7 @@ from deadweight._errors import DeadweightError
 from deadweight.project.git import Commit, commit_of
 from deadweight.publish.report import publish
 from deadweight.report import history
-from deadweight.report.document import load_report
+from deadweight.report.history import load_report
 from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint
 from deadweight.report.write import write_report
 from tests.support import report_samples as samples

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deadweight.checks.scan import database
-from deadweight.checks.scan.coverage import COVERAGE, Contents, Part
+from deadweight.checks.scan.model import COVERAGE, Contents, Part
 from deadweight.checks.vulnerabilities import CHECK
 from deadweight.project import scan as providing
 from deadweight.project.doctor import _database

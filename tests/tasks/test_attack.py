@@ -13,7 +13,7 @@ from rich.console import Console
 
 from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
-from deadweight.report.document import to_json
+from deadweight.report.history import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.tasks import attack

@@ -8,8 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.checks.parallel import side_by_side
-from deadweight.checks.runner import keep
+from deadweight.checks.runner import keep, side_by_side
 from deadweight.checks.scan import database as databases
 from deadweight.checks.scan.database import Database, current
 from deadweight.checks.vulnerabilities import scanned

@@ -11,14 +11,11 @@ from pathlib import Path
 from deadweight._errors import CommandError, DeadweightError, UsageError
 from deadweight._run import run
 from deadweight.records.reference import in_registry
-from deadweight.report.badges import badges
 from deadweight.report.compare import Comparison
-from deadweight.report.compare_markdown import comparison_markdown
-from deadweight.report.document import load_report, parse_report
-from deadweight.report.history import HISTORY_FILE, IN_REPORT, merged, parse, read, text
-from deadweight.report.markdown import render_markdown
+from deadweight.report.history import HISTORY_FILE, IN_REPORT, load_report, merged, parse, parse_report, read, text
+from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report
-from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, write_report
+from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, badges, write_report
 
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
 MEDIA_TYPES = {

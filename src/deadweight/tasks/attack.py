@@ -82,7 +82,7 @@ def attack(
 
 
 def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> None:
-    from deadweight.report.sections import attack_notes
+    from deadweight.report.collect import attack_notes
     from deadweight.report.view import shared_notes
 
     if as_json:

@@ -72,9 +72,9 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     """
     from deadweight._errors import UsageError
     from deadweight.records.store import write_atomically
-    from deadweight.report.document import load_report
-    from deadweight.report.join import joined_junit, joined_sarif
+    from deadweight.report.history import load_report
     from deadweight.report.merge import merged
+    from deadweight.report.sarif import joined_junit, joined_sarif
     from deadweight.report.write import write_report
     from deadweight.suite.load import find_suite_file
 

@@ -164,7 +164,7 @@ def _write_findings(report: images.LayersReport, title: str, sarif: str | None, 
     if sarif is None and junit is None:
         return
     from deadweight.records.store import write_where_told
-    from deadweight.report.findings import layers_junit, layers_sarif
+    from deadweight.report.sarif import layers_junit, layers_sarif
 
     for target, text in ((sarif, layers_sarif), (junit, layers_junit)):
         if target is not None:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
-    from deadweight.report.changes import Thresholds
-    from deadweight.report.compare import Comparison
+    from deadweight.report.compare import Comparison, Thresholds
     from deadweight.report.model import HistoryEntry, Report
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
@@ -223,7 +222,7 @@ def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, W
     """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
     from deadweight.records.store import write_atomically
     from deadweight.report.compare import compare
-    from deadweight.report.document import to_json
+    from deadweight.report.history import to_json
     from deadweight.report.write import write_report
 
     with pulse("report"):
@@ -267,7 +266,7 @@ def collected(workspace: Workspace) -> Report:
 
 def thresholds(suite: Suite) -> Thresholds:
     """What the suite's ``report.thresholds`` say."""
-    from deadweight.report.changes import Thresholds
+    from deadweight.report.compare import Thresholds
 
     return Thresholds(**suite.report.thresholds.model_dump())
 
@@ -276,7 +275,7 @@ def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
     from deadweight._errors import CheckFailed, MissingError
     from deadweight.report import figures
-    from deadweight.report.compare_markdown import comparison_markdown
+    from deadweight.report.markdown import comparison_markdown
 
     tell(comparison_markdown(found))
     since, lost = f"since the report of {found.old_generated_at}", len(found.unmeasured)

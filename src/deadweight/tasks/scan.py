@@ -81,7 +81,7 @@ def scan(
 
 def _write_sarif(file: str | None, found: Sequence[Evidence]) -> None:
     from deadweight.records.store import write_where_told
-    from deadweight.report.scan_sarif import scan_sarif
+    from deadweight.report.sarif import scan_sarif
 
     if file is None:
         return

@@ -12,14 +12,14 @@ import pytest
 
 from deadweight._errors import ArchiveError, CheckFailed, CommandError, ConfigError, MissingError, UsageError
 from deadweight.checks import runner
-from deadweight.checks.scan import coverage, database, trivy
+from deadweight.checks.scan import database, model, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
 from deadweight.project.load_suite import load_suite
 from deadweight.project.scan import scan_variants
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
-from deadweight.report.scan_sarif import scan_sarif
+from deadweight.report.sarif import scan_sarif
 from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import bolt
@@ -429,7 +429,7 @@ def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
     ],
 )
 def test_which_bucket_covers_which_system(family, version, bucket, known):
-    assert coverage.covers_os({bucket, "vulnerability"}, family, version) is known
+    assert model.covers_os({bucket, "vulnerability"}, family, version) is known
 
 
 # the scanner

@@ -1,4 +1,4 @@
-"""Write ``rules.json`` from the pinned upstream rules and ours. For maintainers: ``python -m deadweight_images.secrets.convert``.
+"""Write ``rules.json`` from the pinned upstream rules and ours. For maintainers: ``python -m bench.secret_rules``.
 
 Fetches the modules that ``upstream/go.mod`` pins through the Go toolchain, which verifies them against ``upstream/go.sum``.
 """
@@ -9,17 +9,251 @@ import hashlib
 import json
 import os
 import re
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import deadweight_images
 from deadweight_images.errors import DeadweightError
-from deadweight_images.secrets.relax import UNBOUNDED, relaxed, width
-from deadweight_images.secrets.translate import to_python
 
-HERE = Path(__file__).parent
+# Go's regular expressions (RE2 syntax, as gitleaks writes them) in Python's words.
+#
+# Python's ``re`` differs in three things that rules use: a flag in mid-pattern (``a(?i)b``) must be scoped, the end of the text is
+# ``\Z`` and not ``\z``, and POSIX classes are unknown. Patterns are applied to bytes, so that ``\w``, ``\d``, ``\s`` and ``\b``
+# are ASCII, as in RE2.
+
+_POSIX = {
+    "[:alnum:]": "A-Za-z0-9",
+    "[:alpha:]": "A-Za-z",
+    "[:digit:]": "0-9",
+    "[:xdigit:]": "A-Fa-f0-9",
+    "[:upper:]": "A-Z",
+}
+_FLAG = re.compile(r"\(\?([ims]+)\)")
+
+
+def to_python(pattern: str) -> str:
+    """The same pattern for Python's ``re``. Raises ValueError where a construct is not known here."""
+    out: list[str] = []
+    opened: list[list[str]] = [[]]  # per open group: the flag scopes that we opened inside it
+    at = 0
+    while at < len(pattern):
+        flag = _FLAG.match(pattern, at)
+        char = pattern[at]
+        if flag:
+            opened[-1].append(flag[1])
+            out.append(f"(?{flag[1]}:")
+            at = flag.end()
+            continue
+        if char == "[":
+            piece, at = _char_class(pattern, at)
+            out.append(piece)
+            continue
+        if char == "\\":
+            out.append(_escape(pattern[at : at + 2]))
+            at += 2
+            continue
+        out.append(_structure(char, opened))
+        at += 1
+    out.append(")" * len(opened[0]))
+    translated = "".join(out)
+    re.compile(translated.encode("latin-1"))
+    return translated
+
+
+def _structure(char: str, opened: list[list[str]]) -> str:
+    """A character outside classes and escapes: groups and alternatives carry the scoped flags along."""
+    if char == "(":
+        opened.append([])
+    elif char == ")":
+        return ")" * len(opened.pop()) + ")"
+    elif char == "|":
+        scopes = opened[-1]
+        return ")" * len(scopes) + "|" + "".join(f"(?{flags}:" for flags in scopes)
+    elif char == "$":
+        return r"\Z"  # Python's $ also matches before a last newline
+    return char
+
+
+def _escape(pair: str) -> str:
+    if pair == r"\z":
+        return r"\Z"
+    if pair in (r"\Q", r"\E", r"\p", r"\P", r"\C"):
+        raise ValueError(f"unknown construct {pair}")
+    return pair
+
+
+def _char_class(pattern: str, start: int) -> tuple[str, int]:
+    """A bracketed class from ``start``: POSIX names written out, a bare ``[`` escaped. Returns it and where it ends."""
+    at, out = start + 1, ["["]
+    if pattern[at] == "^":
+        out.append("^")
+        at += 1
+    first = True
+    while pattern[at] != "]" or first:
+        first = False
+        name = next((name for name in _POSIX if pattern.startswith(name, at)), None)
+        if name:
+            out.append(_POSIX[name])
+            at += len(name)
+        elif pattern[at] == "\\":
+            out.append(pattern[at : at + 2])
+            at += 2
+        else:
+            out.append(r"\[" if pattern[at] == "[" else pattern[at])
+            at += 1
+    return "".join([*out, "]"]), at + 1
+
+
+# From a rule's exact pattern to the simpler one that the multi-pattern matcher looks for.
+#
+# The simpler pattern finds at least every end that the exact one can have; what it finds too much is refused by the exact
+# pattern afterwards. It is made so that
+#
+# - it does not depend on what stands outside the file (many files lie behind one another in one buffer): ``^``, ``$``, ``\Z``,
+#   look-around and a word boundary at the end are gone,
+# - it reports few ends: repeats at either edge are cut to their least count.
+#
+# Works on Python's own parse tree of the pattern, when rules are converted, never when images are scanned.
+
+Node = tuple[Any, Any]
+UNBOUNDED = 4096  # bytes that a pattern without an upper bound is taken to need before its end
+
+_CATEGORIES = {
+    sre.CATEGORY_DIGIT: r"\d",
+    sre.CATEGORY_NOT_DIGIT: r"\D",
+    sre.CATEGORY_SPACE: r"\s",
+    sre.CATEGORY_NOT_SPACE: r"\S",
+    sre.CATEGORY_WORD: r"\w",
+    sre.CATEGORY_NOT_WORD: r"\W",
+}
+_FLAGS = {re.IGNORECASE: "i", re.DOTALL: "s"}
+
+
+def relaxed(pattern: str) -> tuple[str, int, int]:
+    """The matcher's pattern, how many bytes at most it can reach back from an end that it reports, and at least."""
+    tree = parser.parse(pattern.encode("latin-1"))
+    nodes = _trim_front(_trim_back(list(tree)))
+    text = "".join(_text(node) for node in nodes)
+    flags = "".join(letter for flag, letter in _FLAGS.items() if tree.state.flags & flag)
+    prefilter = f"(?{flags}:{text})" if flags else text
+    least, most = parser.parse(prefilter.encode("latin-1")).getwidth()
+    return prefilter, int(min(most, UNBOUNDED)), int(least)
+
+
+def width(pattern: str) -> int:
+    """The most bytes that a match can have, ``UNBOUNDED`` where it has no bound."""
+    most = parser.parse(pattern.encode("latin-1")).getwidth()[1]
+    return int(most) if most < 1 << 20 else UNBOUNDED
+
+
+def _may_be_empty(node: Node) -> bool:
+    kind, value = node
+    if kind in (sre.AT, sre.ASSERT, sre.ASSERT_NOT):
+        return True
+    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
+        return bool(value[0] == 0) or all(_may_be_empty(inner) for inner in value[2])
+    if kind is sre.SUBPATTERN:
+        return all(_may_be_empty(inner) for inner in value[3])
+    if kind is sre.BRANCH:
+        return any(all(_may_be_empty(inner) for inner in branch) for branch in value[1])
+    return False
+
+
+def _trim_back(nodes: list[Node]) -> list[Node]:
+    return _trim(nodes, back=True)
+
+
+def _trim_front(nodes: list[Node]) -> list[Node]:
+    return _trim(nodes, back=False)
+
+
+def _trim(nodes: list[Node], *, back: bool) -> list[Node]:
+    """Without what may be empty at that edge; a repeat at the edge at its least count; groups and branches likewise."""
+    edge = -1 if back else 0
+    while nodes and _may_be_empty(nodes[edge]) and not (not back and _is_boundary(nodes[edge])):
+        nodes.pop(edge)
+    if not nodes:
+        return nodes
+    kind, value = nodes[edge]
+    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
+        nodes[edge] = (sre.MAX_REPEAT, (value[0], value[0], value[2]))
+    elif kind is sre.SUBPATTERN:
+        group, add, remove, inner = value
+        nodes[edge] = (sre.SUBPATTERN, (group, add, remove, _trim(list(inner), back=back)))
+    elif kind is sre.BRANCH:
+        nodes[edge] = (sre.BRANCH, (None, [_trim(list(branch), back=back) for branch in value[1]]))
+    return nodes
+
+
+def _is_boundary(node: Node) -> bool:
+    """A word boundary in front is kept: the byte before a file's content is never a word character (see ``scanner.block``)."""
+    return node[0] is sre.AT and node[1] is sre.AT_BOUNDARY
+
+
+def _text(node: Node) -> str:
+    kind, value = node
+    if kind is sre.LITERAL:
+        return _byte(value)
+    if kind is sre.NOT_LITERAL:
+        return f"[^{_byte(value)}]"
+    if kind is sre.ANY:
+        return "."
+    if kind is sre.IN:
+        return _set(value)
+    if kind is sre.AT:
+        return {sre.AT_BOUNDARY: r"\b", sre.AT_NON_BOUNDARY: r"\B"}.get(value, "")
+    if kind in (sre.ASSERT, sre.ASSERT_NOT):
+        return ""
+    return _compound(kind, value)
+
+
+def _compound(kind: Any, value: Any) -> str:
+    if kind is sre.BRANCH:
+        return "(?:" + "|".join(_texts(branch) for branch in value[1]) + ")"
+    if kind is sre.SUBPATTERN:
+        _, add, remove, inner = value
+        on = "".join(letter for flag, letter in _FLAGS.items() if add & flag)
+        off = "".join(letter for flag, letter in _FLAGS.items() if remove & flag)
+        return f"(?{on}{'-' + off if off else ''}:{_texts(inner)})"
+    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
+        least, most, inner = value
+        if most == 0:
+            return ""
+        upper = "" if most is sre.MAXREPEAT else str(most)
+        count = f"{{{least}}}" if least == most else f"{{{least},{upper}}}"
+        return f"(?:{_texts(inner)}){count}"
+    raise ValueError(f"unknown construct {kind}")
+
+
+def _texts(nodes: Any) -> str:
+    return "".join(_text(node) for node in nodes)
+
+
+def _set(items: Any) -> str:
+    parts = []
+    for kind, value in items:
+        if kind is sre.NEGATE:
+            parts.append("^")
+        elif kind is sre.LITERAL:
+            parts.append(_byte(value))
+        elif kind is sre.RANGE:
+            parts.append(f"{_byte(value[0])}-{_byte(value[1])}")
+        else:
+            parts.append(_CATEGORIES[value])
+    return "[" + "".join(parts) + "]"
+
+
+def _byte(value: int) -> str:
+    char = chr(value)
+    return char if char.isascii() and char.isalnum() else f"\\x{value:02x}"
+
+
+HERE = Path(deadweight_images.__file__).parent / "secrets"
 OUTPUT = HERE / "rules.json"
 GITLEAKS, BETTERLEAKS = "github.com/zricethezav/gitleaks/v8", "github.com/betterleaks/betterleaks"
 

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
+import sys
 from typing import Any
 
 from deadweight.report.model import SCHEMA, Report
-
-FILE = "report.schema.json"
-
-
-def report_schema() -> dict[str, Any]:
-    """The schema that is part of the package."""
-    parsed: dict[str, Any] = json.loads(resources.files(__name__).joinpath(FILE).read_text(encoding="utf-8"))
-    return parsed
 
 
 def generated() -> dict[str, Any]:
@@ -34,3 +26,8 @@ def generated() -> dict[str, Any]:
         **described,
         "title": "Deadweight report",
     }
+
+
+if __name__ == "__main__":
+    json.dump(generated(), sys.stdout, indent=2, sort_keys=True)
+    sys.stdout.write("\n")

@@ -1,4 +1,4 @@
-"""Makes ``known.json``: ``python -m deadweight_images.secrets.known_update FOLDER``.
+"""Makes ``known.json``: ``python -m bench.known_files FOLDER``.
 
 FOLDER holds a folder for each origin, named ``SOURCE NAME VERSION`` (``go linux-amd64 1.26.8``, ``debian gcc-12 12.2.0-14``), with
 its files as they are installed. ``--fetch`` fills it first with what ``known_sources.json`` names, by the tools that are here (go,
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from deadweight_images.secrets.known import LEAST_BYTES, rules_digest
+from deadweight_images.secrets.regions import LEAST_BYTES, rules_digest
 from deadweight_images.secrets.scanner import Scanner
 
 
@@ -154,7 +154,7 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deadweight_images.secrets.known_update", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.known_files", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fetch", action="store_true", help="fill the folder first")
     asked = parser.parse_args()
