@@ -6,24 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight_standins import (
-    alpine,
-    busybox,
-    cross,
-    java,
-    languages,
-    pythons,
-    recipes,
-    rusts,
-    sboms,
-    scripting,
-    servers,
-)
+from deadweight_standins import alpine, busybox, cross, java, languages, pythons, recipes, servers
 from deadweight_standins.bases import bases
-from deadweight_standins.push import Settings
 from deadweight_standins.recipes import Made, Recipe
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+from deadweight_standins.workshop import Settings, Workshop
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
@@ -48,16 +35,16 @@ COMPUTED: Mapping[str, Recipe] = {
     "python3": pythons.python3,
     "node": languages.node,
     "nodejs": languages.nodejs,
-    "rust": rusts.rust,
-    "rustalpine": rusts.rust_alpine,
+    "rust": languages.rust,
+    "rustalpine": languages.rust_alpine,
     "uv": languages.uv,
     "uvpython": languages.uvpython,
-    "bun": scripting.bun,
-    "deno": scripting.deno,
+    "bun": languages.bun,
+    "deno": languages.deno,
     "xx": cross.xx,
     "postgres": servers.postgres,
     "mongo": servers.mongo,
-    "scanner": sboms.generator,
+    "scanner": recipes.generator,
 }
 """Stand-ins that take more than their entry in ``bases.toml``."""
 
@@ -108,14 +95,14 @@ def suite_of(item: StandIn) -> str:
     if base.releases:
         return base.releases[base.release(item.parameter.partition("-")[0])]
     if item.recipe in ("rust", "rustalpine"):
-        return rusts.rust_suite()
+        return languages.rust_suite()
     return java.suite_of(item)
 
 
 def machine_part(recipe: str) -> str:
     """What a stand-in is made of beside packages, for its fingerprint: on this machine alone, a JDK that is not the one meant."""
     if recipe == "scanner":
-        return f" {sboms.edition()}"
+        return f" {recipes.edition()}"
     jdk = java.other_jdk() if "java" in bases()[recipe].tools else ""
     return f" jdk {jdk}" if jdk else ""
 

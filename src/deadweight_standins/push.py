@@ -11,31 +11,19 @@ import hashlib
 import http.client
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import Layer
+from deadweight_standins.workshop import Settings
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 EPOCH = "1970-01-01T00:00:00Z"
 AGAIN = "run it again: a registry that has ended is started anew; if this repeats, see its log"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The run-time part of an image's config."""
-
-    env: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    user: str = ""
-    workdir: str = "/"
-    ports: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

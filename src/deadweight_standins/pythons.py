@@ -19,9 +19,8 @@ from typing import ClassVar
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import FAST, Layer, from_tree
-from deadweight_standins import alpine, maven
+from deadweight_standins import alpine, downloads
 from deadweight_standins.bases import STRICT, load, number
-from deadweight_standins.push import Settings
 from deadweight_standins.recipes import (
     CERTIFICATES,
     FULL_PACKAGES,
@@ -34,7 +33,7 @@ from deadweight_standins.recipes import (
     unpack_libraries,
     zones,
 )
-from deadweight_standins.workshop import Workshop, link, put
+from deadweight_standins.workshop import Settings, Workshop, link, put
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def _layer(shop: Workshop, found: Release, wanted: str) -> tuple[Layer, tuple[st
 def _unpack(shop: Workshop, found: Release, root: Path) -> None:
     """The jar's files where an installation has them. Tests, notes and OpenSSL's own are left out."""
     java = JAVA_NAMES[shop.machine.oci]
-    jar = maven.fetch(shop, JAR.format(found, java), found.digests[shop.machine.oci])
+    jar = downloads.fetch_from_maven(shop, JAR.format(found, java), found.digests[shop.machine.oci])
     prefix, library = f"org/bytedeco/cpython/linux-{java}/", f"lib/python{found.minor}"
     for member, content in _members(jar, prefix):
         top = member.partition("/")[0]

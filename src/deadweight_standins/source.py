@@ -18,14 +18,12 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import alpine, catalogue, debian, renamed
-from deadweight_standins.authorities import authorities
+from deadweight_standins import alpine, catalogue, debian, recipes
 from deadweight_standins.bases import bases
-from deadweight_standins.machine import require, this_machine
-from deadweight_standins.making import pushed, registry_program, side_by_side, told
+from deadweight_standins.machine import authorities, require, this_machine
+from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
-from deadweight_standins.stamps import Stamps
 from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
 from deadweight_standins.workshop import Workshop
 
@@ -178,9 +176,9 @@ class LocalSource:
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
             found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
             places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
-            if renamed.asked(command):
-                folder = f"/{renamed.FOLDER}"
-                places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", renamed.PLACE: folder}
+            if recipes.installs_renamed(command):
+                folder = f"/{recipes.RENAMED_FOLDER}"
+                places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", recipes.RENAMED_PLACE: folder}
             return tuple(f"--mount=type=bind,from={found},source={of},target={place}" for place, of in places.items())
         return ()
 

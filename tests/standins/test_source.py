@@ -31,11 +31,11 @@ from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
 from deadweight_standins.machine import Machine, this_machine
-from deadweight_standins.push import Client, Settings
+from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 
 TRIES = 5
