@@ -22,7 +22,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.engine.own import mounts
+from deadweight.engine.own import machine
 from deadweight.records import store
 from deadweight_standins import suites
 from deadweight_standins.machine import Machine, scratch
@@ -232,7 +232,7 @@ class Packages:
                     {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
                 )
             finally:
-                mounts.unmount_below(
+                machine.unmount_below(
                     Path(work)
                 )  # what a killed mmdebstrap leaves of /proc and /sys could not be removed
             partial.replace(target)

@@ -17,8 +17,7 @@ from deadweight.engine.seccomp import refused_calls
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container
-    from deadweight.engine.states import Readiness
+    from deadweight.engine.container import Container, Readiness
     from deadweight.suite.model import Variant
 
 SHOWN_LINES = 5

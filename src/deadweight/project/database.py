@@ -10,7 +10,7 @@ from deadweight.checks.scan.database import Database
 from deadweight.project.workspace import Workspace
 from deadweight.records.reference import parse
 from deadweight.sources import network, settings
-from deadweight.sources.public import front_door
+from deadweight.sources.remote import front_door
 
 PROBE_SECONDS = 2.5
 DUE_DAYS = 7.0

@@ -18,7 +18,7 @@ from deadweight.records.runs import Run
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.leftovers import Leftover
+    from deadweight.engine.labels import Leftover
 
 Say = Callable[[str], None]
 _REMOVE = {"container": "rm --force", "network": "network rm", "image": "image rm --force"}

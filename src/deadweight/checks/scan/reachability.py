@@ -21,7 +21,6 @@ from deadweight.checks.scan.file_watch import CannotWatch, Watch
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.engine import netns
 from deadweight.engine.container import Container
-from deadweight.engine.remote import is_remote
 from deadweight.records import store
 
 ANSWER_SECONDS = 60.0
@@ -92,7 +91,7 @@ def _observe(subject: Subject, key: str) -> Observation:
 def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
     here = ""
-    if not is_remote(subject.engine()):
+    if not subject.engine().is_remote:
         try:
             return _from_here(subject)
         except CannotWatch as reason:
