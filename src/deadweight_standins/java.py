@@ -66,7 +66,7 @@ def jre(shop: Workshop, parameter: str) -> Made:
 def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
     """A JDK: ``MAJOR[-alpine]``. Of the one meant, that which set-up would install here; others as the OS's packages have them."""
     from deadweight.toolchain import system
-    from deadweight.toolchain.system_programs import JDK_APT
+    from deadweight.toolchain.catalogue import PROGRAMS
 
     wanted, _, flavour = parameter.partition("-")
     major = release(wanted)
@@ -74,7 +74,7 @@ def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
         layers = (_base(shop, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(shop, major, jdk=True))
         labels = in_place_of("Java", major, wanted)
         return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
-    package = system.chosen(JDK_APT)
+    package = system.chosen(PROGRAMS["java"].packages["apt"][0])
     number = package.removeprefix("openjdk-").partition("-")[0]
     folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
     env = (f"PATH={PATHS}", f"JAVA_HOME={_DEBIAN / folder}")
