@@ -38,9 +38,10 @@ def system_program(
 
 
 def _program(name: str, keys: dict[str, Any]) -> Program:
-    entry = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
+    entry: dict[str, Any] = {"kind": "system", "commands": (name,)}
+    entry |= {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
     packages = {manager: entry.pop(manager, ()) for manager in ("apt", "dnf", "brew")}
-    return Program(**{"name": name, "kind": "system", "commands": (name,), "packages": packages, **entry})
+    return Program(name, packages=packages, **entry)
 
 
 PROGRAMS: dict[str, Program] = {
