@@ -17,7 +17,6 @@ import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
-from xml.etree import ElementTree
 
 from deadweight import _run
 from deadweight._errors import MissingError
@@ -196,6 +195,8 @@ def central(shop: Workshop) -> str:
 
 def mirror_of_central(settings: Path) -> str | None:
     """The mirror that a user's Maven settings name for the central repository. One that needs credentials answers with an error."""
+    from xml.etree import ElementTree
+
     try:
         root = ElementTree.fromstring(settings.read_text(encoding="utf-8"))  # noqa: S314 - the user's own file
     except (OSError, ValueError, ElementTree.ParseError):

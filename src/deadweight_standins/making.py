@@ -37,6 +37,7 @@ class Stamps:
 
     def __init__(self, folder: Path, authorities: Callable[[], Sequence[bytes]]) -> None:
         self._folder, self._authorities = folder, authorities
+        self._fingerprints: dict[StandIn, str] = {}
 
     def of(self, item: StandIn) -> Stamp | None:
         """None where it was not made yet, or would come out differently now."""
@@ -50,7 +51,12 @@ class Stamps:
         return self._folder / f"{item.recipe}-{item.tag}.json"
 
     def fingerprint(self, item: StandIn) -> str:
-        """A digest of all that decides how it comes out."""
+        """A digest of all that decides how it comes out; each is asked for several times in a run."""
+        if item not in self._fingerprints:
+            self._fingerprints[item] = self._computed(item)
+        return self._fingerprints[item]
+
+    def _computed(self, item: StandIn) -> str:
         machine = this_machine()
         part = catalogue.machine_part(item.recipe)
         text = f"{catalogue.edition_of(item)} {item.recipe} {item.tag} {machine.codename} {machine.oci}{part}"
@@ -116,7 +122,7 @@ def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandI
     labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
     settings = catalogue.labelled(made.settings, labels)
     digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
-    if not client.complete(item.repository, digest):
+    if not registry.complete(item.repository, digest):
         for layer in made.layers:
             registry.forget(layer.digest)
         digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)

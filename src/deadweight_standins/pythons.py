@@ -14,13 +14,12 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, downloads
-from deadweight_standins.bases import STRICT, load, number
+from deadweight_standins.bases import number, record, table
 from deadweight_standins.recipes import (
     CERTIFICATES,
     FULL_PACKAGES,
@@ -44,7 +43,6 @@ class Release:
     ``sqlite`` is the same module of the standard library, built for PyPI, for the minor numbers that no release of the OS has.
     """
 
-    __pydantic_config__: ClassVar = STRICT
     version: str
     presets: str
     digests: dict[str, str]
@@ -56,15 +54,8 @@ class Release:
         return short(self.version)
 
 
-@dataclass(frozen=True)
-class Releases:
-    """All of ``pythons.toml``, from the oldest to the newest."""
-
-    __pydantic_config__: ClassVar = STRICT
-    release: tuple[Release, ...]
-
-
-RELEASES = load("pythons.toml", Releases).release
+RELEASES = tuple(record(Release, entry) for entry in table("pythons.toml")["release"])
+"""From the oldest to the newest."""
 
 JAR = "org/bytedeco/cpython/{0.version}-{0.presets}/cpython-{0.version}-{0.presets}-linux-{1}.jar"
 JAVA_NAMES = {"amd64": "x86_64", "arm64": "arm64"}

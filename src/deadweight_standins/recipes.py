@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.toolchain import catalogue, helper_programs, trivy_cache
+from deadweight.toolchain import catalogue, helper_programs
 from deadweight_images.archive.pack import FAST, Layer
 from deadweight_standins import suites
 from deadweight_standins.bases import Renamed, names
@@ -214,6 +214,7 @@ def generator(shop: Workshop, _: str) -> Made:
     """Both programs are static, and what Trivy would download is empty: so there is nothing else in it."""
 
     def fill(root: Path) -> None:
+        from deadweight.toolchain import trivy_cache
         from deadweight.toolchain.find import find
 
         put(root, "scan", helper_programs.built(shop.machine.oci, SOURCE), executable=True)

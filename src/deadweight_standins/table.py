@@ -6,12 +6,11 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass
 
-from deadweight._errors import ConfigError
 from deadweight.records.reference import split
-from deadweight_standins.bases import HINT, STRICT, bases, filled, load
+from deadweight_standins.bases import filled, record
+from deadweight_standins.bases import table as read_table
 
 
 # What a tag's parts mean to a recipe: its parameter, from the groups that a row's pattern of tags found.
@@ -87,7 +86,6 @@ LIKENESS = 0.75
 class Row:
     """``name`` and ``tag`` are patterns. The parameter of the stand-in comes from what the tag's groups matched."""
 
-    __pydantic_config__: ClassVar = STRICT
     name: str
     base: str
     tag: str = ".*"
@@ -105,7 +103,6 @@ class Row:
 class Near:
     """``reference`` is that of the nearest image, with what the patterns' groups found filled in."""
 
-    __pydantic_config__: ClassVar = STRICT
     name: str
     reference: str
     tag: str = ".*"
@@ -115,40 +112,24 @@ class Near:
 class Images:
     """All of ``images.toml``."""
 
-    __pydantic_config__: ClassVar = STRICT
-    patterns: Mapping[str, str]
     image: tuple[Row, ...]
     near: tuple[Near, ...]
 
 
-Kind = TypeVar("Kind", Row, Near)
-
-
 @functools.cache
 def images() -> Images:
-    """The table, its patterns filled in. Raises ConfigError for a wrong pattern, and for a base or a rule that there is none of."""
-    found = load("images.toml", Images)
-    rows = _rows("image", found.image, found.patterns)
-    for number, row in enumerate(rows):
-        for key, name, known in (("base", row.base, bases()), ("rule", row.rule, {"": None, **RULES})):
-            if name not in known:
-                text = f"there is no {name!r}; known: {', '.join(known)}"
-                raise ConfigError(text, file="images.toml", key=f"image.{number}.{key}", hint=HINT)
-    return replace(found, image=rows, near=_rows("near", found.near, found.patterns))
+    """The table, its patterns filled in."""
+    document = read_table("images.toml")
+    rows, near = ([_filled(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
+    return Images(tuple(record(Row, entry) for entry in rows), tuple(record(Near, entry) for entry in near))
 
 
-def _rows(kind: str, rows: tuple[Kind, ...], patterns: Mapping[str, str]) -> tuple[Kind, ...]:
-    found = []
-    for number, row in enumerate(rows):
-        texts, place = [row.name, row.tag], ("images.toml", f"{kind}.{number}")
-        try:
-            for which, text in enumerate(texts):  # twice: a pattern may have another in it
-                texts[which] = filled(filled(text, patterns, *place), patterns, *place)
-                re.compile(texts[which])
-        except re.error as error:
-            raise ConfigError(f"no pattern: {error}", file=place[0], key=place[1], hint=HINT) from error
-        found.append(replace(row, name=texts[0], tag=texts[1]))
-    return tuple(found)
+def _filled(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
+    """Twice: a pattern may have another in it."""
+    texts = {key: entry[key] for key in ("name", "tag") if "@" in entry.get(key, "")}
+    for _ in range(2):
+        texts = {key: filled(text, patterns, "images.toml", key) for key, text in texts.items()}
+    return entry | texts
 
 
 def kin(name: str, tag: str) -> str | None:

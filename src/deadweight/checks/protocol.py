@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import MissingError
-from deadweight.checks.service import Service
 from deadweight.records.evidence import Evidence
 
 if TYPE_CHECKING:
+    from deadweight.checks.service import Service
     from deadweight.engine.client import Engine
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
@@ -63,6 +63,8 @@ class Subject:
         place: str = "",
     ) -> Subject:
         """A subject with a service of its own, which is started when a check first asks for it."""
+        from deadweight.checks.service import Service
+
         service = Service(variant, engine, engine_image, need_image, suite.root)
         return cls(
             suite,

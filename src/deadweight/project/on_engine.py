@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import UsageError
 from deadweight.checks.protocol import Subject
-from deadweight.engine.seccomp import profile
 from deadweight.records.built_image import kept_name
 from deadweight.records.lock import locked
 from deadweight.records.store import load, save
@@ -123,6 +122,8 @@ def refuse_no_profile(suite: Suite, variant: Variant) -> None:
     if variant.run.seccomp is None:
         return
     try:
+        from deadweight.engine.seccomp import profile
+
         profile.read_profile(suite.root / variant.run.seccomp)
     except UsageError as error:
         raise suite.error(variant, ("run", "seccomp"), error.message, hint=error.hint) from error
