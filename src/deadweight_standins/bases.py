@@ -107,11 +107,9 @@ class Names:
 def names() -> Names:
     """What packages are called."""
     document = table("packages.toml")
-    renamed = {name: record(Renamed, entry) for name, entry in document.pop("renamed").items()}
-    return Names(
-        **{key: arguments(value) if isinstance(value, dict) else tuple(value) for key, value in document.items()},
-        renamed=renamed,
-    )
+    renamed = {name: record(Renamed, entry) for name, entry in document["renamed"].items()}
+    lists, alpine = arguments(document["lists"]), arguments(document["alpine"])
+    return Names(lists, alpine, tuple(document["done_without"]), renamed)
 
 
 def table(name: str) -> dict[str, Any]:

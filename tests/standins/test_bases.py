@@ -67,8 +67,9 @@ def test_a_wrong_key_is_found(entry, key):
 
 
 def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
-    for row in (*table.images().image, *table.images().near):
-        re.compile(row.name), re.compile(row.tag)
+    patterns = [(row.name, row.tag) for row in table.images().image]
+    patterns += [(near.name, near.tag) for near in table.images().near]
+    assert all(re.compile(text) for pair in patterns for text in pair)
     assert {row.base for row in table.images().image} <= set(bases.bases())
     assert {row.rule for row in table.images().image} <= {"", *table.RULES}
 

@@ -534,6 +534,7 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     meant.parent.mkdir(parents=True)
     meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
     assert java.other_jdk() == ""
+    source = LocalSource(State(later_jdk))
     changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
     assert changed == {"jre", "java17"}
 
