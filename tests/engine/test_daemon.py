@@ -450,7 +450,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert daemon.stop_own() is False
     daemon.remove_data()
     assert not where.data.exists()
-    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "as_root" in line] == [
+    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "own.engine" in line] == [
         "start",
         "stop",
         "remove_data",
