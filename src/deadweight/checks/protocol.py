@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight._errors import MissingError
-from deadweight.checks.service import Service
 from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
+    from deadweight.checks.service import Service
     from deadweight.engine.client import Engine
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
@@ -67,6 +67,8 @@ class Subject:
         place: str = "",
     ) -> Subject:
         """A subject with a service of its own, which is started when a check first asks for it."""
+        from deadweight.checks.service import Service
+
         service = Service(variant, engine, engine_image, need_image, suite.root)
         return cls(
             suite,

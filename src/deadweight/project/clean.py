@@ -22,7 +22,7 @@ from deadweight.records.store import load
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.images import Images
-    from deadweight.engine.leftovers import Leftover
+    from deadweight.engine.labels import Leftover
 
 
 DAY = 86_400.0

@@ -15,7 +15,7 @@ from deadweight.plan.graph import Lane, Preparation, Task, preparation, prepare_
 from deadweight.plan.scheduler import Outcome, run_plan
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.records.paths import State, user_cache
-from deadweight.toolchain import catalogue, golang, system, wheels
+from deadweight.toolchain import catalogue, golang, system, tool_cache
 from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
 
@@ -90,7 +90,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
         if entry.kind == "deb":  # both ask apt-get for its lists
             tasks.append(get.task(entry, partial(system.unpack, entry, anew=anew), behind=(PACKAGES,), lane="fetch"))
         elif entry.kind == "wheel":
-            tasks.append(get.task(entry, partial(wheels.get, entry, anew=anew), lane="fetch"))
+            tasks.append(get.task(entry, partial(tool_cache.get_wheel, entry, anew=anew), lane="fetch"))
     tasks += _go_tasks([pair for pair in entries if pair[0].kind == "go"], get)
     if (starts := _engine_work(engine)) is not None:
         log = logs / f"setup-{ENGINE}.log"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import UsageError
 from deadweight.checks.protocol import Subject
-from deadweight.engine.seccomp import custom_profile
 from deadweight.records.built_image import kept_name, retire
 from deadweight.records.lock import locked
 from deadweight.records.store import load, save
@@ -122,6 +121,8 @@ def refuse_no_profile(suite: Suite, variant: Variant) -> None:
     if variant.run.seccomp is None:
         return
     try:
-        custom_profile.read(suite.root / variant.run.seccomp)
+        from deadweight.engine.seccomp import profile
+
+        profile.read_profile(suite.root / variant.run.seccomp)
     except UsageError as error:
         raise suite.error(variant, ("run", "seccomp"), error.message, hint=error.hint) from error

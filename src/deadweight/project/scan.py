@@ -17,7 +17,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.lock import locked
 from deadweight.records.reference import parse
 from deadweight.sources import network, settings
-from deadweight.sources.public import front_door
+from deadweight.sources.remote import front_door
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

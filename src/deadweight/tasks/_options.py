@@ -12,9 +12,11 @@ from deadweight.tasks._progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deadweight.project.selection import Selection
     from deadweight.project.workspace import Workspace
+    from deadweight.report.model import Report
 
 
 MAX_JOBS = 256
@@ -82,7 +84,6 @@ def chosen(
 ) -> Selection:
     """What these flags choose, told on stderr; with ``note`` kept for the report."""
     from deadweight.project.selection import choose
-    from deadweight.publish.report import earlier
 
     root = workspace.suite.root
     named = times if times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
@@ -92,8 +93,8 @@ def chosen(
         os.environ,
         shard=shard,
         since=since,
-        before=None if changed_from is None else earlier(changed_from, root, flag="--changed-from"),
-        times=None if named is None else earlier(named, root, flag="--times"),
+        before=None if changed_from is None else _earlier(changed_from, root, "--changed-from"),
+        times=None if named is None else _earlier(named, root, "--times"),
         note=note,
     )
     for line in found.told:
@@ -101,3 +102,9 @@ def chosen(
     if found.narrowed and found.beside:
         say(f"also built, because a budget compares with it: {', '.join(each.name for each in found.beside)}")
     return found
+
+
+def _earlier(named: str, root: Path, flag: str) -> Report:
+    from deadweight.publish.report import earlier  # the report's modules take a while to import
+
+    return earlier(named, root, flag=flag)

@@ -130,7 +130,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
 def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) -> None:
     """A port that is published by an engine elsewhere leads nowhere here: then one of this machine leads to it."""
     from deadweight.engine.faults import Ended
-    from deadweight.engine.forward import forwarded
+    from deadweight.engine.foreground import forwarded
 
     with contextlib.suppress(Ended):  # at once: its last words come next, and tell more
         route = container.http()

@@ -41,8 +41,7 @@ def copied(
     dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, work: Path, reach: Reach
 ) -> Copy:
     """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
-    from deadweight.sources.adapt_dockerfile import Added, Run, derived
-    from deadweight.sources.older_dockerfile import downgraded
+    from deadweight.sources.adapt_dockerfile import Added, Run, derived, downgraded
 
     copy, added = work / "Dockerfile", list[str]()
 
