@@ -66,8 +66,9 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
     }
     suite = Block(head)
     if drafts[0].suite:
-        reasons = {Note(f"{each} is left out: {why}"): None for each, why in (left_out or {}).items()}
-        suite["services"] = Block({**{draft.service.name: _section(draft) for draft in drafts}, **reasons})
+        services = Block({draft.service.name: _section(draft) for draft in drafts})
+        services.update({Note(f"{each} is left out: {why}"): None for each, why in (left_out or {}).items()})
+        suite["services"] = services
     else:
         suite.update(_section(drafts[0]))
     return "\n".join(_rendered(suite, "")) + "\n"
