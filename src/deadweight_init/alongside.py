@@ -11,8 +11,8 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.sources.protocol import NoBase
 from deadweight_init.coming_up import Down, NotUp
 from deadweight_init.draft import Draft
-from deadweight_init.needed import as_data, as_plain_server
 from deadweight_init.records import Beside, Known
+from deadweight_init.repository.compose import as_data, as_plain_server
 
 if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace

@@ -15,8 +15,8 @@ from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.doubts import Doubt
 from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.needed import as_data
 from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ GRACE_SECONDS = 30
 def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft:
     """The draft with what was seen."""
     health = posture.health_of(seen)
-    more = {"tls": True} if health.tls else {}
+    more: dict[str, Any] = {"tls": True} if health.tls else {}
     more |= {} if health.within_seconds == 20.0 else {"within_seconds": health.within_seconds}
     if health.kind != "http":
         text = Known[Mapping[str, Any]]({"kind": health.kind, **more}, f"{SEEN}: {kind_told(seen.health)}")

@@ -6,8 +6,8 @@ import posixpath
 
 from deadweight.records.reference import split
 from deadweight_init.languages.table import is_pages
-from deadweight_init.needed import PORTS
 from deadweight_init.records import Service
+from deadweight_init.repository.compose import PORTS
 from deadweight_init.tree import aside
 
 _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))

@@ -16,11 +16,11 @@ from deadweight.builders.shared.diagnosis import Code
 from deadweight.records.reference import split
 from deadweight_init.coming_up import Down, NotUp
 from deadweight_init.draft import Draft, run_of
-from deadweight_init.environment import read_at
 from deadweight_init.languages.table import CODE, facts_of
-from deadweight_init.needed import PORTS
 from deadweight_init.proof import Failure
 from deadweight_init.records import GUESSED, SEEN, Known, Rung, Service
+from deadweight_init.repository.compose import PORTS
+from deadweight_init.repository.environment import read_at
 from deadweight_init.tree import Tree, aside, line_of
 
 

@@ -8,23 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight_init import around, declared
-from deadweight_init.addresses import outside
+from deadweight_init import declared
 from deadweight_init.builds import Build, apart, builds, in_order, stage_of
-from deadweight_init.cluster_needs import cluster_needs
-from deadweight_init.contexts import contexts, likely
 from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words
-from deadweight_init.environment import cargo_environment, dotenv, example_file
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
-from deadweight_init.manifests import kubernetes
 from deadweight_init.mounts import with_own_mounts
-from deadweight_init.names import own_names
 from deadweight_init.placed import absent_program, beside, beside_binary
 from deadweight_init.ranking import listens, rank
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.repository.compose import ANY, ComposeService, compose, outside, own_names
+from deadweight_init.repository.compose import commands as compose_commands
+from deadweight_init.repository.contexts import contexts, likely
+from deadweight_init.repository.environment import cargo_environment, dotenv, example_file
+from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
 from deadweight_init.stages import unknown_bases, without_default
 from deadweight_init.tree import Tree, aside, folder_of, with_above
 
@@ -45,12 +44,12 @@ LOOKED_FOR = (
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
-    composed = around.compose(tree)
+    composed = compose(tree)
     told = contexts(tree, composed)
-    commands, built = around.commands(tree, composed), builds(tree, composed)
+    commands, built = compose_commands(tree, composed), builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in dockerfiles(tree):
-        command = commands.get(path) or commands.get(around.ANY, ())
+        command = commands.get(path) or commands.get(ANY, ())
         own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
         if own is not None:
             homes.setdefault(_home(tree, own), []).append(own)
@@ -223,9 +222,7 @@ def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None
     return min(based or marked or found, key=lambda each: (bool(each.problem), each.kind == UNLISTED), default=None)
 
 
-def _with_surroundings(
-    tree: Tree, composed: Sequence[around.ComposeService], services: Sequence[Service]
-) -> list[Service]:
+def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services: Sequence[Service]) -> list[Service]:
     found = []
     for service in services:
         paths = {each.path for each in service.dockerfiles}
@@ -242,7 +239,7 @@ def _with_surroundings(
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes, probe=inner.probe)
         spare = (*service.spare, *_as_spare(inner))
-        if not near and (needs := cluster_needs(tree, ".", inner.env)):
+        if not near and (needs := cluster_needs(tree, inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found

@@ -58,17 +58,17 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
         else "Nothing was run; deadweight init without --no-prove tries it."
     )
     name = drafts[0].suite or drafts[0].service.name
-    suite = Block(
-        {
-            Note(f"Written by `deadweight init`; edit it as you like. {how}"): None,
-            Note("Keys: docs/reference/suite.md. `deadweight init --check` shows what has changed since."): None,
-            "name": name,
-            Note(): None,
-        }
-    )
+    head: dict[Any, Any] = {
+        Note(f"Written by `deadweight init`; edit it as you like. {how}"): None,
+        Note("Keys: docs/reference/suite.md. `deadweight init --check` shows what has changed since."): None,
+        "name": name,
+        Note(): None,
+    }
+    suite = Block(head)
     if drafts[0].suite:
-        reasons = {Note(f"{each} is left out: {why}"): None for each, why in (left_out or {}).items()}
-        suite["services"] = Block({**{draft.service.name: _section(draft) for draft in drafts}, **reasons})
+        services = Block({draft.service.name: _section(draft) for draft in drafts})
+        services.update({Note(f"{each} is left out: {why}"): None for each, why in (left_out or {}).items()})
+        suite["services"] = services
     else:
         suite.update(_section(drafts[0]))
     return "\n".join(_rendered(suite, "")) + "\n"

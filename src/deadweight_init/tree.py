@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
 
 from deadweight.records.paths import STATE_DIR
 
+T = TypeVar("T")
 MOST_FILES = 50_000
+_MOST_CODE = 500
+_CODE = (
+    ".go",
+    ".py",
+    ".js",
+    ".mjs",
+    ".ts",
+    ".java",
+    ".kt",
+    ".rs",
+    ".properties",
+    ".toml",
+    ".ini",
+    ".conf",
+    "application.yml",
+)
 MOST_BYTES = 512 * 1024
 PASSED_OVER = frozenset(
     (
@@ -44,11 +65,12 @@ ASIDE = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """``files`` are relative paths with forward slashes, sorted. A file is read once, when it is first asked for."""
+    """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
 
     root: Path
     files: tuple[str, ...]
     _texts: dict[str, str] = field(default_factory=dict, repr=False)
+    _made: dict[object, Any] = field(default_factory=dict, repr=False)
 
     def has(self, path: str) -> bool:
         return path in self._all
@@ -73,6 +95,22 @@ class Tree:
         if path not in self._texts:
             self._texts[path] = _text(self.root / path)
         return self._texts[path]
+
+    def documents(self, path: str) -> list[dict[str, Any]]:
+        """The mappings of a YAML file; none where it is a template."""
+        return self.once(lambda _: _documents(self.text(path)), path)
+
+    def code(self, folder: str) -> Iterator[str]:
+        """Files below a folder in which a service may name what it needs."""
+        return itertools.islice((path for path in self.below(folder, *_CODE) if not aside(path)), _MOST_CODE)
+
+    def once(self, read: Callable[[Tree], T], name: object = None) -> T:
+        """What a reader makes of the repository; it is asked once."""
+        key = name or read
+        if key not in self._made:
+            self._made[key] = read(self)
+        made: T = self._made[key]
+        return made
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -119,6 +157,14 @@ def line_of(text: str, at: int) -> int:
 
 def _is_venv(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").is_file()
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    try:
+        found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    return [each for each in found if isinstance(each, dict)]
 
 
 def _text(file: Path) -> str:

@@ -16,12 +16,12 @@ from deadweight_init.command import Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints, port_hints
-from deadweight_init.environment import MADE_UP
 from deadweight_init.operations import described
 from deadweight_init.proof import nothing_left, step_of
 from deadweight_init.prove import first_sentence
 from deadweight_init.recording import _DANGEROUS
 from deadweight_init.records import Known, unwrapped
+from deadweight_init.repository.environment import MADE_UP
 from deadweight_init.services import find_services
 from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look

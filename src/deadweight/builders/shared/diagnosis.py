@@ -68,7 +68,12 @@ class Found:
 
     def outweighs(self, compiler: Sequence[str]) -> bool:
         """Whether this is the cause although a compiler complained: of something that it could not fetch or write."""
-        return bool(self.told) and (not compiler or "://" in self.line or bool(_disk.FULL.search(self.line)))
+        decisive = self.code in _DECISIVE or "://" in self.line or bool(_disk.FULL.search(self.line))
+        return bool(self.told) and (not compiler or decisive)
+
+
+_DECISIVE = frozenset((Code.SYNTAX, Code.TEST, Code.LOCK, Code.HEADER, Code.COMPILER, Code.VERSION))
+"""What compilers complain of too, said better."""
 
 
 LAST_LINES = 100
@@ -85,7 +90,11 @@ def found(table: Iterable[Cause], lines: Sequence[str], *, stand_in: bool = Fals
     errors = [line for level, line in last if level is None]
     warnings = [line for level, line in last if level is not None and not any(level.groups())]
     table = tuple(table)
-    return _first(table, errors, stand_in=stand_in) or _first(table, warnings, stand_in=stand_in)
+    cause = _first(table, errors, stand_in=stand_in) or _first(table, warnings, stand_in=stand_in)
+    if cause is None or cause.code is not Code.PACKAGE:
+        return cause
+    network = tuple(each for each in table if each.code is Code.NETWORK)  # an index that is not reached has no packages
+    return _first(network, [*errors, *warnings], stand_in=stand_in) or cause
 
 
 def _first(table: Sequence[Cause], lines: Sequence[str], *, stand_in: bool) -> Found | None:
@@ -109,7 +118,8 @@ PKIX = r"PKIX path building failed|unable to find valid certification path"
 NO_JAVA_CERTIFICATE = r"\(((?:bad_)?certificate(?:_\w+)?|unsupported_certificate)\) (.+)"
 WRONG_CERTIFICATE = r"(x509: certificate (?:has expired|is valid for|is not valid|relies on)[^\"]*)"
 NO_NAME = (
-    r"[Nn]ame resolution|Could not resolve host|bad address '|no such host|Name or service not known|UnknownHostException"
+    r"[Nn]ame resolution|Temporary failure resolving|Could not resolve host|bad address '"
+    r"|no such host|Name or service not known|UnknownHostException"
     r"|temporary error \(try again later\)|EAI_AGAIN|ENOTFOUND|dns error: failed to lookup"
 )
 NO_ANSWER = (
@@ -130,16 +140,19 @@ GO = (
         r"go\.mod requires go >= ([\d.]+) \(running go ([\d.]+)",
         "the module asks for Go {0}, and this is Go {1}",
         "use a base with that Go (golang:{0}); ko and melange use this machine's Go (invoke doctor shows it)",
+        code=Code.VERSION,
     ),
     Cause(
         PRIVATE,
         "the module {0} cannot be fetched: it is private, or it does not exist",
         "if it is private, set GOPRIVATE to its host and give the build credentials: docs/how-to/sources.md",
+        code=Code.CREDENTIALS,
     ),
     Cause(
         r"could not read (?:Username|Password) for '([^']+)'",
         "{0} asks for credentials, and the build has none",
         "give them to the build (.netrc, a token, an SSH agent): docs/how-to/sources.md",
+        code=Code.CREDENTIALS,
     ),
 )
 """Go's own words, in a RUN and on this machine."""
@@ -154,12 +167,14 @@ GRADLE = (
         "let the build reach services.gradle.org (proxies: docs/how-to/engine.md), or set distributionUrl in"
         " gradle/wrapper/gradle-wrapper.properties to a mirror of yours; in an image that has Gradle (gradle:8-jdk21),"
         " gradle takes the wrapper's place",
+        code=Code.NETWORK,
     ),
     Cause(
         rf"UnknownHostException: plugins(?:-artifacts)?\.{_GRADLES}|Could not GET 'https://plugins\.{_GRADLES}",
         "Gradle cannot reach its plug-in portal",
         "let the build reach plugins.gradle.org (proxies: docs/how-to/engine.md), or name a repository that has the plug-ins"
         " under pluginManagement in settings.gradle",
+        code=Code.NETWORK,
     ),
 )
 """What Gradle has from its makers' own hosts, and from no registry of packages."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from deadweight_init.around import ComposeService
+from deadweight_init.repository.compose import ComposeService
 from deadweight_init.tree import Tree, folder_of, joined
 
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
