@@ -1,15 +1,13 @@
 """Repositories without a Dockerfile as data: a tree of files, and what is found and written for it. Nothing is built here.
 
-One case is one entry of a file in ``corpus/languages``: ``files``, what the user says (``main``, ``port``), the day of its last
-commit (``date``), and ``expect``, whose keys are those of ``FACTS``.
+One case is one entry of a file in ``corpus/languages``: ``files``, what the user says (``main``, ``port``, ``seen``: a
+health path that answered), and ``expect``, whose keys are those of ``FACTS``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,16 +111,7 @@ def test_every_language_of_the_table_has_cases():
 @pytest.mark.parametrize("case", cases())
 def test_what_is_found_is_what_the_case_says(tmp_path, case):
     root = written(tmp_path / case.get("root", "shop"), case["files"])
-    if "date" in case:
-        commit(root, case["date"])
     services = find_services(look(root), case.get("main"))
     draft = first_draft(services[0], "build", case.get("port"), case.get("seen")) if services else None
     expect = case["expect"]
     assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
-
-
-def commit(root: Path, date: str) -> None:
-    person = {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    dates = {f"GIT_{who}_DATE": f"{date}T12:00:00Z" for who in ("AUTHOR", "COMMITTER")}
-    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "One")):
-        subprocess.run(["git", "-C", root, *words], check=True, env={**os.environ, **person, **dates})

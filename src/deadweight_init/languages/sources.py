@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
@@ -96,15 +96,8 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
     return None
 
 
-_OF_FRAMEWORKS = (("Cargo.toml", r"^rocket\s*=|^\[dependencies\.rocket\]", "ROCKET_ADDRESS", "Rocket's own"),)
-"""Frameworks that listen on loopback alone unless a variable of theirs says otherwise: manifest, pattern, variable, origin."""
-
-
 def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    for manifest, pattern, variable, origin in _OF_FRAMEWORKS:
-        if re.search(pattern, tree.text(joined(folder, manifest)), re.MULTILINE):
-            return Known(variable, f"{origin}: without it, it listens on loopback")
     for path in _code(tree, folder, code):
         for found in _READS_HOST.finditer(tree.text(path)):
             if not _FOREIGN.search(found[1]):
@@ -136,26 +129,17 @@ _DATA = re.compile(
 MOST_READ = 8
 
 
-def read_at_run_time(tree: Tree, folder: str, ending: str, compiled_in: Collection[str] = ()) -> tuple[str, ...]:
+def read_at_run_time(tree: Tree, folder: str, ending: str) -> tuple[str, ...]:
     """The files and folders that a compiled program opens: literals in calls that read files, and names of settings, that the
-    repository has. None below another, or ``compiled_in``; at most eight."""
+    repository has. None below another; at most eight."""
     named: dict[str, None] = {}
     for path in tree.below(folder, ending):
-        if TESTS.search(path) or aside(path):
-            continue
-        text = tree.text(path)
-        literals = (one or two for call in _CALLS.findall(text) for one, two in _LITERAL.findall(call))
-        named |= dict.fromkeys(_before_pattern(each) for each in (*literals, *_SETTINGS.findall(text)))
-    there = [
-        each
-        for each in named
-        if each and not _within(each, compiled_in) and _is_data(tree, joined(folder, each), ending)
-    ]
-    return tuple(sorted(each for each in there if not _within(each, set(there) - {each}))[:MOST_READ])
-
-
-def _within(path: str, folders: Collection[str]) -> bool:
-    return any(path == each or path.startswith(f"{each}/") for each in folders)
+        if not (TESTS.search(path) or aside(path)):
+            text = tree.text(path)
+            literals = (one or two for call in _CALLS.findall(text) for one, two in _LITERAL.findall(call))
+            named |= dict.fromkeys(_before_pattern(each) for each in (*literals, *_SETTINGS.findall(text)))
+    there = [each for each in named if each and _is_data(tree, joined(folder, each), ending)]
+    return tuple(sorted(each for each in there if not any(each.startswith(f"{other}/") for other in there))[:MOST_READ])
 
 
 def _before_pattern(literal: str) -> str:

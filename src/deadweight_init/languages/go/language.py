@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from deadweight_init import declared
 from deadweight_init.languages.go import recipe
-from deadweight_init.languages.go.record import GoProject
+from deadweight_init.languages.go.recipe import GoProject
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Service
@@ -30,7 +30,6 @@ _CGO_SAID = re.compile(r"CGO_ENABLED\s*[:?]?[=:\s]\s*[\"']?([01])")
 _OUTPUT = re.compile(r"\bgo\s+build\b[^\n&|;]*?\s-o[= ]+[\"']?[\w./$(){}-]*?([\w-]+)[\"']?(?=\s|$)")
 _PACKAGE = re.compile(r"\bgo\s+(?:build|install)\b[^\n&|;]*\s(\.(?:/[\w.-]+)*)/?[\"']?\s*(?=$|[&|;\n])", re.MULTILINE)
 _ZONES = re.compile(r"\btime\.LoadLocation\(|[\"'&?]loc=")
-_EMBED = re.compile(r"^[ \t]*//go:embed +(.+)$", re.MULTILINE)
 
 
 class Go:
@@ -74,7 +73,7 @@ class Go:
             chosen=chosen,
             others=() if asked or chosen in ("", ".") or posixpath.basename(chosen) in first else tuple(own),
             called=tuple(dict.fromkeys((binary, name, *_OUTPUT.findall(builds)))),
-            reads=read_at_run_time(tree, folder, ".go", set(_embedded(tree, folder, sources))),
+            reads=read_at_run_time(tree, folder, ".go"),
             binary=binary,
             context=_context(folder, replaced),
             whole=bool(replaced)
@@ -163,14 +162,6 @@ def _in_turn(tree: Tree, folder: str, chosen: str, mains: Sequence[str]) -> list
     start = "" if chosen in ("", ".") else f"{joined(folder, chosen)}/"
     own = (path for path in tree.below(folder, ".go") if folder_of(path) not in others)
     return sorted(own, key=lambda path: (not path.startswith(start), path.count("/"), path))
-
-
-def _embedded(tree: Tree, folder: str, sources: Sequence[str]) -> Iterator[str]:
-    """What is compiled in, relative to the module."""
-    for path in sources:
-        for word in (word for each in _EMBED.findall(tree.text(path)) for word in each.split()):
-            plain = re.split(r"/?[^/]*[*?\[]", word.strip('"`').removeprefix("all:"), maxsplit=1)[0]
-            yield from (plain, posixpath.relpath(joined(folder_of(path), plain), folder))
 
 
 def _replaced(text: str) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from deadweight.builders.shared import generated_files
 from deadweight_init.languages.common import (
@@ -23,9 +23,30 @@ from deadweight_init.languages.common import (
     scalar,
     sequence,
 )
-from deadweight_init.languages.go.record import GoProject
-from deadweight_init.records import ImageWords, Ladder, Rung, Service, unwrapped
+from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service, unwrapped
 from deadweight_init.tree import joined
+
+
+@dataclass(frozen=True)
+class GoProject(Project):
+    """``chosen`` is its main package, relative to the module. ``context`` is the folder that a build needs: the module's, or one
+    above it that holds the folders which stand in for modules. ``whole``: an installation of modules needs more than ``go.mod``.
+    ``ko`` is what the repository's own ``.ko.yaml`` says. ``zones``: it asks for time zones by their names.
+    """
+
+    binary: str = "service"
+    context: str = "."
+    whole: bool = False
+    has_sum: bool = False
+    cgo: bool = False
+    zones: bool = False
+    ko: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def package(self) -> str:
+        """The main package as Go's commands take it."""
+        return "." if self.chosen == "." else f"./{self.chosen}"
+
 
 _OF_BUILD = r"PATH|CGO_ENABLED|GO(?:EXPERIMENT|OS|ARCH|AMD64|PROXY|FLAGS|111MODULE|PATH|PRIVATE|SUMDB|TOOLCHAIN|\w*CACHE|BIN|ROOT)"
 _CACHES = "--mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from deadweight_init import declared
 from deadweight_init.languages.java import modules, recipe, versions
-from deadweight_init.languages.java.record import JavaProject
+from deadweight_init.languages.java.recipe import JavaProject
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import scan
 from deadweight_init.records import ImageWords, Known, Ladder, Service

@@ -5,12 +5,28 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from deadweight_init.languages.common import arguments, flow, one_dockerfile, own_words, plain_env, run_stage
 from deadweight_init.languages.java import versions
-from deadweight_init.languages.java.record import JavaProject
-from deadweight_init.records import ImageWords, Ladder, Rung, Service
+from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service
+
+
+@dataclass(frozen=True)
+class JavaProject(Project):
+    """``top`` is the folder that it is built from. ``wrapper``: it brings Maven or Gradle itself. ``jdk`` builds it. ``listed``:
+    Maven builds it with the modules that it needs. ``main`` is its main class if its jar does not say it, with its libraries
+    beside it.
+    """
+
+    top: str = "."
+    wrapper: bool = False
+    jdk: str = "21"
+    listed: bool = False
+    options: tuple[str, ...] = ()
+    main: str = ""
+    jib_base: str = ""
+
 
 _OF_SCRIPTS = "PATH|JAVA_HOME|JAVA_APP_JAR|JAVA_APP_DIR|JAVA_MAIN_CLASS|AB_ENABLED|AB_OFF"
 """What is for a base's start script, which is not used here, or for the base itself."""

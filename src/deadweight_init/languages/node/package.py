@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -157,7 +158,8 @@ _DEFAULT, _OLDEST = "22", 18
 _KNOWN = (22, 24, 20, 18, 26)
 """Versions that ``engines`` may ask for, the likeliest first."""
 _NAMES = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
-_PART = re.compile(r"(>=|<=|>|<|\^|~|=)?\s*v?(\d+)(?:\.(\d+|[xX*]))?(?:\.(?:\d+|[xX*]))?")
+_PART = re.compile(r"(>=|<=|>|<|\^|~|=)?\s*v?(\d+)(?:\.(?:\d+|[xX*]))*")
+_SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mapping[str, Any]) -> Known[str]:
@@ -195,9 +197,4 @@ def _all_fit(alternative: str, major: int) -> bool:
 
 
 def _fits(part: re.Match[str], major: int) -> bool:
-    sign, number, has_minor = part[1] or "=", int(part[2]), (part[3] or "x").isdigit()
-    if sign in (">=", ">"):
-        return major > number or (major == number and (sign == ">=" or has_minor))
-    if sign in ("<=", "<"):
-        return major < number or (major == number and sign == "<=" and not has_minor)
-    return major == number
+    return _SIGNS.get(part[1], operator.eq)(major, int(part[2]))

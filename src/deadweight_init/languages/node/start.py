@@ -90,15 +90,10 @@ def on_a_platform(tree: Tree, folder: str) -> Words:
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
     needs = part(package, "dependencies")
-    names = (
-        posixpath.basename(each[0])
-        for each in (*start.before, start.words)
-        if each and each[0].startswith("node_modules/")
-    )
-    hooks = re.search(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](\S+)", " ".join(start.words))
-    return any(name not in needs and _PROGRAMS.get(name) not in needs for name in names) or (
-        hooks is not None and hooks[1].split("/")[0] not in needs
-    )
+    programs = [each[0] for each in (*start.before, start.words) if each and each[0].startswith("node_modules/")]
+    names = [posixpath.basename(each) for each in programs]
+    names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
+    return any(name not in needs and _PROGRAMS.get(name) not in needs for name in names)
 
 
 def _can_be(tree: Tree, folder: str, started: Words) -> bool:

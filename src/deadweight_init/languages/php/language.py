@@ -119,28 +119,19 @@ class Php:
         )
 
     def ladder(self, service: Service, project: PhpProject, place: str, port: int, health: str | None) -> Ladder:
-        """Apache, and PHP's own server on Debian and Alpine."""
+        """Apache, and PHP's own server, both on Debian: extensions are compiled against its packages."""
         version = project.version.value
         root = posixpath.normpath(posixpath.join(_HOME, project.root))
         env = plain_env(own_words(service), "PATH|PHP\\w*|APACHE_\\w+")
         copies = [f". {_HOME}", *([f"--from=packages /app/vendor {_HOME}/vendor"] if project.composed else [])]
-        workers = {"PHP_CLI_SERVER_WORKERS": "4", **env}
-        ways = (
-            (
-                f"{place}/apache",
-                {"apache": f"php:{version}-apache"},
-                env,
-                ("apache2-foreground",),
-                tuple(_apache(root, port)),
-            ),
-            (
-                *(place, {"debian": f"php:{version}-cli", "alpine": f"php:{version}-cli-alpine"}, workers),
-                *(("php", "-S", f"{EVERYWHERE}:{port}", "-t", root), ()),
-            ),
-        )
+        server = ("php", "-S", f"{EVERYWHERE}:{port}", "-t", root)
+        ways = {
+            "apache": (f"{place}/apache", env, ("apache2-foreground",), tuple(_apache(root, port))),
+            "cli": (place, {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, ()),
+        }
         rungs, files = list[Rung](), dict[str, str]()
-        for home, images, variables, entry, settings in ways:
-            bases = {name: ("composer:2" if project.composed else "", image) for name, image in images.items()}
+        for name, (home, variables, entry, settings) in ways.items():
+            bases = {name: ("composer:2" if project.composed else "", f"php:{version}-{name}")}
             first, *rest = run_stage(project, port, entry, copies, env=variables, workdir=_HOME)
             lines = [*arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
             made = one_dockerfile(bases, "the pages and PHP", home, project.folder, lines, ("vendor", "node_modules"))
@@ -181,18 +172,12 @@ def _packages(project: PhpProject) -> Iterator[str]:
 
 
 def _extensions(project: PhpProject) -> Iterator[str]:
-    """The instructions that compile extensions; the names of Debian's and Alpine's packages differ in the end."""
-    if not project.extensions:
-        return
+    """The instructions that compile extensions."""
     headers = sorted({word for each in project.extensions for word in _HEADERS.get(each, "").split()})
     pecl = [each for each in project.extensions if each in _OF_PECL]
     core = [each for each in project.extensions if each not in _OF_PECL]
-    yield "# Extensions that PHP's image lacks."
-    if headers or pecl:
-        packages = " ".join(headers)
-        alpine = packages.replace("libicu", "icu").replace("libpq-dev", "postgresql-dev")
-        yield f"RUN if command -v apk; then apk add --no-cache $PHPIZE_DEPS {alpine}; \\"
-        yield f"    else apt-get update && apt-get install -y --no-install-recommends {packages or 'ca-certificates'}; fi"
+    if headers:
+        yield f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(headers)}"
     if core:
         yield f"RUN docker-php-ext-install {' '.join(core)}"
     if pecl:

@@ -11,7 +11,7 @@ from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.platforms import release_command, web_command
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.python import code, packages, recipe
-from deadweight_init.languages.python.record import PythonProject, Words
+from deadweight_init.languages.python.recipe import PythonProject, Words
 from deadweight_init.languages.sources import by_depth, scan
 from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Service
 from deadweight_init.tree import Tree, aside, joined
@@ -77,7 +77,7 @@ class Python:
             kind=kind,
             folder=folder,
             name=posixpath.basename(folder) if folder != "." else tree.root.name,
-            version=packages.version_of(tree, folder, words, [listed, *more] if listed else []),
+            version=packages.version_of(tree, folder, words),
             start=start,
             ports=(*((Known(int(told[1]), "from its start command"),) if told else ()), *ports)
             or ((Known(usual),) if usual else ()),

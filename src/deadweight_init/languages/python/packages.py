@@ -6,8 +6,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-from deadweight_init.history import last_change
-from deadweight_init.records import GUESSED, UNLISTED, ImageWords, Known
+from deadweight_init.records import UNLISTED, ImageWords, Known
 from deadweight_init.tree import Tree, joined, line_of
 
 _INCLUDED = re.compile(
@@ -85,14 +84,10 @@ _FILES = (
     ("Pipfile", r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)"),
 )
 _RANGE = re.compile(r"^(?:requires-python|python)\s*=\s*[\"']([^\"'\n]*3\.\d+[^\"'\n]*)[\"']", re.MULTILINE)
-_PINNED = re.compile(r"==\s*\d|^version = \"", re.MULTILINE)
-_OF_THEIR_TIME = (("2022-04", "3.9"), ("2023-04", "3.10"), ("2024-04", "3.11"))
-"""What was pinned before these months has ready-made files for this version, and often none for later ones."""
 
 
-def version_of(tree: Tree, folder: str, words: ImageWords | None, lists: Sequence[str]) -> Known[str]:
-    """Of the own image's base, a file for tools that install Pythons, or the range that the project says; else of the time of
-    ``lists``, which pin its packages."""
+def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    """Of the own image's base, a file for tools that install Pythons, or the range that the project says."""
     if base := (words.on(r"python:(\d+\.\d+)") or words.on(r"uv:(?:[\d.]+-)?python(3\.\d+)")) if words else "":
         return Known(base, "from your Dockerfile's base")
     for name, pattern in _FILES:
@@ -101,30 +96,21 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, lists: Sequenc
         if found and pair(found[1]) >= _OLDEST:
             return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
     text = tree.text(joined(folder, "pyproject.toml"))
-    said, of_time = _RANGE.search(text), _of_their_time(tree, folder, lists)
-    version = _within(said[1], pair(of_time.value) if of_time else _USUAL) if said else ""
+    said = _RANGE.search(text)
+    version = _within(said[1]) if said else ""
     if said is None or not version:
-        return of_time or Known(_DEFAULT)
+        return Known(_DEFAULT)
     return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, said.start(1))}")
 
 
-def _of_their_time(tree: Tree, folder: str, lists: Sequence[str]) -> Known[str] | None:
-    """The version of the time at which packages were pinned; None if that is not long ago, or nothing is pinned."""
-    names = [joined(folder, name) for name in (lists or (*_LOCKS, "Pipfile.lock"))]
-    pinned = next((name for name in names if _PINNED.search(tree.text(name))), "")
-    date = (last_change(tree, pinned) if pinned else None) or "9999"
-    version = next((each for until, each in _OF_THEIR_TIME if date < until), None)
-    return Known(version, f"{GUESSED}: {pinned} is of {date[:4]}") if version else None
-
-
-def _within(asked: str, usual: tuple[int, int]) -> str:
+def _within(asked: str) -> str:
     """The version to take of a range; empty if it ends before what is supported."""
     exact = re.fullmatch(r"\s*(?:==|~=(?=\s*3\.\d+\.)|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*", asked)
     if exact:  # ~=3.10 is every later one too
         return exact[1] if pair(exact[1]) >= _OLDEST else ""
     lowest = [pair(each) for each in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
     below = [pair(each) for each in re.findall(r"<\s*(3\.\d+)", asked)]
-    least = max([*lowest, usual])
+    least = max([*lowest, _USUAL])
     if below and least >= min(below):
         least = (3, min(below)[1] - 1)
     return f"3.{least[1]}" if least >= _OLDEST else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from deadweight_init.languages.common import (
     AS_ROOT,
@@ -17,8 +18,26 @@ from deadweight_init.languages.common import (
     run_stage,
 )
 from deadweight_init.languages.python.packages import pair
-from deadweight_init.languages.python.record import PythonProject, Words
-from deadweight_init.records import Ladder, Service
+from deadweight_init.records import Ladder, Project, Service
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PythonProject(Project):
+    """``listed`` is the list that pip reads, ``included`` what that names of the repository. ``extra`` is a server that nothing
+    lists. ``inside`` is the folder that it is started in. ``collects``: static files are gathered when it is built. ``before`` are
+    steps that it takes before it serves; ``by_code``: nothing but its code tells how it is started.
+    """
+
+    listed: str = ""
+    included: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    inside: str = ""
+    collects: bool = False
+    before: tuple[Words, ...] = ()
+    by_code: bool = False
+
 
 _TO_FOLDER = "pip install --no-compile --target=/site-packages"
 _EXPORTED = f" \\\n    && {_TO_FOLDER} --no-deps -r /tmp/requirements.txt"

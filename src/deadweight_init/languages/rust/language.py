@@ -85,18 +85,13 @@ class Rust:
         chosen = main or next((each for each in binaries if each in first), next(iter(binaries), ""))
         if not isinstance(package, dict) or chosen not in binaries:
             return None
-        top = next(
-            (each for each in with_above(folder) if "workspace" in _manifest(tree.text(joined(each, "Cargo.toml")))),
-            folder,
-        )
+        above = with_above(folder)
+        spaces = (each for each in above if "workspace" in _manifest(tree.text(joined(each, "Cargo.toml"))))
+        top = next(spaces, folder)
         lock = tree.text(joined(top, "Cargo.lock"))
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
         crates = {each[1]: each[2] for each in entries}
-        settings = [
-            tree.text(joined(each, f".cargo/{name}"))
-            for each in with_above(folder)
-            for name in ("config.toml", "config")
-        ]
+        settings = [tree.text(joined(each, f".cargo/{name}")) for each in above for name in ("config.toml", "config")]
         installs = [each for crate, packages in _CALLS.items() if crate in crates for each in packages]
         installs += [each for said in settings for each in _LINKERS.findall(said)]
         rocket = bool(_ROCKET.search(text))
@@ -119,10 +114,7 @@ class Rust:
             links=tuple(_links(crates)),
             installs=tuple(dict.fromkeys(installs)),
             make=tuple(each for each in _MAKE if each in crates),
-            offline=any(
-                tree.has_folder(joined(each, ".sqlx")) or tree.has(joined(each, "sqlx-data.json"))
-                for each in with_above(folder)
-            ),
+            offline=any(tree.has_folder(joined(each, name)) for each in above for name in (".sqlx", "sqlx-data.json")),
             rocket=rocket,
         )
 
@@ -135,10 +127,8 @@ class Rust:
             "debian": (build, "debian:12-slim"),
             "chainguard": (build, "cgr.dev/chainguard/glibc-dynamic:latest"),
             "distroless": (build, "gcr.io/distroless/cc-debian12:nonroot"),
-            "alpine": (
-                f"rust:{project.version.value}-alpine",
-                "alpine:3",
-            ),  # last: it compiles once more, the others all once
+            # last: it compiles once more, the others all once
+            "alpine": (f"rust:{project.version.value}-alpine", "alpine:3"),
         }
         needs = (*project.links, *project.installs, *project.make)
         why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
@@ -182,12 +172,8 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
 
     def rank(name: str) -> tuple[bool, ...]:
         called = bool(_SERVER.search(name)) or name == f"{own}d"
-        return (
-            name != package.get("default-run"),
-            not called,
-            name != own,
-            not _BINDS.search(tree.text(joined(folder, named[name]))),
-        )
+        binds = bool(_BINDS.search(tree.text(joined(folder, named[name]))))
+        return name != package.get("default-run"), not called, name != own, not binds
 
     return sorted(named, key=rank)
 
