@@ -56,8 +56,6 @@ class ImageWords:
     """The names of all stages; empty for one without."""
     brought: tuple[tuple[str, str], ...] = ()
     """As ``copied``, through an earlier stage that may have changed it, or made it."""
-    lists: tuple[str, ...] = ()
-    """Lists of Python packages that any stage has pip install, as paths in the context that may be there."""
 
     def on(self, pattern: str) -> str:
         """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""

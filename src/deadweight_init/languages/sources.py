@@ -20,6 +20,7 @@ _PORTS = tuple(
         r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
         r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
         r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
+        r"ENV(?:\.fetch\(|\[)\s*[\"']PORT[\"'](?:,|\]\s*\|\|)\s*[\"']?(\d{2,5})",
         r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
         r"\b(?:DEFAULT|HTTP|SERVER|WEB|APP|LISTEN)_PORT\s*=\s*[\"']?(\d{2,5})\b",
         r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
@@ -68,7 +69,7 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
 GUESS = "guessed from"
 
 _READS_PORT = re.compile(
-    r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|environ(?:\.get\(|\[)\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
+    r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|(?:environ(?:\.get\(|\[)|ENV(?:\.fetch\(|\[))\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
     r"|\$\{?PORT\b"
 )
 _READS_HOST = re.compile(

@@ -1,4 +1,4 @@
-"""Ten small services with real third-party dependencies, as people write them: what ``init`` has to bring in without an edit.
+"""Small services with real third-party dependencies, as people write them: what ``init`` has to bring in without an edit.
 
 Each is written into an empty folder; its lock files come from the language's own tool.
 """
@@ -24,6 +24,8 @@ class Kind:
     health: str
     locked: tuple[tuple[str, ...], ...] = ()
     needs: tuple[str, ...] = ()
+    rungs: int = 2
+    """As many are built at least."""
 
     def write(self, root: Path) -> Path:
         """Write it, lock its dependencies, give the folder."""
@@ -396,7 +398,40 @@ async fn main() {
     (("cargo", "generate-lockfile"),),
 )
 
-TEN = {
+RUBY = Kind(
+    {
+        "Gemfile": "source 'https://rubygems.org'\n",
+        "app.rb": """
+require "socket"
+require "json"
+
+server = TCPServer.new("0.0.0.0", Integer(ENV.fetch("PORT", "4567")))
+loop do
+  client = server.accept
+  path = client.gets.to_s.split[1]
+  nil until client.gets.to_s.strip.empty?
+  body = JSON.generate(path == "/health" ? { up: true } : { path: path })
+  client.write("HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: #{body.bytesize}\\r\\n")
+  client.write("Connection: close\\r\\n\\r\\n#{body}")
+  client.close
+end
+""",
+    },
+    4567,
+    "/health",
+    rungs=1,  # no stand-in has Ruby on Alpine
+)
+
+PHP = Kind(
+    {
+        "public/index.php": "<?php header('Content-Type: application/json'); echo json_encode(['tea' => 3]);\n",
+        "public/about.php": "<h1>About</h1>\n",
+    },
+    8080,
+    "/",
+)
+
+ALL = {
     "chi": CHI, "gin": GIN, "grpc": GRPC, "replaced": REPLACED, "vendored": VENDORED,
-    "spring": SPRING, "fastapi": FASTAPI, "flask": FLASK, "express": EXPRESS, "axum": AXUM,
+    "spring": SPRING, "fastapi": FASTAPI, "flask": FLASK, "express": EXPRESS, "axum": AXUM, "ruby": RUBY, "php": PHP,
 }  # fmt: skip
