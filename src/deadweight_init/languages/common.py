@@ -38,6 +38,15 @@ CERTIFICATES = (
 EXEC_FORM = "# Exec form: the service itself is process 1 and gets SIGTERM."
 
 
+def libraries(folder: str) -> Iterator[str]:
+    """The instruction that copies the libraries of the OS which compiled files of a folder link into its ``lib``."""
+    yield "# What was compiled links libraries of the OS, which not every base has."
+    yield f"RUN mkdir -p {folder}/lib \\"
+    yield f"    && find {folder} -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {{}} + 2>/dev/null \\"
+    yield "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|util|python[0-9.]*|ruby[-.0-9a-z]*)\\.so/ {print $3}' \\"
+    yield f"    | sort -u | xargs -r cp -Lt {folder}/lib"
+
+
 def own_words(service: Service) -> ImageWords:
     """What the repository's own image says; nothing if there is none."""
     return service.own.words if service.own else ImageWords()

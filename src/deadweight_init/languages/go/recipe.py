@@ -9,20 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deadweight.builders.shared import generated_files
-from deadweight_init.languages.common import (
-    CERTIFICATES,
-    EMPTY,
-    HOME,
-    arguments,
-    exec_form,
-    flow,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-    scalar,
-    sequence,
-)
+from deadweight_init.languages import common
 from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service, unwrapped
 from deadweight_init.tree import joined
 
@@ -75,8 +62,8 @@ def ladder(service: Service, project: GoProject, place: str, port: int) -> Ladde
         "chainguard": (build, f"cgr.dev/chainguard/{'glibc-dynamic' if dynamic else 'static'}:latest"),
         "distroless": (build, f"gcr.io/distroless/{'base' if dynamic else 'static'}-debian12:nonroot"),
     }
-    lines = [*arguments(bases), *_build_stage(project), "", *_run_stage(project, given, port)]
-    made = one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
+    lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(project, given, port)]
+    made = common.one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
     files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
     what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
     keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
@@ -86,15 +73,19 @@ def ladder(service: Service, project: GoProject, place: str, port: int) -> Ladde
 
 
 def _given(service: Service, project: GoProject) -> _Given:
-    own, words = service.own, own_words(service)
+    own, words = service.own, common.own_words(service)
     files = list(_files(words, project)) if own and own.context == project.folder else []
-    home = words.workdir if "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir) else HOME
+    home = (
+        words.workdir
+        if "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
+        else common.HOME
+    )
     there = [source for source, _ in files]
     reads = [each for each in project.reads if not any(each == one or each.startswith(f"{one}/") for one in there)]
     if files and words.workdir == "/":
         home = "/"  # it may know them by their paths from there
     files += [(each, posixpath.join(home, each)) for each in reads]
-    return _Given(_arguments(words, project), plain_env(words, _OF_BUILD), home, tuple(files), words.stop)
+    return _Given(_arguments(words, project), common.plain_env(words, _OF_BUILD), home, tuple(files), words.stop)
 
 
 def _arguments(words: ImageWords, project: GoProject) -> tuple[str, ...]:
@@ -130,7 +121,7 @@ def _build_stage(project: GoProject) -> list[str]:
         "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
     ]
     tags = " -tags timetzdata" if project.zones else ""
-    empty = f" && mkdir {EMPTY}" if project.owned else ""
+    empty = f" && mkdir {common.EMPTY}" if project.owned else ""
     return [
         "FROM ${BUILD} AS build",
         "WORKDIR /src",
@@ -151,11 +142,11 @@ def _run_stage(project: GoProject, given: _Given, port: int) -> Iterator[str]:
     )
     copies = [f"--from=build /out/{project.binary} {program}", *beside]
     if project.owned:
-        copies.insert(0, f"--from=build {EMPTY} {given.workdir}")
-    first, *rest = run_stage(
+        copies.insert(0, f"--from=build {common.EMPTY} {given.workdir}")
+    first, *rest = common.run_stage(
         project, port, (program, *given.arguments), copies, env=given.env, workdir=given.workdir, stop=given.stop
     )
-    yield from (first, *CERTIFICATES, *rest)
+    yield from (first, *common.CERTIFICATES, *rest)
 
 
 def _ko(project: GoProject, given: _Given) -> Rung:
@@ -166,14 +157,14 @@ def _ko(project: GoProject, given: _Given) -> Rung:
     if project.chosen != ".":
         keys["main"] = project.package
     if given.files:
-        keys["files"] = flow({place: joined(project.folder, source) for source, place in given.files})
-    if given.workdir != HOME or given.files:
+        keys["files"] = common.flow({place: joined(project.folder, source) for source, place in given.files})
+    if given.workdir != common.HOME or given.files:
         keys["workdir"] = given.workdir
-    run = {"env": flow(given.env)} if given.env else {}
+    run = {"env": common.flow(given.env)} if given.env else {}
     if given.arguments:
-        run["args"] = exec_form(given.arguments)
+        run["args"] = common.exec_form(given.arguments)
     if project.owned and not given.files:  # it has no way to make a folder that is another user's
-        run["tmpfs"] = sequence(("/tmp", given.workdir))  # noqa: S108 - in the container
+        run["tmpfs"] = common.sequence(("/tmp", given.workdir))  # noqa: S108 - in the container
     if run:
         keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
     why = "the module needs cgo, but ko's base images have no C library" if project.cgo else ""
@@ -187,15 +178,15 @@ def _package(project: GoProject) -> str:
 
 def _melange(project: GoProject, given: _Given) -> str:
     inside = _inside(project)
-    root = "" if inside == "." else f", modroot: {scalar(inside)}"
+    root = "" if inside == "." else f", modroot: {common.scalar(inside)}"
     tags = ", tags: timetzdata" if project.zones else ""
     lines = [
         generated_files.MELANGE,
         "package:",
-        f"  name: {scalar(_package(project))}",
+        f"  name: {common.scalar(_package(project))}",
         "  version: 0.0.1",
         "  epoch: 0",
-        f"  description: {scalar(project.name)}",
+        f"  description: {common.scalar(project.name)}",
         "  copyright:",
         "    - license: NOASSERTION",
         "",
@@ -206,7 +197,7 @@ def _melange(project: GoProject, given: _Given) -> str:
         "",
         "pipeline:",
         "  - uses: go/build",
-        f"    with: {{packages: {project.package}, output: {scalar(project.binary)}, strip: -s -w{tags}{root}}}",
+        f"    with: {{packages: {project.package}, output: {common.scalar(project.binary)}, strip: -s -w{tags}{root}}}",
     ]
     if given.files:
         lines += ["  # Files that the service reads beside its binary.", "  - runs: |"]
@@ -233,12 +224,12 @@ def _apko(project: GoProject, given: _Given) -> str:
         "",
         "entrypoint:",
         f"  command: /usr/bin/{project.binary}",
-        *([f"cmd: {scalar(shlex.join(given.arguments))}"] if given.arguments else []),
-        *([f"work-dir: {given.workdir}"] if given.files or project.owned or given.workdir != HOME else []),
+        *([f"cmd: {common.scalar(shlex.join(given.arguments))}"] if given.arguments else []),
+        *([f"work-dir: {given.workdir}"] if given.files or project.owned or given.workdir != common.HOME else []),
     ]
     if project.owned:
         owner = "uid: 65532, gid: 65532, permissions: 0o755"
         lines += ["", "# It writes there.", f"paths: [{{path: {given.workdir}, type: directory, {owner}}}]"]
     if given.env:
-        lines += ["", "environment:", *(f"  {name}: {scalar(value)}" for name, value in given.env.items())]
+        lines += ["", "environment:", *(f"  {name}: {common.scalar(value)}" for name, value in given.env.items())]
     return "\n".join(lines) + "\n"

@@ -197,4 +197,4 @@ def _all_fit(alternative: str, major: int) -> bool:
 
 
 def _fits(part: re.Match[str], major: int) -> bool:
-    return _SIGNS.get(part[1], operator.eq)(major, int(part[2]))
+    return bool(_SIGNS.get(part[1], operator.eq)(major, int(part[2])))

@@ -7,16 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deadweight_init.languages.common import (
-    AS_ROOT,
-    EVERYWHERE,
-    HOME,
-    arguments,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-)
+from deadweight_init.languages import common
 from deadweight_init.languages.python.packages import pair
 from deadweight_init.records import Ladder, Project, Service
 
@@ -73,13 +64,6 @@ _NATIVE = (
     "RUN if command -v apk; then apk add --no-cache build-base git \\",
     "    && { apk add --no-cache postgresql-dev mariadb-dev || true; }; fi",
 )
-_LIBRARIES = (
-    "# What was compiled links libraries of the OS, which not every base has.",
-    "RUN mkdir -p /site-packages/lib \\",
-    "    && find /site-packages -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {} + 2>/dev/null \\",
-    "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|util|python[0-9.]*)\\.so/ {print $3}' \\",
-    "    | sort -u | xargs -r cp -Lt /site-packages/lib",
-)
 _COMPILED = (
     "# Some packages come with a .pth file, which Python reads in its own folders alone.",
     "RUN if ls /site-packages/*.pth >/dev/null 2>&1 && [ ! -e /site-packages/sitecustomize.py ]; then \\",
@@ -99,10 +83,8 @@ _IN_TURN = (
 
 def ladder(service: Service, project: PythonProject, place: str, port: int, health: str | None) -> Ladder:
     """Debian, Alpine, Chainguard and distroless."""
-    version, whole = (
-        project.version.value,
-        "" if project.compiles else "-slim",
-    )  # the whole image has compilers, headers and git
+    version = project.version.value
+    whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
     # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
     later = pair(version) >= (3, 13) or (pair(version) == (3, 12) and "pyproject.toml" in project.version.origin)
     release, own = ("13", "3.13") if later else ("12", "3.11")
@@ -113,15 +95,15 @@ def ladder(service: Service, project: PythonProject, place: str, port: int, heal
         "chainguard": ("cgr.dev/chainguard/python:latest-dev", "cgr.dev/chainguard/python:latest"),
         "distroless": (f"python:{own}{whole}", f"gcr.io/distroless/python3-debian{release}:nonroot"),
     }
-    lines = [*arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port, health)]
+    lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port, health)]
     ignored = (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc")
-    return one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)
+    return common.one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)
 
 
 def _build_stage(project: PythonProject) -> Iterator[str]:
     files, install = _INSTALL[project.kind]
     yield "FROM ${BUILD} AS build"
-    yield from AS_ROOT
+    yield from common.AS_ROOT
     yield "WORKDIR /src"
     if project.compiles:
         yield from _NATIVE
@@ -135,7 +117,7 @@ def _build_stage(project: PythonProject) -> Iterator[str]:
     if project.extra:
         yield f"RUN {_TO_FOLDER} {' '.join(project.extra)}"
     if project.compiles:
-        yield from _LIBRARIES
+        yield from common.libraries("/site-packages")
     yield from _COMPILED
     if project.collects:
         within = f"cd {project.inside} && " if project.inside else ""
@@ -149,16 +131,18 @@ def _run_stage(service: Service, project: PythonProject, port: int, health: str 
     env = {"PYTHONPATH": "/site-packages", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if project.compiles:
         env["LD_LIBRARY_PATH"] = "/site-packages/lib"
-    env |= plain_env(own_words(service), _DROPPED)
+    env |= common.plain_env(common.own_words(service), _DROPPED)
     start = project.start
     if project.by_code:  # what nothing but the code told listens where the suite says
-        start = tuple(re.sub(rf"^({re.escape(EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start)
-    code = f"{'--from=build /src' if project.collects else '.'} {HOME}"
+        start = tuple(
+            re.sub(rf"^({re.escape(common.EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start
+        )
+    code = f"{'--from=build /src' if project.collects else '.'} {common.HOME}"
     copies = ["--from=build /site-packages /site-packages", code]
     ask = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{health}', timeout=3)"
     check = ("python3", "-c", ask) if health else ()
-    workdir = posixpath.join(HOME, project.inside) if project.inside else HOME
-    return run_stage(
+    workdir = posixpath.join(common.HOME, project.inside) if project.inside else common.HOME
+    return common.run_stage(
         project, port, ("python3", *_in_turn(project.before, start)), copies, env=env, health=check, workdir=workdir
     )
 

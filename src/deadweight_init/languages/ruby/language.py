@@ -8,16 +8,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deadweight_init.languages.common import (
-    AS_ROOT,
-    EVERYWHERE,
-    HOME,
-    arguments,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-)
+from deadweight_init.languages import common
 from deadweight_init.languages.platforms import web_command
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, scan
@@ -35,12 +26,6 @@ _SERVES = re.compile(
 )
 _SINATRA = re.compile(r"^\s*gem ['\"]sinatra", re.MULTILINE)
 _PORT = re.compile(r"\$\{?PORT(?::-\d+)?\}?")
-_LIBRARIES = (
-    "# What was compiled links libraries of the OS, which the small base may not have.",
-    "RUN mkdir -p /gems/lib && find /gems -name '*.so' -exec ldd {} + 2>/dev/null \\",
-    "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|ruby[-.0-9a-z]*)\\.so/ {print $3}' \\",
-    "    | sort -u | xargs -r cp -Lt /gems/lib",
-)
 
 
 @dataclass(frozen=True)
@@ -96,11 +81,11 @@ class Ruby:
         bases = {"debian": (f"ruby:{version}", f"ruby:{version}-slim"), "alpine": (alpine, alpine)}
         env = {"RAILS_ENV": "production", "RACK_ENV": "production", "APP_ENV": "production", "RAILS_LOG_TO_STDOUT": "1"}
         env |= {"BUNDLE_PATH": "/gems", "BUNDLE_WITHOUT": "development:test", "LD_LIBRARY_PATH": "/gems/lib"}
-        env |= plain_env(own_words(service), "PATH|GEM_HOME|BUNDLE_\\w+|RUBY_\\w+")
-        copies = ["--from=build /gems /gems", f"--from=build {HOME} {HOME}"]
-        last = run_stage(project, port, _entry(project, port), copies, env=env)
-        lines = [*arguments(bases), *_build_stage(project), "", *last]
-        return one_dockerfile(
+        env |= common.plain_env(common.own_words(service), "PATH|GEM_HOME|BUNDLE_\\w+|RUBY_\\w+")
+        copies = ["--from=build /gems /gems", f"--from=build {common.HOME} {common.HOME}"]
+        last = common.run_stage(project, port, _entry(project, port), copies, env=env)
+        lines = [*common.arguments(bases), *_build_stage(project), "", *last]
+        return common.one_dockerfile(
             bases, "the service and its gems", place, project.folder, lines, ("log", "tmp", "vendor/bundle")
         )
 
@@ -126,20 +111,20 @@ def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple
         except ValueError:
             pass
     if rails:
-        return ("bundle", "exec", "rails", "server", "-b", EVERYWHERE, "-p", "{port}"), 3000
+        return ("bundle", "exec", "rails", "server", "-b", common.EVERYWHERE, "-p", "{port}"), 3000
     if rack and re.search(r"^\s*gem ['\"]puma", gems, re.MULTILINE):
-        return ("bundle", "exec", "puma", "-b", f"tcp://{EVERYWHERE}:{{port}}"), 9292
+        return ("bundle", "exec", "puma", "-b", f"tcp://{common.EVERYWHERE}:{{port}}"), 9292
     if rack:
-        return (*(("bundle", "exec") if gems else ()), "rackup", "-o", EVERYWHERE, "-p", "{port}"), 9292
+        return (*(("bundle", "exec") if gems else ()), "rackup", "-o", common.EVERYWHERE, "-p", "{port}"), 9292
     script = next((name for name in _SCRIPTS if _SERVES.search(tree.text(joined(folder, name)))), "")
-    options = ("-o", EVERYWHERE, "-p", "{port}") if _SINATRA.search(gems) else ()
+    options = ("-o", common.EVERYWHERE, "-p", "{port}") if _SINATRA.search(gems) else ()
     return (("bundle", "exec", "ruby", script, *options) if script else ()), 4567
 
 
 def _build_stage(project: RubyProject) -> Iterator[str]:
     yield "FROM ${BUILD} AS build"
-    yield from AS_ROOT
-    yield f"WORKDIR {HOME}"
+    yield from common.AS_ROOT
+    yield f"WORKDIR {common.HOME}"
     yield "# Gems are compiled. Alpine has what that needs as packages."
     yield "RUN if command -v apk; then apk add --no-cache build-base git \\"
     yield "    && { apk add --no-cache postgresql-dev mariadb-dev sqlite-dev yaml-dev || true; }; fi"
@@ -148,7 +133,7 @@ def _build_stage(project: RubyProject) -> Iterator[str]:
         yield "# Gems first: an edit of the code does not fetch them again."
         yield "COPY Gemfile Gemfile.lock* .ruby-version* ./"
         yield "RUN bundle install"
-    yield from _LIBRARIES
+    yield from common.libraries("/gems")
     yield "COPY . ."
     if project.assets:
         yield "RUN RAILS_ENV=production SECRET_KEY_BASE_DUMMY=1 bundle exec rails assets:precompile"

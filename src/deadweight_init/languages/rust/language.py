@@ -9,17 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deadweight_init.languages.common import (
-    CERTIFICATES,
-    EMPTY,
-    EVERYWHERE,
-    HOME,
-    arguments,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-)
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
@@ -132,8 +122,8 @@ class Rust:
         }
         needs = (*project.links, *project.installs, *project.make)
         why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
-        lines = [*arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
-        made = one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
+        lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
+        made = common.one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
         rungs = (replace(each, refused=why) if each.name == "alpine" else each for each in made.rungs)
         return Ladder(tuple(rungs), made.files)
 
@@ -188,7 +178,7 @@ def _links(crates: Mapping[str, str]) -> Iterator[str]:
 def _build_stage(service: Service, project: RustProject) -> Iterator[str]:
     program = f"/usr/local/bin/{project.chosen}"
     package = "" if project.folder == project.top else f" --package {project.name}"
-    empty = f" && mkdir {EMPTY}" if project.owned else ""
+    empty = f" && mkdir {common.EMPTY}" if project.owned else ""
     yield "FROM ${BUILD} AS build"
     if project.installs:
         yield f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(project.installs)}"
@@ -208,23 +198,23 @@ def _build_stage(service: Service, project: RustProject) -> Iterator[str]:
 
 
 def _run_stage(service: Service, project: RustProject, port: int) -> Iterator[str]:
-    words, program = own_words(service), f"/usr/local/bin/{project.chosen}"
+    words, program = common.own_words(service), f"/usr/local/bin/{project.chosen}"
     inside = posixpath.relpath(project.folder, project.top)
-    env = plain_env(words, "PATH|CARGO_\\w+|RUSTUP_\\w+")
+    env = common.plain_env(words, "PATH|CARGO_\\w+|RUSTUP_\\w+")
     if project.rocket:
-        env = {"ROCKET_ADDRESS": EVERYWHERE, "ROCKET_PORT": str(port), **env}
+        env = {"ROCKET_ADDRESS": common.EVERYWHERE, "ROCKET_PORT": str(port), **env}
     if project.links:
         env["LD_LIBRARY_PATH"] = "/usr/local/lib/libraries"
     copies = [
         f"--from=build {program} {program}",
         *(["--from=build /libraries /usr/local/lib/libraries"] if project.links else []),
     ]
-    copies += [f"{posixpath.normpath(posixpath.join(inside, each))} {HOME}/{each}" for each in project.reads]
+    copies += [f"{posixpath.normpath(posixpath.join(inside, each))} {common.HOME}/{each}" for each in project.reads]
     if project.owned:
-        copies.insert(0, f"--from=build {EMPTY} {HOME}")
+        copies.insert(0, f"--from=build {common.EMPTY} {common.HOME}")
     given = words.program[1:] if posixpath.basename((words.program or ("",))[0]) in project.programs else ()
-    first, *rest = run_stage(project, port, (program, *given), copies, env=env, stop=words.stop)
-    yield from (first, *CERTIFICATES, *rest)
+    first, *rest = common.run_stage(project, port, (program, *given), copies, env=env, stop=words.stop)
+    yield from (first, *common.CERTIFICATES, *rest)
 
 
 LANGUAGE: Language[RustProject] = Rust()
