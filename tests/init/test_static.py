@@ -9,8 +9,8 @@ import pytest
 
 from deadweight_init.draft import Draft
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
+from deadweight_init.write.suite import suite_text
 from tests.support.recipes import recipe
 from tests.support.trees import written
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
     from deadweight_init.command import Outcome
-    from deadweight_init.proof import Failure
+    from deadweight_init.prove.proof import Failure
 
 
 @task(
@@ -85,18 +85,14 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
     from deadweight._errors import DeadweightError, Interrupted
     from deadweight._packages import init
-    from deadweight.project.build import raise_if_failed
     from deadweight.tasks.build import build_variants
 
-    failed: dict[str, Failure] = {}
-    for outcome in build_variants(workspace, variants, jobs=len(variants)):
-        try:
-            raise_if_failed((outcome,))
-        except Interrupted:
-            raise
-        except DeadweightError as error:
-            failed[outcome.variant] = init.Failure.of(error, outcome.error)
-    return failed
+    outcomes = build_variants(workspace, variants, jobs=len(variants))
+    failed = {each.variant: each.error for each in outcomes if each.error is not None}
+    for error in failed.values():
+        if not isinstance(error, DeadweightError) or isinstance(error, Interrupted):
+            raise error
+    return {name: init.Failure.of(error) for name, error in failed.items() if isinstance(error, DeadweightError)}
 
 
 def _check(root: Path) -> None:
