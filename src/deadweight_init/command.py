@@ -14,16 +14,15 @@ from deadweight.builders.shared.generated_files import is_generated
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
-from deadweight_init.files import Written
-from deadweight_init.helpers import program, write_helpers
 from deadweight_init.not_found import broken, instead
 from deadweight_init.records import Service
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import Tree, look
+from deadweight_init.write.files import Written, program, write_helpers
+from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
-    from deadweight_init.proof import Proof, Tools
+    from deadweight_init.prove.proof import Proof, Tools
 
 Ask = Callable[[str, Sequence[str]], str | None]
 """Asks a question with its choices; gives the answer, None where nobody can be asked."""
@@ -94,7 +93,7 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
 
 
 def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
-    from deadweight_init.proof import Proof
+    from deadweight_init.prove.proof import Proof
 
     return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
 
@@ -159,7 +158,7 @@ def _apart(services: Sequence[Service]) -> list[Service]:
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
     """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
-    from deadweight_init.prove import first_sentence, prove
+    from deadweight_init.prove.run import first_line, prove
 
     done = []
     for proof in proofs:
@@ -171,7 +170,7 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
             if len(proofs) == 1:
                 raise
             name = proof.draft.service.name
-            left_out[name] = first_sentence(error.message)
+            left_out[name] = first_line(error.message)
             tools.say(f"{name}: left out: {left_out[name]}")
     if not done:
         raise DeadweightError(

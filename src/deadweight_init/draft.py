@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from deadweight.suite.values import Unproven
 from deadweight_init.derive import dockerfile as derived
 from deadweight_init.derive.ladder import ladder as derived_ladder
 from deadweight_init.derive.lost import lost
 from deadweight_init.derive.runtime import RuntimeFiles
-from deadweight_init.doubts import Doubt
 from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
@@ -26,18 +26,22 @@ MOST_OWN = 4
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A first api check: what a GET gave. ``json`` is the document as JSON, None where the body is not held.
+class Doubt:
+    """One reason. ``what`` is what was seen."""
 
-    ``differs``: other builds answer otherwise in a part of it, which is held no longer.
-    """
+    code: Unproven
+    what: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A first api check: what a GET gave. ``json`` is the document as JSON, None where the body is not held."""
 
     path: str
     status: int
     content_type: str = ""
     json: str | None = None
     text: str | None = None
-    differs: bool = False
     port: int | None = None
     """Where it is asked, if that is not the service's own port."""
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.records.reference import split
-from deadweight_init.coming_up import Down, NotUp
 from deadweight_init.draft import Draft, run_of
-from deadweight_init.languages.table import CODE, facts_of
-from deadweight_init.proof import Failure
+from deadweight_init.languages.table import facts_of
+from deadweight_init.prove.observe import Down, NotUp
+from deadweight_init.prove.proof import Failure
 from deadweight_init.records import GUESSED, SEEN, Known, Rung, Service
 from deadweight_init.repository.compose import PORTS
-from deadweight_init.repository.environment import read_at
-from deadweight_init.tree import Tree, aside, line_of
+from deadweight_init.tree import Tree, line_of
 
 
 @dataclass(frozen=True)
@@ -241,8 +240,11 @@ REMEDIES = (
 )
 
 
-_FIXED = re.compile(r"[\"'`](?:127\.0\.0\.1|localhost)(?::[^\"'`\n]*)?[\"'`]|127, ?0, ?0, ?1\b|Ipv4Addr::LOCALHOST")
-_LISTENS = re.compile(r"(?i)listen|bind|serve|socket|addr|host|run\(|start\(")
+_LOOPBACK = re.compile(
+    r"^(?=.*(?:listen|bind|serve|socket|addr|host|run\(|start\())"
+    r".*?(?:[\"'`](?:127\.0\.0\.1|localhost)(?::[^\"'`\n]*)?[\"'`]|127, ?0, ?0, ?1\b|Ipv4Addr::LOCALHOST)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
@@ -250,25 +252,11 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
     again = "then run invoke verify"
     folder = draft.service.project.folder if draft.service.project else draft.service.folder
     if error.code is Down.ONLY_LOOPBACK:
-        place = _loopback_in(tree, folder)
+        place = tree.place_of(folder, _LOOPBACK)
         return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
     if error.code is Down.ENDED_WITH_0:
         return f"give it the command that serves (run.args) in deadweight.yaml, {again}"
     if error.variable:
-        place = read_at(tree, folder, error.variable)
+        place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))
         return f"set {error.variable}{f' ({place})' if place else ''} under run.env in deadweight.yaml, {again}"
     return f"set what it needs under run: in deadweight.yaml, {again}"
-
-
-def _loopback_in(tree: Tree, folder: str) -> str:
-    """Where its code fixes the address of loopback, as FILE:LINE; empty if that is not found."""
-    for path in sorted(
-        tree.below(folder, *CODE),
-        key=lambda each: (each.count("/"), each),
-    ):
-        text = "" if aside(path) else tree.text(path)
-        for found in _FIXED.finditer(text):
-            line = text[text.rfind("\n", 0, found.start()) + 1 : text.find("\n", found.end())]
-            if _LISTENS.search(line):
-                return f"{path}:{line_of(text, found.start())}"
-    return ""

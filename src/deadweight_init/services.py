@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.builders.shared.generated_files import is_generated
+from deadweight.records.reference import split
 from deadweight_init import declared
 from deadweight_init.builds import Build, apart, builds, in_order, stage_of
 from deadweight_init.described import in_repository
@@ -15,14 +16,12 @@ from deadweight_init.dockerfile import context_of, read_words
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
-from deadweight_init.mounts import with_own_mounts
-from deadweight_init.placed import absent_program, beside, beside_binary
-from deadweight_init.ranking import listens, rank
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight_init.repository.compose import ANY, ComposeService, compose, outside, own_names
+from deadweight_init.repository.compose import ANY, PORTS, ComposeService, compose, outside, own_names
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.contexts import contexts, likely
-from deadweight_init.repository.environment import cargo_environment, dotenv, example_file
+from deadweight_init.repository.environment import dotenv, example_file
+from deadweight_init.repository.image_paths import absent_program, beside, beside_binary, with_own_mounts
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
 from deadweight_init.stages import unknown_bases, without_default
 from deadweight_init.tree import Tree, aside, folder_of, with_above
@@ -188,9 +187,6 @@ def _spare(tree: Tree, folder: str, home: str, code: Sequence[str]) -> Iterator[
                 del shown[host.value]
             yield Known(shown, f"from {file}")
             break
-        if cargo := cargo_environment(tree, each):
-            yield replace(cargo, origin=f"from {cargo.origin}")
-            break
     if host:
         yield Known({host.value: EVERYWHERE}, host.origin)
 
@@ -260,3 +256,26 @@ def plain_name(name: str) -> str:
     """A name as suites take it."""
     plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
     return plain[:60].strip("._-") or "service"
+
+
+_IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
+"""Folders of what shows or passes on what another service answers."""
+
+
+def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
+    """To sort by, the likeliest first. ``is_quiet``: it names no port, and another service of the same folder does: it is a worker
+    of that. A database with settings of the repository's is what its services need."""
+    usable = any(not each.refused for each in service.dockerfiles)
+    ladder = service.project is not None and not service.project.problem
+    database = any(posixpath.basename(split(each.words.base)[0]) in PORTS for each in service.dockerfiles)
+    depth = 0 if service.folder == "." else service.folder.count("/") + 1
+    pages = is_pages(service.project)
+    in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
+    is_aside, needs = aside(f"{service.folder}/x"), bool(service.around.needs)
+    last = (in_front, is_quiet, depth, needs, service.folder)
+    return (is_aside, database and not ladder, not ladder, not usable, *last)
+
+
+def listens(service: Service) -> bool:
+    """Whether its Dockerfile or a Compose file names a port of it."""
+    return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)

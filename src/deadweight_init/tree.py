@@ -19,22 +19,9 @@ from deadweight.records.paths import STATE_DIR
 T = TypeVar("T")
 MOST_FILES = 50_000
 _MOST_CODE = 500
-_CODE = (
-    ".go",
-    ".py",
-    ".js",
-    ".mjs",
-    ".ts",
-    ".java",
-    ".kt",
-    ".rs",
-    ".properties",
-    ".toml",
-    ".ini",
-    ".conf",
-    "application.yml",
-)
 MOST_BYTES = 512 * 1024
+_LANGUAGES = "go py js mjs cjs ts java kt rs rb php ex exs properties toml ini conf"
+_CODE = (*(f".{each}" for each in _LANGUAGES.split(" ")), "application.yml", "application.yaml")
 PASSED_OVER = frozenset(
     (
         *(".git", ".hg", ".svn", STATE_DIR, "node_modules", "vendor", ".venv", "venv", "target", "__pycache__", ".tox"),
@@ -103,6 +90,13 @@ class Tree:
     def code(self, folder: str) -> Iterator[str]:
         """Files below a folder in which a service may name what it needs."""
         return itertools.islice((path for path in self.below(folder, *_CODE) if not aside(path)), _MOST_CODE)
+
+    def place_of(self, folder: str, pattern: re.Pattern[str]) -> str:
+        """Where code below a folder matches first, as FILE:LINE, upper files before others; empty if nowhere."""
+        for path in sorted(self.code(folder), key=lambda path: (path.count("/"), path)):
+            if found := pattern.search(self.text(path)):
+                return f"{path}:{line_of(self.text(path), found.start())}"
+        return ""
 
     def once(self, read: Callable[[Tree], T], name: object = None) -> T:
         """What a reader makes of the repository; it is asked once."""

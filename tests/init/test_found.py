@@ -16,15 +16,12 @@ from deadweight_init.command import Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints, port_hints
-from deadweight_init.operations import described
-from deadweight_init.proof import nothing_left, step_of
-from deadweight_init.prove import first_sentence
-from deadweight_init.recording import _DANGEROUS
+from deadweight_init.prove.proof import nothing_left
+from deadweight_init.prove.recording import _DANGEROUS, described
 from deadweight_init.records import Known, unwrapped
-from deadweight_init.repository.environment import MADE_UP
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
+from deadweight_init.write.suite import suite_text
 from tests.support.trees import written
 
 GO = {
@@ -270,21 +267,6 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("1 of 1 variant was not built\ntoday: docker build today: no such command\n  log: /x\n  | sh: foo: not found\n",
-         "no such command (sh: foo: not found)"),
-        ("no stand-in for x:1; it can stand in for a; b\n  hint: use another", "no stand-in for x:1"),
-        ("1 of 1 variant was not built\njib: jib build jib: no Gradle\n  | at java.base/sun.net.Client.open(Client.java:633)\n",
-         "no Gradle"),
-        ("runs: not healthy within 20 s", "runs: not healthy within 20 s"),
-    ],
-)  # fmt: skip
-def test_of_an_error_the_first_sentence_is_kept(text, said):
-    assert first_sentence(text) == said
-
-
 def test_where_nothing_can_be_built_the_error_says_what_helps():
     left_out = {"debian": "no Gradle", "alpine": "no Gradle", "jib": "no Jib"}
     proof = SimpleNamespace(draft=SimpleNamespace(left_out=left_out), steps={"no Gradle": "set distributionUrl"})
@@ -293,22 +275,6 @@ def test_where_nothing_can_be_built_the_error_says_what_helps():
     assert error.hint.startswith("set distributionUrl; or write the suite without trying it: ")
     proof.steps = dict.fromkeys(proof.steps, "add\n        netrc: ~/.netrc")
     assert "\n        netrc: ~/.netrc\n  or write the suite" in nothing_left("no way", proof).hint
-
-
-@pytest.mark.parametrize(
-    ("text", "step"),
-    [
-        ("docker failed\n  log: /x\n  | words\n  hint: set a proxy", "set a proxy"),
-        (
-            "docker failed\n  hint: add two lines:\n        secrets:\n          a: b\n",
-            "add two lines:\n        secrets:\n          a: b",
-        ),
-        ("docker failed\n  hint: see the log for the whole output", ""),
-        ("docker failed", ""),
-    ],
-)
-def test_what_an_error_advises_is_kept(text, step):
-    assert step_of(text) == step
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
@@ -339,25 +305,6 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
     assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
     assert described(["no document"], _DANGEROUS) == []
-
-
-def test_a_secret_that_compose_mounts_is_given_as_the_variable_beside_its_file(tmp_path):
-    compose = """
-services:
-  web: {build: ., environment: {DB_HOST: db, DB_PASSWORD_FILE: /run/secrets/db, CERT_FILE: /etc/cert.pem}}
-  db: {image: "postgres:17", environment: ["POSTGRES_PASSWORD_FILE=/run/secrets/db"], secrets: [db]}
-secrets: {db: {environment: DB}}
-"""
-    files = {
-        **GO,
-        "Dockerfile": 'FROM golang:1.22\nCOPY . .\nEXPOSE 9090\nCMD ["go", "run", "."]\n',
-        "compose.yaml": compose,
-    }
-    suite, _, _ = brought_in(tmp_path, files)
-    run = suite.variants[0].run
-    assert run.env["DB_PASSWORD"] == run.needs["db"].env["POSTGRES_PASSWORD"] == MADE_UP
-    assert run.env["CERT_FILE"] == "/etc/cert.pem"
-    assert not {"DB_PASSWORD_FILE", "POSTGRES_PASSWORD_FILE"} & {*run.env, *run.needs["db"].env}
 
 
 NEEDY = """

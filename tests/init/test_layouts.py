@@ -15,13 +15,13 @@ from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
-from deadweight_init.learned import with_seen
-from deadweight_init.observe import Health, Seen
-from deadweight_init.prove import _leave_out_no_smaller
+from deadweight_init.prove.observe import Health, Seen
+from deadweight_init.prove.posture import with_seen
+from deadweight_init.prove.run import _leave_out_no_smaller
 from deadweight_init.records import Known
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text, whatever_the_build
 from deadweight_init.tree import look
+from deadweight_init.write.suite import suite_text, whatever_the_build
 from tests.support import TESTS
 from tests.support.recipes import recipe
 from tests.support.trees import written

@@ -19,7 +19,7 @@ from deadweight._errors import DeadweightError
 from deadweight.project.load_suite import load_suite
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import Draft
-from deadweight_init.proof import Failure, Tools
+from deadweight_init.prove.proof import Failure, Tools
 from tests.support.invoking import module
 from tests.support.services import ALL, Kind
 

@@ -451,8 +451,8 @@ def _is_made_by_a_run(tree: Tree, folder: str, source: str, target: str) -> bool
     return not path.startswith("..") and not tree.has_folder(path)
 
 
-# What runs on a developer's machine: settings say ``localhost:5432``, and a Compose file publishes that port. In a container nothing
-# is at that address: there the settings name what the Compose file starts, which is needed then.
+# What runs on a developer's machine: settings say ``localhost:5432``, and a Compose file publishes that port. In a container
+# nothing is at that address: there the settings name what the Compose file starts, which is needed then.
 
 _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.])")
 

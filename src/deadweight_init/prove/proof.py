@@ -1,31 +1,106 @@
-"""A draft on its way to be proved: rungs are built, and those that cannot be are left out with the reason."""
+"""A draft on its way to be proved: rungs are built within a time limit, and those that cannot be are left out with the reason."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import yaml
 
+from deadweight import _run, _signals
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.needs import to_make
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
-from deadweight_init.bound import GRACE_SECONDS, Bound, OutOfTime
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung
 from deadweight_init.stages import stages_of
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import Tree, look
+from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
     from deadweight.suite.model import Variant
-    from deadweight_init.files import Written
+    from deadweight_init.write.files import Written
+
+GRACE_SECONDS = 240.0
+"""So much longer than the bound a build may take that would give the second variant: one compares nothing."""
+
+
+class OutOfTime(DeadweightError):
+    """What was under way did not end within the bound."""
+
+
+class Bound:
+    """``minutes`` after its making; 0 is no bound."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes = minutes
+        self._began = time.monotonic()
+
+    def left(self, grace: float = 0.0) -> float | None:
+        """Seconds until the end of the bound and of a grace after it; None where there is none."""
+        return self._began + self.minutes * 60 + grace - time.monotonic() if self.minutes else None
+
+    def over(self) -> bool:
+        """Whether the time is over."""
+        left = self.left()
+        return left is not None and left <= 0
+
+    @property
+    def reason(self) -> str:
+        """Why something was not tried."""
+        return f"not tried within {self.minutes:g} minutes"
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The clock stands still in this block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - began
+
+    @contextmanager
+    def kept(self, grace: float = 0.0) -> Iterator[None]:
+        """End every program that runs in this block, and every wait, when the time is over. Raises OutOfTime then, and before the
+        block where it is over already."""
+        left = self.left(grace)
+        if left is None:
+            yield
+            return
+        if left <= 0:
+            raise OutOfTime(self.reason)
+        fired = threading.Event()
+        timer = threading.Timer(left, _end, (fired,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except DeadweightError as error:
+            if not fired.is_set() or _signals.received() is not None:
+                raise
+            raise OutOfTime(self.reason) from error
+        finally:
+            timer.cancel()
+            timer.join()
+            if fired.is_set() and _signals.received() is None:
+                _run.reset_cancel()
+        if fired.is_set():  # what was found meanwhile may be what is found of something that was ended
+            raise OutOfTime(self.reason)
+
+
+def _end(fired: threading.Event) -> None:
+    if _signals.received() is None:
+        fired.set()
+        _run.cancel_all()
+
 
 Say = Callable[[str], None]
 
@@ -46,11 +121,26 @@ class Failure:
     code: Code = Code.UNKNOWN
 
     @classmethod
-    def of(cls, error: DeadweightError, cause: BaseException | None) -> Failure:
-        """The failure of a build that is told as ``error``, for what its builder raised."""
-        if not isinstance(cause, CommandError):
+    def of(cls, error: DeadweightError) -> Failure:
+        """The failure that a builder raised."""
+        if not isinstance(error, CommandError):
             return cls(error)
-        return cls(error, cause.line, cause.step, Code(cause.cause))
+        return cls(error, error.line, error.step, Code(error.cause))
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, for a comment: the last error of the step that failed."""
+        if not isinstance(self.error, CommandError):
+            return first_line(self.error.message)
+        said = self.error.reason
+        last = next((line.strip() for line in reversed(self.error.tail) if not _FRAME.match(line)), "")
+        return f"{said} ({last})" if last and len(said) < MOST_SAID else said
+
+    @property
+    def hint(self) -> str:
+        """What helps; empty where that is no more than to look at its log."""
+        unknown = isinstance(self.error, CommandError) and self.code is Code.UNKNOWN
+        return "" if unknown else self.error.hint or ""
 
 
 def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
@@ -115,10 +205,10 @@ class Proof:
         """A rung as a variant of the suite."""
         return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
 
-    def leave_out(self, name: str, reason: str) -> None:
+    def leave_out(self, name: str, reason: str, hint: str = "") -> None:
         """Leave a rung out; the reason becomes a comment of the suite."""
-        short = first_sentence(reason)
-        self.steps.setdefault(short, step_of(reason))
+        short = first_line(reason).removeprefix(f"{self.draft.full(name)}: ")
+        self.steps.setdefault(short, hint)
         self.say(f"{name}: left out: {short}")
         self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
 
@@ -177,7 +267,7 @@ class Proof:
         if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
             raise lost from failed.error
         self.built.discard(rung.name)  # it may have been, of another file
-        self.leave_out(rung.name, str(failed.error))
+        self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
         if failed.line is not None and failed.line < self._last_stage(rung):
             self._failed[built] = self.draft.left_out[rung.name]
@@ -238,24 +328,12 @@ def nothing_left(what: str, proof: Proof) -> DeadweightError:
     return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}{between}{unproved}" if helps else unproved)
 
 
-def step_of(text: str) -> str:
-    """What an error advises; empty where that is no more than to look at its log."""
-    found = re.search(r"^\s*hint: (.+(?:\n {8,}.+)*)", text, re.MULTILINE)
-    return "" if found is None or found[1].startswith("see the log") else found[1]
-
-
-_FRAME = re.compile(r"\|\s+at [\w.$/<>]+\(")
+_FRAME = re.compile(r"\s*at [\w.$/<>]+\(")
 """A line of a stack trace: it tells where, and not why."""
 
+MOST_SAID = 120
 
-def first_sentence(text: str) -> str:
+
+def first_line(text: str) -> str:
     """The part of an error that tells what is wrong, for a comment."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [
-        line for line in lines if not re.match(r"(log|hint):|\d+ of \d+ variants? w(?:as|ere) not built", line)
-    ] or [text.strip()]
-    # "NAME: docker build NAME: what went wrong": the rung's name stands before it already
-    said = re.sub(r"^([\w.-]+): (?:\w+ build [\w./-]+: )?", "", kept[0]) if len(lines) > 1 else kept[0]
-    said = re.sub(r"; it can stand in for .*", "", said)
-    causes = [line.removeprefix("| ") for line in kept[1:] if line.startswith("| ") and not _FRAME.match(line)]
-    return " ".join([said, *([f"({causes[-1]})"] if causes and len(said) < 120 else [])])[:300]
+    return next(iter(text.strip().splitlines()), "")[:300]

@@ -1,4 +1,4 @@
-"""First api checks from real answers: what an OpenAPI document names, else the root and the health path.
+"""What a service is asked: first api checks from real answers, the operations that are known, and why a run proves little.
 
 Only what two containers answer alike is held in the body: times, host names and counters differ between them.
 """
@@ -7,23 +7,127 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
-from deadweight_init.coming_up import first_line, first_lines
 from deadweight_init.described import served
-from deadweight_init.doubts import FIRST_LINES
-from deadweight_init.draft import Draft, Recorded
-from deadweight_init.observe import Health, Seen, ask
-from deadweight_init.operations import described, routes
+from deadweight_init.draft import Doubt, Draft, Recorded
+from deadweight_init.languages.sources import TESTS
+from deadweight_init.prove.observe import Health, Seen, ask, first_line, first_lines
 from deadweight_init.records import SEEN, Known
-from deadweight_init.tree import Tree
+from deadweight_init.tree import Tree, aside
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_CODE = (
+    r"[\w.-]+\.(?:go|rs|py|[cm]?[jt]sx?|java|kt|scala|groovy|rb|php|p[lm]|psgi|exs?|erl|cs|fs|c|h|cc|cpp|cxx|hpp|swift|lua|clj|hs|dart"
+    r"|nim|zig|cr)"
+)
+_ROUTE = re.compile(
+    r"""(?:^|[\s.@:(\[>])(?P<word>get|post|put|delete|patch|head|any|all|match|route|resource|handle|handlefunc|path|re_path|url|add_url_rule"""
+    r"""|(?:get|post|put|delete|patch|request)mapping|map(?:get|post|put|delete|patch)|http(?:get|post|put|delete|patch)|crow_route|scope)"""
+    r"""\b\s*!?\s*(?:\(|\s(?=["'`/]))\s*(?:\w+\s*,\s*)?(?:(?:value|path)\s*=\s*)?\{?\s*["'`](?:(?P<method>GET|POST|PUT|DELETE|PATCH|HEAD)\s+)?"""
+    r"""(?P<path>/[^"'`\s]*)["'`]""",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PARAMETER = re.compile(r"[:{<(*$\[]")
+_MOST_FILES = 400
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``method`` in capitals. ``is_plain``: a GET that needs nothing but its path."""
+
+    method: str
+    path: str
+    is_plain: bool = False
+
+
+def described(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
+    """The operations of an OpenAPI document (2 and 3)."""
+    found = []
+    for path, item in openapi.paths(document).items():
+        for method in METHODS:
+            operation = item.get(method)
+            if isinstance(operation, dict):
+                plain = (
+                    method == "get" and not dangerous.search(path) and _needs_nothing(document, path, item, operation)
+                )
+                found.append(Operation(method.upper(), f"{openapi.prefix(document)}{path}", plain))
+    return found
+
+
+def _needs_nothing(document: Any, path: str, item: dict[str, Any], operation: dict[str, Any]) -> bool:
+    given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
+    asks = any(isinstance(each, dict) and (each.get("required") or "$ref" in each) for each in given)
+    secured = operation.get("security") or (document.get("security") and operation.get("security") is None)
+    return "{" not in path and not asks and not secured
+
+
+def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
+    """What the code below a folder registers, in whichever language."""
+    found = dict[tuple[str, str], Operation]()
+    for path in _sources(tree, folder):
+        for match in _ROUTE.finditer(tree.text(path)):
+            word, route = match["word"].lower(), match["path"]
+            named = next(
+                (each for each in METHODS if word.startswith(each) or word in (f"map{each}", f"http{each}")), ""
+            )
+            method = (match["method"] or named or "get").upper()
+            plain = method == "GET" and not _PARAMETER.search(route) and not dangerous.search(route)
+            found.setdefault((method, route), Operation(method, route, plain))
+    return list(found.values())
+
+
+def _sources(tree: Tree, folder: str) -> Iterator[str]:
+    inside = (path for path in tree.named(_CODE) if folder == "." or path.startswith(f"{folder}/"))
+    plain = (path for path in inside if not aside(path) and not TESTS.search(path))
+    yield from (path for _, path in zip(range(_MOST_FILES), plain, strict=False))
+
+
+FIRST_LINES = 60
+_ERROR = re.compile(
+    r"\b(?:ERROR|FATAL|CRITICAL|EMERG|SEVERE)\b|\b(?:level|severity|lvl)\W{1,3}(?:error|fatal|critical|panic)\b|\[(?:error|emerg|crit|alert)\]"
+    r"|^panic:|^Traceback \(most recent call last\)|\bUnhandled(?:PromiseRejection| exception)|\b(?:err|error|fatal)(?: \w+)?: \S"
+    r"|\b(?:unable|failed) to (?:open|connect|load|read|find|start)\b"
+)
+_NO_ERROR = re.compile(
+    r"\b(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?)\b|\blevel\W{1,3}(?:trace|debug|info|warn)|\b(?:no|0|without) errors?\b",
+    re.IGNORECASE,
+)
+
+
+def of_log(lines: Iterable[str]) -> Iterator[Doubt]:
+    """The first error among the first lines that a service wrote."""
+    for line in lines:
+        if _ERROR.search(line) and not _NO_ERROR.search(line):
+            yield Doubt("error_in_log", " ".join(line.split())[:160])
+            return
+
+
+def of_health(status: int, path: str) -> Iterator[Doubt]:
+    """Nothing that was asked answers but with an error."""
+    if status >= 400:
+        yield Doubt("health_is_an_error", f"GET {path} answers {status}, and no path that is known answers 2xx")
+
+
+def of_port(port: int, declared: Collection[int]) -> Iterator[Doubt]:
+    """It listens where nothing of the repository says so."""
+    if port not in declared:
+        told = f"; declared: {', '.join(map(str, declared))}" if declared else ""
+        yield Doubt("undeclared_port", f"it listens on {port}, which nothing in the repository declares{told}")
+
+
+def of_operations(works: int) -> Iterator[Doubt]:
+    """No operation was seen to work."""
+    if not works:
+        yield Doubt("no_operation", "no operation that is known answers 2xx")
+
 
 Place = tuple[str, int]
 """A path and a port."""

@@ -1,21 +1,23 @@
-"""The tightest of a few postures in which a service still comes up; each is tried, none is assumed."""
+"""The tightest of a few postures in which a service still comes up, and the draft with what was seen in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
 from deadweight.suite import model
 from deadweight.suite.values import format_bytes
-from deadweight_init.coming_up import with_cause
-from deadweight_init.observe import Seen, WhileUp, may_be_in_memory
-from deadweight_init.records import Known
+from deadweight_init.described import SERVED
+from deadweight_init.draft import Draft, port_hints
+from deadweight_init.prove.observe import Seen, WhileUp, kind_told, may_be_in_memory, with_cause
+from deadweight_init.records import SEEN, Known, Service
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
+    from deadweight.records.evidence import Evidence
 
 MIB = 2**20
 LEAST_SECONDS = 15.0
@@ -203,3 +205,57 @@ def _pids(seen: Seen) -> int:
 def _tops(folders: tuple[str, ...]) -> tuple[str, ...]:
     """Without those that lie in another one."""
     return tuple(each for each in folders if not any(each.startswith(f"{other}/") for other in folders))
+
+
+NO_ROUTE = ", its OpenAPI document; no health route was found"
+
+_LONG_SECONDS = 4.0
+GRACE_SECONDS = 30
+"""``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
+
+
+def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft:
+    """The draft with what was seen."""
+    health = health_of(seen)
+    more: dict[str, Any] = {"tls": True} if health.tls else {}
+    more |= {} if health.within_seconds == 20.0 else {"within_seconds": health.within_seconds}
+    if health.kind != "http":
+        text = Known[Mapping[str, Any]]({"kind": health.kind, **more}, f"{SEEN}: {kind_told(seen.health)}")
+    elif health.status == ("2xx",):
+        why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
+        text = Known({"path": health.path, **more}, f"{SEEN}: {why}")
+    else:
+        text = Known({"path": health.path, "status": list(health.status), **more}, f"{SEEN}: no path answers 2xx")
+    others = [port for port in seen.ports if port != seen.health.port]
+    known = SEEN if seen.ports else draft.port.origin
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
+    if also := [each for each in others if each in named]:
+        told = {**told, "ports": Known(also, f"{SEEN}: it listens there too")}
+    service = _owning(draft.service, told)
+    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
+
+
+def _stops(seen: Seen) -> Known[int] | None:
+    """A service that needs a good part of ten seconds to end has those that Kubernetes gives."""
+    if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
+        return None
+    return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
+
+
+def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
+    """The draft whose suite waits for the slowest of its variants to end: one may take three seconds, and the next nine."""
+    took = {each.variant: each.data.get("stop_seconds") for each in found if each.check == "runs" and each.ok}
+    slow = {name: seconds for name, seconds in took.items() if isinstance(seconds, float) and seconds >= _LONG_SECONDS}
+    if draft.stops is not None or not slow:
+        return draft
+    name = max(slow, key=lambda each: slow[each])
+    return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
+
+
+def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:
+    """The service, whose files are its user's from now on where it comes up only if it may write among them."""
+    project = service.project
+    if project is None or told.get("read_only", Known(True)).value:
+        return service
+    return replace(service, project=replace(project, owned=True))

@@ -1,15 +1,26 @@
-"""The gates of a fresh suite: from what was measured, so that it is green, and no looser than that."""
+"""Prove a draft: build its first rung, watch it run, derive the others from it, then build and verify one after the other.
+
+What does not pass is left out, what there is no time for stays in the suite as not tried. The gates are from what was measured.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from deadweight._errors import DeadweightError, Interrupted
 from deadweight.suite.values import format_bytes
 from deadweight_images.findings import MAX_FINDINGS
-from deadweight_init.records import SEEN, Known
+from deadweight_init.derive.ladder import MINIMAL
+from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
+from deadweight_init.draft import Draft
+from deadweight_init.prove.posture import with_slower_end
+from deadweight_init.prove.proof import ENOUGH, Failure, OutOfTime, Proof, Tools, first_line, nothing_left
+from deadweight_init.prove.reference import find_reference
+from deadweight_init.records import SEEN, Known, Rung
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -53,10 +64,10 @@ def _wrong(found: Evidence) -> bool:
 
 def killed(found: Evidence) -> bool:
     """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
-    return found.check == "runs" and "startup_seconds" in found.data and "did not end within" in found.reason
+    return found.check == "runs" and bool(found.data.get("killed"))
 
 
-def attacked(subjects: Sequence[Subject], on_evidence: Told) -> str:
+def why_unattacked(subjects: Sequence[Subject], on_evidence: Told) -> str:
     """Why the suite's attacks cannot be measured here, tried on the first of its images; empty where they can, or where it asks
     for none."""
     from deadweight.checks.runner import run_checks
@@ -83,11 +94,11 @@ def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[
         gates["runs"] = {"if_killed": "warn"}
     if layers is not None:
         gates["layers"] = _layers(layers.data)
-    told = (format_bytes(size), *accepted(layers, killed=killed))
+    told = (format_bytes(size), *let_pass(layers, killed=killed))
     return Known(gates, f"{SEEN}: {'; '.join(told)}")
 
 
-def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
+def let_pass(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     """What these gates let pass that a service should not have."""
     told = (IGNORES,) if killed else ()
     if layers is None:
@@ -160,3 +171,133 @@ def _both(owners: set[str]) -> dict[str, str]:
 
 def _mb(size: float) -> str:
     return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
+
+
+__all__ = ["Failure", "Tools", "first_line", "prove"]
+
+ATTACK_SECONDS = 300.0
+"""Attacks on all rungs that would take longer are left to the first: who verifies a fresh suite waits for them."""
+
+
+def prove(proof: Proof) -> Draft:
+    """A draft that holds only what was seen, and what there was no time for. Raises DeadweightError where nothing comes up;
+    what is known by then is in ``proof.draft``. Raises Interrupted."""
+    reference = find_reference(proof)
+    _gate(proof, reference)
+    if reference not in proof.verified:
+        raise nothing_left("the image that came up does not pass its checks", proof)
+    _watch(proof, reference)
+    rest = proof.soonest(
+        [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
+    )
+    for rung in rest:
+        _try(proof, rung)
+    _leave_out_no_smaller(proof)
+    _attacked(proof)
+    return replace(proof.draft, proven=True)
+
+
+def _try(proof: Proof, rung: Rung) -> None:
+    """Build one rung within the bound, and verify it, however long that takes; without time it stays for later."""
+    if proof.bound.over() and len(proof.verified) >= ENOUGH:
+        proof.put_off(rung.name)
+        return
+    try:
+        built = proof.build(rung)
+    except OutOfTime:
+        proof.put_off(rung.name)
+        return
+    if built:
+        _gate(proof, rung.name)
+
+
+def _watch(proof: Proof, reference: str) -> None:
+    """See which files the own image opens, from which the smallest rung is derived."""
+    own = proof.draft.derived_from
+    path = {each.name: each.keys.get("dockerfile") for each in proof.draft.rungs}.get(reference)
+    if own is None or path != own.path:
+        return
+    with proof.workspace() as workspace:
+        found = _runtime_of(workspace.subject(proof.variant(workspace, reference)))
+    if isinstance(found, str):
+        proof.say(f"{MINIMAL}: left out: {found}")
+    proof.draft = replace(proof.draft, runtime=found)
+
+
+def _runtime_of(subject: Subject) -> RuntimeFiles | str:
+    """What the image runs on, or why that cannot be seen."""
+    from deadweight.checks.layers import base_image
+    from deadweight.checks.scan.file_watch import CannotWatch
+    from deadweight.checks.scan.reachability import touched
+
+    base = base_image(subject).layers
+    if not base:
+        return "which of its layers are the base's is not known"
+    try:
+        opened, executed = touched(subject)
+    except CannotWatch as reason:
+        return str(reason)
+    except Interrupted:
+        raise
+    except DeadweightError as error:
+        return f"it could not be watched: {first_line(error.message)}"
+    finally:
+        subject.service.close()
+    return runtime_files(subject.archive(), base, opened, executed)
+
+
+def _leave_out_no_smaller(proof: Proof) -> None:
+    """Leave out the run-time files alone where that saves nothing and enough others are left to compare with."""
+    size, own = proof.sizes.get(MINIMAL), proof.sizes.get(proof.draft.rungs[0].name)
+    if size is None or own is None or size < own or len(proof.verified) <= ENOUGH:
+        return
+    proof.verified.remove(MINIMAL)
+    proof.leave_out(MINIMAL, f"it is no smaller ({format_bytes(size)}) than your own image ({format_bytes(own)})")
+
+
+def _gate(proof: Proof, name: str) -> None:
+    """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
+    come up, or answers otherwise, is left out."""
+    from deadweight.checks.budget import size_of
+
+    with proof.workspace() as workspace:
+        subject = workspace.subject(proof.variant(workspace, name))
+        found = verified([subject], _told(proof))
+        size = size_of(subject)
+    wrong = {each.check: each for each in found if not each.ok}
+    running = next((each for each in wrong.values() if each.check != "layers" and not killed(each)), None)
+    if running is not None:
+        proof.leave_out(name, f"{running.check}: {running.reason}")
+        return
+    checks = measured(size, wrong.get("layers"), killed="runs" in wrong)
+    own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": checks}}
+    accepted = {**proof.draft.accepted, name: let_pass(wrong.get("layers"), killed="runs" in wrong)}
+    proof.verified.append(name)
+    proof.sizes[name] = size
+    proof.draft = with_slower_end(replace(proof.draft, own=own, accepted=accepted), found)
+
+
+def _attacked(proof: Proof) -> None:
+    """Try the suite's attacks on the first rung; where they cannot be measured, or not in time, the suite asks for none. Where
+    those on all rungs would take long, it asks for them on the first alone."""
+    name, began = proof.verified[0], time.monotonic()
+    try:
+        with proof.bound.kept(), proof.workspace() as workspace:
+            why = why_unattacked([workspace.subject(proof.variant(workspace, name))], _told(proof))
+    except OutOfTime as error:
+        why = error.message
+    seconds, own = time.monotonic() - began, proof.draft.own
+    described = proof.draft.service.described
+    if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
+        why = f"they take {seconds:.0f} s for each variant, so only {proof.draft.full(name)} is attacked"
+        checks = own[name]["checks"]
+        attacked = {**checks.value, "attacks": {"openapi": described.value}}
+        own = {**own, name: {**own[name], "checks": replace(checks, value=attacked)}}
+    proof.draft = replace(proof.draft, own=own, unattacked=first_line(why) if why else "")
+
+
+def _told(proof: Proof) -> Told:
+    def told(each: Evidence) -> None:
+        proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
+
+    return told
