@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,3 +117,32 @@ def test_what_is_found_is_what_the_case_says(tmp_path, case):
     draft = first_draft(services[0], "build", case.get("port"), case.get("seen")) if services else None
     expect = case["expect"]
     assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
+
+
+STEPS = {
+    "python3": {
+        "requirements.txt": "",
+        "Procfile": "web: python migrate.py && python main.py\n",
+        "migrate.py": "print('migrated', flush=True)\n",
+        "main.py": "import os, time\nprint('serves as', os.getpid(), flush=True)\ntime.sleep(20)\n",
+    },
+    "node": {
+        "package.json": '{"scripts": {"start": "node migrate.js && node main.js"}, "dependencies": {"express": "4"}}',
+        "migrate.js": "console.log('migrated')\n",
+        "main.js": "process.on('SIGTERM', () => process.exit(7)); console.log('serves'); setInterval(() => {}, 1000)\n",
+    },
+}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("program", "says", "ends"), [("python3", "serves as {pid}", -15), ("node", "serves", 7)])
+def test_steps_are_taken_in_turn_without_a_shell(tmp_path, program, says, ends):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not on PATH")
+    (service,) = find_services(look(written(tmp_path / "shop", STEPS[program])))
+    found = Found((service,), first_draft(service, "build"))
+    words = FACTS["entrypoint"](found)
+    with subprocess.Popen(words, cwd=tmp_path / "shop", stdout=subprocess.PIPE, text=True) as running:
+        lines = [running.stdout.readline().rstrip() for _ in range(2)]
+        running.terminate()
+        assert (lines, running.wait(20)) == (["migrated", says.format(pid=running.pid)], ends)
