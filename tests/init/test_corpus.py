@@ -1,7 +1,7 @@
 """Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
 
-One case is one entry of a file in ``corpus/languages``, or of ``corpus/repositories.yaml``: ``files``, what the user says (``main``,
-``port``, ``seen``: a health path that answered), and ``expect``, whose keys are those of ``FACTS``.
+One case is one entry of a file in ``corpus/languages``, or of ``corpus/layouts.yaml``: ``files``, what the user says
+(``main``, ``port``, ``seen``: a health path that answered), and ``expect``, whose keys are those of ``FACTS``.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ def parts(found: Found, text: str) -> list[str]:
 
 
 FACTS: Mapping[str, Callable[[Found], Any]] = {
+    "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
     "found": lambda found: [summary(each) for each in found.services],
     "services": lambda found: [each.name for each in found.services],
     "languages": lambda found: [each.project and each.project.language for each in found.services],
@@ -157,7 +158,7 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
 
 def cases() -> list[Any]:
     texts = {
-        file.stem: file.read_text() for file in (*sorted(CORPUS.glob("languages/*.yaml")), CORPUS / "repositories.yaml")
+        file.stem: file.read_text() for file in (*sorted(CORPUS.glob("languages/*.yaml")), CORPUS / "layouts.yaml")
     }
     entries = ((stem, name, case) for stem, text in texts.items() for name, case in yaml.safe_load(text).items())
     return [pytest.param(case, id=f"{stem}: {name}") for stem, name, case in entries]

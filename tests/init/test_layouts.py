@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
@@ -211,3 +213,14 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
 def test_what_a_build_stamps_into_a_jobs_line_is_not_held(line, held):
     """The next tag would break the suite, and images that are built without it were left out."""
     assert whatever_the_build(line) == held
+
+
+def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):
+    files = {
+        "Dockerfile": 'ARG TAG\nFROM alpine:${TAG} AS prod\nARG PORT=1\nCMD ["/x"]\nFROM prod AS dev\nCMD ["/dev"]\n',
+        "compose.yaml": "services:\n  x: {build: {context: ., target: prod, args: {TAG: '3.20', PORT: 2}}}\n",
+    }
+    init(written(tmp_path, files), Wanted(), lambda *_: None, lambda _: None, None)
+    today = load_suite(tmp_path / "deadweight.yaml").variants[0]
+    assert isinstance(today, DockerfileVariant)
+    assert (today.target, today.args) == ("prod", {"TAG": "3.20"})
