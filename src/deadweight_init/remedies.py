@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.records.reference import split
-from deadweight_init.coming_up import Down, NotUp
 from deadweight_init.draft import Draft, run_of
-from deadweight_init.environment import read_at
-from deadweight_init.languages.common import OWNED, is_owned
-from deadweight_init.languages.node_managers import OPEN
-from deadweight_init.needed import PORTS
-from deadweight_init.proof import Failure
+from deadweight_init.languages.table import facts_of
+from deadweight_init.prove.observe import Down, NotUp
+from deadweight_init.prove.proof import Failure
 from deadweight_init.records import GUESSED, SEEN, Known, Rung, Service
-from deadweight_init.tree import Tree, aside, line_of
+from deadweight_init.repository.compose import PORTS
+from deadweight_init.tree import Tree, line_of
 
 
 @dataclass(frozen=True)
@@ -174,13 +172,11 @@ _NOT_WRITABLE = re.compile(
 def _own_files(case: Case) -> Draft | None:
     """A recipe whose files are its user's: it could not write among them."""
     project = case.draft.service.project
-    if project is None or is_owned(project) or not any(map(_NOT_WRITABLE.search, case.log)):
+    if project is None or project.owned or not any(map(_NOT_WRITABLE.search, case.log)):
         return None
-    changed = replace(project, details={**project.details, OWNED: "1"})
-    return replace(case.draft, service=replace(case.draft.service, project=changed))
+    return replace(case.draft, service=replace(case.draft.service, project=replace(project, owned=True)))
 
 
-_OLDER = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
 _OF_AGE = re.compile(
     r"\b(?:ImportError|AttributeError|SyntaxError|TypeError|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
@@ -196,7 +192,7 @@ def _older_version(case: Case) -> Draft | None:
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     now = project.version.value
-    older = next((each for each in _OLDER.get(project.language, ()) if _number(each) < _number(now)), None)
+    older = next((each for each in facts_of(project).older if _number(each) < _number(now)), None)
     if older is None:
         return None
     version = Known(older, f"{SEEN}: its packages do not work with {now}")
@@ -210,24 +206,17 @@ def _number(version: str) -> tuple[int, ...]:
 def _compiler(case: Case) -> Draft | None:
     """A recipe on a complete base: some packages compile what they cannot fetch ready-made."""
     project = case.draft.service.project
-    if (
-        project is None
-        or project.language not in _OLDER
-        or not _INSTALLS.search(case.step)
-        or "compiler" in project.details
-    ):
+    if project is None or project.compiles or not _INSTALLS.search(case.step):
         return None
-    return _rebuilt(
-        case, replace(case.draft.service, project=replace(project, details={**project.details, "compiler": "1"}))
-    )
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, compiles=True)))
 
 
 def _open_lock(case: Case) -> Draft | None:
     """A recipe that installs without the lock file, which does not fit ``package.json``."""
     project = case.draft.service.project
-    if project is None or project.kind.endswith(OPEN):
+    if project is None or project.unlocked:
         return None
-    return _rebuilt(case, replace(case.draft.service, project=replace(project, kind=f"{project.kind}{OPEN}")))
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, unlocked=True)))
 
 
 def _rebuilt(case: Case, service: Service) -> Draft:
@@ -251,8 +240,11 @@ REMEDIES = (
 )
 
 
-_FIXED = re.compile(r"[\"'`](?:127\.0\.0\.1|localhost)(?::[^\"'`\n]*)?[\"'`]|127, ?0, ?0, ?1\b|Ipv4Addr::LOCALHOST")
-_LISTENS = re.compile(r"(?i)listen|bind|serve|socket|addr|host|run\(|start\(")
+_LOOPBACK = re.compile(
+    r"^(?=.*(?:listen|bind|serve|socket|addr|host|run\(|start\())"
+    r".*?(?:[\"'`](?:127\.0\.0\.1|localhost)(?::[^\"'`\n]*)?[\"'`]|127, ?0, ?0, ?1\b|Ipv4Addr::LOCALHOST)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
@@ -260,25 +252,11 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
     again = "then run invoke verify"
     folder = draft.service.project.folder if draft.service.project else draft.service.folder
     if error.code is Down.ONLY_LOOPBACK:
-        place = _loopback_in(tree, folder)
+        place = tree.place_of(folder, _LOOPBACK)
         return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
     if error.code is Down.ENDED_WITH_0:
         return f"give it the command that serves (run.args) in deadweight.yaml, {again}"
     if error.variable:
-        place = read_at(tree, folder, error.variable)
+        place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))
         return f"set {error.variable}{f' ({place})' if place else ''} under run.env in deadweight.yaml, {again}"
     return f"set what it needs under run: in deadweight.yaml, {again}"
-
-
-def _loopback_in(tree: Tree, folder: str) -> str:
-    """Where its code fixes the address of loopback, as FILE:LINE; empty if that is not found."""
-    for path in sorted(
-        tree.below(folder, ".go", ".rs", ".java", ".kt", ".py", ".js", ".ts", ".rb"),
-        key=lambda each: (each.count("/"), each),
-    ):
-        text = "" if aside(path) else tree.text(path)
-        for found in _FIXED.finditer(text):
-            line = text[text.rfind("\n", 0, found.start()) + 1 : text.find("\n", found.end())]
-            if _LISTENS.search(line):
-                return f"{path}:{line_of(text, found.start())}"
-    return ""

@@ -11,12 +11,12 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
 from deadweight_init.draft import first_draft
-from deadweight_init.gates import MOST_NAMED, by_owner
-from deadweight_init.gates import measured as measured_data
-from deadweight_init.learned import with_slower_end
+from deadweight_init.prove.posture import with_slower_end
+from deadweight_init.prove.run import MOST_NAMED, by_owner
+from deadweight_init.prove.run import measured as measured_data
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import flow
 from deadweight_init.tree import look
+from deadweight_init.write.suite import flow
 from tests.support.small_project import write_suite
 from tests.support.trees import written
 

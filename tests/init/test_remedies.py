@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deadweight.builders.shared.diagnosis import Code
-from deadweight_init.coming_up import Down, NotUp, missing_variable
 from deadweight_init.draft import first_draft
+from deadweight_init.prove.observe import Down, NotUp, missing_variable
 from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy, readme_commands
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
