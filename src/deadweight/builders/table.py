@@ -18,7 +18,6 @@ from deadweight._errors import DeadweightError
 from deadweight._plugins import AUTHORS, Whose
 from deadweight.builders.protocol import Builder, BuiltImage, Job, Needs, Site, Step
 from deadweight.suite.model import Variant
-from deadweight.toolchain import catalogue
 
 if TYPE_CHECKING:
     from deadweight.suite.model import Variant
@@ -82,6 +81,8 @@ class Guarded:
 
     def __init__(self, inner: Builder[Any], name: str, whose: Whose) -> None:
         """Takes in the programs that it describes. Raises DeadweightError where its record or its programs are wrong."""
+        from deadweight.toolchain import catalogue
+
         wrong = _wrong_record(getattr(inner, "record", None))
         if wrong:
             raise DeadweightError(f"{whose}: {wrong}", hint=AUTHORS)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.report import figures
-from deadweight.report.history import Row, rows
 from deadweight.tasks._options import names, one
 from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
 from deadweight.tasks._task import task
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
     from deadweight.report.compare import Comparison, Thresholds
+    from deadweight.report.history import Row
     from deadweight.report.model import HistoryEntry, Report
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
@@ -295,6 +294,8 @@ def print_history(entries: Sequence[HistoryEntry], out: Console) -> None:
     """A table for each variant, from old to new."""
     from rich.table import Table
 
+    from deadweight.report.history import rows
+
     for name, found in rows(entries).items():
         table = Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
         for row in found:
@@ -303,6 +304,8 @@ def print_history(entries: Sequence[HistoryEntry], out: Console) -> None:
 
 
 def _cells(row: Row) -> list[str]:
+    from deadweight.report import figures
+
     point = row.point
     commit = (row.commit or "none")[:10] + ("+" if row.dirty else "")
     held = ", ".join(f"{posture} {each.held}/{each.tried}" for posture, each in point.attacks.items())
