@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
+    from deadweight_attacks import HardenRequest
     from deadweight_attacks.harden.result import Found
-    from deadweight_attacks.harden.write.values import Written
 
 
 @task(
@@ -341,7 +341,7 @@ def _way(folder: str, root: Path) -> str:
     return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
-def _give(found: Found, format: str, profile: Path, given: Written, to: str | None) -> None:
+def _give(found: Found, format: str, profile: Path, given: HardenRequest, to: str | None) -> None:
     """Print the text, or write it and its profile to a folder."""
     from deadweight._packages import attacks
     from deadweight.engine.seccomp.profile import write
