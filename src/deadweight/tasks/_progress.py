@@ -175,11 +175,11 @@ def sentence(outcome: Outcome) -> str:
 
 
 # What rests on local stand-ins of public bases: said wherever figures of such images are shown.
-def stand_in_rows(workspace: Workspace, found: Sequence[Evidence]) -> list[dict[str, Any]]:
+def stand_in_rows(workspace: Workspace, results: Sequence[Evidence]) -> list[dict[str, Any]]:
     """Evidence for ``--json``, each piece with ``stand_in``: null where the variant is not built."""
     from dataclasses import asdict
 
-    return [{**asdict(each), "stand_in": workspace.stand_in(each.variant)} for each in found]
+    return [{**asdict(result), "stand_in": workspace.stand_in(result.variant)} for result in results]
 
 
 def stand_in_note(workspace: Workspace, variants: Iterable[str]) -> str | None:

@@ -71,42 +71,42 @@ def attack(
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             if workspace.spread is not None:
-                found = workspace.spread.attack(built or chosen, postures, say)
+                results = workspace.spread.attack(built or chosen, postures, say)
             else:
-                found = attacks.attack_all(
+                results = attacks.attack_all(
                     [workspace.subject(variant) for variant in built or chosen], postures, told=say
                 )
-    _show(workspace, found, as_json=json)
+    _show(workspace, results, as_json=json)
     left = ", ".join(variant.name for variant in chosen if variant not in built)
-    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
+    raise_if_bad(results, f"not attacked, since not built: {left}" if left else "")
 
 
-def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> None:
+def _show(workspace: Workspace, results: Sequence[Evidence], *, as_json: bool) -> None:
     from deadweight.report.collect import attack_notes
     from deadweight.report.view import shared_notes
 
     if as_json:
-        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, found)})
+        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
     else:
         out = console()
-        for line in amiss(found):
+        for line in amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
-        print_attacks(found, out)
-    for line in () if as_json else shared_notes({each.variant: holes(each) for each in found}):
+        print_attacks(results, out)
+    for line in () if as_json else shared_notes({result.variant: holes(result) for result in results}):
         say(f"hole: {line}")
-    notes = {each.variant: attack_notes(each.data) for each in found}
+    notes = {result.variant: attack_notes(result.data) for result in results}
     for told in shared_notes(notes):
         say(f"note: {told}")
-    for line in () if as_json else shared_notes({each.variant: unmeasured(each) for each in found}):
+    for line in () if as_json else shared_notes({result.variant: unmeasured(result) for result in results}):
         say(f"not measured: {line}")
-    for each in found:
+    for each in results:
         reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
-    if (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
+    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
         say(resting)
-    say(f"{total(found)}. Next: invoke report")
+    say(f"{total(results)}. Next: invoke report")
 
 
 # Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
@@ -115,19 +115,19 @@ REASON_LETTERS = 160
 DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 
-def print_attacks(found: Sequence[Evidence], out: Console) -> None:
+def print_attacks(results: Sequence[Evidence], out: Console) -> None:
     """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
-    if len(found) == 1:
-        _by_posture(found[0], tried_now(found), out)
+    if len(results) == 1:
+        _by_posture(results[0], tried_now(results), out)
         return
-    for name in tried_now(found):
-        _by_variant(found, name, out)
+    for name in tried_now(results):
+        _by_variant(results, name, out)
 
 
-def amiss(found: Sequence[Evidence]) -> list[str]:
+def amiss(results: Sequence[Evidence]) -> list[str]:
     """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
     about: dict[str, list[str]] = {}
-    for each in found:
+    for each in results:
         if each.status == "not_measured" or not each.ok:
             reason = each.reason.split(". ")[0]  # then comes the summary, which the tables show
             cut = reason if len(reason) <= REASON_LETTERS else f"{reason[: REASON_LETTERS - 1].rstrip()}…"
@@ -135,16 +135,18 @@ def amiss(found: Sequence[Evidence]) -> list[str]:
     return [f"{', '.join(who)}: {told}" for told, who in about.items()]
 
 
-def total(found: Sequence[Evidence]) -> str:
+def total(results: Sequence[Evidence]) -> str:
     """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
     sums, everywhere = [], list[str]()
-    for posture in tried_now(found):
-        cells = [cell["outcome"] for each in found for cell in each.data.get("postures", {}).get(posture, {}).values()]
+    for posture in tried_now(results):
+        cells = [
+            cell["outcome"] for result in results for cell in result.data.get("postures", {}).get(posture, {}).values()
+        ]
         everywhere += cells
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
         if tried:
             sums.append(f"{posture} {cells.count('blocked')} of {tried}")
-    variants = f" on {len(found)} variants" if len(found) > 1 else ""
+    variants = f" on {len(results)} variants" if len(results) > 1 else ""
     if everywhere and set(everywhere) == {"not_applicable"}:
         return f"no hole was found{variants}, so there was nothing to stop"
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
@@ -172,13 +174,13 @@ def holes(each: Evidence) -> list[str]:
     return [f"{name}: {at}" for name, at in found.items() if at]
 
 
-def tried_now(found: Sequence[Evidence]) -> list[str]:
+def tried_now(results: Sequence[Evidence]) -> list[str]:
     """Those in which something was measured now; what an earlier run found of others is for the report."""
     return list(
         dict.fromkeys(
             name
-            for each in found
-            for name, cells in each.data.get("postures", {}).items()
+            for result in results
+            for name, cells in result.data.get("postures", {}).items()
             if any(
                 cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
                 for cell in cells.values()
@@ -187,9 +189,9 @@ def tried_now(found: Sequence[Evidence]) -> list[str]:
     )
 
 
-def by_delivery(found: Sequence[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
+def by_delivery(results: Sequence[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
     """Each attack once, those through the service first; before the first of each way its name, where there are both."""
-    known = {name: told.get("delivery") for each in found for name, told in each.data.get("payloads", {}).items()}
+    known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
     ordered = sorted(dict.fromkeys(names), key=lambda name: known.get(name) == "breach")
     ways = ["breach" if known.get(name) == "breach" else "service" for name in ordered]
     heads = [
@@ -199,12 +201,12 @@ def by_delivery(found: Sequence[Evidence], names: Iterable[str]) -> list[tuple[s
     return list(zip(heads, ordered, strict=True))
 
 
-def _by_variant(found: Sequence[Evidence], posture: str, out: Console) -> None:
+def _by_variant(results: Sequence[Evidence], posture: str, out: Console) -> None:
     """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
     from rich.table import Table
 
-    shown = [each for each in found if posture in each.data.get("postures", {})]
-    payloads = by_delivery(found, (name for evidence in shown for name in evidence.data["postures"][posture]))
+    shown = [result for result in results if posture in result.data.get("postures", {})]
+    payloads = by_delivery(results, (name for evidence in shown for name in evidence.data["postures"][posture]))
     frame = 3  # a border and two blanks
     widths = [max(len(evidence.variant), len("blocked")) + frame for evidence in shown]
     room = out.width - max((len(name) for _, name in payloads), default=0) - frame - 1

@@ -42,7 +42,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
         laps.end("set-up and build")
         built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
-        found = verify_variants(workspace, [variant for variant in variants if variant.name in built])
+        results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
         laps.end("verify")
         made, written, _ = write(workspace)
         laps.end("report")
@@ -50,7 +50,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         say(f"time: {laps}")
         say(f"report: {written.html}")
     raise_if_failed(outcomes)
-    conclude(found, then="")
+    conclude(results, then="")
 
 
 class _Laps:

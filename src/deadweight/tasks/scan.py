@@ -79,13 +79,13 @@ def scan(
     _raise_if_bad(found, failed, strict=strict)
 
 
-def _write_sarif(file: str | None, found: Sequence[Evidence]) -> None:
+def _write_sarif(file: str | None, results: Sequence[Evidence]) -> None:
     from deadweight.records.store import write_where_told
     from deadweight.report.sarif import scan_sarif
 
     if file is None:
         return
-    write_where_told(Path(file), scan_sarif(found))
+    write_where_told(Path(file), scan_sarif(results))
     say(f"wrote {file}")
 
 
@@ -106,7 +106,7 @@ def _tell_nothing(*, as_json: bool) -> None:
 
 def _tell(
     workspace: Workspace,
-    found: Sequence[Evidence],
+    results: Sequence[Evidence],
     failed: Mapping[str, DeadweightError],
     sboms: Sequence[Mapping[str, Any]],
     *,
@@ -115,18 +115,18 @@ def _tell(
     if as_json:
         print_json(
             {
-                "scans": stand_in_rows(workspace, found),
+                "scans": stand_in_rows(workspace, results),
                 "failed": {name: error.message for name, error in failed.items()},
                 "sboms": sboms,
             }
         )
         return
 
-    print_scans(found, console())
+    print_scans(results, console())
     print_sboms(sboms, console())
-    if (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
+    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
         print(resting)
-    say(f"{total(found)}. Next: invoke report")
+    say(f"{total(results)}. Next: invoke report")
 
 
 def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[Variant, ...]:
@@ -155,23 +155,24 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
     return [asdict(write_sboms(workspace.subject(variant), forms(form))) for variant in chosen]
 
 
-def _raise_if_bad(found: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
+def _raise_if_bad(results: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
     """Exit 1 where a scan failed or a gate is broken; exit 3 where something missing is all that was in the way: an engine, a
     database."""
     from deadweight._errors import CheckFailed, MissingError
 
     bad = [f"{name}: {error.message}" for name, error in failed.items()]
-    bad += [f"{each.variant}: {each.reason}" for each in found if not each.ok]
+    bad += [f"{result.variant}: {result.reason}" for result in results if not result.ok]
     if bad:
         lacking = len(bad) == len(failed) and all(isinstance(error, MissingError) for error in failed.values())
         hints = dict.fromkeys(error.hint for error in failed.values() if error.hint)
         raise (MissingError if lacking else CheckFailed)(
-            f"{len(bad)} of {len(found) + len(failed)} images failed\n" + "\n".join(bad), hint="; ".join(hints) or None
+            f"{len(bad)} of {len(results) + len(failed)} images failed\n" + "\n".join(bad),
+            hint="; ".join(hints) or None,
         )
-    missing = [each for each in found if each.data.get("status") == "not_scanned"]
+    missing = [result for result in results if result.data.get("status") == "not_scanned"]
     if missing:
         raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))
-    unknown = [each.variant for each in found if each.data.get("status") == "not_covered"]
+    unknown = [result.variant for result in results if result.data.get("status") == "not_covered"]
     if strict and unknown:
         raise CheckFailed(
             f"the vulnerability database does not cover {', '.join(unknown)}, so nothing is known about these images",
@@ -187,12 +188,12 @@ MOST_TELLING = ("variant", "total", "critical", "high", TOUCHED, "OS", "fixable"
 """All columns, in the order in which they get the room that a terminal has."""
 
 
-def print_scans(found: Sequence[Evidence], out: Console) -> None:
+def print_scans(results: Sequence[Evidence], out: Console) -> None:
     """One row for each image; a count stands only where something was looked up."""
     from rich.table import Table
 
     heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", TOUCHED, UNTOUCHED)
-    rows = [(each.variant, *_cells(each.data)) for each in found]
+    rows = [(result.variant, *_cells(result.data)) for result in results]
     shown = fitting(heads, rows, out.width)
     table = Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
     for row in rows:
@@ -201,9 +202,9 @@ def print_scans(found: Sequence[Evidence], out: Console) -> None:
     dropped = [head for index, head in enumerate(heads) if index not in shown]
     if dropped:
         out.print(f"Not enough room for {', '.join(dropped)}: use a wider terminal or invoke report.", markup=False)
-    for each in (each for each in found if each.data.get("status") != "not_scanned"):
+    for each in (result for result in results if result.data.get("status") != "not_scanned"):
         out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
-    for text in unused(found):
+    for text in unused(results):
         out.print(
             f"an exception matches no finding in these images and can be removed: {text}", markup=False, style="yellow"
         )
@@ -221,11 +222,11 @@ def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
     return sorted(chosen)
 
 
-def total(found: Sequence[Evidence]) -> str:
+def total(results: Sequence[Evidence]) -> str:
     """``3 images scanned: 1,788 findings, 44 of them reached``; what was not scanned or covered is told apart."""
     from deadweight.report.figures import plural
 
-    scanned = [each.data for each in found if each.data.get("status") == "scanned"]
+    scanned = [result.data for result in results if result.data.get("status") == "scanned"]
     reached = [data["reachability"] for data in scanned if data["reachability"]["status"] == "measured"]
     counted = [data["total"] for data in scanned if data["total"] is not None]
     untold = len(scanned) - len(counted)
@@ -234,14 +235,14 @@ def total(found: Sequence[Evidence]) -> str:
     if reached:
         known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
         parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")
-    other = len(found) - len(scanned)
+    other = len(results) - len(scanned)
     left = f"; {plural(other, 'image')} not scanned or not covered" if other else ""
     return f"{plural(len(scanned), 'image')} scanned: {', '.join(parts)}{left}"
 
 
-def unused(found: Sequence[Evidence]) -> list[str]:
+def unused(results: Sequence[Evidence]) -> list[str]:
     """Exceptions that none of the scanned images needs."""
-    scanned = [each for each in found if each.data.get("status") == "scanned"]
+    scanned = [result for result in results if result.data.get("status") == "scanned"]
     told = {text for evidence in scanned for text in evidence.data["unused_exceptions"]}
     used = {origin for evidence in scanned for origin in evidence.data["used_exceptions"]}
     return sorted(text for text in told if text.removesuffix(" matches no finding") not in used)
