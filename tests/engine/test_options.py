@@ -10,10 +10,9 @@ import sys
 import pytest
 
 from deadweight._errors import UsageError
-from deadweight.engine.create_request import create_body
+from deadweight.engine import api
+from deadweight.engine.dialect import Podman, ceilings, dialect_of
 from deadweight.engine.info import parse_info
-from deadweight.engine.max_limits import ceilings
-from deadweight.engine.networks import namespaces
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings
 
@@ -47,7 +46,7 @@ def test_root_is_told_by_name_and_number(user, root):
 
 
 def test_hardened_takes_everything_that_a_service_does_not_need():
-    body = create_body("image:1", hardened(RunSettings(), port=8080, image_user="root"), DOCKER)
+    body = dialect_of(DOCKER, "").create_body("image:1", hardened(RunSettings(), port=8080, image_user="root"))
     host = body["HostConfig"]
     assert body["User"] == "65532:65532"
     assert host["ReadonlyRootfs"] is True
@@ -79,7 +78,7 @@ def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
         mounts=(Mount(tmp_path, "/host"),), ulimits=(Ulimit("core", 0, 0),), entrypoint=("/bin/sh",), args=("-c", "x"),
         env={"B": "2", "A": "1"}, labels={"x": "y"}, pid_mode="host",
     )  # fmt: skip
-    body = create_body("image:1", posture, DOCKER)
+    body = dialect_of(DOCKER, "").create_body("image:1", posture)
     host = body["HostConfig"]
     assert json.loads(host["SecurityOpt"][0].removeprefix("seccomp=")) == {"defaultAction": "SCMP_ACT_ALLOW"}
     assert host["SecurityOpt"][1] == "apparmor=unconfined"
@@ -90,29 +89,31 @@ def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
     assert {"Memory", "MemorySwap", "PidsLimit", "PortBindings"}.isdisjoint(host)
     assert body["Env"] == ["A=1", "B=2"]
     assert (body["Entrypoint"], body["Cmd"], body["Labels"]) == (["/bin/sh"], ["-c", "x"], {"x": "y"})
-    assert create_body("i", RunOptions(seccomp="unconfined"), DOCKER)["HostConfig"]["SecurityOpt"] == [
+    assert dialect_of(DOCKER, "").create_body("i", RunOptions(seccomp="unconfined"))["HostConfig"]["SecurityOpt"] == [
         "seccomp=unconfined"
     ]
 
 
 def test_a_seccomp_profile_that_is_none_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="not a seccomp profile"):
-        create_body("i", RunOptions(seccomp=str(tmp_path / "absent.json")), DOCKER)
+        dialect_of(DOCKER, "").create_body("i", RunOptions(seccomp=str(tmp_path / "absent.json")))
 
 
 def test_podman_gets_the_name_of_a_seccomp_profile_and_docker_the_document(tmp_path):
     """Podman takes the document for a file's name, too long for any file system."""
     profile = tmp_path / "profile.json"
     profile.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
-    (told,) = create_body("i", RunOptions(seccomp=str(profile)), PODMAN)["HostConfig"]["SecurityOpt"]
+    (told,) = dialect_of(PODMAN, "").create_body("i", RunOptions(seccomp=str(profile)))["HostConfig"]["SecurityOpt"]
     assert told == f"seccomp={profile}"
     profile.write_text("none")
     with pytest.raises(UsageError, match="not a seccomp profile"):
-        create_body("i", RunOptions(seccomp=str(profile)), PODMAN)
+        dialect_of(PODMAN, "").create_body("i", RunOptions(seccomp=str(profile)))
 
 
 def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
-    host = create_body("i", hardened(RunSettings()), PODMAN, {"nofile": 500, "nproc": 32768})["HostConfig"]
+    dialect = Podman(PODMAN, "")
+    dialect.ceilings = {"nofile": 500, "nproc": 32768}
+    host = dialect.create_body("i", hardened(RunSettings()))["HostConfig"]
     assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]} == {
         "nofile": (500, 500),  # we ask for 1024
         "nproc": (32768, 32768),  # Podman would ask for more
@@ -162,9 +163,9 @@ def test_engine_descriptions_are_read():
 @pytest.mark.parametrize("masked", [True, False])
 def test_podman_is_told_in_its_own_word_to_mask_nothing(masked):
     """It does not look at the lists that Docker takes, and masked everything in every posture."""
-    told = create_body("i", RunOptions(masked_paths=masked), PODMAN)["HostConfig"]["SecurityOpt"]
+    told = dialect_of(PODMAN, "").create_body("i", RunOptions(masked_paths=masked))["HostConfig"]["SecurityOpt"]
     assert ("unmask=ALL" in told) is not masked
-    assert create_body("i", RunOptions(masked_paths=masked), DOCKER)["HostConfig"]["SecurityOpt"] == []
+    assert dialect_of(DOCKER, "").create_body("i", RunOptions(masked_paths=masked))["HostConfig"]["SecurityOpt"] == []
 
 
 DESCRIBED = {
@@ -183,13 +184,13 @@ SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
         ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
     ],
 )
-def test_where_podman_without_root_has_its_bridges(version, described, places):
+def test_where_podman_without_root_has_its_bridges(version, described, places, monkeypatch):
     """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
-    found = namespaces(dataclasses.replace(PODMAN, version=version), described)
+    monkeypatch.setattr(api, "podman_info", lambda *_: described)
+    found = dialect_of(dataclasses.replace(PODMAN, version=version), "").namespaces()
     assert list(found)[: len(places)] == [f"ns:{place}" for place in places]
 
 
 def test_any_other_engine_has_its_bridges_in_the_network_of_its_machine():
-    assert namespaces(DOCKER, {}) == ("host",)
-    assert namespaces(dataclasses.replace(DOCKER, rootless=True), {}) == ("host",)
-    assert namespaces(dataclasses.replace(PODMAN, rootless=False), DESCRIBED) == ("host",)
+    for info in (DOCKER, dataclasses.replace(DOCKER, rootless=True), dataclasses.replace(PODMAN, rootless=False)):
+        assert dialect_of(info, "").namespaces() == ("host",)

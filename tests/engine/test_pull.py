@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.engine.dialect import dialect_of
 from deadweight.engine.images import pull
+from tests.engine.test_options import DOCKER, PODMAN
 
 HERE, ELSEWHERE = "127.0.0.1:5742/stand-in/busybox@sha256:12", "registry.example.com/busybox:1"
 
@@ -37,7 +39,7 @@ class Api:
 def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
     """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
     api = Api({"stream": "Trying"}, {"id": "1"})
-    pull(api, HERE, podman=True)
+    pull(api, HERE, dialect_of(PODMAN, ""))
     (url,) = api.asked
     assert url.startswith("http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in")
     assert url.endswith("&tlsVerify=false")
@@ -46,14 +48,18 @@ def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
 @pytest.mark.parametrize(("reference", "podman"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
 def test_others_are_asked_as_everybody_asks(reference, podman):
     api = Api({"status": "Downloaded"})
-    pull(api, reference, podman=podman)
+    pull(api, reference, dialect_of(PODMAN if podman else DOCKER, ""))
     assert api.asked == [reference]
 
 
 @pytest.mark.parametrize("podman", [True, False])
 def test_what_fails_after_the_first_words_is_told(podman):
     with pytest.raises(DeadweightError, match=r"pull 127.*: connection refused"):
-        pull(Api({"stream": "Trying"}, {"error": "connection refused"}), HERE, podman=podman)
+        pull(
+            Api({"stream": "Trying"}, {"error": "connection refused"}),
+            HERE,
+            dialect_of(PODMAN if podman else DOCKER, ""),
+        )
 
 
 @pytest.mark.parametrize(
@@ -62,4 +68,4 @@ def test_what_fails_after_the_first_words_is_told(podman):
 def test_what_podman_refuses_at_once_is_told(said, told):
     """It answers so with ``message``, not with ``error``."""
     with pytest.raises(DeadweightError, match=f"pull 127.*: {told}"):
-        pull(Api(*said, status=500), HERE, podman=True)
+        pull(Api(*said, status=500), HERE, dialect_of(PODMAN, ""))

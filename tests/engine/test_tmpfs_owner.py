@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deadweight.engine.client import Engine
+from deadweight.engine.container_options import number_of, with_tmpfs_owners
 from deadweight.engine.options import RunOptions, Tmpfs
-from deadweight.engine.tmpfs_owner import number_of, with_tmpfs_owners
 from tests.support.small_images import docker_archive, forget_image, program, reference
 
 DATA, TMP = Tmpfs("/data"), Tmpfs("/tmp")

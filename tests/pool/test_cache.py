@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deadweight.suite.pool import PoolCache
-from deadweight_pool.cache import UNUSED, Listener, Notes, Uses, after, exports, words
+from deadweight_pool.dockerfile import UNUSED, Listener, Notes, Uses, after, exports, words
 
 CACHE = PoolCache.model_validate(
     {

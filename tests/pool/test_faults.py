@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight_pool.build import judge_fault
+from deadweight_pool.pool import judge_fault
 
 RUN = 'error: failed to solve: process "/worker" did not complete successfully: exit code: 3'
 

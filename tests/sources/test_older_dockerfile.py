@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deadweight.sources.adapt_dockerfile import HEREDOCS, LINK, SINCE, START_INTERVAL, downgraded, lacking
 from deadweight.sources.dockerfile_lines import instructions
-from deadweight.sources.older_dockerfile import HEREDOCS, LINK, SINCE, START_INTERVAL, downgraded, lacking
 
 ALL = frozenset(SINCE)
 

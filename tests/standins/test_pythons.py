@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight_standins import catalogue, maven, pythons
+from deadweight_standins import catalogue, downloads, pythons
 from deadweight_standins.recipes import in_place_of
 from deadweight_standins.stand_in import stand_in
 
@@ -92,15 +92,15 @@ def test_a_label_tells_of_another_version(made, wanted, told):
 def test_a_user_s_mirror_of_maven_s_central_repository_is_asked(tmp_path, of):
     settings = tmp_path / "settings.xml"
     settings.write_text(SETTINGS.format(of=of))
-    assert maven.mirror_of_central(settings) == "https://maven.example.com/all/"
+    assert downloads.mirror_of_central(settings) == "https://maven.example.com/all/"
 
 
 @pytest.mark.parametrize("of", ["*,!central", "snapshots"])
 def test_other_mirrors_are_not(tmp_path, of):
     settings = tmp_path / "settings.xml"
     settings.write_text(SETTINGS.format(of=of))
-    assert maven.mirror_of_central(settings) is None
-    assert maven.mirror_of_central(tmp_path / "none.xml") is None
+    assert downloads.mirror_of_central(settings) is None
+    assert downloads.mirror_of_central(tmp_path / "none.xml") is None
 
 
 def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypatch):
@@ -110,20 +110,22 @@ def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypat
     (tmp_path / "maven/bin/mvn").chmod(0o755)
     (tmp_path / "mvn").symlink_to("maven/bin/mvn")
     with zipfile.ZipFile(tmp_path / "maven/lib/maven-model-builder-3.9.12.jar", "w") as jar:
-        jar.writestr(maven.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
+        jar.writestr(downloads.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert maven._programs_own(SimpleNamespace()) == "https://repo.example.com/maven2"
+    assert downloads._programs_own(SimpleNamespace()) == "https://repo.example.com/maven2"
 
 
 def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(maven, "central", lambda _shop: "https://maven.example.com")
-    monkeypatch.setattr(maven, "download", lambda url, _whose: url.encode())
+    monkeypatch.setattr(downloads, "central", lambda _shop: "https://maven.example.com")
+    monkeypatch.setattr(downloads, "download", lambda url, _whose: url.encode())
     shop = SimpleNamespace(folder=tmp_path)
     with pytest.raises(MissingError, match="was changed on the way"):
-        maven.fetch(shop, "a/b/b-1.jar", "0" * 64)
+        downloads.fetch_from_maven(shop, "a/b/b-1.jar", "0" * 64)
     assert not (tmp_path / "jars").exists()
     good = hashlib.sha256(b"https://maven.example.com/a/b/b-1.jar").hexdigest()
-    assert maven.fetch(shop, "a/b/b-1.jar", good).read_bytes() == b"https://maven.example.com/a/b/b-1.jar"
+    assert (
+        downloads.fetch_from_maven(shop, "a/b/b-1.jar", good).read_bytes() == b"https://maven.example.com/a/b/b-1.jar"
+    )
 
 
 def test_a_python_on_alpine_is_made_anew_with_its_time_zones():

@@ -8,7 +8,7 @@ import pytest
 
 from deadweight_standins.bases import names
 from deadweight_standins.machine import this_machine
-from deadweight_standins.renamed import FOLDER, asked, fill
+from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, installs_renamed
 
 
 @pytest.mark.parametrize(
@@ -21,18 +21,18 @@ from deadweight_standins.renamed import FOLDER, asked, fill
     ],
 )
 def test_only_who_asks_by_an_old_name_gets_them(command, answer):
-    assert asked(command) is answer
+    assert installs_renamed(command) is answer
 
 
 @pytest.mark.system
 def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path):
-    fill(tmp_path, this_machine())
-    stanzas = (tmp_path / FOLDER / "Packages").read_text().strip().split("\n\n")
+    fill_renamed(tmp_path, this_machine())
+    stanzas = (tmp_path / RENAMED_FOLDER / "Packages").read_text().strip().split("\n\n")
     told = [dict(line.split(": ", 1) for line in each.splitlines() if ": " in line) for each in stanzas]
     assert {each["Package"]: each["Depends"] for each in told} == {
         name: entry.now for name, entry in names().renamed.items()
     }
     assert all("stand-in" in each["Version"] for each in told)
-    python = next(tmp_path.glob(f"{FOLDER}/python_*.deb"))
+    python = next(tmp_path.glob(f"{RENAMED_FOLDER}/python_*.deb"))
     listed = subprocess.run(["dpkg-deb", "--contents", python], capture_output=True, text=True, check=True).stdout
     assert "./usr/bin/python -> python3" in listed

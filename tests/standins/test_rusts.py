@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from deadweight_standins import rusts
+from deadweight_standins import languages
 
 STATIC = ["-C", "target-feature=+crt-static"]
 
@@ -24,7 +24,7 @@ STATIC = ["-C", "target-feature=+crt-static"]
 )
 def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, asked, told):
     wrapper = tmp_path / "rustc"
-    wrapper.write_text(rusts.wrapper(alpine=True))
+    wrapper.write_text(languages.wrapper(alpine=True))
     words = ["sh", wrapper, "printf", "%s\\n", *asked]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     assert said == (asked if told is None else told)
@@ -32,7 +32,7 @@ def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, 
 
 @pytest.mark.parametrize("alpine", [True, False])
 def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
-    (tmp_path / "rustc").write_text(rusts.wrapper(alpine=alpine))
+    (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
     (tmp_path / "compiler").write_text("#!/bin/sh\necho rustc 1.90.0\necho host: x86_64-unknown-linux-gnu\n")
     (tmp_path / "compiler").chmod(0o755)
     words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
@@ -46,7 +46,7 @@ def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
 )
 def test_elsewhere_only_programs_for_musl_are_linked_whole(tmp_path, target, whole):
     wrapper = tmp_path / "rustc"
-    wrapper.write_text(rusts.wrapper(alpine=False))
+    wrapper.write_text(languages.wrapper(alpine=False))
     words = ["sh", wrapper, "printf", "%s\\n", "--crate-type", "bin", "--target", target]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     assert said == ["--crate-type", "bin", "--target", "x86_64-unknown-linux-gnu", *(STATIC if whole else [])]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deadweight_standins import scripting
+from deadweight_standins import languages
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import Machine
 
@@ -27,8 +27,8 @@ def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
 @pytest.mark.parametrize(
     ("recipe", "setting"),
     [
-        (scripting.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
-        (scripting.deno, "DENO_TLS_CA_STORE=system,mozilla"),
+        (languages.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
+        (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
     ],
 )
 def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trusts_others(recipe, setting):
@@ -37,7 +37,7 @@ def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trus
 
 
 def test_another_version_than_the_tag_s_is_told():
-    told = scripting.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels
+    told = languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels
     assert told == {"org.opencontainers.image.description": "Bun 1.4.0 in place of 1.3.9"}
 
 

@@ -30,13 +30,13 @@ from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
-from deadweight_standins.flat_repository import repository_of
 from deadweight_standins.machine import Machine, this_machine
-from deadweight_standins.push import Client, Settings
+from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+from deadweight_standins.suites import repository_of
+from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 
 TRIES = 5
@@ -123,7 +123,7 @@ def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
     _gone(pid)
     assert registry.running() is None
     assert registry.ensure() == address
-    assert client.complete("a/b", digest)
+    assert registry.complete("a/b", digest)
     assert client.digest("a/b", "1") == digest
 
 
@@ -254,16 +254,16 @@ def test_a_stale_pid_file_ends_no_other_program(registry):
 
 @pytest.mark.tools
 def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
-    client, digest = _push(registry.ensure(), tmp_path)
+    digest = _push(registry.ensure(), tmp_path)[1]
     layer = "sha256:" + hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
     word = layer.removeprefix("sha256:")
     blob = registry.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
     blob.write_bytes(blob.read_bytes()[:10])
 
-    assert not client.complete("a/b", digest)
+    assert not registry.complete("a/b", digest)
     registry.forget(layer)
     assert _push(registry.ensure(), tmp_path)[1] == digest
-    assert client.complete("a/b", digest)
+    assert registry.complete("a/b", digest)
 
 
 def test_a_layer_has_the_same_digest_whatever_the_files_times_and_owners(tmp_path):
@@ -535,6 +535,7 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     meant.parent.mkdir(parents=True)
     meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
     assert java.other_jdk() == ""
+    source = LocalSource(State(later_jdk))
     changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
     assert changed == {"jre", "java17"}
 

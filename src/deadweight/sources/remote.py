@@ -18,10 +18,55 @@ from deadweight._errors import CommandError, ConfigError, DeadweightError, Missi
 from deadweight.records import store
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from deadweight.records.reference import parse
+from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.sources import network
 from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
-from deadweight.sources.settings import Settings, decided
+from deadweight.sources.settings import Mirror, Settings, decided
+
+# The public registries and APK repositories, and the same through a mirror.
+REPOSITORIES: Mapping[ApkFlavour, tuple[str, ...]] = {
+    "wolfi": ("https://packages.wolfi.dev/os",),
+    "alpine": ("https://dl-cdn.alpinelinux.org/alpine/v3.22/main",),
+}
+KEYS: Mapping[ApkFlavour, tuple[str, ...]] = {
+    "wolfi": ("https://packages.wolfi.dev/os/wolfi-signing.rsa.pub",),
+    "alpine": ("https://alpinelinux.org/keys/alpine-devel@lists.alpinelinux.org-6165ee59.rsa.pub",),
+}
+
+
+def registry(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> RemoteSource:
+    """The public registries, under their own names."""
+    return RemoteSource("registry", Names(lambda reference: reference, REPOSITORIES, KEYS), state, settings, flavours)
+
+
+def mirror(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> RemoteSource:
+    """The same through a mirror. Raises ConfigError where none is configured."""
+    given = settings.mirror
+    if given is None or not (given.registries or given.apk):
+        raise ConfigError(
+            "no mirror is configured",
+            file="sources",
+            key="mirror",
+            hint="invoke setup --source mirror --mirror HOST/PREFIX, or sources: in deadweight.yaml",
+        )
+    keys = dict.fromkeys(given.apk, given.apk_keys)
+    names = Names(lambda reference: mirrored(given, reference), given.apk, keys, given.insecure)
+    return RemoteSource("mirror", names, state, settings, flavours)
+
+
+def mirrored(mirror: Mirror, reference: str) -> str:
+    """What a public reference is called in the mirror. A host without a rule keeps its name."""
+    parsed = parse(reference)
+    if parsed.host in mirror.registries:
+        return parsed.at(mirror.registries[parsed.host])
+    everything = mirror.registries.get("*")
+    return parsed.at(f"{everything.rstrip('/')}/{parsed.host}") if everything else reference
+
+
+def front_door(host: str) -> str:
+    """The URL at which a registry answers. Docker Hub's name for people is not its name on the network."""
+    return f"https://{'registry-1.docker.io' if host == DOCKER_HUB else host}/v2/"
+
 
 CHECK_SECONDS = 30.0
 TAGS_SECONDS = 10.0
