@@ -19,7 +19,7 @@ from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints, port_hints
 from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, described
-from deadweight_init.records import Known, unwrapped
+from deadweight_init.records import unwrapped
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
@@ -168,14 +168,6 @@ def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found
     assert list(urls(command)) == [found]
 
 
-def test_a_health_path_of_odd_letters_is_quoted_in_the_suite(tmp_path):
-    compose = "services:\n  web:\n    build: .\n    healthcheck: {test: 'curl http://localhost:80/a{b}c,d'}\n"
-    suite, _, _ = brought_in(
-        tmp_path, {**GO, "compose.yaml": compose, "Dockerfile": "FROM alpine\nCOPY x /x\nCMD /x\n"}
-    )
-    assert suite.variants[0].health.path == "/a{b}c,d"
-
-
 def test_a_health_check_in_the_image_asks_what_is_known_and_nothing_that_is_guessed(tmp_path):
     files = {"requirements.txt": "flask\n", "app.py": 'app = Flask()\n@app.get("/health")\n'}
     brought_in(tmp_path / "guessed", files)
@@ -196,130 +188,6 @@ def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_p
     assert "today: it copies dist/app, which is not in the repository" in caught.value.message
     assert "go (.): cannot determine its main package" in caught.value.message
     assert not (tmp_path / "deadweight.yaml").exists()
-
-
-def test_compose_tells_context_environment_and_needs(tmp_path):
-    compose = (
-        "services:\n  api:\n    build: {context: ., dockerfile: docker/api.Dockerfile}\n    ports: ['80:7070']\n"
-        "    environment: [MODE=fast, TOKEN]\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
-    )
-    files = {"compose.yaml": compose, "docker/api.Dockerfile": "FROM alpine\nCOPY app.sh /\n", "app.sh": ""}
-    (service,) = found(tmp_path, files)
-    assert [(each.path, each.context, each.refused) for each in service.dockerfiles] == [
-        ("docker/api.Dockerfile", ".", "")
-    ]
-    assert [(each.value, each.origin) for each in port_hints(service)] == [(7070, "from compose.yaml:4")]
-    assert {name: each.value for name, each in service.around.env.items()} == {"MODE": "fast"}
-    (db,) = service.around.needs
-    assert (db.value.name, db.value.image, db.value.port) == ("db", "postgres:16", 5432)
-    assert db.origin == "from compose.yaml:7"
-
-
-def test_compose_tells_where_data_lies_and_which_files_are_mounted(tmp_path):
-    volumes = "['data:/srv/data', './conf/app.ini:/etc/app.ini:ro', '.:/app', './src:/app/src', '/app/node_modules', 'all:/app',"
-    volumes += " '.:/repository', '${PWD}/conf/b.ini:/etc/b.ini', '${CONFIG:-./conf/c.ini}:/etc/c.ini']"
-    files = {
-        "compose.yaml": f"services:\n  api:\n    build: .\n    volumes: {volumes}\nvolumes: {{data: {{}}, all: {{}}}}\n",
-        "Dockerfile": "FROM node:22\nWORKDIR /app\nCOPY . .\nVOLUME /var/state\nCMD node a.js\n",
-        **dict.fromkeys(("conf/app.ini", "conf/b.ini", "conf/c.ini"), ""),
-        ".devcontainer/compose.yaml": "services:\n  api:\n    build: ..\n    volumes: ['../src:/workspace']\n",
-        "a.js": "",
-        "src/b.js": "",
-        "package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}',
-    }
-    (service,) = found(tmp_path, files)
-    assert service.volumes == {"/var/state": "from Dockerfile:4", "/srv/data": "from compose.yaml:4"}
-    run = first_draft(service, "build").run
-    assert run["tmpfs"].value == ["/tmp", "/srv/data", "/var/state"]
-    mounted = {"/etc/app.ini": "conf/app.ini", "/etc/b.ini": "conf/b.ini", "/etc/c.ini": "conf/c.ini"}
-    assert (run["files"].value, run["files"].origin) == (mounted, "from compose.yaml:4")
-
-
-def test_folders_of_odd_names_are_quoted_and_a_list_that_is_none_is_passed_over(tmp_path):
-    text = 'FROM node:22\nENV LOGS=/app/logs\nVOLUME [${LOGS}]\nVOLUME ["/var/a,b"]\n'
-    (service,) = found(tmp_path, {"Dockerfile": text})
-    assert first_draft(service, "build").run["tmpfs"].value == ["/tmp", "/var/a,b"]
-
-
-@pytest.mark.parametrize("said", ['["/run/:size=1M,uid=92,mode=1700", /state]', '"/state:size=1M"'])
-def test_folders_in_memory_are_taken_without_their_options(tmp_path, said):
-    compose = f"services:\n  api:\n    build: .\n    tmpfs: {said}\n"
-    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM node:22\n"})
-    assert {*service.volumes} == ({"/run", "/state"} if said.startswith("[") else {"/state"})
-
-
-def test_a_makefile_tells_the_context(tmp_path):
-    files = {
-        "Makefile": "image:\n\tdocker build -t x \\\n\t  -f deploy/Dockerfile svc\n",
-        "deploy/Dockerfile": "FROM alpine\nCOPY run.sh /\n",
-        "svc/run.sh": "",
-    }
-    (service,) = found(tmp_path, files)
-    assert service.dockerfiles[0].context == "svc"
-
-
-def test_a_probe_on_one_line_is_read_too(tmp_path):
-    probe = "readinessProbe: {httpGet: {port: 9898, path: /alive}}"
-    manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
-    assert first_draft(service, "build").health == Known({"path": "/alive"}, "from k8s/app.yaml:4")
-
-
-@pytest.mark.parametrize(
-    ("probe", "health"),
-    [
-        ("livenessProbe: {tcpSocket: {port: 9898}}", Known({"kind": "tcp"}, "from k8s/app.yaml:4")),
-        ("readinessProbe:\n      periodSeconds: 5\n      grpc:\n        port: 98", Known({"kind": "grpc"}, "from k8s/app.yaml:6")),
-        ("startupProbe: {tcpSocket: {}}\n    livenessProbe: {httpGet: {path: /up}}", Known({"path": "/up"}, "from k8s/app.yaml:5")),
-        ("livenessProbe: {exec: {command: [/x]}}", Known({"path": "/", "status": ["2xx", "3xx", "4xx"]})),
-    ],
-)  # fmt: skip
-def test_a_probe_that_asks_no_path_tells_the_kind_of_health(tmp_path, probe, health):
-    manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
-    assert first_draft(service, "build").health == health
-
-
-def test_manifests_tell_port_and_probe(tmp_path):
-    ports = "spec:\n  containers:\n  - ports:\n    - containerPort: 9898\n"
-    manifest = f"{ports}    livenessProbe:\n      httpGet:\n        path: /livez\n"
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "deploy/app.yaml": manifest})
-    draft = first_draft(service, "build")
-    assert (draft.port.value, draft.port.origin) == (9898, "from deploy/app.yaml:4")
-    assert (draft.health.value, draft.health.origin) == ({"path": "/livez"}, "from deploy/app.yaml:7")
-
-
-POD = """
-apiVersion: apps/v1
-kind: Deployment
-spec:
-  template:
-    spec:
-      containers:
-        - name: shop
-          image: registry.example.com/team/shop:1
-          envFrom: [{configMapRef: {name: settings}}]
-          env:
-            - {name: LEVEL, value: "3"}
-            - {name: COLOUR, valueFrom: {configMapKeyRef: {name: settings, key: colour}}}
-            - {name: TOKEN, valueFrom: {secretKeyRef: {name: hidden, key: token}}}
-          volumeMounts: [{name: data, mountPath: /data/}, {name: tls, mountPath: /tls}]
-        - {name: db, image: "postgres:16", env: [{name: POSTGRES_USER, value: me}]}
-      volumes: [{name: data, emptyDir: {}}, {name: tls, secret: {secretName: x}}]
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings}
-data: {colour: red}
-"""
-
-
-@pytest.mark.parametrize("name", ["shop", "another"])
-def test_manifests_tell_environment_and_data(tmp_path, name):
-    (service,) = found(tmp_path / name, {"Dockerfile": 'FROM scratch\nCMD ["/x"]\n', "k8s/shop.yaml": POD})
-    (spare,) = service.spare
-    assert spare == Known({"colour": "red", "LEVEL": "3", "COLOUR": "red"}, "from k8s/shop.yaml")
-    assert service.volumes == {"/data": "from k8s/shop.yaml"}
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
@@ -403,39 +271,6 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     assert described(["no document"], _DANGEROUS) == []
 
 
-NEEDY = """
-services:
-  web:
-    build: .
-    environment: {DATABASE_URL: "postgres://${DB_USER}:${DB_PASSWORD:-pw}@db:5432/shop", CACHE: "redis://cache/0", KEY: "${SECRET}"}
-  db:
-    image: postgres:${PG_VERSION:-16}
-    environment: {POSTGRES_USER: "${DB_USER}", POSTGRES_PASSWORD: "${DB_PASSWORD:-pw}"}
-    volumes: ["./db/init.sql:/docker-entrypoint-initdb.d/init.sql", "data:/var/lib/postgresql/data"]
-  cache: {image: "redis:7-alpine", command: redis-server --save ""}
-  mail: {image: example/mail}
-"""
-
-
-def test_what_a_service_names_in_its_environment_is_needed_too(tmp_path):
-    files = {
-        "compose.yaml": NEEDY,
-        "Dockerfile": "FROM alpine\n",
-        "db/init.sql": "",
-        ".env.example": "DB_USER=ada # you\n",
-    }
-    (service,) = found(tmp_path, {**files, ".env": "SECRET=do not tell\n"})
-    env = {name: each.value for name, each in service.around.env.items()}
-    assert env == {"DATABASE_URL": "postgres://ada:pw@db:5432/shop", "CACHE": "redis://cache/0"}
-    db, cache = (each.value for each in service.around.needs)
-    assert (db.name, db.image, db.port, db.env["POSTGRES_USER"]) == ("db", "postgres:16", 5432, "ada")
-    assert db.files == {"/docker-entrypoint-initdb.d/init.sql": "db/init.sql"}
-    assert (cache.name, cache.port, cache.args) == ("cache", 6379, ("redis-server", "--save", ""))
-    (tmp_path / "deadweight.yaml").write_text(suite_text(first_draft(service, "build")))
-    needs = load_suite(tmp_path / "deadweight.yaml").variants[0].run.needs
-    assert (needs["db"].image, needs["db"].health.kind, needs["cache"].args[2]) == ("postgres:16", "tcp", "")
-
-
 @pytest.mark.parametrize(
     ("files", "origin"),
     [
@@ -487,14 +322,6 @@ def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
     assert (ko.files, ko.workdir) == ({f"/app/{each}": each for each in wanted}, "/app")
     assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
     assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
-
-
-def test_the_port_that_the_best_source_tells_goes_first(tmp_path):
-    code = 'package main\n\nvar keys = flag.Int("export-keys", getEnv("EXPORT", 1000))\nvar at = flag.String("listen", ":9121")\n'
-    (service,) = found(
-        tmp_path, {"Dockerfile": "FROM scratch\nEXPOSE 9121\n", "go.mod": "module x.org/y\n", "main.go": code}
-    )
-    assert [(each.value, each.origin) for each in port_hints(service)] == [(9121, "from Dockerfile:2")]
 
 
 def test_lists_that_a_requirements_txt_includes_are_copied_before_it_is_read(tmp_path):
