@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
@@ -40,6 +42,23 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
+
+
+def read_json(tree: Tree, path: str) -> dict[str, Any]:
+    """A manifest in JSON; empty without one that can be read."""
+    try:
+        document = json.loads(tree.text(path) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A section of a manifest; empty without it."""
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
+
+
 TESTS = re.compile(r"(_test\.go|_spec\.rb|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
 
 

@@ -8,20 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deadweight_init.languages.common import AS_ROOT, HOME, arguments, one_dockerfile, own_words, plain_env, run_stage
-from deadweight_init.languages.node.package import (
-    NPM,
-    SERVERS,
-    Manager,
-    as_wish,
-    manager_of,
-    part,
-    read_package,
-    site_of,
-    version_of,
-)
+from deadweight_init.languages.node.package import NPM, SERVERS, Manager, as_wish, manager_of, site_of, version_of
 from deadweight_init.languages.node.start import Words, is_developers, serves, start_of
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan
+from deadweight_init.languages.sources import by_depth, part, read_json, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight_init.tree import Tree, joined
 
@@ -70,7 +60,7 @@ class Node:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
-        package = read_package(tree, folder)
+        package = read_json(tree, joined(folder, "package.json"))
         scripts, needs = part(package, "scripts"), part(package, "dependencies")
         is_server = (
             words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)

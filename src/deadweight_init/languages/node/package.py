@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known
 from deadweight_init.tree import Tree, joined, line_of
 
@@ -87,21 +87,6 @@ _LOCKS = {
 }
 _OF_LOCK = {"5": "@7", "6": "@8", "9": "@10"}
 """The version of pnpm that writes a lock file's format, by its first number."""
-
-
-def read_package(tree: Tree, folder: str) -> dict[str, Any]:
-    """The package.json of a folder; empty without one that can be read."""
-    try:
-        package = json.loads(tree.text(joined(folder, "package.json")) or "{}")
-    except ValueError:
-        return {}
-    return package if isinstance(package, dict) else {}
-
-
-def part(package: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A section of a package.json; empty without it."""
-    section = package.get(key)
-    return section if isinstance(section, dict) else {}
 
 
 def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str, Manager]:

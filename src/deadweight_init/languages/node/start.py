@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight_init.languages.node.package import part
 from deadweight_init.languages.platforms import web_command
+from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords
 from deadweight_init.tree import Tree, joined
 

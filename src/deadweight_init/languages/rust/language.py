@@ -150,8 +150,8 @@ def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Kno
 def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Mapping[str, Any]) -> list[str]:
     """Its programs, that which is most likely the service first: ``default-run``, one called a server, one called as the package
     is, one whose file listens."""
-    own, listed = str(package.get("name") or ""), manifest.get("bin") or ()
-    bins = [each for each in listed if isinstance(each, dict) and each.get("name")]
+    own, listed = str(package.get("name") or ""), manifest.get("bin")
+    bins = [each for each in listed if isinstance(each, dict) and each.get("name")] if isinstance(listed, list) else []
     named = {str(each["name"]): str(each.get("path") or f"src/bin/{each['name']}.rs") for each in bins}
     if not named and tree.has(joined(folder, "src/main.rs")):
         named = {own: "src/main.rs"}
