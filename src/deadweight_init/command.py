@@ -126,11 +126,11 @@ def _with_program(
     """Ask which of several programs of a service is meant; who asks nobody is told which one it is, and how to name another."""
     found = []
     for each in services:
-        others = each.project.details.get("others", "").split() if each.project else []
+        others = each.project.others if each.project else ()
         if each.project is None or not others:
             found.append(each)
             continue
-        main = each.project.details["main"]
+        main = each.project.chosen
         answer = ask(f"which program of {each.name}", (main, *others))
         if answer is None:
             say(f"{each.name}: the program is ./{main}; also found: {', '.join(others)} (deadweight init --main NAME)")
@@ -197,7 +197,7 @@ def _refuse_nothing(draft: Draft) -> None:
 def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     services = find_services(tree, wanted.main)
-    if wanted.main is not None and not any(each.project and each.project.details.get("mains") for each in services):
+    if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
         hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
@@ -223,8 +223,7 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
 
 def _refuse_main(tree: Tree, name: str) -> None:
     """Raises UsageError with the programs that there are."""
-    there = [each.project.details.get("mains", "") for each in find_services(tree) if each.project]
-    names = " ".join(there).split()
+    names = [name for each in find_services(tree) if each.project for name in each.project.programs]
     hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
     raise UsageError(f"no main package or binary {name!r}{did_you_mean(name, tuple(names))}", hint=hint)
 

@@ -13,8 +13,8 @@ from deadweight_init.derive import dockerfile as derived
 from deadweight_init.derive.ladder import ladder as derived_ladder
 from deadweight_init.derive.lost import lost
 from deadweight_init.derive.runtime import RuntimeFiles
-from deadweight_init.languages import golang, java, node, python, rust, static
 from deadweight_init.languages.common import flow, scalar
+from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 from deadweight_init.repository.compose import as_data
 
@@ -228,16 +228,18 @@ def _name(own: OwnDockerfile) -> str:
 
 
 def _made(draft: Draft) -> Ladder:
-    """What is derived from the own Dockerfile, with the rungs that need none; a recipe where there is nothing to derive from."""
-    project, own = draft.service.project, draft.derived_from
+    """What is derived from the own Dockerfile, with the rungs that need none; recipes only if there is nothing to derive from."""
+    project, own = draft.service.project, draft.service.own
     made = Ladder(()) if project is None or project.problem else _of_language(draft, project)
-    parsed = derived.parse(own) if own is not None else None
-    if own is None or parsed is None:
+    if own is None or own.refused:
         return made
-    ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
-    more = tuple(
-        replace(each, changes=lost(parsed, each, made.files)) for each in made.rungs if each.builder != "dockerfile"
-    )
+    parsed = derived.parse(own)
+    more = [each for each in made.rungs if each.builder != "dockerfile"]
+    ladder = Ladder(())
+    if parsed is not None:
+        more = [replace(each, changes=lost(parsed, each, made.files)) for each in more]
+    if parsed is not None and not draft.own_fails:
+        ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
 
@@ -247,14 +249,4 @@ def _of_language(draft: Draft, project: Project) -> Ladder:
     # a health check in the image asks a path that was seen to answer, not one that was guessed
     said = draft.health.value
     health = None if GUESSED in draft.health.origin or {"status", "tls"} & said.keys() else said.get("path")
-    if project.language == "go":
-        return golang.ladder(service, project, place, port)
-    if project.language == "python":
-        return python.ladder(service, project, place, port, health)
-    if project.language == "node":
-        return node.ladder(service, project, place, port, health)
-    if project.language == "java":
-        return java.ladder(service, project, place, port)
-    if project.language == "static":
-        return static.ladder(service, project, place, port)
-    return rust.ladder(service, project, place, port)
+    return LANGUAGES[project.language].ladder(service, project, place, port, health)

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.records.reference import split
 from deadweight_init.draft import Draft, run_of
-from deadweight_init.languages.common import OWNED, is_owned
-from deadweight_init.languages.node_managers import OPEN
+from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
 from deadweight_init.prove.proof import Failure
 from deadweight_init.records import GUESSED, SEEN, Known, Rung, Service
@@ -173,13 +172,11 @@ _NOT_WRITABLE = re.compile(
 def _own_files(case: Case) -> Draft | None:
     """A recipe whose files are its user's: it could not write among them."""
     project = case.draft.service.project
-    if project is None or is_owned(project) or not any(map(_NOT_WRITABLE.search, case.log)):
+    if project is None or project.owned or not any(map(_NOT_WRITABLE.search, case.log)):
         return None
-    changed = replace(project, details={**project.details, OWNED: "1"})
-    return replace(case.draft, service=replace(case.draft.service, project=changed))
+    return replace(case.draft, service=replace(case.draft.service, project=replace(project, owned=True)))
 
 
-_OLDER = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18", "16")}
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
 _OF_AGE = re.compile(
     r"\b(?:ImportError|AttributeError|SyntaxError|TypeError|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
@@ -195,7 +192,7 @@ def _older_version(case: Case) -> Draft | None:
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     now = project.version.value
-    older = next((each for each in _OLDER.get(project.language, ()) if _number(each) < _number(now)), None)
+    older = next((each for each in facts_of(project).older if _number(each) < _number(now)), None)
     if older is None:
         return None
     version = Known(older, f"{SEEN}: its packages do not work with {now}")
@@ -209,24 +206,17 @@ def _number(version: str) -> tuple[int, ...]:
 def _compiler(case: Case) -> Draft | None:
     """A recipe on a complete base: some packages compile what they cannot fetch ready-made."""
     project = case.draft.service.project
-    if (
-        project is None
-        or project.language not in _OLDER
-        or not _INSTALLS.search(case.step)
-        or "compiler" in project.details
-    ):
+    if project is None or project.compiles or not _INSTALLS.search(case.step):
         return None
-    return _rebuilt(
-        case, replace(case.draft.service, project=replace(project, details={**project.details, "compiler": "1"}))
-    )
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, compiles=True)))
 
 
 def _open_lock(case: Case) -> Draft | None:
     """A recipe that installs without the lock file, which does not fit ``package.json``."""
     project = case.draft.service.project
-    if project is None or project.kind.endswith(OPEN):
+    if project is None or project.unlocked:
         return None
-    return _rebuilt(case, replace(case.draft.service, project=replace(project, kind=f"{project.kind}{OPEN}")))
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, unlocked=True)))
 
 
 def _rebuilt(case: Case, service: Service) -> Draft:

@@ -13,10 +13,10 @@ from deadweight_init import declared
 from deadweight_init.builds import Build, apart, builds, in_order, stage_of
 from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words
-from deadweight_init.languages import golang, java, node, python, rust, static
-from deadweight_init.languages.python_code import EVERYWHERE
+from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
-from deadweight_init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
+from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight_init.repository.compose import ANY, PORTS, ComposeService, compose, outside, own_names
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.contexts import contexts, likely
@@ -35,11 +35,9 @@ _FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IG
 _OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
 """A folder whose Dockerfile is for tests, whatever else may lie there."""
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
-MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
-MANIFESTS += r"|setup\.(?:py|cfg)|manage\.py|Cargo\.toml"
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
-    "Pipfile, setup.py, Cargo.toml, an index.html, an apko.yaml"
+    "Pipfile, setup.py, Cargo.toml, Gemfile, composer.json, an index.html or index.php, an apko.yaml"
 )
 
 
@@ -67,8 +65,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
                 found.append(service)
     if not found:
         service = _service(tree, ".", (), main)
-        plain = service.project is not None and service.project.language == "static"
-        found = [service] if service.more or plain or is_bare(service) else []
+        found = [service] if service.more or is_pages(service.project) else []
     services = _with_surroundings(tree, composed, _named(tree, found))
     heard = {each.folder for each in services if listens(each)}
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
@@ -160,14 +157,13 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project(tree, ordered[0].context, words, main)
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
-    if project is not None and project.language in ("go", "rust"):
+    if is_compiled(project):
         ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    variable = _told_port(ordered) or reads_port(
-        tree, home, project.start if project else (), project.language if project else ""
-    )
-    spare = tuple(_spare(tree, folder, home, project.language if project else ""))
+    code = code_of(project)
+    variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
+    spare = tuple(_spare(tree, folder, home, code))
     more = tuple(declared.apko(tree, home))
     return Service(
         *(plain_name(name), folder, tuple(ordered), project),
@@ -181,9 +177,9 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
     return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
-def _spare(tree: Tree, folder: str, home: str, language: str) -> Iterator[Known[Mapping[str, str]]]:
+def _spare(tree: Tree, folder: str, home: str, code: Sequence[str]) -> Iterator[Known[Mapping[str, str]]]:
     """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
-    host = reads_host(tree, home, language)
+    host = reads_host(tree, home, code)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
             shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
@@ -204,7 +200,7 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
         if project is not None and not project.problem:
             found.append(project)
     program = posixpath.basename((own.words.program or ("",))[0])
-    started = [each for each in found if program and program in each.details.get("mains", "").split()]
+    started = [each for each in found if program and program in each.programs]
     named = started or [
         each
         for each in found
@@ -214,32 +210,12 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
-    """The project of a folder. Of several languages the one that the own image starts, else the first that can be started."""
-    site = static.find(tree, folder, words)
-    if site is not None and site.kind == "server":
-        return site
-    found = [
-        golang.find(tree, folder, words, main),
-        rust.find(tree, folder, words, main),
-        java.find(tree, folder, words),
-        python.find(tree, folder, words),
-        site if site is not None and site.kind == "npm" else node.find(tree, folder, words),
-    ]
-    there = [each for each in found if each is not None] or ([site] if site is not None else [])
-    bases = {
-        "go": "golang",
-        "python": "python",
-        "node": "node",
-        "java": "temurin|maven|gradle|openjdk|jdk",
-        "rust": "rust",
-        "static": "node",
-    }
-    there.sort(key=lambda each: bool(each.details.get("made")))  # beside another language it is a tool of it
-    if words is not None and words.base:
-        there.sort(key=lambda each: (bool(each.problem), not re.search(bases[each.language], words.base)))
-    else:
-        there.sort(key=lambda each: bool(each.problem))
-    return next(iter(there), None)
+    """The project of a folder. Of several languages the one that the own image is built on, else the first that can be started;
+    pages only if there is nothing else."""
+    found = [each for language in LANGUAGES.values() if (each := language.find(tree, folder, words, main)) is not None]
+    based = [each for each in found if words and re.search(facts_of(each).bases, words.base)]
+    marked = [each for each in found if facts_of(each).manifests]
+    return min(based or marked or found, key=lambda each: (bool(each.problem), each.kind == UNLISTED), default=None)
 
 
 def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services: Sequence[Service]) -> list[Service]:
@@ -290,10 +266,10 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
     """To sort by, the likeliest first. ``is_quiet``: it names no port, and another service of the same folder does: it is a worker
     of that. A database with settings of the repository's is what its services need."""
     usable = any(not each.refused for each in service.dockerfiles)
-    ladder = service.project is not None and not service.project.problem and not is_bare(service)
+    ladder = service.project is not None and not service.project.problem
     database = any(posixpath.basename(split(each.words.base)[0]) in PORTS for each in service.dockerfiles)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
-    pages = service.project is not None and service.project.language == "static"
+    pages = is_pages(service.project)
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
     is_aside, needs = aside(f"{service.folder}/x"), bool(service.around.needs)
     last = (in_front, is_quiet, depth, needs, service.folder)
@@ -303,8 +279,3 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
 def listens(service: Service) -> bool:
     """Whether its Dockerfile or a Compose file names a port of it."""
     return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)
-
-
-def is_bare(service: Service) -> bool:
-    """Whether it is Go code without a go.mod, which no manifest tells."""
-    return service.project is not None and bool(service.project.details.get("made")) and not service.project.problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,13 @@ from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
-from deadweight_init.draft import first_draft, health_hints, port_hints
+from deadweight_init.draft import first_draft, health_hints
 from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, described
 from deadweight_init.records import unwrapped
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
-from tests.support.recipes import recipe
 from tests.support.trees import written
 
 GO = {
@@ -42,14 +40,6 @@ def brought_in(root: Path, files: dict[str, str], **wanted):
     said: list[str] = []
     outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, said.append, None)
     return load_suite(root / "deadweight.yaml"), outcome, said
-
-
-def by_recipe(root: Path, files: dict[str, str]):
-    """The suite and the draft as they are where the own Dockerfile does not build."""
-    (service,) = found(root, files)
-    draft = recipe(service)
-    written(root, {**draft.ladder.files, "deadweight.yaml": suite_text(draft)})
-    return load_suite(root / "deadweight.yaml"), draft
 
 
 def test_the_image_is_read_from_its_dockerfile():
@@ -93,68 +83,6 @@ def test_a_folder_that_a_base_names_by_a_variable_is_known(base, workdir):
     assert read_words(f"FROM {base}\nWORKDIR $GOPATH/src/shop\n", "Dockerfile").workdir == workdir
 
 
-def test_a_go_module_with_two_programs(tmp_path):
-    (service,) = found(tmp_path, GO)
-    assert service.project.version.value == "1.22"
-    assert service.project.version.origin == "from go.mod:3"
-    assert service.project.details["main"] == "cmd/shop"
-    assert [each.value for each in port_hints(service)] == [9090]
-    assert [each.value for each in health_hints(service)] == ["/readyz"]
-
-
-def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
-    dockerfile = 'FROM golang:1.22\nCOPY . .\nRUN go build -o /shopctl ./cmd/shopctl\nCMD ["/shopctl", "watch"]\n'
-    suite, draft = by_recipe(tmp_path, {**GO, "Dockerfile": dockerfile})
-    assert draft.service.project.details["main"] == "cmd/shopctl"
-    text = (tmp_path / "build/Dockerfile").read_text()
-    assert 'ENTRYPOINT ["/usr/local/bin/shopctl", "watch"]' in text
-    assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko", "apko")
-
-
-def test_what_the_user_names_goes_first(tmp_path):
-    suite, outcome, _ = brought_in(tmp_path, GO, main="cmd/shopctl", port=81, health="/x")
-    assert outcome.drafts[0].service.project.details["binary"] == "shopctl"
-    assert (suite.variants[0].port, suite.variants[0].health.path) == (81, "/x")
-
-
-@pytest.mark.parametrize(
-    ("files", "language", "start", "port"),
-    [
-        (
-            {"requirements.txt": "fastapi\nuvicorn\n", "app/main.py": "from fastapi import FastAPI\napp = FastAPI()\n"},
-            "python", ("-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"), 8000,
-        ),
-        (
-            {"requirements.txt": "flask\n", "Dockerfile": "FROM python:3.11\nCOPY . .\nCMD gunicorn -b 0.0.0.0:7000 app:app\n"},
-            "python", ("-m", "gunicorn", "-b", "0.0.0.0:7000", "app:app"), 7000,
-        ),
-        (
-            {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "NODE_ENV=x node src/s.js"}}',
-             "src/s.js": "app.listen(process.env.PORT || 4000)"},
-            "node", ("src/s.js",), 4000,
-        ),
-        (
-            {"pom.xml": "<project><artifactId>shop</artifactId><properties><java.version>21</java.version></properties>"
-                        "spring-boot</project>", "src/main/resources/application.properties": "server.port=8081\n"},
-            "java", (), 8081,
-        ),
-        (
-            {"Cargo.toml": '[package]\nname = "shop"\n', "src/main.rs": 'let l = TcpListener::bind("0.0.0.0:3000");'},
-            "rust", (), 3000,
-        ),
-    ],
-)  # fmt: skip
-def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, start, port):
-    suite, draft = by_recipe(tmp_path, files)
-    project = draft.service.project
-    assert (project.language, project.start) == (language, start)
-    assert suite.variants[0].port == port
-    assert {"debian", "alpine", "chainguard", "distroless"} <= set(suite.names())
-    dockerfile = (tmp_path / "build/Dockerfile").read_text()
-    assert "USER 65532:65532\n" in dockerfile
-    assert 'ENTRYPOINT ["' in dockerfile
-
-
 @pytest.mark.parametrize(
     ("command", "found"),
     [
@@ -166,20 +94,6 @@ def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, st
 )
 def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
     assert list(urls(command)) == [found]
-
-
-def test_a_health_check_in_the_image_asks_what_is_known_and_nothing_that_is_guessed(tmp_path):
-    files = {"requirements.txt": "flask\n", "app.py": 'app = Flask()\n@app.get("/health")\n'}
-    brought_in(tmp_path / "guessed", files)
-    assert "HEALTHCHECK" not in (tmp_path / "guessed/build/Dockerfile").read_text()
-    brought_in(tmp_path / "given", files, health="/up")
-    assert "http://127.0.0.1:5000/up" in (tmp_path / "given/build/Dockerfile").read_text()
-
-
-def test_a_package_without_a_server_is_no_service(tmp_path):
-    with pytest.raises(UsageError, match=r"no service found; looked for Dockerfiles, go\.mod"):
-        brought_in(tmp_path, {"package.json": '{"dependencies": {"lodash": "4"}}'})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["package.json"]
 
 
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
@@ -219,16 +133,6 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
     assert [each.name for each in suite.variants if "db" in each.run.needs] == [f"cart.{each}" for each in rungs]
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
-
-
-def test_what_the_own_image_has_beside_the_binary_is_on_every_rung(tmp_path):
-    dockerfile = 'FROM golang:1.22 AS b\nCOPY . .\nFROM alpine\nWORKDIR /srv\nCOPY --from=b /shop .\nCOPY ui ui\nCMD ["./shop"]\n'
-    suite, _ = by_recipe(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
-    ko = next(each for each in suite.variants if each.name == "ko")
-    assert (ko.files, ko.workdir) == ({"/srv/ui": "ui"}, "/srv")
-    assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
-    assert 'cp -r ui "${{targets.destdir}}/srv/ui"' in (tmp_path / "build/melange.yaml").read_text()
-    assert "work-dir: /srv" in (tmp_path / "build/apko.yaml").read_text()
 
 
 def test_where_nothing_can_be_built_the_error_says_what_helps():
@@ -298,108 +202,6 @@ def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, file
     own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
     (service,) = found(tmp_path, own)
     assert "env" not in first_draft(service, "build", 4000).run
-
-
-def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
-    code = (
-        'package main\n\nimport _ "embed"\n\n//go:embed sql/*.sql\nvar sql string\n\nfunc main() {\n'
-        '\tr.LoadHTMLGlob("templates/*.html")\n\tr.Static("/static", "./static")\n\tfs.ReadFile("sql/a.sql")\n'
-        '\tjoin(home, "app.toml")\n\tpath := "./conf/docker"\n'
-        '\tos.Open("absent.yml")\n\tflag.String("config", "shop.yml", "")\n\tlog.String("main.go", "internal")\n}\n'
-    )
-    data = ("templates/a.html", "static/a.css", "sql/a.sql", "shop.yml", "internal/x.go", "templates/mail/b.html")
-    more = ("app.toml", "conf/docker.yml", "conf/local.yml")
-    suite, _, _ = brought_in(
-        tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **dict.fromkeys(data + more, "")}
-    )
-    text = (tmp_path / "build/Dockerfile").read_text()
-    lines = [
-        line for line in text.splitlines() if line.startswith(("COPY a", "COPY c", "COPY s", "COPY t", "WORKDIR /app"))
-    ]
-    wanted = ["app.toml", "conf/docker.yml", "shop.yml", "static", "templates"]
-    assert lines == ["WORKDIR /app", *(f"COPY {each} /app/{each}" for each in wanted)]
-    ko = next(each for each in suite.variants if each.name == "ko")
-    assert (ko.files, ko.workdir) == ({f"/app/{each}": each for each in wanted}, "/app")
-    assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
-    assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
-
-
-def test_lists_that_a_requirements_txt_includes_are_copied_before_it_is_read(tmp_path):
-    files = {
-        "requirements.txt": "-r requirements/prod.txt\n-c limits.txt\n",
-        "requirements/prod.txt": "-r base.txt\nflask\n",
-    }
-    files |= {"requirements/base.txt": "", "limits.txt": "", "app.py": "app = Flask(__name__)\n"}
-    brought_in(tmp_path / "a", files)
-    lines = (tmp_path / "a/build/Dockerfile").read_text().split("RUN --mount")[0].splitlines()[-4:]
-    copied = ["requirements/prod.txt", "limits.txt", "requirements/base.txt"]
-    assert sorted(lines[1:]) == sorted(f"COPY {each} ./{each}" for each in copied)
-    brought_in(tmp_path / "b", {**files, "requirements.txt": "-e .\n", "setup.py": ""})
-    assert "COPY . .\nRUN --mount" in (tmp_path / "b/build/Dockerfile").read_text()
-
-
-@pytest.mark.parametrize(
-    ("package", "started"),
-    [
-        (
-            {"bin": {"shop": "lib/bin.js"}, "scripts": {"dev": "tsx --watch src/bin.ts db.json"}},
-            ["lib/bin.js", "db.json"],
-        ),
-        ({"bin": "./lib/bin.js", "scripts": {"dev": "tsx src/bin.ts a.json & tsc -w"}}, ["lib/bin.js"]),
-        ({"bin": {"shop": "a.js", "shop-tool": "b.js"}}, ["a.js"]),
-    ],
-)
-def test_a_package_without_a_start_script_is_started_as_the_program_that_it_installs(tmp_path, package, started):
-    text = _node(tmp_path, {"name": "@acme/shop", "dependencies": {"express": "*"}, **package})
-    assert f"ENTRYPOINT {json.dumps(['node', *started])}" in text
-
-
-def test_of_several_programs_without_the_package_s_name_none_is_taken(tmp_path):
-    package = json.dumps({"name": "shop", "dependencies": {"express": "*"}, "bin": {"a": "a.js", "b": "b.js"}})
-    assert find_services(look(written(tmp_path, {"package.json": package}))) == ()
-
-
-def _node(tmp_path, package: dict, **files: str) -> str:
-    brought_in(tmp_path, {"package.json": json.dumps(package), "package-lock.json": "{}", **files})
-    return (tmp_path / "build/Dockerfile").read_text()
-
-
-@pytest.mark.parametrize(
-    ("scripts", "needs", "start"),
-    [
-        (
-            {"start": "nest start", "start:prod": "node dist/main", "build": "nest build"},
-            "@nestjs/core",
-            '["node", "dist/main"]',
-        ),
-        (
-            {"start": "fastify start -l info app.js"},
-            "fastify-cli",
-            '["node", "node_modules/.bin/fastify", "start", "-l", "info", "app.js"]',
-        ),
-        (
-            {"start": "npm run serve", "serve": "NODE_ENV=production next start"},
-            "next",
-            '["node", "node_modules/.bin/next", "start"]',
-        ),
-    ],
-)
-def test_what_npm_starts_is_started_without_npm(tmp_path, scripts, needs, start):
-    text = _node(tmp_path, {"scripts": scripts, "dependencies": {needs: "*", "express": "*"}})
-    assert f"ENTRYPOINT {start}" in text
-    assert ("npm run build && npm prune" in text) == ("build" in scripts)
-
-
-def test_an_installation_has_what_its_scripts_need(tmp_path):
-    package = {"scripts": {"start": "node a.js", "prepare": "husky install"}, "dependencies": {"express": "*"}}
-    text = _node(tmp_path / "a", package, **{"a.js": "", ".npmrc": "legacy-peer-deps=true"})
-    assert "COPY package.json package-lock.json .npmrc ./" in text
-    assert "    npm pkg delete scripts.prepare && npm ci --no-audit --no-fund --omit=dev" in text
-    package["scripts"]["postinstall"] = "prisma generate"
-    assert text.count("COPY . .") == 1
-    text = _node(tmp_path / "b", package, **{"a.js": "require('ts-node/register')"})
-    assert text.index("COPY . .") < text.index("npm ci")
-    assert "--omit=dev" not in text
 
 
 def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
@@ -479,28 +281,7 @@ def test_the_program_in_a_folder_that_the_own_dockerfile_copies_is_the_services(
         "web/package.json": package,
     }
     (service,) = found(tmp_path, {**files, "Makefile": "image:\n\tdocker build . -f build/Dockerfile\n"})
-    draft = recipe(service, "containers")
-    assert draft.rungs[0].name == "today"
-    assert {each.keys["source"] for each in draft.rungs[1:]} == {"src"}
-    assert 'BUILD: "node:20-slim"' in draft.rungs[1].keys["bases"]
-
-
-def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp_path):
-    main = "package main\n\nfunc main() {}\n"
-    gomod = "module x.org/shop\n\nrequire x.org/lib v0.0.0\n\nreplace x.org/lib => ./lib\n"
-    files = {"go.mod": gomod, "main.go": main, "lib/go.mod": "module x.org/lib\n", "lib/lib.go": "package lib\n"}
-    brought_in(tmp_path / "a", files)
-    text = (tmp_path / "a/build/Dockerfile").read_text()
-    assert text.index("COPY lib/go.mod ./lib/") < text.index("go mod download") < text.index("COPY . .")
-    beside = {"shop/go.mod": gomod.replace("./lib", "../lib"), "shop/main.go": main, "lib/go.mod": "module x.org/lib\n"}
-    suite, _, _ = brought_in(tmp_path / "b", beside, service="shop")
-    assert {each.source for each in suite.variants if each.builder != "ko"} == {"."}
-    assert "COPY . .\nWORKDIR /src/shop\n" in (tmp_path / "b/build/Dockerfile").read_text()
-    assert "modroot: shop}" in (tmp_path / "b/build/melange.yaml").read_text()
-    with pytest.raises(
-        UsageError, match=r"replaces a module by \.\./lib, above this folder: run deadweight init --dir \.\."
-    ):
-        brought_in(tmp_path / "b/shop", {})
+    assert (service.project.folder, service.project.version.value) == ("src", "20")
 
 
 @pytest.mark.parametrize(
@@ -535,22 +316,6 @@ def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, 
     unmeasured = suite_text(replace(first_draft(service, "build", health="/up"), unattacked="no engine"))
     assert "attacks: {" not in unmeasured
     assert (f"# attacks on {name} are left out: no engine" in unmeasured) is found
-
-
-@pytest.mark.parametrize(
-    ("base", "version"),
-    [
-        ("golang:1.26", "1.26"),
-        ("golang:1.26.2-alpine3.20", "1.26.2"),
-        ("golang:1.20-alpine", "1.22"),
-        ("golang", "1.22"),
-    ],
-)
-def test_the_own_build_tells_the_version_where_it_is_new_enough(tmp_path, base, version):
-    own = f'FROM {base} AS build\nCOPY . .\nRUN go build -o /x ./cmd/shop\nFROM scratch\nCOPY --from=build /x /x\nCMD ["/x"]\n'
-    (service,) = found(tmp_path, {**GO, "Dockerfile": own})
-    assert service.project is not None
-    assert service.project.version.value == version
 
 
 def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path):

@@ -12,7 +12,6 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.described import SERVED
 from deadweight_init.draft import Draft, port_hints
-from deadweight_init.languages.common import DEAF, OWNED
 from deadweight_init.prove.observe import Seen, WhileUp, kind_told, may_be_in_memory, with_cause
 from deadweight_init.records import SEEN, Known, Service
 
@@ -233,7 +232,7 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if also := [each for each in others if each in named]:
         told = {**told, "ports": Known(also, f"{SEEN}: it listens there too")}
-    service = _ending(_owning(draft.service, told), seen)
+    service = _owning(draft.service, told)
     return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
 
 
@@ -254,24 +253,9 @@ def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
     return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
 
 
-def _ending(service: Service, seen: Seen) -> Service:
-    """The service, whose interpreter is told to end at SIGTERM from now on where it did not."""
-    ended = seen.stop_seconds is not None or seen.health.kind == "exit"
-    return (None if ended else with_an_end(service)) or service
-
-
-def with_an_end(service: Service) -> Service | None:
-    """The service whose interpreter is told to end at SIGTERM: as process 1 it ignores that. None for another language, or the
-    same again."""
-    project = service.project
-    if project is None or project.language not in ("python", "node") or DEAF in project.details:
-        return None
-    return replace(service, project=replace(project, details={**project.details, DEAF: "1"}))
-
-
 def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:
     """The service, whose files are its user's from now on where it comes up only if it may write among them."""
     project = service.project
     if project is None or told.get("read_only", Known(True)).value:
         return service
-    return replace(service, project=replace(project, details={**project.details, OWNED: "1"}))
+    return replace(service, project=replace(project, owned=True))

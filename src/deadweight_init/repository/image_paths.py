@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from deadweight_init.languages.common import HOME
+from deadweight_init.languages.table import is_pages
 from deadweight_init.records import ImageWords, OwnDockerfile, Service
 from deadweight_init.tree import Tree, joined
 
@@ -25,7 +25,7 @@ def with_own_mounts(service: Service) -> Service:
     """The service with what its platform gives it: data and settings, and no code that its image has already."""
     own = [each.words for each in service.dockerfiles]
     around = service.around
-    made = service.project is not None and service.project.language != "static"
+    made = service.project is not None and not is_pages(service.project)
     files = {
         target: known
         for target, known in around.files.items()
@@ -45,11 +45,7 @@ def with_own_mounts(service: Service) -> Service:
         )
         for each in service.dockerfiles
     )
-    project = service.project
-    homes = [posixpath.normpath(each.workdir) for each in own]
-    if project is not None and any(_is_in(each, home) for each in files for home in homes if home != "/"):
-        project = replace(project, details={**project.details, HOME: "1"})
-    return replace(service, project=project, around=around, dockerfiles=images)
+    return replace(service, around=around, dockerfiles=images)
 
 
 _SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")
