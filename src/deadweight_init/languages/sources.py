@@ -73,14 +73,14 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
             continue
         text = tree.text(path)
         for pattern in _PORTS:
-            for found in pattern.finditer(text):
-                radix = _RADIX.search(text, max(found.start() - 40, 0), found.end())
-                if LEAST_PORT <= int(found[1]) < 65536 and radix is None:
-                    place = f"{GUESS} {path}:{line_of(text, found.start(1))}"
-                    ports.setdefault(int(found[1]), Known(int(found[1]), place))
+            for match in pattern.finditer(text):
+                radix = _RADIX.search(text, max(match.start() - 40, 0), match.end())
+                if LEAST_PORT <= int(match[1]) < 65536 and radix is None:
+                    place = f"{GUESS} {path}:{line_of(text, match.start(1))}"
+                    ports.setdefault(int(match[1]), Known(int(match[1]), place))
         for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
-            for found in pattern.finditer(text):
-                known.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
+            for match in pattern.finditer(text):
+                known.setdefault(match[1], Known(match[1], f"{GUESS} {path}:{line_of(text, match.start(1))}"))
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
     return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
@@ -111,17 +111,17 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
     ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
     for path in _code(tree, folder, code):
-        if found := _READS_PORT.search(tree.text(path)):
-            return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
+        if match := _READS_PORT.search(tree.text(path)):
+            return Known("PORT", f"from {path}:{line_of(tree.text(path), match.start())}")
     return None
 
 
 def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
     for path in _code(tree, folder, code):
-        for found in _READS_HOST.finditer(tree.text(path)):
-            if not _FOREIGN.search(found[1]):
-                return Known(found[1], f"from {path}:{line_of(tree.text(path), found.start())}")
+        for match in _READS_HOST.finditer(tree.text(path)):
+            if not _FOREIGN.search(match[1]):
+                return Known(match[1], f"from {path}:{line_of(tree.text(path), match.start())}")
     return None
 
 

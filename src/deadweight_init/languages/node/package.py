@@ -135,8 +135,8 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     if not builder or "build" not in scripts or serves:
         return ""
     settings = (tree.text(joined(folder, each)) for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
-    told = (found[1] for text in settings if (found := _OUTPUT.search(text)))
-    return "out" if exported else next(told, _MAKES[builder])
+    outputs = (match[1] for text in settings if (match := _OUTPUT.search(text)))
+    return "out" if exported else next(outputs, _MAKES[builder])
 
 
 _DEFAULT, _OLDEST = "22", 18
@@ -155,10 +155,10 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
         return Known(base, "from your Dockerfile's base")
     for name in (".nvmrc", ".node-version"):
         text = tree.text(joined(folder, name))
-        found = re.search(r"v?(\d{2})\b|lts/(\w+)", text)
-        number = (found[1] or _NAMES.get(found[2].lower(), "")) if found else ""
-        if found and number and int(number) >= _OLDEST:
-            return Known(number, f"from {joined(folder, name)}:{line_of(text, found.start())}")
+        match = re.search(r"v?(\d{2})\b|lts/(\w+)", text)
+        number = (match[1] or _NAMES.get(match[2].lower(), "")) if match else ""
+        if match and number and int(number) >= _OLDEST:
+            return Known(number, f"from {joined(folder, name)}:{line_of(text, match.start())}")
     asked = str(part(package, "engines").get("node") or "")
     exact = re.fullmatch(r"[=v]?(\d+\.\d+\.\d+)|~\s?(\d+\.\d+)(?:\.\d+)?", asked.strip())
     version = (

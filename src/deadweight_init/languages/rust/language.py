@@ -83,7 +83,7 @@ class Rust:
         crates = {each[1]: each[2] for each in entries}
         settings = [tree.text(joined(each, f".cargo/{name}")) for each in above for name in ("config.toml", "config")]
         installs = [each for crate, packages in _CALLS.items() if crate in crates for each in packages]
-        installs += [each for said in settings for each in _LINKERS.findall(said)]
+        installs += [each for text_of_settings in settings for each in _LINKERS.findall(text_of_settings)]
         rocket = bool(_ROCKET.search(text))
         ports, health = scan(tree, by_depth(tree.below(folder, ".rs")))
         reads = [each for each in ("Rocket.toml", "templates") if rocket and tree.has_folder(joined(folder, each))]
@@ -137,9 +137,9 @@ def _manifest(text: str) -> dict[str, Any]:
 
 def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:
     for home in dict.fromkeys((folder, top)):
-        said = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
-        if found := re.search(r"\b(1\.\d+)", said):
-            return Known(found[1], "from rust-toolchain")
+        toolchain = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
+        if match := re.search(r"\b(1\.\d+)", toolchain):
+            return Known(match[1], "from rust-toolchain")
     if own := words.on(r"rust:(1\.\d+)") if words else "":
         return Known(own, "from your Dockerfile's base")
     file = joined(folder, "Cargo.toml")
@@ -157,8 +157,8 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
         named = {own: "src/main.rs"}
     if not named:
         paths = (posixpath.relpath(each, folder) for each in tree.below(joined(folder, "src/bin"), ".rs"))
-        found = (re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", each) for each in paths)
-        named = {each[1]: each[0] for each in found if each}
+        matches = (re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", each) for each in paths)
+        named = {each[1]: each[0] for each in matches if each}
 
     def rank(name: str) -> tuple[bool, ...]:
         called = bool(_SERVER.search(name)) or name == f"{own}d"
