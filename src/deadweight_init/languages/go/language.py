@@ -142,7 +142,7 @@ def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: 
     candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
     candidates.sort(key=lambda each: (each != "." and not each.startswith("cmd/"), "internal" in each.split("/")))
     built = [posixpath.normpath(each) for each in _PACKAGE.findall(builds)]
-    started = [each for each in candidates if posixpath.basename(each) in first]
+    started = [main for main in candidates if posixpath.basename(main) in first]
     known = [*started, *(each for each in built if each in candidates), *(each for each in candidates if each == ".")]
     if known or len(candidates) == 1:
         return (known or candidates)[0]
@@ -160,7 +160,7 @@ def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: 
 
 def _in_turn(tree: Tree, folder: str, chosen: str, mains: Sequence[str]) -> list[str]:
     """The program's sources before the rest, without those of other programs."""
-    others = {joined(folder, each) for each in mains if chosen and each != chosen}
+    others = {joined(folder, main) for main in mains if chosen and main != chosen}
     start = "" if chosen in ("", ".") else f"{joined(folder, chosen)}/"
     own = (path for path in tree.below(folder, ".go") if folder_of(path) not in others)
     return sorted(own, key=lambda path: (not path.startswith(start), path.count("/"), path))

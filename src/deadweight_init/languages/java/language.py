@@ -69,7 +69,7 @@ class Java:
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
         jib = tuple(
-            Known(int(each[1]), f"from {file}:{line_of(text, each.start(1))}") for each in declared.jib_ports(text)
+            Known(int(port[1]), f"from {file}:{line_of(text, port.start(1))}") for port in declared.jib_ports(text)
         )
         listens = bool(of_code or jib or (words and words.ports)) or any(
             _LISTENS.search(tree.text(path)) for path in code
@@ -122,7 +122,7 @@ def _health(
         if match and (inside := match[1].strip("/")):
             origin = f"from {path}:{line_of(text, match.start())}"
             return (
-                *(Known(f"/{inside}{each.value}", origin) for each in health),
+                *(Known(f"/{inside}{known.value}", origin) for known in health),
                 *health,
                 Known(f"/{inside}/", origin),
             )

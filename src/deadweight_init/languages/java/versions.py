@@ -26,7 +26,7 @@ def boot_of(text: str) -> tuple[int, int] | None:
     match = _BOOT.search(text)
     if match is None:
         return None
-    major, minor = (int(each) for each in match.groups() if each)
+    major, minor = (int(group) for group in match.groups() if group)
     return major, minor
 
 
@@ -34,7 +34,7 @@ def asked(text: str) -> tuple[int, int | None]:
     """The version that build files ask for, and where in the text; where they say none 17, or 8 for an old Spring Boot."""
     match, boot = _VERSION.search(text), boot_of(text)
     usual = 8 if boot is not None and boot < (2, 5) else 17
-    return (usual, None) if match is None else (int(next(each for each in match.groups() if each)), match.start())
+    return (usual, None) if match is None else (int(next(group for group in match.groups() if group)), match.start())
 
 
 def runs_on(version: int, text: str) -> int:

@@ -70,7 +70,7 @@ class Node:
         start = start_of(tree, folder, package, words)
         kind, manager = manager_of(tree, folder, package)
         paths = by_depth(
-            each for each in tree.below(folder, *self.facts.code, "package.json") if "node_modules" not in each
+            path for path in tree.below(folder, *self.facts.code, "package.json") if "node_modules" not in path
         )
         ports, health = scan(tree, paths)
         is_workspace = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
@@ -163,7 +163,7 @@ def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
     """Arguments of node that take these steps in turn: not every base has a shell. Signals are passed on to the last one."""
     if not before:
         return last
-    first = "[" + ", ".join(_listed(each) for each in before) + "]"
+    first = "[" + ", ".join(_listed(step) for step in before) + "]"
     return ("-e", _IN_TURN.format(first=first, last=_listed(last)))
 
 

@@ -178,7 +178,7 @@ def _all_fit(alternative: str, major: int) -> bool:
     spread = re.fullmatch(r"\s*v?(\d+)[\d.xX]*\s+-\s+v?(\d+)[\d.xX]*\s*", alternative)
     if spread:
         return int(spread[1]) <= major <= int(spread[2])
-    return all(_fits(each, major) for each in _PART.finditer(alternative))
+    return all(_fits(match, major) for match in _PART.finditer(alternative))
 
 
 def _fits(part: re.Match[str], major: int) -> bool:

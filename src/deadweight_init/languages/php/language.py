@@ -96,8 +96,8 @@ class Php:
             return None
         manifest, lock = (read_json(tree, joined(folder, f"composer.{end}")) for end in ("json", "lock"))
         listed = lock.get("packages")
-        packages = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        needs = [name for each in (manifest, *packages) for name in part(each, "require")]
+        packages = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        needs = [name for package in (manifest, *packages) for name in part(package, "require")]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
         used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.text(path)) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
@@ -164,7 +164,7 @@ def _packages(project: PhpProject) -> Iterator[str]:
 def _extensions(project: PhpProject) -> Iterator[str]:
     """The instructions that compile extensions."""
     headers = sorted({word for each in project.extensions for word in _HEADERS.get(each, "").split()})
-    pecl = [each for each in project.extensions if each in _OF_PECL]
+    pecl = [extension for extension in project.extensions if extension in _OF_PECL]
     core = [each for each in project.extensions if each not in _OF_PECL]
     if headers:
         yield f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(headers)}"

@@ -68,7 +68,7 @@ class Python:
         where, by_code = code.inside(tree, folder, start), not (own or served)
         django, settings = (
             code.is_django(tree, folder),
-            [tree.text(each) for each in files if "settings" in each and not aside(each)],
+            [tree.text(path) for path in files if "settings" in path and not aside(path)],
         )
         if django and by_code and not before:
             before = (("manage.py", "migrate", "--noinput"),)
@@ -117,7 +117,7 @@ def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], Words]:
             words = ()
         steps.append(_as_python(tree, folder, words))
     served = steps.pop() if web_command(tree, folder) else ()
-    return tuple(each for each in steps if each), served
+    return tuple(step for step in steps if step), served
 
 
 def _as_python(tree: Tree, folder: str, words: Words) -> Words:

@@ -108,8 +108,8 @@ def _within(asked: str) -> str:
     exact = re.fullmatch(r"\s*(?:==|~=(?=\s*3\.\d+\.)|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*", asked)
     if exact:  # ~=3.10 is every later one too
         return exact[1] if pair(exact[1]) >= _OLDEST else ""
-    lowest = [pair(each) for each in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
-    below = [pair(each) for each in re.findall(r"<\s*(3\.\d+)", asked)]
+    lowest = [pair(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [pair(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
     least = max([*lowest, _USUAL])
     if below and least >= min(below):
         least = (3, min(below)[1] - 1)
