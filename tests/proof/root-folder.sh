@@ -38,7 +38,9 @@ echo "exit code $code; $(.venv/bin/invoke doctor 2>/dev/null | grep -E '^(engine
 .venv/bin/invoke clean --all
 exit $code
 END
-# a home of its own: bridge and sockets of the engine are called after it, and the network is this machine's
+# The folder becomes the root of a mount namespace: below chroot alone, what is executed in a container would see this machine's root.
+# A home of its own: bridge and sockets of the engine are called after it, and the network is this machine's
 cas=/etc/ssl/certs/ca-certificates.crt
 env -i HOME="/srv/home-$(basename "$root")" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-    ${SSL_CERT_FILE:+SSL_CERT_FILE=$cas PIP_CERT=$cas} chroot "$root" bash /srv/demo.sh
+    ${SSL_CERT_FILE:+SSL_CERT_FILE=$cas PIP_CERT=$cas} unshare --mount --propagation private \
+    bash -c 'cd "$1" && mkdir .old && pivot_root . .old && umount -l .old && rmdir .old && exec bash /srv/demo.sh' - "$root"
