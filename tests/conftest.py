@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.getoption("--unit"):
         unit_guard.install()
+        # as in nox -s unit: no engine of this user's home, which would be asked, and rules that were compiled once
+        os.environ.setdefault("DEADWEIGHT_CACHE_DIR", str(ROOT / ".nox" / ".cache" / "unit"))
     if config.getoption("--changed") and not hasattr(config, "workerinput"):
         config.args = [str(ROOT / name) for name in changed.selected(ROOT)]
     shared_guard.install()

@@ -22,7 +22,7 @@ from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 from tests.support.tools_path import put_ours_on_path
 
-CRANE = "0.22.1"
+CRANE = "0.21.9"
 
 
 @pytest.fixture
