@@ -34,8 +34,7 @@ from deadweight.builders.shared.common import (
     program_environment,
 )
 from deadweight.builders.shared.inputs import rules as ignore_rules
-from deadweight.checks.evidence import evidence
-from deadweight.checks.protocol import Check, Subject
+from deadweight.checks.protocol import Check, Subject, evidence
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Record

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.builders.dockerfile import build_arguments, secrets
+from deadweight.builders.dockerfile import secrets
 from deadweight.builders.dockerfile.build_network import Reach
-from deadweight.builders.dockerfile.copy import copied, given, last_base, reach_of
+from deadweight.builders.dockerfile.copy import build_arguments, copied, given, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
@@ -225,9 +225,7 @@ def build(
         own.mkdir()
         copy = copied(dockerfile, variant, bases, site, own, reach)
         request = Request(
-            words=build_arguments.build_arguments(
-                dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()
-            ),
+            words=build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             name=common.image_name(site.suite, variant),
             platform=platform(),
             epoch=common.EPOCH,

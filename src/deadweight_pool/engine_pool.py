@@ -13,9 +13,8 @@ from functools import partial
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._packages import attacks
-from deadweight.checks.parallel import side_by_side
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runner import lost_engine, run_check, run_checks
+from deadweight.checks.runner import lost_engine, run_check, run_checks, side_by_side
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.project.on_engine import OnEngine, Project

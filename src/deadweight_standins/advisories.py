@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
-from deadweight.checks.scan.coverage import COVERAGE, LICENCES, Contents, Part
+from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents, Part
 from deadweight.records import store
 from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import Say

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
 from deadweight.builders import table
-from deadweight.checks.http_match import problems
-from deadweight.checks.http_request import prepare
+from deadweight.checks.api import prepare, problems
 from deadweight.checks.layers import allow_list
-from deadweight.checks.scan.exceptions import acceptances
+from deadweight.checks.vulnerabilities import acceptances
 from deadweight.engine.http import Answer
 from deadweight.engine.options import hardened_for
-from deadweight.project.load_suite import load_suite
-from deadweight.project.validation import check_suite
+from deadweight.project.load_suite import check_suite, load_suite
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
 from deadweight.tasks.report import thresholds

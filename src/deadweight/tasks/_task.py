@@ -77,7 +77,7 @@ def _first_what_was_left() -> None:
         state = State(find_suite_file().parent)
         if runs.there(state):
             from deadweight._log_excerpt import plain
-            from deadweight.project.recovery import remove_what_was_left
+            from deadweight.project.clean import remove_what_was_left
 
             remove_what_was_left(state, lambda line: print(plain(line), file=sys.stderr))
 

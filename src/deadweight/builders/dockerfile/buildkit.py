@@ -14,9 +14,8 @@ from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
-from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name
+from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name, retire
 from deadweight.records.store import load
-from deadweight.records.superseded_images import retire
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:

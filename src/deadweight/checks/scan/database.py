@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import MissingError, UsageError
-from deadweight.checks.scan.coverage import COVERAGE, LICENCES, Contents, contents_of
+from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
 from deadweight.sources.protocol import Say
