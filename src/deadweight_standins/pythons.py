@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import FAST, Layer, from_tree
 from deadweight_standins import alpine, downloads
@@ -218,9 +216,7 @@ def _of_os(shop: Workshop, found: Release) -> Path:
 
 
 def _of_pypi(found: Release, work: Path, root: Path) -> Path:
-    words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", found.minor)
-    _run.run([sys.executable, "-m", "pip", *words, "-d", work / "wheels", found.sqlite], timeout=300)
-    with zipfile.ZipFile(next((work / "wheels").glob("*.whl"))) as wheel:
+    with downloads.wheel_of(found.sqlite, "--python-version", found.minor) as wheel:
         wheel.extractall(work / "sqlite")  # pip verified it
     libraries = work / "sqlite" / "pysqlite3_binary.libs"
     shutil.copytree(libraries, root / f"lib/python{found.minor}/{libraries.name}")  # beside lib-dynload, where it looks

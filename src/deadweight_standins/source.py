@@ -6,9 +6,8 @@ import contextlib
 import os
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,6 @@ class LocalSource:
     def __init__(self, state: State, settings: Settings | None = None) -> None:
         self.state, self.settings = state, settings or Settings()
         self.folder = user_cache() / "local"
-        self.seconds: dict[str, float] = {}
         self._bases: dict[str, Base] = {}
         self._beside_made: dict[StandIn, str] = {}
         self._beside_guard, self._guard = threading.Lock(), threading.Lock()
@@ -241,7 +239,7 @@ class LocalSource:
 
     def _made_beside(self, shop: Workshop, item: StandIn) -> str:
         registry = self._registry(shop)
-        client = self._client(registry)
+        client = Client(self._ensured(registry))
         digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
         return f"{client.address}/{item.repository}@{digest}"
 
@@ -258,58 +256,35 @@ class LocalSource:
         return self._registry().stop()
 
     def _prepare(self, shop: Workshop, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
-        started = time.monotonic()
+        """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
         registry = self._registry(shop)
-        client = self._client(registry) if wanted else None
-        digests: dict[StandIn, str] = {}
-        missing: list[StandIn] = []
-        for item in dict.fromkeys(wanted.values()):
-            assert client is not None
-            digest = self._there(item)
-            if digest is None:
-                missing.append(item)
-            else:
-                digests[item] = digest
-        digests |= self._make(shop, client, registry, missing, wanted, apk, say)
+        client = Client(self._ensured(registry) if wanted else "")
+        digests = {item: self._there(item) for item in dict.fromkeys(wanted.values())}
+        missing = [item for item, digest in digests.items() if digest is None]
+        jobs: dict[StandIn | None, Callable[[], str]] = {
+            item: partial(self._make_one, shop, client, registry, item, say) for item in missing
+        }
+        if apk and not self._apk_ready():
+            jobs = {None: partial(self._make_apk, shop, say), **jobs}
+        if jobs:
+            require(("apt-get", "dpkg-deb"))
+            made = side_by_side(jobs, wanted)
+            digests |= {item: made[item] for item in missing}
         if apk:
             from deadweight_standins import apk as repositories
 
             repositories.link(self.state, self.folder / "apk")
         for reference, item in wanted.items():
-            assert client is not None
             resolved = f"{client.address}/{item.repository}@{digests[item]}"
             self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
-        self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
 
-    def _client(self, registry: LocalRegistry) -> Client:
+    def _ensured(self, registry: LocalRegistry) -> str:
         with self._guard:  # it is started once
-            return Client(registry.ensure())
+            return registry.ensure()
 
     def _workshop(self) -> Workshop:
         variables = dict(self.environment().variables)
         return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
-
-    def _make(
-        self,
-        shop: Workshop,
-        client: Client | None,
-        registry: LocalRegistry,
-        missing: Sequence[StandIn],
-        wanted: Mapping[str, StandIn],
-        apk: bool,
-        say: Say,
-    ) -> dict[StandIn, str]:
-        """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
-        jobs: dict[StandIn | None, Callable[[], str]] = {}
-        if apk and not self._apk_ready():
-            jobs[None] = lambda: self._make_apk(shop, say)
-        for item in missing:
-            assert client is not None
-            jobs[item] = lambda item=item, client=client: self._make_one(shop, client, registry, item, say)  # type: ignore[misc]
-        if not jobs:
-            return {}
-        require(("apt-get", "dpkg-deb"))
-        return {item: digest for item, digest in side_by_side(jobs, wanted).items() if item is not None}
 
     def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
         with told(f"the stand-in for {item.recipe} {item.parameter}".rstrip(), say):

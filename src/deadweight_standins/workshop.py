@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +38,7 @@ class Settings:
 
 
 class Workshop:
-    """Makes parts below ``folder``. Thread-safe. ``seconds`` tells what each part took, in the order of being done."""
+    """Makes parts below ``folder``. Thread-safe."""
 
     def __init__(
         self,
@@ -53,7 +52,6 @@ class Workshop:
         self.authorities = tuple(authorities)
         self.packages = Packages(folder / "debs", machine, log, authorities=authorities)
         self.environment = dict(environment or {})
-        self.seconds: dict[str, float] = {}
         self._guard = threading.Lock()
         self._parts: dict[str, tuple[threading.Lock, list[object]]] = {}
 
@@ -63,9 +61,7 @@ class Workshop:
             lock, result = self._parts.setdefault(name, (threading.Lock(), []))
         with lock:
             if not result:
-                started = time.monotonic()
                 result.append(make())
-                self.seconds[name] = round(time.monotonic() - started, 2)
             return cast(T, result[0])
 
     def busybox(self) -> Busybox:

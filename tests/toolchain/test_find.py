@@ -304,9 +304,7 @@ def test_an_archive_of_both_layouts_keeps_its_manifest_if_its_layers_are_packed(
 def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
     made = []
-    monkeypatch.setattr(
-        helper_programs, "_compiled", lambda architecture, _source: made.append(architecture) or b"program"
-    )
+    monkeypatch.setattr(helper_programs, "_compiled", lambda architecture, *_: made.append(architecture) or b"program")
     first = helper_programs.built("amd64", helper.SOURCE)
     assert helper_programs.built("amd64", helper.SOURCE) == first
     assert helper_programs.built("amd64", tunnel_client.SOURCE) != first

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
@@ -27,13 +28,14 @@ def go_architecture(machine: str) -> str:
     return ARCHITECTURES[machine]
 
 
-def built(architecture: str, source: Path) -> Path:
+def built(architecture: str, source: Path, env: Mapping[str, str] | None = None) -> Path:
     """The static program for one of Go's architectures; compiled where it, or what it is made from, is new here. ``source`` is the
-    folder of its module, and gives it its name. Raises DeadweightError (MissingError without Go)."""
+    folder of its module, and gives it its name; ``env`` says where its modules come from. Raises DeadweightError (MissingError
+    without Go)."""
     file = user_cache() / "attacks" / f"{source.name}-{source_digest(source)[:16]}-{architecture}"
     with _one_at_a_time:
         if not file.exists():
-            write_atomically(file, _compiled(architecture, source), mode=0o755)
+            write_atomically(file, _compiled(architecture, source, env or {}), mode=0o755)
     return file.absolute()
 
 
@@ -43,24 +45,15 @@ def source_digest(source: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _compiled(architecture: str, source: Path) -> bytes:
+def _compiled(architecture: str, source: Path, env: Mapping[str, str]) -> bytes:
     from deadweight.toolchain.find import find
     from deadweight.toolchain.golang import go_environment
 
     go = find("go")
-    env = go_environment(go) | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": architecture}
+    env = {**env, **go_environment(go), "CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": architecture}
     with tempfile.TemporaryDirectory(prefix="deadweight-program-") as name:
         module, program = Path(name) / "module", Path(name) / "program"
         shutil.copytree(source, module)  # nothing is ever written into the installed package
-        argv: list[str | Path] = [
-            go.path,
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags=-s -w",
-            "-o",
-            program,
-            ".",
-        ]
-        run(argv, cwd=module, env=env, timeout=BUILD_SECONDS)
+        words = ("build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, ".")
+        run([go.path, *words], cwd=module, env=env, timeout=BUILD_SECONDS)
         return program.read_bytes()
