@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deadweight_attacks.harden.write import beside as harden_notes
     from deadweight_attacks.harden.write import files as harden_files
     from deadweight_attacks.harden.write import written as harden_text
-    from deadweight_attacks.harden.write.values import Written as HardenRequest
+    from deadweight_attacks.harden.write.model import Request as HardenRequest
     from deadweight_attacks.host import sweep_host_folders
     from deadweight_attacks.load import suite_payloads
     from deadweight_attacks.network import unfence
@@ -34,7 +34,7 @@ if not TYPE_CHECKING:
             "harden.cache": "kept_or_found as find_posture",
             "harden.result": "Found",
             "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
-            "harden.write.values": "Written as HardenRequest",
+            "harden.write.model": "Request as HardenRequest",
             "host": "sweep_host_folders",
             "load": "suite_payloads",
             "network": "unfence",

@@ -15,7 +15,7 @@ from deadweight.tasks.harden import _give, _way
 from deadweight_attacks.harden.health_command import OfNeeds
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import files, written
-from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.harden.write.model import Request as Written
 from tests.support.forms import shop
 
 NEEDS = {

@@ -18,7 +18,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.options import Tmpfs, Ulimit
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import beside, ecs, written
-from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.harden.write.model import Request as Written
 from tests.attacks.test_validators import PUSHED, a_found
 from tests.support.forms import shop
 
@@ -121,7 +121,7 @@ def test_the_judge_would_notice(change, told):
 
 def test_folders_in_memory_are_the_containers():
     """An empty volume of Fargate's would be root's, with mode 0755: a service that is not root could not write to it."""
-    (container,) = ecs.task(shop("shop", "registry.example/shop:1"))["containerDefinitions"]
+    (container,) = json.loads(written(shop("shop", "registry.example/shop:1"), "ecs"))["containerDefinitions"]
     (folder,) = container["linuxParameters"]["tmpfs"]
     assert (folder["containerPath"], folder["size"]) == ("/state", 1)
     assert container["systemControls"] == [{"namespace": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]

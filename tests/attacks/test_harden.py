@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -35,10 +36,7 @@ from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
 from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
 from deadweight_attacks.harden.write import written
-from deadweight_attacks.harden.write.compose import compose
-from deadweight_attacks.harden.write.kubernetes import kubernetes
-from deadweight_attacks.harden.write.run import run_words
-from deadweight_attacks.harden.write.values import Written as Values
+from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.recorder import Hindered
 from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
@@ -129,6 +127,10 @@ def found(suite: str = "shop", port: int = 8080, **changes) -> Found:
     variant = Variant(name="tight", builder="ko", port=port)
     options = hardened(RunSettings(), port=port).but(**{"network": "internal-network", **changes})
     return Found(options, CUT_OFF, 2, (("all", ""),), variant=variant, suite=suite, image="registry.example/tight:1")
+
+
+def documents(got: Found, form: str = "kubernetes") -> list[dict]:
+    return list(yaml.safe_load_all(written(got, form)))
 
 
 def renamed(got: Found, name: str) -> Found:
@@ -381,17 +383,17 @@ def test_all_ports_and_files_are_in_what_is_written():
     got = found(network="bridge", ports=(9000,), files={"/etc/app.conf": "conf/app.conf"})
     run = got.variant.run.model_copy(update={"ports": (9000,), "files": got.options.files})
     got = dataclasses.replace(got, variant=got.variant.model_copy(update={"run": run}))
-    service = compose(got)["services"]["shop"]
+    service = documents(got, "compose")[0]["services"]["shop"]
     assert service["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:9000:9000"]
     assert service["volumes"] == ["./conf/app.conf:/etc/app.conf:ro"]
-    words = run_words(got)
+    words = shlex.split(written(got, "run"), comments=True)
     assert [words[at + 1] for at, word in enumerate(words) if word in ("--publish", "--volume")] == [
-        "conf/app.conf:/etc/app.conf:ro",
+        "$PWD/conf/app.conf:/etc/app.conf:ro",
         "127.0.0.1:8080:8080",
         "127.0.0.1:9000:9000",
     ]
     assert "Volume=./conf/app.conf:/etc/app.conf:ro" in written(got, "quadlet")
-    service = next(each for each in kubernetes(got) if each["kind"] == "Service")
+    service = next(each for each in documents(got) if each["kind"] == "Service")
     assert [each["name"] for each in service["spec"]["ports"]] == ["port-8080", "port-9000"]
     assert (
         "It reads files that are not in the image, but in your repository: /etc/app.conf (conf/app.conf)."
@@ -401,10 +403,10 @@ def test_all_ports_and_files_are_in_what_is_written():
 
 def test_a_low_port_needs_no_root_in_kubernetes():
     """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
-    documents = kubernetes(found(port=80))
-    for document in documents:
+    low = documents(found(port=80))
+    for document in low:
         assert cluster_refusal(document) == ""
-    context = documents[1]["spec"]["template"]["spec"]["securityContext"]
+    context = low[1]["spec"]["template"]["spec"]["securityContext"]
     assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
     assert context["runAsNonRoot"] is True
 
@@ -484,7 +486,7 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
     pretend(monkeypatch, lambda _options, _exits: "")
     got = tightest(make(NAMED))
     assert (got.options.seccomp, got.profiled) == ("tight.json", True)
-    assert "seccomp=deploy/tight.json" in written(got, "run", Values(profile="deploy/tight.json"))
+    assert "seccomp=deploy/tight.json" in written(got, "run", Request(profile="deploy/tight.json"))
 
 
 def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
@@ -519,7 +521,7 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
     assert (found.options.memory_bytes == 256 * 2**20) is ("memory" not in halved)
     assert (found.options.pids == 64) is ("processes" not in halved)
-    text = written(found, "run", Values())
+    text = written(found, "run")
     assert (f"Not tried, as in the suite: {told}" in text) is bool(told)
     assert ("# Memory" in text) is ("memory" in halved)
     document = found.document()
@@ -623,17 +625,17 @@ def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
 
 def test_what_needs_a_way_out_is_published_on_loopback():
     got = found(network="bridge")
-    service = compose(got)["services"]["shop"]
+    service = documents(got, "compose")[0]["services"]["shop"]
     assert service["ports"] == ["127.0.0.1:8080:8080"]
     assert "networks" not in service
-    words = run_words(got)
+    words = shlex.split(written(got, "run"), comments=True)
     assert words[words.index("--publish") + 1] == "127.0.0.1:8080:8080"
     assert "--network" not in words
 
 
 def test_a_container_has_a_name_that_engines_take():
-    assert run_words(found("a"))[4] == "a-service"
-    assert run_words(found("ab"))[4] == "ab"
+    assert "--name a-service " in written(found("a"), "run")
+    assert "--name ab " in written(found("ab"), "run")
 
 
 def test_who_takes_long_to_end_is_given_the_time():
@@ -658,11 +660,11 @@ def test_the_deployment_is_valid_and_restricted(network):
     tmpfs = (Tmpfs("/state", 2**20),)
     text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
     assert "&id" not in text
-    documents = list(yaml.safe_load_all(text))
-    assert [document["kind"] for document in documents] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
-    for document in documents:
+    made = list(yaml.safe_load_all(text))
+    assert [document["kind"] for document in made] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
+    for document in made:
         assert cluster_refusal(document) == ""
-    pod = documents[1]["spec"]["template"]["spec"]
+    pod = made[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 65532
@@ -672,10 +674,10 @@ def test_the_deployment_is_valid_and_restricted(network):
     assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert "hostPort" not in container["ports"][0]
-    assert documents[2]["spec"]["selector"] == documents[1]["spec"]["selector"]["matchLabels"]
-    assert documents[2]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
+    assert made[2]["spec"]["selector"] == made[1]["spec"]["selector"]["matchLabels"]
+    assert made[2]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
     assert "sysctls" not in pod["securityContext"]
-    assert ("Egress" in documents[3]["spec"]["policyTypes"]) is (network != "bridge")
+    assert ("Egress" in made[3]["spec"]["policyTypes"]) is (network != "bridge")
     assert "cannot express 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
 
 
@@ -683,10 +685,10 @@ def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
     _, got = writer
     text = written(got, "kubernetes")
-    documents = list(yaml.safe_load_all(text))
-    for document in documents:
+    made = list(yaml.safe_load_all(text))
+    for document in made:
         assert cluster_refusal(document) == ""
-    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
+    (container,) = made[1]["spec"]["template"]["spec"]["containers"]
     assert [expanded(each) for each in container["args"]] == ARGS
     assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
     assert 'value: "1e3"' in text
@@ -700,14 +702,14 @@ def expanded(value: str) -> str:
 @pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
 def test_every_suite_has_a_name_in_kubernetes(name):
     """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
-    for document in kubernetes(found(name)):
+    for document in documents(found(name)):
         label = document["metadata"]["name"]
         assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
         assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
 
 
 def test_the_validation_would_notice():
-    broken = kubernetes(found())[1]
+    broken = documents(found())[1]
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
     assert "readOnlyRootFilesystem" in cluster_refusal(broken)
 

@@ -18,7 +18,7 @@ from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import written
-from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.harden.write.model import Request as Written
 from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support.trivy_config import misconfigured
 

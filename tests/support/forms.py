@@ -21,7 +21,7 @@ from deadweight.suite.model import Health, Need, RunSettings, Variant
 from deadweight_attacks.harden.health_command import candidates
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import files
-from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.harden.write.model import Request as Written
 from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support import TESTS
 from tests.support.engine_tour import podman, podman_words

@@ -14,7 +14,7 @@ from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight_attacks.harden.result import Found
-    from deadweight_attacks.harden.write.values import Written
+    from deadweight_attacks.harden.write.model import Request
 
 
 @task(
@@ -77,7 +77,7 @@ def _way(folder: str, root: Path) -> str:
     return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
-def _give(found: Found, format: str, profile: Path, given: Written, to: str | None) -> None:
+def _give(found: Found, format: str, profile: Path, given: Request, to: str | None) -> None:
     """Print the text, or write it and its profile to a folder."""
     from deadweight._packages import attacks
     from deadweight.engine.seccomp.profile import write
