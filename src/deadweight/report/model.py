@@ -148,8 +148,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class VulnerabilitiesRecord:
-    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all. ``total`` and all counts are of distinct findings (id,
-    package, version); ``copies`` is in how many places they were found: None in reports of before they were told apart."""
+    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all, nor does one whose database does not cover the language
+    of the service: what is most of it is in none. ``total`` and all counts are of distinct findings (id, package, version);
+    ``copies`` is in how many places they were found: None in reports of before they were told apart."""
 
     status: Literal["scanned", "not_scanned", "not_covered"] = "not_scanned"
     coverage: Coverage = field(default_factory=Coverage)
@@ -162,6 +163,18 @@ class VulnerabilitiesRecord:
     findings: tuple[Finding, ...] = ()
     reason: str | None = None
     copies: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.coverage.language == "not_covered":
+            nothing = {
+                "total": None,
+                "copies": None,
+                "fixable": None,
+                "by_severity": {},
+                "reachability": Reachability(),
+            }
+            for name, value in nothing.items():
+                object.__setattr__(self, name, value)
 
 
 SCHEMA: Literal[1] = 1

@@ -262,8 +262,10 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     """The total, or which of the two other things it is; partial coverage is told with the number."""
     if scan.status == "not_covered":
         return _unmeasured("not covered")
-    if scan.status == "not_scanned" or scan.total is None:
+    if scan.status == "not_scanned" or (scan.total is None and scan.coverage.language != "not_covered"):
         return _unmeasured("not scanned")
+    if scan.total is None:
+        return Cell(figures.NOTHING, None, "muted", badge=scan.coverage.lacks())
     # what a database does not know is in no count: such a figure may not sort before those that were counted
     whole = scan.total if not scan.coverage.lacks(partly=False) else None
     return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
@@ -273,7 +275,7 @@ def _reach(_name: str, record: VariantRecord, _of: Of) -> Cell:
     """Findings in packages that the running service was seen to touch, and in those that no request made it touch; nothing where
     the database does not know the language of the service."""
     scan = record.vulnerabilities
-    if scan.status != "scanned" or scan.coverage.language == "not_covered":
+    if scan.status != "scanned" or scan.total is None:
         return Cell(figures.NOTHING, None, "muted")
     found = scan.reachability
     if found.status != "measured" or found.dead_weight is None:

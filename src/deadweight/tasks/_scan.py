@@ -57,7 +57,10 @@ def total(found: Sequence[Evidence]) -> str:
 
     scanned = [each.data for each in found if each.data.get("status") == "scanned"]
     reached = [data["reachability"] for data in scanned if data["reachability"]["status"] == "measured"]
-    parts = [plural(sum(data["total"] for data in scanned), "finding")]
+    counted = [data["total"] for data in scanned if data["total"] is not None]
+    untold = len(scanned) - len(counted)
+    parts = [plural(sum(counted), "finding") if counted else "\u2013 findings"]
+    parts += [f"{plural(untold, 'image')} with a language that is not covered"] if untold else []
     if reached:
         known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
         parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")
@@ -80,11 +83,10 @@ def _cells(data: Mapping[str, Any]) -> list[str]:
         words = str(data.get("status", "failed")).replace("_", " ")
         return [words, *[""] * 7, *_words(covered), "", ""]
     reach = data["reachability"]
-    measured = reach["status"] == "measured"
+    measured = reach["status"] == "measured" and data["total"] is not None
+    counts = [data["total"], *(data["by_severity"].get(name) for name in SEVERITIES), data["fixable"]]
     return [
-        f"{data['total']:,}",
-        *(f"{data['by_severity'][name]:,}" for name in SEVERITIES),
-        f"{data['fixable']:,}",
+        *("\u2013" if count is None else f"{count:,}" for count in counts),
         f"{data['kernel_headers']['total']:,}",
         *_words(covered),
         str(reach["reachable"]) if measured else "not measured",
