@@ -78,6 +78,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     assert [each.status for each in found.values()] == ["pass", "pass"]
     runs = found["runs"]
     assert len(runs.data["startup_samples"]) == 5
+    assert runs.data["startup_alone"] is True
     assert runs.data["startup_seconds"] == sorted(runs.data["startup_samples"])[2]
     assert 0 < runs.data["stop_seconds"] < 10
     assert (runs.data["exit_code"], runs.data["user"]) == (0, "65532:65532")
@@ -353,6 +354,7 @@ def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engi
     assert [name for name in started if name != "c"][2:] == ["a", "b"] * 5
     for each in found:
         assert len(each.data["startup_samples"]) == 5
+        assert "startup_alone" not in each.data
         assert each.data["startup_seconds"] == sorted(each.data["startup_samples"])[2]
         kept = load(Evidence, subjects[0].state.evidence(each.variant, "runs"))
         assert kept is not None

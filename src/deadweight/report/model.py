@@ -372,7 +372,8 @@ class VariantRecord:
     stand-ins took the place of in other stages of the build than the last. ``failed`` is how the last build came to nothing, where
     it did: ``build``, ``image`` and all figures are then of the build before, or None. ``runtime`` is None where nobody looked;
     ``go_version`` is that of a Go program (``go1.26.1``), None for any other. ``startup_seconds`` is the median of
-    ``startup_samples``, which were taken in turns with the other variants' (A B C A B C …).
+    ``startup_samples``, which were taken in turns with the other variants' (A B C A B C …), or ``startup_alone``: such are not
+    compared.
     """
 
     builder: str
@@ -395,6 +396,7 @@ class VariantRecord:
     other_stand_ins: tuple[str, ...] = ()
     failed: str | None = None
     startup_samples: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    startup_alone: bool = False
     attack_split: AttackSplit | None = None
 
     @property

@@ -202,15 +202,17 @@ def _startup(_name: str, record: VariantRecord, _of: Of) -> Cell:
 
 
 def _starts(record: VariantRecord) -> str:
-    """What the median is of: ``0.28 to 0.35``, or ``one start``."""
+    """What the median is of: ``0.28 to 0.35``, or ``one start``; and whether it is compared with others'."""
     samples = record.startup_samples
-    return f"{min(samples):.2f} to {max(samples):.2f}" if len(samples) > 1 else "one start"
+    apart = "; not compared" if record.startup_alone else ""
+    return f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
 
 
 def startup_differs(one: VariantRecord, other: VariantRecord) -> bool | None:
-    """Whether two variants start in different times: their ranges do not overlap. None where one of them was started only once."""
+    """Whether two variants start in different times: their ranges do not overlap. None where one of them was started only once, or
+    apart from the other: in a run or an engine of its own, whatever else that did falls on one of them alone."""
     left, right = one.startup_samples, other.startup_samples
-    if len(left) < 2 or len(right) < 2:
+    if len(left) < 2 or len(right) < 2 or one.startup_alone or other.startup_alone:
         return None
     return max(left) < min(right) or max(right) < min(left)
 
