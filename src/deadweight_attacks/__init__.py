@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deadweight_images import public
 
 if TYPE_CHECKING:
+    from deadweight_attacks.check import Asked, attack_all
     from deadweight_attacks.gate import check_gates
     from deadweight_attacks.harden.cache import kept_or_found as find_posture
     from deadweight_attacks.harden.result import Found
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from deadweight_attacks.host import sweep_host_folders
     from deadweight_attacks.load import suite_payloads
     from deadweight_attacks.network import unfence
-    from deadweight_attacks.parallel import Asked, attack_all
     from deadweight_attacks.run import plan_for
-    from deadweight_attacks.seccomp.text_report import lines as seccomp_lines
+    from deadweight_attacks.seccomp.model import lines as seccomp_lines
     from deadweight_attacks.walls import names as posture_names
 
 if not TYPE_CHECKING:

@@ -9,14 +9,13 @@ from deadweight_attacks import probe
 from deadweight_attacks import walls as w
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import Shot
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import Payload
 from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
 from deadweight_attacks.request import unsendable
 from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight_attacks.sequence import fire_all
-from deadweight_attacks.starts import NoService
 from deadweight_attacks.targets import take_aim
 
 TIMED_OUT = (0, 408, 504)

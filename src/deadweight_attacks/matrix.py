@@ -22,14 +22,12 @@ from deadweight_attacks.containers import Yard
 from deadweight_attacks.control import TIMED_OUT, Control, opened
 from deadweight_attacks.deliver import Shot, check_requests
 from deadweight_attacks.host import PURPOSE
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import KERNELS, Payload
-from deadweight_attacks.outcomes import Cell, Matrix, Plan
+from deadweight_attacks.outcomes import Cell, Matrix, Plan, Progress
 from deadweight_attacks.profile import broken, called, missing
-from deadweight_attacks.progress import Progress
 from deadweight_attacks.sequence import fire_all
-from deadweight_attacks.starts import NoService
 
 if TYPE_CHECKING:
     from deadweight_attacks.lab import Lab

@@ -11,12 +11,10 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard
 from deadweight_attacks.deliver import BIND_PORT, send, told
-from deadweight_attacks.lab import BREACH, Lab
+from deadweight_attacks.lab import BREACH, Lab, NoService
 from deadweight_attacks.model import Payload, Proof
-from deadweight_attacks.request import ordered
+from deadweight_attacks.request import fill, ordered
 from deadweight_attacks.session import told as walls_told
-from deadweight_attacks.starts import NoService
-from deadweight_attacks.template import fill
 
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'
 """Harmless: an attack that is not proven was stopped only where such a script runs."""

@@ -24,17 +24,16 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import helper_programs
-from deadweight_attacks import gate, matrix_data, walls
+from deadweight_attacks import gate, outcomes, walls
 from deadweight_attacks.helper import SOURCE, Helper
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import PACKS, Catalogue, suite_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import ALL
-from deadweight_attacks.openapi import read
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
+from deadweight_attacks.routes import read
 from deadweight_attacks.shell import Shell
-from deadweight_attacks.starts import NoService
 
 Told = Callable[[str], None]
 NO_GATE = "no gate (checks.attacks.gates) says what must be stopped, so nothing can fail"
@@ -62,7 +61,7 @@ def attack(
     try:
         with Lab(subject, shell_from, helper_from) as lab, lab.starts.believed():
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
-            data = matrix_data.data(found, catalogue, lab.image_user, subject.engine().info)
+            data = outcomes.data(found, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:
         raise
     except (CannotStart, NoService) as fault:
@@ -126,7 +125,7 @@ def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
     kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
     if kept is None or kept.data.get("measured_with") != data["measured_with"]:
         return data
-    return matrix_data.completed(data, kept.data, kept.provenance.at)
+    return outcomes.completed(data, kept.data, kept.provenance.at)
 
 
 def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:

@@ -30,11 +30,10 @@ from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.tunnel_client import Tunnels
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight_attacks.harden import cache, folders, health_command, retry, search, trial
-from deadweight_attacks.harden.folders import Written
+from deadweight_attacks.harden import cache, health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
-from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
+from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, ask, attempt
 from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.recorder import Hindered
@@ -57,7 +56,7 @@ def _brief():
         patch.setattr(trial, "WATCH_SECONDS", 0.1)
         patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
         patch.setattr(search, "LEAST_PIDS", 12)
-        patch.setattr(retry, "ENOUGH", 1)
+        patch.setattr(search, "ENOUGH", 1)
         yield
 
 
@@ -92,7 +91,7 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
-        patch.setattr(retry, "attempt", remembered)
+        patch.setattr(search, "attempt", remembered)
         got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
     assert [got.options] == last
     return got
@@ -118,7 +117,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
         tried.append(options)
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
-    monkeypatch.setattr(retry, "attempt", tell)
+    monkeypatch.setattr(search, "attempt", tell)
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     return tried
 
@@ -321,7 +320,7 @@ def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
         {"Path": "/dev/shm/x", "Kind": 1},
         {"Path": "/lone", "Kind": 1},
     ]
-    got = folders.written(changes)
+    got = trial.written(changes)
     assert got.lasting == ("/new", "/srv/state", "/tmp")
     assert got.exact == (*("/new", "/srv/state", "/tmp/hsperfdata_app", "/tmp/tomcat.8080.69495517230910997/work"),)
 

@@ -15,9 +15,8 @@ from deadweight_attacks.deliver import Shot
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import Catalogue, load_payloads
 from deadweight_attacks.matrix import Runner
-from deadweight_attacks.openapi import documented, takes_nothing
 from deadweight_attacks.outcomes import Plan
-from deadweight_attacks.routes import MOST_AIMS, Aim, aims, left_out
+from deadweight_attacks.routes import MOST_AIMS, Aim, aims, documented, left_out, takes_nothing
 from deadweight_attacks.walls import HARDENED, OPEN
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left

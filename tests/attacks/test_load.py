@@ -19,8 +19,7 @@ from deadweight_attacks import deliver
 from deadweight_attacks.listeners import Word
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.model import PLACES, places_in
-from deadweight_attacks.request import PRELUDE, awk_text, holds, put
-from deadweight_attacks.template import Filled
+from deadweight_attacks.request import PRELUDE, Filled, awk_text, holds, put
 
 GOOD = """\
 payloads:

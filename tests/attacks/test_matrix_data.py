@@ -13,8 +13,7 @@ from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.model import Variant
 from deadweight_attacks import run as attacking
 from deadweight_attacks.load import load_payloads
-from deadweight_attacks.matrix_data import TOGETHER, completed, data
-from deadweight_attacks.outcomes import Cell, Matrix
+from deadweight_attacks.outcomes import TOGETHER, Cell, Matrix, completed, data
 
 FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 

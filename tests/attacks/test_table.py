@@ -142,8 +142,7 @@ def test_every_payload_comes_to_what_it_must(request, found, payload):
 
 def test_progress_counts_postures_and_says_them():
     from deadweight_attacks import walls as w
-    from deadweight_attacks.outcomes import Plan
-    from deadweight_attacks.progress import Progress
+    from deadweight_attacks.outcomes import Plan, Progress
 
     lines: list[str] = []
     progress = Progress(lines.append)

@@ -12,9 +12,8 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Variant
-from deadweight_attacks.harden import health_command, retry, search
-from deadweight_attacks.harden.folders import NOTHING
-from deadweight_attacks.harden.trial import Trial
+from deadweight_attacks.harden import health_command, search
+from deadweight_attacks.harden.trial import NOTHING, Trial
 
 SEARCHES = 500
 NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
@@ -53,7 +52,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
             return Trial("only as root")
         return Trial("wavers" if chance.random() < fails else "", str(options.user), NOTHING)
 
-    monkeypatch.setattr(retry, "attempt", attempt)
+    monkeypatch.setattr(search, "attempt", attempt)
     try:
         search._tightest(subject, lambda _line: None)
     except CheckFailed as error:
@@ -83,10 +82,10 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
         _run.cancel_all()
         return Trial("it was removed")
 
-    monkeypatch.setattr(retry, "attempt", attempt)
+    monkeypatch.setattr(search, "attempt", attempt)
     try:
         with pytest.raises(Interrupted):
-            retry.Tries(subject, lambda _line: None).believed("all together", RunOptions())
+            search.Tries(subject, lambda _line: None).believed("all together", RunOptions())
     finally:
         _run.reset_cancel()
-    assert 1 <= len(begun) <= retry.AT_ONCE
+    assert 1 <= len(begun) <= search.AT_ONCE

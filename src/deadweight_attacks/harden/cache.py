@@ -15,7 +15,7 @@ from deadweight.records import store
 from deadweight.suite.model import criteria_of
 from deadweight_attacks.harden.result import Found, Tightest
 from deadweight_attacks.harden.search import tightest
-from deadweight_attacks.limits import unenforced
+from deadweight_attacks.machine import unenforced
 from deadweight_attacks.seccomp.find import find
 from deadweight_attacks.seccomp.recorder import Hindered
 

@@ -11,7 +11,7 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import refused_calls
 from deadweight.suite.model import Variant
 from deadweight_attacks.harden.trial import OUTGOING
-from deadweight_attacks.limits import MEMORY, PROCESSES
+from deadweight_attacks.machine import MEMORY, PROCESSES
 from deadweight_attacks.seccomp.model import Seccomp
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import ecs, engines, kubernetes
 from deadweight_attacks.harden.write.model import Model, Request, resolve
-from deadweight_attacks.limits import MEMORY, PROCESSES, listed
+from deadweight_attacks.machine import MEMORY, PROCESSES, listed
 
 FORMATS: dict[str, Callable[[Model], str]] = {
     "run": engines.docker_text,
