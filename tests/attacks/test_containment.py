@@ -27,9 +27,10 @@ from deadweight.engine import api, leftovers, netns
 from deadweight.engine import labels as owner
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
-from deadweight.engine.options import Mount
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
+from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard
 from deadweight_attacks import guard, host, lab, machine, network, run_options, shell, walls
 from deadweight_attacks import run as attacking
@@ -284,6 +285,27 @@ def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, 
             assert not connects(shared, castle_yard, listener)
     finally:
         listener.close()
+
+
+def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, misbehaving_image):
+    """Podman beside Docker, as root: of two containers on harden's own network one did not reach the other."""
+    if not network.filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    with network.trial_network(engine, "harden") as name:
+        bridge = bridge_of(name)
+        rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
+        (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
+        rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
+        firewall("-I", "FORWARD", str(ours + 1), *rule)
+        options = RunOptions(env={"MODE": "good"}, network=name)
+        try:
+            with engine.start(misbehaving_image, options) as one, engine.start(misbehaving_image, options) as other:
+                assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
+                address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
+                netns.within(other.pid, lambda: socket.create_connection(address, 5.0)).close()
+        finally:
+            firewall("-D", "FORWARD", *rule)
+    assert [line for line in firewall("-S") if bridge in line] == []
 
 
 def test_the_firewall_keeps_no_rule_of_ours(subject):

@@ -24,8 +24,8 @@ def subject(monkeypatch):
     """A variant whose engine starts nothing."""
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
+    monkeypatch.setattr(search, "trial_network", lambda *_: nullcontext("net"))
     engine = SimpleNamespace(
-        network=lambda *_, **__: nullcontext("net"),
         images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
         info=SimpleNamespace(podman=False),
         owned=lambda _image, options: options,

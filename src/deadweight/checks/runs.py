@@ -5,8 +5,9 @@ container, or one start where that took longer than five seconds. Variants that 
 A B C …, ``interleaved``), so that what else the machine does falls on all of them. The first container is watched for a second and
 a half after it was healthy, then gets SIGTERM.
 
-Evidence data: ``startup_seconds``, ``startup_samples``, ``startup_alone`` (these were not taken in turns with others'), ``stop_seconds``, ``exit_code``, ``user`` (the uid:gid that its process
-really had), ``posture``, and where it failed ``log_tail``; of a job ``run_seconds``, and the first lines that it ``printed``.
+Evidence data: ``startup_seconds``, ``startup_samples``, ``startup_alone`` (these were not taken in turns with others'),
+``stop_seconds``, ``exit_code``, ``user`` (the uid:gid that its process really had), ``posture``, and where it failed ``log_tail``;
+of a job ``run_seconds``, and the first lines that it ``printed``.
 """
 
 from __future__ import annotations

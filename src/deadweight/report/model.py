@@ -166,7 +166,7 @@ class VulnerabilitiesRecord:
 
     def __post_init__(self) -> None:
         if self.coverage.language == "not_covered":
-            nothing = {
+            nothing: dict[str, Any] = {
                 "total": None,
                 "copies": None,
                 "fixable": None,

@@ -35,6 +35,7 @@ from deadweight_attacks.harden.trial import (
     run_in_worker,
 )
 from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
+from deadweight_attacks.network import trial_network
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -160,7 +161,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     search = Tries(subject, told)
     needs = health_command.OfNeeds(variant.run.needs)
     with (
-        engine.network(PURPOSE, internal=True) as network,
+        trial_network(engine, PURPOSE) as network,
         subject.service.beside(network, needs.up) as inside,
         subject.service.beside(OUTGOING) as outside,
     ):
