@@ -383,7 +383,7 @@ def test_a_signal_ends_a_check_that_hangs(make, yaml, number):
         timer.cancel()
         timer.join()
         _run.reset_cancel()
-    assert seconds < 5, "two seconds on a machine that does nothing else"
+    assert seconds < 2
 
 
 def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):
