@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -24,12 +23,10 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
 from deadweight.engine.container import Container
-from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.tunnel_client import Tunnels
-from deadweight.suite.checks import Checks, RunsCheck
-from deadweight.suite.model import RunSettings, Variant
 from deadweight_attacks.harden import cache, health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
@@ -120,16 +117,6 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
     monkeypatch.setattr(search, "attempt", tell)
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     return tried
-
-
-def found(suite: str = "shop", port: int = 8080, **changes) -> Found:
-    variant = Variant(name="tight", builder="ko", port=port)
-    options = hardened(RunSettings(), port=port).but(**{"network": "internal-network", **changes})
-    return Found(options, CUT_OFF, 2, (("all", ""),), variant=variant, suite=suite, image="registry.example/tight:1")
-
-
-def documents(got: Found, form: str = "kubernetes") -> list[dict]:
-    return list(yaml.safe_load_all(written(got, form)))
 
 
 def renamed(got: Found, name: str) -> Found:
@@ -371,45 +358,6 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
     assert len(searches) == (1 if kept_so else 2)
 
 
-@pytest.mark.parametrize("form", ["run", "compose", "kubernetes"])
-def test_what_is_written_is_named_after_the_suite(form):
-    text = "\n".join(line for line in written(found(), form).splitlines() if not line.startswith("#"))
-    assert "shop" in text
-    assert "tight" not in text.replace("registry.example/tight:1", "")
-
-
-def test_all_ports_and_files_are_in_what_is_written():
-    got = found(network="bridge", ports=(9000,), files={"/etc/app.conf": "conf/app.conf"})
-    run = got.variant.run.model_copy(update={"ports": (9000,), "files": got.options.files})
-    got = dataclasses.replace(got, variant=got.variant.model_copy(update={"run": run}))
-    service = documents(got, "compose")[0]["services"]["shop"]
-    assert service["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:9000:9000"]
-    assert service["volumes"] == ["./conf/app.conf:/etc/app.conf:ro"]
-    words = shlex.split(written(got, "run"), comments=True)
-    assert [words[at + 1] for at, word in enumerate(words) if word in ("--publish", "--volume")] == [
-        "$PWD/conf/app.conf:/etc/app.conf:ro",
-        "127.0.0.1:8080:8080",
-        "127.0.0.1:9000:9000",
-    ]
-    assert "Volume=./conf/app.conf:/etc/app.conf:ro" in written(got, "quadlet")
-    service = next(each for each in documents(got) if each["kind"] == "Service")
-    assert [each["name"] for each in service["spec"]["ports"]] == ["port-8080", "port-9000"]
-    assert (
-        "It reads files that are not in the image, but in your repository: /etc/app.conf (conf/app.conf)."
-        in written(got, "kubernetes")
-    )
-
-
-def test_a_low_port_needs_no_root_in_kubernetes():
-    """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
-    low = documents(found(port=80))
-    for document in low:
-        assert cluster_refusal(document) == ""
-    context = low[1]["spec"]["template"]["spec"]["securityContext"]
-    assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
-    assert context["runAsNonRoot"] is True
-
-
 def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
     with pytest.raises(CheckFailed, match="the checks fail even in a plain container: gone: status: expected 200"):
@@ -622,62 +570,7 @@ def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
     return ask(asked, taken) if asked and readiness.healthy else readiness.reason
 
 
-def test_what_needs_a_way_out_is_published_on_loopback():
-    got = found(network="bridge")
-    service = documents(got, "compose")[0]["services"]["shop"]
-    assert service["ports"] == ["127.0.0.1:8080:8080"]
-    assert "networks" not in service
-    words = shlex.split(written(got, "run"), comments=True)
-    assert words[words.index("--publish") + 1] == "127.0.0.1:8080:8080"
-    assert "--network" not in words
-
-
-def test_a_container_has_a_name_that_engines_take():
-    assert "--name a-service " in written(found("a"), "run")
-    assert "--name ab " in written(found("ab"), "run")
-
-
-def test_who_takes_long_to_end_is_given_the_time():
-    """`docker stop` kills after ten seconds, a kubelet after thirty."""
-    got = found()
-    patient = got.variant.model_copy(
-        update={"checks": Checks(runs=RunsCheck(stops_within_seconds=44.5), other={"zap": {}})}
-    )
-    got = dataclasses.replace(got, variant=patient)
-    assert "--stop-timeout 45" in written(got, "run")
-    assert "stop_grace_period: 45s" in written(got, "compose")
-    assert "terminationGracePeriodSeconds: 45" in written(got, "kubernetes")
-    assert "# Not tried: checks of plug-ins (zap)." in written(got, "run")
-
-
 # Kubernetes
-
-
-@pytest.mark.parametrize("network", ["bridge", "internal-network"])
-def test_the_deployment_is_valid_and_restricted(network):
-    """Against Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
-    tmpfs = (Tmpfs("/state", 2**20),)
-    text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
-    assert "&id" not in text
-    made = list(yaml.safe_load_all(text))
-    assert [document["kind"] for document in made] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
-    for document in made:
-        assert cluster_refusal(document) == ""
-    pod = made[1]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] == 65532
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
-    assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-    assert "hostPort" not in container["ports"][0]
-    assert made[2]["spec"]["selector"] == made[1]["spec"]["selector"]["matchLabels"]
-    assert made[2]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
-    assert "sysctls" not in pod["securityContext"]
-    assert ("Egress" in made[3]["spec"]["policyTypes"]) is (network != "bridge")
-    assert "cannot express 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
 
 
 def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
@@ -696,31 +589,3 @@ def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
 
 def expanded(value: str) -> str:
     return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
-
-
-@pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
-def test_every_suite_has_a_name_in_kubernetes(name):
-    """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
-    for document in documents(found(name)):
-        label = document["metadata"]["name"]
-        assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
-        assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
-
-
-def test_the_validation_would_notice():
-    broken = documents(found())[1]
-    broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
-    assert "readOnlyRootFilesystem" in cluster_refusal(broken)
-
-
-@pytest.mark.parametrize(
-    ("changes", "needs"),
-    [
-        ({"user": "0:0"}, "root"),
-        ({"cap_add": ("NET_ADMIN",)}, "the capabilities NET_ADMIN"),
-        ({"cap_drop": ()}, "the capabilities that every container gets"),
-    ],
-)
-def test_what_restricted_does_not_allow_is_refused(changes, needs):
-    with pytest.raises(DeadweightError, match=f"tight needs {needs}: the restricted Pod Security Standard"):
-        written(found(**changes), "kubernetes")
