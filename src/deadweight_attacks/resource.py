@@ -149,7 +149,7 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if _run.cancelled():
         raise Interrupted("interrupted")
     if payload.flood is None:
-        return _fired(lab, yard, payload, None)
+        return _by_each_technique(lab, yard, payload)
     shot, said = Shot("not_measured", UNSENDABLE), []
     for request in requests(lab, payload):
         shot = _fired(lab, yard, payload, request)
@@ -158,6 +158,20 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         said.append(f"{request.method} {request.path}: {shot.said}")
     # A flood that is still under way has arrived.
     return replace(shot, said="; ".join(said) or shot.said, status=shot.status or OBEYED)
+
+
+def _by_each_technique(lab: Lab, yard: Yard, payload: Payload) -> Shot:
+    """One after another, until one takes more than is granted; where none does, what came of each."""
+    if not payload.techniques:
+        return _fired(lab, yard, payload, None)
+    tried: dict[str, str] = {}
+    for technique in payload.techniques:
+        shot = _fired(lab, yard, payload.model_copy(update={"techniques": (technique,)}), None)
+        if shot.seen != "failed":
+            return replace(shot, detail={**shot.detail, "technique": technique})
+        tried[technique] = shot.said
+    said = "; ".join(f"{technique}: {came}" for technique, came in tried.items())
+    return replace(shot, said=said, detail={**shot.detail, "tried": tried})
 
 
 def _fired(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> Shot:

@@ -180,7 +180,7 @@ def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, 
 def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
     with Yard(laboratory, HARDENED) as yard:
         first = yard.session
-        answer = first.obey(Order(("loops", "2")), 0.5)
+        answer = first.obey(Order(("loops/threads", "2")), 0.5)
         assert "killed" in answer.text()
         yard.hang_up()
         with pytest.raises(OSError, match=r"."):
@@ -192,7 +192,7 @@ def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
 def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
     """Its dead children would count against the service's own limit."""
     with Yard(laboratory, HARDENED) as yard:
-        yard.session.obey(Order(("processes",)), 5)
+        yard.session.obey(Order(("processes/fork",)), 5)
         pid = yard.get().state().pid
         assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
