@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.checks import as_root
-from deadweight.checks.parallel import side_by_side
+from deadweight.checks.parallel import result_of, side_by_side
 from deadweight.checks.protocol import Check, Subject
 from deadweight.checks.runner import run_check
 from deadweight.engine.options import Mount
@@ -123,5 +123,5 @@ def attack_all(
     first = sorted(range(len(subjects)), key=lambda number: -subjects[number].variant.run.memory)
     jobs = jobs or min(4, 2 * (os.cpu_count() or 1))
     with side_by_side(partial(run_check, check), [subjects[number] for number in first], jobs=jobs) as running:
-        done = dict(zip(first, (each.result() for _, each in running), strict=True))
+        done = dict(zip(first, (result_of(work) for _, work in running), strict=True))
     return [done[number] for number in range(len(subjects))]

@@ -49,6 +49,14 @@ def _operations(document: Any, base: str | None, methods: Sequence[str]) -> Iter
                 yield _Operation(document, whole, method.upper(), item, operation)
 
 
+def operations(document: Any) -> Iterator[tuple[str, str]]:
+    """Each method and path that it names."""
+    for path, item in openapi.paths(document).items():
+        yield from (
+            (method, path) for method in (*METHODS, "delete", "head", "options") if isinstance(item.get(method), dict)
+        )
+
+
 def takes_nothing(document: Any) -> bool:
     """Whether it names operations, and none of them, whatever its method, takes a parameter or a body."""
     items = openapi.paths(document).values()

@@ -13,7 +13,7 @@ from functools import partial
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._packages import attacks
-from deadweight.checks.parallel import side_by_side
+from deadweight.checks.parallel import result_of, side_by_side
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import lost_engine, run_check, run_checks
 from deadweight.engine.client import Engine
@@ -96,7 +96,7 @@ class Spread:
         most = sum(each.asked.places for each in self._places.values())
         work = partial(self._checked, measure=measure, told=told)
         with side_by_side(work, variants, jobs=min(jobs or most, most), stop=self._stop) as running:
-            return [found for _, done in running for found in done.result()]
+            return [found for _, done in running for found in result_of(done)]
 
     def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
         said = set[str]()

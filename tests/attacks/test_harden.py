@@ -477,6 +477,17 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     assert (document["posture"]["pids_headroom"] is None) is ("processes" not in halved)
 
 
+def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch, tmp_path):
+    """A service was learned from 8 of 25, and not a word of it; `--json` had no warning at all."""
+    pretend(monkeypatch, lambda _options, _exits: "")
+    paths = {"/a": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
+    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
+    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: /a}}]}"
+    document = tightest(make(f"    checks: {asked}")).document()
+    assert (document["requests"], document["operations_documented"]) == (1, 3)
+    assert "Its OpenAPI document names 3 operations." in document["notes"]
+
+
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
     """An engine is given a second to tell of a death; asked before each request, that made a search take minutes."""
     monkeypatch.setattr(service, "MOURNING_SECONDS", 90.0)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+import signal
+import threading
+import time
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
-from deadweight import _run
+from deadweight import _run, _signals
 from deadweight._errors import CheckFailed, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Variant
 from deadweight_attacks.harden import health_command, search
-from deadweight_attacks.harden.trial import NOTHING, Trial
+from deadweight_attacks.harden.trial import NOTHING, Trial, run_in_worker
 
 SEARCHES = 500
 NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
@@ -71,6 +74,28 @@ def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatc
 def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most):
     said, trials = searched(subject, monkeypatch, 0.0, 1, root=root)
     assert (said, trials) == ("", most)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_another_thread_took_ends_the_search(number):
+    """The kernel may choose any thread for it; Python's main thread slept on, and seventeen more containers were made."""
+    engine = SimpleNamespace(end_all=lambda: None)
+    waited: list[float] = []
+
+    def work() -> None:
+        time.sleep(0.5)  # the main thread waits for us by now
+        started = time.monotonic()
+        signal.pthread_kill(threading.get_ident(), number)
+        while not _run.cancelled() and time.monotonic() - started < 20:
+            time.sleep(0.05)
+        waited.append(time.monotonic() - started)
+
+    try:
+        with _signals.heeded(), pytest.raises(KeyboardInterrupt):
+            run_in_worker(SimpleNamespace(engine=lambda: engine), work)
+    finally:
+        _run.reset_cancel()
+    assert waited[0] < 2
 
 
 def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkeypatch):

@@ -26,7 +26,7 @@ from deadweight.suite.model import Health, Need
 from deadweight.tasks.harden import _give, _way
 from deadweight_attacks.harden.health_command import OfNeeds
 from deadweight_attacks.harden.result import Found
-from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, beside, ecs, files, heading, written
+from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, beside, ecs, files, written
 from deadweight_attacks.harden.write.model import Request, resolve
 from tests.support import TESTS
 from tests.support.forms import PUSHED, a_found, shop
@@ -95,7 +95,7 @@ SHOWN = {
 
 def texts() -> Iterator[str]:
     for name, (found, request) in cases().items():
-        yield f"######## {name}\n" + "".join(f"{line}\n" for line in heading(found))
+        yield f"######## {name}\n" + "".join(f"{line}\n" for line in found.notes())
         for form in SHOWN.get(name, FORMATS):
             try:
                 yield f"#### {form}\n{FORMATS[form](resolve(found, request))}"
@@ -113,7 +113,15 @@ def test_a_text_begins_with_what_its_reader_must_know(found):
     """Units too; a task definition has no comments."""
     for form in FORMATS:
         first = next(iter(files(found, form, Request()).values())).partition("\n")[0]
-        assert first == ("{" if form == "ecs" else f"# {heading(found)[0]}")
+        assert first == ("{" if form == "ecs" else f"# {found.notes()[0]}")
+
+
+def test_the_document_says_that_a_profile_was_found():
+    """It said ``default`` beside a profile of 63 calls."""
+    plain = a_found()
+    assert plain.document()["posture"]["seccomp"] == "found"
+    assert replace(plain, seccomp=None).document()["posture"]["seccomp"] == "default"
+    assert plain.document()["notes"] == plain.notes()
 
 
 # as shells and people take it

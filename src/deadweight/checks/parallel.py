@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as done_in
 from contextlib import contextmanager
 from typing import TypeVar
 
 from deadweight import _run
 
+HEED_SECONDS = 0.2
+
 T = TypeVar("T")
 Item = TypeVar("Item")
+
+
+def result_of(work: Future[T]) -> T:
+    """What came of it. The main thread waits in short pieces: the kernel may hand a signal to any thread, Python runs its handler
+    in the main one alone, and that would not wake up to do so before the work is over."""
+    while not done_in([work], HEED_SECONDS).done:
+        pass
+    return work.result()
 
 
 @contextmanager

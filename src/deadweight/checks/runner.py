@@ -11,7 +11,7 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError, Usage
 from deadweight._log_excerpt import plain
 from deadweight.checks import runs, table
 from deadweight.checks.evidence import evidence
-from deadweight.checks.parallel import side_by_side
+from deadweight.checks.parallel import result_of, side_by_side
 from deadweight.checks.protocol import Check, Subject
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
@@ -121,7 +121,7 @@ def verify(
         return run_checks(subject, only, on_evidence, enough, made)
 
     with side_by_side(work, subjects, jobs=jobs, stop=_close) as running:
-        return [found for _, done in running for found in done.result()]
+        return [found for _, done in running for found in result_of(done)]
 
 
 def _started(
@@ -152,7 +152,7 @@ def _started(
 
 def _started_in_turns(group: Sequence[Subject], jobs: int | None) -> dict[str, Evidence]:
     with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs, stop=_close) as running:
-        first = {subject.variant.name: done.result() for subject, done in running}
+        first = {subject.variant.name: result_of(done) for subject, done in running}
     group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
     return runs.interleaved(group, first)
 

@@ -19,7 +19,7 @@ from deadweight_attacks.machine import unenforced
 from deadweight_attacks.seccomp.find import find
 from deadweight_attacks.seccomp.recorder import Hindered
 
-EDITION = 6
+EDITION = 7
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
-from deadweight._errors import CheckFailed, Interrupted, UsageError
+from deadweight._errors import CheckFailed, DeadweightError, Interrupted, UsageError
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
     DEFAULT_CAPABILITIES,
@@ -21,6 +22,7 @@ from deadweight.engine.options import (
     is_root,
 )
 from deadweight.engine.seccomp import refused_calls
+from deadweight.suite import openapi
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.result import Found, Tightest
 from deadweight_attacks.harden.trial import (
@@ -36,6 +38,7 @@ from deadweight_attacks.harden.trial import (
 )
 from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
 from deadweight_attacks.network import trial_network
+from deadweight_attacks.routes import operations, read
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -177,12 +180,33 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found = engine.owned(subject.engine_image(), found)
         found, headroom = _limited(search, found, unheld)
         search.believed("all together", found)
-        asked = health_command.found(subject, found.but(hosts=search.hosts[found.network]))
+        again = found.but(hosts=search.hosts[found.network])
+        asked = health_command.found(subject, again)
+        documented = _documented(subject, again)
     known = Tightest(
         found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
-        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
+        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
     )  # fmt: skip
     return Found.of(known, subject)
+
+
+def _documented(subject: Subject, options: RunOptions) -> int:
+    """How many operations the document names that the suite names, a file or a path of the service's: those were not all tried."""
+    variant = subject.variant
+    name = variant.checks.attacks.openapi if variant.checks.attacks is not None else None
+    if name is None:
+        return 0
+    if not name.startswith("/"):
+        return len(list(operations(read(subject.suite.root / name))))
+    try:
+        with subject.engine().start(
+            subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
+        ) as container:
+            container.wait_healthy(variant.health, variant.port)
+            answer = container.http(variant.port).request("GET", name, timeout=8.0)
+    except (OSError, HTTPException, DeadweightError):
+        return 0
+    return len(list(operations(openapi.parsed(answer.text()))))
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:

@@ -14,6 +14,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.checks.api import run_item
 from deadweight.checks.budget import judge
+from deadweight.checks.parallel import result_of
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import WATCH_SECONDS
 from deadweight.checks.service import Service, ServiceDown, with_last_lines
@@ -93,7 +94,7 @@ def run_in_worker(subject: Subject, work: Callable[[], T]) -> T:
     with ThreadPoolExecutor(1) as worker:
         done = worker.submit(work)
         try:
-            return done.result()
+            return result_of(done)
         except KeyboardInterrupt:
             _run.cancel_all()  # the work looks at it wherever it waits, and removes what it made
             subject.engine().end_all()
