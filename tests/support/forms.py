@@ -93,9 +93,8 @@ PUSHED = "registry.example/shop/tight@sha256:" + "a" * 64
 def a_found(kind: str = "plain") -> Found:
     """``plain`` needs nothing; ``needy`` has every key that a writer knows; ``bare`` is as the engine has it: no digest."""
     needs = {"db": Need(image="postgres:16", env={"A": "b"}, port=5432)} if kind == "needy" else {}
-    settings = RunSettings(
-        needs=needs, **({"env": {"A": "1"}, "args": ("a",), "entrypoint": ("b",)} if kind == "needy" else {})
-    )
+    more: dict[str, Any] = {"env": {"A": "1"}, "args": ("a",), "entrypoint": ("b",)} if kind == "needy" else {}
+    settings = RunSettings(needs=needs, **more)
     checks = Checks(runs=RunsCheck(stops_within_seconds=44)) if kind == "needy" else Checks()
     health = Health(kind="tcp") if kind == "needy" else Health()
     variant = Variant(

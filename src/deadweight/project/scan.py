@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.checks.parallel import side_by_side
+from deadweight.checks.parallel import result_of, side_by_side
 from deadweight.checks.runner import keep
 from deadweight.checks.scan.database import current
 from deadweight.checks.vulnerabilities import scanned
@@ -45,7 +45,7 @@ def scan_subjects(
     with side_by_side(work, order, jobs=max(1, jobs)) as running:
         for subject, future in running:
             try:
-                done[subject.variant.name] = keep(subject, future.result())
+                done[subject.variant.name] = keep(subject, result_of(future))
             except (Interrupted, UsageError):
                 raise
             except DeadweightError as error:
