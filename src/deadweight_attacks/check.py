@@ -16,9 +16,8 @@ from deadweight.checks.runner import run_check
 from deadweight.engine.options import Mount
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
-from deadweight_attacks import helper, run, shell
-from deadweight_attacks.helper import own_helper
-from deadweight_attacks.shell import static_shell
+from deadweight_attacks import helper, run
+from deadweight_attacks.helper import own_helper, static_shell
 
 Told = Callable[[str], None]
 
@@ -75,7 +74,7 @@ def _obey(order: Order, subject: Subject, told: Told) -> Evidence:
         postures=order.postures,
         brief=order.brief,
         told=told,
-        shell_from=lambda _subject: shell.bound(_given(order.shell, order.no_shell)),
+        shell_from=lambda _subject: helper.shell_mount(_given(order.shell, order.no_shell)),
         helper_from=lambda _subject: helper.bound(_given(order.helper, order.no_helper)),
     )
 

@@ -26,7 +26,7 @@ from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
 from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight_attacks.helper import TARGET, Helper, own_helper
+from deadweight_attacks.helper import TARGET, Helper, Shell, own_helper, static_shell
 from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight_attacks.listeners import Listener, Planted, Word
 from deadweight_attacks.machine import can_start, not_held, unenforced
@@ -36,7 +36,6 @@ from deadweight_attacks.network import cut_off, fence, unfence
 from deadweight_attacks.profile import found_profile, named_profile
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.run_options import NOWHERE, Ground, options
-from deadweight_attacks.shell import Shell, static_shell
 from deadweight_attacks.walls import LANDLOCK, Posture
 
 if TYPE_CHECKING:

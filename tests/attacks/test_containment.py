@@ -32,7 +32,7 @@ from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard
-from deadweight_attacks import guard, host, lab, machine, network, run_options, shell, walls
+from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
@@ -166,7 +166,7 @@ wait
 @pytest.fixture(scope="module")
 def with_tools(tmp_path_factory, engine, playground_image, playground_archive, local_source):
     """The laboratory with a static busybox to bind in, and the posture that has all rights over its network."""
-    local_source.prepare((shell.IMAGE,), apk=False, say=print)
+    local_source.prepare((helper.IMAGE,), apk=False, say=print)
     with lab.Lab(castle(tmp_path_factory.mktemp("tools"), engine, playground_archive)) as built:
         yield built
 
@@ -575,8 +575,8 @@ def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playgroun
         seen.extend(each for each in left(engine) if each not in before)
         return b"shell"
 
-    monkeypatch.setattr(shell, "read_file", look)
-    assert shell._extracted(engine, playground_image) == b"shell"
+    monkeypatch.setattr(helper, "read_file", look)
+    assert helper._extracted(engine, playground_image) == b"shell"
     assert len(seen) == 1
 
 

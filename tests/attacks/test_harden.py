@@ -27,7 +27,7 @@ from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.tunnel_client import Tunnels
-from deadweight_attacks.harden import cache, health_command, search, trial
+from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
 from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, ask, attempt
@@ -317,19 +317,19 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     told: list[str] = []
     subject = make("    run: {memory: 16MiB, pids: 12}")
-    first = cache.kept_or_found(subject, told.append)
+    first = search.kept_or_found(subject, told.append)
     count = len(tried)
-    assert cache.kept_or_found(subject, told.append) == first
+    assert search.kept_or_found(subject, told.append) == first
     assert len(tried) == count
     assert "invoke harden --force searches again" in told[-1]
-    cache.kept_or_found(subject, told.append, again=True)
+    search.kept_or_found(subject, told.append, again=True)
     assert len(tried) == 2 * count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
-    cache.kept_or_found(other, told.append)
+    search.kept_or_found(other, told.append)
     assert len(tried) > 2 * count
     count = len(tried)
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
-    cache.kept_or_found(newer, told.append)
+    search.kept_or_found(newer, told.append)
     assert len(tried) > count
 
 
@@ -351,10 +351,10 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
         searches.append(1)
         raise fault
 
-    monkeypatch.setattr(cache, "find", find)
+    monkeypatch.setattr(search, "find", find)
     subject = make("    run: {memory: 15MiB, pids: 7}")
     for _ in range(2):
-        assert cache.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
+        assert search.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
     assert len(searches) == (1 if kept_so else 2)
 
 

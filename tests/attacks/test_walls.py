@@ -19,9 +19,8 @@ from deadweight.suite.model import RunSettings
 from deadweight_attacks import machine
 from deadweight_attacks import run_options as g
 from deadweight_attacks import walls as w
-from deadweight_attacks.gate import breaches, unmeasured
 from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix
-from deadweight_attacks.run import plan_for
+from deadweight_attacks.run import breaches, plan_for, unmeasured
 
 INFO = dataclasses.replace(
     parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30
