@@ -42,7 +42,8 @@ POSTURE_WORDS = {
 FETCH = "breach-fetch-tool"
 BY_ARGV0 = [*((posture.name, "breach-shell") for posture in POSTURES), ("open", FETCH), ("default", FETCH)]
 IMAGES = ("scratch", "glibc", "busybox", "distroless")
-Theirs, Ours = dict[str, dict[str, bool]], dict[str, dict[str, Cell]]
+Theirs = dict[str, dict[str, bool]]
+Ours = dict[str, dict[str, Cell]]
 
 
 @pytest.fixture(scope="module")
