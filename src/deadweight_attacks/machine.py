@@ -12,6 +12,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine import api
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
+from deadweight_attacks.walls import TABLES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -129,11 +130,5 @@ def _bounding_set() -> int:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), -1)
 
 
-CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO",
-    "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-    "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-)  # fmt: skip
+CAPABILITIES: tuple[str, ...] = (*TABLES["capabilities"],)
 """In the kernel's own order (linux/capability.h)."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from deadweight.suite import openapi
 from deadweight.suite.requests import ApiCheck, HttpRequest
+from deadweight_attacks.walls import TABLES
 
 # The places that an OpenAPI document (2 and 3) names: parameters of paths, queries and headers, texts of bodies.
 METHODS = ("get", "post", "put", "patch")
@@ -204,10 +205,7 @@ MOST_DOCUMENTED = 24
 AS_IT_IS = "path, not quoted"
 UNCHANGED = "as it is"
 PARAMETERS, HEADERS, BODY = "added parameters", "added headers", "body"
-GUESSED_PARAMETERS = (
-    "q", "query", "search", "name", "id", "file", "filename", "path", "page", "template", "view", "url", "uri", "redirect", "next",
-    "host", "cmd", "exec", "input", "message", "lang",
-)  # fmt: skip
+GUESSED_PARAMETERS: tuple[str, ...] = (*TABLES["guessed_parameters"],)
 GUESSED_HEADERS = ("User-Agent", "Referer", "X-Forwarded-For", "X-Forwarded-Host", "X-Original-URL")
 SEGMENT = "segment"
 GUESSABLE = ("GET", "POST", "PUT", "PATCH")
