@@ -10,9 +10,8 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.checks import as_root
-from deadweight.checks.parallel import result_of, side_by_side
 from deadweight.checks.protocol import Check, Subject
-from deadweight.checks.runner import run_check
+from deadweight.checks.runner import result_of, run_check, side_by_side
 from deadweight.engine.options import Mount
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant

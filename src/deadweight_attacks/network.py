@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.engine.networks import bridge_of
+from deadweight.engine.dialect import bridge_of
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -61,10 +61,8 @@ def _let_pass(bridge: str) -> None:
 def trial_network(engine: Engine, purpose: str) -> Iterator[str]:
     """A network without a way out, on which a service reaches what it needs: as root, and where the engine's bridges are here, by a
     rule as ``fence`` sets one. Podman sets none for such a network, and is cut off by a Docker engine beside it."""
-    from deadweight.engine.remote import is_remote
-
     with engine.network(purpose, internal=True) as name:
-        bridge = "" if os.geteuid() != 0 or is_remote(engine) else bridge_of(name)
+        bridge = "" if os.geteuid() != 0 or engine.is_remote else bridge_of(name)
         try:
             if bridge:
                 with contextlib.suppress(DeadweightError):  # without iptables there is no such firewall

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.http_request import Prepared, prepare
+from deadweight.checks.api import Prepared, prepare
 from deadweight.suite.checks import AwkRequest
 from deadweight.suite.requests import HttpRequest
 from deadweight_attacks import remote

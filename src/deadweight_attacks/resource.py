@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.http_request import Prepared, prepare
+from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
 from deadweight.suite.requests import HttpRequest
 from deadweight_attacks.consumption import Watch

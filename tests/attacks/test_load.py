@@ -15,7 +15,7 @@ import pytest
 
 import deadweight_attacks
 from deadweight._errors import ConfigError
-from deadweight.checks.http_request import Prepared
+from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
 from deadweight_attacks import deliver
 from deadweight_attacks.listeners import Word

@@ -6,8 +6,8 @@ A B C …, ``interleaved``), so that what else the machine does falls on all of 
 a half after it was healthy, then gets SIGTERM.
 
 Evidence data: ``startup_seconds``, ``startup_samples``, ``startup_alone`` (these were not taken in turns with others'),
-``stop_seconds``, ``exit_code``, ``user`` (the uid:gid that its process really had), ``posture``, and where it failed ``log_tail``;
-of a job ``run_seconds``, and the first lines that it ``printed``.
+``stop_seconds``, ``killed``, ``exit_code``, ``user`` (the uid:gid that its process really had), ``posture``, and where it failed
+``log_tail``; of a job ``run_seconds``, and the first lines that it ``printed``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.checks.evidence import by_engine, evidence
-from deadweight.checks.protocol import Subject
+from deadweight.checks.protocol import Subject, by_engine, evidence
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
@@ -148,7 +147,7 @@ class Runs:
         stopped = container.stop(limit)
         course.data["exit_code"] = stopped.exit_code
         if not stopped.in_time:
-            course.data["log_tail"] = last_lines(container, 20)
+            course.data["log_tail"], course.data["killed"] = last_lines(container, 20), True
             judged = subject.variant.checks.runs.if_killed
             return judged, with_last_lines(f"did not end within {limit:g} s of SIGTERM and was killed", container)
         course.data["stop_seconds"] = round(stopped.seconds, 4)

@@ -14,8 +14,8 @@ from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.checks.api import run_item
 from deadweight.checks.budget import judge
-from deadweight.checks.parallel import result_of
 from deadweight.checks.protocol import Subject
+from deadweight.checks.runner import result_of
 from deadweight.checks.runs import WATCH_SECONDS
 from deadweight.checks.service import Service, ServiceDown, with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
@@ -23,8 +23,7 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
 
 if TYPE_CHECKING:
-    from deadweight.engine.container import Container
-    from deadweight.engine.states import Stopped
+    from deadweight.engine.container import Container, Stopped
     from deadweight.suite.model import Variant
 
 # Which folders a service has to be able to write to, from what its container changed.
