@@ -10,37 +10,35 @@ from typing import TYPE_CHECKING
 from deadweight_images import public
 
 if TYPE_CHECKING:
-    from deadweight_attacks.gate import check_gates
-    from deadweight_attacks.harden.cache import kept_or_found as find_posture
+    from deadweight_attacks.check import Asked, attack_all
     from deadweight_attacks.harden.result import Found
+    from deadweight_attacks.harden.search import kept_or_found as find_posture
     from deadweight_attacks.harden.write import FORMATS as HARDEN_FORMATS
     from deadweight_attacks.harden.write import beside as harden_notes
     from deadweight_attacks.harden.write import files as harden_files
     from deadweight_attacks.harden.write import written as harden_text
-    from deadweight_attacks.harden.write.values import Written as HardenRequest
+    from deadweight_attacks.harden.write.model import Request as HardenRequest
     from deadweight_attacks.host import sweep_host_folders
     from deadweight_attacks.load import suite_payloads
     from deadweight_attacks.network import unfence
-    from deadweight_attacks.parallel import Asked, attack_all
-    from deadweight_attacks.run import plan_for
-    from deadweight_attacks.seccomp.text_report import lines as seccomp_lines
+    from deadweight_attacks.run import check_gates, plan_for
+    from deadweight_attacks.seccomp.model import lines as seccomp_lines
     from deadweight_attacks.walls import names as posture_names
 
 if not TYPE_CHECKING:
     __getattr__ = public(
         __name__,
         {
-            "gate": "check_gates",
-            "harden.cache": "kept_or_found as find_posture",
+            "harden.search": "kept_or_found as find_posture",
             "harden.result": "Found",
             "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
-            "harden.write.values": "Written as HardenRequest",
+            "harden.write.model": "Request as HardenRequest",
             "host": "sweep_host_folders",
             "load": "suite_payloads",
             "network": "unfence",
-            "parallel": "Asked, attack_all",
-            "run": "plan_for",
-            "seccomp.text_report": "lines as seccomp_lines",
+            "check": "Asked, attack_all",
+            "run": "check_gates, plan_for",
+            "seccomp.model": "lines as seccomp_lines",
             "walls": "names as posture_names",
         },
     )

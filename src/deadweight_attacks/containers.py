@@ -10,10 +10,9 @@ from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.health import NO_ANSWER, unanswered
 from deadweight_attacks.guard import CONTAINER_SECONDS
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.metadata import ADDRESS as METADATA
 from deadweight_attacks.session import Session
-from deadweight_attacks.starts import NoService
 from deadweight_attacks.walls import LANDLOCK, OPEN, Posture
 
 if TYPE_CHECKING:

@@ -4,20 +4,109 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from deadweight_attacks import probe
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.service import with_last_lines
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.http import Answer
 from deadweight_attacks import walls as w
-from deadweight_attacks.containers import Yard
-from deadweight_attacks.deliver import Shot
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.containers import NOTICE_SECONDS, Yard
+from deadweight_attacks.deliver import BIND_PORT, Shot, send, told
+from deadweight_attacks.lab import BREACH, Lab, NoService
 from deadweight_attacks.load import Catalogue
-from deadweight_attacks.model import Payload
+from deadweight_attacks.model import Payload, Proof
 from deadweight_attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
-from deadweight_attacks.request import unsendable
+from deadweight_attacks.request import fill, ordered, unsendable
 from deadweight_attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight_attacks.sequence import fire_all
-from deadweight_attacks.starts import NoService
+from deadweight_attacks.session import told as walls_told
 from deadweight_attacks.targets import take_aim
+
+# Questions to a container: whether a script, or an order, arrives there and runs, and what its AWK has.
+DELIVERY = 'BEGIN { print "@a@" "@b@" }'
+"""Harmless: an attack that is not proven was stopped only where such a script runs."""
+
+DIED_OF_COMPANY = "the service died when the attacker's program was started beside it"
+
+HELLO = ("hello", "@a@", "@b@")
+
+SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an AWK said to a question: yes, no, or neither (None); ``said`` is the service's answer in one line."""
+
+    has: bool | None
+    said: str
+
+
+def ask(lab: Lab, yard: Yard, script: str) -> Told:
+    """Send a script that prints the word for yes, and its halves the other way round for no. Raises CannotStart, NoService.
+
+    A container that gave neither may be at fault: a fresh one is asked once more.
+    """
+    first = _asked(lab, yard, script)
+    if first.has is not None:
+        return first
+    yard.spoil()
+    return _asked(lab, yard, script)
+
+
+def _asked(lab: Lab, yard: Yard, script: str) -> Told:
+    payload = Payload(id="probe", title="a probe", attack="T1059", script=script, evidence=Proof(kind="output"))
+    filled = fill(lab, payload, BIND_PORT)
+    yard.get()
+    answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, lab.awk), SECONDS)
+    text = answer.text() if isinstance(answer, Answer) else ""
+    yes, no = filled.word.whole in text, filled.word.b + filled.word.a in text
+    return Told(yes if yes != no else None, told(answer))
+
+
+def undelivered(lab: Lab, yard: Yard) -> str:
+    """Why scripts cannot be delivered in this posture; empty where they can."""
+    answer = ask(lab, yard, DELIVERY)
+    return "" if answer.has else f"this awk does not run: {answer.said}"
+
+
+def unreached(lab: Lab, yard: Yard) -> str:
+    """Why nothing can be started beside the service in this posture, with its walls; empty where that can be done."""
+    if not lab.ground.helper:
+        return lab.notes[BREACH]
+    payload = Payload(id="probe", title="a probe", attack="T1059", breach=HELLO, evidence=Proof(kind="output"))
+    filled = fill(lab, payload, BIND_PORT)
+    container = yard.get()
+    try:
+        session = yard.session
+        answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, None), SECONDS)
+        differences = session.difference()
+    except (Interrupted, CannotStart, NoService):
+        raise
+    except (DeadweightError, OSError) as error:
+        if not yard.alive(NOTICE_SECONDS):
+            died = with_last_lines(DIED_OF_COMPANY, container)
+            yard.spoil()
+            return died
+        return f"the attacker's program cannot be started beside the service: {error}"
+    if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
+        return f"the attacker's program does not run beside the service: {told(answer)}"
+    return walls_told(differences)
+
+
+def awk_features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, Told]:
+    """What this AWK has, asked of itself."""
+    return {name: ask(lab, yard, script) for name, script in scripts.items()}
+
+
+def awk_dialect(yard: Yard) -> str:
+    """What the service says of its awk, where it does; only told, never relied on."""
+    try:
+        document = yard.route.request("GET", "/version", timeout=5).json()
+        return str(document["awk"]["dialect"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
 
 TIMED_OUT = (0, 408, 504)
 """No answer, or one that says that the time was over."""
@@ -70,15 +159,15 @@ class Control:
             self.told(w.OPEN.name)
             self._settle(yard)
             ways = {each.way for each in self.catalogue.payloads}
-            features: dict[str, probe.Told] = {}
+            features: dict[str, Told] = {}
             if "script" in ways:
-                self.found.dialect = probe.dialect(yard)
-                features = probe.features(self.lab, yard, self.catalogue.features)
+                self.found.dialect = awk_dialect(yard)
+                features = awk_features(self.lab, yard, self.catalogue.features)
             if any(each.way in ("probe", "flood") or each.named for each in self.catalogue.payloads):
                 take_aim(self.lab, yard)
                 self.guessed = bool(self.lab.aims) and all(aim.expects for aim in self.lab.aims)
                 self.lab.notes |= {"places": GUESSED} if self.guessed else {}
-            self.unreached = probe.unreached(self.lab, yard) if "breach" in ways else ""
+            self.unreached = unreached(self.lab, yard) if "breach" in ways else ""
             unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
             fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
             fire_all(self.lab, yard, fired, shots)
@@ -104,7 +193,7 @@ class Control:
             yard.options = self.lab.options(w.OPEN)
             yard.get()
 
-    def _unsent(self, payload: Payload, features: Mapping[str, probe.Told], plan: Plan) -> Cell | None:
+    def _unsent(self, payload: Payload, features: Mapping[str, Told], plan: Plan) -> Cell | None:
         """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""
         if payload.way == "breach" and self.unreached:
             return Cell("not_measured", self.unreached)

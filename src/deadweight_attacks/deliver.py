@@ -20,10 +20,9 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Listener
 from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import Payload
-from deadweight_attacks.request import examples, holds, ordered, put
+from deadweight_attacks.request import Filled, examples, fill, holds, ordered, put
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import SENT, Order, Session, Try
-from deadweight_attacks.template import Filled, fill
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02

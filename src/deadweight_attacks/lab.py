@@ -7,40 +7,168 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.container import read_file
 from deadweight.engine.dialect import bridge_of
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.engine.program_image import Packing
 from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
-from deadweight_attacks.canaries import Planted
 from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight_attacks.helper import Helper, own_helper
+from deadweight_attacks.helper import TARGET, Helper, Shell, own_helper, static_shell
 from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
-from deadweight_attacks.image_files import ImageFiles, app_folder
-from deadweight_attacks.landlock import putting_on
-from deadweight_attacks.limits import not_held, unenforced
-from deadweight_attacks.listeners import Listener, Word
-from deadweight_attacks.machine import can_start
+from deadweight_attacks.listeners import Listener, Planted, Word
+from deadweight_attacks.machine import can_start, not_held, unenforced
 from deadweight_attacks.metadata import FarMetadata, Metadata
+from deadweight_attacks.model import KERNELS
 from deadweight_attacks.network import cut_off, fence, unfence
 from deadweight_attacks.profile import found_profile, named_profile
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.run_options import NOWHERE, Ground, options
-from deadweight_attacks.shell import Shell, static_shell
-from deadweight_attacks.starts import NoService, Starts
 from deadweight_attacks.walls import LANDLOCK, Posture
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
+
+# Files as an image has them: an attack that reads one is proven by what stands in it.
+MOST_BYTES = 2**20
+
+
+class ImageFiles:
+    """Read out of a container of the image, each once."""
+
+    def __init__(self, engine: Engine, container_id: str) -> None:
+        self._engine, self._container_id = engine, container_id
+        self._read: dict[str, bytes | None] = {}
+
+    def content(self, path: str) -> bytes | None:
+        """A file as the image has it; None where it has none."""
+        if path not in self._read:
+            try:
+                content: bytes | None = read_file(self._engine.api, self._container_id, path, MOST_BYTES)
+            except DeadweightError:
+                content = None
+            self._read[path] = content
+        return self._read[path]
+
+    def telling_line(self, path: str) -> str | None:
+        """The first line of a file that is long enough to be nothing else, and that JSON writes as it stands; what the kernel says
+        of itself is known by the engine's word. None where there is none."""
+        if path == KERNELS:
+            return f"Linux version {self._engine.info.kernel} "
+        lines = (self.content(path) or b"").decode("utf-8", errors="replace").splitlines()
+        return next((line for line in lines if len(line) >= 10 and json.dumps(line) == f'"{line}"'), None)
+
+
+# Where an image keeps its own application, told by the words that start it.
+def app_folder(words: Sequence[str], working: str = "") -> str:
+    """The folder of the image's own application, by the words that start it.
+
+    That of the program; where that is an interpreter, or is found through PATH: the folder of the first path among its arguments
+    (``-jar /app/x.jar``, ``-cp @/app/list`` or ``-cp /app/classes:…``), else the working directory. A base brings a working
+    directory of its own (distroless: ``/home/nonroot``), so it comes last.
+    """
+    if words and words[0].startswith("/") and not _RUNS_OTHERS.fullmatch(PurePosixPath(words[0]).name):
+        return str(PurePosixPath(words[0]).parent)
+    for word in words[1:]:
+        path = PurePosixPath(word.removeprefix("@").partition(":")[0])
+        if path.is_absolute():
+            return str(path if path.parent == PurePosixPath("/") and not path.suffix else path.parent)
+    return str(PurePosixPath(working)) if working.startswith("/") else "/"
+
+
+_RUNS_OTHERS = re.compile(r"(|ba|da|a|z)sh|env|tini|dumb-init|java|python[0-9.]*|node|ruby|perl|php|dotnet")
+
+
+# Landlock (landlock(7)) put on a service before it starts, by a small program of ours in front of it.
+HALVES, TRY_SECONDS = ("land", "locked"), 10.0
+
+
+def putting_on(container: Container, hard: RunOptions, port: int | None, handed_in: Sequence[Mount]) -> tuple[str, ...]:
+    """The program and the words that put it on, before those that it starts.
+
+    Nothing but what ``hard`` grants may be written to, nothing that is ``handed_in`` from the host read, no port taken but the
+    service's own. Tried once in ``container``, which has the program. Raises DeadweightError where this machine cannot do it.
+    """
+    words = [f"write={each.path}" for each in hard.tmpfs] + [f"deny={each.target}" for each in handed_in]
+    words += [*([] if port is None else [f"port={port}"]), *(["connect"] if hard.hosts else [])]
+    start = (TARGET, "landlock", *words, "--")
+    try:
+        tried = container.exec([*start, TARGET, "hello", *HALVES], seconds=TRY_SECONDS)
+        said = tried.output.decode(errors="replace").strip()
+    except (DeadweightError, OSError) as error:
+        said = str(error)
+    if said != "".join(HALVES):
+        raise DeadweightError(
+            f"this machine cannot put Landlock on a container's service (Linux 5.13 and later): {said}"
+        )
+    return start
+
+
+# Starting containers of an attacked image, and what is believed of them: the guard may end those that are under attack.
+class NoService(DeadweightError):
+    """The service does not come up, or not in a way that attacks could be sent to it: nothing can be measured."""
+
+
+class Starts:
+    """Of one variant's image. ``far``: paths of this machine mean nothing to the engine. ``guard`` ends what is attacked where disk
+    or time runs out; None before there is one."""
+
+    def __init__(self, engine: Engine, image: str, variant: str) -> None:
+        self._engine, self._image, self._variant = engine, image, variant
+        self._packing = Packing(engine, remote.NAME, PURPOSE)
+        self.far = False
+        self.guard: Guard | None = None
+
+    def close(self) -> None:
+        self._packing.close()
+
+    def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
+        """A container that is not attacked itself."""
+        marked = options.but(labels={**options.labels, **(labels or {})})
+        image, marked = remote.packed(self._packing, self._image, marked) if self.far else (self._image, marked)
+        with self.believed():
+            return self._engine.start(image, marked, purpose=PURPOSE, variant=self._variant)
+
+    def guarded(self, options: RunOptions) -> Container:
+        """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
+        self.held()
+        return self.start(options, self.guard.labels() if self.guard is not None else None)
+
+    @contextlib.contextmanager
+    def believed(self) -> Iterator[None]:
+        """What the engine refuses within says nothing where the guard has ended the container that it was about: then NoService."""
+        try:
+            yield
+        except (Interrupted, NoService):
+            raise
+        except DeadweightError as error:
+            if self._ended:
+                raise NoService(self._ended) from error
+            raise
+
+    def held(self) -> None:
+        """Raises NoService where the guard has ended what was attacked: then nothing that is seen means anything."""
+        if self._ended:
+            raise NoService(self._ended)
+
+    @property
+    def _ended(self) -> str:
+        """Why the guard has ended everything; empty where it has not."""
+        return self.guard.reason if self.guard is not None else ""
+
 
 BREACH = "breach"
 """The note on why nothing can be started beside the service."""

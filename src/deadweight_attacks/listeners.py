@@ -4,13 +4,94 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import select
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from deadweight_attacks.socket_server import SLICE_SECONDS, Serving
+# Words that nobody can guess: the secrets that are planted for one run, and the halves of each attack's word.
+LETTERS, LENGTH = "bcdfghjkmnpqrstvwxz", 8
+
+
+def random_name() -> str:
+    """Eight letters: no shell, AWK or JSON reads them as anything else."""
+    return "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The secrets of one run, by where each lies: in the service's environment, in the host's folder, at the stand-in for the
+    cloud's metadata, and in the neighbour."""
+
+    environment: str = field(default_factory=random_name)
+    host: str = field(default_factory=random_name)
+    metadata: str = field(default_factory=random_name)
+    neighbour: str = field(default_factory=random_name)
+
+    def at(self, where: str | None) -> str:
+        """The one that lies there."""
+        known = {
+            "environment": self.environment,
+            "host": self.host,
+            "metadata": self.metadata,
+            "neighbour": self.neighbour,
+        }
+        return known[where or ""]
+
+
+# A socket of the attacker's side that is served by a thread until it is closed.
+Talk = Callable[[socket.socket, threading.Event], None]
+SLICE_SECONDS = 0.1
+
+
+class Serving:
+    """Hands each connection to ``talk`` and closes it after; of a datagram socket, the socket itself.
+
+    What goes wrong with one (OSError) ends that one. The event is set when all is to end, for a ``talk`` that waits.
+    """
+
+    def __init__(self, server: socket.socket, talk: Talk) -> None:
+        self._server, self._talk = server, talk
+        self._closing = threading.Event()
+        self._woken, self._waking = socket.socketpair()
+        server.settimeout(SLICE_SECONDS)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> bool:
+        """Whether somebody has come that was not talked to yet: on a busy machine it is told so before its thread runs."""
+        try:
+            return bool(select.select([self._server], [], [], 0)[0])
+        except (OSError, ValueError):  # it is closed
+            return False
+
+    def close(self) -> None:
+        self._closing.set()
+        self._waking.close()  # who waits for somebody to come is woken
+        self._thread.join(2)
+        self._server.close()
+        self._woken.close()
+
+    def _serve(self) -> None:
+        coming = select.poll()
+        coming.register(self._server, select.POLLIN)
+        coming.register(self._woken, select.POLLIN)
+        while not self._closing.is_set():
+            with contextlib.suppress(OSError):
+                coming.poll()
+                if self._closing.is_set():
+                    return
+                if self._server.type == socket.SOCK_DGRAM:
+                    self._talk(self._server, self._closing)
+                    continue
+                connection, _ = self._server.accept()
+                with connection:
+                    self._talk(connection, self._closing)
+
 
 Within = Callable[[Callable[[], socket.socket]], socket.socket]
 MOST_BYTES = 1 << 16

@@ -9,11 +9,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
+from deadweight.engine import api
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
+from deadweight_attacks.walls import TABLES
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
+
+# Which limits an engine really puts on containers: attacks on resources are only sent where all of them hold.
+MEMORY, PROCESSES, PROCESSORS = "memory", "processes", "processors"
+LIMITS = {"MemoryLimit": MEMORY, "PidsLimit": PROCESSES, "CpuCfsQuota": PROCESSORS}
+"""The outer bound rests on these, by the engine's own names in its ``/info``."""
+CONTROLLERS = {"memory": MEMORY, "pids": PROCESSES, "cpu": PROCESSORS}
+"""The same by the names of the kernel's controllers (cgroups(7))."""
+
+
+def unenforced(engine: Engine) -> tuple[str, ...]:
+    """The limits that this engine takes and discards (its kernel lacks the cgroup controller, or it may not use it).
+
+    Podman's ``/info`` tells of the machine, and of version 1 alone: of version 2 it says that processors cannot be limited. Without
+    root it holds none on version 1, and of version 2 those whose controllers it was handed (``/libpod/info``).
+    """
+    _, document = engine.documents
+    lacking = [limit for key, limit in LIMITS.items() if not document.get(key)]
+    if engine.info.podman:
+        host = api.podman_info(engine.host, engine.certificates).get("host") or {}
+        usable = host.get("cgroupControllers") or ()
+        kept = lacking if engine.info.cgroup == "1" else []
+        lacking = [*kept, *(limit for key, limit in CONTROLLERS.items() if key not in usable)]
+    return tuple(dict.fromkeys(lacking))
+
+
+def not_held(limits: Sequence[str]) -> str:
+    """The reason that is told for what is not tried then."""
+    return f"this engine does not enforce limits on {listed(limits)}"
+
+
+def listed(limits: Sequence[str]) -> str:
+    """Their names in a sentence."""
+    return " and ".join(part for part in (", ".join(limits[:-1]), *limits[-1:]) if part)
+
 
 Start = Callable[[RunOptions], "Container"]
 NO_RULES = "device cgroup rules are not supported"
@@ -93,11 +130,5 @@ def _bounding_set() -> int:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), -1)
 
 
-CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO",
-    "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-    "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-)  # fmt: skip
+CAPABILITIES: tuple[str, ...] = (*TABLES["capabilities"],)
 """In the kernel's own order (linux/capability.h)."""

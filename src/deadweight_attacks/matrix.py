@@ -16,20 +16,18 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
 from deadweight.engine.seccomp import refused_calls
-from deadweight_attacks import probe
+from deadweight_attacks import control
 from deadweight_attacks import walls as w
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.control import TIMED_OUT, Control, opened
 from deadweight_attacks.deliver import Shot, check_requests
 from deadweight_attacks.host import PURPOSE
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import KERNELS, Payload
-from deadweight_attacks.outcomes import Cell, Matrix, Plan
+from deadweight_attacks.outcomes import Cell, Matrix, Plan, Progress
 from deadweight_attacks.profile import broken, called, missing
-from deadweight_attacks.progress import Progress
 from deadweight_attacks.sequence import fire_all
-from deadweight_attacks.starts import NoService
 
 if TYPE_CHECKING:
     from deadweight_attacks.lab import Lab
@@ -140,8 +138,8 @@ class Runner:
     def _blocked_ways(self, yard: Yard, payloads: Sequence[Payload]) -> dict[str, str]:
         """Why attacks of a kind cannot get there in this posture; empty where they do. Of requests the service's health tells."""
         ways = {each.way for each in payloads}
-        scripts = probe.undelivered(self.lab, yard) if "script" in ways else ""
-        return {"script": scripts, "breach": probe.unreached(self.lab, yard) if "breach" in ways else ""}
+        scripts = control.undelivered(self.lab, yard) if "script" in ways else ""
+        return {"script": scripts, "breach": control.unreached(self.lab, yard) if "breach" in ways else ""}
 
     def _doubtful(self, payload: Payload, shot: Shot, surely: bool) -> bool:
         slow = surely and shot.seen == "failed" and shot.status in TIMED_OUT and not payload.resource

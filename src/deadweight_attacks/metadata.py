@@ -21,7 +21,7 @@ from deadweight._run import run
 from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import frame, hijacked
-from deadweight_attacks.socket_server import Serving
+from deadweight_attacks.listeners import Serving
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

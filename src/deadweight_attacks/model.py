@@ -10,12 +10,9 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from deadweight.suite.requests import HttpRequest
 from deadweight.suite.values import STRICT, Flag, Name, Record, Seconds
+from deadweight_attacks.walls import TABLES
 
-FUNCTIONS = (
-    "shell", "command", "reverse-shell", "bind-shell", "file-read", "file-write", "upload", "download", "library-load",
-    "privilege-escalation", "inherit", "non-interactive-reverse-shell", "non-interactive-bind-shell", "file-upload",
-    "file-download", "suid", "limited-suid", "sudo", "capabilities",
-)  # fmt: skip
+FUNCTIONS: tuple[str, ...] = (*TABLES["gtfobins"],)
 """The functions that GTFOBins sorts its entries by, those of its earlier editions included (https://gtfobins.github.io)."""
 
 PLACES = ("a", "b", "host", "port", "file", "app", "hostfile", "disk", "memory", "each")

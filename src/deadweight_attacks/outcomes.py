@@ -3,11 +3,147 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight_attacks import walls as w
+from deadweight_attacks.load import Catalogue
+
+if TYPE_CHECKING:
+    from deadweight.engine.info import EngineInfo
+
+# The matrix as the evidence's data: per posture and attack the outcome, the walls that stop it alone, and how many deep.
+WALL_KEYS = ("alone", "without", "single_points")
+TOGETHER = "only by several walls together, by no single wall: "
+
+
+def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
+    """The document. Postures in the order in which they were tried."""
+    return {
+        "postures": {
+            posture: {name: _cell(found, posture, name, cell, image_user, info) for name, cell in cells.items()}
+            for posture, cells in found.cells.items()
+        },
+        "payloads": {
+            each.id: {
+                "title": each.title,
+                "gives": each.gives,
+                "reference": each.reference,
+                "technique": each.attack,
+                "delivery": each.delivery,
+                "pack": catalogue.packs.get(each.id) or None,
+            }
+            for each in catalogue.payloads
+        },
+        "walls_not_there": w.absent(info),
+        "notes": dict(found.notes),
+        "awk": found.dialect,
+        "containers": found.containers,
+    }
+
+
+def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """Data of a short run, completed by what an earlier, longer one found where all that decides was the same."""
+    for posture, cells in earlier.get("postures", {}).items():
+        if data.get("seccomp_profile") != earlier.get("seccomp_profile") and w.TIGHT in w.posture(posture).walls:
+            continue
+        now = data["postures"].setdefault(posture, {})
+        for name, cell in cells.items():
+            if name in data["payloads"] and (name not in now or now[name]["reason"] == NOT_TRIED):
+                now[name] = {**cell, "evidence": {"measured_at": at, **(cell.get("evidence") or {})}}
+            elif name in now and now[name]["outcome"] == cell["outcome"]:
+                now[name] |= _walls_of(now[name], cell, at)
+    return data
+
+
+def _walls_of(now: Mapping[str, Any], cell: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """What an earlier run found out about the walls of a cell, and this one did not ask."""
+    ours, theirs = now["evidence"] or {}, cell.get("evidence") or {}
+    found = {key: theirs[key] for key in WALL_KEYS if key in theirs and key not in ours}
+    counted = now["depth"] is None and cell["depth"] is not None
+    if not found and not counted:
+        return {}
+    told = {"evidence": {**ours, "walls_measured_at": theirs.get("walls_measured_at", at), **found}}
+    if not counted:
+        return told
+    together = str(cell["reason"]).startswith(TOGETHER)
+    reason = f"{TOGETHER}{now['reason']}" if together else now["reason"]
+    return {**told, "walls": cell["walls"], "depth": cell["depth"], "reason": reason}
+
+
+def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:
+    there = standing(found, posture, name, image_user, info) if cell.outcome == "blocked" else {}
+    walls = [wall for wall, outcome in there.items() if outcome == "blocked"]
+    reason, evidence = cell.reason, dict(cell.evidence)
+    alone, without = found.alone.get(name), found.without.get(name)
+    if alone and posture in w.MAIN:
+        evidence["alone"] = dict(alone)
+    if without and posture == w.HARDENED.name:
+        evidence["without"] = dict(without)
+        evidence["single_points"] = [wall for wall, outcome in without.items() if outcome in ("succeeded", "crashed")]
+    # Only where each one let the attack through is it known that none stops it: under one alone the service may have died instead.
+    untold = bool(alone) and not walls and not {"not_measured", "crashed"}.isdisjoint(there.values())
+    if cell.outcome == "blocked" and alone and not walls and not untold:
+        reason = f"{TOGETHER}{reason}"
+    return {
+        "outcome": cell.outcome,
+        "walls": walls,
+        "depth": max(1, len(walls)) if cell.outcome == "blocked" and alone and not untold else None,
+        "reason": reason or None,
+        "evidence": evidence or None,
+    }
+
+
+def standing(found: Matrix, posture: str, name: str, image_user: str, info: EngineInfo) -> dict[str, Outcome | None]:
+    """A posture's walls, and what came of the attack where each stood alone (None where that was not tried)."""
+    there = w.standing(posture, image_user, info) if posture in w.MAIN else sorted(w.posture(posture).walls)
+    alone = found.alone.get(name, {})
+    return {wall: alone.get(wall) for wall in there}
+
+
+# Telling how far the attacks on one variant are: ``24/26: seccomp alone``.
+class Progress:
+    """Counts postures as they begin; one that is tried again, or with a shell bound in, is not another one."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self._told, self._begun = told, dict[str, int]()
+        self._all: frozenset[str] = frozenset()
+
+    def expect(self, plan: Plan, missing: Iterable[str]) -> None:
+        """``missing`` are walls that this machine does not have."""
+        self._all = frozenset(_planned(plan, frozenset(missing)))
+
+    def __call__(self, name: str) -> None:
+        plain = name.removesuffix(w.SHELLED)
+        number = self._begun.setdefault(plain, len(self._begun) + 1)
+        self._told(f"{number}/{len(self._all | self._begun.keys())}: {said(name)}")
+
+
+def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
+    yield w.OPEN.name
+    yield from (posture.name for posture in plan.postures)
+    for wall in w.WALLS:
+        if plan.alone and wall != "image" and wall not in missing:
+            yield w.only(wall).name
+        if plan.without and wall not in missing:
+            yield w.HARDENED.minus(wall).name
+    if plan.alone and w.DEFAULT in plan.postures:
+        yield w.REDUCED
+
+
+def said(name: str) -> str:
+    """A posture's name as one says it."""
+    plain = name.removesuffix(w.SHELLED)
+    shell = " with a shell bound in" if plain != name else ""
+    if plain == w.OPEN.name:
+        return f"{plain}{shell} (control)"
+    if plain.startswith(w.ONLY):
+        return f"{plain.removeprefix(w.ONLY)} alone{shell}"
+    if plain.startswith(w.WITHOUT):
+        return f"all walls but {plain.removeprefix(w.WITHOUT)}{shell}"
+    return f"{plain}{shell}"
+
 
 Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
 NOT_TRIED = "not tried by verify; invoke attack tries it"

@@ -16,6 +16,7 @@ from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp import profile as custom_profile
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.records import store
+from deadweight_attacks.walls import TABLES
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -44,11 +45,10 @@ def found_profile(subject: Subject) -> Iterator[Path | None]:
         yield file
 
 
-ATTACKERS = (
-    *BY_TIMING, "arch_prctl", "close", "dup3", "epoll_create1", "epoll_ctl", "eventfd2", "execve", "fcntl", "getppid", "kill",
-    "openat", "pidfd_open", "pidfd_send_signal", "pipe2", "prctl", "pread64", "prlimit64", "read", "rt_sigaction",
-    "sched_getaffinity", "setpgid", "wait4", "waitid", "write",
-)  # fmt: skip
+ATTACKERS: tuple[str, ...] = (
+    *BY_TIMING,
+    *TABLES["attackers_calls"],
+)
 """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from deadweight.engine.faults import translated
 from deadweight.engine.stream import STDERR, frames, hijacked
 from deadweight_attacks.guard import CONTAINER_SECONDS
+from deadweight_attacks.helper import SHELL_TARGET as SHELL
 from deadweight_attacks.helper import TARGET as HELPER
-from deadweight_attacks.limits import listed
 from deadweight_attacks.listeners import Listener, Word, order, served
-from deadweight_attacks.shell import TARGET as SHELL
+from deadweight_attacks.machine import listed
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine

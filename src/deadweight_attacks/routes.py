@@ -2,12 +2,200 @@
 
 from __future__ import annotations
 
+import contextlib
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from deadweight.suite import openapi
 from deadweight.suite.requests import ApiCheck, HttpRequest
+from deadweight_attacks.walls import TABLES
+
+# The places that an OpenAPI document (2 and 3) names: parameters of paths, queries and headers, texts of bodies.
+METHODS = ("get", "post", "put", "patch")
+MOST_DEPTH = 6
+"""Schemas may refer to themselves."""
+MOST_EXAMPLES = 2000
+"""For one operation: a schema that refers to itself ten times has a million parts six levels deep."""
+EXAMPLES: Mapping[str, Any] = {"string": "a", "integer": 1, "number": 1, "boolean": True, "null": None}
+OWN_EXAMPLES = ("example", "default", "const")
+OWN_HEADERS = ("accept", "content-type", "authorization")
+"""Header parameters of these names are ignored (OpenAPI 3.1, Parameter Object)."""
+
+
+def documented(document: Any, base: str | None = None) -> Iterator[Aim]:
+    """Every place in every operation, in the document's order. What no HTTP request can be made of is passed over.
+
+    ``base``: the path below which they are; None: where the document says.
+    """
+    for operation in _operations(document, base, METHODS):
+        with contextlib.suppress(ValueError):
+            yield from list(operation.aims())
+
+
+def asked(document: Any, base: str | None = None) -> Iterator[HttpRequest]:
+    """Every GET, with an example of all that it needs."""
+    for operation in _operations(document, base, METHODS[:1]):
+        with contextlib.suppress(ValueError):
+            yield operation.request(None)
+
+
+def _operations(document: Any, base: str | None, methods: Sequence[str]) -> Iterator[_Operation]:
+    for path, item in openapi.paths(document).items():
+        whole = f"{openapi.prefix(document) if base is None else base}{path}"
+        for method in methods:
+            if isinstance(operation := item.get(method), dict):
+                yield _Operation(document, whole, method.upper(), item, operation)
+
+
+def operations(document: Any) -> Iterator[tuple[str, str]]:
+    """Each method and path that it names."""
+    for path, item in openapi.paths(document).items():
+        yield from (
+            (method, path) for method in (*METHODS, "delete", "head", "options") if isinstance(item.get(method), dict)
+        )
+
+
+def takes_nothing(document: Any) -> bool:
+    """Whether it names operations, and none of them, whatever its method, takes a parameter or a body."""
+    items = openapi.paths(document).values()
+    parts = [part for item in items for part in (item, *item.values()) if isinstance(part, dict)]
+    return bool(parts) and not any(part.get("parameters") or part.get("requestBody") for part in parts)
+
+
+def read(file: Path) -> Any:
+    """A document of the suite's own; None where there is none."""
+    try:
+        return openapi.parsed(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+
+
+class _Operation:
+    def __init__(
+        self, document: dict[str, Any], path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
+    ) -> None:
+        self.document, self.path, self.method = document, path, method
+        self._left = MOST_EXAMPLES
+        given = [self._followed(each) for each in (*_list(item, "parameters"), *_list(operation, "parameters"))]
+        self.parameters = {
+            (str(each.get("in")), str(each["name"])): each for each in given if isinstance(each.get("name"), str)
+        }
+        self.body = self._body(operation)
+
+    def aims(self) -> Iterator[Aim]:
+        for place, name in self.parameters:
+            request = self.request((place, name))
+            if place == "path" and f"{{{name}}}" in request.path:
+                yield Aim(request, "path", name)
+                yield Aim(request, AS_IT_IS, name)
+            elif place == "query" or (place == "header" and _settable(name)):
+                yield Aim(request, place, name)
+        kind, content = self.body
+        whole = self.request(None)
+        if kind == "json":
+            yield from texts(whole)
+        elif kind == BODY:
+            yield Aim(whole, BODY, "")
+        else:
+            yield from (Aim(whole, kind, name) for name in content)
+
+    def request(self, aimed: tuple[str, str] | None) -> HttpRequest:
+        """The operation with examples of all that it needs; the place that is aimed at stays open in a path."""
+        path, query, headers = self.path, dict[str, str](), dict[str, str]()
+        for (place, name), parameter in self.parameters.items():
+            value = str(self._example(parameter.get("schema", parameter), parameter))
+            if place == "path" and (place, name) != aimed:
+                path = path.replace(f"{{{name}}}", urllib.parse.quote(value, safe=""))
+            elif place == "query" and (parameter.get("required") or (place, name) == aimed):
+                query[name] = value
+            elif place == "header" and parameter.get("required") and _settable(name):
+                headers[name] = value
+        kind, content = self.body
+        fields: dict[str, Any] = {"method": self.method, "headers": headers}
+        fields["path"] = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        if kind == "json":
+            fields["json"] = content
+        elif kind == BODY:
+            fields |= {"body": content, "headers": {"Content-Type": "text/plain; charset=utf-8", **headers}}
+        elif content:
+            fields["form"] = {name: str(value) for name, value in content.items()}
+        return HttpRequest.model_validate(fields)
+
+    def _body(self, operation: dict[str, Any]) -> tuple[str, Any]:
+        """``json``, ``form`` or ``BODY`` (plain text), and an example with all its fields; of other bodies nothing is known."""
+        kinds = self._followed(operation.get("requestBody")).get("content")
+        for media, content in kinds.items() if isinstance(kinds, dict) else ():
+            kind = "json" if "json" in media else "form" if "form" in media else BODY if media == "text/plain" else ""
+            example = self._example(_dict(content).get("schema"), _dict(content)) if kind else None
+            if kind == "json" or isinstance(example, dict if kind == "form" else str):
+                return kind, example
+        for (place, _), parameter in self.parameters.items():  # version 2
+            if place == "body":
+                return "json", self._example(parameter.get("schema"))
+        return "form", {
+            name: self._example(each) for (place, name), each in self.parameters.items() if place == "formData"
+        }
+
+    def _example(self, schema: Any, beside: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
+        """Of a schema: the document's own where it has one, else the simplest of its type."""
+        schema = self._followed(schema)
+        told = [given[key] for given in (beside or {}, schema) for key in OWN_EXAMPLES if given.get(key) is not None]
+        told += [values[0] for key in ("examples", "enum") if (values := _list(schema, key))]
+        named = [self._followed(each) for each in _dict((beside or {}).get("examples")).values()]
+        told += [each["value"] for each in named if each.get("value") is not None]  # version 3, by name
+        if told:
+            return told[0]
+        self._left -= 1
+        if depth >= MOST_DEPTH or self._left < 0:
+            return "a"
+        if choices := _list(schema, "anyOf") or _list(schema, "oneOf"):
+            return self._example(choices[0], None, depth + 1)
+        if "allOf" in schema or "properties" in schema:
+            return self._object(schema, depth)
+        kinds = schema.get("type", "string")
+        kind = str(kinds[0] if isinstance(kinds, list) and kinds else kinds)
+        if kind == "array":
+            return [self._example(schema.get("items"), None, depth + 1)]
+        return {} if kind == "object" else schema.get("minimum", EXAMPLES.get(kind, "a"))
+
+    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for part in _list(schema, "allOf"):
+            value = self._example(part, None, depth + 1)
+            found |= value if isinstance(value, dict) else {}
+        needed = _list(schema, "required")
+        for name, value in _dict(schema.get("properties")).items():
+            if (depth == 0 or name in needed) and not self._followed(value).get("readOnly"):
+                found[str(name)] = self._example(value, None, depth + 1)
+        return found
+
+    def _followed(self, value: Any) -> dict[str, Any]:
+        """What a reference inside the document leads to; empty for one that leads nowhere."""
+        for _ in range(MOST_DEPTH):
+            reference = value.get("$ref") if isinstance(value, dict) else None
+            if not isinstance(reference, str):
+                break
+            value = self.document
+            for word in reference.removeprefix("#/").split("/") if reference.startswith("#/") else [""]:
+                value = _dict(value).get(word.replace("~1", "/").replace("~0", "~"))
+        return _dict(value)
+
+
+def _settable(name: str) -> bool:
+    return name.lower() not in OWN_HEADERS
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Mapping[str, Any], key: str) -> list[Any]:
+    found = value.get(key)
+    return found if isinstance(found, list) else []
+
 
 MOST_AIMS = 12
 """More would take minutes; those of the first requests count."""
@@ -17,10 +205,7 @@ MOST_DOCUMENTED = 24
 AS_IT_IS = "path, not quoted"
 UNCHANGED = "as it is"
 PARAMETERS, HEADERS, BODY = "added parameters", "added headers", "body"
-GUESSED_PARAMETERS = (
-    "q", "query", "search", "name", "id", "file", "filename", "path", "page", "template", "view", "url", "uri", "redirect", "next",
-    "host", "cmd", "exec", "input", "message", "lang",
-)  # fmt: skip
+GUESSED_PARAMETERS: tuple[str, ...] = (*TABLES["guessed_parameters"],)
 GUESSED_HEADERS = ("User-Agent", "Referer", "X-Forwarded-For", "X-Forwarded-Host", "X-Original-URL")
 SEGMENT = "segment"
 GUESSABLE = ("GET", "POST", "PUT", "PATCH")

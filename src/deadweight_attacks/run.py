@@ -11,11 +11,11 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import Interrupted
+from deadweight._errors import Interrupted, UsageError
 from deadweight.checks.protocol import Subject, by_engine, evidence, own_version
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
@@ -23,17 +23,97 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import helper_programs
-from deadweight_attacks import gate, matrix_data, walls
-from deadweight_attacks.helper import SOURCE, Helper
-from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import PACKS, Catalogue, suite_payloads
+from deadweight_attacks import outcomes, walls
+from deadweight_attacks.helper import SOURCE, Helper, Shell
+from deadweight_attacks.lab import Lab, NoService
+from deadweight_attacks.load import PACKS, Catalogue, pack_ids, suite_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import ALL
-from deadweight_attacks.openapi import read
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
-from deadweight_attacks.shell import Shell
-from deadweight_attacks.starts import NoService
+from deadweight_attacks.routes import read
+
+if TYPE_CHECKING:
+    from deadweight.suite.checks import AttackGate
+    from deadweight.suite.model import Suite, Variant
+    from deadweight_attacks.outcomes import Cell, Matrix
+
+
+# The suite's gates: which attacks must be blocked in which posture.
+def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], catalogue: Catalogue) -> None:
+    """Refuse, before anything is started, a gate that names no posture or no attack of ours. Raises ConfigError."""
+    known = {payload.id for payload in catalogue.payloads}
+    for number, gate in enumerate(gates):
+        place = ("checks", "attacks", "gates", number)
+        try:
+            walls.posture(gate.posture)
+        except UsageError as error:
+            hint = f"postures: {', '.join(walls.names())}"
+            raise suite.error(variant, (*place, "posture"), error.message, hint=hint) from error
+        for index, name in enumerate(gate.blocked):
+            if name != ALL and name not in known:
+                raise suite.error(
+                    variant, (*place, "blocked", index), f"no attack {name!r}", hint=_instead(name, known)
+                )
+
+
+def _instead(name: str, known: Set[str]) -> str:
+    """What to do about a name that is of a pack which the suite does not ask for, or of none."""
+    pack = next((each for each in PACKS if name in pack_ids(each)), None)
+    if pack == "awk":
+        also = f"; after a breach it is {f'breach-{name}'!r}" if f"breach-{name}" in known else ""
+        return f"it is of the pack awk: say how a script reaches the service (checks.attacks.awk: {{path: …}}){also}"
+    if pack is not None:
+        return f"it is of the pack {pack}: add that to checks.attacks.packs"
+    return f"attacks: {', '.join(sorted(known))}"
+
+
+def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+    """Attacks that got through. ``not_applicable`` holds: the AWK itself says that it lacks what they need."""
+    told = [
+        f"{name} {cell.outcome} in {gate.posture}"
+        for gate in gates
+        for name, cell in _named(gate, found)
+        if cell.outcome in ("succeeded", "crashed")
+    ]
+    return list(dict.fromkeys(told))
+
+
+def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+    """Gates of which nobody can say that they hold: their posture was not tried, nothing of what they ask for could be measured,
+    or an attack that works elsewhere could not be measured there.
+    """
+    told = []
+    for gate in gates:
+        cells = _named(gate, found)
+        if not cells:
+            told.append(f"a gate could not be judged, because the posture {gate.posture} was not tried")
+        elif gate.posture not in found.nothing and all(cell.outcome == "not_measured" for _, cell in cells):
+            named = ", ".join(name for name, _ in cells)
+            told.append(f"no attack of the gate on {gate.posture} was measured ({named}): {cells[0][1].reason}")
+        else:
+            told += [
+                f"{name} could not be measured in {gate.posture}: {cell.reason}"
+                for name, cell in cells
+                if cell.outcome == "not_measured" and name in found.control and gate.posture not in found.nothing
+            ]
+    return list(dict.fromkeys(told))
+
+
+def untold(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+    """The attacks that a gate wants blocked and that this machine cannot measure: they do not work with all walls down either."""
+    return [
+        name
+        for gate in gates
+        for name, cell in _named(gate, found)
+        if cell.outcome == "not_measured" and name not in found.control
+    ]
+
+
+def _named(gate: AttackGate, found: Matrix) -> list[tuple[str, Cell]]:
+    cells = found.cells.get(gate.posture, {})
+    return [(name, cells[name]) for name in (cells if ALL in gate.blocked else gate.blocked) if name in cells]
+
 
 Told = Callable[[str], None]
 NO_GATE = "no gate (checks.attacks.gates) says what must be stopped, so nothing can fail"
@@ -61,14 +141,14 @@ def attack(
     try:
         with Lab(subject, shell_from, helper_from) as lab, lab.starts.believed():
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
-            data = matrix_data.data(found, catalogue, lab.image_user, subject.engine().info)
+            data = outcomes.data(found, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:
         raise
     except (CannotStart, NoService) as fault:
         return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
     data["seccomp_profile"] = digest_of(subject)
     data["measured_with"] = _measured_with(subject, wanted)
-    data = {**_completed(subject, data), "breaches": gate.breaches(wanted.gates, found)}
+    data = {**_completed(subject, data), "breaches": breaches(wanted.gates, found)}
     status, reason = _judged(wanted, found, data["breaches"], _summary(found, subject))
     return _evidence(subject, status, reason, started, data)
 
@@ -77,11 +157,10 @@ def _judged(wanted: AttacksCheck, found: Matrix, broken: Sequence[str], summary:
     """What the gates say: broken, not measured, or held."""
     if broken:
         return "fail", f"{'; '.join(broken)}. {summary}"
-    unmeasured = [*found.nothing_in(), *gate.unmeasured(wanted.gates, found)]
-    if unmeasured:
-        return "not_measured", f"{'; '.join(unmeasured)}. {summary}"
-    untold = gate.untold(wanted.gates, found)
-    also = f"; gates could not be judged for {', '.join(dict.fromkeys(untold))}" if untold else ""
+    if reasons := [*found.nothing_in(), *unmeasured(wanted.gates, found)]:
+        return "not_measured", f"{'; '.join(reasons)}. {summary}"
+    names = dict.fromkeys(untold(wanted.gates, found))
+    also = f"; gates could not be judged for {', '.join(names)}" if names else ""
     return "pass", summary + (also if wanted.gates else f"; {NO_GATE}")
 
 
@@ -91,7 +170,7 @@ def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue,
     catalogue = suite_payloads(wanted, subject.suite.root)
     if wanted.openapi and not wanted.openapi.startswith("/"):
         _check_document(subject, wanted.openapi)
-    gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
+    check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
     return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
 
 
@@ -125,7 +204,7 @@ def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
     kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
     if kept is None or kept.data.get("measured_with") != data["measured_with"]:
         return data
-    return matrix_data.completed(data, kept.data, kept.provenance.at)
+    return outcomes.completed(data, kept.data, kept.provenance.at)
 
 
 def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:

@@ -10,11 +10,10 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.faults import CannotStart
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.deliver import Shot, fire
-from deadweight_attacks.lab import Lab
+from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.model import Payload
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.resource_lock import resource_lock
-from deadweight_attacks.starts import NoService
 
 LATER = f"{DIED} a moment later"
 ONCE = f"{LATER}, but survived when the attack was sent again"

@@ -12,8 +12,7 @@ from deadweight.suite.requests import HttpRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import NOT_LET_IN
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.openapi import asked, documented, read, takes_nothing
-from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, left_out
+from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, asked, documented, left_out, read, takes_nothing
 from deadweight_attacks.session import OBEYED
 
 SECONDS = 8.0

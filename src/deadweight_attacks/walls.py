@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
@@ -11,10 +13,9 @@ from deadweight.engine.options import is_root
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
 
-WALLS = (
-    "image", "non-root", "capabilities", "no-new-privileges", "read-only", "noexec-tmpfs", "no-network", "limits", "seccomp",
-    "masked-paths", "apparmor", "host-mounts", "pid-namespace", "ipc-namespace", "user-namespace",
-)  # fmt: skip
+TABLES = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8"))
+
+WALLS: tuple[str, ...] = (*TABLES["walls"],)
 """``image`` is what the image lacks (a shell); ``host-mounts`` that nothing of the host is handed in: folder, socket, devices.
 ``pid-namespace`` and ``ipc-namespace``: that it shares processes and memory with no neighbour (``--pid``, ``--ipc``)."""
 

@@ -14,7 +14,7 @@ from functools import partial
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._packages import attacks
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runner import lost_engine, run_check, run_checks, side_by_side
+from deadweight.checks.runner import lost_engine, result_of, run_check, run_checks, side_by_side
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.project.on_engine import OnEngine, Project
@@ -95,7 +95,7 @@ class Spread:
         most = sum(place.asked.places for place in self._places.values())
         work = partial(self._checked, measure=measure, told=told)
         with side_by_side(work, variants, jobs=min(jobs or most, most), stop=self._stop) as running:
-            return [found for _, done in running for found in done.result()]
+            return [found for _, done in running for found in result_of(done)]
 
     def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
         said = set[str]()

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from deadweight_attacks.host import PURPOSE
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.matrix import Runner
-from deadweight_attacks.outcomes import Plan
+from deadweight_attacks.outcomes import Cell, Plan
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
@@ -41,6 +42,8 @@ POSTURE_WORDS = {
 FETCH = "breach-fetch-tool"
 BY_ARGV0 = [*((posture.name, "breach-shell") for posture in POSTURES), ("open", FETCH), ("default", FETCH)]
 IMAGES = ("scratch", "glibc", "busybox", "distroless")
+Theirs = dict[str, dict[str, bool]]
+Ours = dict[str, dict[str, Cell]]
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +61,11 @@ def busybox(local_source) -> Path:
     return made
 
 
-@pytest.fixture(scope="module", params=IMAGES)
-def image(request, tmp_path_factory, engine, busybox) -> Iterator[tuple[str, Path]]:
-    """The name of an image in the engine, and its archive."""
-    name = f"by-hand-{request.param}"
-    folder = tmp_path_factory.mktemp(name)
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory, engine, busybox, by_hand) -> Iterator[dict[str, tuple[Theirs, Ours]]]:
+    """By image: what the program in C says, and the matrix. All are attacked side by side: attacks wait more than they work."""
+    folder = tmp_path_factory.mktemp("by-hand-service")
+    service = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
     more: dict[str, dict[str, Content]] = {
         "scratch": {},
         "glibc": program("dash", at="/bin/sh"),
@@ -70,25 +73,36 @@ def image(request, tmp_path_factory, engine, busybox) -> Iterator[tuple[str, Pat
         "distroless": {**program("mawk", at="/usr/bin/awk"), "/etc/ssl/certs/ca-certificates.crt": b"none"},
     }
     files: dict[str, Content] = {
-        "/service/app": go_program(ROOT / "tests" / "services" / "misbehave", folder / "app"),
+        "/service/app": service,
         "/etc/passwd": PASSWD,
         "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
         "/tmp/": b"",
-        **more[request.param],
     }
     config = {
         "Entrypoint": ["/service/app"],
         "Env": ["MODE=good", "PATH=/usr/bin:/bin"],
         "ExposedPorts": {"8080/tcp": {}},
-        **({"User": "65532:65532"} if request.param == "distroless" else {}),
     }
-    archive = docker_archive(folder / "image.tar", reference(name), [files], config)
-    with in_engine(engine, archive, reference(name)) as loaded:
-        yield loaded, archive
+
+    def both(kind: str) -> tuple[Theirs, Ours]:
+        name, root = reference(f"by-hand-{kind}"), folder / kind
+        root.mkdir()
+        user = {"User": "65532:65532"} if kind == "distroless" else {}
+        archive = docker_archive(root / "image.tar", name, [{**files, **more[kind]}], {**config, **user})
+        with in_engine(engine, archive, name) as image:
+            theirs = attacked(engine, image, by_hand)
+            whole = load_payloads(packs=["breach"])
+            some = tuple(each for each in whole.payloads if each.id in {*theirs["open"], FETCH})
+            with Lab(castle(root, engine, archive, reference=image, awk=False)) as lab:
+                runner = Runner(lab, dataclasses.replace(whole, payloads=some))
+                return theirs, runner.run(Plan(POSTURES, alone=False)).cells
+
+    with ThreadPoolExecutor(len(IMAGES)) as pool:
+        yield dict(zip(IMAGES, pool.map(both, IMAGES), strict=True))
     assert left(engine) == []
 
 
-def attacked(engine, image: str, program: Path) -> dict[str, dict[str, bool]]:
+def attacked(engine, image: str, program: Path) -> Theirs:
     """What the program in C finds, by posture and attack. Docker's own command starts the containers."""
 
     def docker(*words: str) -> str:
@@ -114,23 +128,19 @@ def attacked(engine, image: str, program: Path) -> dict[str, dict[str, bool]]:
     return found
 
 
-def test_a_second_implementation_agrees_with_the_matrix_cell_by_cell(tmp_path, engine, image, by_hand):
-    name, archive = image
-    theirs = attacked(engine, name, by_hand)
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_second_implementation_agrees_with_the_matrix_cell_by_cell(cells, image):
+    theirs, ours = cells[image]
     attacks = set(theirs["open"])
     assert len(attacks) >= 20, theirs
-    whole = load_payloads(packs=["breach"])
-    some = dataclasses.replace(whole, payloads=tuple(each for each in whole.payloads if each.id in attacks | {FETCH}))
-    with Lab(castle(tmp_path, engine, archive, reference=name, awk=False)) as lab:
-        ours = Runner(lab, some).run(Plan(POSTURES, alone=False)).cells
-    assert {posture: set(cells) for posture, cells in ours.items()} == dict.fromkeys(theirs, attacks | {FETCH})
+    assert {posture: set(found) for posture, found in ours.items()} == dict.fromkeys(theirs, attacks | {FETCH})
     differing = {
         f"{posture}: {attack}": (cell.outcome, cell.reason, cell.evidence, theirs[posture][attack])
-        for posture, cells in ours.items()
-        for attack, cell in cells.items()
+        for posture, found in ours.items()
+        for attack, cell in found.items()
         if attack != FETCH and (cell.outcome == "succeeded") is not theirs[posture][attack]
     }
     assert differing == {}
-    if "busybox" in name:  # no program there is called a shell, and none a tool that fetches
+    if image == "busybox":  # no program there is called a shell, and none a tool that fetches
         worked = {(posture, attack): ours[posture][attack].evidence.get("technique") for posture, attack in BY_ARGV0}
         assert worked == dict.fromkeys(BY_ARGV0, "argv0")

@@ -28,11 +28,12 @@ from deadweight.engine import labels as leftovers
 from deadweight.engine import labels as owner
 from deadweight.engine.client import Engine
 from deadweight.engine.dialect import bridge_of
-from deadweight.engine.options import Mount
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
+from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard
-from deadweight_attacks import guard, host, lab, limits, machine, network, run_options, shell, starts, walls
+from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
@@ -130,9 +131,9 @@ def test_the_engines_name_server_asks_nobody(shared):
 
 
 def test_the_guard_knows_the_containers_that_try_what_the_machine_can_start(subject, monkeypatch):
-    started, start = [], starts.Starts.start
+    started, start = [], lab.Starts.start
     monkeypatch.setattr(machine, "_known", {})
-    monkeypatch.setattr(starts.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
+    monkeypatch.setattr(lab.Starts, "start", lambda *given: started.append(given[2]) or start(*given))
     with lab.Lab(subject) as built:
         assert len(started) >= 3  # the attacker, and a container for each try
         assert all(labels == {guard.LAB: built._mark} for labels in started)
@@ -166,7 +167,7 @@ wait
 @pytest.fixture(scope="module")
 def with_tools(tmp_path_factory, engine, playground_image, playground_archive, local_source):
     """The laboratory with a static busybox to bind in, and the posture that has all rights over its network."""
-    local_source.prepare((shell.IMAGE,), apk=False, say=print)
+    local_source.prepare((helper.IMAGE,), apk=False, say=print)
     with lab.Lab(castle(tmp_path_factory.mktemp("tools"), engine, playground_archive)) as built:
         yield built
 
@@ -285,6 +286,27 @@ def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, 
             assert not connects(shared, castle_yard, listener)
     finally:
         listener.close()
+
+
+def test_trials_of_harden_reach_what_they_need_beside_another_engine(engine, misbehaving_image):
+    """Podman beside Docker, as root: of two containers on harden's own network one did not reach the other."""
+    if not network.filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    with network.trial_network(engine, "harden") as name:
+        bridge = bridge_of(name)
+        rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
+        (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
+        rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
+        firewall("-I", "FORWARD", str(ours + 1), *rule)
+        options = RunOptions(env={"MODE": "good"}, network=name)
+        try:
+            with engine.start(misbehaving_image, options) as one, engine.start(misbehaving_image, options) as other:
+                assert one.wait_healthy(Health(path="/healthz"), 8080).healthy
+                address = (one.inspect()["NetworkSettings"]["Networks"][name]["IPAddress"], 8080)
+                netns.within(other.pid, lambda: socket.create_connection(address, 5.0)).close()
+        finally:
+            firewall("-D", "FORWARD", *rule)
+    assert [line for line in firewall("-S") if bridge in line] == []
 
 
 def test_the_firewall_keeps_no_rule_of_ours(subject):
@@ -406,15 +428,15 @@ def test_podman_without_root_holds_only_the_limits_that_it_was_handed(
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
     that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
     monkeypatch.setattr(api, "podman_info", lambda *_: {"host": {"cgroupControllers": usable}})
-    said = {key: key not in discarded for key in limits.LIMITS}
+    said = {key: key not in discarded for key in machine.LIMITS}
     info = SimpleNamespace(podman=podman, cgroup=cgroup)
     engine = SimpleNamespace(documents=({}, said), info=info, host="unix:///nowhere", certificates=None)
-    assert limits.unenforced(engine) == told
+    assert machine.unenforced(engine) == told
 
 
 def test_limits_that_are_not_held_are_listed_in_plain_words():
     told = [
-        limits.not_held(("a", "b", "c")[:count]).removeprefix("this engine does not enforce limits on ")
+        machine.not_held(("a", "b", "c")[:count]).removeprefix("this engine does not enforce limits on ")
         for count in (1, 2, 3)
     ]
     assert told == ["a", "a and b", "a, b and c"]
@@ -422,7 +444,7 @@ def test_limits_that_are_not_held_are_listed_in_plain_words():
 
 def test_this_engine_enforces_all_limits(engine):
     """Else the tests of attacks on resources would prove nothing."""
-    assert limits.unenforced(engine) == ()
+    assert machine.unenforced(engine) == ()
 
 
 # disk and time
@@ -445,9 +467,9 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
         assert held.alive()
     monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
     with lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
-        with contextlib.suppress(starts.NoService):  # the guard may be that fast
+        with contextlib.suppress(lab.NoService):  # the guard may be that fast
             assert ended_within(10.0, failing)
-        with pytest.raises(starts.NoService, match="free disk space fell below"):
+        with pytest.raises(lab.NoService, match="free disk space fell below"):
             failing.lab.starts.guarded(failing.options)
     found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
@@ -460,9 +482,9 @@ def test_what_the_engine_refuses_once_all_was_ended_is_no_fault_of_its(subject):
         nowhere = built.options(walls.OPEN).but(network="deadweight-nowhere")
         with pytest.raises(DeadweightError, match="deadweight-nowhere") as plain:
             built.starts.start(nowhere)
-        assert not isinstance(plain.value, starts.NoService)
+        assert not isinstance(plain.value, lab.NoService)
         (built.host.path / "ended").write_text("free disk space fell below all that there is", encoding="utf-8")
-        with pytest.raises(starts.NoService, match="free disk space fell below all"):
+        with pytest.raises(lab.NoService, match="free disk space fell below all"):
             built.starts.start(nowhere)
 
 
@@ -490,7 +512,7 @@ def test_without_its_guard_nothing_is_attacked(laboratory):
     laboratory.starts.guard._process.wait()
     with (
         Yard(laboratory, walls.OPEN) as castle_yard,
-        pytest.raises(starts.NoService, match="the process that limits disk space"),
+        pytest.raises(lab.NoService, match="the process that limits disk space"),
     ):
         castle_yard.get()
 
@@ -554,8 +576,8 @@ def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playgroun
         seen.extend(each for each in left(engine) if each not in before)
         return b"shell"
 
-    monkeypatch.setattr(shell, "read_file", look)
-    assert shell._extracted(engine, playground_image) == b"shell"
+    monkeypatch.setattr(helper, "read_file", look)
+    assert helper._extracted(engine, playground_image) == b"shell"
     assert len(seen) == 1
 
 
@@ -568,7 +590,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from tests.support.small_project import subject_of
 from deadweight_attacks import lab
-from deadweight_attacks.parallel import attack_all
+from deadweight_attacks.check import attack_all
 from deadweight.engine.client import Engine
 from deadweight.records.built_image import BuiltImage
 from deadweight.records.store import load

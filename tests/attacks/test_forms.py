@@ -1,6 +1,6 @@
 """Every form that harden writes, run as a user would paste or install it, until the service is healthy.
 
-Kubernetes and ECS have no platform here: ``test_harden.py`` and ``test_ecs.py`` hold their texts against the platforms' schemas.
+Kubernetes and ECS have no platform here: ``test_written.py`` holds their texts against the platforms' schemas.
 """
 
 from __future__ import annotations

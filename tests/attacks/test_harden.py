@@ -23,22 +23,16 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
 from deadweight.engine.container import Container
-from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.tunnel_client import Tunnels
-from deadweight.suite.checks import Checks, RunsCheck
-from deadweight.suite.model import RunSettings, Variant
-from deadweight_attacks.harden import cache, folders, health_command, retry, search, trial
-from deadweight_attacks.harden.folders import Written
+from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.search import _least, tightest
-from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
+from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, ask, attempt
 from deadweight_attacks.harden.write import written
-from deadweight_attacks.harden.write.compose import compose
-from deadweight_attacks.harden.write.kubernetes import kubernetes
-from deadweight_attacks.harden.write.run import run_words
-from deadweight_attacks.harden.write.values import Written as Values
+from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.recorder import Hindered
 from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
@@ -59,7 +53,7 @@ def _brief():
         patch.setattr(trial, "WATCH_SECONDS", 0.1)
         patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
         patch.setattr(search, "LEAST_PIDS", 12)
-        patch.setattr(retry, "ENOUGH", 1)
+        patch.setattr(search, "ENOUGH", 1)
         yield
 
 
@@ -94,7 +88,7 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
             patch.setattr(search, name, least)
-        patch.setattr(retry, "attempt", remembered)
+        patch.setattr(search, "attempt", remembered)
         got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
     assert [got.options] == last
     return got
@@ -120,15 +114,9 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
         tried.append(options)
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
-    monkeypatch.setattr(retry, "attempt", tell)
+    monkeypatch.setattr(search, "attempt", tell)
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     return tried
-
-
-def found(suite: str = "shop", port: int = 8080, **changes) -> Found:
-    variant = Variant(name="tight", builder="ko", port=port)
-    options = hardened(RunSettings(), port=port).but(**{"network": "internal-network", **changes})
-    return Found(options, CUT_OFF, 2, (("all", ""),), variant=variant, suite=suite, image="registry.example/tight:1")
 
 
 def renamed(got: Found, name: str) -> Found:
@@ -319,7 +307,7 @@ def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
         {"Path": "/dev/shm/x", "Kind": 1},
         {"Path": "/lone", "Kind": 1},
     ]
-    got = folders.written(changes)
+    got = trial.written(changes)
     assert got.lasting == ("/new", "/srv/state", "/tmp")
     assert got.exact == (*("/new", "/srv/state", "/tmp/hsperfdata_app", "/tmp/tomcat.8080.69495517230910997/work"),)
 
@@ -329,19 +317,19 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     told: list[str] = []
     subject = make("    run: {memory: 16MiB, pids: 12}")
-    first = cache.kept_or_found(subject, told.append)
+    first = search.kept_or_found(subject, told.append)
     count = len(tried)
-    assert cache.kept_or_found(subject, told.append) == first
+    assert search.kept_or_found(subject, told.append) == first
     assert len(tried) == count
     assert "invoke harden --force searches again" in told[-1]
-    cache.kept_or_found(subject, told.append, again=True)
+    search.kept_or_found(subject, told.append, again=True)
     assert len(tried) == 2 * count
     other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
-    cache.kept_or_found(other, told.append)
+    search.kept_or_found(other, told.append)
     assert len(tried) > 2 * count
     count = len(tried)
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
-    cache.kept_or_found(newer, told.append)
+    search.kept_or_found(newer, told.append)
     assert len(tried) > count
 
 
@@ -363,50 +351,11 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
         searches.append(1)
         raise fault
 
-    monkeypatch.setattr(cache, "find", find)
+    monkeypatch.setattr(search, "find", find)
     subject = make("    run: {memory: 15MiB, pids: 7}")
     for _ in range(2):
-        assert cache.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
+        assert search.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
     assert len(searches) == (1 if kept_so else 2)
-
-
-@pytest.mark.parametrize("form", ["run", "compose", "kubernetes"])
-def test_what_is_written_is_named_after_the_suite(form):
-    text = "\n".join(line for line in written(found(), form).splitlines() if not line.startswith("#"))
-    assert "shop" in text
-    assert "tight" not in text.replace("registry.example/tight:1", "")
-
-
-def test_all_ports_and_files_are_in_what_is_written():
-    got = found(network="bridge", ports=(9000,), files={"/etc/app.conf": "conf/app.conf"})
-    run = got.variant.run.model_copy(update={"ports": (9000,), "files": got.options.files})
-    got = dataclasses.replace(got, variant=got.variant.model_copy(update={"run": run}))
-    service = compose(got)["services"]["shop"]
-    assert service["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:9000:9000"]
-    assert service["volumes"] == ["./conf/app.conf:/etc/app.conf:ro"]
-    words = run_words(got)
-    assert [words[at + 1] for at, word in enumerate(words) if word in ("--publish", "--volume")] == [
-        "conf/app.conf:/etc/app.conf:ro",
-        "127.0.0.1:8080:8080",
-        "127.0.0.1:9000:9000",
-    ]
-    assert "Volume=./conf/app.conf:/etc/app.conf:ro" in written(got, "quadlet")
-    service = next(each for each in kubernetes(got) if each["kind"] == "Service")
-    assert [each["name"] for each in service["spec"]["ports"]] == ["port-8080", "port-9000"]
-    assert (
-        "It reads files that are not in the image, but in your repository: /etc/app.conf (conf/app.conf)."
-        in written(got, "kubernetes")
-    )
-
-
-def test_a_low_port_needs_no_root_in_kubernetes():
-    """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
-    documents = kubernetes(found(port=80))
-    for document in documents:
-        assert cluster_refusal(document) == ""
-    context = documents[1]["spec"]["template"]["spec"]["securityContext"]
-    assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
-    assert context["runAsNonRoot"] is True
 
 
 def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
@@ -484,7 +433,7 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
     pretend(monkeypatch, lambda _options, _exits: "")
     got = tightest(make(NAMED))
     assert (got.options.seccomp, got.profiled) == ("tight.json", True)
-    assert "seccomp=deploy/tight.json" in written(got, "run", Values(profile="deploy/tight.json"))
+    assert "seccomp=deploy/tight.json" in written(got, "run", Request(profile="deploy/tight.json"))
 
 
 def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
@@ -519,13 +468,24 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
     assert (found.options.memory_bytes == 256 * 2**20) is ("memory" not in halved)
     assert (found.options.pids == 64) is ("processes" not in halved)
-    text = written(found, "run", Values())
+    text = written(found, "run")
     assert (f"Not tried, as in the suite: {told}" in text) is bool(told)
     assert ("# Memory" in text) is ("memory" in halved)
     document = found.document()
     assert document["limits_not_tried"] == list(unheld)
     assert (document["posture"]["memory_headroom"] is None) is ("memory" not in halved)
     assert (document["posture"]["pids_headroom"] is None) is ("processes" not in halved)
+
+
+def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch, tmp_path):
+    """A service was learned from 8 of 25, and not a word of it; `--json` had no warning at all."""
+    pretend(monkeypatch, lambda _options, _exits: "")
+    paths = {"/a": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
+    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
+    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: /a}}]}"
+    document = tightest(make(f"    checks: {asked}")).document()
+    assert (document["requests"], document["operations_documented"]) == (1, 3)
+    assert "Its OpenAPI document names 3 operations." in document["notes"]
 
 
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
@@ -621,72 +581,17 @@ def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
     return ask(asked, taken) if asked and readiness.healthy else readiness.reason
 
 
-def test_what_needs_a_way_out_is_published_on_loopback():
-    got = found(network="bridge")
-    service = compose(got)["services"]["shop"]
-    assert service["ports"] == ["127.0.0.1:8080:8080"]
-    assert "networks" not in service
-    words = run_words(got)
-    assert words[words.index("--publish") + 1] == "127.0.0.1:8080:8080"
-    assert "--network" not in words
-
-
-def test_a_container_has_a_name_that_engines_take():
-    assert run_words(found("a"))[4] == "a-service"
-    assert run_words(found("ab"))[4] == "ab"
-
-
-def test_who_takes_long_to_end_is_given_the_time():
-    """`docker stop` kills after ten seconds, a kubelet after thirty."""
-    got = found()
-    patient = got.variant.model_copy(
-        update={"checks": Checks(runs=RunsCheck(stops_within_seconds=44.5), other={"zap": {}})}
-    )
-    got = dataclasses.replace(got, variant=patient)
-    assert "--stop-timeout 45" in written(got, "run")
-    assert "stop_grace_period: 45s" in written(got, "compose")
-    assert "terminationGracePeriodSeconds: 45" in written(got, "kubernetes")
-    assert "# Not tried: checks of plug-ins (zap)." in written(got, "run")
-
-
 # Kubernetes
-
-
-@pytest.mark.parametrize("network", ["bridge", "internal-network"])
-def test_the_deployment_is_valid_and_restricted(network):
-    """Against Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
-    tmpfs = (Tmpfs("/state", 2**20),)
-    text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
-    assert "&id" not in text
-    documents = list(yaml.safe_load_all(text))
-    assert [document["kind"] for document in documents] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
-    for document in documents:
-        assert cluster_refusal(document) == ""
-    pod = documents[1]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] == 65532
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
-    assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-    assert "hostPort" not in container["ports"][0]
-    assert documents[2]["spec"]["selector"] == documents[1]["spec"]["selector"]["matchLabels"]
-    assert documents[2]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
-    assert "sysctls" not in pod["securityContext"]
-    assert ("Egress" in documents[3]["spec"]["policyTypes"]) is (network != "bridge")
-    assert "cannot express 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
 
 
 def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
     _, got = writer
     text = written(got, "kubernetes")
-    documents = list(yaml.safe_load_all(text))
-    for document in documents:
+    made = list(yaml.safe_load_all(text))
+    for document in made:
         assert cluster_refusal(document) == ""
-    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
+    (container,) = made[1]["spec"]["template"]["spec"]["containers"]
     assert [expanded(each) for each in container["args"]] == ARGS
     assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
     assert 'value: "1e3"' in text
@@ -695,31 +600,3 @@ def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
 
 def expanded(value: str) -> str:
     return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
-
-
-@pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
-def test_every_suite_has_a_name_in_kubernetes(name):
-    """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
-    for document in kubernetes(found(name)):
-        label = document["metadata"]["name"]
-        assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
-        assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
-
-
-def test_the_validation_would_notice():
-    broken = kubernetes(found())[1]
-    broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
-    assert "readOnlyRootFilesystem" in cluster_refusal(broken)
-
-
-@pytest.mark.parametrize(
-    ("changes", "needs"),
-    [
-        ({"user": "0:0"}, "root"),
-        ({"cap_add": ("NET_ADMIN",)}, "the capabilities NET_ADMIN"),
-        ({"cap_drop": ()}, "the capabilities that every container gets"),
-    ],
-)
-def test_what_restricted_does_not_allow_is_refused(changes, needs):
-    with pytest.raises(DeadweightError, match=f"tight needs {needs}: the restricted Pod Security Standard"):
-        written(found(**changes), "kubernetes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import deadweight_attacks
 from deadweight._errors import ConfigError
 from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
@@ -19,8 +21,7 @@ from deadweight_attacks import deliver
 from deadweight_attacks.listeners import Word
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.model import PLACES, places_in
-from deadweight_attacks.request import PRELUDE, awk_text, holds, put
-from deadweight_attacks.template import Filled
+from deadweight_attacks.request import PRELUDE, Filled, awk_text, holds, put
 
 GOOD = """\
 payloads:
@@ -159,6 +160,15 @@ def test_the_same_id_twice_is_refused(load):
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"absent\.yaml: is missing"):
         load_payloads([tmp_path / "absent.yaml"])
+
+
+def test_every_public_name_of_the_package_is_there():
+    """They are imported when they are asked for: a module that moved is met by whoever asks first."""
+    named = re.findall(r"^    from .* import (.*)$", Path(deadweight_attacks.__file__).read_text(), re.MULTILINE)
+    names = [name.rpartition(" as ")[2] for line in named for name in line.split(", ")]
+    assert len(names) > 12
+    for name in names:
+        assert getattr(deadweight_attacks, name) is not None
 
 
 def test_shell_words_survive_the_quotes_of_awk():

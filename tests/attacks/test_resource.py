@@ -24,14 +24,14 @@ from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
 from deadweight.suite.model import Health
-from deadweight_attacks import consumption, deliver, resource_lock, socket_server
+from deadweight_attacks import consumption, deliver, listeners, resource_lock
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.load import load_payloads
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system
 
-SERVE = socket_server.Serving._serve
+SERVE = listeners.Serving._serve
 HOLDER = """\
 import pathlib, sys
 from deadweight_attacks import resource_lock
@@ -271,7 +271,7 @@ def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
 def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
     """On a busy machine a wall got the credit for a listener whose thread had no turn."""
     held = threading.Event()
-    monkeypatch.setattr(socket_server.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
+    monkeypatch.setattr(listeners.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
     kinds = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
     with socket.socket(socket.AF_INET, kinds[does]) as server:
         server.bind(("127.0.0.1", 0))

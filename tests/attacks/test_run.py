@@ -17,7 +17,7 @@ from deadweight.checks.runner import keep
 from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
-from deadweight_attacks import lab, probe, sequence, walls
+from deadweight_attacks import lab, sequence, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
@@ -456,9 +456,9 @@ def control(monkeypatch):
 
         monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
         monkeypatch.setattr(control_module, "fire_all", fire)
-        monkeypatch.setattr(probe, "dialect", lambda _yard: "")
+        monkeypatch.setattr(control_module, "awk_dialect", lambda _yard: "")
         monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
-        monkeypatch.setattr(probe, "features", lambda *_: {})
+        monkeypatch.setattr(control_module, "awk_features", lambda *_: {})
         ours = load_payloads()
         only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
         shelled = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)

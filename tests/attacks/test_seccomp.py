@@ -31,7 +31,7 @@ from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.profile import ToAttack
-from deadweight_attacks.seccomp import find, recorder, search, text_report
+from deadweight_attacks.seccomp import find, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
 from tests.support.small_images import PASSWD, docker_archive
@@ -394,7 +394,7 @@ def test_what_was_found_is_told_with_its_circumstances(found):
     (mkdirat,) = [call for call in document["calls"] if call["name"] == "mkdirat"]
     assert (mkdirat["why"], mkdirat["seen_in_runs"]) == ("needed", 2)
     assert mkdirat["without_it"].startswith("keep: ")
-    text = "\n".join(text_report.lines(found))
+    text = "\n".join(model.lines(found))
     assert f"{len(found.calls)} system calls allowed" in text
     assert f"the engine's own profile allows {found.engine_allows}" in text
     assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
@@ -438,26 +438,24 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
     few = load_payloads(packs=["breach"])
     only = tuple(each for each in few.payloads if each.id == "breach-write-root")
     monkeypatch.setattr(attacking, "suite_payloads", lambda *_: replace(few, payloads=only))
-    text_report = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
-    assert text_report.status == "not_measured"
-    assert problem in text_report.reason
-    assert f"tight.seccomp.json stops the start: the call {call} is refused, needed by " in text_report.reason
+    found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
+    assert found.status == "not_measured"
+    assert problem in found.reason
+    assert f"tight.seccomp.json stops the start: the call {call} is refused, needed by " in found.reason
     assert (
         "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
-        in text_report.reason
+        in found.reason
     )
 
 
 def test_what_more_is_stopped_is_named():
     stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), walls.only(walls.TIGHT).name: ("b",),
                           walls.only("seccomp").name: ()})  # fmt: skip
-    assert text_report.stopped(stopped) == [
+    assert model.stopped(stopped) == [
         "as the only protection, it stops 1 of 3 attacks, the engine's profile 0; only this one stops b",
         "with all other protections, it stops 2 of 3 attacks, the engine's profile 1; only this one stops b",
     ]
-    assert text_report.stopped(Stopped(unmeasured="no engine")) == [
-        "attacks with this profile were not measured: no engine"
-    ]
+    assert model.stopped(Stopped(unmeasured="no engine")) == ["attacks with this profile were not measured: no engine"]
 
 
 def test_a_call_without_a_check_of_its_own_is_no_checks_alone():

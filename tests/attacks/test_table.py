@@ -23,48 +23,14 @@ from tests.support.small_images import PASSWD, Content, docker_archive, go_progr
 pytestmark = pytest.mark.tools
 
 WORKS, HELD, NONE = "succeeded", "blocked", "not_applicable"
+ATTACKS = [payload.id for payload in load_payloads(packs=["awk"]).payloads]
 GAWK_ONLY = {"coprocess", "gawk-extension", "connect", "reverse-shell", "bind-shell", "download-awk"}
 
-OUTCOMES = {
-    "system": (WORKS, WORKS),
-    "pipe-getline": (WORKS, WORKS),
-    "print-pipe": (WORKS, WORKS),
-    "coprocess": (WORKS, WORKS),
-    "option-injection": (WORKS, WORKS),
-    "gawk-extension": (WORKS, WORKS),
-    "read-passwd": (WORKS, WORKS),
-    "read-shadow": (WORKS, HELD),
-    "environ": (WORKS, WORKS),
-    "proc-environ": (WORKS, WORKS),
-    "write-root": (WORKS, HELD),
-    "write-app": (WORKS, HELD),
-    "write-tmp": (WORKS, WORKS),
-    "run-root": (WORKS, HELD),
-    "run-app": (WORKS, HELD),
-    "run-tmp": (WORKS, HELD),
-    "interpret-tmp": (WORKS, WORKS),
-    "connect": (WORKS, HELD),
-    "reverse-shell": (WORKS, HELD),
-    "reverse-shell-tools": (WORKS, HELD),
-    "bind-shell": (WORKS, HELD),
-    "bind-shell-tools": (WORKS, HELD),
-    "download": (WORKS, HELD),
-    "download-awk": (WORKS, HELD),
-    "mount": (WORKS, HELD),
-    "block-device": (WORKS, HELD),
-    "clock": (WORKS, HELD),
-    "kernel-module": (WORKS, HELD),
-    "core-pattern": (WORKS, HELD),
-    "user-namespace": (WORKS, HELD),
-    "host-read": (WORKS, HELD),
-    "host-write": (WORKS, HELD),
-    "engine-socket": (WORKS, HELD),
-    "fork-bomb": (WORKS, HELD),
-    "memory-bomb": (WORKS, HELD),
-    "endless-loop": (WORKS, HELD),
-    "fill-disk": (WORKS, HELD),
-}
-"""With all walls down, and hardened."""
+THROUGH = {
+    "system", "pipe-getline", "print-pipe", "coprocess", "option-injection", "gawk-extension", "read-passwd", "environ",
+    "proc-environ", "write-tmp", "interpret-tmp",
+}  # fmt: skip
+"""What works hardened as well: all else is stopped there, and nothing is where no wall stands."""
 
 MAY_BE_UNMEASURED = {"block-device", "kernel-module", "core-pattern", "endless-loop"}
 """What a machine may lack: a block device that it lets containers read, module loading, a setting to write, a second processor."""
@@ -121,15 +87,12 @@ def gawk(workshop: Workshop) -> dict[str, Content]:
     return files
 
 
-def test_the_table_names_every_payload():
-    assert set(OUTCOMES) == {each.id for each in load_payloads(packs=["awk"]).payloads}
-
-
 @pytest.mark.parametrize("found", ["gawk", "busybox"], indirect=True, scope="module")
-@pytest.mark.parametrize("payload", OUTCOMES)
+@pytest.mark.parametrize("payload", ATTACKS)
 def test_every_payload_comes_to_what_it_must(request, found, payload):
     """With all walls down it works (here the image has the shell, and the AWK what it needs); hardened it does not, or must."""
-    expected = (NONE, NONE) if payload in GAWK_ONLY and found.dialect != "gawk" else OUTCOMES[payload]
+    expected = (WORKS, WORKS if payload in THROUGH else HELD)
+    expected = (NONE, NONE) if payload in GAWK_ONLY and found.dialect != "gawk" else expected
     cells = [found.cells[posture][payload] for posture in ("open", "hardened")]
     told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
     if payload in MAY_BE_UNMEASURED and cells[0].outcome == "not_measured":
@@ -142,8 +105,7 @@ def test_every_payload_comes_to_what_it_must(request, found, payload):
 
 def test_progress_counts_postures_and_says_them():
     from deadweight_attacks import walls as w
-    from deadweight_attacks.outcomes import Plan
-    from deadweight_attacks.progress import Progress
+    from deadweight_attacks.outcomes import Plan, Progress
 
     lines: list[str] = []
     progress = Progress(lines.append)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import signal
+import threading
+import time
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
-from deadweight import _run
+from deadweight import _run, _signals
 from deadweight._errors import CheckFailed, Interrupted
+from deadweight.engine.images import _words
 from deadweight.engine.options import RunOptions
-from deadweight.suite.model import Variant
-from deadweight_attacks.harden import health_command, retry, search
-from deadweight_attacks.harden.folders import NOTHING
-from deadweight_attacks.harden.trial import Trial
+from deadweight.suite.model import Health, Variant
+from deadweight_attacks.harden import health_command, search
+from deadweight_attacks.harden.trial import NOTHING, Trial, run_in_worker
 
 SEARCHES = 500
 NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
@@ -25,8 +29,8 @@ def subject(monkeypatch):
     """A variant whose engine starts nothing."""
     monkeypatch.setattr(health_command, "found", lambda *_: ())
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
+    monkeypatch.setattr(search, "trial_network", lambda *_: nullcontext("net"))
     engine = SimpleNamespace(
-        network=lambda *_, **__: nullcontext("net"),
         images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
         info=SimpleNamespace(podman=False),
         owned=lambda _image, options: options,
@@ -53,7 +57,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
             return Trial("only as root")
         return Trial("wavers" if chance.random() < fails else "", str(options.user), NOTHING)
 
-    monkeypatch.setattr(retry, "attempt", attempt)
+    monkeypatch.setattr(search, "attempt", attempt)
     try:
         search._tightest(subject, lambda _line: None)
     except CheckFailed as error:
@@ -74,6 +78,28 @@ def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most
     assert (said, trials) == ("", most)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_another_thread_took_ends_the_search(number):
+    """The kernel may choose any thread for it; Python's main thread slept on, and seventeen more containers were made."""
+    engine = SimpleNamespace(end_all=lambda: None)
+    waited: list[float] = []
+
+    def work() -> None:
+        time.sleep(0.5)  # the main thread waits for us by now
+        started = time.monotonic()
+        signal.pthread_kill(threading.get_ident(), number)
+        while not _run.cancelled() and time.monotonic() - started < 20:
+            time.sleep(0.05)
+        waited.append(time.monotonic() - started)
+
+    try:
+        with _signals.heeded(), pytest.raises(KeyboardInterrupt):
+            run_in_worker(SimpleNamespace(engine=lambda: engine), work)
+    finally:
+        _run.reset_cancel()
+    assert waited[0] < 2
+
+
 def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkeypatch):
     """An engine ends the containers that it has; the next trial would start one more."""
     begun = []
@@ -83,10 +109,70 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
         _run.cancel_all()
         return Trial("it was removed")
 
-    monkeypatch.setattr(retry, "attempt", attempt)
+    monkeypatch.setattr(search, "attempt", attempt)
     try:
         with pytest.raises(Interrupted):
-            retry.Tries(subject, lambda _line: None).believed("all together", RunOptions())
+            search.Tries(subject, lambda _line: None).believed("all together", RunOptions())
     finally:
         _run.reset_cancel()
-    assert 1 <= len(begun) <= retry.AT_ONCE
+    assert 1 <= len(begun) <= search.AT_ONCE
+
+
+# Which program of an image's own tells whether the service is well: its own health check, or what is there to ask with.
+
+
+URL = "http://127.0.0.1:8080/healthz"
+WGET = ("wget", "-q", "-O", "/dev/null", URL)
+OWN = ("/bin/sh", "-c", "test -e /tmp/up")
+
+
+def subject_of_health_command(works, own=(), health=None) -> SimpleNamespace:
+    """An image in which the commands ``works`` end with 0, under whatever it is started."""
+    container = SimpleNamespace(
+        wait_healthy=lambda *_: SimpleNamespace(healthy=True),
+        exec=lambda words, seconds: SimpleNamespace(exit_code=0 if tuple(words) in works else 127),
+    )
+    engine = SimpleNamespace(
+        images=SimpleNamespace(need=lambda _: SimpleNamespace(healthcheck=own)),
+        start=lambda *_, **__: contextlib.nullcontext(container),
+    )
+    variant = Variant(name="v", builder="ko", port=8080, health=health or Health(path="/healthz"))
+    return SimpleNamespace(variant=variant, engine=lambda: engine, engine_image=lambda: "image")
+
+
+@pytest.mark.parametrize(
+    ("works", "own", "found"),
+    [
+        ({WGET}, (), WGET),
+        ({WGET, OWN}, OWN, OWN),
+        ({WGET}, OWN, WGET),
+        (set(), OWN, ()),
+        (set(), (), ()),
+    ],
+)
+def test_the_images_own_check_comes_first_where_it_works(works, own, found):
+    """Under a seccomp profile it may not: an engine runs it all the same, where it is not told otherwise."""
+    assert health_command.found(subject_of_health_command(works, own), RunOptions()) == found
+
+
+def test_what_says_yes_of_a_closed_port_too_tells_nothing():
+    closed = tuple(word.replace(":8080", ":1") for word in WGET)
+    assert health_command.found(subject_of_health_command({WGET, closed}), RunOptions()) == ()
+
+
+def test_the_command_that_the_suite_names_comes_before_the_images():
+    health = Health(kind="exec", command=("/up",))
+    assert health_command.found(subject_of_health_command({("/up",), OWN}, OWN, health), RunOptions()) == ("/up",)
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        (["CMD", "/up", "-q"], ("/up", "-q")),
+        (["CMD-SHELL", "test -e /tmp/up"], OWN),
+        (["NONE"], ()),
+        ([], ()),
+    ],
+)
+def test_a_health_check_of_an_image_is_read_as_the_words_that_run(test, words):
+    assert _words(test) == words

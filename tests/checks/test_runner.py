@@ -72,6 +72,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     assert [each.status for each in found.values()] == ["pass", "pass"]
     runs = found["runs"]
     assert len(runs.data["startup_samples"]) == 2
+    assert runs.data["startup_alone"] is True
     assert runs.data["startup_seconds"] == pytest.approx(statistics.median(runs.data["startup_samples"]), abs=1e-4)
     assert 0 < runs.data["stop_seconds"] < 10
     assert (runs.data["exit_code"], runs.data["user"]) == (0, "65532:65532")
@@ -342,6 +343,7 @@ def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engi
     assert [name for name in started if name != "c"][2:] == ["a", "b"] * 2
     for each in found:
         assert len(each.data["startup_samples"]) == 2
+        assert "startup_alone" not in each.data
         kept = load(Evidence, subjects[0].state.evidence(each.variant, "runs"))
         assert kept is not None
         assert kept.data["startup_samples"] == each.data["startup_samples"]
@@ -374,7 +376,7 @@ def test_a_signal_ends_a_check_that_hangs(make, engine, number, yaml, mode, chec
     finally:
         sender.join(10)
         _run.reset_cancel()
-    assert seconds < 5, "two seconds on a machine that does nothing else"
+    assert seconds < 2
 
 
 def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):

@@ -421,6 +421,46 @@ def test_closing_an_engine_removes_its_containers(engine, misbehaving_image):
     assert container.id not in names_and_ids(engine)
 
 
+def test_a_container_whose_making_got_no_answer_is_removed_at_the_end(engine, misbehaving_image, monkeypatch):
+    """An engine under load makes it after its client has given up: nobody held it, and nobody removed it."""
+    from requests.exceptions import Timeout
+
+    other = Engine.connect(engine.host, project="deadweight-tests")
+    create, making = other.api.create_container_from_config, list[threading.Thread]()
+
+    def slowly(*given):
+        making.append(threading.Timer(0.3, create, given))
+        making[0].start()
+        raise Timeout("no answer in time")
+
+    monkeypatch.setattr(other.api, "create_container_from_config", slowly)
+    with pytest.raises(MissingError, match="no answer in time"):
+        other.create(misbehaving_image, service())
+    (name,) = other._asked_for
+    other.close()
+    making[0].join()
+    assert name not in names_and_ids(engine)
+
+
+def test_no_container_is_made_once_the_run_is_to_end(engine, misbehaving_image, monkeypatch):
+    """A trial that had passed its own look at that made one more, and one more for each port that was taken."""
+    other, asked = Engine.connect(engine.host, project="deadweight-tests"), []
+
+    def taken(*given):
+        asked.append(given)
+        _run.cancel_all()
+        raise PortInUse("in use")
+
+    monkeypatch.setattr(other, "begin", taken)
+    try:
+        with pytest.raises(Interrupted):
+            other.start(misbehaving_image, service())
+    finally:
+        _run.reset_cancel()
+        other.close()
+    assert len(asked) == 1
+
+
 def test_waiting_ends_when_all_is_cancelled(engine, misbehaving_image):
     with engine.start(misbehaving_image, service("deaf")) as container:
         timer = threading.Timer(0.3, _run.cancel_all)

@@ -12,7 +12,7 @@ from deadweight.checks import api, runs
 from deadweight.checks.protocol import evidence
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
-from deadweight_attacks.parallel import Asked
+from deadweight_attacks.check import Asked
 from deadweight_pool import settings
 from deadweight_pool.endpoint import ranked
 from tests.support.small_images import reference

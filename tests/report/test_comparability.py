@@ -142,6 +142,15 @@ def test_ranges_that_overlap_are_no_difference() -> None:
     assert startup_differs(FAST, started(9.0)) is None
 
 
+def test_starts_in_a_run_or_an_engine_of_their_own_are_not_compared() -> None:
+    """As where `verify` uses several engines, each of which starts its variants five times in a row."""
+    apart = replace(SLOW, startup_alone=True)
+    assert startup_differs(FAST, apart) is None
+    report = samples.report({"a": FAST, "b": apart})
+    assert cells_of(report, "startup", "badge")["b"] == "1.00 to 2.00; not compared"
+    assert not any("start" in note for note in view(report).figure_notes)
+
+
 def test_start_up_is_told_with_its_range() -> None:
     report = samples.report({"a": FAST, "b": ALIKE, "c": started(9.0)})
     assert cells_of(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}

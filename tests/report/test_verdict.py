@@ -75,7 +75,7 @@ def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
     unknown = VulnerabilitiesRecord("scanned", Coverage("partly_covered", "not_covered"), 0)
     records = {name: replace(record, vulnerabilities=unknown) for name, record in ladder().items()}
     (found,) = verdict(samples.report(records)).findings
-    assert ", carries 0 findings (language not covered) and stops " in found.text
+    assert ", carries \u2013 findings (OS partly, language not covered) and stops " in found.text
     assert "instead of" not in found.text
     for text in everywhere(samples.report(records)):
         assert "language not covered" in text

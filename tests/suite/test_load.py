@@ -317,6 +317,8 @@ FILES = {
     "run.seccomp": "    run: {seccomp: PATH}\n",
     "run.needs": "    run: {needs: {db: {image: redis, port: 1, files: {/secret: PATH}}}}\n",
     "dockerfile": "    dockerfile: PATH\n",
+    "files of ko": "    files: {/etc/secret: PATH}\n",
+    "files of jib": "    files: {/etc/secret: PATH}\n",
     "checks.api": "    checks: {api: [{name: a, request: {method: POST, body_file: PATH}}]}\n",
     "checks.attacks.payload_files": "    checks: {attacks: {payload_files: [PATH]}}\n",
     "checks.vulnerabilities.baseline": "    checks: {vulnerabilities: {baseline: PATH}}\n",
@@ -335,8 +337,9 @@ def test_a_file_that_a_suite_names_stays_in_the_project(tmp_path, key, text, pat
     (project / "folder" / "link").symlink_to("/etc")
     (project / "zero").symlink_to("/dev/zero")
     os.mkfifo(project / "pipe")
+    key, _, builder = key.partition(" of ")
     with pytest.raises(ConfigError) as caught:
-        load_suite(write(project, SMALL + text.replace("PATH", path)))
+        load_suite(write(project, SMALL.replace("dockerfile", builder or "dockerfile") + text.replace("PATH", path)))
     assert (caught.value.line, caught.value.more) == (6, ())
     assert (caught.value.key or "").startswith(f"variants.one.{key}")
 

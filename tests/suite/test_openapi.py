@@ -7,7 +7,7 @@ import time
 import pytest
 
 from deadweight.suite import openapi
-from deadweight_attacks.openapi import documented
+from deadweight_attacks.routes import documented
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deadweight.engine import netns
 from deadweight.engine.options import Tmpfs, hardened
 from deadweight.engine.seccomp import calls, profile
+from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
 from deadweight_attacks.harden.health_command import candidates
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import files
-from deadweight_attacks.harden.write.values import Written
+from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support import TESTS
 from tests.support.engine_tour import podman, podman_words
@@ -82,13 +84,49 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     )  # fmt: skip
 
 
+SMALL_PROFILE = Seccomp(
+    "amd64", "6.1", "", "runc 1", (Call("read", "needed", 3), Call("socket", "needed", 3)), (2,), (), 3, 9, 3
+)
+PUSHED = "registry.example/shop/tight@sha256:" + "a" * 64
+
+
+def a_found(kind: str = "plain") -> Found:
+    """``plain`` needs nothing; ``needy`` has every key that a writer knows; ``bare`` is as the engine has it: no digest."""
+    needs = {"db": Need(image="postgres:16", env={"A": "b"}, port=5432)} if kind == "needy" else {}
+    more: dict[str, Any] = {"env": {"A": "1"}, "args": ("a",), "entrypoint": ("b",)} if kind == "needy" else {}
+    settings = RunSettings(needs=needs, **more)
+    checks = Checks(runs=RunsCheck(stops_within_seconds=44)) if kind == "needy" else Checks()
+    health = Health(kind="tcp") if kind == "needy" else Health()
+    variant = Variant(
+        name="tight", builder="ko", port=80 if kind == "needy" else 8080, run=settings, checks=checks, health=health
+    )
+    options = hardened(settings, port=variant.port).but(network="internal")
+    if kind == "needy":
+        options = options.but(
+            user="1000:1000", read_only=False, cap_add=("NET_BIND_SERVICE",), tmpfs=(Tmpfs("/state", 2**20),)
+        )
+    asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
+    seccomp = replace(SMALL_PROFILE, asks=asks if kind == "plain" else ())
+    return Found(
+        options,
+        {},
+        2,
+        (("all", ""),),
+        seccomp=seccomp,
+        asks=asks,
+        variant=variant,
+        suite="shop",
+        image="registry.example/tight:1",
+    )
+
+
 def laid(folder: Path, found: Found, form: str) -> Path:
     """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
     there = folder / "deploy"
     there.mkdir()
     (folder / "conf").mkdir()
     (folder / "conf" / "shop.conf").write_text(CONF)
-    given = Written("", f"./{found.suite}.seccomp.json", files="..")
+    given = Request("", f"./{found.suite}.seccomp.json", files="..")
     for name, text in files(found, form, given).items():
         (there / name).write_text(text, encoding="utf-8")
     if found.seccomp:

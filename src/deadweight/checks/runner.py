@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as done_in
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,8 +22,18 @@ from deadweight.suite.model import criteria_of
 
 # Work on several variants side by side that ends as one: an error, or Ctrl-C, ends what has not begun and stops what has.
 
+HEED_SECONDS = 0.2
+
 T = TypeVar("T")
 Item = TypeVar("Item")
+
+
+def result_of(work: Future[T]) -> T:
+    """What came of it. The main thread waits in short pieces: the kernel may hand a signal to any thread, Python runs its handler
+    in the main one alone, and that would not wake up to do so before the work is over."""
+    while not done_in([work], HEED_SECONDS).done:
+        pass
+    return work.result()
 
 
 @contextmanager
@@ -154,7 +165,7 @@ def verify(
         return run_checks(subject, only, on_evidence, enough, made)
 
     with side_by_side(work, subjects, jobs=jobs, stop=_close) as running:
-        return [found for _, done in running for found in done.result()]
+        return [found for _, done in running for found in result_of(done)]
 
 
 def _started(
@@ -185,7 +196,7 @@ def _started(
 
 def _started_in_turns(group: Sequence[Subject], jobs: int | None) -> dict[str, Evidence]:
     with side_by_side(partial(run_check, runs.ONCE), group, jobs=jobs, stop=_close) as running:
-        first = {subject.variant.name: done.result() for subject, done in running}
+        first = {subject.variant.name: result_of(done) for subject, done in running}
     group[0].say(f"start-up: {len(group)} variants, {runs.STARTS} times in turns")
     return runs.interleaved(group, first)
 

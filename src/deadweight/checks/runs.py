@@ -5,9 +5,9 @@ container, or one start where that took longer than five seconds. Variants that 
 A B C …, ``interleaved``), so that what else the machine does falls on all of them. The first container is watched for a second and
 a half after it was healthy, then gets SIGTERM.
 
-Evidence data: ``startup_seconds``, ``startup_samples``, ``stop_seconds``, ``killed``, ``exit_code``, ``user`` (the uid:gid that its
-process really had), ``posture``, and where it failed ``log_tail``; of a job ``run_seconds``, and the first lines that it
-``printed``.
+Evidence data: ``startup_seconds``, ``startup_samples``, ``startup_alone`` (these were not taken in turns with others'),
+``stop_seconds``, ``killed``, ``exit_code``, ``user`` (the uid:gid that its process really had), ``posture``, and where it failed
+``log_tail``; of a job ``run_seconds``, and the first lines that it ``printed``.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ class Runs:
             course.data["user"] = user_of(first)
             self._open(subject, first)
             self._more_starts(subject, course)
+            if len(course.samples) > 1:
+                course.data["startup_alone"] = True
             course.data["startup_samples"] = [round(sample, 4) for sample in course.samples]
             course.data["startup_seconds"] = round(statistics.median(course.samples), 4)
             self._watch(first, healthy_at, course)

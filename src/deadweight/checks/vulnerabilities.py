@@ -410,12 +410,15 @@ def _reason(judged: _Judged) -> str:
     else:
         counts = _counts(judged.counted)
         by = ", ".join(f"{counts.by_severity[name]} {name}" for name in SEVERITIES if counts.by_severity[name])
-        parts.append(f"{counts.total} findings" + (f" ({by})" if by else "") + f", {counts.fixable} fixable")
-        parts += [f"in {counts.copies} places"] if counts.copies != counts.total else []
+        if judged.coverage.language == "not_covered":
+            parts.append("\u2013 findings")  # what is most of the service is in no count
+        else:
+            parts.append(f"{counts.total} findings" + (f" ({by})" if by else "") + f", {counts.fixable} fixable")
+            parts += [f"in {counts.copies} places"] if counts.copies != counts.total else []
         headers = distinct(row for row in judged.counted if row.kind == "kernel_headers")
         parts += [f"{len(headers)} more in kernel headers"] if headers else []
         parts += [f"not covered: {', '.join(judged.coverage.gaps)}"] if judged.coverage.gaps else []
-        if judged.reach.status == "measured":
+        if judged.reach.status == "measured" and judged.coverage.language != "not_covered":
             requests = judged.reach.requests
             parts.append(
                 f"{judged.reach.reachable} in what {requests} requests touched, {judged.reach.dead_weight} in what they did not"
@@ -447,11 +450,12 @@ def _data(judged: _Judged) -> dict[str, Any]:
         return data
     counts, rows = _counts(judged.counted), judged.counted
     headers = count(row for row in rows if row.kind == "kernel_headers")
+    known = seen.language != "not_covered"
     data |= {
-        "total": counts.total,
-        "copies": counts.copies,
-        "by_severity": dict(counts.by_severity),
-        "fixable": counts.fixable,
+        "total": counts.total if known else None,
+        "copies": counts.copies if known else None,
+        "by_severity": dict(counts.by_severity) if known else {},
+        "fixable": counts.fixable if known else None,
         "ids": counts.ids,
         "accepted": len(image.findings) - len(rows),
         "kernel_headers": asdict(headers),

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from deadweight import _sudo
-from deadweight._errors import DeadweightError, MissingError
+from deadweight import _run, _sudo
+from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.engine import container_options, http, labels
 from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
@@ -79,8 +79,7 @@ class Engine:
         self.tunnels.close()
         self.recorders.close()
         self._profiles.close()
-        for name in list(self._asked_for):
-            labels.remove_when_there(self.api, name)
+        labels.remove_when_there(self.api, self._asked_for)
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
                 self.remove_network(network)
@@ -169,7 +168,8 @@ class Engine:
         raise AssertionError("unreachable")
 
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
-        """Create a container that does not run yet."""
+        """Create a container that does not run yet. Raises Interrupted once the run is to end, wherever that is asked for: whoever
+        removes what there is would not meet what is made after it."""
         self._before_the_first()
         options = self.owned(image, container_options.mounted(self.root, options))
         if options.seccomp not in ("default", "unconfined"):
@@ -179,13 +179,19 @@ class Engine:
         marks = {**self.marks(purpose, variant), **options.labels}
         body = self.dialect.create_body(image, options.but(labels=marks))
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
-        self._asked_for.add(name)  # who is interrupted in this call does not learn what came of it
-        try:
-            with translated(f"create a container of {image}"):
+        from docker.errors import APIError
+
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        self._asked_for.add(
+            name
+        )  # who is interrupted in this call, or gets no answer in time, does not learn what came of it
+        with translated(f"create a container of {image}"):
+            try:
                 made = self.api.create_container_from_config(body, name)["Id"]
-        except DeadweightError:
-            self._asked_for.discard(name)
-            raise
+            except APIError:
+                self._asked_for.discard(name)
+                raise
         container = Container(self, made, image, options)
         with self._guard:
             self._mine[made] = container

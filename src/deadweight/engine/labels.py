@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,15 +161,16 @@ def wait_gone(api: APIClient, container: str) -> None:
             time.sleep(0.05)
 
 
-def remove_when_there(api: APIClient, name: str) -> None:
-    """Remove a container that the engine may be about to make: its making was asked for, and nobody waited for the answer."""
+def remove_when_there(api: APIClient, names: Collection[str]) -> None:
+    """Remove containers that the engine may be about to make: their making was asked for, and nobody waited for the answer."""
     from docker.errors import DockerException
 
-    deadline = time.monotonic() + MAKING_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(DockerException, OSError):
-            api.remove_container(name, v=True, force=True)
-            return
+    deadline, left = time.monotonic() + MAKING_SECONDS, set(names)
+    while left and time.monotonic() < deadline:
+        for name in list(left):
+            with contextlib.suppress(DockerException, OSError):
+                api.remove_container(name, v=True, force=True)
+                left.discard(name)
         time.sleep(0.05)
 
 

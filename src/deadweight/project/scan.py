@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.checks.runner import keep, side_by_side
+from deadweight.checks.runner import keep, result_of, side_by_side
 from deadweight.checks.scan import database as databases
 from deadweight.checks.scan.database import Database, current
 from deadweight.checks.vulnerabilities import scanned
@@ -50,7 +50,7 @@ def scan_subjects(
     with side_by_side(work, order, jobs=max(1, jobs)) as running:
         for subject, future in running:
             try:
-                done[subject.variant.name] = keep(subject, future.result())
+                done[subject.variant.name] = keep(subject, result_of(future))
             except (Interrupted, UsageError):
                 raise
             except DeadweightError as error:

@@ -335,6 +335,7 @@ def _variant(
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,
+        startup_alone="runs" in evidence and bool(evidence["runs"].data.get("startup_alone")),
     )
 
 

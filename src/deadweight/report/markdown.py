@@ -258,24 +258,30 @@ def _vulnerabilities(seen: View) -> list[Part]:
         reference = record.reference.vulnerabilities if record.reference else None
         day = (scan.database.updated_at or "none").partition("T")[0]
         tail = [figures.NOTHING if reference is None else number(reference), escape(day)]
-        if scan.status != "scanned" or scan.total is None:
+        if scan.status != "scanned":
             words = scan.status.replace("_", " ")
             rows.append([_labelled(name, record.stand_in), f"**{words}**", *[""] * (len(SEVERITIES) + 5), *tail])
             continue
-        counts = [number(scan.by_severity.get(severity, 0)) for severity in SEVERITIES]
+        counts = [
+            _figure(scan.by_severity.get(severity, 0 if scan.total is not None else None)) for severity in SEVERITIES
+        ]
         reach = scan.reachability
         lacks = scan.coverage.lacks()
         partly = f" ({lacks})" if lacks else ""
         more = [
-            number(scan.copies),
-            number(scan.fixable),
+            _figure(scan.copies),
+            _figure(scan.fixable),
             number(reach.reachable),
             number(reach.dead_weight),
             number(scan.kernel_headers.total),
         ]
-        rows.append([_labelled(name, record.stand_in), number(scan.total) + partly, *counts, *more, *tail])
+        rows.append([_labelled(name, record.stand_in), _figure(scan.total) + partly, *counts, *more, *tail])
     told = table(heads, rows, right=[False, *[True] * (len(heads) - 2), False])
     return [_folded("Vulnerabilities", "by severity", told)]
+
+
+def _figure(value: int | None) -> str:
+    return figures.NOTHING if value is None else figures.count(value)
 
 
 def _notes(report: Report) -> list[Part]:

@@ -148,8 +148,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class VulnerabilitiesRecord:
-    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all. ``total`` and all counts are of distinct findings (id,
-    package, version); ``copies`` is in how many places they were found: None in reports of before they were told apart."""
+    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all, nor does one whose database does not cover the language
+    of the service: what is most of it is in none. ``total`` and all counts are of distinct findings (id, package, version);
+    ``copies`` is in how many places they were found: None in reports of before they were told apart."""
 
     status: Literal["scanned", "not_scanned", "not_covered"] = "not_scanned"
     coverage: Coverage = field(default_factory=Coverage)
@@ -162,6 +163,18 @@ class VulnerabilitiesRecord:
     findings: tuple[Finding, ...] = ()
     reason: str | None = None
     copies: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.coverage.language == "not_covered":
+            nothing: dict[str, Any] = {
+                "total": None,
+                "copies": None,
+                "fixable": None,
+                "by_severity": {},
+                "reachability": Reachability(),
+            }
+            for name, value in nothing.items():
+                object.__setattr__(self, name, value)
 
 
 SCHEMA: Literal[1] = 1
@@ -359,7 +372,8 @@ class VariantRecord:
     stand-ins took the place of in other stages of the build than the last. ``failed`` is how the last build came to nothing, where
     it did: ``build``, ``image`` and all figures are then of the build before, or None. ``runtime`` is None where nobody looked;
     ``go_version`` is that of a Go program (``go1.26.1``), None for any other. ``startup_seconds`` is the median of
-    ``startup_samples``, which were taken in turns with the other variants' (A B C A B C …).
+    ``startup_samples``, which were taken in turns with the other variants' (A B C A B C …), or ``startup_alone``: such are not
+    compared.
     """
 
     builder: str
@@ -382,6 +396,7 @@ class VariantRecord:
     other_stand_ins: tuple[str, ...] = ()
     failed: str | None = None
     startup_samples: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    startup_alone: bool = False
     attack_split: AttackSplit | None = None
 
     @property

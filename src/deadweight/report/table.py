@@ -202,15 +202,17 @@ def _startup(_name: str, record: VariantRecord, _of: Of) -> Cell:
 
 
 def _starts(record: VariantRecord) -> str:
-    """What the median is of: ``0.28 to 0.35``, or ``one start``."""
+    """What the median is of: ``0.28 to 0.35``, or ``one start``; and whether it is compared with others'."""
     samples = record.startup_samples
-    return f"{min(samples):.2f} to {max(samples):.2f}" if len(samples) > 1 else "one start"
+    apart = "; not compared" if record.startup_alone else ""
+    return f"{min(samples):.2f} to {max(samples):.2f}{apart}" if len(samples) > 1 else "one start"
 
 
 def startup_differs(one: VariantRecord, other: VariantRecord) -> bool | None:
-    """Whether two variants start in different times: their ranges do not overlap. None where one of them was started only once."""
+    """Whether two variants start in different times: their ranges do not overlap. None where one of them was started only once, or
+    apart from the other: in a run or an engine of its own, whatever else that did falls on one of them alone."""
     left, right = one.startup_samples, other.startup_samples
-    if len(left) < 2 or len(right) < 2:
+    if len(left) < 2 or len(right) < 2 or one.startup_alone or other.startup_alone:
         return None
     return max(left) < min(right) or max(right) < min(left)
 
@@ -262,8 +264,10 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     """The total, or which of the two other things it is; partial coverage is told with the number."""
     if scan.status == "not_covered":
         return _unmeasured("not covered")
-    if scan.status == "not_scanned" or scan.total is None:
+    if scan.status == "not_scanned" or (scan.total is None and scan.coverage.language != "not_covered"):
         return _unmeasured("not scanned")
+    if scan.total is None:
+        return Cell(figures.NOTHING, None, "muted", badge=scan.coverage.lacks())
     # what a database does not know is in no count: such a figure may not sort before those that were counted
     whole = scan.total if not scan.coverage.lacks(partly=False) else None
     return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
@@ -273,7 +277,7 @@ def _reach(_name: str, record: VariantRecord, _of: Of) -> Cell:
     """Findings in packages that the running service was seen to touch, and in those that no request made it touch; nothing where
     the database does not know the language of the service."""
     scan = record.vulnerabilities
-    if scan.status != "scanned" or scan.coverage.language == "not_covered":
+    if scan.status != "scanned" or scan.total is None:
         return Cell(figures.NOTHING, None, "muted")
     found = scan.reachability
     if found.status != "measured" or found.dead_weight is None:

@@ -120,7 +120,9 @@ def _against(winner: str, records: dict[str, VariantRecord], among: Shared | Non
     else:
         parts.append(f"has the best figures at {figures.size(size_of(own))}, though it is the largest")
     few, many = own.vulnerabilities, other.vulnerabilities
-    if few.status == "scanned" and few.total is not None:
+    if few.status == "scanned" and few.total is None:
+        parts.append(f"carries {figures.NOTHING} findings ({few.coverage.lacks()})")
+    elif few.status == "scanned" and few.total is not None:
         compared = largest != winner and many.status == "scanned" and many.total not in (None, few.total)
         apart = f" instead of {many.total:,}" if compared else ""
         lacks = few.coverage.lacks(partly=False)

@@ -86,7 +86,11 @@ def figure_notes(report: Report) -> Iterator[str]:
 
 def _startup_note(title: str, records: Mapping[str, VariantRecord]) -> Iterator[str]:
     """Who starts faster, where that can be told: ranges that overlap are no difference."""
-    timed = {name: each for name, each in records.items() if each.startup_seconds and len(each.startup_samples) > 1}
+    timed = {
+        name: record
+        for name, record in records.items()
+        if record.startup_seconds and len(record.startup_samples) > 1 and not record.startup_alone
+    }
     if len(timed) < 2:
         return
     fastest = min(timed, key=lambda name: timed[name].startup_seconds or 0.0)

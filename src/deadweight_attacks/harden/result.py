@@ -11,7 +11,7 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import refused_calls
 from deadweight.suite.model import Variant
 from deadweight_attacks.harden.trial import OUTGOING
-from deadweight_attacks.limits import MEMORY, PROCESSES
+from deadweight_attacks.machine import MEMORY, PROCESSES, listed
 from deadweight_attacks.seccomp.model import Seccomp
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Tightest:
     ``own_check``: whether the image has a health check of its own, which an engine runs where it is not told otherwise.
     ``need_asks`` are the same of each container that it needs, by its name; empty where nothing in it tells. ``need_stand_ins``
     are those of them that are of local stand-ins.
+    ``documented`` is how many operations the OpenAPI document names that the suite names (``checks.attacks.openapi``).
     ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
     """
 
@@ -44,6 +45,7 @@ class Tightest:
     own_check: bool = False
     need_asks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     need_stand_ins: tuple[str, ...] = ()
+    documented: int = 0
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
@@ -93,9 +95,38 @@ class Found(Tightest):
             in_podman={each: _in_podman(subject.engine(), each) for each in ours},
         )  # fmt: skip
 
+    def notes(self) -> list[str]:
+        """What a reader must know, whatever the format."""
+        variant, count = self.variant, len(self.variant.checks.api)
+        requests = f"{count} request{'' if count == 1 else 's'}"
+        asked = f"its start, its end and {requests}" if count else "its start and its stop, no requests"
+        beyond = "these requests" if count else "its start"
+        lines = [
+            f"{variant.name}: the tightest posture under which {asked} still work, found by {len(self.tried)} trials.",
+            *_limits(self),
+            *_seccomp(self),
+            f"What the service does beyond {beyond} was not tried, and may be refused: name it under checks.api.",
+            *([f"Its OpenAPI document names {self.documented} operations."] if self.documented else []),
+        ]
+        if variant.run.needs:
+            needs = ", ".join(f"{name} ({need.image or need.variant})" for name, need in variant.run.needs.items())
+            lines.append(f"It needs these services, reachable by these names: {needs}.")
+        if variant.run.files:
+            paths = ", ".join(f"{target} ({path})" for target, path in variant.run.files.items())
+            lines.append(f"It reads files that are not in the image, but in your repository: {paths}.")
+        if variant.checks.runs.if_killed == "warn":
+            lines.append(
+                "The suite accepts that it has to be killed (runs.if_killed: warn). Where only the first process ignores SIGTERM, "
+                "docker run --init, or init: true in Compose, lets it end at once."
+            )
+        if variant.checks.other:
+            lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
+        return lines
+
     def document(self) -> dict[str, Any]:
         """For ``--json``: the posture, and each trial with what came of it."""
         found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
+        found["seccomp"] = "found" if self.seccomp else found["seccomp"]
         found["published_on"] = found["published_on"] if self.outgoing else None
         found["memory_headroom"] = None if MEMORY in self.unheld else self.headroom
         found["pids_headroom"] = None if PROCESSES in self.unheld else self.headroom
@@ -105,6 +136,8 @@ class Found(Tightest):
             "image": self.image,
             "posture": found,
             "requests": len(self.variant.checks.api),
+            "operations_documented": self.documented or None,
+            "notes": self.notes(),
             "checks_not_tried": list(self.variant.checks.other),
             "limits_not_tried": list(self.unheld),
             "tried": tried,
@@ -117,3 +150,29 @@ def _in_podman(engine: Engine, reference: str) -> str:
     """Podman puts a registry before a name that has none: which one depends on how it got the image."""
     tags = engine.images.need(reference).tags
     return next((each for each in tags if each.endswith(f"/{reference}")), reference)
+
+
+def _limits(found: Found) -> list[str]:
+    """How memory and processes were found, and what was not tried of limits."""
+    tried = [limit for limit in (MEMORY, PROCESSES) if limit not in found.unheld]
+    least = f"{found.headroom} times the least that worked, found by halving, up to what the suite allows."
+    lines = [f"{' and '.join(tried).capitalize()}: {least}"] if tried else []
+    if found.unheld:
+        lines.append(
+            f"Not tried, as in the suite: limits on {listed(found.unheld)}, which this engine does not enforce."
+        )
+    return lines
+
+
+def _seccomp(found: Found) -> list[str]:
+    got = found.seccomp
+    if got is None:
+        return [f"The engine's own seccomp profile is used: {found.no_seccomp}."] if found.no_seccomp else []
+    theirs = f"; the engine's own profile allows {got.engine_allows}" if got.engine_allows else ""
+    has = f" of the kernel's {got.kernel_has}" if got.kernel_has else ""
+    where = f"{got.architecture}, Linux {got.kernel}, {got.runtime}, libc: {got.libc}"
+    return [
+        f"Its seccomp profile allows {len(got.calls)}{has} system calls{theirs}.",
+        f"It was found by {got.trials} trials, the last {got.proofs} with exactly this profile, for {where}.",
+        "Search again on another kernel, runtime or libc.",
+    ]

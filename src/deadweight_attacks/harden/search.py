@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import CheckFailed, UsageError
+from deadweight import _run
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError, UsageError
+from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
     DEFAULT_CAPABILITIES,
@@ -17,17 +27,206 @@ from deadweight.engine.options import (
     is_root,
 )
 from deadweight.engine.seccomp import refused_calls
+from deadweight.records import store
+from deadweight.suite import openapi
+from deadweight.suite.model import criteria_of
 from deadweight_attacks.harden import health_command
-from deadweight_attacks.harden.folders import covering
 from deadweight_attacks.harden.result import Found, Tightest
-from deadweight_attacks.harden.retry import Tries
-from deadweight_attacks.harden.trial import KILLED, OUTGOING, PURPOSE, Trial
-from deadweight_attacks.harden.worker import run_in_worker
-from deadweight_attacks.limits import MEMORY, PROCESSES, not_held, unenforced
+from deadweight_attacks.harden.trial import (
+    KILLED,
+    NOTHING,
+    OUTGOING,
+    PURPOSE,
+    Trial,
+    Written,
+    attempt,
+    covering,
+    run_in_worker,
+)
+from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
+from deadweight_attacks.network import trial_network
+from deadweight_attacks.routes import operations, read
+from deadweight_attacks.seccomp.find import find
+from deadweight_attacks.seccomp.recorder import Hindered
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
+
+# What a search found is kept: asked for in another format, or once more, it is written anew without one trial.
+EDITION = 7
+"""Raised when the search looks for something else: what an earlier one found is then searched for again."""
+
+_OF_THE_ENGINE = (
+    *("name", "version", "kernel", "architecture", "cgroup", "rootless"),
+    *("seccomp", "apparmor", "selinux", "storage_driver", "desktop"),
+)
+"""What of an engine decides how a container runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posture(Tightest):
+    """What was found, and under which circumstances (``key``). ``at`` is an ISO 8601 time in UTC."""
+
+    key: str
+    at: str
+
+
+def kept_or_found(
+    subject: Subject, told: Callable[[str], None], *, again: bool = False, seccomp: bool = False
+) -> Found:
+    """The tightest posture of this image, with these settings, in this engine: as it was found before, else found now (with
+    ``again`` in any case) and kept. The same of its ``seccomp`` profile, where that is asked for.
+
+    Raises as ``tightest`` does, and CheckFailed where the checks waver under a profile."""
+    found = _posture(subject, told, again=again)
+    if seccomp and found.seccomp is None and not found.no_seccomp:
+        try:
+            found = replace(found, seccomp=find(subject, found, told))
+        except (CheckFailed, Interrupted):
+            raise
+        except DeadweightError as error:
+            found = replace(found, no_seccomp=error.message)
+            if isinstance(error, (MissingError, CommandError, Hindered)):
+                return found  # it may be there, or work, the next time
+        _keep(subject, found)
+    return found if seccomp else replace(found, seccomp=None, no_seccomp="")
+
+
+def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> Found:
+    known = None if again else store.load(Posture, place(subject))
+    if known is not None and known.key == circumstances(subject):
+        told(
+            f"{subject.variant.name}: using the settings that were found on {known.at}; invoke harden --force searches again"
+        )
+        return Found.of(known, subject)
+    found = tightest(subject, told)
+    _keep(subject, found)
+    return found
+
+
+def _keep(subject: Subject, found: Found) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    store.save(Posture(**found.fields(), key=circumstances(subject), at=at), place(subject))
+
+
+def place(subject: Subject) -> Path:
+    """Where a variant's posture is kept."""
+    return subject.state.folder / "harden" / f"{subject.variant.name}.json"
+
+
+def circumstances(subject: Subject) -> str:
+    """A digest of all that a search depends on: the image, what the suite asks and grants, the engine."""
+    engine = asdict(subject.engine().info)
+    said = [
+        EDITION,
+        subject.built.config_digest,
+        *(criteria_of(subject.variant, check) for check in ("runs", "api", "budget")),
+        {name: engine[name] for name in _OF_THE_ENGINE},
+        unenforced(subject.engine()),
+        _profile(subject),
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _profile(subject: Subject) -> str:
+    named = subject.variant.run.seccomp
+    return hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else ""
+
+
+# Trials of one search, and what is believed of them: a service may fail one start of many, or the machine does.
+RUNS = 3
+"""So many trials with the same settings agree before it is believed that a wall makes one fail."""
+ENOUGH, AFTER_A_HITCH = 15, 22
+"""So many trials pass before anything is believed, and so many after a hitch: where a service fails 30 % of its starts, fewer than
+2 % of searches find something (``tests/attacks/test_wavering.py`` counts). Most of these trials are made anyway."""
+AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
+"""Trials side by side where only the service's steadiness is asked for; fewer of one that takes its time to come up."""
+HASTY_SECONDS = 5.0
+"""What failed sooner is tried once more. What takes longer has waited for a service that does not come up."""
+AGAIN = ", again"
+TOLD = 200
+
+
+@dataclass
+class Tries:
+    """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
+    the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
+    the trials that passed since then."""
+
+    subject: Subject
+    told: Callable[[str], None]
+    tried: list[tuple[str, str]] = field(default_factory=list)
+    last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
+    user: str = ""
+    written: Written = NOTHING
+    exits: tuple[int, ...] | None = CLEAN_EXITS
+    hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    wavered: bool = False
+    passed: int = 0
+
+    def passes(self, what: str, options: RunOptions) -> bool:
+        started = time.monotonic()
+        self.note(what, self._attempt(options))
+        self.seconds = time.monotonic() - started
+        return not self.last.problem
+
+    def _attempt(self, options: RunOptions) -> Trial:
+        if _run.cancelled():  # of many at once, those that wait for their turn are not begun
+            raise Interrupted("interrupted")
+        return attempt(self.subject, options.but(hosts=self.hosts.get(options.network, {})), self.exits)
+
+    def note(self, what: str, trial: Trial) -> None:
+        failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
+        hitch = not trial.problem and what.removesuffix(AGAIN) in failed
+        self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
+        self.last = trial
+        self.tried.append((what, trial.problem))
+        self.told(f"{self.subject.variant.name}: {what}: {trial.problem[:TOLD] if trial.problem else 'works'}")
+        if not trial.problem:
+            self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
+
+    def spares(self, what: str, options: RunOptions) -> bool:
+        """Whether it works without something. One failure may be the machine's: tried a second time, two searches agree."""
+        return self.passes(what, options) or self.passes(f"{what}{AGAIN}", options)
+
+    def holds(self, what: str, options: RunOptions) -> bool:
+        """The same, where the second trial does not take long."""
+        return self.passes(what, options) or (self.seconds < HASTY_SECONDS and self.passes(f"{what}{AGAIN}", options))
+
+    def steady(self, what: str, options: RunOptions, trials: int = RUNS - 1) -> None:
+        """See settings that worked work whenever they are tried. Raises CheckFailed where they do not: no trial proves anything."""
+        for number in range(1, trials + 1):
+            if not self.passes(f"{what}{AGAIN}", options):
+                raise self._wavers(number, number + 1)
+
+    def believed(self, what: str, options: RunOptions) -> None:
+        """As many more trials of what was found as are missing to those that have to pass: side by side, and where one fails there,
+        each alone, for it may be the machine's limit; not so where there was a hitch before. Raises CheckFailed as ``steady``."""
+        missing = (AFTER_A_HITCH if self.wavered else ENOUGH) - self.passed
+        if missing <= 0:
+            return
+        at_once = SLOW_AT_ONCE if self.last.seconds > SLOW_SECONDS else AT_ONCE
+        with ThreadPoolExecutor(min(missing, at_once)) as together:
+            trials = list(together.map(self._attempt, [options] * missing))
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        wavered, failed = self.wavered, [each for each in trials if each.problem]
+        for trial in (*(each for each in trials if not each.problem), *failed):
+            self.note(f"{what}{AGAIN}", trial)
+        if failed and wavered:
+            raise self._wavers(missing - len(failed), missing)
+        if failed:
+            self.steady(what, options, AFTER_A_HITCH)
+
+    def _wavers(self, passed: int, trials: int) -> CheckFailed:
+        return CheckFailed(
+            f"{self.subject.variant.name}: the checks pass only sometimes with the same settings ({passed} of "
+            f"{trials} trials), so no trial would prove anything: {self.last.problem}",
+            hint="run it again on a quiet machine, or give the checks more time",
+        )
+
 
 ROOT = "0:0"
 HEADROOM = 2
@@ -55,7 +254,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     search = Tries(subject, told)
     needs = health_command.OfNeeds(variant.run.needs)
     with (
-        engine.network(PURPOSE, internal=True) as network,
+        trial_network(engine, PURPOSE) as network,
         subject.service.beside(network, needs.up) as inside,
         subject.service.beside(OUTGOING) as outside,
     ):
@@ -71,12 +270,33 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found = engine.owned(subject.engine_image(), found)
         found, headroom = _limited(search, found, unheld)
         search.believed("all together", found)
-        asked = health_command.found(subject, found.but(hosts=search.hosts[found.network]))
+        again = found.but(hosts=search.hosts[found.network])
+        asked = health_command.found(subject, again)
+        documented = _documented(subject, again)
     known = Tightest(
         found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
-        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
+        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
     )  # fmt: skip
     return Found.of(known, subject)
+
+
+def _documented(subject: Subject, options: RunOptions) -> int:
+    """How many operations the document names that the suite names, a file or a path of the service's: those were not all tried."""
+    variant = subject.variant
+    name = variant.checks.attacks.openapi if variant.checks.attacks is not None else None
+    if name is None:
+        return 0
+    if not name.startswith("/"):
+        return len(list(operations(read(subject.suite.root / name))))
+    try:
+        with subject.engine().start(
+            subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
+        ) as container:
+            container.wait_healthy(variant.health, variant.port)
+            answer = container.http(variant.port).request("GET", name, timeout=8.0)
+    except (OSError, HTTPException, DeadweightError):
+        return 0
+    return len(list(operations(openapi.parsed(answer.text()))))
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:

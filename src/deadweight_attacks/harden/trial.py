@@ -4,24 +4,101 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.checks.api import run_item
 from deadweight.checks.budget import judge
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runner import result_of
 from deadweight.checks.runs import WATCH_SECONDS
 from deadweight.checks.service import Service, ServiceDown, with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
-from deadweight_attacks.harden.folders import NOTHING, Written, written
 
 if TYPE_CHECKING:
-    from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container, Stopped
     from deadweight.suite.model import Variant
+
+# Which folders a service has to be able to write to, from what its container changed.
+ADDED = 1
+UNPROBED = ((), ("proc",), ("sys",), ("dev",))
+"""The root folder itself, and what the engine mounts there."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """``exact``: the folders in which files were made or changed. ``lasting``: of each, the one that is there before the service
+    starts: a folder that it makes by itself may have another name the next time (``/tmp/tomcat.8080.6949…``). None of either lies
+    below another.
+    """
+
+    exact: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
+
+
+NOTHING = Written()
+
+
+def written(changes: Iterable[Mapping[str, Any]]) -> Written:
+    """From the engine's own comparison of a container with its image (``Path``, ``Kind``: 0 changed, 1 added, 2 removed)."""
+    kinds = {str(change["Path"]): change.get("Kind") for change in changes if change.get("Kind") in (0, ADDED)}
+    parents = {str(parent) for path in kinds for parent in PurePosixPath(path).parents}
+    leaves = [PurePosixPath(path) for path in kinds if path not in parents]
+    return Written(
+        outermost(str(path.parent) for path in leaves if _is_own(path.parent)),
+        outermost(_lasting(path, kinds) for path in leaves if _is_own(path.parent)),
+    )
+
+
+def outermost(folders: Iterable[str]) -> tuple[str, ...]:
+    """Without those below another one, in order."""
+    return tuple(sorted(covering(set(folders), lambda folder: folder)))
+
+
+_T = TypeVar("_T")
+
+
+def covering(items: Collection[_T], place: Any) -> list[_T]:
+    """The items whose folder (``place(item)``) lies below no other's."""
+    folders = {str(place(item)) for item in items}
+    return [item for item in items if not folders & {str(parent) for parent in PurePosixPath(place(item)).parents}]
+
+
+def _is_own(folder: PurePosixPath) -> bool:
+    return folder.parts[1:2] not in UNPROBED
+
+
+def _lasting(path: PurePosixPath, kinds: Mapping[str, Any]) -> str:
+    """The folder of the image in which everything new on the way to ``path`` was made; a new one in the root folder itself."""
+    for place in reversed([path, *path.parents]):
+        if kinds.get(str(place)) == ADDED:
+            return str(place.parent if _is_own(place.parent) else place)
+    return str(path.parent)
+
+
+# Work with an engine that Ctrl-C ends in good order.
+T = TypeVar("T")
+
+
+def run_in_worker(subject: Subject, work: Callable[[], T]) -> T:
+    """In a thread: an interrupt in the midst of a call to the engine would leave what that call makes. Raises what the work does;
+    KeyboardInterrupt once all has ended."""
+    with ThreadPoolExecutor(1) as worker:
+        done = worker.submit(work)
+        try:
+            return result_of(done)
+        except KeyboardInterrupt:
+            _run.cancel_all()  # the work looks at it wherever it waits, and removes what it made
+            subject.engine().end_all()
+            raise
+
 
 PURPOSE = "harden"
 SHORT_SECONDS = 1.0

@@ -43,7 +43,10 @@ type deed = func(words []string) error
 // deeds by name. Those of several techniques have one entry for each, `name/technique`; breach.yaml has their order.
 var deeds = map[string]deed{
 	"hello": hello, "rehearse": rehearse, "neighbour": neighbour, "landlock": landlock, "wait": wait, "run": run, "walls": walls,
-	"became": became, "processes": processes, "memory": memory, "loops": loops, "disk": disk,
+	"became": became,
+
+	"processes/fork": processes, "processes/threads": threads, "memory/anonymous": memory(anonymous), "memory/memfd": memory(inFiles),
+	"loops/threads": loops, "loops/processes": loopsApart, "disk/write": disk(written), "disk/fallocate": disk(allocated),
 
 	"shell/name": shellByName, "shell/argv0": shellByArgv0, "shell/applet": shellByApplet,
 	"interpreter/name": interpreterByName, "interpreter/argv0": interpreterByArgv0,

@@ -16,7 +16,7 @@ from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
 from deadweight_attacks.harden.result import Found
-from deadweight_attacks.harden.worker import run_in_worker
+from deadweight_attacks.harden.trial import run_in_worker
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.model import Seccomp, Stopped

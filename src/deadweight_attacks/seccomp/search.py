@@ -21,6 +21,7 @@ from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of
 from deadweight.engine.seccomp.runtime import find_floor as find
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
+from deadweight_attacks.network import trial_network
 from deadweight_attacks.seccomp import recorder
 from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
 from deadweight_attacks.seccomp.recorder import Recording
@@ -117,7 +118,7 @@ class _Search:
         if self.found.outgoing:
             yield OUTGOING
             return
-        with self.subject.engine().network(PURPOSE, internal=True) as name:
+        with trial_network(self.subject.engine(), PURPOSE) as name:
             yield name
 
     def _asked_inside(self, found: Seccomp, file: Path) -> tuple[str, ...]:

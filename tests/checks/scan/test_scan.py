@@ -20,6 +20,7 @@ from deadweight.project.scan import scan_variants
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
 from deadweight.report.sarif import scan_sarif
+from deadweight.tasks.scan import _cells, total
 from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import trivy_cache
@@ -104,6 +105,17 @@ def test_an_os_whose_data_the_database_lacks_is_not_covered(world, archives):
     found = CHECK.run(subjects(world, archives)["debian"])
     assert found.data["coverage"] == {"os": "not_covered", "language": "covered"}
     assert found.data["gaps"] == ["debian 12.5"]
+
+
+def test_a_language_that_the_database_lacks_leaves_no_count(world, archives):
+    """ "0 findings" would be of the operating system alone, and the service is not in it."""
+    database.use(str(write_database(world / "db", {key: each for key, each in WHOLE.items() if key != GO})))
+    found = CHECK.run(subjects(world, archives)["debian"])
+    assert (found.data["status"], found.data["coverage"]) == ("scanned", {"os": "covered", "language": "not_covered"})
+    assert (found.data["total"], found.data["fixable"], found.data["by_severity"]) == (None, None, {})
+    assert found.reason.startswith("\u2013 findings; ")
+    assert total([found]) == "1 image scanned: \u2013 findings, 1 image with a language that is not covered"
+    assert _cells(found.data)[:7] == ["\u2013"] * 7
 
 
 def test_nothing_known_is_not_covered_and_has_no_counts(world, archives):

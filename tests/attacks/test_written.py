@@ -1,0 +1,389 @@
+"""What harden writes, for all six platforms: as it was judged once (``tests/data/harden_forms.txt``), as shells run it, and as
+Kubernetes' and Amazon's own schemas take it.
+
+``python -m tests.attacks.test_written`` writes the file of texts anew; look at what changed in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from botocore.session import Session
+from botocore.validate import ParamValidator
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.options import Tmpfs, Ulimit
+from deadweight.suite.checks import Checks, RunsCheck
+from deadweight.suite.model import Health, Need
+from deadweight.tasks.attack import _give, _way
+from deadweight_attacks.harden.health_command import OfNeeds
+from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, beside, ecs, files, written
+from deadweight_attacks.harden.write.model import Request, resolve
+from tests.support import TESTS
+from tests.support.forms import PUSHED, a_found, shop
+from tests.support.json_schema import cluster_refusal
+
+TEXTS = TESTS / "data" / "harden_forms.txt"
+SMALL = "deadweight/shop-small:dev"
+NEEDS = {
+    "db": Need(image="postgres:16", port=5432, tmpfs=("/run", "/data:16MiB"), files={"/init": "db/init"}),
+    "migrate": Need(image="me/migrate:1", args=("up", ""), health=Health(kind="exit")),
+    "other": Need(variant="small", port=80),
+}
+UNITS = {f"shop{beside}.container" for beside in ("", "-db", "-migrate", "-other")} | {"shop-internal.network"}
+
+
+def needing(found: Found, **needs: Need) -> Found:
+    run = found.variant.run.model_copy(update={"needs": needs})
+    return replace(found, variant=found.variant.model_copy(update={"run": run}), need_images={"other": SMALL})
+
+
+@pytest.fixture
+def found() -> Found:
+    return needing(shop("shop", "registry.example/shop:1"), **NEEDS)
+
+
+def cases() -> dict[str, tuple[Found, Request]]:
+    """What was found, and what is asked for, so that every branch of a writer is taken."""
+    inside, plain = needing(shop("shop", "registry.example/shop:1"), **NEEDS), a_found()
+    outside = needing(shop("shop", "registry.example/shop:1", outgoing=True), **NEEDS)
+    assert plain.seccomp is not None
+    own = {outside.image: "docker.io/me/shop:1", SMALL: f"docker.io/{SMALL}"}
+    tells = Health(kind="exec", command=("up", "$x"))
+    patient = Checks(runs=RunsCheck(stops_within_seconds=44.5, if_killed="warn"), other={"zap": {}})
+    deaf = needing(shop("db", "registry.example/db:1"), db=NEEDS["db"])
+    run = deaf.variant.run.model_copy(update={"ports": ()})
+    deaf = replace(
+        deaf, variant=deaf.variant.model_copy(update={"port": None, "run": run, "health": tells}), need_asks={},
+        options=deaf.options.but(files={"/etc/$tea": "conf/100%"}, entrypoint=("py", "-m", "x y")), own_check=True,
+    )  # fmt: skip
+    queue = needing(a_found("bare"), queue=Need(image="queue:1", health=tells), migrate=NEEDS["migrate"])
+    refused = replace(plain, seccomp=replace(plain.seccomp, asks=()), own_check=True, unheld=("memory",))
+    limits = (Ulimit("nofile", 1024, 1024), Ulimit("core", 0, 0))
+    return {
+        "plain": (plain, Request(PUSHED, "./shop.seccomp.json", True, "..")),
+        "needy": (a_found("needy"), Request()),
+        "an internal network": (replace(inside, cut_off={"inhibit": "true"}, need_stand_ins=("db", "other")), Request(files="..")),
+        "a way out, by Podman's names, nothing tells": (replace(outside, in_podman=own, need_asks={"db": ()}), Request()),
+        "no port, called as what it needs": (replace(deaf, suite="db"), Request("", "x/y.json")),
+        "what a cluster cannot reach": (
+            replace(queue, variant=queue.variant.model_copy(update={"checks": patient}), need_images={}), Request(),
+        ),
+        "a check that the profile refuses": (
+            replace(refused, suite="s", options=refused.options.but(ulimits=limits)), Request("", "x.json"),
+        ),
+        "grpc": (replace(plain, seccomp=None, no_seccomp="none can be", asks=("/up",), variant=plain.variant.model_copy(
+            update={"health": Health(kind="grpc", service="a")})), Request()),
+    }  # fmt: skip
+
+
+SHOWN = {
+    "needy": ("kubernetes", "ecs"), "what a cluster cannot reach": ("kubernetes", "run"), "grpc": ("kubernetes",),
+    "a check that the profile refuses": ("compose", "quadlet", "run", "ecs"),
+}  # fmt: skip
+"""Of which not all forms tell something that others do not."""
+
+
+def texts() -> Iterator[str]:
+    for name, (found, request) in cases().items():
+        yield f"######## {name}\n" + "".join(f"{line}\n" for line in found.notes())
+        for form in SHOWN.get(name, FORMATS):
+            try:
+                yield f"#### {form}\n{FORMATS[form](resolve(found, request))}"
+            except DeadweightError as refusal:
+                yield f"#### {form}\n{refusal}\n"
+            if form in COMMENTLESS:
+                yield "".join(f"{line}\n" for line in beside(found, form, request))
+
+
+def test_every_platform_is_given_what_was_judged_once():
+    assert TEXTS.read_text(encoding="utf-8") == "".join(texts()), "python -m tests.attacks.test_written writes it anew"
+
+
+def test_a_text_begins_with_what_its_reader_must_know(found):
+    """Units too; a task definition has no comments."""
+    for form in FORMATS:
+        first = next(iter(files(found, form, Request()).values())).partition("\n")[0]
+        assert first == ("{" if form == "ecs" else f"# {found.notes()[0]}")
+
+
+def test_the_document_says_that_a_profile_was_found():
+    """It said ``default`` beside a profile of 63 calls."""
+    plain = a_found()
+    assert plain.document()["posture"]["seccomp"] == "found"
+    assert replace(plain, seccomp=None).document()["posture"]["seccomp"] == "default"
+    assert plain.document()["notes"] == plain.notes()
+
+
+# as shells and people take it
+
+
+UP = (
+    'case "$*" in *exec*) false ;; *migrate*) exit $JOB ;; *shop-db*|*\\ create*|*shop-other*) ;; *) echo began ;; esac'
+)
+
+
+@pytest.mark.parametrize("form", ["run", "podman"])
+@pytest.mark.parametrize(("up", "job"), [("false", 0), ("true", 1)])
+def test_a_shell_that_gives_up_says_so_and_starts_nothing_more(found, form, up, job, tmp_path):
+    """By engines that do nothing: of the database they say no for ever, or the job fails for ever."""
+    for tool in ("docker", "podman"):
+        (tmp_path / tool).write_text("#!/bin/sh\n" + UP.replace("false", up))
+        (tmp_path / tool).chmod(0o755)
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    untold = replace(found, need_asks={} if job else found.need_asks, options=found.options.but(network="bridge"))
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB": str(job)}
+    done = subprocess.run(["sh"], input=written(untold, form), env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    failed = (
+        "migrate failed: tried 10 times" if job else f"db is not up (see {form.replace('run', 'docker')} logs shop-db)"
+    )
+    assert failed in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("quadlet", UNITS),
+        ("podman", {"podman.sh"}),
+        ("ecs", {"task-definition.json"}),
+    ],
+)
+def test_a_folder_gets_what_its_platform_takes(found, tmp_path, form, names):
+    """Fargate takes no seccomp profile: it gets none to look for."""
+    given = Request("", "./shop.seccomp.json", files="..")
+    _give(found, form, tmp_path / "none", given, str(tmp_path / "deploy"))
+    left = {each.name for each in (tmp_path / "deploy").iterdir()}
+    assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
+
+
+def test_files_are_found_from_a_folder_that_is_a_link(tmp_path):
+    project, elsewhere = tmp_path / "project", tmp_path / "a" / "b"
+    project.mkdir()
+    elsewhere.mkdir(parents=True)
+    (project / "deploy").symlink_to(elsewhere)
+    assert (project / "deploy" / _way(str(project / "deploy"), project)).samefile(project)
+    assert _way(str(project / "new"), project) == ".."
+
+
+@pytest.mark.parametrize("folder", ["shop", "../shop", ".", ".."])
+def test_compose_takes_no_file_for_the_name_of_a_volume(found, folder):
+    """The project's folder may lie below the one in which the text is."""
+    services = yaml.safe_load(written(found, "compose", Request(files=folder)))["services"]
+    volumes = [each for service in services.values() for each in service.get("volumes", ())]
+    assert len(volumes) == 2
+    assert all(each.startswith(("./", "../")) for each in volumes)
+
+
+@pytest.mark.parametrize(("suite", "need", "name"), [("db", "db", "db-service"), ("s", "service", "s-service-service")])
+def test_nothing_that_it_needs_is_called_as_it_is(found, suite, need, name):
+    run = found.variant.run.model_copy(update={"needs": {need: NEEDS["db"]}})
+    clashing = replace(found, suite=suite, variant=found.variant.model_copy(update={"run": run}), need_asks={})
+    assert set(yaml.safe_load(written(clashing, "compose"))["services"]) == {need, name}
+    assert set(files(clashing, "quadlet", Request())) >= {f"{name}.container", f"{suite}-{need}.container"}
+    assert f"--name {name} " in written(clashing, "run").replace(" \\\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        ({"nc": "hangs", "bash": "tells"}, "bash"),
+        ({"nc": "says yes of everything", "python3": "tells"}, "python3"),
+        ({"nc": "hangs", "bash": "hangs"}, None),
+    ],
+)
+def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, found):
+    """One that a profile refuses a system call may never end."""
+
+    def tried(words, *, seconds):
+        answer = answers.get(words[0], "is not there")
+        if answer == "hangs":
+            raise TimeoutError("timed out")
+        says_yes = answer == "says yes of everything" or (answer == "tells" and "5432" in " ".join(words))
+        return SimpleNamespace(exit_code=0 if says_yes else 1)
+
+    told = OfNeeds({"db": NEEDS["db"]})
+    told.up("db", SimpleNamespace(exec=tried, image="postgres:16"))
+    assert told.asks["db"][:1] == ((found,) if found else ())
+
+
+# Kubernetes
+
+
+def documents(found: Found) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(written(found, "kubernetes")))
+
+
+@pytest.mark.parametrize("name", [name for name in cases() if name != "db"])
+def test_a_cluster_takes_it(name):
+    """By Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
+    found, request = cases()[name]
+    made = list(yaml.safe_load_all(written(found, "kubernetes", request)))
+    assert [cluster_refusal(document) for document in made] == [""] * len(made)
+    pod = made[1]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    context = container["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert set(context["capabilities"].get("add", ())) <= {"NET_BIND_SERVICE"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert not any("hostPort" in port for port in container.get("ports", ()))
+    policy = next(document for document in made if document["kind"] == "NetworkPolicy")["spec"]
+    assert ("Egress" in policy["policyTypes"]) is not found.outgoing
+
+
+def test_the_validation_would_notice():
+    broken = documents(a_found())[1]
+    broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
+    assert "readOnlyRootFilesystem" in cluster_refusal(broken)
+
+
+@pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
+def test_every_suite_has_a_name_in_kubernetes(name):
+    """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
+    for document in documents(replace(a_found(), suite=name)):
+        label = document["metadata"]["name"]
+        assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
+        assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs"),
+    [
+        ({"user": "0:0"}, "root"),
+        ({"cap_add": ("NET_ADMIN",)}, "the capabilities NET_ADMIN"),
+        ({"cap_drop": ()}, "the capabilities that every container gets"),
+    ],
+)
+def test_what_restricted_does_not_allow_is_refused(changes, needs):
+    plain = a_found()
+    with pytest.raises(DeadweightError, match=f"tight needs {needs}: the restricted Pod Security Standard"):
+        written(replace(plain, options=plain.options.but(**changes)), "kubernetes")
+
+
+# ECS: Amazon's own model of RegisterTaskDefinition, and Fargate's rules, which no model holds (ECS developer guide)
+
+MODEL = Session().get_service_model("ecs")
+NAME = re.compile("[A-Za-z0-9_-]{1,255}")
+ONLY_EC2 = {"sharedMemorySize", "swappiness", "maxSwap", "devices"}
+SOLD = {
+    256: {512, 1024, 2048}, 512: set(range(1024, 4097, 1024)), 1024: set(range(2048, 8193, 1024)),
+    2048: set(range(4096, 16385, 1024)), 4096: set(range(8192, 30721, 1024)),
+    8192: set(range(16384, 61441, 4096)), 16384: set(range(32768, 122881, 8192)),
+}  # fmt: skip
+MOUNT_OPTIONS = re.compile(
+    "defaults|ro|rw|(no)?(suid|dev|exec|atime|diratime|relatime)|a?sync|strictatime|(mode|uid|gid|nr_inodes|nr_blocks|mpol)=.+"
+)
+
+
+def refusals(task: dict[str, Any]) -> list[str]:
+    """What Amazon would refuse of it for Fargate; empty where it takes it."""
+    shape = MODEL.operation_model("RegisterTaskDefinition").input_shape
+    report = ParamValidator().validate(task, shape)
+    found = [report.generate_report()] if report.has_errors() else []
+    found += [f"the name {name!r}" for name in _names(task) if not NAME.fullmatch(name)]
+    if task["networkMode"] != "awsvpc" or task["requiresCompatibilities"] != ["FARGATE"]:
+        found.append("the network")
+    if int(task["memory"]) not in SOLD.get(int(task["cpu"]), set()):
+        found.append(f"the size {task['cpu']} with {task['memory']}")
+    for container in task["containerDefinitions"]:
+        found += _of_container(container, int(task["memory"]))
+    return found
+
+
+def _names(task: dict[str, Any]) -> list[str]:
+    return [task["family"], *(each["name"] for each in task["containerDefinitions"])]
+
+
+def _of_container(container: dict[str, Any], memory: int) -> list[str]:
+    linux, check = container.get("linuxParameters", {}), container.get("healthCheck")
+    found = [f"{each} (EC2 only)" for each in ("privileged", "dockerSecurityOptions", "links") if each in container]
+    found += [f"{each} (EC2 only)" for each in ONLY_EC2 & set(linux)]
+    found += [f"the capability {each}" for each in linux.get("capabilities", {}).get("add", []) if each != "SYS_PTRACE"]
+    found += [f"the limit {each['name']}" for each in container.get("ulimits", []) if each["name"] != "nofile"]
+    options = [each for folder in linux.get("tmpfs", []) for each in folder["mountOptions"]]
+    found += [f"the mount option {each}" for each in options if not MOUNT_OPTIONS.fullmatch(each)]
+    found += [f"a folder of {each['size']} MiB" for each in linux.get("tmpfs", []) if each["size"] < 1]
+    if container["memory"] > memory or container["memory"] < 6:
+        found.append(f"the memory {container['memory']}")
+    if not 2 <= container.get("stopTimeout", 30) <= 120:
+        found.append(f"stopTimeout {container['stopTimeout']}")
+    bounds = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
+    if check:
+        found += [f"{name} {check[name]}" for name, (least, most) in bounds.items() if not least <= check[name] <= most]
+        found += [] if check["command"][0] in ("CMD", "CMD-SHELL") else ["a health check without CMD"]
+    return found
+
+
+def tasks() -> dict[str, Found]:
+    plain, needy = a_found(), a_found("needy")
+    options = plain.options.but(ulimits=(Ulimit("nofile", 1024, 1024), Ulimit("core", 0, 0)))
+    patient = plain.variant.health.model_copy(update={"within_seconds": 900.0})
+    return {
+        "plain": plain,
+        "bare": a_found("bare"),
+        "needy": replace(needy, options=needy.options.but(cap_add=())),
+        "all that a form has a word for": shop("shop", "registry.example/shop:1"),
+        "outgoing": shop("shop", "registry.example/shop:1", outgoing=True),
+        "dots": replace(plain, suite="shop.of.tea"),
+        "limits": replace(plain, options=options),
+        "patient": replace(plain, variant=plain.variant.model_copy(update={"health": patient})),
+        "large": replace(plain, options=plain.options.but(cpus=3.5, memory_bytes=9 * 2**30)),
+        "tiny": replace(plain, options=plain.options.but(memory_bytes=16 * 2**20, tmpfs=(Tmpfs("/x", 1000, uid=7),))),
+    }
+
+
+@pytest.mark.parametrize("name", tasks())
+def test_amazon_would_take_it(name):
+    task = json.loads(written(tasks()[name], "ecs", Request(PUSHED)))
+    assert refusals(task) == []
+    container = task["containerDefinitions"][0]
+    assert container["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"cpus": 1}, "Unknown parameter"),
+        ({"image": 7}, "Invalid type"),
+        ({"privileged": False}, "privileged"),
+        ({"linuxParameters": {"maxSwap": 0}}, "maxSwap"),
+        ({"ulimits": [{"name": "core", "softLimit": 0, "hardLimit": 0}]}, "core"),
+        ({"memory": 9000}, "memory"),
+        ({"stopTimeout": 121}, "stopTimeout"),
+    ],
+)
+def test_the_judge_would_notice(change, told):
+    task = json.loads(written(a_found(), "ecs", Request(PUSHED)))
+    task["containerDefinitions"][0].update(change)
+    assert told in " ".join(refusals(task))
+    assert "the size 256 with 4096" in refusals({**task, "cpu": "256", "memory": "4096"})
+
+
+@pytest.mark.parametrize(
+    ("cpus", "mebibytes", "size"),
+    [(0.25, 512, (256, 512)), (0.25, 1500, (256, 2048)), (0.2, 4000, (512, 4096)), (1, 40, (1024, 2048)),
+     (1.5, 600, (2048, 4096)), (5, 17000, (8192, 20480)), (16, 122880, (16384, 122880))],
+)  # fmt: skip
+def test_the_smallest_size_that_holds_it_is_bought(cpus, mebibytes, size):
+    assert ecs.size(cpus, mebibytes) == size
+    assert size[1] in SOLD[size[0]]
+
+
+def test_what_fargate_does_not_sell_is_refused():
+    with pytest.raises(DeadweightError, match="no task of Fargate's has 17 processors"):
+        ecs.size(17, 512)
+
+
+if __name__ == "__main__":
+    TEXTS.write_text("".join(texts()), encoding="utf-8")
