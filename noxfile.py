@@ -212,7 +212,7 @@ def fmt(session: nox.Session) -> None:
 
 @nox.session
 def services(session: nox.Session) -> None:
-    """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- -k gin``: some)."""
+    """Bring in twelve services that the tests write, with every rung that each can have (``nox -s services -- -k gin``: some)."""
     kept = Path(session.create_tmp()).resolve() / "services"
     shutil.rmtree(kept, ignore_errors=True)
     session.env["DEADWEIGHT_TEN_SERVICES"] = str(kept)

@@ -17,6 +17,7 @@ Exit codes are part of the contract: 0 fine, 1 a build, check or gate failed, 2 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,7 +60,7 @@ class ConfigError(UsageError):
         return whole
 
     def __str__(self) -> str:
-        shown = [super().__str__(), *(str(each) for each in self.more[: self.SHOWN - 1])]
+        shown = [super().__str__(), *(str(other) for other in self.more[: self.SHOWN - 1])]
         left = len(self.more) + 1 - len(shown)
         return "\n".join([*shown, *([f"… and {left} more in {self.file}"] if left else [])])
 
@@ -74,10 +75,13 @@ class CommandError(DeadweightError):
     """An external program failed. Shows its last own lines and its log, never its environment.
 
     ``exit_code_of_command`` is None where the program did not end by itself (time limit, not startable). ``line`` is that of the
-    Dockerfile's instruction that failed, where that is what did.
+    Dockerfile's instruction that failed, where that is what did, and ``step`` its text. ``cause`` is a code of
+    ``builders/shared/diagnosis.py``.
     """
 
     line: int | None = None
+    step: str = ""
+    cause: str = "unknown"
 
     def __init__(
         self,
@@ -95,10 +99,12 @@ class CommandError(DeadweightError):
         self.argv, self.exit_code_of_command, self.tail, self.log = tuple(argv), exit_code_of_command, tuple(tail), log
         self.reason = reason
 
-    def told(self, reason: str, tail: Sequence[str], hint: str | None) -> CommandError:
+    def told(self, reason: str, tail: Sequence[str], hint: str | None, cause: Enum | None = None) -> CommandError:
         """The same failure in other words: those of whoever knows the program."""
         argv, code = self.argv, self.exit_code_of_command
-        return CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+        told = CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+        told.cause = str(cause.value) if cause else self.cause
+        return told
 
 
 class BuildFailed(DeadweightError):

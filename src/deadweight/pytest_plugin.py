@@ -69,7 +69,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     from deadweight import _signals
     from deadweight._errors import DeadweightError
-    from deadweight.project.recovery import remove_what_was_left
+    from deadweight.project.clean import remove_what_was_left
     from deadweight.records.lock import locked
     from deadweight.records.paths import State
 
@@ -114,7 +114,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def deadweight_workspace(pytestconfig: pytest.Config) -> Iterator[Workspace]:
     """The project's suite, state and engine, each found when first asked for."""
     from deadweight import _signals
-    from deadweight.project.recovery import remove_what_was_left
+    from deadweight.project.clean import remove_what_was_left
     from deadweight.project.workspace import Workspace
     from deadweight.suite.load import find_suite_file
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deadweight_init.command import Outcome, Wanted
     from deadweight_init.command import init as bring_in
     from deadweight_init.drift import drift as drifted
-    from deadweight_init.proof import Failure, Tools
+    from deadweight_init.prove.proof import Failure, Tools
     from deadweight_init.services import find_services
     from deadweight_init.tree import look as read_tree
 
@@ -26,7 +26,7 @@ if not TYPE_CHECKING:
         {
             "command": "Outcome, Wanted, init as bring_in",
             "drift": "drift as drifted",
-            "proof": "Failure, Tools",
+            "prove.proof": "Failure, Tools",
             "services": "find_services",
             "tree": "look as read_tree",
         },

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deadweight.records.reference import split
-from deadweight_init.around import FOR_DEVELOPERS, ComposeService
 from deadweight_init.records import OwnDockerfile
+from deadweight_init.repository.compose import FOR_DEVELOPERS, ComposeService
 from deadweight_init.tree import Tree, aside, folder_of, joined
 
 _COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"

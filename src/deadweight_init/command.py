@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +14,15 @@ from deadweight.builders.shared.generated_files import is_generated
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
-from deadweight_init.files import Written
-from deadweight_init.helpers import program, write_helpers
-from deadweight_init.local_settings import FOLDER as SETTINGS
 from deadweight_init.not_found import broken, instead
 from deadweight_init.records import Service
 from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import Tree, look
+from deadweight_init.write.files import Written, program, write_helpers
+from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
-    from deadweight_init.proof import Proof, Tools
+    from deadweight_init.prove.proof import Proof, Tools
 
 Ask = Callable[[str, Sequence[str]], str | None]
 """Asks a question with its choices; gives the answer, None where nobody can be asked."""
@@ -95,7 +93,7 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
 
 
 def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
-    from deadweight_init.proof import Proof
+    from deadweight_init.prove.proof import Proof
 
     return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
 
@@ -128,11 +126,11 @@ def _with_program(
     """Ask which of several programs of a service is meant; who asks nobody is told which one it is, and how to name another."""
     found = []
     for each in services:
-        others = each.project.details.get("others", "").split() if each.project else []
+        others = each.project.others if each.project else ()
         if each.project is None or not others:
             found.append(each)
             continue
-        main = each.project.details["main"]
+        main = each.project.chosen
         answer = ask(f"which program of {each.name}", (main, *others))
         if answer is None:
             say(f"{each.name}: the program is ./{main}; also found: {', '.join(others)} (deadweight init --main NAME)")
@@ -160,7 +158,7 @@ def _apart(services: Sequence[Service]) -> list[Service]:
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
     """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
-    from deadweight_init.prove import first_sentence, prove
+    from deadweight_init.prove.run import first_line, prove
 
     done = []
     for proof in proofs:
@@ -172,7 +170,7 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
             if len(proofs) == 1:
                 raise
             name = proof.draft.service.name
-            left_out[name] = first_sentence(error.message)
+            left_out[name] = first_line(error.message)
             tools.say(f"{name}: left out: {left_out[name]}")
     if not done:
         raise DeadweightError(
@@ -199,7 +197,7 @@ def _refuse_nothing(draft: Draft) -> None:
 def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     services = find_services(tree, wanted.main)
-    if wanted.main is not None and not any(each.project and each.project.details.get("mains") for each in services):
+    if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
         hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
@@ -225,8 +223,7 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
 
 def _refuse_main(tree: Tree, name: str) -> None:
     """Raises UsageError with the programs that there are."""
-    there = [each.project.details.get("mains", "") for each in find_services(tree) if each.project]
-    names = " ".join(there).split()
+    names = [name for each in find_services(tree) if each.project for name in each.project.programs]
     hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
     raise UsageError(f"no main package or binary {name!r}{did_you_mean(name, tuple(names))}", hint=hint)
 
@@ -256,15 +253,7 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
                 f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
             )
         found.append(relative)
-    return [*found, *(_read_first(root) if SUITE_FILE in found else ())]
-
-
-def _read_first(root: Path) -> Iterator[str]:
-    """Copies of settings of an earlier run: whether one is needed is known only when it has been tried."""
-    for folder in (each for place in PLACES for each in (root / place).glob(f"**/{SETTINGS}")):
-        own = folder.parent / "Dockerfile"
-        if own.is_file() and is_generated(own.read_text(encoding="utf-8", errors="replace")):
-            yield from (path.relative_to(root).as_posix() for path in folder.iterdir())
+    return found
 
 
 def _place(tree: Tree) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from deadweight_init.languages.golang_apk import APKO_HEADER, MELANGE_HEADER
+from deadweight.builders.shared import generated_files
 from deadweight_init.records import ImageWords, Rung
 from deadweight_init.tree import Tree, aside, folder_of, joined
 
@@ -52,7 +52,7 @@ def apko(tree: Tree, folder: str) -> Iterator[Rung]:
     taken: set[str] = set()
     for path in mine:
         contents = _mapping(tree.text(path)).get("contents")
-        if tree.text(path).startswith(APKO_HEADER) or not isinstance(contents, dict):
+        if tree.text(path).startswith(generated_files.APKO) or not isinstance(contents, dict):
             continue
         listed = {re.split(r"[=<>~@]", str(each))[0] for each in contents.get("packages") or ()}
         made = [file for file, each in packages.items() if _package(each) in listed and not _ours(tree, file)]
@@ -83,7 +83,7 @@ def _is_near(path: str, folder: str) -> bool:
 
 
 def _ours(tree: Tree, path: str) -> bool:
-    return tree.text(path).startswith(MELANGE_HEADER)
+    return tree.text(path).startswith(generated_files.MELANGE)
 
 
 def _package(document: dict[str, Any]) -> str:

@@ -29,8 +29,6 @@ _URL = re.compile(
     r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\$\{\w+(?::?-\w*)?\}|\$?\w+))?(/[^\s\"'|;)]*)?"
 )
 _SHELL = ("/bin/sh", "-c")
-_PIP = re.compile(r"\bpip[\d.]*\s+(?:install|sync|wheel)\b[^&|;]*")
-_LIST = re.compile(r"(?:\s-r|\s--requirement)[\s=]*([\w./-]+\.txt)")
 
 
 _OF_BASES = {"golang": {"GOPATH": "/go"}, "rust": {"CARGO_HOME": "/usr/local/cargo"}}
@@ -45,9 +43,7 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
     words = _of_chain(chain_of(stages, target), given, name)
     names = tuple(each.name for each in stages)
     brought = tuple(_brought(stages, target, given, name))
-    chains = (_of_chain(chain_of(stages[: at + 1], None), given, name) for at in range(len(stages)))
-    lists = dict.fromkeys(path for each in chains for path in each.lists)
-    return replace(words, bases=bases, stages=names, brought=brought, lists=tuple(lists))
+    return replace(words, bases=bases, stages=names, brought=brought)
 
 
 def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> ImageWords:
@@ -182,8 +178,6 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
     if each.word in ("ENTRYPOINT", "CMD"):
         said = _command(body)
         return replace(words, command=said) if each.word == "CMD" else replace(words, entrypoint=said, command=())
-    if each.word == "RUN":
-        return replace(words, lists=(*words.lists, *_lists(filled(body, values), words)))
     if each.word == "HEALTHCHECK":
         return replace(words, health=tuple(Known(path, origin) for _, path in urls(filled(body, values))))
     if each.word in ("COPY", "ADD"):
@@ -192,21 +186,6 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
         copied = (*words.copied, *_copied(each, values, words.workdir))
         return replace(words, copied=copied, taken=(*words.taken, *taken))
     return words
-
-
-def _lists(command: str, words: ImageWords) -> Iterator[str]:
-    """The lists that a command has pip install, as paths in the context; of a mounted one the path that the command says."""
-    for install in _PIP.finditer(command.replace("\\\n", " ")):
-        for found in _LIST.finditer(install[0]):
-            path = posixpath.normpath(posixpath.join("/", words.workdir, found[1]))
-            for source, said in words.copied:
-                target = said.rstrip("/") or "/"
-                if posixpath.basename(source) == posixpath.basename(path):
-                    yield posixpath.normpath(source)
-                if path == target or target == "/" or path.startswith(f"{target}/"):
-                    yield posixpath.normpath(posixpath.join(source, posixpath.relpath(path, target)))
-            if not found[1].startswith("/"):
-                yield posixpath.normpath(found[1])
 
 
 def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Iterator[tuple[str, str]]:

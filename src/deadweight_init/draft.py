@@ -6,17 +6,17 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from deadweight.suite.values import Unproven
 from deadweight_init.derive import dockerfile as derived
 from deadweight_init.derive.ladder import ladder as derived_ladder
 from deadweight_init.derive.lost import lost
 from deadweight_init.derive.runtime import RuntimeFiles
-from deadweight_init.doubts import Doubt
-from deadweight_init.languages import golang, java, node, python, rust, static
-from deadweight_init.languages.common import flow, scalar, sequence
-from deadweight_init.needed import as_yaml
+from deadweight_init.languages.common import flow, scalar
+from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
 
@@ -26,25 +26,29 @@ MOST_OWN = 4
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A first api check: what a GET gave. ``json`` is YAML's flow style (which JSON is), None where the body is not held.
+class Doubt:
+    """One reason. ``what`` is what was seen."""
 
-    ``differs``: other builds answer otherwise in a part of it, which is held no longer.
-    """
+    code: Unproven
+    what: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A first api check: what a GET gave. ``json`` is the document as JSON, None where the body is not held."""
 
     path: str
     status: int
     content_type: str = ""
     json: str | None = None
     text: str | None = None
-    differs: bool = False
     port: int | None = None
     """Where it is asked, if that is not the service's own port."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text. ``prints`` is a
+    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as data. ``prints`` is a
     line of a job's that it writes each time. ``stops`` is within how many seconds it ends, where ten are few.
 
     ``accepted`` is what the gates of single rungs let pass that a service should not have. ``unattacked`` is why its attacks are
@@ -56,9 +60,9 @@ class Draft:
     service: Service
     place: str
     port: Known[int]
-    health: Known[str]
-    run: Mapping[str, Known[str]] = field(default_factory=dict)
-    own: Mapping[str, Mapping[str, Known[str]]] = field(default_factory=dict)
+    health: Known[Mapping[str, Any]]
+    run: Mapping[str, Known[Any]] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Known[Any]]] = field(default_factory=dict)
     api: tuple[Recorded, ...] = ()
     prints: str = ""
     stops: Known[int] | None = None
@@ -78,6 +82,8 @@ class Draft:
     works: int = 0
     known: int = 0
     """How many operations of the service are known, and how many of them were seen to work."""
+    remedies: tuple[str, ...] = ()
+    """The names of those that were used, in order."""
 
     @property
     def derived_from(self) -> OwnDockerfile | None:
@@ -95,7 +101,7 @@ class Draft:
         made = _made(self)
         rungs = (*own_rungs(self.service), *made.rungs)
         marked = (replace(each, refused=each.refused or self.left_out.get(each.name, "")) for each in rungs)
-        return Ladder(tuple(marked), {**made.files, **self.service.beside_files})
+        return Ladder(tuple(marked), made.files)
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -112,7 +118,7 @@ class Draft:
     @property
     def files(self) -> dict[str, str]:
         """What is written for the rungs that are kept, with its text."""
-        kept = {name for rung in self.variants for name in rung.files} | set(self.service.beside_files)
+        kept = {name for rung in self.variants for name in rung.files}
         return {name: text for name, text in self.ladder.files.items() if name in kept}
 
 
@@ -123,30 +129,29 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     path = Known(health, "given") if health else first(*paths)
     probe = service.around.probe
     if probe is not None and (path is None or path.origin.startswith(GUESSED)):
-        told = Known(f"{{kind: {probe.value}}}", probe.origin)
+        told = Known[Mapping[str, Any]]({"kind": probe.value}, probe.origin)
     elif path is None:
-        told = Known("{path: /, status: [2xx, 3xx, 4xx]}", GUESSED)
+        told = Known({"path": "/", "status": ["2xx", "3xx", "4xx"]}, GUESSED)
     else:
-        told = Known(f"{{path: {scalar(path.value)}}}", path.origin)
+        told = Known({"path": path.value}, path.origin)
     return Draft(service, place, chosen, told, run_of(service, chosen))
 
 
-def run_of(service: Service, port: Known[int]) -> dict[str, Known[str]]:
+def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     """What its surroundings say of how it is run: the keys under ``run:``."""
     env = dict(service.around.env)
     variable = service.port_variable
     if variable is not None and not any(variable.value in each.words.env for each in service.dockerfiles):
         env.setdefault(variable.value, Known(str(port.value), variable.origin))
-    run: dict[str, Known[str]] = {}
+    run: dict[str, Known[Any]] = {}
     if env:
-        run["env"] = Known(flow({key: value.value for key, value in env.items()}), next(iter(env.values())).origin)
+        run["env"] = Known({key: value.value for key, value in env.items()}, next(iter(env.values())).origin)
     if service.volumes:
-        told = Known(sequence(("/tmp", *sorted(service.volumes))), _volume_origin(service))  # noqa: S108
-        run["tmpfs"] = told
+        run["tmpfs"] = Known(["/tmp", *sorted(service.volumes)], _volume_origin(service))  # noqa: S108
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}
-        run["files"] = Known(flow(files), next(iter(service.around.files.values())).origin)
-    if (needs := as_yaml(service.around.needs, 6)) is not None:
+        run["files"] = Known(files, next(iter(service.around.files.values())).origin)
+    if (needs := as_data(service.around.needs)) is not None:
         run["needs"] = needs
     return run
 
@@ -223,16 +228,18 @@ def _name(own: OwnDockerfile) -> str:
 
 
 def _made(draft: Draft) -> Ladder:
-    """What is derived from the own Dockerfile, with the rungs that need none; a recipe where there is nothing to derive from."""
-    project, own = draft.service.project, draft.derived_from
+    """What is derived from the own Dockerfile, with the rungs that need none; recipes only if there is nothing to derive from."""
+    project, own = draft.service.project, draft.service.own
     made = Ladder(()) if project is None or project.problem else _of_language(draft, project)
-    parsed = derived.parse(own) if own is not None else None
-    if own is None or parsed is None:
+    if own is None or own.refused:
         return made
-    ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
-    more = tuple(
-        replace(each, changes=lost(parsed, each, made.files)) for each in made.rungs if each.builder != "dockerfile"
-    )
+    parsed = derived.parse(own)
+    more = [each for each in made.rungs if each.builder != "dockerfile"]
+    ladder = Ladder(())
+    if parsed is not None:
+        more = [replace(each, changes=lost(parsed, each, made.files)) for each in more]
+    if parsed is not None and not draft.own_fails:
+        ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
 
@@ -240,20 +247,6 @@ def _made(draft: Draft) -> Ladder:
 def _of_language(draft: Draft, project: Project) -> Ladder:
     service, place, port = draft.service, draft.place, draft.port.value
     # a health check in the image asks a path that was seen to answer, not one that was guessed
-    path = (
-        None
-        if GUESSED in draft.health.origin
-        else re.search(r"^\{path: ([^,}]+)(?!.*(?:status|tls))", draft.health.value)
-    )
-    health = path[1] if path else None
-    if project.language == "go":
-        return golang.ladder(service, project, place, port)
-    if project.language == "python":
-        return python.ladder(service, project, place, port, health)
-    if project.language == "node":
-        return node.ladder(service, project, place, port, health)
-    if project.language == "java":
-        return java.ladder(service, project, place, port)
-    if project.language == "static":
-        return static.ladder(service, project, place, port)
-    return rust.ladder(service, project, place, port)
+    said = draft.health.value
+    health = None if GUESSED in draft.health.origin or {"status", "tls"} & said.keys() else said.get("path")
+    return LANGUAGES[project.language].ladder(service, project, place, port, health)

@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight_init.compose_files import COMPOSE
-from deadweight_init.services import MANIFESTS, dockerfiles
+from deadweight_init.languages.table import MANIFESTS
+from deadweight_init.repository.compose import COMPOSE
+from deadweight_init.services import dockerfiles
 from deadweight_init.tree import MOST_BYTES, Tree, aside
 
 _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {

@@ -56,8 +56,6 @@ class ImageWords:
     """The names of all stages; empty for one without."""
     brought: tuple[tuple[str, str], ...] = ()
     """As ``copied``, through an earlier stage that may have changed it, or made it."""
-    lists: tuple[str, ...] = ()
-    """Lists of Python packages that any stage has pip install, as paths in the context that may be there."""
 
     def on(self, pattern: str) -> str:
         """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""
@@ -143,24 +141,43 @@ class Surroundings:
     probe: Known[str] | None = None
 
 
+UNLISTED = "none"
+"""The kind of code without a list of its packages: beside another language it is a tool of that."""
+
+
 @dataclass(frozen=True)
 class Project:
-    """A program in one language. ``kind`` is its build system (``go``, ``maven``, ``pip``, ``npm``, ``cargo`` …).
+    """A program in one language. Every language adds to it, in a record of its own, what its recipe needs.
 
-    ``version`` is the language's, ``start`` what is run in the image. ``details`` is for the language's own ladder.
+    ``kind`` is its build system (``go``, ``maven``, ``pip``, ``npm``, ``cargo`` …), ``version`` the language's, ``start`` what the
+    interpreter is given. ``reads`` are the files beside it that it opens, relative to its folder. ``owned``: it writes into the
+    folder that it is started in.
     """
 
     language: str
     kind: str
     folder: str
     name: str
-    version: Known[str]
+    version: Known[str] = Known("")
     start: tuple[str, ...] = ()
     ports: tuple[Known[int], ...] = ()
     health: tuple[Known[str], ...] = ()
-    details: Mapping[str, str] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+    """All that ``--main`` may name."""
+    chosen: str = ""
+    """The one of them that becomes the image."""
+    others: tuple[str, ...] = ()
+    """Those that may be meant as well, if nobody has said which."""
+    called: tuple[str, ...] = ()
+    """The names by which commands start it."""
+    reads: tuple[str, ...] = ()
+    owned: bool = False
+    compiles: bool = False
+    """Packages of it may be compiled, or cloned: it is built on a complete base."""
+    unlocked: bool = False
+    """Its lock file does not fit its manifest, and is no more than a wish."""
     problem: str = ""
-    """Why no ladder can be written for it; empty where one can."""
+    """Why no ladder can be written for it; empty if one can."""
 
 
 @dataclass(frozen=True)

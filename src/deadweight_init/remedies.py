@@ -1,186 +1,262 @@
-"""What is tried next where a variant does not come up: one thing that a service may lack after the other."""
+"""What is tried if a variant does not build or come up: one table, asked in order, each use recorded by its name.
+
+A remedy takes what the repository itself says (an example of its environment, its README), or builds a recipe in another way.
+None invents what a service should do: what is missing is advice (``advice``). The repository's own files stay as they are.
+"""
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from dataclasses import replace
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from deadweight_init.commands import with_serving_command
-from deadweight_init.dated import with_packages_first, with_packages_of_their_time
+from deadweight.builders.shared.diagnosis import Code
+from deadweight.records.reference import split
 from deadweight_init.draft import Draft, run_of
-from deadweight_init.folders import (
-    with_folder_it_lacks,
-    with_own_files,
-)
-from deadweight_init.lacking import with_its_example, with_what_it_lacks
-from deadweight_init.languages.common import HOME, ZONES
-from deadweight_init.languages.node_workspace import home_in_image
-from deadweight_init.languages.python_bare import PACKAGES, WELL_KNOWN
-from deadweight_init.local_settings import with_databases_of_settings, with_open_settings
-from deadweight_init.migrated import with_migrations
-from deadweight_init.older import with_examples, with_older_language, with_own_environment
-from deadweight_init.open_flags import with_open_flag
-from deadweight_init.reachable import with_open_address, with_open_command
-from deadweight_init.readme import with_what_the_readme_gives
-from deadweight_init.records import SEEN, Known, Rung, Service
-from deadweight_init.settings_files import with_example_of_settings, with_settings_of_repository
-from deadweight_init.tree import Tree, joined
-from deadweight_init.values import example_file
+from deadweight_init.languages.table import facts_of
+from deadweight_init.prove.observe import Down, NotUp
+from deadweight_init.prove.proof import Failure
+from deadweight_init.records import GUESSED, SEEN, Known, Rung, Service
+from deadweight_init.repository.compose import PORTS
+from deadweight_init.tree import Tree, line_of
 
 
-def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
-    """The draft with the next thing that is tried for a variant that ended with ``died``; None where there is nothing left.
+@dataclass(frozen=True)
+class Case:
+    """One failure: of the build, with the instruction that failed, or of the start, with the service's own lines."""
 
-    What is the repository's own stays as it is: only generated files change.
-    """
-    made = rung.is_made
-    again = with_packages_first(draft, died, tree) or with_older_language(draft, rung.name, died) if made else None
-    again = again or (with_open_address if made else with_open_command)(draft, died, tree)
-    again = again or with_open_flag(draft, died, tree)
-    again = again or with_open_settings(draft, died, tree)
-    again = again or (with_developers_modules(draft, died, tree) if made else None)
-    again = again or (with_packages_of_their_time(draft, died, tree) if made else None)
-    again = again or (with_missing_package(draft, died, tree) if made else None)
-    again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
-    again = again or with_example_of_settings(draft, died, tree) or with_settings_of_repository(draft, died, tree)
-    again = again or with_folder_it_lacks(draft, died)
-    again = again or (with_own_files(draft, died) if made else None)
-    again = again or with_serving_command(draft, died, tree)
-    again = again or with_own_settings(draft) or with_database_it_lacks(draft, died, tree)
-    again = again or with_its_example(draft, died, tree)
-    again = again or (with_own_environment(draft) if made else None)
-    again = again or with_what_the_readme_gives(draft, tree)
-    return again or (with_examples(draft) if made else None)
+    draft: Draft
+    rung: Rung
+    code: Code | Down
+    tree: Tree
+    step: str = ""
+    log: tuple[str, ...] = ()
+
+    @classmethod
+    def of_build(cls, draft: Draft, rung: Rung, failure: Failure, tree: Tree) -> Case:
+        return cls(draft, rung, failure.code, tree, failure.step)
+
+    @classmethod
+    def of_start(cls, draft: Draft, rung: Rung, error: NotUp, tree: Tree) -> Case:
+        return cls(draft, rung, error.code, tree, log=error.log)
 
 
-def with_database_it_lacks(draft: Draft, died: str, tree: Tree) -> Draft | None:
-    """The draft with what its code takes from its environment, or looks for on its own machine."""
-    return with_what_it_lacks(draft, tree) or with_databases_of_settings(draft, died, tree)
+@dataclass(frozen=True)
+class Remedy:
+    """``codes`` are the failures that it is for; ``is_for_recipes``: it changes files of ours alone. ``change`` gives the next
+    draft, or None if it has nothing to add."""
+
+    name: str
+    codes: frozenset[Code | Down]
+    change: Callable[[Case], Draft | None]
+    is_for_recipes: bool = False
+
+    def applies(self, case: Case) -> bool:
+        """Whether it is for this failure."""
+        return case.code in self.codes and (case.rung.is_made or not self.is_for_recipes)
 
 
-def remedy_of_errors(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
-    """The draft with what a service may lack that comes up and answers with errors: a database, and its tables."""
-    found = with_database_it_lacks(draft, died, tree)
-    return (with_migrations(found or draft, tree) if rung.is_made else None) or found
+def next_remedy(case: Case) -> tuple[str, Draft] | None:
+    """The name of the first remedy that has something to add, and the draft with it."""
+    tried = ((each.name, each.change(case)) for each in REMEDIES if each.applies(case))
+    return next(((name, replace(draft, remedies=(*case.draft.remedies, name))) for name, draft in tried if draft), None)
 
 
-def with_own_settings(draft: Draft) -> Draft | None:
-    """The draft without variables by which a Compose file overrides what the image itself sets: that is often for developers.
-    What leads to another container stays."""
-    service = draft.service
+def _told(draft: Draft, service: Service) -> Draft:
+    run = {key: value for key, value in draft.run.items() if key != "env"}
+    return replace(draft, service=service, run={**run, **run_of(service, draft.port)})
+
+
+def _own_settings(case: Case) -> Draft | None:
+    """Without variables by which a Compose file overrides what the image itself sets: that is often for developers. What leads to
+    another container stays."""
+    service = case.draft.service
     own = service.own.words.env if service.own else {}
     port = service.port_variable.value if service.port_variable else ""
-    env = service.around.env
-    beside = {each.value.name for each in service.around.needs}
-    over = [
+    env, beside = service.around.env, {each.value.name for each in service.around.needs}
+    over = {
         name
         for name, known in env.items()
         if name != port
         and own.get(name, known.value) != known.value
         and not any(each in known.value for each in beside)
-    ]
-    if not over:
-        return None
+    }
     kept = {name: known for name, known in env.items() if name not in over}
-    changed = replace(service, around=replace(service.around, env=kept))
-    run = {key: value for key, value in draft.run.items() if key != "env"}
-    said = run_of(changed, draft.port)
-    return replace(draft, service=changed, run={**run, **({"env": said["env"]} if "env" in said else {})})
+    return _told(case.draft, replace(service, around=replace(service.around, env=kept))) if over else None
 
 
-def with_time_zones(draft: Draft, died: str) -> Draft | None:
-    """The draft of a Go program that has the time zones in it; None for another reason, or the same again."""
-    project = draft.service.project
-    if project is None or project.language != "go" or ZONES in project.details or "unknown time zone" not in died:
-        return None
-    details = {**project.details, ZONES: "1"}
-    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
+def _shown_environment(case: Case) -> Draft | None:
+    """With the next variables that an example file, a manifest or its code shows and nobody gives."""
+    service = case.draft.service
+    env = service.around.env
+    for spare in service.spare:
+        if new := {name: value for name, value in spare.value.items() if name not in env}:
+            given = {
+                name: Known(value, f"{SEEN}: it does not come up without ({spare.origin})")
+                for name, value in new.items()
+            }
+            return _told(case.draft, replace(service, around=replace(service.around, env={**env, **given})))
+    return None
 
 
-_NO_MODULE = re.compile(r"Cannot find (?:module|package) '((?:@[\w.-]+/)?[\w.-]+)")
-
-
-def with_developers_modules(draft: Draft, died: str, tree: Tree) -> Draft | None:
-    """The draft of a Node service whose code needs what its package lists for development alone; None for another reason, or the
-    same again."""
-    project = draft.service.project
-    found = _NO_MODULE.search(died)
-    if project is None or project.language != "node" or found is None or project.details.get("all"):
-        return None
-    try:
-        listed = json.loads(tree.text(joined(project.folder, "package.json")))["devDependencies"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    if not isinstance(listed, dict) or found[1] not in listed:
-        return None
-    return replace(
-        draft, service=replace(draft.service, project=replace(project, details={**project.details, "all": "1"}))
-    )
-
-
-_NO_PACKAGE = re.compile(
-    r"No module named '?([A-Za-z_]\w*)|requires \"(python-multipart)\"|(email-validator) is not installed"
-    r"|\bpip3? install [\"'`]?([A-Za-z][\w.-]*(?:\[[\w,]+\])?)"
+_RUN = re.compile(
+    r"^[ \t>]*(?:[$#] ?)?(?:sudo )?(?:docker|podman)(?: container)? run ((?:[^\n\\`]|\\\n|\\.)+)", re.MULTILINE
 )
-_LISTS = (
-    r"[\w.-]*requirements[\w.-]*\.txt|(?:base|common|dev|development|local|prod|production|test)\.txt|pyproject\.toml|Pipfile"
-    r"|setup\.(?:py|cfg)|uv\.lock|poetry\.lock|(?:Dockerfile|Containerfile)[\w.-]*"
+_PLACEHOLDER = re.compile(r"[<>{}\[\]$`|;&]|\.\.\.|^(?:your|my|path/to)\b|YOUR|PATH_TO")
+_WITH_VALUE = re.compile(
+    r"-[epvlwu]|--(?:env|publish|volume|name|network|net|label|workdir|user|restart|mount|link|memory|cpus|hostname)"
 )
+_TELLS = re.compile(r"-{0,2}(?:v|h|version|help|list|usage)")
 
 
-def with_missing_package(draft: Draft, died: str, tree: Tree) -> Draft | None:
-    """The draft of a Python service with a package that it imports and that its list lacks: another list has it, its own image
-    installs it, an older version of another package brought it, or it is one that many use. None for one that nobody names, or
-    the same again."""
-    project = draft.service.project
-    found = _NO_PACKAGE.search(died)
-    if project is None or project.language != "python" or found is None:
-        return None
-    module = next(each for each in found.groups() if each)
-    package = PACKAGES.get(module, module)
-    plain = re.escape(re.split(r"[<[]", package)[0]).replace("_", "[-_]")
-    named = any(re.search(rf"(?i)(?<![\w-]){plain}(?![\w-])", tree.text(path)) for path in tree.named(_LISTS))
-    extra = project.details["extra"].split()
-    known = module in PACKAGES or module in WELL_KNOWN
-    if package in extra or not (named or known or found[1] is None):
-        return None
-    details = {**project.details, "extra": " ".join((*extra, package))}
-    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
+def _readme_command(case: Case) -> Draft | None:
+    """With what the README gives the image: ``docker run -e KEY=value shop --provider local``. Placeholders are no values."""
+    draft, service = case.draft, case.draft.service
+    for origin, env, args in readme_commands(case.tree, service):
+        new = {name: Known(value, f"{SEEN}: {origin}") for name, value in env.items() if name not in service.around.env}
+        given = "args" in draft.run or any(each.args for each in service.dockerfiles)
+        if new or (args and not given):
+            changed = _told(draft, replace(service, around=replace(service.around, env={**service.around.env, **new})))
+            said = (
+                {}
+                if given or not args
+                else {"args": Known(list(args), f"{SEEN}: it does not come up without ({origin})")}
+            )
+            return replace(changed, run={**changed.run, **said})
+    return None
 
 
-_NO_SETTINGS = re.compile(
-    r"ENOENT[^|]*\.env\b|\.env\b[^|]{0,60}(?:no such file|not found|does ?n.t exist|cannot find|could not)"
-    r"|(?:load|open|read|find|pars)\w*[^|]{0,40}[ '\"/]\.env\b|(?:error|fail\w*|cannot|could not)[^|]{0,30}(?:dot)?env file",
+def readme_commands(tree: Tree, service: Service) -> Iterator[tuple[str, dict[str, str], tuple[str, ...]]]:
+    """The commands of a README that run the service's image: where, and the variables and arguments that they give it."""
+    names = {re.sub(r"[^a-z0-9]", "", each.lower()) for each in (service.name, tree.root.name)}
+    for path in tree.named(r"readme(?:\.\w+)?"):
+        text = tree.text(path)
+        for found in _RUN.finditer(text) if posixpath.dirname(path) in ("", service.folder) else ():
+            try:
+                words = shlex.split(found[1].replace("\\\n", " "), comments=True)
+            except ValueError:
+                continue
+            env = dict[str, str]()
+            while words and words[0].startswith("-"):
+                option, sign, value = words.pop(0).partition("=")
+                if not sign and _WITH_VALUE.fullmatch(option):
+                    value = words.pop(0) if words else ""
+                name, _, text_of = value.partition("=")
+                if (
+                    option in ("-e", "--env")
+                    and re.fullmatch(r"\w+", name)
+                    and text_of
+                    and not _PLACEHOLDER.search(text_of)
+                ):
+                    env[name] = text_of
+            image = posixpath.basename(split(words[0])[0]) if words else ""
+            plain, args = re.sub(r"[^a-z0-9]", "", image.lower()), tuple(words[1:])
+            is_own = (
+                bool(plain) and image not in PORTS and any(each and (each in plain or plain in each) for each in names)
+            )
+            asks = bool(args) and all(map(_TELLS.fullmatch, args))
+            if is_own and not asks:
+                plain_args = () if any(map(_PLACEHOLDER.search, args)) else args
+                yield f"from {path}:{line_of(text, found.start(1))}", env, plain_args
+
+
+_NOT_WRITABLE = re.compile(
+    r"permission ?denied|EACCES|EROFS|read-?only (?:file ?system|database)|unable to open (?:the )?database file|Errno (?:13|30)\]"
+    r"|AccessDenied|SQLITE_CANTOPEN",
     re.IGNORECASE,
 )
 
 
-def with_settings_file(draft: Draft, died: str, tree: Tree) -> Draft | None:
-    """The draft with the example of a ``.env`` where the service looks for it: some end where there is none. None for another
-    reason, without an example, and for the same again."""
-    service = draft.service
-    folders = (service.folder, service.project.folder if service.project else ".", ".")
-    example = next((found for each in dict.fromkeys(folders) if (found := example_file(tree, each))), None)
-    if example is None or not _NO_SETTINGS.search(died):
+def _own_files(case: Case) -> Draft | None:
+    """A recipe whose files are its user's: it could not write among them."""
+    project = case.draft.service.project
+    if project is None or project.owned or not any(map(_NOT_WRITABLE.search, case.log)):
         return None
-    known = Known(example, f"{SEEN}: it does not come up without a .env")
-    files = {place: known for place in _looked_in(service) if place not in service.around.files}
-    if not files:
-        return None
-    project = service.project
-    if project is not None:
-        project = replace(project, details={**project.details, HOME: "1"})
-    around = replace(service.around, files={**service.around.files, **files})
-    changed = replace(service, project=project, around=around)
-    return replace(draft, service=changed, run={**draft.run, "files": run_of(changed, draft.port)["files"]})
+    return replace(case.draft, service=replace(case.draft.service, project=replace(project, owned=True)))
 
 
-def _looked_in(service: Service) -> list[str]:
-    """Where a ``.env`` is looked for: in the folder in which the own image is started, and in that of generated ones."""
-    own = [posixpath.normpath(service.own.words.workdir)] if service.own else []
-    made = own if own and own != ["/"] else ["/app"]
-    if service.project is not None and service.project.language not in ("go", "rust"):
-        made = [home_in_image(service.project)]
-    return [posixpath.join(each, ".env") for each in dict.fromkeys((*own, *made))]
+_INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
+_OF_AGE = re.compile(
+    r"\b(?:ImportError|AttributeError|SyntaxError|TypeError|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
+    r"|RuntimeError: __class__ not set|generator raised StopIteration|primordials is not defined|ERR_OSSL_EVP_UNSUPPORTED)"
+)
+
+
+def _older_version(case: Case) -> Draft | None:
+    """A recipe on the next older version of its language, if the repository names none: packages that were pinned years ago do not
+    install with the newest one, or do not work with it."""
+    project = case.draft.service.project
+    of_age = any(map(_OF_AGE.search, case.log)) or _INSTALLS.search(case.step)
+    if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
+        return None
+    now = project.version.value
+    older = next((each for each in facts_of(project).older if _number(each) < _number(now)), None)
+    if older is None:
+        return None
+    version = Known(older, f"{SEEN}: its packages do not work with {now}")
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, version=version)))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in version.split(".") if each.isdigit())
+
+
+def _compiler(case: Case) -> Draft | None:
+    """A recipe on a complete base: some packages compile what they cannot fetch ready-made."""
+    project = case.draft.service.project
+    if project is None or project.compiles or not _INSTALLS.search(case.step):
+        return None
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, compiles=True)))
+
+
+def _open_lock(case: Case) -> Draft | None:
+    """A recipe that installs without the lock file, which does not fit ``package.json``."""
+    project = case.draft.service.project
+    if project is None or project.unlocked:
+        return None
+    return _rebuilt(case, replace(case.draft.service, project=replace(project, unlocked=True)))
+
+
+def _rebuilt(case: Case, service: Service) -> Draft:
+    left_out = {name: why for name, why in case.draft.left_out.items() if name != case.rung.name}
+    return replace(case.draft, service=service, left_out=left_out)
+
+
+_ENDS = frozenset((Down.ENDED, Down.ENDED_WITH_0, Down.MISSING_VARIABLE, Down.NOT_LISTENING))
+_BUILDS = frozenset(
+    (Code.UNKNOWN, Code.COMPILER, Code.HEADER, Code.NOT_COMPILED, Code.VERSION, Code.PACKAGE, Code.PEERS)
+)
+
+REMEDIES = (
+    Remedy("open_lock", frozenset((Code.LOCK,)), _open_lock, is_for_recipes=True),
+    Remedy("compiler", _BUILDS, _compiler, is_for_recipes=True),
+    Remedy("older_version", _BUILDS | {Down.ENDED}, _older_version, is_for_recipes=True),
+    Remedy("own_files", _ENDS, _own_files, is_for_recipes=True),
+    Remedy("own_settings", _ENDS, _own_settings),
+    Remedy("shown_environment", _ENDS | {Down.ONLY_LOOPBACK}, _shown_environment),
+    Remedy("readme_command", _ENDS | {Down.ONLY_LOOPBACK}, _readme_command),
+)
+
+
+_LOOPBACK = re.compile(
+    r"^(?=.*(?:listen|bind|serve|socket|addr|host|run\(|start\())"
+    r".*?(?:[\"'`](?:127\.0\.0\.1|localhost)(?::[^\"'`\n]*)?[\"'`]|127, ?0, ?0, ?1\b|Ipv4Addr::LOCALHOST)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
+    """What helps a service that does not come up, in one sentence."""
+    again = "then run invoke verify"
+    folder = draft.service.project.folder if draft.service.project else draft.service.folder
+    if error.code is Down.ONLY_LOOPBACK:
+        place = tree.place_of(folder, _LOOPBACK)
+        return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
+    if error.code is Down.ENDED_WITH_0:
+        return f"give it the command that serves (run.args) in deadweight.yaml, {again}"
+    if error.variable:
+        place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))
+        return f"set {error.variable}{f' ({place})' if place else ''} under run.env in deadweight.yaml, {again}"
+    return f"set what it needs under run: in deadweight.yaml, {again}"

@@ -8,26 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight_init import around, declared
-from deadweight_init.addresses import outside
+from deadweight.records.reference import split
+from deadweight_init import declared
 from deadweight_init.builds import Build, apart, builds, in_order, stage_of
-from deadweight_init.cluster_needs import cluster_needs
-from deadweight_init.configured import with_configured
-from deadweight_init.contexts import contexts, likely
 from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words
-from deadweight_init.languages import golang, java, node, python, rust, static
-from deadweight_init.languages.python_code import EVERYWHERE
+from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
-from deadweight_init.manifests import kubernetes
-from deadweight_init.mounts import with_own_mounts
-from deadweight_init.names import own_names
-from deadweight_init.placed import absent_program, beside, beside_binary
-from deadweight_init.ranking import is_bare, listens, rank
-from deadweight_init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
+from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.repository.compose import ANY, PORTS, ComposeService, compose, outside, own_names
+from deadweight_init.repository.compose import commands as compose_commands
+from deadweight_init.repository.contexts import contexts, likely
+from deadweight_init.repository.environment import dotenv, example_file
+from deadweight_init.repository.image_paths import absent_program, beside, beside_binary, with_own_mounts
+from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
 from deadweight_init.stages import unknown_bases, without_default
 from deadweight_init.tree import Tree, aside, folder_of, with_above
-from deadweight_init.values import cargo_environment, dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(
@@ -38,22 +35,20 @@ _FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IG
 _OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
 """A folder whose Dockerfile is for tests, whatever else may lie there."""
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
-MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
-MANIFESTS += r"|setup\.(?:py|cfg)|manage\.py|Cargo\.toml"
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
-    "Pipfile, setup.py, Cargo.toml, an index.html, an apko.yaml"
+    "Pipfile, setup.py, Cargo.toml, Gemfile, composer.json, an index.html or index.php, an apko.yaml"
 )
 
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
-    composed = around.compose(tree)
+    composed = compose(tree)
     told = contexts(tree, composed)
-    commands, built = around.commands(tree, composed), builds(tree, composed)
+    commands, built = compose_commands(tree, composed), builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in dockerfiles(tree):
-        command = commands.get(path) or commands.get(around.ANY, ())
+        command = commands.get(path) or commands.get(ANY, ())
         own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
         if own is not None:
             homes.setdefault(_home(tree, own), []).append(own)
@@ -70,8 +65,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
                 found.append(service)
     if not found:
         service = _service(tree, ".", (), main)
-        plain = service.project is not None and service.project.language == "static"
-        found = [service] if service.more or plain or is_bare(service) else []
+        found = [service] if service.more or is_pages(service.project) else []
     services = _with_surroundings(tree, composed, _named(tree, found))
     heard = {each.folder for each in services if listens(each)}
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
@@ -163,14 +157,13 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project(tree, ordered[0].context, words, main)
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
-    if project is not None and project.language in ("go", "rust"):
+    if is_compiled(project):
         ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    variable = _told_port(ordered) or reads_port(
-        tree, home, project.start if project else (), project.language if project else ""
-    )
-    spare = tuple(_spare(tree, folder, home, project.language if project else ""))
+    code = code_of(project)
+    variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
+    spare = tuple(_spare(tree, folder, home, code))
     more = tuple(declared.apko(tree, home))
     return Service(
         *(plain_name(name), folder, tuple(ordered), project),
@@ -184,18 +177,15 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
     return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
-def _spare(tree: Tree, folder: str, home: str, language: str) -> Iterator[Known[Mapping[str, str]]]:
+def _spare(tree: Tree, folder: str, home: str, code: Sequence[str]) -> Iterator[Known[Mapping[str, str]]]:
     """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
-    host = reads_host(tree, home, language)
+    host = reads_host(tree, home, code)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
             shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
             if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
                 del shown[host.value]
             yield Known(shown, f"from {file}")
-            break
-        if cargo := cargo_environment(tree, each):
-            yield replace(cargo, origin=f"from {cargo.origin}")
             break
     if host:
         yield Known({host.value: EVERYWHERE}, host.origin)
@@ -210,7 +200,7 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
         if project is not None and not project.problem:
             found.append(project)
     program = posixpath.basename((own.words.program or ("",))[0])
-    started = [each for each in found if program and program in each.details.get("mains", "").split()]
+    started = [each for each in found if program and program in each.programs]
     named = started or [
         each
         for each in found
@@ -220,37 +210,15 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
-    """The project of a folder. Of several languages the one that the own image starts, else the first that can be started."""
-    site = static.find(tree, folder, words)
-    if site is not None and site.kind == "server":
-        return site
-    found = [
-        golang.find(tree, folder, words, main),
-        rust.find(tree, folder, words, main),
-        java.find(tree, folder, words),
-        python.find(tree, folder, words),
-        site if site is not None and site.kind == "npm" else node.find(tree, folder, words),
-    ]
-    there = [each for each in found if each is not None] or ([site] if site is not None else [])
-    bases = {
-        "go": "golang",
-        "python": "python",
-        "node": "node",
-        "java": "temurin|maven|gradle|openjdk|jdk",
-        "rust": "rust",
-        "static": "node",
-    }
-    there.sort(key=lambda each: bool(each.details.get("made")))  # beside another language it is a tool of it
-    if words is not None and words.base:
-        there.sort(key=lambda each: (bool(each.problem), not re.search(bases[each.language], words.base)))
-    else:
-        there.sort(key=lambda each: bool(each.problem))
-    return next(iter(there), None)
+    """The project of a folder. Of several languages the one that the own image is built on, else the first that can be started;
+    pages only if there is nothing else."""
+    found = [each for language in LANGUAGES.values() if (each := language.find(tree, folder, words, main)) is not None]
+    based = [each for each in found if words and re.search(facts_of(each).bases, words.base)]
+    marked = [each for each in found if facts_of(each).manifests]
+    return min(based or marked or found, key=lambda each: (bool(each.problem), each.kind == UNLISTED), default=None)
 
 
-def _with_surroundings(
-    tree: Tree, composed: Sequence[around.ComposeService], services: Sequence[Service]
-) -> list[Service]:
+def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services: Sequence[Service]) -> list[Service]:
     found = []
     for service in services:
         paths = {each.path for each in service.dockerfiles}
@@ -267,9 +235,8 @@ def _with_surroundings(
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes, probe=inner.probe)
         spare = (*service.spare, *_as_spare(inner))
-        if not near and (needs := cluster_needs(tree, ".", inner.env)):
+        if not near and (needs := cluster_needs(tree, inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare
-        both = with_configured(tree, service, both)
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
 
@@ -289,3 +256,26 @@ def plain_name(name: str) -> str:
     """A name as suites take it."""
     plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
     return plain[:60].strip("._-") or "service"
+
+
+_IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
+"""Folders of what shows or passes on what another service answers."""
+
+
+def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
+    """To sort by, the likeliest first. ``is_quiet``: it names no port, and another service of the same folder does: it is a worker
+    of that. A database with settings of the repository's is what its services need."""
+    usable = any(not each.refused for each in service.dockerfiles)
+    ladder = service.project is not None and not service.project.problem
+    database = any(posixpath.basename(split(each.words.base)[0]) in PORTS for each in service.dockerfiles)
+    depth = 0 if service.folder == "." else service.folder.count("/") + 1
+    pages = is_pages(service.project)
+    in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
+    is_aside, needs = aside(f"{service.folder}/x"), bool(service.around.needs)
+    last = (in_front, is_quiet, depth, needs, service.folder)
+    return (is_aside, database and not ladder, not ladder, not usable, *last)
+
+
+def listens(service: Service) -> bool:
+    """Whether its Dockerfile or a Compose file names a port of it."""
+    return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
 
 from deadweight.records.paths import STATE_DIR
 
+T = TypeVar("T")
 MOST_FILES = 50_000
+_MOST_CODE = 500
 MOST_BYTES = 512 * 1024
+_LANGUAGES = "go py js mjs cjs ts java kt rs rb php ex exs properties toml ini conf"
+_CODE = (*(f".{each}" for each in _LANGUAGES.split(" ")), "application.yml", "application.yaml")
 PASSED_OVER = frozenset(
     (
         *(".git", ".hg", ".svn", STATE_DIR, "node_modules", "vendor", ".venv", "venv", "target", "__pycache__", ".tox"),
@@ -44,11 +52,12 @@ ASIDE = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """``files`` are relative paths with forward slashes, sorted. A file is read once, when it is first asked for."""
+    """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
 
     root: Path
     files: tuple[str, ...]
     _texts: dict[str, str] = field(default_factory=dict, repr=False)
+    _made: dict[object, Any] = field(default_factory=dict, repr=False)
 
     def has(self, path: str) -> bool:
         return path in self._all
@@ -73,6 +82,29 @@ class Tree:
         if path not in self._texts:
             self._texts[path] = _text(self.root / path)
         return self._texts[path]
+
+    def documents(self, path: str) -> list[dict[str, Any]]:
+        """The mappings of a YAML file; none where it is a template."""
+        return self.once(lambda _: _documents(self.text(path)), path)
+
+    def code(self, folder: str) -> Iterator[str]:
+        """Files below a folder in which a service may name what it needs."""
+        return itertools.islice((path for path in self.below(folder, *_CODE) if not aside(path)), _MOST_CODE)
+
+    def place_of(self, folder: str, pattern: re.Pattern[str]) -> str:
+        """Where code below a folder matches first, as FILE:LINE, upper files before others; empty if nowhere."""
+        for path in sorted(self.code(folder), key=lambda path: (path.count("/"), path)):
+            if found := pattern.search(self.text(path)):
+                return f"{path}:{line_of(self.text(path), found.start())}"
+        return ""
+
+    def once(self, read: Callable[[Tree], T], name: object = None) -> T:
+        """What a reader makes of the repository; it is asked once."""
+        key = name or read
+        if key not in self._made:
+            self._made[key] = read(self)
+        made: T = self._made[key]
+        return made
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -119,6 +151,14 @@ def line_of(text: str, at: int) -> int:
 
 def _is_venv(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").is_file()
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    try:
+        found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    return [each for each in found if isinstance(each, dict)]
 
 
 def _text(file: Path) -> str:

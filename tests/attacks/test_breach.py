@@ -21,7 +21,7 @@ from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.suite.checks import AwkRequest
-from deadweight.tasks._attacks import by_delivery, unmeasured
+from deadweight.tasks.attack import by_delivery, unmeasured
 from deadweight_attacks import helper, lab, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard

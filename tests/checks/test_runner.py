@@ -18,7 +18,7 @@ from deadweight.checks.budget import judge
 from deadweight.checks.service import Service
 from deadweight.engine import labels
 from deadweight.engine.client import Engine
-from deadweight.engine.states import UNTOLD
+from deadweight.engine.container import UNTOLD
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
 from deadweight.suite.model import criteria_of

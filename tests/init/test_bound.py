@@ -9,7 +9,7 @@ import pytest
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight_init.bound import Bound, OutOfTime
+from deadweight_init.prove.proof import Bound, OutOfTime
 
 SOON = 0.2 / 60
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight_init import coming_up
+from deadweight_init.prove import observe as coming_up
 
 
 class Starting:

@@ -16,13 +16,11 @@ from deadweight_init.derive.elf import asked
 from deadweight_init.derive.ladder import MINIMAL
 from deadweight_init.derive.lost import lost
 from deadweight_init.derive.runtime import Folder, RuntimeFiles
-from deadweight_init.doubts import of_health, of_log, of_operations, of_port
 from deadweight_init.draft import first_draft
-from deadweight_init.operations import routes
-from deadweight_init.recording import _DANGEROUS
+from deadweight_init.prove.recording import _DANGEROUS, of_health, of_log, of_operations, of_port, routes
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
+from deadweight_init.write.suite import suite_text
 from tests.support.trees import written
 
 OWN = r"""# syntax=docker/dockerfile:1

@@ -9,9 +9,9 @@ import pytest
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_init.drift import drift
-from deadweight_init.files import Written
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from deadweight_init.write.files import Written
 from tests.init.test_found import GO, brought_in
 from tests.support.trees import written
 

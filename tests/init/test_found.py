@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +15,13 @@ from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
-from deadweight_init.draft import first_draft, health_hints, port_hints
-from deadweight_init.operations import described
-from deadweight_init.proof import nothing_left, step_of
-from deadweight_init.prove import first_sentence
-from deadweight_init.recording import _DANGEROUS
-from deadweight_init.records import Known, unwrapped
+from deadweight_init.draft import first_draft, health_hints
+from deadweight_init.prove.proof import nothing_left
+from deadweight_init.prove.recording import _DANGEROUS, described
+from deadweight_init.records import unwrapped
 from deadweight_init.services import find_services
-from deadweight_init.suitefile import suite_text
 from deadweight_init.tree import look
-from deadweight_init.values import MADE_UP
-from tests.support.recipes import recipe
+from deadweight_init.write.suite import suite_text
 from tests.support.trees import written
 
 GO = {
@@ -45,14 +40,6 @@ def brought_in(root: Path, files: dict[str, str], **wanted):
     said: list[str] = []
     outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, said.append, None)
     return load_suite(root / "deadweight.yaml"), outcome, said
-
-
-def by_recipe(root: Path, files: dict[str, str]):
-    """The suite and the draft as they are where the own Dockerfile does not build."""
-    (service,) = found(root, files)
-    draft = recipe(service)
-    written(root, {**draft.ladder.files, "deadweight.yaml": suite_text(draft)})
-    return load_suite(root / "deadweight.yaml"), draft
 
 
 def test_the_image_is_read_from_its_dockerfile():
@@ -96,68 +83,6 @@ def test_a_folder_that_a_base_names_by_a_variable_is_known(base, workdir):
     assert read_words(f"FROM {base}\nWORKDIR $GOPATH/src/shop\n", "Dockerfile").workdir == workdir
 
 
-def test_a_go_module_with_two_programs(tmp_path):
-    (service,) = found(tmp_path, GO)
-    assert service.project.version.value == "1.22"
-    assert service.project.version.origin == "from go.mod:3"
-    assert service.project.details["main"] == "cmd/shop"
-    assert [each.value for each in port_hints(service)] == [9090]
-    assert [each.value for each in health_hints(service)] == ["/readyz"]
-
-
-def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
-    dockerfile = 'FROM golang:1.22\nCOPY . .\nRUN go build -o /shopctl ./cmd/shopctl\nCMD ["/shopctl", "watch"]\n'
-    suite, draft = by_recipe(tmp_path, {**GO, "Dockerfile": dockerfile})
-    assert draft.service.project.details["main"] == "cmd/shopctl"
-    text = (tmp_path / "build/Dockerfile").read_text()
-    assert 'ENTRYPOINT ["/usr/local/bin/shopctl", "watch"]' in text
-    assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko", "apko")
-
-
-def test_what_the_user_names_goes_first(tmp_path):
-    suite, outcome, _ = brought_in(tmp_path, GO, main="cmd/shopctl", port=81, health="/x")
-    assert outcome.drafts[0].service.project.details["binary"] == "shopctl"
-    assert (suite.variants[0].port, suite.variants[0].health.path) == (81, "/x")
-
-
-@pytest.mark.parametrize(
-    ("files", "language", "start", "port"),
-    [
-        (
-            {"requirements.txt": "fastapi\nuvicorn\n", "app/main.py": "from fastapi import FastAPI\napp = FastAPI()\n"},
-            "python", ("-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"), 8000,
-        ),
-        (
-            {"requirements.txt": "flask\n", "Dockerfile": "FROM python:3.11\nCOPY . .\nCMD gunicorn -b 0.0.0.0:7000 app:app\n"},
-            "python", ("-m", "gunicorn", "-b", "0.0.0.0:7000", "app:app"), 7000,
-        ),
-        (
-            {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "NODE_ENV=x node src/s.js"}}',
-             "src/s.js": "app.listen(process.env.PORT || 4000)"},
-            "node", ("src/s.js",), 4000,
-        ),
-        (
-            {"pom.xml": "<project><artifactId>shop</artifactId><properties><java.version>21</java.version></properties>"
-                        "spring-boot</project>", "src/main/resources/application.properties": "server.port=8081\n"},
-            "java", (), 8081,
-        ),
-        (
-            {"Cargo.toml": '[package]\nname = "shop"\n', "src/main.rs": 'let l = TcpListener::bind("0.0.0.0:3000");'},
-            "rust", (), 3000,
-        ),
-    ],
-)  # fmt: skip
-def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, start, port):
-    suite, draft = by_recipe(tmp_path, files)
-    project = draft.service.project
-    assert (project.language, project.start) == (language, start)
-    assert suite.variants[0].port == port
-    assert {"debian", "alpine", "chainguard", "distroless"} <= set(suite.names())
-    dockerfile = (tmp_path / "build/Dockerfile").read_text()
-    assert "USER 65532:65532\n" in dockerfile
-    assert 'ENTRYPOINT ["' in dockerfile
-
-
 @pytest.mark.parametrize(
     ("command", "found"),
     [
@@ -171,158 +96,12 @@ def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found
     assert list(urls(command)) == [found]
 
 
-def test_a_health_path_of_odd_letters_is_quoted_in_the_suite(tmp_path):
-    compose = "services:\n  web:\n    build: .\n    healthcheck: {test: 'curl http://localhost:80/a{b}c,d'}\n"
-    suite, _, _ = brought_in(
-        tmp_path, {**GO, "compose.yaml": compose, "Dockerfile": "FROM alpine\nCOPY x /x\nCMD /x\n"}
-    )
-    assert suite.variants[0].health.path == "/a{b}c,d"
-
-
-def test_a_health_check_in_the_image_asks_what_is_known_and_nothing_that_is_guessed(tmp_path):
-    files = {"requirements.txt": "flask\n", "app.py": 'app = Flask()\n@app.get("/health")\n'}
-    brought_in(tmp_path / "guessed", files)
-    assert "HEALTHCHECK" not in (tmp_path / "guessed/build/Dockerfile").read_text()
-    brought_in(tmp_path / "given", files, health="/up")
-    assert "http://127.0.0.1:5000/up" in (tmp_path / "given/build/Dockerfile").read_text()
-
-
-def test_a_package_without_a_server_is_no_service(tmp_path):
-    with pytest.raises(UsageError, match=r"no service found; looked for Dockerfiles, go\.mod"):
-        brought_in(tmp_path, {"package.json": '{"dependencies": {"lodash": "4"}}'})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["package.json"]
-
-
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
     with pytest.raises(UsageError, match="no service here can be built from a fresh checkout") as caught:
         brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
     assert "today: it copies dist/app, which is not in the repository" in caught.value.message
     assert "go (.): cannot determine its main package" in caught.value.message
     assert not (tmp_path / "deadweight.yaml").exists()
-
-
-def test_compose_tells_context_environment_and_needs(tmp_path):
-    compose = (
-        "services:\n  api:\n    build: {context: ., dockerfile: docker/api.Dockerfile}\n    ports: ['80:7070']\n"
-        "    environment: [MODE=fast, TOKEN]\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
-    )
-    files = {"compose.yaml": compose, "docker/api.Dockerfile": "FROM alpine\nCOPY app.sh /\n", "app.sh": ""}
-    (service,) = found(tmp_path, files)
-    assert [(each.path, each.context, each.refused) for each in service.dockerfiles] == [
-        ("docker/api.Dockerfile", ".", "")
-    ]
-    assert [(each.value, each.origin) for each in port_hints(service)] == [(7070, "from compose.yaml:4")]
-    assert {name: each.value for name, each in service.around.env.items()} == {"MODE": "fast"}
-    (db,) = service.around.needs
-    assert (db.value.name, db.value.image, db.value.port) == ("db", "postgres:16", 5432)
-    assert db.origin == "from compose.yaml:7"
-
-
-def test_compose_tells_where_data_lies_and_which_files_are_mounted(tmp_path):
-    volumes = "['data:/srv/data', './conf/app.ini:/etc/app.ini:ro', '.:/app', './src:/app/src', '/app/node_modules', 'all:/app',"
-    volumes += " '.:/repository', '${PWD}/conf/b.ini:/etc/b.ini', '${CONFIG:-./conf/c.ini}:/etc/c.ini']"
-    files = {
-        "compose.yaml": f"services:\n  api:\n    build: .\n    volumes: {volumes}\nvolumes: {{data: {{}}, all: {{}}}}\n",
-        "Dockerfile": "FROM node:22\nWORKDIR /app\nCOPY . .\nVOLUME /var/state\nCMD node a.js\n",
-        **dict.fromkeys(("conf/app.ini", "conf/b.ini", "conf/c.ini"), ""),
-        ".devcontainer/compose.yaml": "services:\n  api:\n    build: ..\n    volumes: ['../src:/workspace']\n",
-        "a.js": "",
-        "src/b.js": "",
-        "package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}',
-    }
-    (service,) = found(tmp_path, files)
-    assert service.volumes == {"/var/state": "from Dockerfile:4", "/srv/data": "from compose.yaml:4"}
-    run = first_draft(service, "build").run
-    assert run["tmpfs"].value == "[/tmp, /srv/data, /var/state]"
-    mounted = "{/etc/app.ini: conf/app.ini, /etc/b.ini: conf/b.ini, /etc/c.ini: conf/c.ini}"
-    assert (run["files"].value, run["files"].origin) == (mounted, "from compose.yaml:4")
-
-
-def test_folders_of_odd_names_are_quoted_and_a_list_that_is_none_is_passed_over(tmp_path):
-    text = 'FROM node:22\nENV LOGS=/app/logs\nVOLUME [${LOGS}]\nVOLUME ["/var/a,b"]\n'
-    (service,) = found(tmp_path, {"Dockerfile": text})
-    assert first_draft(service, "build").run["tmpfs"].value == '[/tmp, "/var/a,b"]'
-
-
-@pytest.mark.parametrize("said", ['["/run/:size=1M,uid=92,mode=1700", /state]', '"/state:size=1M"'])
-def test_folders_in_memory_are_taken_without_their_options(tmp_path, said):
-    compose = f"services:\n  api:\n    build: .\n    tmpfs: {said}\n"
-    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM node:22\n"})
-    assert {*service.volumes} == ({"/run", "/state"} if said.startswith("[") else {"/state"})
-
-
-def test_a_makefile_tells_the_context(tmp_path):
-    files = {
-        "Makefile": "image:\n\tdocker build -t x \\\n\t  -f deploy/Dockerfile svc\n",
-        "deploy/Dockerfile": "FROM alpine\nCOPY run.sh /\n",
-        "svc/run.sh": "",
-    }
-    (service,) = found(tmp_path, files)
-    assert service.dockerfiles[0].context == "svc"
-
-
-def test_a_probe_on_one_line_is_read_too(tmp_path):
-    probe = "readinessProbe: {httpGet: {port: 9898, path: /alive}}"
-    manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
-    assert first_draft(service, "build").health == Known("{path: /alive}", "from k8s/app.yaml:4")
-
-
-@pytest.mark.parametrize(
-    ("probe", "health"),
-    [
-        ("livenessProbe: {tcpSocket: {port: 9898}}", Known("{kind: tcp}", "from k8s/app.yaml:4")),
-        ("readinessProbe:\n      periodSeconds: 5\n      grpc:\n        port: 9898", Known("{kind: grpc}", "from k8s/app.yaml:6")),
-        ("startupProbe: {tcpSocket: {}}\n    livenessProbe: {httpGet: {path: /up}}", Known("{path: /up}", "from k8s/app.yaml:5")),
-        ("livenessProbe: {exec: {command: [/x]}}", Known("{path: /, status: [2xx, 3xx, 4xx]}")),
-    ],
-)  # fmt: skip
-def test_a_probe_that_asks_no_path_tells_the_kind_of_health(tmp_path, probe, health):
-    manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
-    assert first_draft(service, "build").health == health
-
-
-def test_manifests_tell_port_and_probe(tmp_path):
-    ports = "spec:\n  containers:\n  - ports:\n    - containerPort: 9898\n"
-    manifest = f"{ports}    livenessProbe:\n      httpGet:\n        path: /livez\n"
-    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "deploy/app.yaml": manifest})
-    draft = first_draft(service, "build")
-    assert (draft.port.value, draft.port.origin) == (9898, "from deploy/app.yaml:4")
-    assert (draft.health.value, draft.health.origin) == ("{path: /livez}", "from deploy/app.yaml:7")
-
-
-POD = """
-apiVersion: apps/v1
-kind: Deployment
-spec:
-  template:
-    spec:
-      containers:
-        - name: shop
-          image: registry.example.com/team/shop:1
-          envFrom: [{configMapRef: {name: settings}}]
-          env:
-            - {name: LEVEL, value: "3"}
-            - {name: COLOUR, valueFrom: {configMapKeyRef: {name: settings, key: colour}}}
-            - {name: TOKEN, valueFrom: {secretKeyRef: {name: hidden, key: token}}}
-          volumeMounts: [{name: data, mountPath: /data/}, {name: tls, mountPath: /tls}]
-        - {name: db, image: "postgres:16", env: [{name: POSTGRES_USER, value: me}]}
-      volumes: [{name: data, emptyDir: {}}, {name: tls, secret: {secretName: x}}]
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings}
-data: {colour: red}
-"""
-
-
-@pytest.mark.parametrize("name", ["shop", "another"])
-def test_manifests_tell_environment_and_data(tmp_path, name):
-    (service,) = found(tmp_path / name, {"Dockerfile": 'FROM scratch\nCMD ["/x"]\n', "k8s/shop.yaml": POD})
-    (spare,) = service.spare
-    assert spare == Known({"colour": "red", "LEVEL": "3", "COLOUR": "red"}, "from k8s/shop.yaml")
-    assert service.volumes == {"/data": "from k8s/shop.yaml"}
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
@@ -356,31 +135,6 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
 
 
-def test_what_the_own_image_has_beside_the_binary_is_on_every_rung(tmp_path):
-    dockerfile = 'FROM golang:1.22 AS b\nCOPY . .\nFROM alpine\nWORKDIR /srv\nCOPY --from=b /shop .\nCOPY ui ui\nCMD ["./shop"]\n'
-    suite, _ = by_recipe(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
-    ko = next(each for each in suite.variants if each.name == "ko")
-    assert (ko.files, ko.workdir) == ({"/srv/ui": "ui"}, "/srv")
-    assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
-    assert 'cp -r ui "${{targets.destdir}}/srv/ui"' in (tmp_path / "build/melange.yaml").read_text()
-    assert "work-dir: /srv" in (tmp_path / "build/apko.yaml").read_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("1 of 1 variant was not built\ntoday: docker build today: no such command\n  log: /x\n  | sh: foo: not found\n",
-         "no such command (sh: foo: not found)"),
-        ("no stand-in for x:1; it can stand in for a; b\n  hint: use another", "no stand-in for x:1"),
-        ("1 of 1 variant was not built\njib: jib build jib: no Gradle\n  | at java.base/sun.net.Client.open(Client.java:633)\n",
-         "no Gradle"),
-        ("runs: not healthy within 20 s", "runs: not healthy within 20 s"),
-    ],
-)  # fmt: skip
-def test_of_an_error_the_first_sentence_is_kept(text, said):
-    assert first_sentence(text) == said
-
-
 def test_where_nothing_can_be_built_the_error_says_what_helps():
     left_out = {"debian": "no Gradle", "alpine": "no Gradle", "jib": "no Jib"}
     proof = SimpleNamespace(draft=SimpleNamespace(left_out=left_out), steps={"no Gradle": "set distributionUrl"})
@@ -389,22 +143,6 @@ def test_where_nothing_can_be_built_the_error_says_what_helps():
     assert error.hint.startswith("set distributionUrl; or write the suite without trying it: ")
     proof.steps = dict.fromkeys(proof.steps, "add\n        netrc: ~/.netrc")
     assert "\n        netrc: ~/.netrc\n  or write the suite" in nothing_left("no way", proof).hint
-
-
-@pytest.mark.parametrize(
-    ("text", "step"),
-    [
-        ("docker failed\n  log: /x\n  | words\n  hint: set a proxy", "set a proxy"),
-        (
-            "docker failed\n  hint: add two lines:\n        secrets:\n          a: b\n",
-            "add two lines:\n        secrets:\n          a: b",
-        ),
-        ("docker failed\n  hint: see the log for the whole output", ""),
-        ("docker failed", ""),
-    ],
-)
-def test_what_an_error_advises_is_kept(text, step):
-    assert step_of(text) == step
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
@@ -437,58 +175,6 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     assert described(["no document"], _DANGEROUS) == []
 
 
-def test_a_secret_that_compose_mounts_is_given_as_the_variable_beside_its_file(tmp_path):
-    compose = """
-services:
-  web: {build: ., environment: {DB_HOST: db, DB_PASSWORD_FILE: /run/secrets/db, CERT_FILE: /etc/cert.pem}}
-  db: {image: "postgres:17", environment: ["POSTGRES_PASSWORD_FILE=/run/secrets/db"], secrets: [db]}
-secrets: {db: {environment: DB}}
-"""
-    files = {
-        **GO,
-        "Dockerfile": 'FROM golang:1.22\nCOPY . .\nEXPOSE 9090\nCMD ["go", "run", "."]\n',
-        "compose.yaml": compose,
-    }
-    suite, _, _ = brought_in(tmp_path, files)
-    run = suite.variants[0].run
-    assert run.env["DB_PASSWORD"] == run.needs["db"].env["POSTGRES_PASSWORD"] == MADE_UP
-    assert run.env["CERT_FILE"] == "/etc/cert.pem"
-    assert not {"DB_PASSWORD_FILE", "POSTGRES_PASSWORD_FILE"} & {*run.env, *run.needs["db"].env}
-
-
-NEEDY = """
-services:
-  web:
-    build: .
-    environment: {DATABASE_URL: "postgres://${DB_USER}:${DB_PASSWORD:-pw}@db:5432/shop", CACHE: "redis://cache/0", KEY: "${SECRET}"}
-  db:
-    image: postgres:${PG_VERSION:-16}
-    environment: {POSTGRES_USER: "${DB_USER}", POSTGRES_PASSWORD: "${DB_PASSWORD:-pw}"}
-    volumes: ["./db/init.sql:/docker-entrypoint-initdb.d/init.sql", "data:/var/lib/postgresql/data"]
-  cache: {image: "redis:7-alpine", command: redis-server --save ""}
-  mail: {image: example/mail}
-"""
-
-
-def test_what_a_service_names_in_its_environment_is_needed_too(tmp_path):
-    files = {
-        "compose.yaml": NEEDY,
-        "Dockerfile": "FROM alpine\n",
-        "db/init.sql": "",
-        ".env.example": "DB_USER=ada # you\n",
-    }
-    (service,) = found(tmp_path, {**files, ".env": "SECRET=do not tell\n"})
-    env = {name: each.value for name, each in service.around.env.items()}
-    assert env == {"DATABASE_URL": "postgres://ada:pw@db:5432/shop", "CACHE": "redis://cache/0"}
-    db, cache = (each.value for each in service.around.needs)
-    assert (db.name, db.image, db.port, db.env["POSTGRES_USER"]) == ("db", "postgres:16", 5432, "ada")
-    assert db.files == {"/docker-entrypoint-initdb.d/init.sql": "db/init.sql"}
-    assert (cache.name, cache.port, cache.args) == ("cache", 6379, ("redis-server", "--save", ""))
-    (tmp_path / "deadweight.yaml").write_text(suite_text(first_draft(service, "build")))
-    needs = load_suite(tmp_path / "deadweight.yaml").variants[0].run.needs
-    assert (needs["db"].image, needs["db"].health.kind, needs["cache"].args[2]) == ("postgres:16", "tcp", "")
-
-
 @pytest.mark.parametrize(
     ("files", "origin"),
     [
@@ -509,123 +195,13 @@ def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, file
     (service,) = found(tmp_path, files)
     draft = first_draft(service, "build", 4000)
     assert (
-        (draft.run["env"].value, draft.run["env"].origin) == ('{PORT: "4000"}', origin)
+        (draft.run["env"].value, draft.run["env"].origin) == ({"PORT": "4000"}, origin)
         if origin
         else "env" not in draft.run
     )
     own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
     (service,) = found(tmp_path, own)
     assert "env" not in first_draft(service, "build", 4000).run
-
-
-def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
-    code = (
-        'package main\n\nimport _ "embed"\n\n//go:embed sql/*.sql\nvar sql string\n\nfunc main() {\n'
-        '\tr.LoadHTMLGlob("templates/*.html")\n\tr.Static("/static", "./static")\n\tfs.ReadFile("sql/a.sql")\n'
-        '\tjoin(home, "app.toml")\n\tpath := "./conf/docker"\n'
-        '\tos.Open("absent.yml")\n\tflag.String("config", "shop.yml", "")\n\tlog.String("main.go", "internal")\n}\n'
-    )
-    data = ("templates/a.html", "static/a.css", "sql/a.sql", "shop.yml", "internal/x.go", "templates/mail/b.html")
-    more = ("app.toml", "conf/docker.yml", "conf/local.yml")
-    suite, _, _ = brought_in(
-        tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **dict.fromkeys(data + more, "")}
-    )
-    text = (tmp_path / "build/Dockerfile").read_text()
-    lines = [
-        line for line in text.splitlines() if line.startswith(("COPY a", "COPY c", "COPY s", "COPY t", "WORKDIR /app"))
-    ]
-    wanted = ["app.toml", "conf/docker.yml", "shop.yml", "static", "templates"]
-    assert lines == ["WORKDIR /app", *(f"COPY {each} /app/{each}" for each in wanted)]
-    ko = next(each for each in suite.variants if each.name == "ko")
-    assert (ko.files, ko.workdir) == ({f"/app/{each}": each for each in wanted}, "/app")
-    assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
-    assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
-
-
-def test_the_port_that_the_best_source_tells_goes_first(tmp_path):
-    code = 'package main\n\nvar keys = flag.Int("export-keys", getEnv("EXPORT", 1000))\nvar at = flag.String("listen", ":9121")\n'
-    (service,) = found(
-        tmp_path, {"Dockerfile": "FROM scratch\nEXPOSE 9121\n", "go.mod": "module x.org/y\n", "main.go": code}
-    )
-    assert [(each.value, each.origin) for each in port_hints(service)] == [(9121, "from Dockerfile:2")]
-
-
-def test_lists_that_a_requirements_txt_includes_are_copied_before_it_is_read(tmp_path):
-    files = {
-        "requirements.txt": "-r requirements/prod.txt\n-c limits.txt\n",
-        "requirements/prod.txt": "-r base.txt\nflask\n",
-    }
-    files |= {"requirements/base.txt": "", "limits.txt": "", "app.py": "app = Flask(__name__)\n"}
-    brought_in(tmp_path / "a", files)
-    lines = (tmp_path / "a/build/Dockerfile").read_text().split("RUN --mount")[0].splitlines()[-4:]
-    copied = ["requirements/prod.txt", "limits.txt", "requirements/base.txt"]
-    assert sorted(lines[1:]) == sorted(f"COPY {each} ./{each}" for each in copied)
-    brought_in(tmp_path / "b", {**files, "requirements.txt": "-e .\n", "setup.py": ""})
-    assert "COPY . .\nRUN --mount" in (tmp_path / "b/build/Dockerfile").read_text()
-
-
-@pytest.mark.parametrize(
-    ("package", "started"),
-    [
-        (
-            {"bin": {"shop": "lib/bin.js"}, "scripts": {"dev": "tsx --watch src/bin.ts db.json"}},
-            ["lib/bin.js", "db.json"],
-        ),
-        ({"bin": "./lib/bin.js", "scripts": {"dev": "tsx src/bin.ts a.json & tsc -w"}}, ["lib/bin.js"]),
-        ({"bin": {"shop": "a.js", "shop-tool": "b.js"}}, ["a.js"]),
-    ],
-)
-def test_a_package_without_a_start_script_is_started_as_the_program_that_it_installs(tmp_path, package, started):
-    text = _node(tmp_path, {"name": "@acme/shop", "dependencies": {"express": "*"}, **package})
-    assert f"ENTRYPOINT {json.dumps(['node', *started])}" in text
-
-
-def test_of_several_programs_without_the_package_s_name_none_is_taken(tmp_path):
-    package = json.dumps({"name": "shop", "dependencies": {"express": "*"}, "bin": {"a": "a.js", "b": "b.js"}})
-    assert find_services(look(written(tmp_path, {"package.json": package}))) == ()
-
-
-def _node(tmp_path, package: dict, **files: str) -> str:
-    brought_in(tmp_path, {"package.json": json.dumps(package), "package-lock.json": "{}", **files})
-    return (tmp_path / "build/Dockerfile").read_text()
-
-
-@pytest.mark.parametrize(
-    ("scripts", "needs", "start"),
-    [
-        (
-            {"start": "nest start", "start:prod": "node dist/main", "build": "nest build"},
-            "@nestjs/core",
-            '["node", "dist/main"]',
-        ),
-        (
-            {"start": "fastify start -l info app.js"},
-            "fastify-cli",
-            '["node", "node_modules/.bin/fastify", "start", "-l", "info", "app.js"]',
-        ),
-        (
-            {"start": "npm run serve", "serve": "NODE_ENV=production next start"},
-            "next",
-            '["node", "node_modules/.bin/next", "start"]',
-        ),
-    ],
-)
-def test_what_npm_starts_is_started_without_npm(tmp_path, scripts, needs, start):
-    text = _node(tmp_path, {"scripts": scripts, "dependencies": {needs: "*", "express": "*"}})
-    assert f"ENTRYPOINT {start}" in text
-    assert ("npm run build && npm prune" in text) == ("build" in scripts)
-
-
-def test_an_installation_has_what_its_scripts_need(tmp_path):
-    package = {"scripts": {"start": "node a.js", "prepare": "husky install"}, "dependencies": {"express": "*"}}
-    text = _node(tmp_path / "a", package, **{"a.js": "", ".npmrc": "legacy-peer-deps=true"})
-    assert "COPY package.json package-lock.json .npmrc ./" in text
-    assert "    npm pkg delete scripts.prepare && npm ci --no-audit --no-fund --omit=dev" in text
-    package["scripts"]["postinstall"] = "prisma generate"
-    assert text.count("COPY . .") == 1
-    text = _node(tmp_path / "b", package, **{"a.js": "require('ts-node/register')"})
-    assert text.index("COPY . .") < text.index("npm ci")
-    assert "--omit=dev" not in text
 
 
 def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
@@ -695,40 +271,6 @@ def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
         brought_in(tmp_path, {"Dockerfile": ""})
 
 
-def test_the_program_in_a_folder_that_the_own_dockerfile_copies_is_the_services(tmp_path):
-    dockerfile = "ARG ARCH=\nFROM ${ARCH}node:20\nWORKDIR /app\nCOPY src/package.json ./\nCOPY src/. .\nCMD npm start\n"
-    package = '{"scripts": {"start": "node server.js"}, "dependencies": {"express": "*"}}'
-    files = {
-        "build/Dockerfile": dockerfile,
-        "src/package.json": package,
-        "src/server.js": "app.listen(3000)",
-        "web/package.json": package,
-    }
-    (service,) = found(tmp_path, {**files, "Makefile": "image:\n\tdocker build . -f build/Dockerfile\n"})
-    draft = recipe(service, "containers")
-    assert draft.rungs[0].name == "today"
-    assert {each.keys["source"] for each in draft.rungs[1:]} == {"src"}
-    assert 'BUILD: "node:20-slim"' in draft.rungs[1].keys["bases"]
-
-
-def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp_path):
-    main = "package main\n\nfunc main() {}\n"
-    gomod = "module x.org/shop\n\nrequire x.org/lib v0.0.0\n\nreplace x.org/lib => ./lib\n"
-    files = {"go.mod": gomod, "main.go": main, "lib/go.mod": "module x.org/lib\n", "lib/lib.go": "package lib\n"}
-    brought_in(tmp_path / "a", files)
-    text = (tmp_path / "a/build/Dockerfile").read_text()
-    assert text.index("COPY lib/go.mod ./lib/") < text.index("go mod download") < text.index("COPY . .")
-    beside = {"shop/go.mod": gomod.replace("./lib", "../lib"), "shop/main.go": main, "lib/go.mod": "module x.org/lib\n"}
-    suite, _, _ = brought_in(tmp_path / "b", beside, service="shop")
-    assert {each.source for each in suite.variants if each.builder != "ko"} == {"."}
-    assert "COPY . .\nWORKDIR /src/shop\n" in (tmp_path / "b/build/Dockerfile").read_text()
-    assert "modroot: shop}" in (tmp_path / "b/build/melange.yaml").read_text()
-    with pytest.raises(
-        UsageError, match=r"replaces a module by \.\./lib, above this folder: run deadweight init --dir \.\."
-    ):
-        brought_in(tmp_path / "b/shop", {})
-
-
 @pytest.mark.parametrize(
     ("words", "program"),
     [
@@ -761,22 +303,6 @@ def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, 
     unmeasured = suite_text(replace(first_draft(service, "build", health="/up"), unattacked="no engine"))
     assert "attacks: {" not in unmeasured
     assert (f"# attacks on {name} are left out: no engine" in unmeasured) is found
-
-
-@pytest.mark.parametrize(
-    ("base", "version"),
-    [
-        ("golang:1.26", "1.26"),
-        ("golang:1.26.2-alpine3.20", "1.26.2"),
-        ("golang:1.20-alpine", "1.22"),
-        ("golang", "1.22"),
-    ],
-)
-def test_the_own_build_tells_the_version_where_it_is_new_enough(tmp_path, base, version):
-    own = f'FROM {base} AS build\nCOPY . .\nRUN go build -o /x ./cmd/shop\nFROM scratch\nCOPY --from=build /x /x\nCMD ["/x"]\n'
-    (service,) = found(tmp_path, {**GO, "Dockerfile": own})
-    assert service.project is not None
-    assert service.project.version.value == version
 
 
 def test_a_document_is_asked_for_where_the_code_says_that_it_is_served(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight_init.draft import first_draft
-from deadweight_init.proof import Failure, Proof, Tools
+from deadweight_init.prove.proof import Failure, Proof, Tools
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.trees import written
@@ -28,7 +28,7 @@ def proof(request, tmp_path, monkeypatch):
     variants = [SimpleNamespace(name=each.name) for each in found.draft.ladder.rungs]
     opened = SimpleNamespace(suite=SimpleNamespace(variants=variants))
     monkeypatch.setattr(Proof, "workspace", lambda self: _Opened(opened))
-    monkeypatch.setattr("deadweight_init.proof._engine_runs", lambda: False)
+    monkeypatch.setattr("deadweight_init.prove.proof._engine_runs", lambda: False)
     return found, fails
 
 

@@ -14,14 +14,11 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.model import RunSettings
-from deadweight_init import coming_up, posture
-from deadweight_init import observe as observe_module
-from deadweight_init.alongside import refuse_server_that_ends
-from deadweight_init.coming_up import NotUp
 from deadweight_init.draft import first_draft
-from deadweight_init.observe import Health, Seen, observe, watch_with
-from deadweight_init.recording import Recorder
-from deadweight_init.records import Known
+from deadweight_init.prove import observe as coming_up
+from deadweight_init.prove import posture
+from deadweight_init.prove.observe import Health, NotUp, Seen, observe
+from deadweight_init.prove.recording import Recorder
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.trees import written
@@ -70,7 +67,7 @@ def run(*words: str) -> int:
 
 def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypatch):
     monkeypatch.chdir(project)
-    monkeypatch.setattr(observe_module, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
+    monkeypatch.setattr(coming_up, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
     code, said = run("init", "--yes"), capfd.readouterr().err
     assert code == 0, said
     suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
@@ -174,17 +171,6 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     assert (said.health.kind, said.printed) == ("exit", "6 x 7")
 
 
-def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
-    refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "guessed"))
-    refuse_server_that_ends("tcp", Known(80, "from Dockerfile:3"), None)
-    with pytest.raises(
-        NotUp, match=r"but listens on 80 by Dockerfile:3: its command may lack an argument \(run\.args\)"
-    ):
-        refuse_server_that_ends("exit", Known(80, "from Dockerfile:3"), None)
-    with pytest.raises(NotUp, match=r"takes its port from PORT by app\.js:19.*standard input"):
-        refuse_server_that_ends("exit", Known(8080, "guessed"), Known("PORT", "from app.js:19"))
-
-
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
     with pytest.raises(NotUp, match=r"ended with exit code 4: misbehave: cannot open /etc/absent\.conf"):
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
@@ -204,31 +190,9 @@ def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image)
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
     monkeypatch.setattr(coming_up, "LOOPBACK_SECONDS", 1.0)
-    options = observe_module.PLAIN.but(env=env)
+    options = coming_up.PLAIN.but(env=env)
     with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
         coming_up.wait_listening(container, (8080,), seconds=2)
-
-
-def test_what_a_service_lacks_is_taken_from_what_the_repository_shows():
-    spare = [Known({"COLOUR": "red", "MODE": "b"}, "from .env.example"), Known({"HOST": "0.0.0.0"}, "from a.js:3")]
-    tried = []
-
-    def watch(env):
-        tried.append(env)
-        if not wanted <= env.items():
-            raise NotUp(f"it lacks {wanted}")
-        return seen()
-
-    wanted = {"MODE": "a"}.items()
-    assert watch_with(spare, {"MODE": "a"}, watch)[1].value == {}
-    assert tried == [{"MODE": "a"}]
-    wanted = {"MODE": "a", "HOST": "0.0.0.0"}.items()
-    more = watch_with(spare, {"MODE": "a"}, watch)[1]
-    assert more.value == {"COLOUR": "red", "HOST": "0.0.0.0"}
-    assert more.origin == "seen: it does not come up without COLOUR, HOST (from a.js:3)"
-    wanted = {"MODE": "c"}.items()
-    with pytest.raises(NotUp, match="'c'"):
-        watch_with(spare, {"MODE": "a"}, watch)
 
 
 def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
@@ -249,22 +213,22 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
     assert posture.tightest(engine, misbehaving_image, seen(), RunSettings(), "v").told == {}
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-disk"}), "v")
-    assert found.told["read_only"].value == "false"
+    assert found.told["read_only"].value is False
     assert not found.problem
     found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), RunSettings(), "v")
-    assert found.told["tmpfs"].value == "[/tmp, /state]"
+    assert found.told["tmpfs"].value == ["/tmp", "/state"]
     # in memory it would hide something that is needed, here the whole service, which does without what it wrote there
     found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), RunSettings(), "v")
     assert (found.told, found.settings.read_only, found.problem) == ({}, True, "")
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
-    assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
+    assert (found.told["user"].value, found.told["user"].origin) == ("0:0", "seen: it starts only as root")
     assert "capabilities" not in found.told
 
 
 def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_image):
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "changes-user"}), "v")
     assert (found.problem, found.settings.read_only, found.settings.user) == ("", True, "0:0")
-    assert found.told["capabilities"].value == "[CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID]"
+    assert found.told["capabilities"].value == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 
 
 def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
@@ -287,7 +251,7 @@ def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_
 def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
-    from deadweight_init.prove import Tools
+    from deadweight_init.prove.run import Tools
 
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     with pytest.raises(DeadweightError, match="no milk today"):
@@ -299,7 +263,7 @@ def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine,
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
-    from deadweight_init.prove import Tools
+    from deadweight_init.prove.run import Tools
 
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.engine.http import Route
-from deadweight_init.observe import Health, find_health, kind_told
-from deadweight_init.recording import held
+from deadweight_init.prove.observe import Health, find_health, kind_told
+from deadweight_init.prove.recording import held
 
 DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
 BROKEN = "no table: shop"

@@ -16,10 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, UsageError
-from deadweight.publish.artifact import Artifact, ArtifactFile, Subject, lay_out
-from deadweight.publish.earlier import earlier
-from deadweight.publish.push import destination, push
-from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, fitted, publish
+from deadweight.publish.push import Artifact, ArtifactFile, Subject, destination, lay_out, push
+from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, earlier, fitted, publish
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report
 from deadweight.report.write import write_report

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight._errors import MissingError
-from deadweight.checks.service import Service
 from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
+    from deadweight.checks.service import Service
     from deadweight.engine.client import Engine
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
@@ -52,6 +52,8 @@ class Subject:
 
     def __post_init__(self) -> None:
         if self.service is None:  # one of its own, which is started when a check first asks for it
+            from deadweight.checks.service import Service
+
             service = Service(self.variant, self.engine, self.engine_image, self.need_image, self.suite.root)
             object.__setattr__(self, "service", service)
 

@@ -5,8 +5,9 @@ container, or one start where that took longer than five seconds. Variants that 
 A B C …, ``interleaved``), so that what else the machine does falls on all of them. The first container is watched for a second and
 a half after it was healthy, then gets SIGTERM.
 
-Evidence data: ``startup_seconds``, ``startup_samples``, ``stop_seconds``, ``exit_code``, ``user`` (the uid:gid that its process
-really had), ``posture``, and where it failed ``log_tail``; of a job ``run_seconds``, and the first lines that it ``printed``.
+Evidence data: ``startup_seconds``, ``startup_samples``, ``stop_seconds``, ``killed``, ``exit_code``, ``user`` (the uid:gid that its
+process really had), ``posture``, and where it failed ``log_tail``; of a job ``run_seconds``, and the first lines that it
+``printed``.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class Runs:
         stopped = container.stop(limit)
         course.data["exit_code"] = stopped.exit_code
         if not stopped.in_time:
-            course.data["log_tail"] = last_lines(container, 20)
+            course.data["log_tail"], course.data["killed"] = last_lines(container, 20), True
             judged = subject.variant.checks.runs.if_killed
             return judged, with_last_lines(f"did not end within {limit:g} s of SIGTERM and was killed", container)
         course.data["stop_seconds"] = round(stopped.seconds, 4)

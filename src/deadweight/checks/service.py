@@ -18,9 +18,8 @@ from deadweight.engine.seccomp import refused_calls
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container
+    from deadweight.engine.container import Container, Readiness
     from deadweight.engine.http import Answer
-    from deadweight.engine.states import Readiness
     from deadweight.suite.model import Variant
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names
-from deadweight.tasks._progress import say
+from deadweight.tasks._options import names, parse_port
+from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
     from deadweight_init.command import Outcome
-    from deadweight_init.proof import Failure
+    from deadweight_init.prove.proof import Failure
 
 
 @task(
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
         "check": "write nothing; show what has changed since",
+        "json": "print one JSON document on stdout",
     },
     iterable=["force"],
 )
@@ -49,6 +50,7 @@ def init(
     force: Sequence[str] | None = None,
     yes: bool = False,
     check: bool = False,
+    json: bool = False,
 ) -> None:
     """Bring in a service: find out how it is built and run, write its suite, and prove it by building and running it.
 
@@ -61,7 +63,7 @@ def init(
     if check:
         _check(root)
         return
-    wanted = init.Wanted(service, main, _port(port), _path(health_path), names(force))
+    wanted = init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = (
         init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
@@ -71,6 +73,8 @@ def init(
     outcome = init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )
+    if json:
+        print_json(_document(outcome))
     _show(outcome)
 
 
@@ -83,21 +87,16 @@ def _prepare(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) ->
 
 def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failure]:
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
-    from deadweight._errors import CommandError, DeadweightError, Interrupted
+    from deadweight._errors import DeadweightError, Interrupted
     from deadweight._packages import init
-    from deadweight.project.build import raise_if_failed
     from deadweight.tasks.build import build_variants
 
-    failed: dict[str, Failure] = {}
-    for outcome in build_variants(workspace, variants, jobs=len(variants)):
-        try:
-            raise_if_failed((outcome,))
-        except Interrupted:
-            raise
-        except DeadweightError as error:
-            line = outcome.error.line if isinstance(outcome.error, CommandError) else None
-            failed[outcome.variant] = init.Failure(error, line)
-    return failed
+    outcomes = build_variants(workspace, variants, jobs=len(variants))
+    failed = {each.variant: each.error for each in outcomes if each.error is not None}
+    for error in failed.values():
+        if not isinstance(error, DeadweightError) or isinstance(error, Interrupted):
+            raise error
+    return {name: init.Failure.of(error) for name, error in failed.items() if isinstance(error, DeadweightError)}
 
 
 def _check(root: Path) -> None:
@@ -112,6 +111,23 @@ def _check(root: Path) -> None:
         hint = "edit deadweight.yaml, or write it anew: deadweight init --force deadweight.yaml"
         raise CheckFailed(f"the suite no longer matches the repository\n{lines}", hint=hint)
     say("the suite matches the repository")
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    services = [
+        {
+            "service": draft.service.name,
+            "verified": [each.name for each in draft.rungs if draft.proven and each.name not in draft.untried],
+            "not_tried": dict(draft.untried),
+            "left_out": dict(draft.left_out),
+            "works": draft.works,
+            "known": draft.known,
+            "unproven": [each.code for each in draft.doubts],
+            "remedies": list(draft.remedies),
+        }
+        for draft in outcome.drafts
+    ]
+    return {"services": services, "written": list(outcome.written), "left_out": dict(outcome.left_out)}
 
 
 def _show(outcome: Outcome) -> None:
@@ -136,7 +152,7 @@ def _show(outcome: Outcome) -> None:
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
-    doubted = [each for draft in outcome.drafts for each in draft.doubts]
+    doubted = [doubt for draft in outcome.drafts for doubt in draft.doubts]
     if doubted:
         told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
         raise MissingError(
@@ -156,16 +172,6 @@ def _folder(given: str) -> Path:
     if not root.is_dir():
         raise UsageError(f"--dir {given}: no such folder")
     return root
-
-
-def _port(given: str | None) -> int | None:
-    from deadweight._errors import UsageError
-
-    if given is None:
-        return None
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
-        raise UsageError(f"--port: expected a number from 1 to 65535, found {given!r}")
-    return int(given)
 
 
 def _path(given: str | None) -> str | None:

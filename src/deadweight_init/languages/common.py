@@ -1,55 +1,119 @@
-"""What the ladders of all languages share."""
+"""What the recipes of all languages share: lines of a Dockerfile, and values as YAML."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from deadweight.builders.shared import generated_files
-from deadweight_init.records import Project, Rung
+from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service
 
 HEADER = generated_files.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""
 
-_IGNORED = {
-    "": (".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/__pycache__"),
-    "go": ("**/*_test.go", "**/node_modules"),
-    "python": (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc"),
-    "node": ("node_modules", "coverage"),
-    "java": ("target", "build", ".gradle", "src/test"),
-    "rust": ("target",),
-    "static": ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*"),
-}
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container
+HOME = "/app"
+EMPTY = "/empty"
+"""A folder of the build stage, from which a folder that is the service's user's is made without a shell."""
 
-
-def dockerignore(language: str, place: str) -> str:
-    """What a build does not read; it lies beside the Dockerfile, so it is for this one alone."""
-    lines = [
-        "# Not in the build context: what no build reads, and what would make every build a new one.",
-        *_IGNORED[""],
-    ]
-    lines += [place, "**/Dockerfile*", ".env", *_IGNORED[language]]
-    return "\n".join(lines) + "\n"
-
-
-_NONE: Mapping[str, str] = {}
+_IGNORED = (
+    *(".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/Dockerfile*", ".env"),
+    *("**/__pycache__", "**/node_modules"),
+)
 SHOWN = {
     "debian": "a complete small distribution",
     "alpine": "musl and busybox",
     "chainguard": "Chainguard's minimal base, no shell",
     "distroless": "Google's distroless base, no shell",
 }
+AS_ROOT = (
+    "# Some bases for building start as another user; only this stage is root's.",
+    "USER root",
+)
+CERTIFICATES = (
+    "# For outgoing TLS; not every base has them.",
+    "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
+)
+EXEC_FORM = "# Exec form: the service itself is process 1 and gets SIGTERM."
 
 
-def rungs_on(
-    bases: Mapping[str, tuple[str, str]], what: str, dockerfile: str, source: str, more: Mapping[str, str] = _NONE
-) -> Iterator[Rung]:
-    """One rung for each base of one Dockerfile that takes them as ARGs; ``more`` are bases that all have."""
+def libraries(folder: str) -> Iterator[str]:
+    """The instruction that copies the libraries of the OS which compiled files of a folder link into its ``lib``."""
+    yield "# What was compiled links libraries of the OS, which not every base has."
+    yield f"RUN mkdir -p {folder}/lib \\"
+    yield f"    && find {folder} -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {{}} + 2>/dev/null \\"
+    yield "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|util|python[0-9.]*|ruby[-.0-9a-z]*)\\.so/ {print $3}' \\"
+    yield f"    | sort -u | xargs -r cp -Lt {folder}/lib"
+
+
+def own_words(service: Service) -> ImageWords:
+    """What the repository's own image says; nothing if there is none."""
+    return service.own.words if service.own else ImageWords()
+
+
+def one_dockerfile(
+    bases: Mapping[str, tuple[str, str]],
+    what: str,
+    place: str,
+    source: str,
+    lines: Iterable[str],
+    ignored: Sequence[str] = (),
+    more: Mapping[str, str] | None = None,
+) -> Ladder:
+    """A Dockerfile that takes its bases as arguments, with one rung for each pair (built on, runs on). ``ignored`` is what its
+    build does not read, ``more`` are keys that all rungs have."""
+    file = f"{place}/Dockerfile"
+    ignore = [
+        "# Not in the build context: what no build reads, and what would make every build a new one.",
+        *(*_IGNORED, place, *ignored),
+    ]
+    files = {file: "\n".join((HEADER, *lines)) + "\n", f"{file}.dockerignore": "\n".join(ignore) + "\n"}
+    rungs = []
     for name, (build, base) in bases.items():
-        keys = {"dockerfile": dockerfile, "source": source, "bases": flow({**more, "BUILD": build, "BASE": base})}
-        files = (dockerfile, f"{dockerfile}.dockerignore")
-        yield Rung(name, "dockerfile", f"{what} on {SHOWN[name]}", keys, files)
+        arguments = {**({"BUILD": build} if build else {}), "BASE": base}
+        keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
+        rungs.append(Rung(name, "dockerfile", f"{what} on {SHOWN.get(name, name)}", keys, tuple(files)))
+    return Ladder(tuple(rungs), files)
+
+
+def arguments(bases: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The first lines of such a Dockerfile: its bases, as the first rung has them."""
+    build, base = next(iter(bases.values()))
+    return [*([f"ARG BUILD={build}"] if build else []), f"ARG BASE={base}", ""]
+
+
+def run_stage(
+    project: Project,
+    port: int,
+    entry: Sequence[str],
+    copies: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    health: Sequence[str] = (),
+    workdir: str = HOME,
+    stop: str = "",
+) -> Iterator[str]:
+    """The last stage. ``copies`` are ``[--from=STAGE] SOURCE TARGET``; if the program writes
+    into its own folder, that is its user's. ``health`` is a command that checks it."""
+    owner = "--chown=65532:65532 " if project.owned else ""
+    yield "FROM ${BASE}"
+    yield from (f"ENV {name}={_word(value)}" for name, value in (env or {}).items())
+    if not project.owned:
+        yield f"WORKDIR {workdir}"
+    yield from (f"COPY {owner}{line}" for line in copies)
+    if project.owned:
+        yield "# It writes there, so that is its user's."
+        yield f"WORKDIR {workdir}"
+    yield "# By number: no base needs to know the user, and Kubernetes can see that it is not root."
+    yield "USER 65532:65532"
+    yield f"EXPOSE {port}"
+    if health:
+        yield f"HEALTHCHECK --interval=30s --timeout=5s CMD {exec_form(health)}"
+    if re.fullmatch(r"[A-Z0-9+]+", stop) and stop not in ("SIGTERM", "15"):
+        yield f"STOPSIGNAL {stop}"
+    yield EXEC_FORM
+    yield f"ENTRYPOINT {exec_form(entry)}"
 
 
 def flow(mapping: Mapping[str, str]) -> str:
@@ -69,95 +133,14 @@ def scalar(text: str) -> str:
     return text if plain and text.lower() not in words else json.dumps(text, ensure_ascii=False)
 
 
-OWNED = "owned"
-"""The detail of a project that writes into its own folder, as was seen: then the files there are the service's user's."""
-
-
-DEAF = "deaf"
-"""The detail of a project in Python or for Node that does not end at SIGTERM as process 1, as was seen."""
-
-ENDS = "# As process 1 {} does not end at SIGTERM by itself; where the program does not see to that, this does."
-
-HOME = "home"
-"""The detail of a compiled program that is started in a folder of its own, as a file that it reads is looked for there."""
-
-
-def home_of(project: Project, workdir: str, *, filled: bool) -> str:
-    """The folder in which a compiled program is started: the root, unless files are there (``filled``) or it writes there. The home
-    of root is nobody else's to read."""
-    wanted = filled or is_owned(project) or HOME in project.details
-    return "/" if not wanted else workdir if workdir != "/" and not re.match(r"/root(?:/|$)", workdir) else "/app"
-
-
-ZONES = "zones"
-"""The detail of a Go program that asks for time zones by their names."""
-
-EMPTY = "/empty"
-"""A folder of the build stage, out of which a folder that is the service's user's is made without a shell."""
-
-
-def own_folder(project: Project, home: str) -> list[str]:
-    """The instructions that make the folder in which a compiled program is started."""
-    if home == "/":
-        return []
-    made = [
-        "# It writes into the folder that it is started in, so that is its user's.",
-        copied(project, f"--from=build {EMPTY}", home),
-    ]
-    return [*(made if is_owned(project) else []), f"WORKDIR {home}"]
-
-
-AS_ROOT = (
-    "# Some bases for building start as another user; only this stage is root's.",
-    "USER root",
-)
-CERTIFICATES = (
-    "# For outgoing TLS; not every base has them.",
-    "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
-)
-
-
-def unprivileged(port: int) -> list[str]:
-    """The user that a service runs as, and the port that it listens on."""
-    return [
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
-    ]
-
-
-def is_owned(project: Project) -> bool:
-    """Whether the service's files are to be its user's."""
-    return OWNED in project.details
-
-
-def copied(project: Project, source: str, target: str) -> str:
-    """A COPY of the service's own files out of another stage, or of the context (``source`` without ``--from=``)."""
-    owner = "--chown=65532:65532 " if is_owned(project) else ""
-    return f"COPY {owner}{source} {target}"
-
-
-def placed(project: Project, workdir: str, before: Iterable[str], copies: Iterable[str]) -> list[str]:
-    """WORKDIR and what follows it. Where the files are the user's, COPY makes the folder, and makes it the user's too."""
-    if is_owned(project):
-        return [*before, *copies, f"WORKDIR {workdir}"]
-    return [f"WORKDIR {workdir}", *before, *copies]
-
-
-def exec_form(words: tuple[str, ...]) -> str:
+def exec_form(words: Sequence[str]) -> str:
     """A JSON list for ENTRYPOINT and CMD."""
     return json.dumps(list(words), ensure_ascii=False)
 
 
-def env_lines(env: Mapping[str, str]) -> list[str]:
-    """ENV instructions."""
-    return [f"ENV {name}={_word(value)}" for name, value in env.items()]
-
-
-def stop_line(signal: str) -> list[str]:
-    """STOPSIGNAL, where the own image has one."""
-    told = ["# As in the repository's own image: it ends at this signal.", f"STOPSIGNAL {signal}"]
-    return told if re.fullmatch(r"[A-Z0-9+]+", signal) and signal not in ("SIGTERM", "15") else []
+def plain_env(words: ImageWords, dropped: str) -> dict[str, str]:
+    """The own image's variables, without those that match ``dropped`` or name others."""
+    return {name: value for name, value in words.env.items() if not re.fullmatch(dropped, name) and "$" not in value}
 
 
 def _word(value: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
@@ -19,6 +22,7 @@ _PORTS = tuple(
         r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
         r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
         r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
+        r"ENV(?:\.fetch\(|\[)\s*[\"']PORT[\"'](?:,|\]\s*\|\|)\s*[\"']?(\d{2,5})",
         r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
         r"\b(?:DEFAULT|HTTP|SERVER|WEB|APP|LISTEN)_PORT\s*=\s*[\"']?(\d{2,5})\b",
         r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
@@ -38,7 +42,24 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
-TESTS = re.compile(r"(_test\.go|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
+
+
+def read_json(tree: Tree, path: str) -> dict[str, Any]:
+    """A manifest in JSON; empty without one that can be read."""
+    try:
+        document = json.loads(tree.text(path) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A section of a manifest; empty without it."""
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+TESTS = re.compile(r"(_test\.go|_spec\.rb|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
 
 
 def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tuple[Known[str], ...]]:
@@ -52,14 +73,14 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
             continue
         text = tree.text(path)
         for pattern in _PORTS:
-            for found in pattern.finditer(text):
-                radix = _RADIX.search(text, max(found.start() - 40, 0), found.end())
-                if LEAST_PORT <= int(found[1]) < 65536 and radix is None:
-                    place = f"{GUESS} {path}:{line_of(text, found.start(1))}"
-                    ports.setdefault(int(found[1]), Known(int(found[1]), place))
+            for match in pattern.finditer(text):
+                radix = _RADIX.search(text, max(match.start() - 40, 0), match.end())
+                if LEAST_PORT <= int(match[1]) < 65536 and radix is None:
+                    place = f"{GUESS} {path}:{line_of(text, match.start(1))}"
+                    ports.setdefault(int(match[1]), Known(int(match[1]), place))
         for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
-            for found in pattern.finditer(text):
-                known.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
+            for match in pattern.finditer(text):
+                known.setdefault(match[1], Known(match[1], f"{GUESS} {path}:{line_of(text, match.start(1))}"))
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
     return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
@@ -67,7 +88,7 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
 GUESS = "guessed from"
 
 _READS_PORT = re.compile(
-    r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|environ(?:\.get\(|\[)\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
+    r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|(?:environ(?:\.get\(|\[)|ENV(?:\.fetch\(|\[))\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
     r"|\$\{?PORT\b"
 )
 _READS_HOST = re.compile(
@@ -77,50 +98,78 @@ _READS_HOST = re.compile(
 _FOREIGN = re.compile(
     r"DB|DATABASE|POSTGRES|PG|MYSQL|MARIA|MONGO|REDIS|SMTP|MAIL|KAFKA|RABBIT|AMQP|ELASTIC|PROXY|REMOTE|CACHE"
 )
-_OF_LANGUAGES = {
-    "go": (".go",),
-    "python": (".py",),
-    "node": (".js", ".ts", ".mjs", ".cjs"),
-    "java": (".java", ".kt", ".properties", "application.yml"),
-    "rust": (".rs",),
-}
-_CODE = ("Procfile", *(ending for endings in _OF_LANGUAGES.values() for ending in endings))
 
 
-def reads_port(tree: Tree, folder: str, start: Sequence[str], language: str = "") -> Known[str] | None:
-    """Where a service is told by the variable PORT where to listen, as most platforms do; the value is the variable's name.
+def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str]) -> Known[str] | None:
+    """Whether a service takes from the variable PORT where it listens, as most platforms tell it; the value is the variable's name.
 
-    gunicorn listens on loopback alone where neither its words nor that variable say otherwise. Code in another language than the
-    service's is another program's.
+    gunicorn listens on loopback alone if neither its words nor that variable say otherwise. ``code`` are the endings of the
+    service's sources: code in another language is another program's.
     """
     if {"gunicorn", "gunicorn.app.wsgiapp"} & set(start) and not any(
         word.startswith(("-b", "--bind")) for word in start
     ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    for path in _code(tree, folder, language):
-        if found := _READS_PORT.search(tree.text(path)):
-            return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
+    for path in _code(tree, folder, code):
+        if match := _READS_PORT.search(tree.text(path)):
+            return Known("PORT", f"from {path}:{line_of(tree.text(path), match.start())}")
     return None
 
 
-_OF_FRAMEWORKS = (("Cargo.toml", r"^rocket\s*=|^\[dependencies\.rocket\]", "ROCKET_ADDRESS", "Rocket's own"),)
-"""Frameworks that listen on loopback alone unless a variable of theirs says otherwise: manifest, pattern, variable, origin."""
-
-
-def reads_host(tree: Tree, folder: str, language: str = "") -> Known[str] | None:
+def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    for manifest, pattern, variable, origin in _OF_FRAMEWORKS:
-        if re.search(pattern, tree.text(joined(folder, manifest)), re.MULTILINE):
-            return Known(variable, f"{origin}: without it, it listens on loopback")
-    for path in _code(tree, folder, language):
-        for found in _READS_HOST.finditer(tree.text(path)):
-            if not _FOREIGN.search(found[1]):
-                return Known(found[1], f"from {path}:{line_of(tree.text(path), found.start())}")
+    for path in _code(tree, folder, code):
+        for match in _READS_HOST.finditer(tree.text(path)):
+            if not _FOREIGN.search(match[1]):
+                return Known(match[1], f"from {path}:{line_of(tree.text(path), match.start())}")
     return None
 
 
-def _code(tree: Tree, folder: str, language: str) -> list[str]:
-    """Its own code, without tests, the upper folders first; of all languages where its own is not known."""
-    endings = ("Procfile", *_OF_LANGUAGES[language]) if language in _OF_LANGUAGES else _CODE
-    found = (path for path in tree.below(folder, *endings) if not TESTS.search(path) and not aside(path))
-    return sorted(found, key=lambda path: (path.count("/"), path))
+def _code(tree: Tree, folder: str, code: Sequence[str]) -> list[str]:
+    """Its own code, without tests, the upper folders first."""
+    files = (path for path in tree.below(folder, "Procfile", *code) if not TESTS.search(path) and not aside(path))
+    return by_depth(files)
+
+
+def by_depth(paths: Iterable[str]) -> list[str]:
+    """Paths, those of upper folders first."""
+    return sorted(paths, key=lambda path: (path.count("/"), path))
+
+
+_CALLS = re.compile(
+    r"\b(?:LoadHTMLGlob|LoadHTMLFiles|ParseGlob|ParseFiles|Static|StaticFile|StaticFS|http\.Dir|os\.DirFS|ReadFile|ReadDir|os\.Open"
+    r"|ServeFile|SendFile|SetConfigFile|AddConfigPath|filepath\.Glob|ServeDir::new|ServeFile::new|Tera::new|File::open"
+    r"|read_to_string|NamedFile::open|Files::new)\(([^()\n]*)"
+)
+_LITERAL = re.compile(r"\"([^\"\n]*)\"|`([^`\n]*)`")
+_SETTINGS = re.compile(r"[\"`]((?:[\w-]+/)*[\w-][\w.-]*\.(?:ya?ml|toml|ini|conf|cfg|crt|pem|key))[\"`]")
+_DATA = re.compile(
+    r"\.(ya?ml|json|toml|ini|conf|cfg|html?|tmpl|gohtml|tpl|css|js|svg|png|ico|sql|txt|md|csv|xml|pem|crt|key|mmdb|db)$"
+)
+MOST_READ = 8
+
+
+def read_at_run_time(tree: Tree, folder: str, ending: str) -> tuple[str, ...]:
+    """The files and folders that a compiled program opens: literals in calls that read files, and names of settings, that the
+    repository has. None below another; at most eight."""
+    named: dict[str, None] = {}
+    for path in tree.below(folder, ending):
+        if not (TESTS.search(path) or aside(path)):
+            text = tree.text(path)
+            literals = (one or two for call in _CALLS.findall(text) for one, two in _LITERAL.findall(call))
+            named |= dict.fromkeys(_before_pattern(each) for each in (*literals, *_SETTINGS.findall(text)))
+    there = [each for each in named if each and _is_data(tree, joined(folder, each), ending)]
+    return tuple(sorted(each for each in there if not any(each.startswith(f"{other}/") for other in there))[:MOST_READ])
+
+
+def _before_pattern(literal: str) -> str:
+    """The part of a relative path before its first pattern; empty for what is no path."""
+    plain = re.split(r"/?[^/]*[*{]", posixpath.normpath(literal) if literal else "", maxsplit=1)[0]
+    return "" if plain in ("", ".") or not re.fullmatch(r"(?!\.\./)[\w.][\w./-]*", plain) else plain
+
+
+def _is_data(tree: Tree, path: str, ending: str) -> bool:
+    """A file of a known kind, or a folder in which there is something besides source code."""
+    if tree.has(path):
+        return bool(_DATA.search(path))
+    return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))

@@ -9,9 +9,8 @@ import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.jib import maven as _maven
-from deadweight.builders.jib.pom import read_poms
-from deadweight.builders.jib.pom_file import read_pom
-from deadweight.builders.jib.properties import _on_loopback
+from deadweight.builders.jib.builder import _on_loopback
+from deadweight.builders.jib.pom import read_pom, read_poms
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight_images.archive.archive import open_archive

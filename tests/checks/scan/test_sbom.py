@@ -15,8 +15,7 @@ from deadweight._errors import DeadweightError, UsageError
 from deadweight.checks.scan import sbom_documents
 from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
 from deadweight.checks.scan.sbom_documents import Part, packages, parts, without_twins
-from deadweight.publish.attach import attach
-from deadweight.publish.push import push
+from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program

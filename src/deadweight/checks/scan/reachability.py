@@ -24,7 +24,6 @@ from deadweight.checks.service import with_last_lines
 from deadweight.engine import netns
 from deadweight.engine.container import Container
 from deadweight.engine.recorders import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
-from deadweight.engine.remote import is_remote
 from deadweight.records import store
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def _observe(subject: Subject, key: str) -> Observation:
 def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
     here = ""
-    if not is_remote(subject.engine()):
+    if not subject.engine().is_remote:
         try:
             return _from_here(subject)
         except CannotWatch as reason:

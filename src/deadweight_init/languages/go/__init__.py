@@ -1,0 +1,1 @@
+"""Go: how its programs are found and built."""

@@ -1,0 +1,1 @@
+"""Java: how its programs are found and built."""

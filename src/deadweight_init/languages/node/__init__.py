@@ -1,0 +1,1 @@
+"""Node: how its programs are found and built."""

@@ -1,0 +1,1 @@
+"""PHP: how its programs are found and built."""

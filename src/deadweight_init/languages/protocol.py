@@ -1,0 +1,42 @@
+"""What a language tells the rest of ``init``: how to find its programs, and how to build them without a Dockerfile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from deadweight_init.records import ImageWords, Ladder, Project, Service
+from deadweight_init.tree import Tree
+
+
+@dataclass(frozen=True)
+class Facts:
+    """``manifests`` are patterns of the files that make a folder a project; a language without any is tried last. ``code`` are the
+    endings of its sources. ``bases`` is a pattern for the images that its programs are built on. ``compiled``: what runs is one
+    binary. ``pages``: a web server runs, and nothing of the repository. ``older`` are
+    versions to try for packages of long ago, the newest first.
+    """
+
+    manifests: tuple[str, ...]
+    code: tuple[str, ...]
+    bases: str
+    compiled: bool = False
+    pages: bool = False
+    older: tuple[str, ...] = ()
+
+
+P = TypeVar("P", bound=Project)
+
+
+class Language(Protocol[P]):
+    """One language. ``P`` is its own record."""
+
+    @property
+    def facts(self) -> Facts:
+        """What holds for all its programs."""
+
+    def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> P | None:
+        """The program in a folder. ``words`` is what the repository's own image says, ``main`` the program that the user names."""
+
+    def ladder(self, service: Service, project: P, place: str, port: int, health: str | None) -> Ladder:
+        """The rungs of a program, and their files below ``place``. ``health`` is a path that was seen to answer."""

@@ -1,0 +1,1 @@
+"""Python: how its programs are found and built."""

@@ -1,0 +1,1 @@
+"""Ruby: how its programs are found and built."""

@@ -1,0 +1,150 @@
+"""Ruby: Rails, Rack, or a script that serves, with its gems from Bundler."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deadweight_init.languages import common
+from deadweight_init.languages.platforms import web_command
+from deadweight_init.languages.protocol import Facts, Language
+from deadweight_init.languages.sources import by_depth, scan
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tree import Tree, joined, line_of
+
+Words = tuple[str, ...]
+
+_DEFAULT = "3.3"
+_VERSION = re.compile(r"^\s*(?:ruby[- (\"']*)?[~>= ]*(\d\.\d+)", re.MULTILINE)
+_SCRIPTS = ("app.rb", "server.rb", "main.rb", "web.rb", "bin/server")
+_SERVES = re.compile(
+    r"\b(?:TCPServer\.(?:new|open)|WEBrick::HTTPServer|Rackup?::(?:Handler|Server))|^require ['\"]sinatra['\"]",
+    re.MULTILINE,
+)
+_SINATRA = re.compile(r"^\s*gem ['\"]sinatra", re.MULTILINE)
+_PORT = re.compile(r"\$\{?PORT(?::-\d+)?\}?")
+
+
+@dataclass(frozen=True)
+class RubyProject(Project):
+    """``start`` has ``{port}`` for its port. ``locked``: Bundler has a lock file, ``bundled``: it has gems. ``prepares``: Rails
+    brings its database up to date first. ``assets``: Rails makes files for browsers when it is built."""
+
+    locked: bool = False
+    bundled: bool = True
+    prepares: bool = False
+    assets: bool = False
+
+
+class Ruby:
+    """The language Ruby."""
+
+    facts = Facts(("Gemfile", r"config\.ru"), (".rb", ".ru"), "ruby")
+
+    def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RubyProject | None:
+        """The service of a folder; None for a library of gems."""
+        gems = tree.text(joined(folder, "Gemfile"))
+        has_gems, rack = tree.has(joined(folder, "Gemfile")), tree.has(joined(folder, "config.ru"))
+        rails = re.search(r"^\s*gem ['\"]rails['\"]", gems, re.MULTILINE) is not None
+        if not has_gems and not rack:
+            return None
+        start, usual = _start(tree, folder, gems, rails, rack)
+        own = words.program if words else ()
+        if not start and not own and not tree.has(joined(folder, "app.rb")):
+            return None
+        ports, health = scan(tree, by_depth(tree.below(folder, ".rb", ".ru", "Procfile")))
+        assets = rails and any(tree.has_folder(joined(folder, each)) for each in ("app/assets", "app/javascript"))
+        return RubyProject(
+            language="ruby",
+            kind="bundler" if has_gems else UNLISTED,
+            folder=folder,
+            name=posixpath.basename(folder) if folder != "." else tree.root.name,
+            version=_version(tree, folder, words),
+            start=start or own,
+            ports=ports or (Known(usual),),
+            health=(*((Known("/up", "guessed: Rails' own"),) if rails else ()), *health),
+            owned=rails,
+            locked=tree.has(joined(folder, "Gemfile.lock")),
+            bundled=has_gems,
+            prepares=rails and tree.has_folder(joined(folder, "db")),
+            assets=assets,
+            problem="" if start or own else "cannot determine how it is started: no Procfile, config.ru or app.rb",
+        )
+
+    def ladder(self, service: Service, project: RubyProject, place: str, port: int, health: str | None) -> Ladder:
+        """Debian and Alpine: both have the shell that Rails' own scripts want."""
+        version = project.version.value
+        alpine = f"ruby:{version}-alpine"
+        bases = {"debian": (f"ruby:{version}", f"ruby:{version}-slim"), "alpine": (alpine, alpine)}
+        env = {"RAILS_ENV": "production", "RACK_ENV": "production", "APP_ENV": "production", "RAILS_LOG_TO_STDOUT": "1"}
+        env |= {"BUNDLE_PATH": "/gems", "BUNDLE_WITHOUT": "development:test", "LD_LIBRARY_PATH": "/gems/lib"}
+        env |= common.plain_env(common.own_words(service), "PATH|GEM_HOME|BUNDLE_\\w+|RUBY_\\w+")
+        copies = ["--from=build /gems /gems", f"--from=build {common.HOME} {common.HOME}"]
+        last = common.run_stage(project, port, _entry(project, port), copies, env=env)
+        lines = [*common.arguments(bases), *_build_stage(project), "", *last]
+        return common.one_dockerfile(
+            bases, "the service and its gems", place, project.folder, lines, ("log", "tmp", "vendor/bundle")
+        )
+
+
+def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    """Of its own image, of a file for tools that install Rubies, or of its Gemfile."""
+    if base := words.on(r"ruby:(\d\.\d+)") if words else "":
+        return Known(base, "from your Dockerfile's base")
+    for name in (".ruby-version", "Gemfile"):
+        text = tree.text(joined(folder, name))
+        match = _VERSION.search(text)
+        if match:
+            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
+    return Known(_DEFAULT)
+
+
+def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple[Words, int]:
+    """What serves, and its usual port; ``{port}`` stands for the port."""
+    command = _PORT.sub("{port}", web_command(tree, folder))
+    if command and not re.search(r"[;&|<>$`()]", command):
+        try:
+            return tuple(shlex.split(command)), 8080
+        except ValueError:
+            pass
+    if rails:
+        return ("bundle", "exec", "rails", "server", "-b", common.EVERYWHERE, "-p", "{port}"), 3000
+    if rack and re.search(r"^\s*gem ['\"]puma", gems, re.MULTILINE):
+        return ("bundle", "exec", "puma", "-b", f"tcp://{common.EVERYWHERE}:{{port}}"), 9292
+    if rack:
+        return (*(("bundle", "exec") if gems else ()), "rackup", "-o", common.EVERYWHERE, "-p", "{port}"), 9292
+    script = next((name for name in _SCRIPTS if _SERVES.search(tree.text(joined(folder, name)))), "")
+    options = ("-o", common.EVERYWHERE, "-p", "{port}") if _SINATRA.search(gems) else ()
+    return (("bundle", "exec", "ruby", script, *options) if script else ()), 4567
+
+
+def _build_stage(project: RubyProject) -> Iterator[str]:
+    yield "FROM ${BUILD} AS build"
+    yield from common.AS_ROOT
+    yield f"WORKDIR {common.HOME}"
+    yield "# Gems are compiled. Alpine has what that needs as packages."
+    yield "RUN if command -v apk; then apk add --no-cache build-base git \\"
+    yield "    && { apk add --no-cache postgresql-dev mariadb-dev sqlite-dev yaml-dev || true; }; fi"
+    yield f"ENV BUNDLE_PATH=/gems BUNDLE_WITHOUT=development:test{' BUNDLE_DEPLOYMENT=1' if project.locked else ''}"
+    if project.bundled:
+        yield "# Gems first: an edit of the code does not fetch them again."
+        yield "COPY Gemfile Gemfile.lock* .ruby-version* ./"
+        yield "RUN bundle install"
+    yield from common.libraries("/gems")
+    yield "COPY . ."
+    if project.assets:
+        yield "RUN RAILS_ENV=production SECRET_KEY_BASE_DUMMY=1 bundle exec rails assets:precompile"
+
+
+def _entry(project: RubyProject, port: int) -> Words:
+    """What is started, with its port. Rails brings its database up to date first, as its own image does."""
+    start = tuple(word.replace("{port}", str(port)) for word in project.start)
+    if not project.prepares:
+        return start
+    return ("sh", "-c", f"bundle exec rails db:prepare && exec {shlex.join(start)}")
+
+
+LANGUAGE: Language[RubyProject] = Ruby()

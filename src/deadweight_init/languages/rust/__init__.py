@@ -1,0 +1,1 @@
+"""Rust: how its programs are found and built."""

@@ -1,0 +1,1 @@
+"""Static sites: how their pages are found and built."""

@@ -1,0 +1,123 @@
+"""Static sites: pages that a web server hands out as they are, or that a build of npm's makes."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deadweight_init.languages.common import AS_ROOT, one_dockerfile, run_stage
+from deadweight_init.languages.node.package import Manager, manager_of, site_of, version_of
+from deadweight_init.languages.protocol import Facts, Language
+from deadweight_init.languages.sources import part, read_json
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tree import Tree, joined
+
+PORT = 8080
+"""Where the bases listen that run without rights."""
+
+ROOT = "/usr/share/nginx/html"
+_SERVERS = ("nginx", "nginx-unprivileged", "httpd", "caddy")
+_BASES = {
+    "debian": "nginxinc/nginx-unprivileged:stable",
+    "alpine": "nginxinc/nginx-unprivileged:stable-alpine",
+    "chainguard": "cgr.dev/chainguard/nginx:latest",
+}
+_PLACES = (".", "public", "site", "www", "html", "htdocs", "public_html", "public-html", "dist", "src", "static")
+_SINGLE_PAGE = (
+    "react-router",
+    "react-router-dom",
+    "vue-router",
+    "@angular/router",
+    "@tanstack/react-router",
+    "wouter",
+    "svelte-routing",
+)
+"""Libraries that give a single page routes of its own, for which no file is there."""
+_FALLBACK = (
+    "server {",
+    f"    listen {PORT};",
+    f"    root {ROOT};",
+    "    location / { try_files $uri $uri/ /index.html; }",
+    "}",
+)
+"""nginx's settings for such a page: it answers every path for which there is no file."""
+
+
+@dataclass(frozen=True)
+class StaticProject(Project):
+    """``pages`` is the folder that is handed out. ``manager`` installs what builds it, if it is built; ``routed``: the page has
+    routes of its own."""
+
+    pages: str = "."
+    manager: Manager | None = None
+    routed: bool = False
+
+
+class Static:
+    """Sites without a program of their own."""
+
+    facts = Facts((), (), "nginx|httpd|caddy", pages=True)
+
+    def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> StaticProject | None:
+        """The site of a folder: what its own image serves, what npm builds, or plain pages."""
+        name = posixpath.basename(folder) if folder != "." else tree.root.name
+        base = posixpath.basename(words.base).partition(":")[0].partition("@")[0] if words else ""
+        if words is not None:
+            ports = (Known(80, f"{base}'s own"),)
+            return StaticProject("static", "server", folder, name, ports=ports) if base in _SERVERS else None
+        package, ports = read_json(tree, joined(folder, "package.json")), (Known(PORT, "the base's own"),)
+        if output := site_of(tree, folder, package):
+            needs = {**part(package, "devDependencies"), **part(package, "dependencies")}
+            version = version_of(tree, folder, None, package)
+            manager, routed = manager_of(tree, folder, package)[1], any(each in needs for each in _SINGLE_PAGE)
+            return StaticProject(
+                "static", "npm", folder, name, version, ports=ports, pages=output, manager=manager, routed=routed
+            )
+        place = next((each for each in _PLACES if tree.has(joined(folder, posixpath.join(each, "index.html")))), None)
+        return None if place is None else StaticProject("static", "files", folder, name, ports=ports, pages=place)
+
+    def ladder(self, service: Service, project: StaticProject, place: str, port: int, health: str | None) -> Ladder:
+        """The same files in nginx on Debian, Alpine and Chainguard, as a user without rights."""
+        if project.kind == "server":
+            return Ladder(())
+        build = f"node:{project.version.value}-slim" if project.manager else ""
+        bases = {name: (build, base) for name, base in _BASES.items()}
+        source = f"--from=build /app/{project.pages}" if project.manager else project.pages
+        copies = [
+            *(["--from=build /site.conf /etc/nginx/conf.d/default.conf"] if project.routed else []),
+            f"{source} {ROOT}",
+        ]
+        last = run_stage(project, PORT, ("nginx", "-g", "daemon off;"), copies, workdir="/")
+        lines = [
+            *([f"ARG BUILD={build}"] if build else []),
+            f"ARG BASE={_BASES['debian']}",
+            "",
+            *_build_stage(project),
+            *last,
+        ]
+        ignored = ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*")
+        more = {} if port == PORT else {"port": f"{PORT}  # the base's own"}
+        return one_dockerfile(bases, "the site in nginx", place, project.folder, lines, ignored, more)
+
+
+def _build_stage(project: StaticProject) -> Iterator[str]:
+    manager = project.manager
+    if manager is None:
+        return
+    yield "FROM ${BUILD} AS build"
+    yield from AS_ROOT
+    yield "WORKDIR /app"
+    yield "# Modules first: an edit of the pages does not fetch them again."
+    yield f"COPY {manager.files}{'' if manager.files == '.' else ' .npmrc*'} ./"
+    yield f"{manager.run}{manager.install}"
+    yield "COPY . ."
+    yield "RUN npm run build"
+    if project.routed:
+        yield "# Routes of the page itself are no files: the page answers them."
+        lines = " ".join(f"'{line}'" for line in _FALLBACK)
+        yield f"RUN printf '%s\\n' {lines} > /site.conf"
+    yield ""
+
+
+LANGUAGE: Language[StaticProject] = Static()

@@ -1,0 +1,1 @@
+"""Build, watch, verify, and say what is unproven."""

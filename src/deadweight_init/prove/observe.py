@@ -1,0 +1,452 @@
+"""Watch a service in a plain container: who listens, what answers, what it writes, how it ends, and why it does not come up."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import posixpath
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight._log_excerpt import plain
+from deadweight.checks.service import last_lines
+from deadweight.engine.faults import translated
+from deadweight.engine.grpc_health import check
+from deadweight.engine.health import speaks_tls
+from deadweight.engine.options import RunOptions, Tmpfs
+from deadweight.engine.sidecar import user_of
+from deadweight.suite.values import format_bytes
+from deadweight_init.described import WRITTEN, served
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
+    from deadweight.suite.model import RunSettings
+
+START_SECONDS = 90.0
+LOOPBACK_SECONDS = 10.0
+"""So long something may listen on loopback alone before it is clear that nothing else will."""
+
+DECLARED_SECONDS = 20.0
+"""So long a declared port is waited for once another one is open."""
+
+SETTLE_SECONDS = 1.0
+
+LOOK_SECONDS, MARGIN_SECONDS = 45.0, 5.0
+"""Whoever says something new within so long is still at it. The second look is so long before a start counts as failed."""
+
+HEARD_LINES = 2000
+MOST_SECONDS = 240.0
+"""So long a service is waited for that is still at it: large frameworks on a busy machine."""
+
+
+class Progress:
+    """Whether a container says something new: lines that differ in more than numbers. Asked from ``at`` on, each LOOK_SECONDS."""
+
+    def __init__(self, at: float) -> None:
+        self._at, self._said = at, frozenset[str]()
+
+    def since_last(self, container: Container) -> bool:
+        """Whether it has said anything new when it is time to look; the first look tells nothing."""
+        if time.monotonic() < self._at:
+            return False
+        first, before = not self._said, self._said
+        self._at = time.monotonic() + LOOK_SECONDS
+        self._said = before | _kinds_of(container) | {""}
+        return not first and self._said != before
+
+
+def _kinds_of(container: Container) -> frozenset[str]:
+    try:
+        return frozenset(re.sub(r"\d+", "", line) for line in container.logs(HEARD_LINES))
+    except DeadweightError:
+        return frozenset()
+
+
+class Down(Enum):
+    """Why a service does not come up."""
+
+    ENDED = "ended"
+    ENDED_WITH_0 = "ended_with_0"
+    """It ends without an error, although the repository says that it listens."""
+    MISSING_VARIABLE = "missing_variable"
+    NOT_LISTENING = "not_listening"
+    ONLY_LOOPBACK = "only_loopback"
+    NEED_FAILED = "need_failed"
+    """What it needs beside it cannot be had, or does not come up."""
+    NOT_HARDENED = "not_hardened"
+
+
+class NotUp(DeadweightError):
+    """The service did not come up; says why, with its last lines. ``log`` are its lines, ``variable`` is what it lacks."""
+
+    def __init__(self, code: Down, message: str, log: Sequence[str] = (), variable: str = "") -> None:
+        super().__init__(message)
+        self.code, self.log, self.variable = code, tuple(log), variable
+
+
+_UNSET = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"KeyError: ['\"]([A-Z][A-Z0-9_]+)['\"]",
+        r"(?i:environment variables?|env(?:ironment)? vars?|variable|setting)s?:? [\"'`$]{0,2}([A-Z][A-Z0-9_]{2,})\b",
+        (
+            r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[\"'`]? (?:environment variable )?(?:(?:is|was|must be|needs to be) )?"
+            r"(?:not set|unset|set|required|missing|undefined|not defined|empty)\b"
+        ),
+        r"(?i:missing|required|unset|undefined|must set|please set)[^A-Z]{0,30}[\"'`$]{0,2}([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
+        r"\b([A-Z][A-Z0-9_]+) not found\. Declare it as envvar",
+        r"[Ss]et the ([A-Z][A-Z0-9_]+) environment variable",
+        r"Could not resolve placeholder '([\w.-]+)'",
+    )
+)
+
+
+def missing_variable(lines: Sequence[str]) -> str:
+    """The variable (or Spring's setting) for want of which a service ended, as far as its own words name one."""
+    return next((found[1] for line in lines for pattern in _UNSET if (found := pattern.search(line))), "")
+
+
+def ended(reason: str, container: Container) -> NotUp:
+    """The failure of a service that ended, with the variable that it lacks, if it names one."""
+    lines = _all_lines(container)
+    variable = missing_variable([line for line in lines if not _PLAIN.search(line)])
+    return NotUp(Down.MISSING_VARIABLE if variable else Down.ENDED, with_cause(reason, container), lines, variable)
+
+
+def wait_listening(
+    container: Container, ports: Sequence[int], seconds: float = START_SECONDS, declared: Collection[int] = ()
+) -> tuple[int, ...]:
+    """The ports that can be reached from outside, once it listens. One that is ``declared`` is waited for a while longer: a port
+    for management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
+    deadline = container.started + seconds
+    progress, first_open = Progress(deadline - LOOK_SECONDS - MARGIN_SECONDS), 0.0
+    while True:
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        state = container.state()
+        if not state.running:
+            raise ended(f"it {state.told()}", container)
+        found = container.listeners() or ()
+        reached = {each.port for each in found if not each.loopback}
+        if reached:
+            first_open = first_open or time.monotonic()
+            if not declared or reached & set(declared) or time.monotonic() > first_open + DECLARED_SECONDS:
+                break
+            time.sleep(0.2)
+            continue
+        if not found and progress.since_last(container):
+            deadline = max(deadline, min(time.monotonic() + LOOK_SECONDS, container.started + MOST_SECONDS))
+        if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
+            if found:
+                where = ", ".join(f"{each.address}:{each.port}" for each in found)
+                reason = f"it listens on {where} only, which cannot be reached from outside the container"
+                raise NotUp(Down.ONLY_LOOPBACK, f"{reason}: bind it to 0.0.0.0", _all_lines(container))
+            waited = time.monotonic() - container.started
+            reason = with_cause(f"it does not listen on any port after {waited:.0f} s", container)
+            raise NotUp(Down.NOT_LISTENING, reason, _all_lines(container))
+        time.sleep(0.2)
+    time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
+    state = container.state()
+    if not state.running:
+        raise ended(f"it {state.told()}", container)
+    open_now = {each.port for each in container.listeners() or found if not each.loopback}
+    return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
+
+
+_PLAIN = re.compile(r"\b(?:TRACE|DEBUG|INFO)\b")
+"""Lines that name errors without telling of one: ``INFO … Mapped "{[/error]}" onto …``."""
+
+
+def with_cause(reason: str, container: Container) -> str:
+    """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
+    lines = [line.strip() for line in _all_lines(container) if not _PLAIN.search(line)]
+    words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
+    cause = next((line for line in lines if any(word in line.lower() for word in words)), "")
+    shown = [line for line in last_lines(container, 3) if line.strip() != cause]
+    said = " | ".join([*([cause[:300]] if cause else []), *shown])
+    return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
+
+
+def first_line(container: Container) -> str:
+    """The first line that it wrote; empty where it wrote none."""
+    return next((line.strip() for line in _all_lines(container) if line.strip()), "")
+
+
+def first_lines(container: Container, most: int) -> tuple[str, ...]:
+    """The first lines that it wrote."""
+    return tuple(_all_lines(container)[:most])
+
+
+def _all_lines(container: Container) -> list[str]:
+    try:
+        return [plain(line) for line in container.logs(None)[:2000]]
+    except DeadweightError:
+        return []
+
+
+FIRST_SECONDS = 30.0
+"""Some listen long before they answer: a server whose workers still load."""
+
+WORKERS_SECONDS = 5.0
+"""So long a server that speaks no HTTP may take to show that it is one, or to end."""
+
+ASK_SECONDS = 5.0
+MOST_HOPS = 4
+STOP_SECONDS = 12.0
+LIKELY = (
+    *(
+        "/healthz",
+        "/health",
+        "/readyz",
+        "/livez",
+        "/ready",
+        "/live",
+        "/ping",
+        "/status",
+        "/actuator/health",
+        "/q/health",
+    ),
+    *("/api/health", "/api/healthz", "/healthcheck", "/-/healthy", "/up"),
+)
+"""Where services tell that they are up, by how often that is so."""
+
+NOWHERE = "/no-such-path-of-this-service"
+"""What answers here with 2xx answers so everywhere: its health routes prove nothing."""
+
+PLAIN = RunOptions(memory_bytes=2 * 2**30, pids=2048)
+
+
+@dataclass(frozen=True)
+class Health:
+    """What answered. ``tcp``: no protocol that is known here, the port alone. ``exit``: a job, which ended with 0."""
+
+    kind: Literal["http", "tcp", "grpc", "exit"]
+    port: int
+    path: str = ""
+    status: int = 0
+    tls: bool = False
+
+
+_NAMES = "etc usr bin sbin lib lib64 proc sys dev var var/lib opt home tmp"
+OF_THE_SYSTEM = frozenset(("/", *(f"/{each}" for each in _NAMES.split(" "))))
+"""In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
+
+_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/proc/", "/sys/", "/dev/")
+_DATA = re.compile(r"/usr/(?:src|share/\w[\w.-]*)/.+|/usr/local/(?!s?bin|lib)\w[\w.-]*/.+")
+
+
+def may_be_in_memory(folder: str) -> bool:
+    """Whether a folder in memory hides nothing of the system: it is no folder of that, holds none and is in none."""
+    return folder not in OF_THE_SYSTEM and (not folder.startswith(_PROGRAMS) or _DATA.fullmatch(folder) is not None)
+
+
+WhileUp = Callable[["Container", Health], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
+
+    health: Health
+    ports: tuple[int, ...]
+    user: str
+    memory_bytes: int
+    pids: int
+    writes: tuple[str, ...]
+    started_seconds: float
+    stop_seconds: float | None
+    exit_code: int
+    printed: str = ""
+    """Of a job: the first line that it wrote."""
+    cpu_seconds: float = 0.0
+    """What it took to come up, whatever else the machine does."""
+
+
+_KINDS = {
+    "tcp": "accepts connections, but does not speak HTTP",
+    "grpc": "grpc.health.v1 says SERVING",
+    "exit": "ends with 0 by itself",
+}
+"""What speaks no HTTP, in words."""
+
+
+def kind_told(health: Health) -> str:
+    """Why its health is not asked for over HTTP."""
+    return f"GET {health.path} answers {health.status}" if health.path else _KINDS[health.kind]
+
+
+def told_of(seen: Seen) -> str:
+    """One line of what was seen."""
+    if seen.health.kind == "exit":
+        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
+    asked = kind_told(seen.health)
+    ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
+    ports = ", ".join(map(str, seen.ports))
+    return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
+
+
+def observe(
+    engine: Engine,
+    image: str,
+    ports: Sequence[int],
+    paths: Sequence[str],
+    env: Mapping[str, str],
+    variant: str,
+    hosts: Mapping[str, str] | None = None,
+    run: RunSettings | None = None,
+    while_up: WhileUp = lambda _container, _health: None,
+    declared: Collection[int] = (),
+) -> Seen:
+    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
+    the folders that it must have in memory. ``while_up`` may ask it more; ``declared`` are ports that the repository names. Raises
+    NotUp, CannotStart."""
+    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
+    if run is not None:
+        folders = tuple(Tmpfs(each) for each in run.tmpfs)
+        options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files, tmpfs=folders)
+    with engine.start(image, options, purpose="init", variant=variant) as container:
+        try:
+            up = wait_listening(container, ports, declared=declared)
+        except NotUp:
+            state = container.state()
+            if state.running or state.exit_code != 0:
+                raise
+            return _job(container, ports, options.files)
+        health = find_health(container, up, ports, paths)
+        if health.kind == "tcp":  # a server listens while its workers load, or die
+            container.wait_ended(WORKERS_SECONDS)
+            health = find_health(container, up, ports, paths)
+        if not (state := container.state()).running:
+            raise ended(f"it listened, and then {state.told()}", container)
+        seconds = time.monotonic() - container.started
+        used = _use(container)
+        cpu_seconds = used.get("cpu", 0.0)  # before it is asked more
+        while_up(container, health)
+        used = _use(container)
+        user, writes = user_of(container), written(container, options.files)
+        stopped = container.stop(STOP_SECONDS)
+    return Seen(
+        health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
+        stopped.seconds if stopped.in_time else None, stopped.exit_code, cpu_seconds=cpu_seconds,
+    )  # fmt: skip
+
+
+def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
+    seconds = time.monotonic() - container.started
+    health = Health("exit", ports[0] if ports else 8080)
+    return Seen(health, (), "", 0, 0, written(container, mounted), seconds, 0.0, 0, first_line(container))
+
+
+def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:
+    """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
+    del ports
+    for port in up:
+        if (plain := _http_health(container, port, paths, tls=False)) or (
+            plain := _http_health(container, port, paths, tls=True)
+        ):
+            return plain
+    for port in up:
+        with contextlib.suppress(OSError, DeadweightError):
+            if not check(container.http(port), "", ASK_SECONDS):
+                return Health("grpc", port)
+    return Health("tcp", up[0])
+
+
+def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: bool) -> Health | None:
+    """What a port that speaks HTTP, or HTTP over TLS, answers where; None where it does not speak that."""
+    root = ask(container, port, "/", ASK_SECONDS if tls else FIRST_SECONDS, tls=tls)
+    if root is None or (root.status == 400 and not tls and speaks_tls(root.body)):
+        return None
+    everything = ask(container, port, NOWHERE, tls=tls)
+    told = [each for each in paths if WRITTEN.fullmatch(f'"{each}"')]
+    anywhere = everything is not None and 200 <= everything.status < 300
+    for path in (*(each for each in paths if each not in told), *(() if anywhere else LIKELY), "/"):
+        answer = ask(container, port, path, tls=tls)
+        path, answer = followed(container, port, path, answer, tls=tls)
+        if answer is not None and 200 <= answer.status < 300:
+            return Health("http", port, path, answer.status, tls)
+    if described := served(lambda path: ask(container, port, path, tls=tls), told):
+        return Health("http", port, described[0], 200, tls)
+    if root.status >= 500:  # as healthy as a port can be said to be
+        return Health("tcp", port, "/", root.status, tls)
+    return Health("http", port, "/", root.status, tls)
+
+
+def ask(
+    container: Container, port: int, path: str, seconds: float = ASK_SECONDS, *, tls: bool = False
+) -> Answer | None:
+    """A GET; None where nothing that is HTTP comes back. ``tls``: over TLS, whatever the container's options say."""
+    try:
+        route = container.http(port)
+        return replace(route, tls=tls or route.tls).request("GET", path, timeout=seconds)
+    except (OSError, http.client.HTTPException, DeadweightError):
+        return None
+
+
+def followed(
+    container: Container, port: int, path: str, answer: Answer | None, *, tls: bool = False
+) -> tuple[str, Answer | None]:
+    """Where a redirection within the service ends, and what it answers there."""
+    for _ in range(MOST_HOPS):
+        if answer is None or answer.status not in (301, 302, 303, 307, 308):
+            break
+        to = urlsplit(answer.headers.get("location", ""))
+        target = posixpath.join(posixpath.dirname(path) or "/", to.path) if to.path else ""
+        if not re.fullmatch(r"/[!-~]*", target) or (to.port or port) != port or target == path:
+            break
+        path = f"{target}?{to.query}" if to.query else target
+        answer = ask(container, port, path, tls=tls)
+    return path, answer
+
+
+def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, ...]:
+    """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out, and so is
+    where the engine put what is ``mounted``."""
+    with translated(f"changes of container {container.name}"):
+        changes: list[dict[str, Any]] = container.api.diff(container.id) or []
+    paths = [str(each["Path"]) for each in changes if each.get("Kind") in (0, 1)]
+    paths = [path for path in paths if not any(f"{each}/".startswith(f"{path}/") for each in mounted)]
+    # a folder above what was written has changed too: only the lowest ones were written to
+    lowest = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+    folders = {_folder(path) for path in lowest if not _noise(path)}
+    return tuple(sorted(each for each in folders if each not in ("/", "/tmp") and not each.startswith("/tmp/")))  # noqa: S108
+
+
+def _folder(path: str) -> str:
+    """The folder that was written to: right below one of the system that is the folder that was made there."""
+    above = posixpath.dirname(path)
+    return path if above in OF_THE_SYSTEM and not posixpath.splitext(path)[1] else above
+
+
+_ENGINES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab")
+"""Files that the engine writes into every container."""
+
+
+def _noise(path: str) -> bool:
+    of_engine = path.startswith(("/dev/", "/proc/", "/sys/")) or path in _ENGINES
+    return of_engine or "/__pycache__" in path or path.count("/") == 1
+
+
+def _use(container: Container) -> dict[str, float]:
+    """Memory without what the kernel can drop (bytes), processes and threads, seconds of processor."""
+    read: Any = container.api.stats
+    with contextlib.suppress(DeadweightError), translated(f"counters of container {container.name}"):
+        document: dict[str, Any] = read(container.id, stream=False, one_shot=True)
+        memory = document.get("memory_stats") or {}
+        detail = memory.get("stats") or {}
+        dropped = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+        return {
+            "memory": max(0, int(memory.get("usage") or 0) - int(dropped or 0)),
+            "pids": int((document.get("pids_stats") or {}).get("current") or 0),
+            "cpu": int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
+        }
+    return {}

@@ -1,0 +1,261 @@
+"""The tightest of a few postures in which a service still comes up, and the draft with what was seen in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.options import hardened, is_root
+from deadweight.suite import model
+from deadweight.suite.values import format_bytes
+from deadweight_init.described import SERVED
+from deadweight_init.draft import Draft, port_hints
+from deadweight_init.prove.observe import Seen, WhileUp, kind_told, may_be_in_memory, with_cause
+from deadweight_init.records import SEEN, Known, Service
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.records.evidence import Evidence
+
+MIB = 2**20
+LEAST_SECONDS = 15.0
+MOST_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Posture:
+    """``run`` as the suite is to say it; ``reason`` says why it is no tighter."""
+
+    settings: model.RunSettings
+    told: Mapping[str, Known[Any]]
+    problem: str = ""
+
+
+def health_of(seen: Seen) -> model.Health:
+    """The suite's health for what was seen. How long a start may take is told by the processor's time that it took: the load of the
+    machine that it was seen on is no property of the service."""
+    within = max(20.0, min(MOST_SECONDS, round(seen.cpu_seconds * 10)))
+    if seen.health.kind != "http":
+        return model.Health(kind=seen.health.kind, within_seconds=within)
+    status = seen.health.status
+    return model.Health(
+        path=seen.health.path,
+        status=("2xx",) if 200 <= status < 300 else (status,),
+        tls=seen.health.tls,
+        within_seconds=within,
+    )
+
+
+def _within(seen: Seen, least: float) -> float:
+    """How long a start may take here and now, in seconds: ten times what was seen; above four minutes four times will do."""
+    most = max(MOST_SECONDS, round(seen.started_seconds * 4))
+    return max(least, min(most, round(seen.started_seconds * 10)))
+
+
+def tightest(
+    engine: Engine,
+    image: str,
+    seen: Seen,
+    wanted: model.RunSettings,
+    variant: str,
+    hosts: Mapping[str, str] | None = None,
+    volumes: tuple[str, ...] = (),
+    while_up: WhileUp = lambda _container, _health: None,
+) -> Posture:
+    """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none.
+
+    ``wanted`` is its environment and its files, ``volumes`` are folders in which it is said to keep data. ``while_up`` is called
+    once, with the container that came up.
+    """
+    user = engine.images.need(image).user
+    tries = _Tries(engine, image, user, seen, variant, hosts or {})
+    for settings, told in _postures(seen, wanted, volumes):
+        if tries.holds(settings, while_up):
+            return Posture(settings, told)
+    as_root = list(_with_capabilities(seen, wanted)) if is_root(user) else []
+    if as_root and tries.holds(as_root[-1][0], _nothing):
+        for settings, told in as_root:
+            if tries.holds(settings, while_up):
+                return Posture(settings, told)
+    return Posture(wanted, {}, tries.why)
+
+
+@dataclass
+class _Tries:
+    """One posture after the other; ``why`` is what became of the last one that did not hold."""
+
+    engine: Engine
+    image: str
+    user: str
+    seen: Seen
+    variant: str
+    hosts: Mapping[str, str]
+    why: str = ""
+
+    def holds(self, settings: model.RunSettings, while_up: WhileUp) -> bool:
+        """Whether the service comes up so, and stays."""
+        health = self.seen.health
+        options = hardened(settings, port=health.port, image_user=self.user).but(hosts=self.hosts, tls=health.tls)
+        try:
+            with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
+                found = container.wait_healthy(_patient(self.seen), health.port)
+                if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
+                    self.why = with_cause("it started, and then ended", container)
+                elif found.healthy:
+                    while_up(container, health)
+                    return True
+                else:
+                    self.why = with_cause(found.reason, container)
+        except CannotStart as error:
+            self.why = error.message
+        return False
+
+
+def _nothing(container: object, health: object) -> None:
+    """What is done with a container that only shows whether a service comes up."""
+
+
+def _patient(seen: Seen) -> model.Health:
+    return health_of(seen).model_copy(update={"within_seconds": _within(seen, LEAST_SECONDS)})
+
+
+def _postures(
+    seen: Seen, wanted: model.RunSettings, volumes: tuple[str, ...]
+) -> Iterator[tuple[model.RunSettings, dict[str, Known[Any]]]]:
+    """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
+    root."""
+    memory, limits = _limits(seen)
+    base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen)})
+    data = _tops(tuple(sorted(volumes)))  # what the image or its Compose file declares is its user's
+    written = (each for each in seen.writes if may_be_in_memory(each))
+    for places in dict.fromkeys((_tops(tuple(sorted({*written, *volumes}))), data) if volumes else ()):
+        # its data alone too: a tmpfs where it writes among its own files hides these
+        in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
+        yield (
+            in_memory,
+            {
+                **limits,
+                "tmpfs": Known(list(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
+            },
+        )
+    folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
+    tight, told = base, dict(limits)
+    if folders:
+        tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
+        told["tmpfs"] = Known(list(tight.tmpfs), "seen: it writes there")
+    loose = base.model_copy(update={"read_only": False})
+    writable = {**limits, "read_only": Known(False, "seen: it does not start with a read-only file system")}
+    as_root = {"user": Known("0:0", "seen: it starts only as root")}
+    yield tight, told
+    if (
+        folders
+    ):  # a tmpfs hides what the image has there, and not everything that is written is needed (a control socket)
+        yield base, dict(limits)
+        yield loose, writable
+    yield tight.model_copy(update={"user": "0:0"}), {**told, **as_root}
+    if not folders:
+        yield loose, writable
+    yield loose.model_copy(update={"user": "0:0"}), {**writable, **as_root}
+
+
+_TO_CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+_OF_SERVERS = ("KILL", "NET_BIND_SERVICE", "SYS_CHROOT")
+
+
+def _with_capabilities(
+    seen: Seen, wanted: model.RunSettings
+) -> Iterator[tuple[model.RunSettings, dict[str, Known[Any]]]]:
+    """As root that keeps some of Docker's capabilities, from tight to loose: many images begin so, and become another user by
+    themselves."""
+    memory, limits = _limits(seen)
+    base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen), "user": "0:0"})
+    folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
+    tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
+    writes = {"tmpfs": Known(list(tight.tmpfs), "seen: it writes there")} if folders else {}
+    loose = base.model_copy(update={"read_only": False})
+    writable = {"read_only": Known(False, "seen: it does not start with a read-only file system")}
+    as_root = {"user": Known("0:0", "seen: it starts only as root")}
+    for names in (_TO_CHANGE_USER, tuple(sorted((*_TO_CHANGE_USER, *_OF_SERVERS)))):
+        kept = {"capabilities": Known(list(names), "seen: root needs them, as to become another user")}
+        for settings, told in ((tight, writes), (loose, writable)):
+            yield settings.model_copy(update={"capabilities": names}), {**limits, **told, **as_root, **kept}
+
+
+def _limits(seen: Seen) -> tuple[int, dict[str, Known[Any]]]:
+    """Twice what it used and some, in a round number; the default where that is enough."""
+    default = model.RunSettings().memory
+    memory = default
+    while memory < seen.memory_bytes * 2:
+        memory *= 2
+    told = dict[str, Known[Any]]()
+    if memory != default:
+        told["memory"] = Known(f"{memory // MIB}MiB", f"seen: used {format_bytes(seen.memory_bytes)} at rest")
+    if (pids := _pids(seen)) != model.RunSettings().pids:
+        told["pids"] = Known(pids, f"seen: {seen.pids} processes and threads at rest")
+    return memory, told
+
+
+def _pids(seen: Seen) -> int:
+    default = model.RunSettings().pids
+    return default if seen.pids * 2 <= default else min(4096, seen.pids * 3)
+
+
+def _tops(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Without those that lie in another one."""
+    return tuple(each for each in folders if not any(each.startswith(f"{other}/") for other in folders))
+
+
+NO_ROUTE = ", its OpenAPI document; no health route was found"
+
+_LONG_SECONDS = 4.0
+GRACE_SECONDS = 30
+"""``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
+
+
+def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[Any]]) -> Draft:
+    """The draft with what was seen."""
+    health = health_of(seen)
+    more: dict[str, Any] = {"tls": True} if health.tls else {}
+    more |= {} if health.within_seconds == 20.0 else {"within_seconds": health.within_seconds}
+    if health.kind != "http":
+        text = Known[Mapping[str, Any]]({"kind": health.kind, **more}, f"{SEEN}: {kind_told(seen.health)}")
+    elif health.status == ("2xx",):
+        why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
+        text = Known({"path": health.path, **more}, f"{SEEN}: {why}")
+    else:
+        text = Known({"path": health.path, "status": list(health.status), **more}, f"{SEEN}: no path answers 2xx")
+    others = [port for port in seen.ports if port != seen.health.port]
+    known = SEEN if seen.ports else draft.port.origin
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
+    if also := [each for each in others if each in named]:
+        told = {**told, "ports": Known(also, f"{SEEN}: it listens there too")}
+    service = _owning(draft.service, told)
+    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
+
+
+def _stops(seen: Seen) -> Known[int] | None:
+    """A service that needs a good part of ten seconds to end has those that Kubernetes gives."""
+    if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
+        return None
+    return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
+
+
+def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
+    """The draft whose suite waits for the slowest of its variants to end: one may take three seconds, and the next nine."""
+    took = {each.variant: each.data.get("stop_seconds") for each in found if each.check == "runs" and each.ok}
+    slow = {name: seconds for name, seconds in took.items() if isinstance(seconds, float) and seconds >= _LONG_SECONDS}
+    if draft.stops is not None or not slow:
+        return draft
+    name = max(slow, key=lambda each: slow[each])
+    return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
+
+
+def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:
+    """The service, whose files are its user's from now on where it comes up only if it may write among them."""
+    project = service.project
+    if project is None or told.get("read_only", Known(True)).value:
+        return service
+    return replace(service, project=replace(project, owned=True))

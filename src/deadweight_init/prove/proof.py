@@ -1,0 +1,339 @@
+"""A draft on its way to be proved: rungs are built within a time limit, and those that cannot be are left out with the reason."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deadweight import _run, _signals
+from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
+from deadweight.builders.shared.diagnosis import Code
+from deadweight.project.needs import to_make
+from deadweight.project.workspace import Workspace
+from deadweight.suite.load import SUITE_FILE
+from deadweight_init.draft import Draft
+from deadweight_init.records import Rung
+from deadweight_init.stages import stages_of
+from deadweight_init.tree import Tree, look
+from deadweight_init.write.suite import suite_text
+
+if TYPE_CHECKING:
+    from deadweight.suite.model import Variant
+    from deadweight_init.write.files import Written
+
+GRACE_SECONDS = 240.0
+"""So much longer than the bound a build may take that would give the second variant: one compares nothing."""
+
+
+class OutOfTime(DeadweightError):
+    """What was under way did not end within the bound."""
+
+
+class Bound:
+    """``minutes`` after its making; 0 is no bound."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes = minutes
+        self._began = time.monotonic()
+
+    def left(self, grace: float = 0.0) -> float | None:
+        """Seconds until the end of the bound and of a grace after it; None where there is none."""
+        return self._began + self.minutes * 60 + grace - time.monotonic() if self.minutes else None
+
+    def over(self) -> bool:
+        """Whether the time is over."""
+        left = self.left()
+        return left is not None and left <= 0
+
+    @property
+    def reason(self) -> str:
+        """Why something was not tried."""
+        return f"not tried within {self.minutes:g} minutes"
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The clock stands still in this block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - began
+
+    @contextmanager
+    def kept(self, grace: float = 0.0) -> Iterator[None]:
+        """End every program that runs in this block, and every wait, when the time is over. Raises OutOfTime then, and before the
+        block where it is over already."""
+        left = self.left(grace)
+        if left is None:
+            yield
+            return
+        if left <= 0:
+            raise OutOfTime(self.reason)
+        fired = threading.Event()
+        timer = threading.Timer(left, _end, (fired,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except DeadweightError as error:
+            if not fired.is_set() or _signals.received() is not None:
+                raise
+            raise OutOfTime(self.reason) from error
+        finally:
+            timer.cancel()
+            timer.join()
+            if fired.is_set() and _signals.received() is None:
+                _run.reset_cancel()
+        if fired.is_set():  # what was found meanwhile may be what is found of something that was ended
+            raise OutOfTime(self.reason)
+
+
+def _end(fired: threading.Event) -> None:
+    if _signals.received() is None:
+        fired.set()
+        _run.cancel_all()
+
+
+Say = Callable[[str], None]
+
+ENOUGH = 2
+"""So many variants compare something."""
+
+_NEWEST = re.compile(r"chainguard/(?:python|node):latest")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a variant was not built. ``line`` is that of the Dockerfile's instruction that failed, None where none did; ``step`` is
+    that instruction, ``code`` the cause."""
+
+    error: DeadweightError
+    line: int | None = None
+    step: str = ""
+    code: Code = Code.UNKNOWN
+
+    @classmethod
+    def of(cls, error: DeadweightError) -> Failure:
+        """The failure that a builder raised."""
+        if not isinstance(error, CommandError):
+            return cls(error)
+        return cls(error, error.line, error.step, Code(error.cause))
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, for a comment: the last error of the step that failed."""
+        if not isinstance(self.error, CommandError):
+            return first_line(self.error.message)
+        said = self.error.reason
+        last = next((line.strip() for line in reversed(self.error.tail) if not _FRAME.match(line)), "")
+        return f"{said} ({last})" if last and len(said) < MOST_SAID else said
+
+    @property
+    def hint(self) -> str:
+        """What helps; empty where that is no more than to look at its log."""
+        unknown = isinstance(self.error, CommandError) and self.code is Code.UNKNOWN
+        return "" if unknown else self.error.hint or ""
+
+
+def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
+    """What there is to prepare where everything is there."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
+    what they need first, which the time limit does not count.
+
+    After ``minutes`` no further rung is begun where two are verified, and what is being built is ended; 0 is no bound.
+    """
+
+    say: Say
+    build: Callable[[Workspace, Sequence[Variant]], Mapping[str, Failure]]
+    minutes: float = 0.0
+    prepare: Callable[[Workspace, Sequence[Variant]], object] = _nothing
+
+
+class Proof:
+    """A draft that gets better: every step replaces it by one that knows more, and writes that down."""
+
+    def __init__(self, draft: Draft, written: Written, tools: Tools) -> None:
+        self.draft, self.written, self.tools = draft, written, tools
+        self.bound = Bound(tools.minutes)
+        self._said: set[str] = set()
+        self._made: set[str] = set()
+        self.built: set[str] = set()
+        self.tried: set[str] = set()
+        self.verified: list[str] = []
+        self.sizes: dict[str, int] = {}
+        """Bytes of each rung that is verified."""
+        self.steps: dict[str, str] = {}
+        """What helps, by the reason for which rungs were left out."""
+        self.failures: dict[str, Failure] = {}
+        """Why rungs were not built, by their names."""
+        self._failed: dict[tuple[str, ...], str] = {}
+        """Why stages that several rungs share do not build."""
+        self._engine_ran = False
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The repository."""
+        return look(self.written.root)
+
+    def say(self, line: str) -> None:
+        """Tell a line once: every build is a project opened anew."""
+        if line not in self._said:
+            self._said.add(line)
+            self.tools.say(line)
+
+    def workspace(self) -> Workspace:
+        """The project as it is written now, without the files of what is left out: a build would take them for its input."""
+        kept = self.draft.files
+        self._made |= set(self.draft.ladder.files)
+        self.written.remove(name for name in self._made if name not in kept)
+        self.written.write({SUITE_FILE: suite_text(self.draft), **kept})
+        return Workspace.open(self.say, self.written.root / SUITE_FILE)
+
+    def variant(self, workspace: Workspace, name: str) -> Variant:
+        """A rung as a variant of the suite."""
+        return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
+
+    def leave_out(self, name: str, reason: str, hint: str = "") -> None:
+        """Leave a rung out; the reason becomes a comment of the suite."""
+        short = first_line(reason).removeprefix(f"{self.draft.full(name)}: ")
+        self.steps.setdefault(short, hint)
+        self.say(f"{name}: left out: {short}")
+        self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
+
+    def put_off(self, name: str) -> None:
+        """Leave a rung in the suite as one that was not tried."""
+        self.say(f"{name}: left for later: {self.bound.reason}")
+        self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
+
+    def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
+        """Those first that are derived, of a Dockerfile before others, then those whose bases are there; the order is kept
+        otherwise. Those on the newest version of a language go last: packages that were pinned before it are compiled for minutes,
+        or fail."""
+        with self.workspace() as workspace:
+            seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
+
+        def rank(each: Rung) -> tuple[bool | int, ...]:
+            newest = _NEWEST.search(each.keys.get("bases", "")) is not None
+            return not each.changes, each.builder != "dockerfile", newest, seconds[each.name]
+
+        return sorted(rungs, key=rank)
+
+    def _to_wait(self, workspace: Workspace, name: str) -> int:
+        """What making its bases takes, about, in seconds; what cannot be had is soon told."""
+        try:
+            return max((each.seconds for each in to_make(workspace, (self.variant(workspace, name),))), default=0)
+        except DeadweightError:
+            return 0
+
+    def build(self, rung: Rung, *, bounded: bool = True) -> bool:
+        """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built.
+
+        Raises OutOfTime: then it counts neither as built nor as left out. Until a first rung is verified nothing is ended.
+        """
+        self.tried.add(rung.name)
+        built = self._shared(rung)
+        if built in self._failed:  # by a stage that this one shares: once is enough
+            self.leave_out(rung.name, self._failed[built])
+            return False
+        failed: Failure | None
+        with self.workspace() as workspace:
+            variant = self.variant(workspace, rung.name)
+            self._engine_ran = self._engine_ran or _engine_runs()
+            try:
+                with self.bound.stopped():
+                    self.tools.prepare(workspace, [variant])
+                grace = GRACE_SECONDS if len(self.verified) < ENOUGH else 0.0
+                with self.bound.kept(grace) if bounded and self.verified else nullcontext():
+                    failed = self.tools.build(workspace, [variant]).get(variant.name)
+            except (Interrupted, OutOfTime):
+                raise
+            except DeadweightError as error:
+                failed = Failure(error)
+        if failed is None:
+            self.built.add(rung.name)
+            return True
+        if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
+            raise lost from failed.error
+        self.built.discard(rung.name)  # it may have been, of another file
+        self.leave_out(rung.name, failed.reason, failed.hint)
+        self.failures[rung.name] = failed
+        if failed.line is not None and failed.line < self._last_stage(rung):
+            self._failed[built] = self.draft.left_out[rung.name]
+        return False
+
+    def _last_stage(self, rung: Rung) -> int:
+        """The line where the last stage of a rung's Dockerfile begins."""
+        stages = stages_of(self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), ""), {})[1]
+        return stages[-1].line if stages else 0
+
+    def _shared(self, rung: Rung) -> tuple[str, ...]:
+        """What the stages of a rung before its last one are made of: their text and their bases."""
+        text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
+        stages = stages_of(text, {})[1]
+        given = yaml.safe_load(rung.keys.get("bases", "{}"))
+        last = text[slice(*stages[-1].span)] if stages else ""
+        bases = (f"{name} {value}" for name, value in given.items() if name not in last)
+        return (text, *sorted(bases)) if text else (rung.name,)
+
+    def _lost_engine(self) -> MissingError | None:
+        """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
+        from deadweight.engine.broken_engine import broken_engine_at
+        from deadweight.engine.daemon import find_running
+
+        if not self._engine_ran:
+            return None
+        try:
+            endpoint = find_running()
+        except MissingError as error:
+            return error
+        return (
+            broken_engine_at(endpoint)
+            if endpoint
+            else MissingError("the container engine has ended", hint="invoke doctor")
+        )
+
+
+def _engine_runs() -> bool:
+    from deadweight.engine.daemon import find_running
+
+    try:
+        return find_running() is not None
+    except MissingError:
+        return False
+
+
+def nothing_left(what: str, proof: Proof) -> DeadweightError:
+    """The error where no rung can be kept, with what became of each, and what helps the first."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in proof.draft.left_out.items():
+        by_reason.setdefault(why, []).append(name)
+    reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+    helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
+    unproved = (
+        "write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more"
+    )
+    between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
+    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}{between}{unproved}" if helps else unproved)
+
+
+_FRAME = re.compile(r"\s*at [\w.$/<>]+\(")
+"""A line of a stack trace: it tells where, and not why."""
+
+MOST_SAID = 120
+
+
+def first_line(text: str) -> str:
+    """The part of an error that tells what is wrong, for a comment."""
+    return next(iter(text.strip().splitlines()), "")[:300]

@@ -1,0 +1,265 @@
+"""What a service is asked: first api checks from real answers, the operations that are known, and why a run proves little.
+
+Only what two containers answer alike is held in the body: times, host names and counters differ between them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from deadweight.suite import openapi
+from deadweight_init.described import served
+from deadweight_init.draft import Doubt, Draft, Recorded
+from deadweight_init.languages.sources import TESTS
+from deadweight_init.prove.observe import Health, Seen, ask, first_line, first_lines
+from deadweight_init.records import SEEN, Known
+from deadweight_init.tree import Tree, aside
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_CODE = (
+    r"[\w.-]+\.(?:go|rs|py|[cm]?[jt]sx?|java|kt|scala|groovy|rb|php|p[lm]|psgi|exs?|erl|cs|fs|c|h|cc|cpp|cxx|hpp|swift|lua|clj|hs|dart"
+    r"|nim|zig|cr)"
+)
+_ROUTE = re.compile(
+    r"""(?:^|[\s.@:(\[>])(?P<word>get|post|put|delete|patch|head|any|all|match|route|resource|handle|handlefunc|path|re_path|url|add_url_rule"""
+    r"""|(?:get|post|put|delete|patch|request)mapping|map(?:get|post|put|delete|patch)|http(?:get|post|put|delete|patch)|crow_route|scope)"""
+    r"""\b\s*!?\s*(?:\(|\s(?=["'`/]))\s*(?:\w+\s*,\s*)?(?:(?:value|path)\s*=\s*)?\{?\s*["'`](?:(?P<method>GET|POST|PUT|DELETE|PATCH|HEAD)\s+)?"""
+    r"""(?P<path>/[^"'`\s]*)["'`]""",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PARAMETER = re.compile(r"[:{<(*$\[]")
+_MOST_FILES = 400
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``method`` in capitals. ``is_plain``: a GET that needs nothing but its path."""
+
+    method: str
+    path: str
+    is_plain: bool = False
+
+
+def described(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
+    """The operations of an OpenAPI document (2 and 3)."""
+    found = []
+    for path, item in openapi.paths(document).items():
+        for method in METHODS:
+            operation = item.get(method)
+            if isinstance(operation, dict):
+                plain = (
+                    method == "get" and not dangerous.search(path) and _needs_nothing(document, path, item, operation)
+                )
+                found.append(Operation(method.upper(), f"{openapi.prefix(document)}{path}", plain))
+    return found
+
+
+def _needs_nothing(document: Any, path: str, item: dict[str, Any], operation: dict[str, Any]) -> bool:
+    given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
+    asks = any(isinstance(each, dict) and (each.get("required") or "$ref" in each) for each in given)
+    secured = operation.get("security") or (document.get("security") and operation.get("security") is None)
+    return "{" not in path and not asks and not secured
+
+
+def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
+    """What the code below a folder registers, in whichever language."""
+    found = dict[tuple[str, str], Operation]()
+    for path in _sources(tree, folder):
+        for match in _ROUTE.finditer(tree.text(path)):
+            word, route = match["word"].lower(), match["path"]
+            named = next(
+                (each for each in METHODS if word.startswith(each) or word in (f"map{each}", f"http{each}")), ""
+            )
+            method = (match["method"] or named or "get").upper()
+            plain = method == "GET" and not _PARAMETER.search(route) and not dangerous.search(route)
+            found.setdefault((method, route), Operation(method, route, plain))
+    return list(found.values())
+
+
+def _sources(tree: Tree, folder: str) -> Iterator[str]:
+    inside = (path for path in tree.named(_CODE) if folder == "." or path.startswith(f"{folder}/"))
+    plain = (path for path in inside if not aside(path) and not TESTS.search(path))
+    yield from (path for _, path in zip(range(_MOST_FILES), plain, strict=False))
+
+
+FIRST_LINES = 60
+_ERROR = re.compile(
+    r"\b(?:ERROR|FATAL|CRITICAL|EMERG|SEVERE)\b|\b(?:level|severity|lvl)\W{1,3}(?:error|fatal|critical|panic)\b|\[(?:error|emerg|crit|alert)\]"
+    r"|^panic:|^Traceback \(most recent call last\)|\bUnhandled(?:PromiseRejection| exception)|\b(?:err|error|fatal)(?: \w+)?: \S"
+    r"|\b(?:unable|failed) to (?:open|connect|load|read|find|start)\b"
+)
+_NO_ERROR = re.compile(
+    r"\b(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?)\b|\blevel\W{1,3}(?:trace|debug|info|warn)|\b(?:no|0|without) errors?\b",
+    re.IGNORECASE,
+)
+
+
+def of_log(lines: Iterable[str]) -> Iterator[Doubt]:
+    """The first error among the first lines that a service wrote."""
+    for line in lines:
+        if _ERROR.search(line) and not _NO_ERROR.search(line):
+            yield Doubt("error_in_log", " ".join(line.split())[:160])
+            return
+
+
+def of_health(status: int, path: str) -> Iterator[Doubt]:
+    """Nothing that was asked answers but with an error."""
+    if status >= 400:
+        yield Doubt("health_is_an_error", f"GET {path} answers {status}, and no path that is known answers 2xx")
+
+
+def of_port(port: int, declared: Collection[int]) -> Iterator[Doubt]:
+    """It listens where nothing of the repository says so."""
+    if port not in declared:
+        told = f"; declared: {', '.join(map(str, declared))}" if declared else ""
+        yield Doubt("undeclared_port", f"it listens on {port}, which nothing in the repository declares{told}")
+
+
+def of_operations(works: int) -> Iterator[Doubt]:
+    """No operation was seen to work."""
+    if not works:
+        yield Doubt("no_operation", "no operation that is known answers 2xx")
+
+
+Place = tuple[str, int]
+"""A path and a port."""
+
+MOST = 30
+MOST_JSON = 300
+MOST_TEXT = 60
+_DANGEROUS = re.compile(
+    r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
+)
+
+_OF_THE_BUILD = re.compile(
+    r"version|revision|commit|\bgit|sha\d*$|build|built|compile|hostname|platform|arch$|^os$|^go(?:os)?$|^node$|python|^java|jdk|jvm"
+    r"|runtime|kernel|uptime|memory|^cpus?$|^pid$|^uid$|^cwd$",
+    re.IGNORECASE,
+)
+"""Names of values that a build or a base puts in: they differ between variants that answer alike."""
+
+
+class Recorder:
+    """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
+
+    ``described`` is the OpenAPI document of the repository, where it has one; the service may serve one under a path of ``told``.
+    ``declared`` are the ports that the repository names, ``folder`` is that of its code.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        described: Known[str] | None,
+        told: Sequence[str] = (),
+        declared: Sequence[int] = (),
+        folder: str = ".",
+    ) -> None:
+        self._tree, self.described, self._told, self._declared, self._folder = tree, described, told, declared, folder
+        self._first: dict[Place, Answer | None] = {}
+        self._second: dict[Place, Answer | None] = {}
+        self._known = 0
+        self._printed = ""
+        self.lines: tuple[str, ...] = ()
+        """The first lines that the service wrote."""
+
+    def one(self, container: Container, health: Health) -> None:
+        """Find out what to ask, and ask it: on the port of its health, and at the root of the others that are declared."""
+        if health.kind == "http":
+            self.described, document = _described(container, health, self._tree, self.described, self._told)
+            listed = described(document, _DANGEROUS) or routes(self._tree, self._folder, _DANGEROUS)
+            paths = dict.fromkeys((health.path, "/", *(each.path for each in listed if each.is_plain)))
+            open_now = {each.port for each in container.listeners() or () if not each.loopback}
+            others = [port for port in self._declared if port != health.port and port in open_now]
+            places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
+            self._first = {
+                (path, port): ask(container, port, path, tls=health.tls and port == health.port)
+                for path, port in places
+            }
+            asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
+            self._known = len({(each.method, each.path) for each in listed} | asked)
+        self.lines = first_lines(container, FIRST_LINES)
+
+    def other(self, container: Container, health: Health) -> None:
+        """Ask the same again; of a job, take its first line."""
+        if health.kind == "exit":
+            self._printed = first_line(container)
+        self._second = {
+            (path, port): ask(container, port, path, tls=health.tls and port == health.port)
+            for path, port in self._first
+        }
+
+    def recorded(self, draft: Draft, seen: Seen) -> Draft:
+        """The draft with what both answered, or printed, alike."""
+        if seen.health.kind == "exit":
+            return replace(draft, prints=seen.printed if self._printed == seen.printed else "")
+        api = tuple(self._alike(seen.health.port))
+        works = sum(200 <= each.status < 300 for each in api)
+        service = replace(draft.service, described=self.described)
+        return replace(draft, api=api, service=service, works=works, known=max(self._known, works))
+
+    def _alike(self, port: int) -> Iterator[Recorded]:
+        """What both answer with the same status below 500 becomes a check; a route of its code that is not found does not."""
+        for place, first in self._first.items():
+            second = self._second.get(place)
+            if first is None or second is None or first.status != second.status or first.status >= 500:
+                continue
+            if not first.truncated and (first.status not in (404, 405) or place[0] == "/"):
+                recorded = _recorded(place[0], first, second)
+                yield recorded if place[1] == port else replace(recorded, port=place[1])
+
+
+def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
+    kind = first.headers.get("content-type", "").split(";")[0].strip()
+    plain = kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind) else ""
+    if first.body != second.body:
+        return Recorded(path, first.status, plain)
+    if "json" in kind or first.body.lstrip()[:1] in (b"{", b"["):
+        return Recorded(path, first.status, plain, json=_json(first))
+    return Recorded(path, first.status, plain, text=_text(first))
+
+
+def _json(answer: Answer) -> str | None:
+    """The document where it is short; of a long mapping the values that are short."""
+    try:
+        value = answer.json()
+    except ValueError:
+        return None
+    value = held(value)
+    if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
+        value = {key: each for key, each in value.items() if isinstance(each, str | int | bool) and len(str(each)) < 60}
+    if value in ({}, None):
+        return None
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MOST_JSON else None
+
+
+def held(value: Any) -> Any:
+    """A document without what the build or the base puts in."""
+    if isinstance(value, dict):
+        return {key: held(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
+    return [held(each) for each in value] if isinstance(value, list) else value
+
+
+def _text(answer: Answer) -> str | None:
+    """Its title, or its first line."""
+    text = answer.text()
+    title = re.search(r"<title>([^<\n]{1,60})</title>", text)
+    line = title[0] if title else next((each.strip() for each in text.splitlines() if each.strip()), "")
+    return line[:MOST_TEXT] if line and line.isprintable() else None
+
+
+def _described(
+    container: Container, health: Health, tree: Tree, known: Known[str] | None, told: Sequence[str]
+) -> tuple[Known[str] | None, Any]:
+    """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
+    if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
+        return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
+    return known, openapi.parsed(tree.text(known.value)) if known else None

@@ -1,0 +1,500 @@
+"""Compose files: how they build, start and mount a service, what they start beside it, and what they tell of the published image.
+
+They are read as far as they can be understood and never judged: variables without a value are passed over.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deadweight.records.reference import split
+from deadweight_init.dockerfile import read_words, urls
+from deadweight_init.records import Beside, Known, Service, Surroundings
+from deadweight_init.repository.environment import dotenv, env_files, environment, example_file, examples, filled_in
+from deadweight_init.tree import Tree, aside, folder_of, joined, line_of, with_above
+
+COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
+ANY = "*"
+FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
+PORTS = {
+    **dict.fromkeys(("postgres", "postgis", "timescaledb", "pgvector"), 5432),
+    **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey", "keydb"), 6379),
+    **dict.fromkeys(("mysql", "mariadb", "percona"), 3306),
+    **dict.fromkeys(("mongo", "mongodb"), 27017),
+    **dict.fromkeys(("elasticsearch", "opensearch"), 9200),
+    **dict.fromkeys(("jaeger", "all-in-one"), 16686),
+    **dict.fromkeys(("mailhog", "mailpit"), 1025),
+    "rabbitmq": 5672,
+    "memcached": 11211,
+    "nats": 4222,
+    "etcd": 2379,
+    "consul": 8500,
+    "minio": 9000,
+    "zookeeper": 2181,
+    "kafka": 9092,
+    "localstack": 4566,
+    "cassandra": 9042,
+    "clickhouse-server": 8123,
+    "influxdb": 8086,
+}
+"""Where the servers of well-known images listen."""
+_OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
+_OPEN = {
+    **dict.fromkeys(("postgres", "postgis"), ("POSTGRES_HOST_AUTH_METHOD", "trust")),
+    "mysql": ("MYSQL_ALLOW_EMPTY_PASSWORD", "yes"),
+    "mariadb": ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "yes"),
+}
+"""How databases are told that nobody needs a password: images that were made before 2020 asked for none, later ones do."""
+_PLAIN = {5432: "postgres:16", 3306: "mysql:8", 6379: "redis:7", 27017: "mongo:7", 11211: "memcached:1"}
+_READ = {
+    5432: r"POSTGRES_|PG",
+    3306: r"MYSQL_|MARIADB_",
+    27017: r"MONGO",
+    6379: r"REDIS_|ALLOW_EMPTY",
+    5672: r"RABBITMQ_",
+}
+"""What databases and queues read of their environment, by where they listen."""
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is; nothing for what is none."""
+    return value if isinstance(value, list) else []
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
+    """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
+    return tree.once(_read_files)
+
+
+def _read_files(tree: Tree) -> dict[str, dict[str, Any]]:
+    in_folders = (path for path in tree.named(r".+\.ya?ml") if folder_of(path).endswith("compose"))
+    of_users = (path for path in (*tree.named(COMPOSE), *in_folders) if ".devcontainer" not in path.split("/"))
+    paths = sorted(of_users, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
+    services = {path: _services(next(iter(tree.documents(path)), {})) for path in paths}
+    for path in paths:
+        if ".override." in posixpath.basename(path):
+            stem = path.replace(".override", "").rpartition(".")[0]
+            base = next((each for each in paths if each != path and each.rpartition(".")[0] == stem), None)
+            if base is not None:
+                services[base] = _merged(services[base], services.pop(path))
+    return services
+
+
+def _services(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The services, with secrets that are files as what they are: files at ``/run/secrets``."""
+    secrets, found = mapping(document.get("secrets")), dict[str, Any]()
+    for name, service in mapping(document.get("services", document)).items():
+        if not isinstance(service, dict):
+            continue
+        listed = [
+            str(each.get("source") if isinstance(each, dict) else each) for each in as_list(service.get("secrets"))
+        ]
+        files = {each: mapping(secrets.get(each)).get("file") for each in listed}
+        mounted = [f"./{file}:/run/secrets/{each}" for each, file in files.items() if file]
+        found[str(name)] = {**service, **({"volumes": [*as_list(service.get("volumes")), *mounted]} if mounted else {})}
+    return found
+
+
+def _merged(base: Any, more: Any) -> Any:
+    """As Compose puts two files together: mappings key by key, lists one after the other, of all else the second."""
+    if isinstance(base, dict) and isinstance(more, dict):
+        return {**base, **{key: _merged(base[key], value) if key in base else value for key, value in more.items()}}
+    return [*base, *more] if isinstance(base, list) and isinstance(more, list) else more
+
+
+@dataclass(frozen=True)
+class ComposeService:
+    """A service of a Compose file that is built from the repository."""
+
+    file: str
+    name: str
+    context: str
+    dockerfile: str | None
+    target: str | None
+    around: Surroundings
+    command: tuple[str, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+    """Build arguments."""
+    published: bool = False
+    """It starts the repository's own image as it is published; that is no word on how it is built."""
+
+    @property
+    def path(self) -> str:
+        """Its Dockerfile, seen from the root."""
+        return joined(self.context, self.dockerfile or "Dockerfile")
+
+    @property
+    def distance(self) -> tuple[bool, int]:
+        """How far its file is from what it starts: the nearest is the deepest, but of those for a published image, which may lie
+        anywhere, the one for users lies above those for single cases."""
+        depth = self.file.count("/")
+        return aside(self.file), depth if self.published else -depth
+
+
+def compose(tree: Tree) -> tuple[ComposeService, ...]:
+    """The services of all Compose files that are built here, in their order."""
+    return tree.once(lambda tree: tuple(_built(tree)), "compose")
+
+
+def _built(tree: Tree) -> Iterator[ComposeService]:
+    is_own = own_image(tree)
+    for path, services in compose_files(tree).items():
+        built = {each["image"]: each["build"] for each in services.values() if each.get("image") and each.get("build")}
+        values = examples(tree, folder_of(path))
+        for name, service in services.items():
+            build = service.get("build") or built.get(service.get("image"))
+            published = build is None and is_own(path, service)
+            fields = build if isinstance(build, dict) else {"context": build}
+            context = "." if published else joined(folder_of(path), str(fields.get("context") or "."))
+            if (build is None and not published) or context.startswith("..") or "$" in context or ":" in context:
+                continue
+            words = (*command_words(service.get("entrypoint"), values), *command_words(service.get("command"), values))
+            dockerfile, target = (str(fields[key]) if fields.get(key) else None for key in ("dockerfile", "target"))
+            around = _around(tree, path, services, name, context)
+            args = environment(fields.get("args"), values)
+            yield ComposeService(path, name, context, dockerfile, target, around, words, args, published)
+
+
+def own_image(tree: Tree) -> Callable[[str, Any], bool]:
+    """Tells whether a service of the Compose file at a path is started from the repository's own image, as it is published: by its
+    name, or where no file has that, by a part of it."""
+    names = own_names(tree)
+    exactly = any(
+        _image_of(tree, path, each) in names
+        for path, services in compose_files(tree).items()
+        for each in services.values()
+    )
+
+    def is_own(path: str, service: Any) -> bool:
+        image = _image_of(tree, path, service)
+        if len(image) < 3 or image in PORTS:
+            return False
+        return image in names or (not exactly and any(image in name or name in image for name in names))
+
+    return is_own
+
+
+_NAMED = {
+    "go.mod": re.compile(r"^module\s+(\S+)", re.MULTILINE),
+    "package.json": re.compile(r"\"name\"\s*:\s*\"([^\"]+)\""),
+    "Cargo.toml": re.compile(r"^name\s*=\s*[\"']([^\"']+)", re.MULTILINE),
+    "pyproject.toml": re.compile(r"^name\s*=\s*[\"']([^\"']+)", re.MULTILINE),
+}
+
+
+def own_names(tree: Tree) -> frozenset[str]:
+    """The repository's folder, and what the manifests in its root call the program; in small letters."""
+    said = [pattern.search(tree.text(name)) for name, pattern in _NAMED.items() if tree.has(name)]
+    names = {tree.root.name, *(re.sub(r"/v\d+$", "", each[1]).rpartition("/")[2] for each in said if each)}
+    return frozenset(name for each in names if len(name := each.lower()) >= 3)
+
+
+def _image_of(tree: Tree, path: str, service: Mapping[str, Any]) -> str:
+    """The last part of the name of a service's image; empty without one."""
+    said = service.get("image")
+    reference = filled_in(str(said), examples(tree, folder_of(path))) if said else None
+    return posixpath.basename(split(reference)[0]).lower() if reference else ""
+
+
+def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
+    """For each Dockerfile (a path) the command that a Compose file starts its image with; one for developers comes last. For
+    ``ANY`` of them the command of the image that the repository publishes.
+    A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
+    """
+    built, found = [each for each in composed if not each.published], dict[str, tuple[str, ...]]()
+    said = [(each.file, each.path, each.command) for each in built]
+    for file, services in compose_files(tree).items():
+        homes = {each.name: each.path for each in built if folder_of(each.file) == folder_of(file)}
+        for name, service in services.items():
+            if name in homes and "build" not in service:
+                said.append((file, homes[name], command_words(service.get("command"), examples(tree, folder_of(file)))))
+    listening = {(each.file, each.command) for each in built if each.around.ports}
+    ordered = sorted(said, key=lambda each: (bool(FOR_DEVELOPERS.search(each[0])), (each[0], each[2]) not in listening))
+    for _, path, command in ordered:
+        if command:
+            found.setdefault(path, command)
+    published = (each.command for each in composed if each.published)
+    plain = (each for each in published if each and not any(word.startswith("/") for word in each))
+    return {**found, ANY: next(plain, ())}
+
+
+def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Surroundings:
+    text, folder, service = tree.text(path), folder_of(path), services[name]
+    start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
+
+    def origin(what: str) -> str:
+        at = text.find(what, start.start() if start else 0)
+        return f"from {path}:{line_of(text, at)}" if at >= 0 else f"from {path}"
+
+    ports = [Known(port, origin(shown)) for port, shown in map(_inner_port, as_list(service.get("ports"))) if port]
+    test = mapping(service.get("healthcheck")).get("test") or ""
+    command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
+    health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
+    mounts = mounted_files(tree, folder, service)
+    secrets = {target: tree.text(file) for target, file in mounts.items()}
+    given = environment(service.get("environment"), examples(tree, folder), secrets)
+    shown = env_files(tree, folder, service.get("env_file"))
+    given = {**{name: value for name, value in shown.items() if not _OF_COMPOSE.match(name)}, **given}
+    env = {key: Known(value, origin(key)) for key, value in given.items()}
+    needs = []
+    for each, called in _depends(tree, services, service, env, context).items():
+        need = needed(tree, folder, called, services.get(each))
+        if need is not None:
+            needs.append(Known(need, f"from {path}:{_line_of(text, each)}"))
+    volumes = tuple(Known(each, origin(each)) for each in mounted_folders(tree, folder, service))
+    files = {target: Known(file, origin(target)) for target, file in mounts.items()}
+    return Surroundings(tuple(ports), health, env, tuple(needs), volumes, files)
+
+
+def _line_of(text: str, name: str) -> int:
+    start = re.search(rf"^[ \t]+[\"']?{re.escape(name)}[\"']?:", text, re.MULTILINE)
+    return line_of(text, start.start()) if start else 1
+
+
+def _depends(
+    tree: Tree, services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]], context: str
+) -> dict[str, str]:
+    """The services that it names, and by which name: depends_on, links, hosts in its environment, and names in its code."""
+    named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
+    hosts = {
+        word
+        for known in env.values()
+        for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)(?!://|:[^/@,]*@)", known.value)
+    }
+    used = dict.fromkeys(named, "")
+    for name, each in services.items():
+        names = (name, *(str(each[key]) for key in ("container_name", "hostname") if each.get(key)))
+        host = next((called for called in names if called in hosts), "")
+        if not host and each.get("image") and not each.get("build") and _is_in_code(tree, context, name):
+            host = name
+        if each is not service and (host or name in used):
+            used[name] = host
+    return {name: called or name for name, called in used.items()}
+
+
+def _is_in_code(tree: Tree, folder: str, name: str) -> bool:
+    """Whether code or settings below a folder name a host: in an address, with a port, or as a host's value."""
+    quoted = rf"(?:\$\{{[\w.-]+:)?{re.escape(name)}"
+    address = rf"(?:://|@){quoted}[}}:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
+    host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}\}}?[\"']", re.IGNORECASE)
+    return any(host.search(tree.text(path)) for path in tree.code(folder))
+
+
+def _inner_port(given: Any) -> tuple[int | None, str]:
+    """The container's port of one entry under ``ports:``, and the words to look for in the file."""
+    if isinstance(given, dict):
+        target = str(given.get("target"))
+        return (int(target), f"target: {target}") if target.isdigit() else (None, "")
+    shown = str(given)
+    inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
+    return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
+
+
+# What a service needs beside it: databases, queues and the like.
+
+
+def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
+    """A service of a Compose file as a container to start; None for one without a public image, or without a known port."""
+    service = _as_image(tree, folder, mapping(service))
+    values = examples(tree, folder)
+    reference = filled_in(str(service["image"]), values) if service.get("image") else None
+    port = None if reference is None else _port(reference, service)
+    if reference is None or port is None or not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name):
+        return None
+    files = mounted_files(tree, folder, service)
+    secrets = {target: tree.text(path).strip() for target, path in files.items()}
+    # of a file of variables that several services share what this one reads, where that is known
+    known = _READ.get(PORTS.get(posixpath.basename(split(reference)[0]), 0))
+    shown = {
+        key: value
+        for key, value in env_files(tree, folder, service.get("env_file")).items()
+        if known and re.match(known, key)
+    }
+    env = {**shown, **environment(service.get("environment"), values, secrets, read=True)}
+    env = {**_open_to_all(reference, env), **env}
+    return Beside(name, reference, port, env, command_words(service.get("command"), values), files)
+
+
+def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any]:
+    """A service that is built of a well-known image with a script or two in it, as that image with mounted files."""
+    build = service.get("build")
+    fields = build if isinstance(build, dict) else {"context": build}
+    context = joined(folder, str(fields.get("context") or "."))
+    path = joined(context, str(fields.get("dockerfile") or "Dockerfile"))
+    words = read_words(tree.text(path), path)
+    known = len(words.bases) == 1 and posixpath.basename(split(words.base)[0]) in PORTS
+    if not build:
+        return service
+    if context.startswith("..") or not tree.has(path) or not known:
+        return {}
+    up, mounts = posixpath.relpath(".", folder), []
+    for source, target in words.copied:
+        file = joined(context, source)
+        is_folder = posixpath.splitext(target)[1] in ("", ".d") and bool(posixpath.splitext(source)[1])
+        into = is_folder or (tree.has(file) and target.endswith("/"))
+        place = posixpath.join(target, posixpath.basename(source)) if into else target.rstrip("/")
+        mounts += [f"./{posixpath.join(up, file)}:{place}"] if "*" not in source else []
+    given = service.get("environment")
+    env = (
+        given if isinstance(given, dict) else dict(str(each).split("=", 1) for each in given or () if "=" in str(each))
+    )
+    volumes = [*as_list(service.get("volumes")), *mounts]
+    return {**service, "build": None, "image": words.base, "environment": {**words.env, **env}, "volumes": volumes}
+
+
+def as_plain_server(need: Beside) -> Beside | None:
+    """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
+    image = _PLAIN.get(need.port)
+    if image is None or split(need.image)[0] == split(image)[0]:
+        return None
+    return replace(need, image=image, env={**_open_to_all(image, need.env), **need.env})
+
+
+def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:
+    name, value = _OPEN.get(posixpath.basename(split(image)[0]), ("", ""))
+    return {} if not name or any("PASSWORD" in each or each == name for each in env) else {name: value}
+
+
+def _port(image: str, service: Mapping[str, Any]) -> int | None:
+    given = [*as_list(service.get("expose")), *as_list(service.get("ports"))]
+    inner = (str(each).rpartition(":")[2].partition("/")[0] for each in given if not isinstance(each, dict))
+    known = PORTS.get(posixpath.basename(split(image)[0]))
+    return known or next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
+
+
+def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
+    """``command:`` as words; nothing where a variable of it is not known."""
+    try:
+        words = [str(each) for each in command] if isinstance(command, list) else shlex.split(str(command or ""))
+    except ValueError:
+        words = []
+    filled = [filled_in(word, values) for word in words]
+    return tuple(word for word in filled if word is not None) if None not in filled else ()
+
+
+def as_data(needs: Sequence[Known[Beside]]) -> Known[dict[str, Any]] | None:
+    """The ``needs:`` of a suite; None for none."""
+    entries = {each.value.name: _entry(each.value) for each in needs}
+    return Known(entries, needs[0].origin) if needs else None
+
+
+def _entry(need: Beside) -> dict[str, Any]:
+    fields = {
+        "image": need.image,
+        "port": need.port,
+        "env": dict(need.env),
+        "args": list(need.args),
+        "files": dict(need.files),
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+# What is mounted.
+
+_OF_THE_HOST = re.compile(r"/(?:etc|proc|sys|dev|run|var/run|boot|usr|s?bin|lib\d*|var/lib/docker)/|/+$")
+"""Where a machine keeps what is its own: a container that mounts that looks at the machine, and keeps no data."""
+
+
+def _mounts(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is mounted and where, of ``SOURCE:TARGET[:MODE]``, or of ``TARGET`` alone. ``${PWD}`` is the folder of the file."""
+    for each in service.get("volumes") or ():
+        if isinstance(each, dict):
+            yield str(each.get("source") or ""), str(each.get("target") or "")
+            continue
+        filled = re.sub(r"\$\{PWD\}|\$PWD\b|\$\{\w+:?-([^}]*)\}", lambda found: found[1] or ".", str(each))
+        parts = filled.split(":")
+        yield (parts[0], parts[1]) if len(parts) > 1 else ("", str(each))
+
+
+def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
+    """Files and folders of the repository that are mounted into it."""
+    pairs = (
+        (target, joined(folder, source)) for source, target in _mounts(service) if source.startswith(".") and target
+    )
+    return {
+        target: path
+        for target, path in pairs
+        if not path.startswith("..") and (tree.has(path) or any(tree.below(path, "")))
+    }
+
+
+def mounted_folders(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:
+    """Where data is kept: volumes of the engine, named or not, folders in memory, and folders that only a run makes, in the
+    repository (``./state``, ``.data/logs``) or on the machine (``/srv/shop``)."""
+    memory = service.get("tmpfs") or ()  # one or a list, each with options or without (/run:size=1M,mode=1700)
+    in_memory = (("", str(each).partition(":")[0]) for each in ([memory] if isinstance(memory, str) else memory))
+    for source, target in (*_mounts(service), *in_memory):
+        if target and _is_made_by_a_run(tree, folder, source, target):
+            yield posixpath.normpath(target)
+
+
+def _is_made_by_a_run(tree: Tree, folder: str, source: str, target: str) -> bool:
+    """Whether nothing lies at the source of a mount before the service runs."""
+    if not source.startswith((".", "/", "~", "$")):
+        return True
+    path = joined(folder, source)
+    names = [posixpath.basename(each) for each in (path, posixpath.normpath(target))]
+    if any(posixpath.splitext(each)[1] for each in names) or names[0].startswith("."):  # a file
+        return False
+    if not source.startswith("."):
+        return not _OF_THE_HOST.match(f"{path}/")
+    return not path.startswith("..") and not tree.has_folder(path)
+
+
+# What runs on a developer's machine: settings say ``localhost:5432``, and a Compose file publishes that port. In a container
+# nothing is at that address: there the settings name what the Compose file starts, which is needed then.
+
+_HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.])")
+
+
+def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
+    """The surroundings with every address of this machine replaced by the container that a Compose file starts there."""
+    published = {port: known for known, port in _published(tree, service)}
+    file = next((found for each in (service.folder, ".") if (found := example_file(tree, each))), None)
+    shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.text(file)).items()}
+    env = dict(around.env) or shown
+    changed, used = dict(env), dict[str, Known[Beside]]()
+    for name, known in env.items() if published else ():
+        here = _HERE.search(known.value)
+        sibling = re.sub(r"HOST(NAME)?|SERVER|ADDR(ESS)?", "PORT", name)  # HOST and PORT may be apart
+        apart = env[sibling].value if sibling != name and sibling in env else ""
+        port = (here[1] or apart) if here else ""
+        if here is None or not port.isdigit() or int(port) not in published:
+            continue
+        need = published[int(port)].value
+        used[need.name] = published[int(port)]
+        changed[name] = replace(
+            known, value=known.value.replace(here[0], f"{need.name}:{need.port}" if here[1] else need.name)
+        )
+        if not here[1]:
+            changed[sibling] = replace(env[sibling], value=str(need.port))
+    there = {each.value.name for each in around.needs}
+    more = [known for name, known in used.items() if name not in there]
+    return replace(around, env=changed, needs=(*around.needs, *more)) if used else around
+
+
+def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], int]]:
+    """Containers of Compose files near the service with the port of this machine at which they are reached; none is the service."""
+    is_own = own_image(tree)
+    homes = (*with_above(service.folder), service.project.folder if service.project else ".")
+    for path, services in compose_files(tree).items():
+        folder = folder_of(path)
+        for name, each in services.items() if folder in homes else ():
+            need = needed(tree, folder, name, each)
+            for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
+                if isinstance(given, dict):
+                    words = [str(given.get("published")), str(given.get("target"))]
+                else:
+                    words = (filled_in(str(given), examples(tree, folder)) or "").partition("/")[0].split(":")[-2:]
+                if need and len(words) == 2 and words[0].isdigit() and words[1] == str(need.port):
+                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(words[0])

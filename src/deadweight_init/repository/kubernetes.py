@@ -1,0 +1,175 @@
+"""What Kubernetes manifests and charts tell of a service: ports, probes, environment, where it keeps data, and what it needs.
+
+Ports and probes are found in templates too; the rest only in files that are YAML as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deadweight.records.reference import split
+from deadweight_init.records import Beside, Known, Surroundings
+from deadweight_init.repository.compose import PORTS, mapping
+from deadweight_init.tree import Tree, line_of
+
+_CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
+_PROBE_PATH = re.compile(
+    r"httpGet:\s*(?:\{[^{}\n]*?\bpath:|\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:)\s*[\"']?(/[^\s\"',{}]*)"
+)
+_OTHER_PROBE = re.compile(r"Probe:\s*(?:\{\s*|\n\s+(?:\w+:[^\n]*\n\s+){0,5}?)(tcpSocket|grpc):")
+_KINDS = {"tcpSocket": "tcp", "grpc": "grpc"}
+_OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
+"""Ports of databases and queues, which manifests of a service often bring along."""
+_HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://|:[^/@,]*@)")
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The mappings in a list; none where it is none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True)
+class _Container:
+    """One container of a workload, with the file that it is in, its pod's volumes and labels."""
+
+    file: str
+    said: Mapping[str, Any]
+    volumes: Mapping[str, Any]
+    labels: Mapping[str, Any]
+
+    @property
+    def image(self) -> str:
+        """The last part of its image's name."""
+        return posixpath.basename(split(str(self.said.get("image") or ""))[0])
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By which it may be known: its own name, and its image's."""
+        return frozenset((str(self.said.get("name")), self.image))
+
+    def data(self) -> Iterator[str]:
+        """Where volumes for data are mounted: empty ones, and claims."""
+        for each in mappings(self.said.get("volumeMounts")):
+            volume = self.volumes.get(str(each.get("name")), {})
+            if ("emptyDir" in volume or "persistentVolumeClaim" in volume) and not each.get("readOnly"):
+                yield posixpath.normpath(str(each.get("mountPath")))
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """What the manifests of a repository hold: files with containers, these, config maps by ``KIND/NAME``, Services' selectors."""
+
+    files: tuple[str, ...]
+    containers: tuple[_Container, ...]
+    maps: Mapping[str, Mapping[str, str]]
+    services: Mapping[str, Mapping[str, Any]]
+
+    def env_of(self, container: _Container) -> Iterator[tuple[str, str]]:
+        """Variables with the values that are written down; those that only a cluster knows are left out."""
+        for each in mappings(container.said.get("envFrom")):
+            for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
+                yield from self.maps.get(f"{kind}/{mapping(each.get(key)).get('name')}", {}).items()
+        for each in mappings(container.said.get("env")):
+            value = each.get("value")
+            for kind, key in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
+                if reference := mapping(mapping(each.get("valueFrom")).get(key)):
+                    value = self.maps.get(f"{kind}/{reference.get('name')}", {}).get(str(reference.get("key")))
+            if value is not None and "$(" not in str(value):
+                yield str(each.get("name")), str(value)
+
+
+def _cluster(tree: Tree) -> _Cluster:
+    files, containers = list[str](), list[_Container]()
+    maps, services = dict[str, dict[str, str]](), dict[str, dict[str, Any]]()
+    for path in tree.below(".", ".yaml", ".yml"):
+        text = tree.text(path)
+        if "containers:" in text:
+            files.append(path)
+        for document in tree.documents(path) if "containers:" in text or "apiVersion" in text else ():
+            name, spec = mapping(document.get("metadata")).get("name"), mapping(document.get("spec"))
+            kind = document.get("kind")
+            if kind in ("ConfigMap", "Secret"):
+                maps[f"{kind}/{name}"] = dict(_held(document))
+            elif kind == "Service" and spec.get("selector"):
+                services[str(name)] = mapping(spec.get("selector"))
+            spec = mapping(mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
+            template = mapping(spec.get("template")) or document
+            pod = mapping(template.get("spec")) or spec
+            labels = mapping(mapping(template.get("metadata")).get("labels"))
+            volumes = {str(each.get("name")): each for each in mappings(pod.get("volumes"))}
+            containers += [_Container(path, each, volumes, labels) for each in mappings(pod.get("containers"))]
+    return _Cluster(tuple(files), tuple(containers), maps, services)
+
+
+def _held(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a config map holds, or a secret: in ``data``, there in Base64, or in ``stringData``."""
+    for key, value in mapping(document.get("data")).items():
+        if document.get("kind") == "ConfigMap":
+            yield str(key), str(value)
+        else:
+            with contextlib.suppress(ValueError):
+                yield str(key), base64.b64decode(str(value), validate=True).decode()
+    yield from ((str(key), str(value)) for key, value in mapping(document.get("stringData")).items())
+
+
+def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collection[str] = ()) -> Surroundings:
+    """What the manifests and charts in a folder say, and those elsewhere that name the service.
+    ``names`` are the service's: its containers are told by them. ``foreign`` are those of the repository's other services.
+    """
+    cluster = tree.once(_cluster)
+    inside = set(tree.below(folder, ".yaml", ".yml"))
+    containers = [each for each in cluster.containers if each.file in inside]
+    own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
+    others = {each.file for each in containers if own or each.names & set(foreign)} - {each.file for each in own}
+    files = [path for path in cluster.files if path in inside and path not in others]
+    if not files and folder != ".":
+        own = [each for each in cluster.containers if each.names & set(names) - set(foreign)]
+        files = list(dict.fromkeys(each.file for each in own))
+    ports: list[Known[int]] = []
+    health: list[Known[str]] = []
+    probes: list[Known[str]] = []
+    for path in files:
+        text = tree.text(path)
+
+        def known(value: Any, at: int, path: str = path, text: str = text) -> Known[Any]:
+            return Known(value, f"from {path}:{line_of(text, at)}")
+
+        numbers = ((int(found[1]), found.start()) for found in _CONTAINER_PORT.finditer(text))
+        ports += [known(number, at) for number, at in numbers if number not in _OTHERS]
+        health += [known(found[1], found.start(1)) for found in _PROBE_PATH.finditer(text)]
+        probes += [known(_KINDS[found[1]], found.start(1)) for found in _OTHER_PROBE.finditer(text)]
+    env: dict[str, Known[str]] = {}
+    for mine in own:
+        env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}
+    volumes = tuple(Known(path, f"from {mine.file}") for mine in own for path in mine.data())
+    return Surroundings(tuple(ports), tuple(health), env, volumes=volumes, probe=next(iter(probes), None))
+
+
+def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
+    """Those that are named as the service is; else the only one that is no database."""
+    own = [each for each in containers if not each.names.isdisjoint(names)]
+    others = [each for each in containers if each.image not in PORTS]
+    return own or (others if len({each.image for each in others}) == 1 else [])
+
+
+def cluster_needs(tree: Tree, env: Mapping[str, Known[str]]) -> tuple[Known[Beside], ...]:
+    """The databases and queues of the manifests whose Services the environment names, each under the name there."""
+    cluster, found = tree.once(_cluster), list[Known[Beside]]()
+    for host in dict.fromkeys(host for known in env.values() for host in _HOST.findall(known.value)):
+        # a Service goes by its name alone, or with its namespace
+        selector = next((each for name, each in cluster.services.items() if host.partition(".")[0] == name), None)
+        servers = (each for each in cluster.containers if selector and selector.items() <= each.labels.items())
+        server = next((each for each in servers if each.image in PORTS), None)
+        if server is not None:
+            args = server.said.get("args")
+            words = tuple(map(str, args)) if isinstance(args, list) else ()
+            image = str(server.said["image"])
+            need = Beside(host, image, PORTS[server.image], dict(cluster.env_of(server)), words)
+            found.append(Known(need, f"from {server.file}"))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""What init writes: the suite, its Dockerfiles, and what a suite is worked with."""

@@ -1,0 +1,148 @@
+"""Files of a user's project: written whole or not at all, never over what is there, taken back where the work is broken off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight_init.write.suite import IGNORED, NOX, TASKS
+
+
+class Written:
+    """The files that a run writes. Leaving the ``with`` block by an error puts everything back as it was,
+    unless ``keep`` was called."""
+
+    def __init__(self, root: Path, *, may_replace: Iterable[str] = ()) -> None:
+        self.root, self._may_replace = root, frozenset(may_replace)
+        self._before: dict[str, str | None] = {}
+        self._folders: list[Path] = []
+        self._keeps = False
+
+    def keep(self) -> None:
+        """Let all that was written stay, whatever comes."""
+        self._keeps = True
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self._keeps:
+            self._take_back()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is new or changed, in order."""
+        return tuple(self._before)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write these. Raises UsageError, before anything is written, for files that are there and are not ours to replace."""
+        replaced = [name for name in files if name not in self._before and os.path.lexists(self.root / name)]
+        there = [name for name in replaced if name not in self._may_replace]
+        if there:
+            raise UsageError(
+                f"{self.root}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} already there; nothing was overwritten",
+                hint=f"deadweight init {' '.join(f'--force {name}' for name in replaced)}, or --check to see what has drifted",
+            )
+        for name, text in files.items():
+            self._one(name, text)
+
+    def append(self, name: str, lines: Iterable[str], comment: str) -> None:
+        """Add the lines that a file does not have yet."""
+        path = self.root / name
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        new = [line for line in lines if line not in before.splitlines()]
+        if new:
+            gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
+            self._one(name, f"{before}{gap}# {comment}\n" + "".join(f"{line}\n" for line in new))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take back files of this run that are not wanted any more."""
+        for name in names:
+            if name in self._before:
+                self._restore(name, self._before.pop(name))
+        self._empty_folders()
+
+    def _one(self, name: str, text: str) -> None:
+        path = self.root / name
+        if name not in self._before:
+            self._before[name] = path.read_text(encoding="utf-8") if path.is_file() else None
+        try:
+            missing = [each for each in path.parents if not each.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folders += [each for each in missing if each not in self._folders]
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as handle:
+                    handle.write(text)
+                Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise DeadweightError(
+                f"{path}: cannot be written: {error.strerror}",
+                hint="make the folder writable: init writes its files there",
+            ) from error
+
+    def _restore(self, name: str, before: str | None) -> None:
+        with contextlib.suppress(OSError):
+            if before is None:
+                (self.root / name).unlink(missing_ok=True)
+            else:
+                (self.root / name).write_text(before, encoding="utf-8")
+
+    def _take_back(self) -> None:
+        for name, before in self._before.items():
+            self._restore(name, before)
+        self._before.clear()
+        self._empty_folders()
+
+    def _empty_folders(self) -> None:
+        for folder in sorted(self._folders, key=lambda each: -len(each.parts)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+_TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*def (\w+)", re.MULTILINE)
+
+
+def write_helpers(root: Path, written: Written) -> list[str]:
+    """Write those that are missing. Gives what is to be told of those that are there."""
+    told = []
+    for name, text in (("tasks.py", TASKS), ("noxfile.py", NOX)):
+        path = root / name
+        if not path.exists():
+            written.write({name: text})
+        elif "deadweight" not in (there := path.read_text(encoding="utf-8", errors="replace")):
+            lines = " and ".join(f"`{line}`" for line in _to_add(name, there))
+            told.append(f"{name} exists and is not changed; add {lines} to it, or use `deadweight` instead of `invoke`")
+    if (root / ".git").exists() or (root / ".gitignore").exists():
+        written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
+    return told
+
+
+def _to_add(name: str, there: str) -> Iterator[str]:
+    """The lines that bring Deadweight's tasks or sessions in. Beside a namespace invoke passes over the module's own tasks."""
+    if name == "noxfile.py":
+        yield "from deadweight.nox_sessions import *"
+    elif own := re.search(r"^(ns|namespace)\s*=", there, re.MULTILINE):
+        yield "import deadweight.tasks"
+        yield f'{own[1]}.add_collection(deadweight.tasks.namespace, "deadweight")'
+    else:
+        yield "from deadweight.tasks import namespace as ns"
+        yield from (f"ns.add_task({task})" for task in _TASK.findall(there))
+
+
+def program(root: Path) -> str:
+    """What runs the tasks: ``deadweight`` where the repository's tasks.py is another's."""
+    there = (root / "tasks.py").read_text(encoding="utf-8", errors="replace")
+    return "invoke" if "deadweight" in there else "deadweight"

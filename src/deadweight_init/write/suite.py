@@ -1,0 +1,217 @@
+"""The suite: data with an origin for every value, what was left out with its reason; made into YAML once, at the end."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from deadweight._log_excerpt import plain
+from deadweight_init.derive.changes import lines
+from deadweight_init.draft import Draft, Recorded
+from deadweight_init.languages.common import scalar
+from deadweight_init.records import Known, Rung
+
+COLUMN = 60
+LEAST_LETTERS = 4
+TASKS = (
+    '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
+)
+NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
+IGNORED = (".deadweight/",)
+_STAMP = re.compile(
+    r"\bv?\d+\.\d+|\b\d{4}-\d\d-\d\d|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}\b|\b(?:dev|devel|unknown|snapshot)\b",
+    re.IGNORECASE,
+)
+"""A version, a date, a commit, or what stands there without one."""
+
+
+class Block(dict[Any, Any]):
+    """A mapping that is written one key a line. A ``Note`` as a key is a comment; a ``Known`` has its origin as one."""
+
+
+class Note(str):
+    """A comment of its own; an empty one is an empty line. Each is a key for itself, whatever it says."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Text(str):
+    """YAML as it is."""
+
+    __slots__ = ()
+
+
+def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str:
+    """``deadweight.yaml`` of one service, or of several: then each has a section under ``services:``.
+    ``left_out`` are services that are in none, with the reasons.
+    """
+    how = (
+        "Values marked 'seen' were observed while it ran."
+        if any(draft.is_tried for draft in drafts)
+        else "Nothing was run; deadweight init without --no-prove tries it."
+    )
+    name = drafts[0].suite or drafts[0].service.name
+    head: dict[Any, Any] = {
+        Note(f"Written by `deadweight init`; edit it as you like. {how}"): None,
+        Note("Keys: docs/reference/suite.md. `deadweight init --check` shows what has changed since."): None,
+        "name": name,
+        Note(): None,
+    }
+    suite = Block(head)
+    if drafts[0].suite:
+        services = Block({draft.service.name: _section(draft) for draft in drafts})
+        services.update({Note(f"{each} is left out: {why}"): None for each, why in (left_out or {}).items()})
+        suite["services"] = services
+    else:
+        suite.update(_section(drafts[0]))
+    return "\n".join(_rendered(suite, "")) + "\n"
+
+
+def _section(draft: Draft) -> Block:
+    """What is common to a service's variants, then these."""
+    is_job = draft.health.value.get("kind") == "exit"
+    checks = Block(runs=_runs(draft), layers={"secrets": "none"})
+    checks.update(_attacks(draft))
+    if draft.api:
+        checks[
+            Note("Recorded from the first variant: they show that the others answer the same, not that it is right.")
+        ] = None
+        checks["api"] = [_recorded(each) for each in draft.api]
+    defaults = Block({} if is_job else {"port": draft.port})
+    defaults["health"] = draft.health
+    if draft.run:
+        defaults["run"] = Block(draft.run)
+    defaults["checks"] = checks
+    if draft.not_up:
+        defaults[Note(f"It was built and does not come up: {draft.not_up}")] = None
+    if draft.doubts:
+        defaults[Note("Remove these when they are settled: until then verify ends with exit code 3.")] = None
+        defaults["unproven"] = [each.code for each in draft.doubts]
+        defaults.update({Note(f"{each.code}: {each.what}"): None for each in draft.doubts})
+    written = {each.name: each for each in draft.variants}
+    variants = Block()
+    for rung in draft.ladder.rungs:
+        if rung.name in written:
+            variants[rung.name] = _variant(draft, written[rung.name])
+        else:
+            variants[Note(f"{rung.name} ({rung.builder}) is left out: {rung.refused}")] = None
+        variants[Note()] = None
+    return Block({"defaults": defaults, Note(): None, "variants": variants})
+
+
+def _runs(draft: Draft) -> Any:
+    if prints := whatever_the_build(draft.prints):
+        return {"prints": prints}
+    stops = draft.stops or Known(10, "")
+    return Known({"stops_within_seconds": stops.value}, stops.origin)
+
+
+def _attacks(draft: Draft) -> Mapping[Any, Any]:
+    """The places that an OpenAPI document names are where HTTP services are attacked."""
+    described = draft.service.described
+    if described is None or draft.not_up or "path" not in draft.health.value:
+        return {}
+    if draft.unattacked:
+        return {Note(f"attacks on {described.value} are left out: {draft.unattacked}"): None}
+    return {"attacks": Known({"openapi": described.value}, described.origin)}
+
+
+def _recorded(each: Recorded) -> Block:
+    request = {"path": each.path, **({"port": each.port} if each.port else {})}
+    expect: dict[str, Any] = {"status": each.status} if each.status != 200 else {}
+    if each.content_type:
+        expect["headers"] = {"Content-Type": each.content_type}
+    if each.json is not None:
+        expect["json"] = json.loads(each.json)
+    if each.text is not None:
+        expect["body_contains"] = each.text
+    return Block(name=f"GET {each.path}" + (f" at {each.port}" if each.port else ""), request=request, expect=expect)
+
+
+def _variant(draft: Draft, rung: Rung) -> Block:
+    own = draft.own.get(rung.name, {})
+    found = Block(builder=rung.builder, description=rung.description)
+    for key, value in rung.keys.items():
+        if key not in own and not (key == "source" and value == "."):
+            found[key] = value if key in _PATHS else Text(value)
+    why = draft.untried.get(rung.name) or draft.left_out.get(rung.name)
+    if why or (draft.is_tried and rung.name not in draft.accepted):
+        found["tried"] = Known(False, why or draft.not_up or "init ended before")
+    found.update(own)
+    if rung.changes:
+        found[Note(f"What differs from {draft.service.own.path if draft.service.own else 'the own image'}:")] = None
+        found.update({Note(f"  {each}"): None for each in lines(rung.changes)})
+    return found
+
+
+_PATHS = ("source", "dockerfile", "config", "main", "workdir")
+"""Keys with a path, which may look like a number (``02``) or hold spaces."""
+
+
+def whatever_the_build(line: str) -> str:
+    """A regular expression for a job's line in which words that a build stamps (a version, a commit) may be others; empty where
+    too little else is left to tell it by."""
+    words = [r"\S+" if _STAMP.search(word) else literally(word) for word in line.split(" ")]
+    held = sum(map(str.isalpha, "".join(word for word in words if word != r"\S+")))
+    return " ".join(words) if held >= LEAST_LETTERS or r"\S+" not in words else ""
+
+
+def literally(text: str) -> str:
+    """A regular expression that matches this text."""
+    return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
+
+
+_SENTENCE = re.compile(r"[A-Za-z][\w.,;/()'+-]*(?: [\w.,;/()'+-]+)+")
+
+
+def _rendered(block: Block, indent: str) -> Iterator[str]:
+    """A block as lines of YAML."""
+    for key, value in block.items():
+        if isinstance(key, Note):
+            yield f"{indent}# {_line(key)}" if key else ""
+            continue
+        head, origin = f"{indent}{key}:", ""
+        if isinstance(value, Known):
+            value, origin = value.value, value.origin
+        comment = f"  # {_line(origin)}" if origin else ""
+        nested = isinstance(value, list) and any(isinstance(each, Block) for each in value)
+        if isinstance(value, Block) or nested or (key == "needs" and isinstance(value, dict)):
+            yield f"{head:<{COLUMN}}{comment}" if comment else head
+            yield from _items(value, indent) if nested else _rendered(Block(value), f"{indent}  ")
+        else:
+            text = f"{head} {value if isinstance(value, str) and _SENTENCE.fullmatch(value) else flow(value)}"
+            yield f"{text:<{COLUMN}}{comment}" if comment else text
+
+
+def _items(blocks: list[Block], indent: str) -> Iterator[str]:
+    for block in blocks:
+        first, *rest = _rendered(block, f"{indent}    ")
+        yield f"{indent}  - {first.strip()}"
+        yield from rest
+
+
+def flow(value: Any) -> str:
+    """Data in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar(str(key))}: {flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str) and not isinstance(value, Text):
+        return scalar(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, Text | date) else json.dumps(value)
+
+
+def _line(text: str) -> str:
+    """One line for a comment."""
+    lead = text[: len(text) - len(text.lstrip())]
+    said = lead + " ".join(plain(text).split())
+    return said if len(said) <= 240 else f"{said[:240]}…"

@@ -1,0 +1,206 @@
+"""Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
+
+One case is one entry of a file in ``corpus/languages``, or of ``corpus/layouts.yaml``: ``files``, what the user says
+(``main``, ``port``, ``seen``: a health path that answered), and ``expect``, whose keys are those of ``FACTS``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
+from deadweight_init.languages.table import NAMES
+from deadweight_init.records import Known, OwnDockerfile, Project, Service
+from deadweight_init.services import find_services
+from deadweight_init.tree import look
+from tests.support.trees import written
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found. ``wanted`` is what the case expects of a fact that is a part of a text."""
+
+    services: tuple[Service, ...]
+    draft: Draft | None
+    wanted: Any = None
+
+    @property
+    def service(self) -> Service:
+        return self.services[0]
+
+    @property
+    def project(self) -> Project:
+        assert self.service.project is not None
+        return self.service.project
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        return self.draft.ladder.files
+
+    @property
+    def text(self) -> str:
+        return self.files["build/Dockerfile"]
+
+    @property
+    def last_stage(self) -> list[str]:
+        return self.text[self.text.index("FROM ${BASE}") :].splitlines()
+
+    def keys(self, name: str) -> dict[str, Any]:
+        rung = next(each for each in self.draft.ladder.rungs if each.name == name)
+        return {key: yaml.safe_load(value) for key, value in rung.keys.items()}
+
+
+def summary(service: Service) -> dict[str, Any]:
+    """What is known of a service, without what is empty. What a file says is told with its place."""
+    around, project = service.around, service.project
+    facts = {
+        "name": service.name,
+        "folder": service.folder,
+        "language": project and project.language,
+        "project": project.folder if project and project.folder != service.folder else None,
+        "dockerfiles": [own_image(each) for each in service.dockerfiles],
+        "more": [each.name for each in service.more],
+        "start": list(project.start) if project else [],
+        "version": project and project.version.value,
+        "env": {name: each.value for name, each in around.env.items()},
+        "env_from": sorted({each.origin for each in around.env.values()}),
+        "needs": {each.value.name: need(each) for each in around.needs},
+        "volumes": [f"{path} {origin}" for path, origin in service.volumes.items()],
+        "mounts": {place: each.value for place, each in around.files.items()},
+        "ports": [f"{each.value} {each.origin}" for each in port_hints(service)],
+        "health": [f"{each.value} {each.origin}" for each in health_hints(service)],
+        "tmpfs": first_draft(service, "build").run.get("tmpfs", Known([])).value,
+        "probe": around.probe and around.probe.value,
+        "variable": service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
+        "spare": [{each.origin: dict(each.value)} for each in service.spare],
+    }
+    return {name: value for name, value in facts.items() if value and value != "."}
+
+
+def own_image(own: OwnDockerfile) -> dict[str, Any]:
+    """A Dockerfile, with how it is built."""
+    facts = {
+        "path": own.path,
+        "context": own.context,
+        "target": own.target,
+        "args": list(own.args),
+        "build_args": dict(own.build_args),
+        "base": own.words.base,
+        "refused": own.refused.partition(",")[0],
+    }
+    return {name: value for name, value in facts.items() if value and value != "."}
+
+
+def need(known: Known[Any]) -> dict[str, Any]:
+    """What is started beside a service."""
+    facts = {
+        "image": known.value.image,
+        "port": known.value.port,
+        "env": dict(known.value.env),
+        "args": list(known.value.args),
+        "files": dict(known.value.files),
+        "origin": known.origin,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def parts(found: Found, text: str) -> list[str]:
+    return [each for each in found.wanted if each in text]
+
+
+FACTS: Mapping[str, Callable[[Found], Any]] = {
+    "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
+    "found": lambda found: [summary(each) for each in found.services],
+    "services": lambda found: [each.name for each in found.services],
+    "languages": lambda found: [each.project and each.project.language for each in found.services],
+    "language": lambda found: found.project.language,
+    "kind": lambda found: found.project.kind,
+    "folder": lambda found: found.project.folder,
+    "name": lambda found: found.project.name,
+    "version": lambda found: found.project.version.value,
+    "version_origin": lambda found: found.project.version.origin,
+    "start": lambda found: list(found.project.start),
+    "programs": lambda found: list(found.project.programs),
+    "program": lambda found: found.project.chosen,
+    "others": lambda found: list(found.project.others),
+    "reads": lambda found: list(found.project.reads),
+    "owned": lambda found: found.project.owned,
+    "problem": lambda found: found.project.problem,
+    "variable": lambda found: found.service.port_variable and found.service.port_variable.value,
+    "port": lambda found: found.draft.port.value,
+    "ports": lambda found: [each.value for each in port_hints(found.service)],
+    "health": lambda found: [each.value for each in health_hints(found.service)],
+    "rungs": lambda found: [each.name for each in found.draft.rungs],
+    "refused": lambda found: sorted(each.name for each in found.draft.ladder.rungs if each.refused),
+    "bases": lambda found: {name: found.keys(name)["bases"] for name in found.wanted},
+    "keys": lambda found: {name: {key: found.keys(name).get(key) for key in keys} for name, keys in found.wanted.items()},
+    "has": lambda found: parts(found, found.text),
+    "has_not": lambda found: [each for each in found.wanted if each not in found.text],
+    "in_turn": lambda found: sorted(found.wanted, key=found.text.index),
+    "files": lambda found: {name: [line for line in lines if line in found.files[name]] for name, lines in found.wanted.items()},
+    "copies": lambda found: [each[5:] for each in found.last_stage if re.match(r"COPY (?!.*--from)", each)],
+    "env": lambda found: dict(re.findall(r"^ENV (\w+)=\"?(.*?)\"?$", "\n".join(found.last_stage), re.MULTILINE)),
+    "entrypoint": lambda found: json.loads(found.last_stage[-1].removeprefix("ENTRYPOINT ")),
+}  # fmt: skip
+
+
+def cases() -> list[Any]:
+    texts = {
+        file.stem: file.read_text() for file in (*sorted(CORPUS.glob("languages/*.yaml")), CORPUS / "layouts.yaml")
+    }
+    entries = ((stem, name, case) for stem, text in texts.items() for name, case in yaml.safe_load(text).items())
+    return [pytest.param(case, id=f"{stem}: {name}") for stem, name, case in entries]
+
+
+def test_every_language_of_the_table_has_cases():
+    assert sorted(NAMES) == sorted(file.stem for file in CORPUS.glob("languages/*.yaml"))
+
+
+@pytest.mark.parametrize("case", cases())
+def test_what_is_found_is_what_the_case_says(tmp_path, case):
+    root = written(tmp_path / case.get("root", "shop"), case["files"])
+    services = find_services(look(root), case.get("main"))
+    draft = first_draft(services[0], "build", case.get("port"), case.get("seen")) if services else None
+    expect = case["expect"]
+    assert {key: FACTS[key](Found(services, draft, wanted)) for key, wanted in expect.items()} == expect
+
+
+STEPS = {
+    "python3": {
+        "requirements.txt": "",
+        "Procfile": "web: python migrate.py && python main.py\n",
+        "migrate.py": "print('migrated', flush=True)\n",
+        "main.py": "import os, time\nprint('serves as', os.getpid(), flush=True)\ntime.sleep(20)\n",
+    },
+    "node": {
+        "package.json": '{"scripts": {"start": "node migrate.js && node main.js"}, "dependencies": {"express": "4"}}',
+        "migrate.js": "console.log('migrated')\n",
+        "main.js": "process.on('SIGTERM', () => process.exit(7)); console.log('serves'); setInterval(() => {}, 1000)\n",
+    },
+}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("program", "says", "ends"), [("python3", "serves as {pid}", -15), ("node", "serves", 7)])
+def test_steps_are_taken_in_turn_without_a_shell(tmp_path, program, says, ends):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not on PATH")
+    (service,) = find_services(look(written(tmp_path / "shop", STEPS[program])))
+    found = Found((service,), first_draft(service, "build"))
+    words = FACTS["entrypoint"](found)
+    with subprocess.Popen(words, cwd=tmp_path / "shop", stdout=subprocess.PIPE, text=True) as running:
+        lines = [running.stdout.readline().rstrip() for _ in range(2)]
+        running.terminate()
+        assert (lines, running.wait(20)) == (["migrated", says.format(pid=running.pid)], ends)
