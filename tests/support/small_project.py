@@ -61,7 +61,7 @@ def subject_of(
 ) -> Subject:
     """What the checks look at; ``others`` are the subjects that ``smaller_than`` may name (underscores for dashes)."""
     found = next(each for each in suite.variants if each.name == variant)
-    return Subject.of(
+    return Subject(
         suite=suite,
         variant=found,
         built=built,

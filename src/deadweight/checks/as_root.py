@@ -221,7 +221,7 @@ def _subject(place: Place, engine: Engine) -> Subject:
     from deadweight.suite.load import read_suite
 
     suite = read_suite(Path(place.suite), None)  # judged before, and no check reads a builder's keys
-    return Subject.of(
+    return Subject(
         suite=suite,
         variant=next(each for each in suite.variants if each.name == place.variant),
         built=place.built,

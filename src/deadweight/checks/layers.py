@@ -11,12 +11,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._packages import images
-from deadweight.checks.protocol import Subject, evidence
+from deadweight.checks.protocol import Gate, Subject, evidence
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
@@ -25,16 +24,6 @@ from deadweight.suite.values import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from deadweight_images.findings import LayersReport
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate of the suite and how it ended. ``warning`` marks what is told but fails nothing."""
-
-    name: str
-    held: bool
-    reason: str
-    warning: bool = False
 
 
 class Layers:

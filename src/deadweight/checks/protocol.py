@@ -45,45 +45,27 @@ class Subject:
     engine: Callable[[], Engine]
     engine_image: Callable[[], str]
     subject_of: Callable[[str], Subject | None]
-    need_image: Callable[[str], str]
-    service: Service = field(repr=False, compare=False)
+    need_image: Callable[[str], str] = _no_need
     say: Callable[[str], None] = lambda _line: None
     place: str = ""
+    service: Service = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
 
-    @classmethod
-    def of(
-        cls,
-        suite: Suite,
-        variant: Variant,
-        built: BuiltImage,
-        state: State,
-        *,
-        archive: Callable[[], Path],
-        engine: Callable[[], Engine],
-        engine_image: Callable[[], str],
-        subject_of: Callable[[str], Subject | None],
-        need_image: Callable[[str], str] = _no_need,
-        say: Callable[[str], None] = lambda _line: None,
-        place: str = "",
-    ) -> Subject:
-        """A subject with a service of its own, which is started when a check first asks for it."""
-        from deadweight.checks.service import Service
+    def __post_init__(self) -> None:
+        if self.service is None:  # one of its own, which is started when a check first asks for it
+            from deadweight.checks.service import Service
 
-        service = Service(variant, engine, engine_image, need_image, suite.root)
-        return cls(
-            suite,
-            variant,
-            built,
-            state,
-            archive,
-            engine,
-            engine_image,
-            subject_of,
-            need_image,
-            service=service,
-            say=say,
-            place=place,
-        )
+            service = Service(self.variant, self.engine, self.engine_image, self.need_image, self.suite.root)
+            object.__setattr__(self, "service", service)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate of the suite and how it ended. ``warning`` marks what is told but fails nothing."""
+
+    name: str
+    held: bool
+    reason: str
+    warning: bool = False
 
 
 class Check(Protocol):

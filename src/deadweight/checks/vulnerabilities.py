@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from deadweight._errors import ConfigError, MissingError
-from deadweight.checks.protocol import Subject, evidence, now
+from deadweight.checks.protocol import Gate, Subject, evidence, now
 from deadweight.checks.scan import cache
 from deadweight.checks.scan import model as knows
 from deadweight.checks.scan.database import LOCAL, Database, current
@@ -191,16 +191,6 @@ def applied(findings: Sequence[Found], accepted: Sequence[Acceptance], today: da
 # The suite's gates on a scan: how many findings of each severity there may be, and of which.
 
 MAX_REPORT_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate and how it ended. ``warning`` marks what is told but fails nothing."""
-
-    name: str
-    held: bool
-    reason: str
-    warning: bool = False
 
 
 def severity_gates(

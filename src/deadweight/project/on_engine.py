@@ -60,7 +60,7 @@ class OnEngine:
         """What checks look at. Raises MissingError (exit 3) where the variant is not built."""
         project = self._project
         refuse_no_profile(project.suite, variant)
-        return Subject.of(
+        return Subject(
             suite=project.suite,
             variant=variant,
             built=project.built_or_raise(variant),

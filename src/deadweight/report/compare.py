@@ -13,7 +13,7 @@ from typing import Literal
 from deadweight._packages import images
 from deadweight.report import figures
 from deadweight.report.model import SEVERITIES, Finding, LayerRecord, Report, VariantRecord
-from deadweight.report.table import layer_count, not_measured_word, size_of, startup_differs
+from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.view import stand_in_note
 
 # One difference between two reports.
@@ -219,7 +219,7 @@ def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[s
 def _size(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, notes: list[str]) -> Iterator[Change]:
     pairs: tuple[tuple[Kind, str, int | None, int | None], ...] = (
         ("size", "size", size_of(old), size_of(new)),
-        ("compressed", "compressed size", _compressed(old), _compressed(new)),
+        ("compressed", "compressed size", compressed_of(old), compressed_of(new)),
     )
     for kind, word, before, after in pairs:
         if before is None or after is None:
@@ -244,10 +244,6 @@ def _percent(delta: float, before: float) -> str:
 
 def _direction(gain: float) -> Direction:
     return "better" if gain > 0 else "worse" if gain < 0 else "other"
-
-
-def _compressed(record: VariantRecord) -> int | None:
-    return record.image.compressed_bytes if record.image else None
 
 
 def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, lost: list[str]) -> Iterator[Change]:

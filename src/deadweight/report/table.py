@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from deadweight.records.reference import short
 from deadweight.report import figures
@@ -102,6 +103,11 @@ def size_of(record: VariantRecord) -> int | None:
     return record.image.size_bytes if record.image else None
 
 
+def compressed_of(record: VariantRecord) -> int | None:
+    """Compressed bytes of a variant's image, None where not measured."""
+    return record.image.compressed_bytes if record.image else None
+
+
 def layer_count(record: VariantRecord) -> int | None:
     """Layers of a variant's image, None where not measured."""
     if record.image is None or record.image.size_bytes is None:
@@ -122,12 +128,19 @@ def _number(value: float | None, text: str) -> Cell:
     return _unmeasured() if value is None else Cell(text, value)
 
 
-def _variant(name: str, _record: VariantRecord, _of: Of) -> Cell:
-    return Cell(name, name)
+def _figure(read: Callable[[VariantRecord], int | None], shown: Callable[[int | None], str]) -> Callable[..., Cell]:
+    """Makes a column of a figure that may not be measured."""
+    return lambda _name, record, _of: _number(read(record), shown(read(record)))
 
 
-def _builder(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    return Cell(record.builder, record.builder)
+def _theirs(key: Literal["size_bytes", "vulnerabilities"], shown: Callable[[int | None], str]) -> Callable[..., Cell]:
+    """Makes a column of a figure that somebody else gives."""
+
+    def make(_name: str, record: VariantRecord, _of: Of) -> Cell:
+        value = getattr(record.reference, key, None)
+        return Cell(figures.NOTHING, None, "muted") if value is None else Cell(shown(value), value)
+
+    return make
 
 
 def _base(_name: str, record: VariantRecord, _of: Of) -> Cell:
@@ -140,24 +153,9 @@ def _base(_name: str, record: VariantRecord, _of: Of) -> Cell:
     return Cell(short(record.base.reference), record.base.reference, badge=badge)
 
 
-def _size(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    value = size_of(record)
-    return _number(value, figures.size(value))
-
-
-def _compressed(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    value = record.image.compressed_bytes if record.image else None
-    return _number(value, figures.size(value))
-
-
 def _ratio(_name: str, record: VariantRecord, of: Of) -> Cell:
     value = size_of(record)
     return _unmeasured() if not value or not of.largest else Cell(figures.ratio(of.largest, value), of.largest / value)
-
-
-def _layers(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    value = layer_count(record)
-    return _number(value, figures.count(value))
 
 
 def _runtime(_name: str, record: VariantRecord, _of: Of) -> Cell:
@@ -299,32 +297,28 @@ def _attacks(_name: str, record: VariantRecord, of: Of) -> Cell:
     return Cell(str(found), found.stopped / found.of, badge=by)
 
 
-def _reference_size(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    value = record.reference.size_bytes if record.reference else None
-    return Cell(figures.NOTHING, None, "muted") if value is None else Cell(figures.size(value), value)
-
-
-def _reference_vulnerabilities(_name: str, record: VariantRecord, _of: Of) -> Cell:
-    value = record.reference.vulnerabilities if record.reference else None
-    return Cell(figures.NOTHING, None, "muted") if value is None else Cell(f"{value:,}", value)
-
-
 COLUMNS: tuple[Column, ...] = (
-    Column("variant", "Variant", _variant),
+    Column("variant", "Variant", lambda name, _record, _of: Cell(name, name)),
     Column("checks", "Checks", _checks),
-    Column("size", "Size", _size, numeric=True),
-    Column("reference_size", "Reference size", _reference_size, numeric=True, reference=True),
+    Column("size", "Size", _figure(size_of, figures.size), numeric=True),
+    Column("reference_size", "Reference size", _theirs("size_bytes", figures.size), numeric=True, reference=True),
     Column("ratio", "Largest : this", _ratio, numeric=True),
-    Column("compressed", "Compressed", _compressed, numeric=True),
+    Column("compressed", "Compressed", _figure(compressed_of, figures.size), numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reach", "Touched / not touched by the requests sent", _reach, numeric=True),
-    Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
+    Column(
+        "reference_vulnerabilities",
+        "Reference vuln.",
+        _theirs("vulnerabilities", figures.count),
+        numeric=True,
+        reference=True,
+    ),
     Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("build", "Build", _build, numeric=True),
     Column("user", "User", _user),
     Column("base", "Base", _base),
     Column("runtime", "Runtime", _runtime),
-    Column("layers", "Layers", _layers, numeric=True),
-    Column("builder", "Builder", _builder),
+    Column("layers", "Layers", _figure(layer_count, figures.count), numeric=True),
+    Column("builder", "Builder", lambda _name, record, _of: Cell(record.builder, record.builder)),
 )

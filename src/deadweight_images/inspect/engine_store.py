@@ -30,7 +30,8 @@ from deadweight_images.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT, ch
 from deadweight_images.archive.store import FolderStore
 from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.analyse import Cache, apply_allowlist, content_key, probe_for
+from deadweight_images.inspect.analyse import content_key
+from deadweight_images.inspect.cache import Cache, apply_allowlist, probe_for
 from deadweight_images.inspect.read_archive import Look, verify
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer
@@ -166,7 +167,7 @@ def analyse_engine_store(
     layers = _folders(root, config(raw, f"{root}: image {image_id}").diff_ids)
     if layers is None:
         return None
-    from deadweight_images.inspect.analyse import apply_allowlist, probe_for
+    from deadweight_images.inspect.cache import apply_allowlist, probe_for
     from deadweight_images.inspect.stream import assembled
 
     what = f"{image_id} in {root}"

@@ -22,7 +22,7 @@ from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX
 from deadweight_images.archive.model import Layer
 from deadweight_images.errors import ArchiveError, DeadweightError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.analyse import Cache, apply_allowlist, probe_for
+from deadweight_images.inspect.cache import Cache, apply_allowlist, probe_for
 from deadweight_images.inspect.read_archive import verify
 from deadweight_images.inspect.stream import assembled
 from deadweight_images.layers.index import LayerIndex

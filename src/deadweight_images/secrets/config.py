@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deadweight_images.archive.documents import parsed
 from deadweight_images.archive.model import Image
 from deadweight_images.findings import SecretFinding, SkippedItem
-from deadweight_images.layers.indexing import candidates
+from deadweight_images.layers.gaps import candidates
 from deadweight_images.secrets.config_text import MOST, scan_text
 from deadweight_images.secrets.model import Budget
 from deadweight_images.secrets.text_encodings import base64_end

@@ -137,11 +137,7 @@ class Opener:
 
     def _told(self, stream: Stream, label: str) -> Iterator[Refused]:
         """Why a stream was not read to its end."""
-        if stream.too_long:
-            yield Refused(
-                label, f"longer than the {stream.given >> 20} MiB that are decoded", len(self._view) - stream.end
-            )
-        elif stream.too_big:
+        if stream.too_big:
             reason, size = f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
             yield Refused(label, reason, size)
         elif stream.damaged and stream.given > 4096:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 FOLDER = Path(__file__).parent  # importlib.resources takes longer to import than all of this
 # What decides what is found and told, beside all modules here: those that hand the scanner its texts.
-_DECIDING = ("layers/indexing.py",)
+_DECIDING = ("layers/gaps.py",)
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
-from deadweight_images.layers import indexing as between
+from deadweight_images.layers import gaps as between
 from deadweight_images.layers.index import Found, Skip
 from deadweight_images.secrets.locations import NAMED_SIZE
 from deadweight_images.secrets.matcher import UNREAD

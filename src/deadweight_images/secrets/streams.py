@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deadweight_images.secrets import formats
-
 STEP = 1 << 18  # bytes of input and output at a time
 MEMORY = 64 << 20  # what one decoder may need; two threads decode at a time
 
@@ -23,12 +21,12 @@ class Stream:
     """One stream. After ``chunks``: ``complete`` says that it ended by itself, and then ``end`` is the offset behind it;
     ``cut`` that it goes on behind the end of the buffer; ``given`` is how much it held (bytes).
 
-    ``too_big`` says that it needs more memory than ``MEMORY`` to be decoded at all, ``too_long`` that its decoder gave up for time.
+    ``too_big`` says that it needs more memory than ``MEMORY`` to be decoded at all.
     """
 
     def __init__(self, view: memoryview, start: int, make: Callable[[], Any]) -> None:
         self._view, self.end, self._make = view, start, make
-        self.complete = self.cut = self.damaged = self.too_big = self.too_long = False
+        self.complete = self.cut = self.damaged = self.too_big = False
         self.given = 0
 
     def chunks(self) -> Iterator[bytes]:
@@ -43,7 +41,7 @@ class Stream:
                     return
             try:
                 out = codec.decompress(pending, STEP)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+            except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError) as error:
                 self.damaged = True
                 self.too_big = isinstance(error, lzma.LZMAError) and "emory" in str(error)
                 if isinstance(error, zlib.error) and "check" in str(error):
@@ -56,7 +54,7 @@ class Stream:
             elif not pending and not codec.eof and not _wants_input(codec):
                 return
         self.complete = True
-        self.end = at - len(codec.unused_data)
+        self.end = at - len(codec.unused_data or b"")
 
     def _in_spite_of_its_sum(self, start: int, stop: int) -> Iterator[bytes]:
         """The last of a stream that is whole but for the checksum behind it: with that error its decoder gives nothing out."""
@@ -99,27 +97,11 @@ def lzmaed(view: memoryview, start: int) -> Stream:
     return Stream(view, start, lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY))
 
 
-class Lz4Stream(Stream):
+def lz4ed(view: memoryview, start: int) -> Stream:
     """An LZ4 frame."""
+    from lz4.frame import LZ4FrameDecompressor  # files of this kind are rare
 
-    def __init__(self, view: memoryview, start: int) -> None:
-        super().__init__(view, start, object)
-
-    def chunks(self) -> Iterator[bytes]:
-        try:
-            for data, end in formats.blocks(self._view, self.end):
-                self.end = end
-                self.given += len(data)
-                if data:
-                    yield data
-                if self.given > formats.MOST:
-                    self.too_long = True
-                    return
-            self.complete = True
-        except EOFError:
-            self.cut = True
-        except formats.Damaged:
-            self.damaged = True
+    return Stream(view, start, LZ4FrameDecompressor)
 
 
 class ZstdStream(Stream):
@@ -170,7 +152,7 @@ OPENED: dict[str, Callable[[memoryview, int], Stream]] = {
     "bzip2": bzipped,
     "zstd": ZstdStream,
     "lzma": lzmaed,
-    "lz4": Lz4Stream,
+    "lz4": lz4ed,
 }
 # Streams of these kinds that lie directly behind one another are one file to their programs (gzip's manual, 2.2; RFC 8878, 3).
 _MAGIC = {
@@ -178,7 +160,7 @@ _MAGIC = {
     "xz": b"\xfd7zXZ\0",
     "bzip2": b"BZh",
     "zstd": b"\x28\xb5\x2f\xfd",
-    "lz4": formats.MAGIC,
+    "lz4": b"\x04\x22\x4d\x18",
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from deadweight.checks.scan import file_watch, reachability
 from deadweight.checks.scan.model import Found
 from deadweight.checks.scan.reachability import Observation, observed, reachable
+from deadweight.engine import recorders
 from deadweight.engine.container import Container
 from deadweight.engine.seccomp import profile
 from tests.support.small_project import put_built, subject_of, write_suite
@@ -108,6 +109,7 @@ def test_a_kernel_that_tells_of_no_calls_is_said_beside_why_root_is_not_told(sub
         raise file_watch.CannotWatch("fanotify is not permitted here")
 
     monkeypatch.setattr(file_watch, "_new_group", refuse)
+    monkeypatch.setattr(recorders, "JOIN_SECONDS", 5.0)
     rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
     options = subject.service.options().but(seccomp=str(file))

@@ -15,7 +15,8 @@ import pytest
 
 from deadweight._errors import ArchiveError, UsageError
 from deadweight_images.findings import from_json
-from deadweight_images.inspect.analyse import analyse, document, identity
+from deadweight_images.inspect.analyse import analyse, document
+from deadweight_images.inspect.cache import identity
 from deadweight_images.inspect.extract import extract, safe_name
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers import streaming as portions

@@ -386,8 +386,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
         once = path.is_dir() or path.stat().st_size > 40_000
         asked += [(str(path), "deep", how) for how in ("file", "stream")[: 1 if once else 2]]
     by_name: dict[str, list[dict]] = {name: [] for name in NAMES}
-        by_name[NAMES[int(Path(path).name)]].append({**answer, "path": path if how == "file" else ""})
-        by_name[NAMES[int(Path(path).name)]].append({**answer, "path": path if how == "file" else ""})
+    for (where, _, how), answer in zip(asked, looked_all(asked, 300), strict=True):
+        by_name[NAMES[int(Path(where).name)]].append({**answer, "path": where if how == "file" else ""})
     return by_name
 
 
