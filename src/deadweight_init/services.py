@@ -31,7 +31,7 @@ _NO_DOCKERFILE = re.compile(
     r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$|(^|/)\.devcontainer/|(^|/)\.?gitpod\.",
     re.IGNORECASE,
 )
-_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IGNORECASE)
+_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|cypress|playwright|lint|ci)([._-]|$)", re.IGNORECASE)
 _OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
 """A folder whose Dockerfile is for tests, whatever else may lie there."""
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
