@@ -12,7 +12,7 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.described import SERVED
 from deadweight_init.draft import Draft, port_hints
-from deadweight_init.prove.observe import Seen, WhileUp, kind_told, may_be_in_memory, with_cause
+from deadweight_init.prove.observe import Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
 from deadweight_init.records import SEEN, Known, Service
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ class _Tries:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
                 found = container.wait_healthy(_patient(self.seen), health.port)
                 if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
-                    self.why = with_cause("it started, and then ended", container)
+                    self.why = with_cause("it started, and then ended", all_lines(container))
                 elif found.healthy:
                     while_up(container, health)
                     return True
                 else:
-                    self.why = with_cause(found.reason, container)
+                    self.why = with_cause(found.reason, all_lines(container))
         except CannotStart as error:
             self.why = error.message
         return False

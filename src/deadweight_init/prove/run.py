@@ -18,7 +18,7 @@ from deadweight_init.derive.ladder import MINIMAL
 from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
 from deadweight_init.draft import Draft
 from deadweight_init.prove.posture import with_slower_end
-from deadweight_init.prove.proof import ENOUGH, Failure, OutOfTime, Proof, Tools, first_line, nothing_left
+from deadweight_init.prove.proof import ENOUGH, OutOfTime, Proof, first_line, nothing_left
 from deadweight_init.prove.reference import find_reference
 from deadweight_init.records import SEEN, Known, Rung
 
@@ -172,8 +172,6 @@ def _both(owners: set[str]) -> dict[str, str]:
 def _mb(size: float) -> str:
     return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
 
-
-__all__ = ["Failure", "Tools", "first_line", "prove"]
 
 ATTACK_SECONDS = 300.0
 """Attacks on all rungs that would take longer are left to the first: who verifies a fresh suite waits for them."""
