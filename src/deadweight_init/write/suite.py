@@ -15,6 +15,9 @@ from deadweight_init.languages.common import scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
+MOST_FLOW = 100
+"""A mapping or list that is longer has a line for each entry."""
+
 TASKS = (
     '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
 )
@@ -163,22 +166,26 @@ def _rendered(block: Block, indent: str) -> Iterator[str]:
         if isinstance(key, Note):
             yield f"{indent}# {_line(key)}" if key else ""
             continue
-        head, origin = f"{indent}{key}:", ""
+        head, origin = f"{indent}{scalar(str(key))}:", ""
         if isinstance(value, Known):
             value, origin = value.value, value.origin
         comment = f"  # {_line(origin)}" if origin else ""
         nested = isinstance(value, list) and any(isinstance(each, Block) for each in value)
-        if isinstance(value, Block) or nested or (key == "needs" and isinstance(value, dict)):
+        long = not nested and not isinstance(value, Block | str) and len(flow(value)) > MOST_FLOW
+        if nested or long or isinstance(value, Block) or (key == "needs" and isinstance(value, dict)):
             yield f"{head:<{COLUMN}}{comment}" if comment else head
-            yield from _items(value, indent) if nested else _rendered(Block(value), f"{indent}  ")
+            if isinstance(value, list):
+                yield from _items(value, indent)
+            else:
+                yield from _rendered(Block(value), f"{indent}  ")
         else:
             text = f"{head} {value if isinstance(value, str) and _SENTENCE.fullmatch(value) else flow(value)}"
             yield f"{text:<{COLUMN}}{comment}" if comment else text
 
 
-def _items(blocks: list[Block], indent: str) -> Iterator[str]:
-    for block in blocks:
-        first, *rest = _rendered(block, f"{indent}    ")
+def _items(values: list[Any], indent: str) -> Iterator[str]:
+    for value in values:
+        first, *rest = _rendered(value, f"{indent}    ") if isinstance(value, Block) else (flow(value),)
         yield f"{indent}  - {first.strip()}"
         yield from rest
 
