@@ -12,7 +12,7 @@ from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfi
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, read_json, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight_init.tree import Tree, joined
+from deadweight_init.tree import Tree, folder_of, joined
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"
@@ -90,7 +90,8 @@ class Php:
     facts = Facts((r"composer\.json", r"index\.php"), (".php",), "php")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PhpProject | None:
-        """The service of a folder: one with a page that is handed out; None for a library."""
+        """The service of a folder: one with a page that is handed out; None for a library. What is handed out is a part of it."""
+        folder = folder_of(folder) if posixpath.basename(folder) in _ROOTS else folder
         root = next((each for each in _ROOTS if tree.has(joined(folder, f"{each}/index.php"))), None)
         if root is None:
             return None
