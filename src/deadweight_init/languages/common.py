@@ -26,6 +26,8 @@ SHOWN = {
     "alpine": "musl and busybox",
     "chainguard": "Chainguard's minimal base, no shell",
     "distroless": "Google's distroless base, no shell",
+    "apache": "PHP's image with Apache",
+    "cli": "PHP's image with its own server",
 }
 AS_ROOT = (
     "# Some bases for building start as another user; only this stage is root's.",
@@ -73,7 +75,7 @@ def one_dockerfile(
     for name, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
-        rungs.append(Rung(name, "dockerfile", f"{what} on {SHOWN.get(name, name)}", keys, tuple(files)))
+        rungs.append(Rung(name, "dockerfile", f"{what} on {SHOWN[name]}", keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
 

@@ -134,7 +134,7 @@ class Php:
             bases = {name: ("composer:2" if project.composed else "", f"php:{version}-{name}")}
             first, *rest = run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
             lines = [*arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
-            made = one_dockerfile(bases, "the pages and PHP", home, project.folder, lines, ("vendor", "node_modules"))
+            made = one_dockerfile(bases, "the pages", home, project.folder, lines, ("vendor", "node_modules"))
             rungs += made.rungs
             files |= made.files
         return Ladder(tuple(rungs), files)
