@@ -23,7 +23,7 @@ from deadweight_init.prove.run import _leave_out_no_smaller
 from deadweight_init.records import Known
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
-from deadweight_init.write.suite import suite_text, whatever_the_build
+from deadweight_init.write.suite import suite_text
 from tests.support import TESTS
 from tests.support.recipes import recipe
 from tests.support.trees import written
@@ -196,23 +196,6 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
     variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
-
-
-@pytest.mark.parametrize(
-    ("line", "held"),
-    [
-        ("report v3.2.1 (4f2a9c1) written", r"report \S+ \S+ written"),
-        ("2026-11-28 report written", r"\S+ report written"),
-        ("report (devel): 6 rows", r"report \S+ 6 rows"),
-        ("v3.2.1", ""),
-        ("6 x 7", "6 x 7"),
-        ("usage: greet [NAME]", r"usage: greet \[NAME\]"),
-        ("defaced 1234567 faces", "defaced 1234567 faces"),
-    ],
-)
-def test_what_a_build_stamps_into_a_jobs_line_is_not_held(line, held):
-    """The next tag would break the suite, and images that are built without it were left out."""
-    assert whatever_the_build(line) == held
 
 
 def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):

@@ -16,7 +16,6 @@ import yaml
 from deadweight import _run, _signals
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.builders.shared.diagnosis import Code
-from deadweight.project.needs import to_make
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft
@@ -106,8 +105,6 @@ Say = Callable[[str], None]
 
 ENOUGH = 2
 """So many variants compare something."""
-
-_NEWEST = re.compile(r"chainguard/(?:python|node):latest")
 
 
 @dataclass(frozen=True)
@@ -216,26 +213,6 @@ class Proof:
         """Leave a rung in the suite as one that was not tried."""
         self.say(f"{name}: left for later: {self.bound.reason}")
         self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
-
-    def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first that are derived, of a Dockerfile before others, then those whose bases are there; the order is kept
-        otherwise. Those on the newest version of a language go last: packages that were pinned before it are compiled for minutes,
-        or fail."""
-        with self.workspace() as workspace:
-            seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
-
-        def rank(each: Rung) -> tuple[bool | int, ...]:
-            newest = _NEWEST.search(each.keys.get("bases", "")) is not None
-            return not each.changes, each.builder != "dockerfile", newest, seconds[each.name]
-
-        return sorted(rungs, key=rank)
-
-    def _to_wait(self, workspace: Workspace, name: str) -> int:
-        """What making its bases takes, about, in seconds; what cannot be had is soon told."""
-        try:
-            return max((each.seconds for each in to_make(workspace, (self.variant(workspace, name),))), default=0)
-        except DeadweightError:
-            return 0
 
     def build(self, rung: Rung, *, bounded: bool = True) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built.

@@ -187,10 +187,9 @@ def prove(proof: Proof) -> Draft:
     if reference not in proof.verified:
         raise nothing_left("the image that came up does not pass its checks", proof)
     _watch(proof, reference)
-    rest = proof.soonest(
-        [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
-    )
-    for rung in rest:
+    rest = [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
+    # what is derived first, and of a Dockerfile before others
+    for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
         _try(proof, rung)
     _leave_out_no_smaller(proof)
     _attacked(proof)

@@ -15,17 +15,11 @@ from deadweight_init.languages.common import scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
-LEAST_LETTERS = 4
 TASKS = (
     '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
 )
 NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
 IGNORED = (".deadweight/",)
-_STAMP = re.compile(
-    r"\bv?\d+\.\d+|\b\d{4}-\d\d-\d\d|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}\b|\b(?:dev|devel|unknown|snapshot)\b",
-    re.IGNORECASE,
-)
-"""A version, a date, a commit, or what stands there without one."""
 
 
 class Block(dict[Any, Any]):
@@ -107,8 +101,8 @@ def _section(draft: Draft) -> Block:
 
 
 def _runs(draft: Draft) -> Any:
-    if prints := whatever_the_build(draft.prints):
-        return {"prints": prints}
+    if draft.prints:
+        return {"prints": literally(draft.prints)}
     stops = draft.stops or Known(10, "")
     return Known({"stops_within_seconds": stops.value}, stops.origin)
 
@@ -153,14 +147,6 @@ def _variant(draft: Draft, rung: Rung) -> Block:
 
 _PATHS = ("source", "dockerfile", "config", "main", "workdir")
 """Keys with a path, which may look like a number (``02``) or hold spaces."""
-
-
-def whatever_the_build(line: str) -> str:
-    """A regular expression for a job's line in which words that a build stamps (a version, a commit) may be others; empty where
-    too little else is left to tell it by."""
-    words = [r"\S+" if _STAMP.search(word) else literally(word) for word in line.split(" ")]
-    held = sum(map(str.isalpha, "".join(word for word in words if word != r"\S+")))
-    return " ".join(words) if held >= LEAST_LETTERS or r"\S+" not in words else ""
 
 
 def literally(text: str) -> str:
