@@ -62,20 +62,21 @@ def one_dockerfile(
     lines: Iterable[str],
     ignored: Sequence[str] = (),
     more: Mapping[str, str] | None = None,
+    name: str = "Dockerfile",
 ) -> Ladder:
     """A Dockerfile that takes its bases as arguments, with one rung for each pair (built on, runs on). ``ignored`` is what its
     build does not read, ``more`` are keys that all rungs have."""
-    file = f"{place}/Dockerfile"
+    file = f"{place}/{name}"
     ignore = [
         "# Not in the build context: what no build reads, and what would make every build a new one.",
         *(*_IGNORED, place, *ignored),
     ]
     files = {file: "\n".join((HEADER, *lines)) + "\n", f"{file}.dockerignore": "\n".join(ignore) + "\n"}
     rungs = []
-    for name, (build, base) in bases.items():
+    for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
-        rungs.append(Rung(name, "dockerfile", f"{what} on {SHOWN[name]}", keys, tuple(files)))
+        rungs.append(Rung(flavour, "dockerfile", f"{what} on {SHOWN[flavour]}", keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
 

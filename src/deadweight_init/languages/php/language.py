@@ -126,15 +126,16 @@ class Php:
         copies = [f". {_HOME}", *([f"--from=packages /app/vendor {_HOME}/vendor"] if project.composed else [])]
         server = ("php", "-S", f"{EVERYWHERE}:{port}", "-t", root)
         ways = {
-            "apache": (f"{place}/apache", env, ("apache2-foreground",), "", tuple(_apache(root, port))),
-            "cli": (place, {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, "SIGINT", ()),
+            "apache": ("Dockerfile", env, ("apache2-foreground",), "", tuple(_apache(root, port))),
+            "cli": ("cli.Dockerfile", {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, "SIGINT", ()),
         }
         rungs, files = list[Rung](), dict[str, str]()
-        for name, (home, variables, entry, stop, settings) in ways.items():
+        for name, (file, variables, entry, stop, settings) in ways.items():
             bases = {name: ("composer:2" if project.composed else "", f"php:{version}-{name}")}
             first, *rest = run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
             lines = [*arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
-            made = one_dockerfile(bases, "the pages", home, project.folder, lines, ("vendor", "node_modules"))
+            ignored = ("vendor", "node_modules")
+            made = one_dockerfile(bases, "the pages", place, project.folder, lines, ignored, name=file)
             rungs += made.rungs
             files |= made.files
         return Ladder(tuple(rungs), files)
