@@ -14,9 +14,9 @@ NOTHING_KNOWN = ", nothing known"
 def main(archive: str, scan: str, cache: str, root: str = "") -> None:
     folder = None if cache == "-" else Path(cache)
     if scan.endswith(NOTHING_KNOWN):
-        from deadweight_images.secrets import known
+        from deadweight_images.secrets import regions
 
-        scan, known.table = scan.removesuffix(NOTHING_KNOWN), dict
+        scan, regions.table = scan.removesuffix(NOTHING_KNOWN), dict
     if archive == "-":
         from deadweight_images.inspect.stream import analyse_stream
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import yaml
 
-from deadweight_images.secrets.convert import BETTERLEAKS, GITLEAKS
+from bench.secret_rules import BETTERLEAKS, GITLEAKS
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data" / "secret-cases"

@@ -28,7 +28,7 @@ from urllib.parse import unquote
 
 from bench._bench import ROOT, NotMeasured, Result
 from deadweight._errors import MissingError
-from deadweight.checks.scan import purl
+from deadweight.checks.scan import sbom_documents
 from deadweight.checks.scan.sbom import write_sboms
 from deadweight.project.workspace import Workspace
 
@@ -149,7 +149,7 @@ def _keys(document: Mapping[str, Any], without: Sequence[str] = (), only: Sequen
         if by in without or (only is not None and by not in only):
             continue
         address = str(entry.get("purl") or "")
-        part = purl.part(address) if address else None
+        part = sbom_documents.part(address) if address else None
         if part is not None:
             name = re.sub(r"[-_.]+", "-", part.name.lower()) if part.type == "pypi" else part.name
             below = unquote(address.partition("#")[2]) if part.type == "golang" else ""  # …/chi@v5.1.0#v5 is …/chi/v5

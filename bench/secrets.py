@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.cases import all_cases, module_folder
-from deadweight_images.secrets.convert import GITLEAKS
+from bench.secret_rules import GITLEAKS
 from deadweight_images.secrets.scanner import Scanner
 
 Found = Callable[[Path], set[str]]

@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the tools that set-up installed on PATH, keep no Maven between builds where no test asks for it, and heed Ctrl-C."""
     from deadweight.builders.jib.resident_maven import VARIABLE
-    from deadweight.tasks import _heartbeat
+    from deadweight.tasks import _progress
 
     if config.getoption("--unit"):
         unit_guard.install()
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
     # under load a sign of life could come in between what a test compares
-    os.environ.setdefault(_heartbeat.VARIABLE, "0")
+    os.environ.setdefault(_progress.VARIABLE, "0")
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     ):  # as in a script's background: what tests start would inherit it

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,53 @@ from typing import IO
 
 from deadweight import _disk
 from deadweight._errors import CommandError, Interrupted, MissingError
-from deadweight._output import Sink
+
+# What an external program says, line by line: its log, its caller, and the last lines for an error.
+TAIL_LINES = 15
+
+
+class Sink:
+    """Takes merged output line by line: the log, the caller's callback, and the last lines for an error."""
+
+    def __init__(
+        self, argv: Sequence[str], log: Path | None, on_line: Callable[[str], None] | None, redact: Sequence[str]
+    ) -> None:
+        self.log, self.on_line, self.expired = log, on_line, False
+        self._secrets = [secret for secret in redact if secret]
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._file: IO[str] | None = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            self._file = log.open("a", encoding="utf-8", errors="replace")
+            self._file.write(f"$ {self.clean(shlex.join(argv))}\n")
+            self._file.flush()
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        return text
+
+    def line(self, text: str) -> None:
+        text = self.clean(text)
+        if text.strip():
+            self.tail.append(text)
+        if self._file is not None:
+            self._file.write(text + "\n")
+            self._file.flush()
+        if self.on_line is not None:
+            self.on_line(text)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def failure(self, done: Completed, reason: str, code: int | None, hint: str | None) -> CommandError:
+        """The error of a program that failed. What it printed counts where nothing was listened to while it ran."""
+        printed = (done.errors or done.output).splitlines()
+        tail = list(self.tail) or [line for line in printed if line.strip()][-TAIL_LINES:]
+        words = [self.clean(word) for word in done.argv]
+        return CommandError(words, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+
 
 GRACE_SECONDS = 5.0
 
@@ -91,8 +139,6 @@ def run(
     Raises CommandError if the program fails (with ``check``), hangs or cannot be started; MissingError if it is not there;
     Interrupted after ``cancel_all``.
     """
-    if _cancelled:
-        raise Interrupted("interrupted")
     started = time.monotonic()
     process = _start(argv, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
     words = tuple(str(word) for word in told or argv)
@@ -102,12 +148,7 @@ def run(
     with _watched(process, sink, timeout):
         output, errors = _drain(process, stdin, sink)
     done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
-    if _cancelled:
-        raise Interrupted("interrupted")
-    if sink.expired:
-        raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
-    if check and done.exit_code != 0:
-        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, _full_disk(done, env) or hint)
+    _raise_if_failed(done, sink, timeout, env, hint, check=check)
     return done
 
 
@@ -120,8 +161,6 @@ def piped(
     Raises as ``run`` does; that the program failed only once its output was read to the end.
     """
     words = tuple(str(word) for word in argv)
-    if _cancelled:
-        raise Interrupted("interrupted")
     started = time.monotonic()
     process = _start(argv, cwd=None, env=env, stdin=None, merged=False)
     sink = Sink(words, None, None, ())
@@ -135,13 +174,24 @@ def piped(
             end(process)
         process.wait()
         errors.join()
+    done = Completed(words, process.returncode, time.monotonic() - started, "", "")
+    _raise_if_failed(done, sink, timeout, env, None, check=whole)
+
+
+def _raise_if_failed(
+    done: Completed, sink: Sink, timeout: float | None, env: Mapping[str, str] | None, hint: str | None, *, check: bool
+) -> None:
     if _cancelled:
         raise Interrupted("interrupted")
-    done = Completed(words, process.returncode, time.monotonic() - started, "", "")
     if sink.expired:
-        raise _failure(done, sink, f"did not end within {timeout:g} s", None, None)
-    if whole and done.exit_code != 0:
-        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, None)
+        raise sink.failure(done, f"did not end within {timeout:g} s", None, hint)
+    if not check or done.exit_code == 0:
+        return
+    output = f"{done.output}\n{done.errors}"
+    if _disk.met(output, env):
+        hint = _disk.hint(output, env)
+    ended = f"was ended by {signal.Signals(-done.exit_code).name}" if done.exit_code < 0 else ""
+    raise sink.failure(done, ended or f"failed with exit code {done.exit_code}", done.exit_code, hint)
 
 
 def _listen(lines: IO[bytes] | None, sink: Sink) -> None:
@@ -231,6 +281,8 @@ def _start(
     stdin: bytes | Path | None,
     merged: bool,
 ) -> subprocess.Popen[bytes]:
+    if _cancelled:
+        raise Interrupted("interrupted")
     words = tuple(str(word) for word in argv)
     if shutil.which(words[0], path=(env or {}).get("PATH")) is None:
         raise MissingError(
@@ -299,19 +351,3 @@ def _expire(process: subprocess.Popen[bytes], sink: Sink) -> None:
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
-
-
-def _exit_reason(code: int) -> str:
-    if code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"failed with exit code {code}"
-
-
-def _full_disk(done: Completed, env: Mapping[str, str] | None) -> str | None:
-    """What to do about a full disk, where that is why a program failed."""
-    said = f"{done.output}\n{done.errors}"
-    return _disk.hint(said, env) if _disk.met(said, env) else None
-
-
-def _failure(done: Completed, sink: Sink, reason: str, code: int | None, hint: str | None) -> CommandError:
-    return sink.failure(done.argv, done.errors or done.output, reason, code, hint)

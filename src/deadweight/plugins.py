@@ -34,14 +34,13 @@ from deadweight.builders.shared.common import (
     program_environment,
 )
 from deadweight.builders.shared.inputs import rules as ignore_rules
-from deadweight.checks.evidence import evidence
-from deadweight.checks.protocol import Check, Subject
+from deadweight.checks.protocol import Check, Subject, evidence
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Record
+from deadweight.toolchain.catalogue import system_program
 from deadweight.toolchain.find import Tool
 from deadweight.toolchain.find import find as find_tool
-from deadweight.toolchain.system_programs import system_program
 
 Image, ImageConfig, Layer = images.Image, images.ImageConfig, images.Layer
 

@@ -20,7 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.checks.running_service import RunningService
+    from deadweight.checks.service import RunningService
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Suite
 
@@ -69,7 +69,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     from deadweight import _signals
     from deadweight._errors import DeadweightError
-    from deadweight.project.recovery import remove_what_was_left
+    from deadweight.project.clean import remove_what_was_left
     from deadweight.records.lock import locked
     from deadweight.records.paths import State
 
@@ -114,7 +114,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def deadweight_workspace(pytestconfig: pytest.Config) -> Iterator[Workspace]:
     """The project's suite, state and engine, each found when first asked for."""
     from deadweight import _signals
-    from deadweight.project.recovery import remove_what_was_left
+    from deadweight.project.clean import remove_what_was_left
     from deadweight.project.workspace import Workspace
     from deadweight.suite.load import find_suite_file
 
@@ -134,7 +134,7 @@ def deadweight_container(
     deadweight_workspace: Workspace, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[str], RunningService]]:
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
-    from deadweight.checks.running_service import RunningService
+    from deadweight.checks.service import RunningService
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from deadweight import _run
 from deadweight._errors import Interrupted
-from deadweight.checks.http_request import Prepared
+from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.lab import Lab

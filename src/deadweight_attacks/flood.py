@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight.checks.http_request import Prepared, prepare
+from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
 from deadweight.suite.requests import HttpRequest
 from deadweight_attacks.routes import BODY

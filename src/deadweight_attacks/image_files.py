@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.engine.files import read_file
+from deadweight.engine.container import read_file
 from deadweight_attacks.model import KERNELS
 
 if TYPE_CHECKING:

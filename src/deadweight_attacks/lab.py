@@ -13,10 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.dialect import bridge_of
 from deadweight.engine.faults import CannotStart
-from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
-from deadweight.engine.remote import is_remote
 from deadweight.suite.checks import AttacksCheck
 from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
@@ -94,7 +93,7 @@ class Lab:
             self._stack.close()
 
     def _build(self) -> None:
-        self.far = self.starts.far = is_remote(self.engine)
+        self.far = self.starts.far = self.engine.is_remote
         self.reach = remote.reach(self.engine) if self.far else self.reach
         sweep_host_folders()
         unfence()

@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from deadweight.checks.parallel import side_by_side
 from deadweight.checks.protocol import Check, Subject
-from deadweight.checks.runner import run_check
+from deadweight.checks.runner import run_check, side_by_side
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
 from deadweight_attacks.check import CHECK, attack

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.engine.seccomp import custom_profile, profile
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp import profile as custom_profile
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.records import store
 
@@ -62,7 +63,7 @@ def named_profile(subject: Subject) -> Iterator[Path | None]:
     with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
         file = Path(folder) / "named.json"
         content = for_attacks(
-            custom_profile.read(subject.suite.root / named), custom_profile.where(subject.engine().info)
+            custom_profile.read_profile(subject.suite.root / named), custom_profile.where(subject.engine().info)
         )
         file.write_text(json.dumps(content), encoding="utf-8")
         yield file

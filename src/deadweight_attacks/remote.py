@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import translated
-from deadweight.engine.remote import engines_user
 from deadweight.engine.stream import STDERR, frames, hijacked
 from deadweight_attacks.guard import CONTAINER_SECONDS
 from deadweight_attacks.helper import TARGET as HELPER
@@ -26,8 +25,8 @@ from deadweight_attacks.shell import TARGET as SHELL
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
-    from deadweight.engine.helper_image import Packing
     from deadweight.engine.options import RunOptions
+    from deadweight.engine.program_image import Packing
     from deadweight.engine.tunnel_client import Tunnels
     from deadweight_attacks.model import Payload
 
@@ -55,7 +54,7 @@ class Reach:
 
 def reach(engine: Engine) -> Reach:
     """Of an engine elsewhere, as far as that is known before a container runs."""
-    user = engines_user(engine)
+    user = engine.user
     ours = user is not None and engine.info.rootless and os.geteuid() in (0, user)
     return Reach(user if ours else None, user is not None)
 

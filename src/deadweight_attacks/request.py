@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deadweight.checks.http_request import Prepared, prepare
+from deadweight.checks.api import Prepared, prepare
 from deadweight.suite.checks import AwkRequest
 from deadweight.suite.requests import HttpRequest
 from deadweight_attacks.model import PLACES, Payload

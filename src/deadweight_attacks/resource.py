@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.http_request import Prepared
+from deadweight.checks.api import Prepared
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send

@@ -16,8 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import Interrupted
-from deadweight.checks.evidence import by_engine, evidence, own_version
-from deadweight.checks.protocol import Subject
+from deadweight.checks.protocol import Subject, by_engine, evidence, own_version
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight.engine.files import read_file
+from deadweight.engine.container import read_file
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.records.store import write_atomically
 from deadweight_attacks.host import PURPOSE

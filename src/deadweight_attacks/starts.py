@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.engine.helper_image import Packing
 from deadweight.engine.options import RunOptions
+from deadweight.engine.program_image import Packing
 from deadweight_attacks import remote
 from deadweight_attacks.guard import Guard
 from deadweight_attacks.host import PURPOSE

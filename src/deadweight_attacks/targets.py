@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from deadweight.checks.http_request import prepare
+from deadweight.checks.api import prepare
 from deadweight.suite import openapi
 from deadweight.suite.requests import HttpRequest
 from deadweight_attacks.containers import Yard

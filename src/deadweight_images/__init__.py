@@ -28,13 +28,12 @@ def public(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 if TYPE_CHECKING:
-    from deadweight_images.archive.archive import open_archive
-    from deadweight_images.archive.choose import fits, machine_platform
-    from deadweight_images.archive.model import Image, ImageConfig, Layer, Summary, harmless, printable
+    from deadweight_images.archive.archive import fits, machine_platform, open_archive
+    from deadweight_images.archive.model import Image, ImageConfig, Layer, Summary, format_bytes, harmless, printable
     from deadweight_images.archive.pack import Layer as PackedLayer
     from deadweight_images.archive.pack import from_tree as pack_tree
     from deadweight_images.cache_files import user_cache, write_atomically
-    from deadweight_images.contents.main_class import missing_main_class
+    from deadweight_images.contents.entrypoint import missing_main_class
     from deadweight_images.errors import ArchiveError, CheckFailed, DeadweightError, UsageError
     from deadweight_images.findings import (
         BaseImage,
@@ -49,11 +48,9 @@ if TYPE_CHECKING:
         with_base,
     )
     from deadweight_images.inspect.analyse import analyse, document
-    from deadweight_images.inspect.content_store import analyse_content_store, content_folders
-    from deadweight_images.inspect.engine_store import analyse_engine_store
-    from deadweight_images.inspect.extract import extract
+    from deadweight_images.inspect.engine_store import analyse_content_store, analyse_engine_store, content_folders
+    from deadweight_images.inspect.extract import extract, read_file
     from deadweight_images.inspect.extract import prepare as prepare_folder
-    from deadweight_images.inspect.read_file import read_file
     from deadweight_images.inspect.registry import analyse_registry
     from deadweight_images.inspect.runtime import runtime
     from deadweight_images.inspect.stream import analyse_stream
@@ -62,24 +59,20 @@ if TYPE_CHECKING:
     from deadweight_images.secrets.model import AllowEntry
     from deadweight_images.secrets.scanner import Scanner
     from deadweight_images.show import judge, print_layers
-    from deadweight_images.sizes import format_bytes
 
 if not TYPE_CHECKING:
     __getattr__ = public(
         __name__,
         {
-            "archive.archive": "open_archive",
-            "archive.choose": "fits, machine_platform",
-            "archive.model": "Image, ImageConfig, Layer, Summary, harmless, printable",
+            "archive.archive": "fits, machine_platform, open_archive",
+            "archive.model": "Image, ImageConfig, Layer, Summary, format_bytes, harmless, printable",
             "archive.pack": "from_tree as pack_tree, Layer as PackedLayer",
             "cache_files": "user_cache, write_atomically",
-            "contents.main_class": "missing_main_class",
+            "contents.entrypoint": "missing_main_class",
             "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
             "inspect.analyse": "analyse, document",
-            "inspect.content_store": "analyse_content_store, content_folders",
-            "inspect.engine_store": "analyse_engine_store",
-            "inspect.extract": "extract, prepare as prepare_folder",
-            "inspect.read_file": "read_file",
+            "inspect.engine_store": "analyse_content_store, analyse_engine_store, content_folders",
+            "inspect.extract": "extract, prepare as prepare_folder, read_file",
             "inspect.registry": "analyse_registry",
             "inspect.runtime": "runtime",
             "inspect.stream": "analyse_stream",
@@ -88,7 +81,6 @@ if not TYPE_CHECKING:
             "secrets.model": "AllowEntry",
             "secrets.scanner": "Scanner",
             "show": "judge, print_layers",
-            "sizes": "format_bytes",
             "findings": "BaseImage, HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, "
             "with_base",
         },

@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight_images.archive.model import printable
+from deadweight_images.archive.model import format_bytes, printable
 from deadweight_images.errors import CheckFailed
 from deadweight_images.findings import MINE, placed
-from deadweight_images.sizes import format_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from deadweight_images.findings import HiddenFile, LayersReport, PathFigure, SecretFinding
+
 
 MOST = 20
 HISTORY = "history["

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.builders.dockerfile import build_arguments, secrets
+from deadweight.builders.dockerfile import secrets
 from deadweight.builders.dockerfile.build_network import Reach
-from deadweight.builders.dockerfile.copy import copied, given, last_base, reach_of
+from deadweight.builders.dockerfile.copy import build_arguments, copied, given, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.text import Dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
@@ -24,14 +25,184 @@ from deadweight.builders.protocol import BuiltImage, Job, Site
 from deadweight.builders.shared import archive as archives
 from deadweight.builders.shared import common
 from deadweight.records.built_image import BUILT_FILE, Base
-from deadweight.records.store import load
-from deadweight_pool import buildctl, cache
-from deadweight_pool.build import Attempt, Made
+from deadweight.records.store import load, save
+from deadweight.suite.pool import PoolCache
+from deadweight.toolchain.find import find
 from deadweight_pool.dispatch import Work
-from deadweight_pool.pool import Pool
+from deadweight_pool.pool import Attempt, Made, Pool
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Image
+
+
+# One build on one endpoint, by ``buildctl``: the same words as ``docker build`` takes, and an image archive that
+# comes back.
+#
+# Why buildctl, and not ``docker buildx``: it speaks to every kind of endpoint by itself, keeps nothing on disk, and needs no
+# builder to be made, named and removed. It is pinned, so all builds of a pool go through one version.
+#
+# Times of files and of the image are fixed (``SOURCE_DATE_EPOCH``, ``rewrite-timestamp``), so that it does not matter which
+# endpoint built it: the same inputs give the same digest.
+@dataclass(frozen=True)
+class Request:
+    """What is built. ``words`` are those of ``docker build`` after the word ``build``, the context last.
+
+    ``contexts`` maps an image's reference to an OCI layout folder that holds it: images that only this machine can reach.
+    ``environment`` has the values of build arguments that are named alone, and of secrets.
+    """
+
+    words: Sequence[str | Path]
+    name: str
+    platform: str
+    epoch: str
+    contexts: Mapping[str, Path]
+    environment: Mapping[str, str]
+    redact: Sequence[str]
+    timeout: float
+
+
+def run_buildctl(
+    request: Request, attempt: Attempt, archive: Path, more: Sequence[str], *, log: Path, on_line: Callable[[str], None]
+) -> None:
+    """Build, and write the image to ``archive``. ``more`` are buildctl's own words (caches). Raises CommandError, MissingError."""
+    output = f"type=docker,name={request.name},dest={archive},rewrite-timestamp=true"
+    argv: list[str] = [
+        str(find("buildctl").path),
+        *attempt.endpoint.words,
+        *("build", "--progress=plain", "--frontend=dockerfile.v0"),
+        *("--opt", f"platform={request.platform}"),
+        *("--opt", f"build-arg:SOURCE_DATE_EPOCH={request.epoch}"),
+        *translated(request.words, request.environment),
+        *_contexts(request.contexts),
+        *more,
+        *("--output", output),
+    ]
+    _run.run(
+        argv,
+        env={**request.environment, **attempt.endpoint.env},
+        timeout=request.timeout,
+        log=log,
+        on_line=on_line,
+        redact=request.redact,
+        stop=attempt.stop,
+    )
+
+
+def translated(words: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[str]:
+    """From the words of ``docker build`` to those of buildctl.
+
+    A proxy with a password is left out: arguments can be seen by everybody on this machine, and buildctl takes no others.
+    """
+    left = [str(word) for word in words]
+    while len(left) > 1:
+        word = left.pop(0)
+        if word == "--no-cache":
+            yield word
+            continue
+        value = left.pop(0)
+        if word == "--file":
+            yield from ("--local", f"dockerfile={Path(value).parent}", "--opt", f"filename={Path(value).name}")
+        elif word == "--target":
+            yield from ("--opt", f"target={value}")
+        elif word == "--build-arg":
+            whole = value if "=" in value else f"{value}={environment.get(value, '')}"
+            if "=" in value or "@" not in whole:
+                yield from ("--opt", f"build-arg:{whole}")
+        elif word in ("--secret", "--ssh"):
+            yield from (word, value)
+        else:
+            raise AssertionError(f"no word of buildctl for {word}")
+    yield from ("--local", f"context={left[0]}")
+
+
+def _contexts(contexts: Mapping[str, Path]) -> Iterator[str]:
+    for index, (reference, folder) in enumerate(contexts.items()):
+        digest = reference.rpartition("@")[2]
+        yield from ("--oci-layout", f"base{index}={folder}")
+        yield from ("--opt", f"context:{reference}=oci-layout://base{index}@{digest}")
+
+
+# Layers that endpoints share through a cache: read always, written where what was written is used.
+#
+# Whether it is used is measured: of a build on an endpoint that never built the variant before, steps that were there already
+# came out of the cache. Three exports in a row that nothing used end the exporting, until an endpoint that is new to the variant
+# builds it. A cache that cannot be written costs no build.
+UNUSED = 3
+IGNORE = "ignore-error="
+_STEP = re.compile(r"^#(\d+) (.*)$")
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Of one variant: the endpoints that built it, the exports since one was last used, and how many were used in all."""
+
+    endpoints: tuple[str, ...] = ()
+    unused: int = 0
+    used: int = 0
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is kept of the variant's exports, in a file of the project's cache."""
+
+    folder: Path
+
+    def of(self, variant: str) -> Uses:
+        return load(Uses, self.folder / f"{variant}.json") or Uses()
+
+    def built(self, variant: str, endpoint: str, *, found: bool, exported: bool) -> None:
+        """Note a build; ``found``: steps were there already."""
+        save(after(self.of(variant), endpoint, found=found, exported=exported), self.folder / f"{variant}.json")
+
+
+def after(uses: Uses, endpoint: str, *, found: bool, exported: bool) -> Uses:
+    """What is known after a build on that endpoint."""
+    if endpoint not in uses.endpoints:
+        if uses.endpoints and found:
+            uses = replace(uses, unused=0, used=uses.used + 1)
+        uses = replace(uses, endpoints=(*uses.endpoints, endpoint))
+    return replace(uses, unused=uses.unused + 1) if exported else uses
+
+
+def exports(cache: PoolCache, uses: Uses, endpoint: str) -> bool:
+    """Whether this build is to write its layers to the cache."""
+    if cache.export is None or cache.when == "never":
+        return False
+    return cache.when == "always" or uses.unused < UNUSED or endpoint not in uses.endpoints
+
+
+def words(cache: PoolCache, *, variant: str, service: str, export: bool) -> list[str]:
+    """buildctl's words for it."""
+    names = {"{variant}": variant, "{service}": service or variant}
+    found = [word for source in cache.read for word in ("--import-cache", _filled(source, names))]
+    if export and cache.export is not None:
+        text = _filled(cache.export, names)
+        found += ["--export-cache", text if IGNORE in text else f"{text},{IGNORE}true"]
+    return found
+
+
+class Listener:
+    """Hears what BuildKit says of writing the cache, and hands every line on. ``failed`` is why it was not written."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line, self._writing, self.failed = on_line, "", ""
+
+    def __call__(self, line: str) -> None:
+        self._on_line(line)
+        step = _STEP.match(line)
+        if step is None:
+            return
+        if step[2].startswith("exporting cache to "):
+            self._writing = step[1]
+        elif step[1] == self._writing and step[2].startswith("ERROR: "):
+            self.failed = step[2].removeprefix("ERROR: ")
+
+
+def _filled(text: str, names: dict[str, str]) -> str:
+    for name, value in names.items():
+        text = text.replace(name, value)
+    return text
+
 
 LOCKS = (
     "go.sum", "package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "Cargo.lock", "poetry.lock", "uv.lock",
@@ -53,10 +224,8 @@ def build(
         own = work / "dockerfile"
         own.mkdir()
         copy = copied(dockerfile, variant, bases, site, own, reach)
-        request = buildctl.Request(
-            words=build_arguments.build_arguments(
-                dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()
-            ),
+        request = Request(
+            words=build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             name=common.image_name(site.suite, variant),
             platform=platform(),
             epoch=common.EPOCH,
@@ -112,15 +281,15 @@ class _One:
     job: Job
     dockerfile: Dockerfile
     added: tuple[str, ...]
-    request: buildctl.Request
+    request: Request
     work: Path
     listeners: dict[int, DockerListener] = field(default_factory=dict)
     exported: dict[str, bool] = field(default_factory=dict)
 
     @property
-    def notes(self) -> cache.Notes:
+    def notes(self) -> Notes:
         """What is known of the variant's exported layers."""
-        return cache.Notes(self.site.state.cache / "pool")
+        return Notes(self.site.state.cache / "pool")
 
     def run(self, attempt: Attempt) -> Path:
         """Build on one endpoint; gives the archive."""
@@ -130,12 +299,12 @@ class _One:
         listener = DockerListener(self.job.say, file, self.dockerfile.lines())
         listener.added = self.added
         self.listeners[attempt.number] = listener
-        export = cache.exports(self.pool.cache, self.notes.of(self.variant.name), endpoint.name)
+        export = exports(self.pool.cache, self.notes.of(self.variant.name), endpoint.name)
         self.exported[endpoint.name] = export
-        more = cache.words(self.pool.cache, variant=self.variant.name, service=self.variant.service, export=export)
-        heard = cache.Listener(listener)
+        more = words(self.pool.cache, variant=self.variant.name, service=self.variant.service, export=export)
+        heard = Listener(listener)
         try:
-            buildctl.build(self.request, attempt, archive, more, log=self._log(attempt), on_line=heard)
+            run_buildctl(self.request, attempt, archive, more, log=self._log(attempt), on_line=heard)
         except CommandError as error:
             self.listeners[id(error)] = listener
             raise
@@ -179,7 +348,7 @@ class _One:
         self.notes.built(self.variant.name, name, found=found, exported=self.exported.get(name, False))
 
 
-def _checked(made: Made[Path], request: buildctl.Request) -> Image:
+def _checked(made: Made[Path], request: Request) -> Image:
     """The image that came back, which is of the platform that was asked for. Raises ArchiveError for any other."""
     image = archives.image_in(made.result)
     got = f"{image.config.os}/{image.config.architecture}"

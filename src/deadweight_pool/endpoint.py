@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deadweight import _run
+from deadweight._errors import CommandError
+from deadweight.toolchain.find import find
+from deadweight.toolchain.probe import number
 
 
 @dataclass(frozen=True)
@@ -45,3 +54,80 @@ class Seen:
 def ranked(key: str, names: Iterable[str]) -> list[str]:
     """The names, the one first that the key prefers."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{name}\0{key}".encode()).digest(), reverse=True)
+
+
+# Asking an endpoint what it is, and whether it still answers.
+LEAST = "0.16"
+"""BuildKit that rewrites times of files (0.13) and gives a build's secret as a variable (Dockerfile 1.10)."""
+
+SILENT = "it gives no answer"
+NOT_ACCEPTED = "it ends the TLS handshake: it does not accept the client certificate (cert and key)"
+_REASON = re.compile(r'(?:desc = "(?P<inner>.*)"|(?P<outer>Unavailable: .*|rpc error: .*))$', re.DOTALL)
+_WHY = (
+    ("x509: certificate signed by unknown authority", "its certificate is not signed by the ca that the pool names"),
+    ("x509: ", "its certificate does not match: {0}"),
+    ("first record does not look like a TLS handshake", "it does not speak TLS: no BuildKit daemon, or one without certificates"),
+    ("remote error: tls", NOT_ACCEPTED),
+    ("frame too large", "it does not speak BuildKit's protocol (HTTP/2)"),
+    ("connection refused", "nothing listens there (connection refused)"),
+    ("no such host", "its host name is unknown: {0}"),
+    ("authentication handshake failed: context deadline", SILENT),
+    ("authentication handshake failed: EOF", "it does not speak TLS, or refuses ours"),
+    ("deadline exceeded", SILENT),
+    ("no such file or directory", "nothing is there: {0}"),
+)  # fmt: skip
+_CLOSED = ("broken pipe", "connection reset", "EOF", "connection closed", "error reading server preface")
+
+
+class Unreachable(Exception):
+    """Why an endpoint cannot be used. ``lasting``: another try will say the same."""
+
+    def __init__(self, why: str, *, lasting: bool) -> None:
+        super().__init__(why)
+        self.why, self.lasting = why, lasting
+
+
+def probe(endpoint: Endpoint, seconds: float) -> Seen:
+    """What it says of itself. Raises Unreachable with the reason, MissingError where there is no buildctl."""
+    words: list[str | Path] = [find("buildctl").path, "--timeout", str(max(1, int(seconds))), *endpoint.words]
+    try:
+        told = _run.run(
+            [*words, "debug", "workers", "--format", "{{json .}}"], env=endpoint.env, timeout=seconds
+        ).output
+    except CommandError as error:
+        if error.exit_code_of_command is None:
+            raise Unreachable(SILENT, lasting=False) from None
+        raise _unreachable(endpoint, "\n".join(error.tail)) from None
+    return _seen(told)
+
+
+def _seen(told: str) -> Seen:
+    try:
+        workers: list[dict[str, Any]] = json.loads(told)
+        version = str(workers[0]["buildkitVersion"]["version"]).removeprefix("v")
+        platforms = [_platform(platform) for worker in workers for platform in worker["platforms"]]
+    except (ValueError, LookupError, TypeError):
+        raise Unreachable("its answer is not that of a BuildKit daemon", lasting=True) from None
+    if re.match(r"\d", version) and number(version) < number(LEAST):
+        raise Unreachable(f"it is BuildKit {version}, required is {LEAST} or later", lasting=True)
+    return Seen(version, tuple(dict.fromkeys(platforms)))
+
+
+def _platform(told: dict[str, str]) -> str:
+    return "/".join(told[key] for key in ("os", "architecture", "variant") if told.get(key))
+
+
+def _unreachable(endpoint: Endpoint, said: str) -> Unreachable:
+    found = _REASON.search(said)
+    reason = ((found["inner"] or found["outer"]) if found else said).strip()
+    reason = reason.replace('\\"', '"').replace("\\n", " ")
+    last = reason.rpartition("transport: ")[2].removeprefix("authentication handshake failed: ")
+    last = last.rpartition("stderr=")[
+        2
+    ]  # a helper program's own words, at the end of long ones about how it was started
+    for words, why in _WHY:
+        if words in reason:
+            return Unreachable(why.format(last[:200]), lasting="x509" in words or "tls" in words.lower())
+    if endpoint.tls and any(words in reason for words in _CLOSED):
+        return Unreachable(NOT_ACCEPTED, lasting=False)
+    return Unreachable(last[:300] or SILENT, lasting=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
-from deadweight.checks.scan.coverage import COVERAGE, LICENCES, Contents, Part
+from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents, Part
 from deadweight.records import store
 from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import Say
@@ -124,7 +124,7 @@ def _newest(packages: Packages, names: list[str], there: Path) -> list[Path]:
     found: list[Path] = []
     absent: list[str] = []
     for candidates in packages.latest(names).values():
-        places = [folder / each.file for each in candidates for folder in (there, packages.folder)]
+        places = [folder / candidate.file for candidate in candidates for folder in (there, packages.folder)]
         kept = [place for place in places if place.is_file()]
         found += kept
         absent += [] if kept else [candidates[0].name]

@@ -15,9 +15,8 @@ from deadweight import _run
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import suites
 from deadweight_standins.bases import names
-from deadweight_standins.push import Settings
 from deadweight_standins.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
-from deadweight_standins.workshop import Workshop, accounts, link, put
+from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
 
 SOURCE = Path(__file__).with_name("apkadd")
 PLACE = "/usr/lib/stand-in"

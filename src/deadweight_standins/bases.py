@@ -1,22 +1,20 @@
-"""The tables beside this module: what each stand-in is made of (``bases.toml``), and how any table here is read and checked."""
+"""The tables beside this module: what each stand-in is made of (``bases.toml``), and how any of them is read; tests check them."""
 
 from __future__ import annotations
 
 import functools
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from deadweight._errors import ConfigError
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
 HINT = "correct that table"
-STRICT: Mapping[str, Any] = {"extra": "forbid"}
-"""A record of a table with this as its ``__pydantic_config__`` takes no key that it does not have."""
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -28,7 +26,6 @@ def number(version: str) -> tuple[int, ...]:
 class Account:
     """A user of a stand-in; ``number`` is its user's and its group's."""
 
-    __pydantic_config__: ClassVar = STRICT
     name: str
     home: str
     shell: str
@@ -39,7 +36,6 @@ class Account:
 class Base:
     """One entry of ``bases.toml``, whose first lines explain the keys."""
 
-    __pydantic_config__: ClassVar = STRICT
     edition: int = 0
     seconds: int = 40
     tools: tuple[str, ...] = ("mmdebstrap",)
@@ -67,7 +63,7 @@ class Base:
 
     def release(self, wanted: str) -> str:
         """The version that stands in for ``wanted`` (``8.3``): the next later one; else, and for ``8``, the newest."""
-        later = (each for each in self.releases if "." in wanted and number(each) >= number(wanted)[:2])
+        later = (release for release in self.releases if "." in wanted and number(release) >= number(wanted)[:2])
         return next(later, list(self.releases)[-1])
 
     def flavoured(self, parameter: str) -> Base:
@@ -77,26 +73,21 @@ class Base:
 
 
 def _changed(base: Base, change: Mapping[str, Any]) -> Base:
-    own = {each.name: getattr(base, each.name) for each in fields(base)}
+    own = {key: getattr(base, key) for key in change}
     merged = {key: {**own[key], **value} if isinstance(value, dict) else value for key, value in change.items()}
-    return check("bases.toml", Base, {**own, **merged})
+    return replace(base, **arguments(merged))
 
 
 @functools.cache
 def bases() -> Mapping[str, Base]:
-    """All entries, by name. Raises ConfigError, for a flavour that does not fit its entry too."""
-    found = load("bases.toml", dict[str, Base])
-    for name, base in found.items():
-        for flavour, change in base.flavours.items():
-            check("bases.toml", Base, change, (name, "flavours", flavour))
-    return found
+    """All entries, by name."""
+    return {name: record(Base, entry) for name, entry in table("bases.toml").items()}
 
 
 @dataclass(frozen=True)
 class Renamed:
     """What a package is called ``now``; ``link`` is a program by its old name, and its target."""
 
-    __pydantic_config__: ClassVar = STRICT
     now: str
     version: str = "0~stand-in"
     link: tuple[str, str] | None = None
@@ -106,7 +97,6 @@ class Renamed:
 class Names:
     """All of ``packages.toml``: lists of packages, and what others' names mean among the OS's."""
 
-    __pydantic_config__: ClassVar = STRICT
     lists: Mapping[str, tuple[str, ...]]
     alpine: Mapping[str, tuple[str, ...]]
     done_without: tuple[str, ...]
@@ -115,29 +105,26 @@ class Names:
 
 @functools.cache
 def names() -> Names:
-    """Raises ConfigError."""
-    return load("packages.toml", Names)
+    """What packages are called."""
+    document = table("packages.toml")
+    renamed = {name: record(Renamed, entry) for name, entry in document["renamed"].items()}
+    lists, alpine = arguments(document["lists"]), arguments(document["alpine"])
+    return Names(lists, alpine, tuple(document["done_without"]), renamed)
 
 
-def load(name: str, kind: type[T], folder: Path = HERE) -> T:
-    """A TOML file as a record. Raises ConfigError that names the file and each wrong key."""
-    try:
-        document = tomllib.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=name, hint=HINT) from error
-    return check(name, kind, document)
+def table(name: str) -> dict[str, Any]:
+    """A TOML file beside this module."""
+    return tomllib.loads((HERE / name).read_text(encoding="utf-8"))
 
 
-def check(name: str, kind: type[T], document: object, inside: Iterable[str] = ()) -> T:
-    """What a table holds, as a record. ``inside`` are the keys above it. Raises ConfigError."""
-    from pydantic import TypeAdapter, ValidationError
+def record(kind: type[T], entry: Mapping[str, Any]) -> T:
+    """An entry of a table as a record."""
+    return kind(**arguments(entry))
 
-    try:
-        return TypeAdapter(kind).validate_python(document)
-    except ValidationError as error:
-        wrong = [(each["msg"], ".".join(map(str, (*inside, *each["loc"])))) for each in error.errors()]
-        first, *others = (ConfigError(text, file=name, key=key, hint=HINT) for text, key in wrong)
-        raise first.beside(others) from error
+
+def arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Its keys, lists as tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
 def filled(text: str, values: Mapping[str, str], file: str, key: str) -> str:

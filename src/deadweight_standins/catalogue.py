@@ -5,67 +5,60 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 
-from deadweight_standins import (
-    alpine,
-    busybox,
-    cross,
-    java,
-    languages,
-    pythons,
-    recipes,
-    rusts,
-    sboms,
-    scripting,
-    servers,
-)
+from deadweight_standins import busybox
 from deadweight_standins.bases import bases
-from deadweight_standins.push import Settings
 from deadweight_standins.recipes import Made, Recipe
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+from deadweight_standins.workshop import Settings, Workshop
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
-COMPUTED: Mapping[str, Recipe] = {
-    "golang": languages.golang,
-    "ubuntu": recipes.ubuntu,
-    "buildpack": recipes.buildpack,
-    "feeds": recipes.feeds,
-    "alpine": alpine.alpine,
-    "wolfi": alpine.wolfi,
-    "apk": alpine.apk_image,
-    "busybox": recipes.busybox,
-    "static": recipes.static,
-    "distroless": recipes.distroless_base,
-    "tools": recipes.tools,
-    "jre": java.jre,
-    "java17": java.java17,
-    "java21": java.java21,
-    "jdk": java.jdk,
-    "maven": java.maven,
-    "python": pythons.python,
-    "python3": pythons.python3,
-    "node": languages.node,
-    "nodejs": languages.nodejs,
-    "rust": rusts.rust,
-    "rustalpine": rusts.rust_alpine,
-    "uv": languages.uv,
-    "uvpython": languages.uvpython,
-    "bun": scripting.bun,
-    "deno": scripting.deno,
-    "xx": cross.xx,
-    "postgres": servers.postgres,
-    "mongo": servers.mongo,
-    "scanner": sboms.generator,
+COMPUTED: Mapping[str, str] = {
+    "golang": "languages.golang",
+    "ubuntu": "recipes.ubuntu",
+    "buildpack": "recipes.buildpack",
+    "feeds": "recipes.feeds",
+    "alpine": "alpine.alpine",
+    "wolfi": "alpine.wolfi",
+    "apk": "alpine.apk_image",
+    "busybox": "recipes.busybox",
+    "static": "recipes.static",
+    "distroless": "recipes.distroless_base",
+    "tools": "recipes.tools",
+    "jre": "java.jre",
+    "java17": "java.java17",
+    "java21": "java.java21",
+    "jdk": "java.jdk",
+    "maven": "java.maven",
+    "python": "pythons.python",
+    "python3": "pythons.python3",
+    "node": "languages.node",
+    "nodejs": "languages.nodejs",
+    "rust": "languages.rust",
+    "rustalpine": "languages.rust_alpine",
+    "uv": "languages.uv",
+    "uvpython": "languages.uvpython",
+    "bun": "languages.bun",
+    "deno": "languages.deno",
+    "xx": "cross.xx",
+    "postgres": "servers.postgres",
+    "mongo": "servers.mongo",
+    "scanner": "recipes.generator",
 }
-"""Stand-ins that take more than their entry in ``bases.toml``."""
+"""Stand-ins that take more than their entry in ``bases.toml``: module and function, imported once one is made."""
 
 
 def make(shop: Workshop, item: StandIn) -> Made:
     """Make one: by its own recipe, else of its entry alone."""
-    recipe = COMPUTED.get(item.recipe)
-    return recipe(shop, item.parameter) if recipe else servers.make(shop, item.recipe, item.parameter)
+    module, _, function = COMPUTED.get(item.recipe, "").partition(".")
+    if not module:
+        from deadweight_standins import servers
+
+        return servers.make(shop, item.recipe, item.parameter)
+    recipe: Recipe = getattr(import_module(f"deadweight_standins.{module}"), function)
+    return recipe(shop, item.parameter)
 
 
 _FULL = ("python", "uvpython", "node", "rust", "ruby")
@@ -108,15 +101,25 @@ def suite_of(item: StandIn) -> str:
     if base.releases:
         return base.releases[base.release(item.parameter.partition("-")[0])]
     if item.recipe in ("rust", "rustalpine"):
-        return rusts.rust_suite()
+        from deadweight_standins.languages import rust_suite
+
+        return rust_suite()
+    from deadweight_standins import java
+
     return java.suite_of(item)
 
 
 def machine_part(recipe: str) -> str:
     """What a stand-in is made of beside packages, for its fingerprint: on this machine alone, a JDK that is not the one meant."""
     if recipe == "scanner":
-        return f" {sboms.edition()}"
-    jdk = java.other_jdk() if "java" in bases()[recipe].tools else ""
+        from deadweight_standins import recipes
+
+        return f" {recipes.edition()}"
+    if "java" not in bases()[recipe].tools:
+        return ""
+    from deadweight_standins import java
+
+    jdk = java.other_jdk()
     return f" jdk {jdk}" if jdk else ""
 
 

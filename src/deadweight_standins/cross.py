@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight_standins.push import Settings
 from deadweight_standins.recipes import PATHS, Made
-from deadweight_standins.workshop import Workshop, put
+from deadweight_standins.workshop import Settings, Workshop, put
 
 _INFO = """#!/bin/sh
 # What xx-info tells of the platform that is built for.

@@ -6,24 +6,76 @@ packages asked for, so that nothing is fetched twice and no address of a mirror 
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.engine.own import mounts
+from deadweight.engine.own import machine
 from deadweight.records import store
-from deadweight_standins import apt_plans, suites
-from deadweight_standins.apt_plans import Plans
-from deadweight_standins.flat_repository import repository_of
+from deadweight_standins import suites
 from deadweight_standins.machine import Machine, scratch
+from deadweight_standins.suites import repository_of
+
+# What apt would install, kept until its lists or its configuration change: each question takes half a second of a processor.
+MACHINES = (Path("/etc/apt"), Path("/var/lib/apt/lists"))
+MOST = 1000
+"""Answers that one file keeps; more are forgotten at once."""
+Package = tuple[str, str, str]
+"""Name, version, architecture."""
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The answers in ``file``, each to the names of packages that were asked for.
+
+    They hold while what lies in ``folders``, and in the machine's own (``MACHINES``), stays: the names, sizes and times of all
+    files, by which apt too knows whether its lists are new.
+    """
+
+    file: Path
+    folders: tuple[Path, ...]
+
+    def get(self, names: Sequence[str]) -> list[Package] | None:
+        """What apt answered; None where it was not asked since its lists changed, or the file cannot be read."""
+        plan = self._kept(self._identity()).get(" ".join(names))
+        return plan and [(name, version, arch) for name, version, arch in plan]
+
+    def keep(self, names: Sequence[str], plan: Iterable[Package]) -> None:
+        identity = self._identity()
+        kept = self._kept(identity)
+        answers = {**(kept if len(kept) < MOST else {}), " ".join(names): list(plan)}
+        store.write_atomically(self.file, json.dumps({"lists": identity, "answers": answers}))
+
+    def _kept(self, identity: str) -> dict[str, list[Package]]:
+        try:
+            document = json.loads(self.file.read_text(encoding="utf-8"))
+            answers: dict[str, list[Package]] = document["answers"]
+            return answers if document["lists"] == identity else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _identity(self) -> str:
+        seen = [os.environ.get("APT_CONFIG", "")]
+        for number, folder in enumerate((*MACHINES, *self.folders)):
+            for file in sorted(folder.rglob("*")):
+                with contextlib.suppress(OSError):  # apt is at work there
+                    state = file.stat()
+                    if stat.S_ISREG(state.st_mode):
+                        seen.append(f"{number} {file.relative_to(folder)} {state.st_size} {state.st_mtime_ns}")
+        return hashlib.sha256("\n".join(seen).encode()).hexdigest()
+
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 _FIELD = re.compile(r"^(Package|Version|Source|Architecture|Filename|Size): (.*)$", re.MULTILINE)
@@ -160,7 +212,7 @@ class Packages:
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
             repository = repository_of(
-                dict.fromkeys(self.get(wanted).values()), self.machine, Path(work) / "repository"
+                dict.fromkeys(self.get(wanted).values()), self.machine, self.suite, Path(work) / "repository"
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
@@ -180,7 +232,7 @@ class Packages:
                     {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
                 )
             finally:
-                mounts.unmount_below(
+                machine.unmount_below(
                     Path(work)
                 )  # what a killed mmdebstrap leaves of /proc and /sys could not be removed
             partial.replace(target)
@@ -225,7 +277,7 @@ class Packages:
             )
         return found
 
-    def _plan(self, names: Sequence[str]) -> list[apt_plans.Package]:
+    def _plan(self, names: Sequence[str]) -> list[Package]:
         plans = Plans(self._state / "plans.json", (self._state / "lists", self._state / "parts"))
         plan = plans.get(names)
         if plan is None:

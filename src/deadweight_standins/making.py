@@ -3,20 +3,67 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.records import store
 from deadweight.sources.protocol import APK as PACKAGES
 from deadweight.sources.protocol import NoBase, Say
 from deadweight_standins import catalogue
+from deadweight_standins.machine import this_machine
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.workshop import Workshop
+
+
+# What a stand-in was made by: kept beside the local registry, so that one which would come out the same is not made again.
+@dataclass(frozen=True)
+class Stamp:
+    """Saved after a stand-in was made and pushed: what it was made by, and its manifest's digest."""
+
+    fingerprint: str
+    digest: str
+
+
+class Stamps:
+    """Those in a folder. ``authorities`` are further CAs, which a stand-in trusts."""
+
+    def __init__(self, folder: Path, authorities: Callable[[], Sequence[bytes]]) -> None:
+        self._folder, self._authorities = folder, authorities
+        self._fingerprints: dict[StandIn, str] = {}
+
+    def of(self, item: StandIn) -> Stamp | None:
+        """None where it was not made yet, or would come out differently now."""
+        stamp = store.load(Stamp, self._place(item))
+        return stamp if stamp is not None and stamp.fingerprint == self.fingerprint(item) else None
+
+    def keep(self, item: StandIn, digest: str) -> None:
+        store.save(Stamp(self.fingerprint(item), digest), self._place(item))
+
+    def _place(self, item: StandIn) -> Path:
+        return self._folder / f"{item.recipe}-{item.tag}.json"
+
+    def fingerprint(self, item: StandIn) -> str:
+        """A digest of all that decides how it comes out; each is asked for several times in a run."""
+        if item not in self._fingerprints:
+            self._fingerprints[item] = self._computed(item)
+        return self._fingerprints[item]
+
+    def _computed(self, item: StandIn) -> str:
+        machine = this_machine()
+        part = catalogue.machine_part(item.recipe)
+        text = f"{catalogue.edition_of(item)} {item.recipe} {item.tag} {machine.codename} {machine.oci}{part}"
+        if authorities := self._authorities():
+            text += f" {hashlib.sha256(b''.join(authorities)).hexdigest()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 AT_ONCE = 2 * (os.cpu_count() or 1)
 """How many stand-ins are made at the same time: each takes up to half a gigabyte of memory."""
@@ -75,7 +122,7 @@ def pushed(shop: Workshop, client: Client, registry: LocalRegistry, item: StandI
     labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
     settings = catalogue.labelled(made.settings, labels)
     digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
-    if not client.complete(item.repository, digest):
+    if not registry.complete(item.repository, digest):
         for layer in made.layers:
             registry.forget(layer.digest)
         digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)

@@ -1,8 +1,8 @@
 """Put an image into a registry on loopback, over plain HTTP (OCI distribution spec, "Pushing blobs" and "Pushing manifests").
 
 Only our own local registry is spoken to this way; every other registry is reached through the real tools. Not by crane here: it
-pushes archives and folders, so each stand-in's layers would have to be laid out anew for it; whether all blobs are there, which is
-asked before every build, it tells only by downloading them; and each question would start a program.
+pushes archives and folders, so each stand-in's layers would have to be laid out anew for it, and each question would start a
+program.
 """
 
 from __future__ import annotations
@@ -11,31 +11,19 @@ import hashlib
 import http.client
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import Layer
+from deadweight_standins.workshop import Settings
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 EPOCH = "1970-01-01T00:00:00Z"
 AGAIN = "run it again: a registry that has ended is started anew; if this repeats, see its log"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The run-time part of an image's config."""
-
-    env: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    user: str = ""
-    workdir: str = "/"
-    ports: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,17 +45,6 @@ class Client:
         """The manifest's digest behind a tag, None where there is none."""
         answer = self._ask("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
         return answer.headers.get("docker-content-digest") if answer.status == 200 else None
-
-    def complete(self, repository: str, digest: str) -> bool:
-        """Whether the manifest and every blob it names are there, whole by their size."""
-        answer = self._ask("GET", f"/v2/{repository}/manifests/{digest}", headers={"Accept": MANIFEST})
-        if answer.status != 200 or f"sha256:{hashlib.sha256(answer.body).hexdigest()}" != digest:
-            return False
-        manifest = json.loads(answer.body)
-        return all(
-            self._blob_size(repository, blob["digest"]) == blob["size"]
-            for blob in [manifest["config"], *manifest["layers"]]
-        )
 
     def push(self, repository: str, tag: str, layers: Sequence[Layer], settings: Settings, architecture: str) -> str:
         """Upload layers, config and manifest; the manifest's digest comes back."""

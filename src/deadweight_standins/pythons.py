@@ -14,14 +14,12 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import FAST, Layer, from_tree
-from deadweight_standins import alpine, maven
-from deadweight_standins.bases import STRICT, load, number
-from deadweight_standins.push import Settings
+from deadweight_standins import alpine, downloads
+from deadweight_standins.bases import number, record, table
 from deadweight_standins.recipes import (
     CERTIFICATES,
     FULL_PACKAGES,
@@ -34,7 +32,7 @@ from deadweight_standins.recipes import (
     unpack_libraries,
     zones,
 )
-from deadweight_standins.workshop import Workshop, link, put
+from deadweight_standins.workshop import Settings, Workshop, link, put
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,6 @@ class Release:
     ``sqlite`` is the same module of the standard library, built for PyPI, for the minor numbers that no release of the OS has.
     """
 
-    __pydantic_config__: ClassVar = STRICT
     version: str
     presets: str
     digests: dict[str, str]
@@ -57,15 +54,8 @@ class Release:
         return short(self.version)
 
 
-@dataclass(frozen=True)
-class Releases:
-    """All of ``pythons.toml``, from the oldest to the newest."""
-
-    __pydantic_config__: ClassVar = STRICT
-    release: tuple[Release, ...]
-
-
-RELEASES = load("pythons.toml", Releases).release
+RELEASES = tuple(record(Release, entry) for entry in table("pythons.toml")["release"])
+"""From the oldest to the newest."""
 
 JAR = "org/bytedeco/cpython/{0.version}-{0.presets}/cpython-{0.version}-{0.presets}-linux-{1}.jar"
 JAVA_NAMES = {"amd64": "x86_64", "arm64": "arm64"}
@@ -166,7 +156,7 @@ def _layer(shop: Workshop, found: Release, wanted: str) -> tuple[Layer, tuple[st
 def _unpack(shop: Workshop, found: Release, root: Path) -> None:
     """The jar's files where an installation has them. Tests, notes and OpenSSL's own are left out."""
     java = JAVA_NAMES[shop.machine.oci]
-    jar = maven.fetch(shop, JAR.format(found, java), found.digests[shop.machine.oci])
+    jar = downloads.fetch_from_maven(shop, JAR.format(found, java), found.digests[shop.machine.oci])
     prefix, library = f"org/bytedeco/cpython/linux-{java}/", f"lib/python{found.minor}"
     for member, content in _members(jar, prefix):
         top = member.partition("/")[0]

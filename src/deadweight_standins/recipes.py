@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight_images.archive.pack import Layer
-from deadweight_standins.bases import names
-from deadweight_standins.push import Settings
-from deadweight_standins.workshop import Workshop, accounts, link, put
+from deadweight.toolchain import catalogue, helper_programs
+from deadweight_images.archive.pack import FAST, Layer
+from deadweight_standins import suites
+from deadweight_standins.bases import Renamed, names
+from deadweight_standins.machine import Machine
+from deadweight_standins.workshop import Settings, Workshop, accounts, link, put
 
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
@@ -54,14 +58,13 @@ def feeds(shop: Workshop, suite: str) -> Made:
 
     A second file of sources adds packages that are called otherwise now.
     """
-    from deadweight_standins import renamed, suites
 
     def fill(root: Path) -> None:
         own = suites.sources(shop.machine.codename, suite or shop.machine.codename)
         put(root, "stand-in.sources", own)
         put(root, "99stand-in", suites.settings())
-        renamed.fill(root, shop.machine)
-        put(root, f"{renamed.FOLDER}/stand-in.sources", f"{own.rstrip()}\n\n{renamed.SOURCES}")
+        fill_renamed(root, shop.machine)
+        put(root, f"{RENAMED_FOLDER}/stand-in.sources", f"{own.rstrip()}\n\n{RENAMED_SOURCES}")
 
     return Made((shop.tree_layer(f"feeds-{suite}", fill),), Settings())
 
@@ -201,3 +204,66 @@ def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) 
     if lacking:
         told = f"{told or f'{what} {made}'}, without {', '.join(lacking)}"
     return {"org.opencontainers.image.description": told} if told else {}
+
+
+# The stand-in for BuildKit's generator of SBOMs: the pinned Trivy, with a program of ours that speaks BuildKit's protocol.
+SOURCE = Path(__file__).with_name("scanner")
+
+
+def generator(shop: Workshop, _: str) -> Made:
+    """Both programs are static, and what Trivy would download is empty: so there is nothing else in it."""
+
+    def fill(root: Path) -> None:
+        from deadweight.toolchain import trivy_cache
+        from deadweight.toolchain.find import find
+
+        put(root, "scan", helper_programs.built(shop.machine.oci, SOURCE), executable=True)
+        put(root, "trivy", find("trivy").path, executable=True)
+        trivy_cache.prepare(root / "cache", None)
+
+    layer = shop.tree_layer("scanner", fill, level=FAST)
+    return Made((layer,), Settings(entrypoint=("/scan",)))
+
+
+def edition() -> str:
+    """What it is made of."""
+    return f"trivy {catalogue.program('trivy').pinned} {helper_programs.source_digest(SOURCE)[:16]}"
+
+
+# Names that Debian's packages had when many Dockerfiles were written, for releases that know them no more.
+#
+# Each is an empty package that depends on what it is called now, and that says of itself that it is a stand-in. It is older than
+# any real one, so it is taken only where there is none.
+RENAMED_FOLDER = "renamed"
+RENAMED_PLACE = "/media"
+"""Where the packages are while a RUN lasts: every Debian image has this folder, and it is empty."""
+
+RENAMED_SOURCES = f"Types: deb\nURIs: file:{RENAMED_PLACE}\nSuites: ./\nTrusted: yes\n"
+
+
+def installs_renamed(command: str) -> bool:
+    """Whether a command may install one of them by its old name."""
+    old = "|".join(map(re.escape, names().renamed))
+    return bool(re.search(rf"(?<![\w.+-])(?:{old})(?![\w.+-])", command))
+
+
+def fill_renamed(root: Path, machine: Machine) -> None:
+    """Write a flat repository of them into ``root``. Raises CommandError where dpkg-deb fails."""
+    with tempfile.TemporaryDirectory(prefix="deadweight-renamed-") as work:
+        made = [_package(Path(work), name, entry) for name, entry in names().renamed.items()]
+        suites.repository_of(made, machine, machine.codename, root / RENAMED_FOLDER)
+
+
+def _package(work: Path, name: str, entry: Renamed) -> Path:
+    tree, package = work / "trees" / name, work / f"{name}_{entry.version}_all.deb"
+    control = (
+        f"Package: {name}\nVersion: {entry.version}\nArchitecture: all\nMaintainer: Deadweight <nobody@example.invalid>\n"
+        f"Depends: {entry.now}\nDescription: stand-in for a name that this release does not know\n"
+    )
+    put(tree, "DEBIAN/control", control)
+    (tree / "DEBIAN").chmod(0o755)
+    if entry.link is not None:
+        link(tree, *entry.link)
+    environment = {"SOURCE_DATE_EPOCH": "0"}
+    _run.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", tree, package], env=environment)
+    return package

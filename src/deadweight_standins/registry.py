@@ -8,7 +8,9 @@ free, else one that the kernel gives. We read back which, so no other program ca
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
+import json
 import os
 import secrets
 import signal
@@ -117,9 +119,23 @@ class LocalRegistry:
         """Remove one blob's file, so that the next upload writes it anew (the registry keeps a damaged one otherwise)."""
         self.blob(digest).unlink(missing_ok=True)
 
-    def holds(self, digest: str) -> bool:
-        """Whether one blob's file is on disk, running or not."""
-        return self.blob(digest).is_file()
+    def complete(self, repository: str, digest: str) -> bool:
+        """Whether the manifest and every blob it names are on disk, whole by their size, and known to be the repository's.
+
+        Not asked over HTTP: before every build that would be dozens of requests.
+        """
+        place = self.data / "docker/registry/v2/repositories" / repository
+        try:
+            content = self.blob(digest).read_bytes()
+            manifest = json.loads(content)
+            blobs = [manifest["config"], *manifest["layers"]]
+            links = [place / "_manifests/revisions" / digest.replace(":", "/") / "link"]
+            links += [place / "_layers" / blob["digest"].replace(":", "/") / "link" for blob in blobs]
+            whole = all(self.blob(blob["digest"]).stat().st_size == blob["size"] for blob in blobs)
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+        right = f"sha256:{hashlib.sha256(content).hexdigest()}" == digest
+        return right and whole and all(link.is_file() for link in links)
 
     def blob(self, digest: str) -> Path:
         """Where one blob's file is, whether or not it is there."""

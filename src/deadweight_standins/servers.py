@@ -14,9 +14,8 @@ from deadweight_standins import alpine
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
 from deadweight_standins.bases import Base, bases, filled, names
 from deadweight_standins.languages import account
-from deadweight_standins.push import Settings
 from deadweight_standins.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
-from deadweight_standins.workshop import Workshop, link, put
+from deadweight_standins.workshop import Settings, Workshop, link, put
 
 _FERRETDB, _FERRETDB_VERSION = "github.com/FerretDB/FerretDB", "v1.24.2"
 _FERRETDB_SUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
@@ -76,7 +75,7 @@ def make(
 def _packages(listed: tuple[str, ...]) -> tuple[str, ...]:
     """``+NAME`` is a list of them; ``full`` is that of a compiler with the headers."""
     lists = {"full": FULL_PACKAGES, **names().lists}
-    found = [lists[each[1:]] if each.startswith("+") else (each,) for each in listed if each]
+    found = [lists[entry[1:]] if entry.startswith("+") else (entry,) for entry in listed if entry]
     return tuple(dict.fromkeys(package for part in found for package in part))
 
 

@@ -18,14 +18,12 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import alpine, catalogue, debian, renamed
-from deadweight_standins.authorities import authorities
+from deadweight_standins import alpine, catalogue, debian, recipes
 from deadweight_standins.bases import bases
-from deadweight_standins.machine import require, this_machine
-from deadweight_standins.making import pushed, registry_program, side_by_side, told
+from deadweight_standins.machine import authorities, require, this_machine
+from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
-from deadweight_standins.stamps import Stamps
 from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
 from deadweight_standins.workshop import Workshop
 
@@ -56,7 +54,7 @@ class LocalSource:
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
         wanted = [self._stand_in(reference) for reference in references]
-        missing = [item for item in wanted if not self._kept(item)]
+        missing = [item for item in wanted if self._there(item) is None]
         names = ["docker-registry"] if wanted else []
         if missing or apk:
             names += [name for item in missing for name in catalogue.tools_of(item.recipe, item.parameter)]
@@ -85,7 +83,7 @@ class LocalSource:
                 bases()[item.recipe].seconds,
             )
             for item in wanted
-            if not self._kept(item)
+            if self._there(item) is None
         ]
         if apk and not self._apk_ready():
             found.append(ToMake("APK repository", catalogue.APK_SECONDS))
@@ -104,7 +102,8 @@ class LocalSource:
                 say(f"{self._told(reference)}: figures are for the image that stands in, not for the original")
         decided(self.state, self.settings, "local")
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._all_there(wanted, apk):  # another run may be making something else, for minutes
+        # where all is there, nobody is waited for: another run may be making something else, for minutes
+        if (not apk or self._apk_ready()) and self._address(tuple(wanted.values())) is not None:
             self._prepare(self._workshop(), wanted, apk, say)
             return
         with self._only_run(say) as shop:
@@ -178,9 +177,9 @@ class LocalSource:
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
             found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
             places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
-            if renamed.asked(command):
-                folder = f"/{renamed.FOLDER}"
-                places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", renamed.PLACE: folder}
+            if recipes.installs_renamed(command):
+                folder = f"/{recipes.RENAMED_FOLDER}"
+                places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", recipes.RENAMED_PLACE: folder}
             return tuple(f"--mount=type=bind,from={found},source={of},target={place}" for place, of in places.items())
         return ()
 
@@ -189,7 +188,7 @@ class LocalSource:
         from deadweight.sources.layout import linked, pulled
 
         registry, digest = self._registry(), reference.rpartition("@")[2]
-        return linked(digest, registry.blob) if registry.holds(digest) else pulled(reference)
+        return linked(digest, registry.blob) if registry.blob(digest).is_file() else pulled(reference)
 
     def _stand_in(self, reference: str) -> StandIn:
         """The stand-in for a reference; with ``rebase`` that of the nearest where it has none. Raises NoBase."""
@@ -229,14 +228,13 @@ class LocalSource:
 
     def _beside_there(self, item: StandIn) -> str | None:
         address = self._address([item])
-        digest = None if address is None else self._there(Client(address), item)
-        return f"{address}/{item.repository}@{digest}" if digest else None
+        return f"{address}/{item.repository}@{self._there(item)}" if address else None
 
     def _address(self, items: Sequence[StandIn]) -> str | None:
         """Of the registry, if it seems to have these: started now if it ended, since that takes no lock of who makes others."""
         from deadweight.toolchain.find import look
 
-        if not all(map(self._kept, items)):
+        if not all(map(self._there, items)):
             return None
         registry = self._registry()
         return registry.ensure() if look("docker-registry").tool else registry.running()
@@ -244,14 +242,14 @@ class LocalSource:
     def _made_beside(self, shop: Workshop, item: StandIn) -> str:
         registry = self._registry(shop)
         client = self._client(registry)
-        digest = self._there(client, item) or self._make_one(shop, client, registry, item, lambda _: None)
+        digest = self._there(item) or self._make_one(shop, client, registry, item, lambda _: None)
         return f"{client.address}/{item.repository}@{digest}"
 
     @cached_property
     def _authorities(self) -> tuple[bytes, ...]:
         return authorities(self.environment().ca_bundle)
 
-    @property
+    @cached_property
     def _stamps(self) -> Stamps:
         return Stamps(self.folder / "stamps", lambda: self._authorities)
 
@@ -267,7 +265,7 @@ class LocalSource:
         missing: list[StandIn] = []
         for item in dict.fromkeys(wanted.values()):
             assert client is not None
-            digest = self._there(client, item)
+            digest = self._there(item)
             if digest is None:
                 missing.append(item)
             else:
@@ -282,14 +280,6 @@ class LocalSource:
             resolved = f"{client.address}/{item.repository}@{digests[item]}"
             self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
-
-    def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:
-        items = tuple(dict.fromkeys(wanted.values()))
-        address = self._address(items)
-        if address is None or (apk and not self._apk_ready()):
-            return False
-        client = Client(address)
-        return all(self._there(client, item) is not None for item in items)
 
     def _client(self, registry: LocalRegistry) -> Client:
         with self._guard:  # it is started once
@@ -327,15 +317,11 @@ class LocalSource:
             self._stamps.keep(item, digest)
             return digest
 
-    def _there(self, client: Client, item: StandIn) -> str | None:
+    def _there(self, item: StandIn) -> str | None:
         """The digest of a stand-in that an earlier run made, if it is still whole and still what this version makes."""
         stamp = self._stamps.of(item)
-        return stamp.digest if stamp is not None and client.complete(item.repository, stamp.digest) else None
-
-    def _kept(self, item: StandIn) -> bool:
-        """The same without a registry to ask: whether it was made, and is on disk as far as one look tells."""
-        stamp = self._stamps.of(item)
-        return stamp is not None and self._registry().holds(stamp.digest)
+        whole = stamp is not None and self._registry().complete(item.repository, stamp.digest)
+        return stamp.digest if stamp is not None and whole else None
 
     def _apk_ready(self) -> bool:
         from deadweight_standins import apk

@@ -5,14 +5,75 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from deadweight._errors import ConfigError
 from deadweight.records.reference import split
-from deadweight_standins import tags
-from deadweight_standins.bases import HINT, STRICT, bases, filled, load
+from deadweight_standins.bases import filled, record
+from deadweight_standins.bases import table as read_table
+
+
+# What a tag's parts mean to a recipe: its parameter, from the groups that a row's pattern of tags found.
+def flavoured(groups: tuple[str, ...]) -> str:
+    """``VERSION``, ``VERSION-slim`` or ``VERSION-alpine``."""
+    version, flavour = groups[0], next((group for group in groups[1:] if group), "")
+    kind = "alpine" if flavour.startswith("alpine") else "slim" if "slim" in flavour else ""
+    return "-".join(part for part in (version, kind) if part) if version or not kind else f"-{kind}"
+
+
+def release(groups: tuple[str, ...]) -> str:
+    from deadweight_standins import suites
+    from deadweight_standins.machine import codename
+
+    own = codename()
+    found = suites.of_tag(groups[0], own)
+    return "" if found == own else found
+
+
+def golang(groups: tuple[str, ...]) -> str:
+    """``VERSION`` or ``VERSION-alpine``; Go 1 is the newest, as no version is."""
+    version = "" if groups[0] == "1" else groups[0]
+    return f"{version}-alpine" if (groups[1] or "").startswith("alpine") else version
+
+
+def java(groups: tuple[str, ...]) -> str:
+    """``MAJOR``, ``MAJOR-alpine``, or nothing for the one meant."""
+    alpine = "alpine" in (groups[-1] or "")
+    major = groups[0] or ("17" if alpine else "")
+    return f"{major}-alpine" if alpine else "" if major == "17" else major
+
+
+def php(groups: tuple[str, ...]) -> str:
+    """``[VERSION]-(cli|fpm|apache)[-alpine]``."""
+    version, kind, flavour = groups
+    own = kind if kind in ("apache", "fpm") else "cli"
+    return "-".join((short(version), own, *(("alpine",) if flavour.startswith("alpine") else ())))
+
+
+def kind(kind: str, groups: tuple[str, ...]) -> str:
+    flavour = next((group for group in groups if group), "")
+    return f"{kind}-{flavour}" if flavour else kind
+
+
+def short(version: str | None) -> str:
+    """``3.12`` of ``3.12.4``: patches of a language are not told apart."""
+    return ".".join((version or "").split(".")[:2])
+
+
+RULES: Mapping[str, Callable[[tuple[str, ...], str], str]] = {
+    "golang": lambda groups, _: golang(groups),
+    "release": lambda groups, _: release(groups),
+    "java": lambda groups, _: java(groups),
+    "php": lambda groups, _: php(groups),
+    "kind": lambda groups, name: kind(name, groups),
+    "alpine": lambda groups, name: f"{name}-alpine" if groups[0] else name,
+    "flavoured": lambda groups, _: flavoured(groups),
+    "minor": lambda groups, _: flavoured((short(groups[0]), *groups[1:])),
+    "no_version": lambda groups, _: flavoured(("", *groups)),
+    "version_last": lambda groups, _: flavoured((groups[1], groups[0])),
+}
+"""By the names that ``images.toml`` has for them: a parameter from a tag's groups and the row's own ``parameter``."""
+
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
 """The image of shell tools that ``invoke shell`` puts beside an image that has none."""
@@ -25,7 +86,6 @@ LIKENESS = 0.75
 class Row:
     """``name`` and ``tag`` are patterns. The parameter of the stand-in comes from what the tag's groups matched."""
 
-    __pydantic_config__: ClassVar = STRICT
     name: str
     base: str
     tag: str = ".*"
@@ -35,7 +95,7 @@ class Row:
 
     def made(self, groups: tuple[str, ...]) -> str:
         if self.rule:
-            return tags.RULES[self.rule](groups, self.parameter or "")
+            return RULES[self.rule](groups, self.parameter or "")
         return next(filter(None, groups), "") if self.parameter is None else self.parameter.format(*groups)
 
 
@@ -43,7 +103,6 @@ class Row:
 class Near:
     """``reference`` is that of the nearest image, with what the patterns' groups found filled in."""
 
-    __pydantic_config__: ClassVar = STRICT
     name: str
     reference: str
     tag: str = ".*"
@@ -53,40 +112,24 @@ class Near:
 class Images:
     """All of ``images.toml``."""
 
-    __pydantic_config__: ClassVar = STRICT
-    patterns: Mapping[str, str]
     image: tuple[Row, ...]
     near: tuple[Near, ...]
 
 
-Kind = TypeVar("Kind", Row, Near)
-
-
 @functools.cache
 def images() -> Images:
-    """The table, its patterns filled in. Raises ConfigError for a wrong pattern, and for a base or a rule that there is none of."""
-    found = load("images.toml", Images)
-    rows = _rows("image", found.image, found.patterns)
-    for number, row in enumerate(rows):
-        for key, name, known in (("base", row.base, bases()), ("rule", row.rule, {"": None, **tags.RULES})):
-            if name not in known:
-                text = f"there is no {name!r}; known: {', '.join(known)}"
-                raise ConfigError(text, file="images.toml", key=f"image.{number}.{key}", hint=HINT)
-    return replace(found, image=rows, near=_rows("near", found.near, found.patterns))
+    """The table, its patterns filled in."""
+    document = read_table("images.toml")
+    rows, near = ([_filled(entry, document["patterns"]) for entry in document[kind]] for kind in ("image", "near"))
+    return Images(tuple(record(Row, entry) for entry in rows), tuple(record(Near, entry) for entry in near))
 
 
-def _rows(kind: str, rows: tuple[Kind, ...], patterns: Mapping[str, str]) -> tuple[Kind, ...]:
-    found = []
-    for number, row in enumerate(rows):
-        texts, place = [row.name, row.tag], ("images.toml", f"{kind}.{number}")
-        try:
-            for which, text in enumerate(texts):  # twice: a pattern may have another in it
-                texts[which] = filled(filled(text, patterns, *place), patterns, *place)
-                re.compile(texts[which])
-        except re.error as error:
-            raise ConfigError(f"no pattern: {error}", file=place[0], key=place[1], hint=HINT) from error
-        found.append(replace(row, name=texts[0], tag=texts[1]))
-    return tuple(found)
+def _filled(entry: dict[str, str], patterns: Mapping[str, str]) -> dict[str, str]:
+    """Twice: a pattern may have another in it."""
+    texts = {key: entry[key] for key in ("name", "tag") if "@" in entry.get(key, "")}
+    for _ in range(2):
+        texts = {key: filled(text, patterns, "images.toml", key) for key, text in texts.items()}
+    return entry | texts
 
 
 def kin(name: str, tag: str) -> str | None:

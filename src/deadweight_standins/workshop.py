@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -22,6 +23,19 @@ from deadweight_standins.machine import Machine, scratch
 
 T = TypeVar("T")
 GO_HINT = "check that GOPROXY can be reached (go env GOPROXY), or use a tag of another version"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run-time part of an image's config."""
+
+    env: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = "/"
+    ports: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Workshop:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deadweight.suite.model import Health, Need
-from deadweight.tasks.harden import _give, _way
+from deadweight.tasks.attack import _give, _way
 from deadweight_attacks.harden.health_command import OfNeeds
 from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.write import files, written

@@ -16,12 +16,12 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, MissingError
+from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.report.sections import attack_notes
 from deadweight.suite.checks import AwkRequest
-from deadweight.tasks._attacks import by_delivery, unmeasured
+from deadweight.tasks.attack import by_delivery, unmeasured
 from deadweight_attacks import helper, lab, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard

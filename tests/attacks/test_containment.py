@@ -23,10 +23,11 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError
-from deadweight.engine import api, leftovers, netns
+from deadweight.engine import api, netns
+from deadweight.engine import labels as leftovers
 from deadweight.engine import labels as owner
 from deadweight.engine.client import Engine
-from deadweight.engine.networks import bridge_of
+from deadweight.engine.dialect import bridge_of
 from deadweight.engine.options import Mount
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
@@ -431,7 +432,7 @@ def ended_within(seconds: float, castle_yard: Yard) -> bool:
     """Whether the container goes away by itself."""
     container, deadline = castle_yard.get(), time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if container.id not in {each.id for each in leftovers.found(container.api)}:
+        if container.id not in {each.id for each in leftovers.find_leftovers(container.api)}:
             return True
         time.sleep(0.1)
     return False

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.checks.http_request import Prepared
+from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
 from deadweight_attacks import deliver
 from deadweight_attacks.listeners import Word

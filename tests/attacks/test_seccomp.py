@@ -16,12 +16,12 @@ from hypothesis import strategies as some
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import calls, profile, runtime_calls
+from deadweight.engine.seccomp import calls, profile
+from deadweight.engine.seccomp import runtime as runtime_calls
 from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING
-from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
+from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
-from deadweight.engine.seccomp.runtime_calls import Floor
 from deadweight.records import store
 from deadweight.suite.model import Variant
 from deadweight_attacks import run as attacking
@@ -278,9 +278,9 @@ def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path
 
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
-    needed = (runtime_calls.kept_floor(runtime) or runtime_calls.find(runtime)).needed
+    needed = (runtime_calls.kept_floor(runtime) or runtime_calls.find_floor(runtime)).needed
     monkeypatch.setattr(runtime_calls, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
-    got = runtime_calls.find(runtime)
+    got = runtime_calls.find_floor(runtime)
     assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
     assert not {"sethostname", "swapon"} & set(got.calls)
 

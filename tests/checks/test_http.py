@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadweight._errors import UsageError
-from deadweight.checks.http_match import problems, subset_problems
-from deadweight.checks.http_request import prepare
+from deadweight.checks.api import prepare, problems, subset_problems
 from deadweight.engine.http import Answer
 from deadweight.suite.requests import HttpExpect, HttpRequest
 

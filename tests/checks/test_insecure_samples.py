@@ -15,7 +15,7 @@ import pytest
 from deadweight.builders.dockerfile import secrets as _secrets
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
-from deadweight_images.inspect.read_file import read_file
+from deadweight_images.inspect.extract import read_file
 from tests.support import ROOT
 from tests.support.builder_site import Project
 from tests.support.small_project import subject_of

@@ -19,7 +19,7 @@ from deadweight.engine import broken_engine, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import bridge
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.layout import layout
+from deadweight.engine.own.engine import layout
 from deadweight.project.install import install
 from deadweight.project.survey import ENGINE, survey
 from deadweight.records.built_image import kept_name

@@ -20,14 +20,14 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, labels, leftovers, sidecar
+from deadweight.engine import foreground, http, labels, sidecar
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
 from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
-from deadweight.engine.route import route_to
 from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
+from deadweight.engine.tunnel_client import route_to
 from deadweight.suite.model import Health, RunSettings
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers
@@ -410,7 +410,7 @@ def test_what_somebody_else_is_removing_is_waited_for():
         return found
 
     api = SimpleNamespace(remove_container=remove_container, inspect_container=inspect_container)
-    leftovers.remove_container(api, "first")
+    labels.remove_container(api, "first")
     assert asked == ["first"] * 3
 
 

@@ -26,12 +26,12 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import run
 from deadweight.engine import api as wire
-from deadweight.engine import daemon, endpoints
+from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.info import parse_info
-from deadweight.engine.own import bridge, processes
+from deadweight.engine.own import bridge, machine
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.layout import layout
+from deadweight.engine.own.engine import layout
 from deadweight.project import doctor
 from deadweight.project.doctor import examine
 from deadweight.project.install import install
@@ -138,7 +138,7 @@ def test_the_current_context_comes_first(unset, endpoint):
     assert found is not None
     assert found.host == endpoint.host
     assert found.cli_env == {"DOCKER_HOST": endpoint.host}
-    assert next(endpoints.endpoints()).why == "Docker context mine"
+    assert next(daemon.endpoints()).why == "Docker context mine"
 
 
 def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
@@ -151,7 +151,7 @@ def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monk
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"currentContext": 7}', '{"currentContext": "nowhere"}'])
 def test_a_damaged_docker_configuration_is_passed_over(unset, content):
     (unset / "config.json").write_text(content)
-    assert endpoints._context() is None
+    assert daemon._context() is None
 
 
 def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
@@ -265,7 +265,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     assert daemon.stop_own() is False
     assert not where.run.exists()
     assert not bridge.exists(where.bridge)
-    assert not [each for each in processes.everyone() if str(where.run) in each.command and each.pid != os.getpid()]
+    assert not [each for each in machine.everyone() if str(where.run) in each.command and each.pid != os.getpid()]
     assert where.data.is_dir()
     daemon.remove_data()
     assert not where.data.exists()
@@ -337,8 +337,8 @@ def wait_for(condition) -> None:
 @needs_root
 @pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
-    code = "from deadweight.engine.own import engine as own, layout as l; "
-    code += "print(own.start(lambda line: None), own._our_pid(l.layout()))"
+    code = "from deadweight.engine.own import engine as own; "
+    code += "print(own.start(lambda line: None), own._our_pid(own.layout()))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = {process.communicate(timeout=120)[0] for process in both}
     assert len(outputs) == 1
@@ -450,7 +450,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert daemon.stop_own() is False
     daemon.remove_data()
     assert not where.data.exists()
-    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "as_root" in line] == [
+    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "own.engine" in line] == [
         "start",
         "stop",
         "remove_data",
@@ -472,7 +472,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(wire, "_get", closed)
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter([endpoints.Place("unix:///var/run/docker.sock", "there")]))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter([daemon.Place("unix:///var/run/docker.sock", "there")]))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:
@@ -488,8 +488,8 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (
-        "from deadweight.engine.own import engine as own, mounts; assert not mounts.has_cgroups(); said = [];"
-        "own.start(said.append); assert mounts.has_cgroups(); own.remove_data(); print(said[0])"
+        "from deadweight.engine.own import engine as own, machine; assert not machine.has_cgroups(); said = [];"
+        "own.start(said.append); assert machine.has_cgroups(); own.remove_data(); print(said[0])"
     )
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
     done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from deadweight.engine.container import Container
-from deadweight.engine.listening import Listener, parse, told
+from deadweight.engine.health import Listener, parse
+from deadweight.engine.health import explain_listeners as told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 

@@ -16,8 +16,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.engine import http
-from deadweight.engine.health import question
-from deadweight.engine.states import ExecResult
+from deadweight.engine.health import ExecResult, question
 from deadweight.suite.model import Health
 from tests.support.java_projects import certificates
 

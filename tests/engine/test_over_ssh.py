@@ -15,7 +15,7 @@ from deadweight.engine import daemon, over_ssh
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import RunOptions
-from deadweight.engine.ssh_forward import Forward
+from deadweight.engine.over_ssh import Forward
 from deadweight.records.paths import user_cache
 from deadweight.suite.model import Health
 from tests.support.fault_project import wait_for

@@ -10,7 +10,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import MissingError
-from deadweight.engine import connect, watchdog
+from deadweight.engine import connect
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import translated
@@ -103,14 +103,14 @@ def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monk
 @pytest.mark.engine
 def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
     """As one that builds, and would wait for hours."""
-    monkeypatch.setattr(watchdog, "EVERY_SECONDS", 0.1)
-    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(watchdog, "PAUSED_SECONDS", 0.2)
+    monkeypatch.setattr(connect, "EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(connect, "PAUSED_SECONDS", 0.2)
     endpoint = Endpoint(silent.host, ours=False)
-    with watchdog.watch_engine(endpoint) as stop:
+    with connect.watch_engine(endpoint) as stop:
         _run.run(["sleep", "0.5"], stop=stop)
     silent.awake.clear()
     before = time.monotonic()
-    with pytest.raises(MissingError, match="fell silent meanwhile"), watchdog.watch_engine(endpoint) as stop:
+    with pytest.raises(MissingError, match="fell silent meanwhile"), connect.watch_engine(endpoint) as stop:
         _run.run(["sleep", str(LONG)], stop=stop)
     assert time.monotonic() - before < LONG

@@ -16,7 +16,8 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
-from deadweight.engine.seccomp import profile, refused_calls, runtime_calls
+from deadweight.engine.seccomp import profile, refused_calls
+from deadweight.engine.seccomp import runtime as runtime_calls
 from deadweight.engine.seccomp.calls import HELD, numbers
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight_attacks import walls
@@ -130,7 +131,7 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_through(subject, tmp_path: Path):
     """Recorded, completed by what the runtime needs, and tried, as the search does before it leaves calls out."""
     runtime = runtime_of(subject.engine())
-    needed = runtime_calls.kept_floor(runtime) or runtime_calls.find(runtime)
+    needed = runtime_calls.kept_floor(runtime) or runtime_calls.find_floor(runtime)
     with subject.engine().network(PURPOSE, internal=True) as network:
         options = hardened_for(subject.variant).but(network=network)
         engines = recorder.allowed(subject, options, "amd64")

@@ -13,7 +13,7 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import custom_profile, profile, refused_calls, runtime_calls
+from deadweight.engine.seccomp import profile, refused_calls, runtime
 from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.runtime import Runtime
@@ -23,7 +23,7 @@ from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks
 from tests.support.small_project import put_built, subject_of, write_suite
 
-HERE = custom_profile.Where("amd64", "6.1.0-13-amd64")
+HERE = profile.Where("amd64", "6.1.0-13-amd64")
 EVERYTHING = frozenset(numbers("amd64"))
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
 
@@ -62,11 +62,11 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
             {"names": ["stat"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["amd64"]}},
         ],
     }
-    found = custom_profile.refused(document, HERE)
+    found = profile.refused(document, HERE)
     assert EVERYTHING - set(found) == {"read", "write", "close", "ptrace"}
     assert "clone" in found, "with some arguments is not with all"
-    stronger = custom_profile.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
-    assert EVERYTHING - set(custom_profile.refused(document, stronger)) == {
+    stronger = profile.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
+    assert EVERYTHING - set(profile.refused(document, stronger)) == {
         "read",
         "write",
         "close",
@@ -74,7 +74,7 @@ def test_what_a_profile_refuses_is_read_with_its_conditions():
         "mount",
         "bpf",
     }
-    handed = custom_profile.for_runtime(document, HERE)
+    handed = profile.for_runtime(document, HERE)
     assert handed["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     assert [each["names"] for each in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
 
@@ -84,28 +84,28 @@ def test_a_profile_that_forbids_a_few_calls_is_read_the_other_way_round():
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}],
     }
-    assert custom_profile.refused(document, HERE) == ("bpf",)
-    assert custom_profile.refused(custom_profile.allowing(document, ["bpf"]), HERE) == ()
+    assert profile.refused(document, HERE) == ("bpf",)
+    assert profile.refused(profile.allowing(document, ["bpf"]), HERE) == ()
 
 
 def test_with_more_calls_a_profile_is_otherwise_the_same():
-    more = custom_profile.allowing(without("listen", "clone3"), ["listen", "clone"])
-    assert "listen" not in custom_profile.refused(more, HERE)
-    assert "clone" not in custom_profile.refused(more, HERE)
-    assert "clone3" in custom_profile.refused(more, HERE)
+    more = profile.allowing(without("listen", "clone3"), ["listen", "clone"])
+    assert "listen" not in profile.refused(more, HERE)
+    assert "clone" not in profile.refused(more, HERE)
+    assert "clone3" in profile.refused(more, HERE)
 
 
 def test_what_the_attackers_program_needs_opens_no_more():
     """With clone allowed whatever its arguments, a namespace of users was to be had under a profile that forbids it."""
     tight = profile.document({"read", "clone"}, (), "amd64")
-    before, after = (custom_profile.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
+    before, after = (profile.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
     assert set(before) - set(after) == set(ATTACKERS) - {"clone", "read"}
     assert [each["args"] for each in for_attacks(tight, HERE)["syscalls"] if each["names"] == ["clone"]] == [
         [{"index": 0, "value": profile.NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
     ]
     without_it = for_attacks(profile.document({"read"}, (), "amd64"), HERE)
-    assert "clone" in custom_profile.refused(without_it, HERE)
-    assert "clone" not in custom_profile.refused(without_it, HERE, wholly=True)
+    assert "clone" in profile.refused(without_it, HERE)
+    assert "clone" not in profile.refused(without_it, HERE, wholly=True)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     turns = itertools.cycle(["", "no answer", "no answer"])
 
     def starting(_runtime, _bundle, document):
-        lacking = "futex" in custom_profile.refused(document, HERE)
+        lacking = "futex" in profile.refused(document, HERE)
         return next(turns) if lacking else ""
 
-    monkeypatch.setattr(runtime_calls, "starting_under", starting)
+    monkeypatch.setattr(runtime, "starting_under", starting)
     runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
     found = refused_calls._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
     assert found == refused_calls.Refused(("futex",), "runc 1.1.5 now and then to start any container", "no answer")

@@ -14,7 +14,7 @@ from deadweight.engine import labels
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import Unreachable
-from deadweight.engine.forward import forwarded
+from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight.toolchain import helper_programs

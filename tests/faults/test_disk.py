@@ -273,7 +273,7 @@ def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
 def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
-    from deadweight.builders.apko import memory as _memory
+    from deadweight.builders.apko import work_folder as _memory
 
     monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
     code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import memory as _memory\n"
@@ -282,13 +282,13 @@ def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypat
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     assert killed.wait() == -9
     (left,) = _memory.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
-    mine = _memory.folder(tmp_path)
+    mine = _memory.memory_folder(tmp_path)
     assert mine is not None
     assert mine.is_dir()
     assert not left.exists()
     mine.rmdir()
     monkeypatch.setattr(_memory, "ROOM_BYTES", 2**60)
-    assert _memory.folder(tmp_path) is None
+    assert _memory.memory_folder(tmp_path) is None
 
 
 @needs_mounts

@@ -17,7 +17,7 @@ from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.layout import layout
+from deadweight.engine.own.engine import layout
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs

@@ -1,7 +1,7 @@
-"""Repositories without a Dockerfile as data: a tree of files, and what is found and written for it. Nothing is built here.
+"""Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
 
-One case is one entry of a file in ``corpus/languages``: ``files``, what the user says (``main``, ``port``, ``seen``: a
-health path that answered), and ``expect``, whose keys are those of ``FACTS``.
+One case is one entry of a file in ``corpus/languages``, or of ``corpus/layouts.yaml``: ``files``, what the user says
+(``main``, ``port``, ``seen``: a health path that answered), and ``expect``, whose keys are those of ``FACTS``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import yaml
 
 from deadweight_init.draft import Draft, first_draft, health_hints, port_hints
 from deadweight_init.languages.table import NAMES
-from deadweight_init.records import Project, Service
+from deadweight_init.records import Known, OwnDockerfile, Project, Service
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.trees import written
 
-CORPUS = Path(__file__).parent / "corpus" / "languages"
+CORPUS = Path(__file__).parent / "corpus"
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,67 @@ class Found:
         return {key: yaml.safe_load(value) for key, value in rung.keys.items()}
 
 
+def summary(service: Service) -> dict[str, Any]:
+    """What is known of a service, without what is empty. What a file says is told with its place."""
+    around, project = service.around, service.project
+    facts = {
+        "name": service.name,
+        "folder": service.folder,
+        "language": project and project.language,
+        "project": project.folder if project and project.folder != service.folder else None,
+        "dockerfiles": [own_image(each) for each in service.dockerfiles],
+        "more": [each.name for each in service.more],
+        "start": list(project.start) if project else [],
+        "version": project and project.version.value,
+        "env": {name: each.value for name, each in around.env.items()},
+        "env_from": sorted({each.origin for each in around.env.values()}),
+        "needs": {each.value.name: need(each) for each in around.needs},
+        "volumes": [f"{path} {origin}" for path, origin in service.volumes.items()],
+        "mounts": {place: each.value for place, each in around.files.items()},
+        "ports": [f"{each.value} {each.origin}" for each in port_hints(service)],
+        "health": [f"{each.value} {each.origin}" for each in health_hints(service)],
+        "tmpfs": first_draft(service, "build").run.get("tmpfs", Known([])).value,
+        "probe": around.probe and around.probe.value,
+        "variable": service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
+        "spare": [{each.origin: dict(each.value)} for each in service.spare],
+    }
+    return {name: value for name, value in facts.items() if value and value != "."}
+
+
+def own_image(own: OwnDockerfile) -> dict[str, Any]:
+    """A Dockerfile, with how it is built."""
+    facts = {
+        "path": own.path,
+        "context": own.context,
+        "target": own.target,
+        "args": list(own.args),
+        "build_args": dict(own.build_args),
+        "base": own.words.base,
+        "refused": own.refused.partition(",")[0],
+    }
+    return {name: value for name, value in facts.items() if value and value != "."}
+
+
+def need(known: Known[Any]) -> dict[str, Any]:
+    """What is started beside a service."""
+    facts = {
+        "image": known.value.image,
+        "port": known.value.port,
+        "env": dict(known.value.env),
+        "args": list(known.value.args),
+        "files": dict(known.value.files),
+        "origin": known.origin,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def parts(found: Found, text: str) -> list[str]:
     return [each for each in found.wanted if each in text]
 
 
 FACTS: Mapping[str, Callable[[Found], Any]] = {
+    "dockerfiles": lambda found: [own_image(each) for each in found.service.dockerfiles],
+    "found": lambda found: [summary(each) for each in found.services],
     "services": lambda found: [each.name for each in found.services],
     "languages": lambda found: [each.project and each.project.language for each in found.services],
     "language": lambda found: found.project.language,
@@ -101,13 +157,15 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
 
 
 def cases() -> list[Any]:
-    texts = {file.stem: file.read_text() for file in sorted(CORPUS.glob("*.yaml"))}
+    texts = {
+        file.stem: file.read_text() for file in (*sorted(CORPUS.glob("languages/*.yaml")), CORPUS / "layouts.yaml")
+    }
     entries = ((stem, name, case) for stem, text in texts.items() for name, case in yaml.safe_load(text).items())
     return [pytest.param(case, id=f"{stem}: {name}") for stem, name, case in entries]
 
 
 def test_every_language_of_the_table_has_cases():
-    assert sorted(NAMES) == sorted(file.stem for file in CORPUS.glob("*.yaml"))
+    assert sorted(NAMES) == sorted(file.stem for file in CORPUS.glob("languages/*.yaml"))
 
 
 @pytest.mark.parametrize("case", cases())

@@ -271,19 +271,6 @@ def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
         brought_in(tmp_path, {"Dockerfile": ""})
 
 
-def test_the_program_in_a_folder_that_the_own_dockerfile_copies_is_the_services(tmp_path):
-    dockerfile = "ARG ARCH=\nFROM ${ARCH}node:20\nWORKDIR /app\nCOPY src/package.json ./\nCOPY src/. .\nCMD npm start\n"
-    package = '{"scripts": {"start": "node server.js"}, "dependencies": {"express": "*"}}'
-    files = {
-        "build/Dockerfile": dockerfile,
-        "src/package.json": package,
-        "src/server.js": "app.listen(3000)",
-        "web/package.json": package,
-    }
-    (service,) = found(tmp_path, {**files, "Makefile": "image:\n\tdocker build . -f build/Dockerfile\n"})
-    assert (service.project.folder, service.project.version.value) == ("src", "20")
-
-
 @pytest.mark.parametrize(
     ("words", "program"),
     [

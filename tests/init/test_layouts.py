@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
 from deadweight_init.dockerfile import missing_sources
@@ -38,75 +40,6 @@ def in_folders(*folders: str) -> dict[str, str]:
     return {f"{folder}/{name}": text for folder in folders for name, text in NODE.items()}
 
 
-def test_a_root_that_only_holds_packages_together_hides_none_of_them(tmp_path):
-    workspace = {"package.json": '{"workspaces": ["apps/*"]}', "pyproject.toml": "[tool.ruff]\n"}
-    services = found(tmp_path, {**workspace, **in_folders("apps/cart", "apps/mail")})
-    assert [(each.name, each.folder) for each in services] == [("cart", "apps/cart"), ("mail", "apps/mail")]
-
-
-POD = "spec: {containers: [{name: NAME, image: x.org/NAME, ports: [{containerPort: PORT}]}]}\n"
-
-
-def pod(name: str, port: int) -> str:
-    return POD.replace("NAME", name).replace("PORT", str(port))
-
-
-def test_manifests_beside_the_services_are_those_of_the_one_that_they_name(tmp_path):
-    files = {
-        **in_folders("apps/cart", "apps/mail"),
-        "k8s/cart.yaml": pod("cart", 6001),
-        "k8s/mail.yaml": pod("mail", 6002),
-    }
-    services = found(tmp_path, files)
-    assert {each.name: [port.value for port in each.around.ports] for each in services} == {
-        "cart": [6001],
-        "mail": [6002],
-    }
-
-
-def test_a_service_at_the_root_has_no_port_of_a_manifest_that_names_another(tmp_path):
-    files = {**in_folders("apps/cart"), "apps/cart/Dockerfile": "FROM node:22\nCOPY . .\n", "tool.py": ""}
-    files |= {"deploy/Dockerfile": "FROM python:3\nCOPY tool.py .\nEXPOSE 7000\n", "k8s/cart.yaml": pod("cart", 6001)}
-    services = found(tmp_path / "shop", files)
-    assert {each.name: [port.value for port in each.around.ports] for each in services} == {"cart": [6001], "shop": []}
-
-
-def test_a_service_is_not_told_its_port_by_a_variable_that_another_language_reads(tmp_path):
-    files = {
-        **in_folders("web"),
-        "web/a.js": "app.listen(process.env.PORT || 6003)\n",
-        "web/Dockerfile": "FROM node:22\nCOPY . .\n",
-    }
-    files |= {
-        "deploy/Dockerfile": 'FROM python:3\nCOPY . .\nCMD ["python", "mail.py"]\n',
-        "mail.py": "",
-        "requirements.txt": "flask\n",
-    }
-    services = found(tmp_path / "shop", files)
-    assert {each.name: bool(each.port_variable) for each in services} == {"shop": False, "web": True}
-
-
-def test_a_program_and_its_dockerfile_further_down_are_one_service(tmp_path):
-    files = {
-        "go.mod": "module x.org/shop\n",
-        "cmd/server/main.go": MAIN,
-        "cmd/server/Dockerfile": "FROM golang\nCOPY . .\n",
-    }
-    files["cmd/server/entry.sh"] = ""
-    (service,) = found(tmp_path / "shop", {**files, "Makefile": "image:\n\tdocker build -f cmd/server/Dockerfile .\n"})
-    assert (service.name, service.folder, service.project.folder) == ("shop", "cmd/server", ".")
-
-
-def test_the_only_service_is_named_as_the_repository(tmp_path):
-    (service, sample) = found(tmp_path / "shop", in_folders("src", "samples/small"))
-    assert (service.name, service.folder, sample.name) == ("shop", "src", "small")
-
-
-def test_the_shorter_of_two_folders_goes_first(tmp_path):
-    services = found(tmp_path, in_folders("complete-fast", "complete"))
-    assert [each.folder for each in services] == ["complete", "complete-fast"]
-
-
 def test_a_checkout_has_its_git_folder(tmp_path):
     tree = look(written(tmp_path, {"a.go": ""}))
     text = "FROM golang\nCOPY .git/ .git/\nCOPY .git .\n"
@@ -122,54 +55,6 @@ def test_a_stage_that_a_platform_names_is_followed(tmp_path):
     assert missing_sources(tree, text, ".", Ignore([])) == ["linux/amd64/app"]
 
 
-def test_an_override_adds_to_the_compose_file_that_it_is_for(tmp_path):
-    base = "services:\n  web:\n    build: .\n    depends_on: [db]\n    environment: {A: one, B: two}\n  db: {image: postgres}\n"
-    more = "services:\n  web:\n    build: .\n    environment: {B: three}\n    depends_on: [mail]\n  mail: {image: x/mailhog}\n"
-    dev = "services:\n  web:\n    build: .\n    environment: {A: dev}\n"
-    files = {"docker-compose.yml": base, "docker-compose.override.yml": more, "docker-compose.dev.yml": dev}
-    (service,) = found(tmp_path, {**files, "Dockerfile": "FROM alpine\n"})
-    assert {name: each.value for name, each in service.around.env.items()} == {"A": "one", "B": "three"}
-    assert [each.value.name for each in service.around.needs] == ["db", "mail"]
-
-
-def test_what_is_needed_has_the_name_by_which_it_is_called(tmp_path):
-    compose = (
-        "services:\n  web:\n    build: .\n    environment: {U: 'postgres://me@shop-db:5432/x'}\n    depends_on: [postgres, cache]\n"
-        "  postgres: {image: 'postgres:16', container_name: shop-db}\n  cache: {image: 'redis:7', container_name: shop-cache}\n"
-    )
-    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
-    needs = [(each.value.name, each.origin) for each in service.around.needs]
-    assert needs == [("shop-db", "from compose.yaml:6"), ("cache", "from compose.yaml:7")]
-
-
-def test_what_a_service_may_lack_is_known_from_examples_and_from_its_code(tmp_path):
-    code = "redis(process.env.REDIS_HOST)\napp.listen(80, process.env.BIND_HOST || 'localhost')\n"
-    (service,) = found(tmp_path, {**NODE, "a.js": code, ".env.example": "SECRET=x\nEMPTY=\n", ".env": "SECRET=real\n"})
-    assert [(each.value, each.origin) for each in service.spare] == [
-        ({"SECRET": "x"}, "from .env.example"),
-        ({"BIND_HOST": "0.0.0.0"}, "from a.js:2"),
-    ]
-
-
-DATABASE = "services:\n  db:\n    image: postgres:16\n    ports: ['127.0.0.1:6543:5432']\n  web: {image: x/y, ports: ['80:80']}\n"
-
-
-def test_settings_that_name_this_machines_ports_name_the_containers_behind_them(tmp_path):
-    example = (
-        "URL=postgres://me@localhost:6543/x\nHOME_PAGE=http://localhost:81\nDB_HOST=127.0.0.1\nDB_PORT=6543\nKEY=a\n"
-    )
-    (service,) = found(tmp_path / "a", {**NODE, "compose.yaml": DATABASE, ".env.example": example})
-    env = {name: each.value for name, each in service.around.env.items()}
-    assert env == {
-        "URL": "postgres://me@db:5432/x", "HOME_PAGE": "http://localhost:81", "DB_HOST": "db", "DB_PORT": "5432", "KEY": "a",
-    }  # fmt: skip
-    assert [(each.value.name, each.origin) for each in service.around.needs] == [("db", "from compose.yaml:2")]
-    (service,) = found(
-        tmp_path / "b", {**NODE, "compose.yaml": DATABASE, ".env.example": "URL=http://localhost:3000\n"}
-    )
-    assert (dict(service.around.env), service.around.needs) == ({}, ())
-
-
 def test_an_env_file_is_read_where_git_has_it(tmp_path):
     compose = "services:\n  web:\n    build: .\n    env_file: .env\n    environment: {B: '${A}'}\n"
     root = written(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", ".env": "A=one\n"})
@@ -178,107 +63,6 @@ def test_an_env_file_is_read_where_git_has_it(tmp_path):
     subprocess.run(["git", "-C", root, "add", ".env"], check=True)
     env = find_services(look(root))[0].around.env
     assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
-
-
-def test_the_compose_service_that_builds_the_first_dockerfile_speaks_for_it(tmp_path):
-    tests = "services:\n  tests:\n    build: {context: ., dockerfile: tests.Dockerfile}\n    environment: {A: tests}\n"
-    web = "services:\n  web:\n    build: .\n    environment: {A: web}\n"
-    docker = {"Dockerfile": "FROM alpine\n", "tests.Dockerfile": "FROM alpine\n"}
-    (service,) = found(tmp_path, {**docker, "compose.a.yaml": tests, "compose.b.yaml": web})
-    assert service.around.env["A"].value == "web"
-
-
-@pytest.mark.parametrize(
-    ("stages", "named", "built"),
-    [
-        ("FROM golang AS builder\nFROM scratch AS runtime\nCOPY --from=builder /y /y\n", "builder", None),
-        ("FROM golang AS builder\nFROM builder AS dev-envs\n", "builder", "builder"),
-        ("FROM golang AS builder\nFROM scratch AS small\nFROM alpine AS big\n", "small", "small"),
-    ],
-)
-def test_a_stage_that_only_builds_is_for_developers_where_the_last_one_is_for_users(tmp_path, stages, named, built):
-    compose = f"services:\n  app:\n    build: {{context: ., target: {named}}}\n    ports: ['8080:8080']\n"
-    (service,) = found(tmp_path, {"Dockerfile": stages, "compose.yaml": compose})
-    assert service.dockerfiles[0].target == built
-
-
-def test_images_that_wait_for_another_build_hide_no_project_below_them(tmp_path):
-    files = {"docker/Dockerfile": "FROM eclipse-temurin:17\nCOPY target/app.jar /app.jar\n", "compose.yaml": ""}
-    services = found(tmp_path, {**files, **in_folders("cart", "mail")})
-    assert [each.name for each in services][:2] == ["cart", "mail"]
-
-
-def test_a_need_has_the_files_that_are_its_secrets(tmp_path):
-    compose = (
-        "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: postgres, secrets: [pw, other]}\n"
-        "secrets:\n  pw: {file: db/pw.txt}\n  other: {environment: X}\n"
-    )
-    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", "db/pw.txt": "x"})
-    assert [dict(each.value.files) for each in service.around.needs] == [{"/run/secrets/pw": "db/pw.txt"}]
-
-
-def test_a_database_has_the_password_that_the_service_reads_from_the_file(tmp_path):
-    compose = (
-        "services:\n  web: {build: ., secrets: [pw], environment: {DB_PASSWORD_FILE: /run/secrets/pw}}\n"
-        "  db: {image: postgres, secrets: [pw], environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pw}}\n"
-        "secrets:\n  pw: {file: db/pw.txt}\n"
-    )
-    files = {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", "app.py": "host = 'db'\n", "db/pw.txt": "sesame\n"}
-    (service,) = found(tmp_path, files)
-    assert [dict(each.value.env) for each in service.around.needs] == [{"POSTGRES_PASSWORD": "sesame"}]
-    assert {name: known.value for name, known in service.around.env.items()} == {"DB_PASSWORD_FILE": "/run/secrets/pw"}
-
-
-@pytest.mark.parametrize(
-    ("code", "needed"),
-    [
-        ("createClient({ host: 'store', port: 6379 })", ["store"]),
-        ('url = "redis://store:6379/0"', ["store"]),
-        ('url = "redis://${cache:store}:6379/0"', ["store"]),
-        ('host = "${CACHE_HOST:store}"', ["store"]),
-        ('name = "${CACHE_NAME:store}"', []),
-        ('dial("store:6379")', ["store"]),
-        ("restore = 'store'", []),
-    ],
-)
-def test_a_host_that_the_code_names_is_needed(tmp_path, code, needed):
-    compose = "services:\n  web: {build: .}\n  store: {image: redis}\n  other: {image: redis}\n"
-    (service,) = found(tmp_path, {**NODE, "compose.yaml": compose, "Dockerfile": "FROM node\nCOPY . .\n", "a.js": code})
-    assert [each.value.name for each in service.around.needs] == needed
-
-
-def test_a_service_of_the_root_goes_before_databases_with_settings_and_tools(tmp_path):
-    files = {
-        "requirements.txt": "pyramid\n",
-        "vendor/lib.tar.gz": "",
-        "Dockerfile": "FROM python:3.12\nCOPY ./vendor /app/vendor/\nCOPY . /app\nEXPOSE 8000\n",
-        "docker/mariadb/Dockerfile": "FROM mariadb:10.5\nCOPY my.cnf /etc/mysql/conf.d/\n",
-        "docker/mariadb/my.cnf": "",
-        "docker/assets/Dockerfile": "FROM ruby:3\nCOPY a.rb .\nCMD ruby a.rb\n",
-        "docker/assets/a.rb": "",
-        "compose.yaml": "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: postgres:16}\n",
-    }
-    services = found(tmp_path, files)
-    assert [each.folder for each in services] == [".", "docker/assets", "docker/mariadb"]
-    assert services[0].dockerfiles[0].refused == ""
-
-
-def test_a_vendored_folder_that_is_not_there_has_to_be_made(tmp_path):
-    image = "FROM golang\nCOPY vendor vendor\nCOPY . .\nRUN go build -o /x\nCMD /x\n"
-    (service,) = found(tmp_path, {"go.mod": "module x\n", "main.go": MAIN, "Dockerfile": image})
-    assert service.dockerfiles[0].refused == "it copies vendor, which is not in the repository and must be built first"
-
-
-def test_what_answers_goes_before_what_shows_it(tmp_path):
-    services = found(tmp_path, in_folders("frontend", "server"))
-    assert [each.folder for each in services] == ["server", "frontend"]
-
-
-def test_a_service_that_needs_a_database_goes_before_the_pages_beside_it(tmp_path):
-    files = {"go.mod": "module x.org/shop\n", "main.go": MAIN, "Dockerfile": "FROM golang\nCOPY main.go .\n"}
-    files |= {"compose.yaml": "services:\n  shop: {build: ., depends_on: [db]}\n  db: {image: postgres}\n"}
-    files |= {"site/Dockerfile": "FROM nginx\nCOPY a.html /usr/share/nginx/html/\n", "site/a.html": ""}
-    assert [each.folder for each in found(tmp_path, files)] == [".", "site"]
 
 
 @pytest.mark.parametrize(
@@ -370,46 +154,6 @@ def test_a_draft_in_full(tmp_path):
     assert suite_text(first_draft(service, "build")) == (TESTS / "data" / "init_draft.yaml").read_text()
 
 
-def test_a_file_that_adds_to_a_compose_file_may_tell_the_command(tmp_path):
-    files = {
-        "docker-compose.yml": "services:\n  web: {build: .}\n",
-        "docker-compose.dev.yml": "services:\n  web: {command: yarn dev}\n",
-        "docker-compose.prod.yml": "services:\n  web: {command: yarn start}\n  other: {command: no}\n",
-    }
-    (service,) = found(tmp_path, {**files, **NODE, "Dockerfile": "FROM node:22\nCOPY . .\n"})
-    assert service.dockerfiles[0].args == ("yarn", "start")
-
-
-def test_a_compose_file_in_a_folder_above_speaks_for_its_services(tmp_path):
-    service = "services:\n  backend: {build: backend, environment: {LEVEL: '%s'}, depends_on: [db]}\n"
-    compose = f"{service}  db: {{image: postgres:16}}\n"
-    files = in_folders("one/backend", "two/backend")
-    files |= {f"{name}/compose.yaml": compose % name for name in ("one", "two")}
-    services = found(tmp_path, files)
-    assert [(each.folder, each.around.env["LEVEL"].value) for each in services] == [
-        ("one/backend", "one"),
-        ("two/backend", "two"),
-    ]
-    assert [need.value.name for each in services for need in each.around.needs] == ["db", "db"]
-
-
-@pytest.mark.parametrize(
-    ("folder", "needs"),
-    [("docker", ["db"]), ("deploy/local", ["db"]), ("examples", [])],
-)
-def test_a_compose_file_below_speaks_for_the_service_whose_dockerfile_it_builds(tmp_path, folder, needs):
-    up = "/".join(".." for _ in folder.split("/"))
-    compose = f"services:\n  web:\n    build: {{context: {up}, dockerfile: docker/Dockerfile}}\n    depends_on: [db]\n"
-    files = {
-        "requirements.txt": "flask\n",
-        "app.py": "app = Flask(__name__)\n",
-        "docker/Dockerfile": "FROM python:3.12\nCOPY . .\nCMD python app.py\n",
-        f"{folder}/compose.yaml": f"{compose}  db: {{image: postgres:16}}\n",
-    }
-    (service,) = found(tmp_path, files)
-    assert [need.value.name for need in service.around.needs] == needs
-
-
 def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
     outcome = init(
         written(tmp_path, in_folders("one/backend", "two/backend", "mail")),
@@ -419,25 +163,6 @@ def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
         None,
     )
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
-
-
-def test_a_database_with_a_dockerfile_of_its_own_is_its_base_with_the_files_that_it_copies(tmp_path):
-    compose = (
-        "services:\n  api: {build: ., depends_on: [db]}\n  db:\n    build: ./data/pg\n"
-        "    environment: [POSTGRES_PASSWORD=secret]\n  front: {build: front}\n"
-    )
-    files = {
-        **NODE,
-        "Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n",
-        "compose.yaml": compose,
-        "data/pg/Dockerfile": "FROM postgres:16-alpine\nENV POSTGRES_USER=me\nADD make.sql /docker-entrypoint-initdb.d\n",
-        "data/pg/make.sql": "",
-    }
-    services = found(tmp_path, files)
-    (db,) = next(each for each in services if each.folder == ".").around.needs
-    assert (db.value.name, db.value.image) == ("db", "postgres:16-alpine")
-    assert db.value.env == {"POSTGRES_USER": "me", "POSTGRES_PASSWORD": "secret"}
-    assert db.value.files == {"/docker-entrypoint-initdb.d/make.sql": "data/pg/make.sql"}
 
 
 @pytest.mark.parametrize(
@@ -471,3 +196,14 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
     variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
+
+
+def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):
+    files = {
+        "Dockerfile": 'ARG TAG\nFROM alpine:${TAG} AS prod\nARG PORT=1\nCMD ["/x"]\nFROM prod AS dev\nCMD ["/dev"]\n',
+        "compose.yaml": "services:\n  x: {build: {context: ., target: prod, args: {TAG: '3.20', PORT: 2}}}\n",
+    }
+    init(written(tmp_path, files), Wanted(), lambda *_: None, lambda _: None, None)
+    today = load_suite(tmp_path / "deadweight.yaml").variants[0]
+    assert isinstance(today, DockerfileVariant)
+    assert (today.target, today.args) == ("prod", {"TAG": "3.20"})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Inputs
-from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint, Progress
+from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint
 from deadweight.records.ignore import Ignore, ignore_lines
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
@@ -101,18 +101,6 @@ def test_one_run_reads_a_changed_file_again(tmp_path):
     (tmp_path / "src" / "a").write_bytes(b"22")
     after = digests.of(Inputs((tmp_path / "src",)), tmp_path)
     assert after.difference(before) == "src/a changed"
-
-
-def test_who_reads_much_says_how_far_it_is_and_how_to_read_less(tmp_path, monkeypatch):
-    monkeypatch.setattr(Progress, "FIRST_SECONDS", 0)
-    monkeypatch.setattr(Progress, "EVERY_SECONDS", 0)
-    lay(tmp_path / "src", {"a": b"1" * 10**6, "b": b"1" * 3 * 10**6})
-    said: list[str] = []
-    (tmp_path / "other").mkdir()
-    Digests(said.append).of(Inputs((tmp_path / "other" / ".." / "src",)), tmp_path)
-    assert said[0] == f"reading the inputs in {tmp_path / 'src'}: 1 file, 1 MB so far"
-    assert "add a .dockerignore there, or set source: to a smaller folder" in said[1]
-    assert said[2:] == [f"reading the inputs in {tmp_path / 'src'}: 2 files, 4 MB so far"]
 
 
 def test_what_was_read_is_not_read_again_unless_it_may_have_changed(tmp_path):

@@ -252,7 +252,7 @@ def test_each_rebuild_has_its_reason(site):
 
 def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monkeypatch):
     """With ``source: ../..`` a plan was silent for as long as it takes to walk a whole disk."""
-    monkeypatch.setattr(graph, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(graph, "SLOW_SECONDS", 0.1)
     said: list[str] = []
     told = threading.Event()
 
@@ -266,7 +266,7 @@ def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monke
         told.set()
 
     make_plan(make_site(site.root, one="true").suite.variants, site, lambda _: Slow(), say=say)
-    assert said[0].startswith(f"one: looking for what is input in {site.root}")
+    assert said[0].startswith(f"still reading the inputs in {site.root / 'src'}; ")
 
 
 def test_planning_changes_nothing_on_disk(site):

@@ -11,12 +11,10 @@ import pytest
 from deadweight._errors import ConfigError, UsageError
 from deadweight.plan.shards import divide, parse_shard, shard_of
 from deadweight.records.scope import Scope
-from deadweight.report.document import parse_report, to_json
-from deadweight.report.join import joined_junit, joined_sarif
-from deadweight.report.junit import JunitCase, JunitSuite, junit
+from deadweight.report.history import parse_report, to_json
 from deadweight.report.merge import merged
 from deadweight.report.model import Report
-from deadweight.report.sarif import SarifFinding, sarif
+from deadweight.report.sarif import JunitCase, JunitSuite, SarifFinding, joined_junit, joined_sarif, junit, sarif
 from tests.support import report_samples as samples
 
 NAMES = [f"service-{number}" for number in range(300)]

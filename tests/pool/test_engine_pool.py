@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks import api, runs
-from deadweight.checks.evidence import evidence
+from deadweight.checks.protocol import evidence
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight_attacks.parallel import Asked

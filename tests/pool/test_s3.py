@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_pool.cache import UNUSED, Notes, Uses
+from deadweight_pool.dockerfile import UNUSED, Notes, Uses
 from tests.support import ROOT
 from tests.support.buildkit_world import Daemon, daemons
 from tests.support.go_programs import S3_SERVER, built

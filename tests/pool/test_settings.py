@@ -9,7 +9,7 @@ import pytest
 from deadweight._errors import ConfigError, UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.sources import settings as source_settings
-from deadweight_pool import buildctl, settings
+from deadweight_pool import dockerfile, settings
 
 SUITE = """\
 name: pooled
@@ -151,7 +151,7 @@ def test_builders_of_buildx(suite, tmp_path, monkeypatch):
 def test_words_of_docker_build_as_those_of_buildctl():
     words = ["--file", "/w/Dockerfile", "--no-cache", "--target", "t", "--build-arg", "A=b=c", "--build-arg", "HTTP_PROXY",
              "--secret", "id=x,src=/y", "--ssh", "default=/s", "/context"]  # fmt: skip
-    assert list(buildctl.translated(words, {"HTTP_PROXY": "http://p:3128"})) == [
+    assert list(dockerfile.translated(words, {"HTTP_PROXY": "http://p:3128"})) == [
         "--local", "dockerfile=/w", "--opt", "filename=Dockerfile", "--no-cache", "--opt", "target=t", "--opt", "build-arg:A=b=c",
         "--opt", "build-arg:HTTP_PROXY=http://p:3128", "--secret", "id=x,src=/y", "--ssh", "default=/s",
         "--local", "context=/context",
@@ -160,7 +160,7 @@ def test_words_of_docker_build_as_those_of_buildctl():
 
 def test_a_proxys_password_is_in_no_argument():
     words = ["--build-arg", "HTTPS_PROXY", "/context"]
-    assert list(buildctl.translated(words, {"HTTPS_PROXY": "http://me:secret@p:3128"})) == [
+    assert list(dockerfile.translated(words, {"HTTPS_PROXY": "http://me:secret@p:3128"})) == [
         "--local",
         "context=/context",
     ]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from deadweight.builders.protocol import Needs
-from deadweight.project.bases import split
+from deadweight.project.needs import split_by_base
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.sources import choose
@@ -109,7 +109,7 @@ def test_what_is_about_no_base_of_a_variant_leaves_it_alone(tmp_path):
     suite = write_suite(tmp_path, "name: s\nvariants: {a: {builder: ko}, b: {builder: apko}, c: {builder: ko}}\n")
     needs = [Needs(bases=("x", "y")), Needs(apk=True), Needs(bases=("z",))]
     error = NoBase(("x", "x: gone"), (APK, "https://apk: silent"), ("other", "o"), hint="look")
-    found = split(suite.variants, needs, error)
+    found = split_by_base(suite.variants, needs, error)
     assert [variant.name for variant in found.able] == ["c"]
     assert str(found.lacking["a"]) == "its base: x: gone\n  hint: look"
     assert str(found.lacking["b"]) == "its packages: https://apk: silent\n  hint: look"

@@ -7,8 +7,7 @@ import pytest
 from deadweight.engine.options import RunOptions
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
-from deadweight.records.built_image import Base
-from deadweight.records.superseded_images import superseded
+from deadweight.records.built_image import Base, superseded
 from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import FaultProject
 

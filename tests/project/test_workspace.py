@@ -58,8 +58,7 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
 @pytest.mark.tools
 def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     from deadweight.builders.ko.builder import KoBuilder
-    from deadweight.project.bases import known, prepared
-    from deadweight.project.needs import preflight, to_make, tools_of, without_engine
+    from deadweight.project.needs import known_bases, preflight, prepare_bases, to_make, tools_of, without_engine
 
     class Nothing:
         def lacking(self, bases):
@@ -84,6 +83,6 @@ def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     )
 
     variants = workspace.suite.variants
-    for ask in (tools_of, to_make, without_engine, preflight, known, prepared):
+    for ask in (tools_of, to_make, without_engine, preflight, known_bases, prepare_bases):
         ask(workspace, variants)
     assert asked == names

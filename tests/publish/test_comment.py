@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import MissingError, UsageError
-from deadweight.publish.comment import keep_up, place, post
-from deadweight.publish.forge import Busy, NoRights
+from deadweight.publish.comment import Busy, NoRights, keep_up, place, post
 from deadweight.report.pull_request import marker
 from tests.support.forge_server import TOKEN, ForgeServer
 

@@ -13,8 +13,8 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.report.collect import collect
-from deadweight.report.document import to_json
 from deadweight.report.figures import when
+from deadweight.report.history import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import RuntimeRecord

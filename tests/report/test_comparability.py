@@ -11,8 +11,7 @@ from rich.console import Console
 
 from deadweight.report import attacks, charts, figures
 from deadweight.report.attacks import with_splits
-from deadweight.report.changes import Thresholds
-from deadweight.report.compare import compare
+from deadweight.report.compare import Thresholds, compare
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown

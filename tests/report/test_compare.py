@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.publish.earlier import earlier
-from deadweight.report.changes import Change, Thresholds
-from deadweight.report.compare import compare
-from deadweight.report.compare_markdown import comparison_markdown
-from deadweight.report.document import to_json
+from deadweight.publish.report import earlier
+from deadweight.report.compare import Change, Thresholds, compare
+from deadweight.report.history import to_json
+from deadweight.report.markdown import comparison_markdown
 from deadweight.report.model import (
     AttackRecord,
     BaseRecord,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deadweight.report.details import box
+from deadweight.report.html import box
 from deadweight.report.model import BuildRecord
 from tests.support import report_samples as samples
 

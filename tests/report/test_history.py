@@ -12,7 +12,7 @@ from deadweight._errors import DeadweightError
 from deadweight.project.git import Commit, commit_of
 from deadweight.publish.report import publish
 from deadweight.report import history
-from deadweight.report.document import load_report
+from deadweight.report.history import load_report
 from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint
 from deadweight.report.write import write_report
 from tests.support import report_samples as samples
@@ -90,7 +90,7 @@ def test_publishing_from_a_fresh_state_folder_keeps_what_is_there(tmp_path):
 
 
 def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
-    from deadweight.publish.earlier import earlier
+    from deadweight.publish.report import earlier
 
     reference = f"oci://{local_registry}/team/history:latest"
     for number, made in enumerate((at(1), at(2, size=15_000_000))):

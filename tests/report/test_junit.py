@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from deadweight.report.junit import JunitCase, JunitSuite, junit
+from deadweight.report.sarif import JunitCase, JunitSuite, junit
 
 SUITES = [
     JunitSuite(

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deadweight.report import attacks, charts, page_data, sections, table
+from deadweight.report import attacks, charts, collect, html, table
 from deadweight.report.console import MOST_TELLING, print_comparison
-from deadweight.report.document import load_report
-from deadweight.report.html import policy, render_html
+from deadweight.report.history import load_report
+from deadweight.report.html import policy, provenance, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import (
     AttackRecord,
@@ -28,7 +28,6 @@ from deadweight.report.model import (
     VariantRecord,
     VulnerabilitiesRecord,
 )
-from deadweight.report.provenance import provenance
 from deadweight.report.view import view
 from deadweight.report.write import write_report
 from deadweight_images.findings import FolderFigure, PathFigure
@@ -376,7 +375,7 @@ NOTED: dict[str, Any] = {
 
 
 def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
-    notes = sections.attack_notes(NOTED)
+    notes = collect.attack_notes(NOTED)
     assert notes == (
         "this engine has no AppArmor",
         "cannot start a container with <b>SYS_RESOURCE</b>",
@@ -405,8 +404,8 @@ def test_both_reports_say_what_a_cell_of_the_matrix_means(outcome: Outcome) -> N
 
 
 def test_an_attack_run_without_anything_to_tell_has_no_notes() -> None:
-    assert sections.attack_notes({"postures": {"open": NOTED["postures"]["open"]}}) == ()
-    assert sections.attack_notes({}) == ()
+    assert collect.attack_notes({"postures": {"open": NOTED["postures"]["open"]}}) == ()
+    assert collect.attack_notes({}) == ()
 
 
 def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
@@ -431,7 +430,7 @@ def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
 )
 def test_a_heavy_file_whose_layer_is_not_told_goes_where_it_fits(path, size, layer) -> None:
     folders = (FolderFigure(0, "/usr/lib", 900), FolderFigure(1, "/usr/lib", 90), FolderFigure(2, "/usr", 30))
-    found = page_data.layer_of(PathFigure(path, size), replace(samples.layers(), folders=folders))
+    found = html.layer_of(PathFigure(path, size), replace(samples.layers(), folders=folders))
     assert found == layer
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.report.changes import Thresholds
-from deadweight.report.compare import compare
+from deadweight.report.compare import Thresholds, compare
 from deadweight.report.model import Finding, Report, VulnerabilitiesRecord
 from deadweight.tasks.report import thresholds
 from tests.support import report_samples as samples

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from deadweight.report import figures, recommendation
+from deadweight.report import figures
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
 from deadweight.report.model import AttackRecord, CheckRecord, Coverage, Report, VariantRecord, VulnerabilitiesRecord
-from deadweight.report.verdict import stand_ins_said, verdict
+from deadweight.report.verdict import counted, stand_ins_said, verdict
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
 
@@ -139,7 +139,7 @@ def test_what_failed_may_not_be_shipped() -> None:
 def test_what_is_not_measured_never_wins() -> None:
     """An image whose OS the database does not cover has no fewest findings, and what was not attacked held against nothing."""
     variants = ladder()
-    assert recommendation.counted(replace(variants["apko"], vulnerabilities=scanned(0, "not_covered"))) is None
+    assert counted(replace(variants["apko"], vulnerabilities=scanned(0, "not_covered"))) is None
     unknown = replace(variants["ko"], vulnerabilities=VulnerabilitiesRecord(), attacks={}, layers=None)
     assert verdict(samples.report({**variants, "ko": unknown})).findings[0].winner == "apko"
     alone = {name: replace(record, attacks={}) for name, record in variants.items()}

@@ -21,7 +21,7 @@ import pytest
 
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import user_cache
-from deadweight.sources.public import KEYS, REPOSITORIES
+from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT
 from tests.support.invoking import argv

@@ -10,7 +10,7 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
-from deadweight.sources.choose import choose, remember
+from deadweight.sources.choose import _references, choose, remember
 from deadweight.sources.settings import registry_access
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -84,7 +84,7 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
         ("sources: {mirror: {apk: {debian: x}}}", "sources.mirror.apk.debian"),
         ("sources: {mirror: {apk: {wolfi: 3}}}", "sources.mirror.apk.wolfi"),
         ("sources: {mirror: {insecure: maybe}}", "sources.mirror.insecure"),
-        ("sources: {environment: {A: 1}}", "sources.environment"),
+        ("sources: {environment: {A: 1}}", "sources.environment.A"),
         ("sources: {ca_bundle: 7}", "sources.ca_bundle"),
         ("sources: {source: cloud}", "sources.source"),
         ('sources: {ca_bundle: "a\\0b"}', "sources.ca_bundle"),
@@ -92,7 +92,7 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
         ('sources: {environment: {"A=B": x}}', "sources.environment.A=B"),
         ('sources: {environment: {A: "x\\0"}}', "sources.environment.A"),
         ('sources: {mirror: "a\\0b"}', "sources.mirror"),
-        ('sources: {mirror: {apk: {wolfi: "a\\0b"}}}', "sources.mirror.apk.wolfi"),
+        ('sources: {mirror: {apk: {wolfi: "a\\0b"}}}', "sources.mirror.apk.wolfi[0]"),
     ],
 )
 def test_wrong_settings_name_file_line_and_key(project, sources, key):
@@ -101,22 +101,22 @@ def test_wrong_settings_name_file_line_and_key(project, sources, key):
     with pytest.raises(ConfigError) as error:
         choose(suite, state, print)
 
-    assert f"deadweight.yaml:4: {key}: " in str(error.value)
+    assert (error.value.file, error.value.line, error.value.key) == (str(suite.file), 4, key)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "line", "key"),
     [
-        ("[" * 3000, "sources.yaml:1: is not YAML: "),
-        ("mirror: m.example.com\n\tx: 1\n", "sources.yaml:2: is not YAML: "),
-        ("environment:\n  A: 1\n", "sources.yaml:1: sources.environment: expected a mapping of text to text"),
-        ("x: 2020-99-99\n", "sources.yaml:1: sources.x: unknown key; known keys: mirror, "),
-        ("mirror: a.example.com\nmirror: b.example.com\n", "sources.yaml:2: mirror: duplicate of line 1"),
-        ("- mirror\n", "sources.yaml:1: sources: expected a mapping"),
-        (None, "sources.yaml: cannot be read: Is a directory"),
+        ("[" * 3000, 1, None),
+        ("mirror: m.example.com\n\tx: 1\n", 2, None),
+        ("environment:\n  A: 1\n", 2, "environment.A"),
+        ("x: 2020-99-99\n", 1, "x"),
+        ("mirror: a.example.com\nmirror: b.example.com\n", 2, "mirror"),
+        ("- mirror\n", 1, None),
+        (None, None, None),
     ],
 )
-def test_a_wrong_file_of_the_users_own_is_told_with_its_line(project, content, told):
+def test_a_wrong_file_of_the_users_own_is_told_with_its_line(project, content, line, key):
     suite, state = project()
     settings.user_file().parent.mkdir(parents=True)
     if content is None:
@@ -127,7 +127,7 @@ def test_a_wrong_file_of_the_users_own_is_told_with_its_line(project, content, t
     with pytest.raises(ConfigError) as error:
         choose(suite, state, print)
 
-    assert told in str(error.value)
+    assert (error.value.file, error.value.line, error.value.key) == (str(settings.user_file()), line, key)
 
 
 @pytest.mark.parametrize("content", ["", "# mirror: mirror.example.com\n", "environment:\n"])
@@ -229,3 +229,25 @@ def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypat
     assert choose(suite, state, said.append).name == "registry"
     assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"
     assert "docker.io: no such name" in said[-1]
+
+
+# What ``auto`` has to reach is what the suite stands on, wherever that is written.
+SUITE_WITHOUT_BASES = """\
+name: shop
+variants:
+  today: {builder: dockerfile, dockerfile: Dockerfile, bases: {BASE: "cgr.dev/chainguard/static:latest"}}
+  bare: {builder: ko, base: "gcr.io/distroless/static-debian12:nonroot"}
+  gone: {builder: dockerfile, dockerfile: missing.Dockerfile}
+"""
+
+
+def test_bases_count_that_only_a_dockerfile_names(tmp_path):
+    (tmp_path / "deadweight.yaml").write_text(SUITE_WITHOUT_BASES)
+    (tmp_path / "Dockerfile").write_text(
+        "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
+    )
+    assert set(_references(load_suite(tmp_path / "deadweight.yaml"))) == {
+        "golang:1.21.3-bookworm",
+        "cgr.dev/chainguard/static:latest",
+        "gcr.io/distroless/static-debian12:nonroot",
+    }

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from deadweight.checks.scan import database
-from deadweight.checks.scan.coverage import COVERAGE, Contents, Part
+from deadweight.checks.scan.model import COVERAGE, Contents, Part
 from deadweight.checks.vulnerabilities import CHECK
-from deadweight.project import database as providing
+from deadweight.project import scan as providing
 from deadweight.project.doctor import _database
 from deadweight.project.workspace import Workspace
 from deadweight.records.store import save
@@ -119,15 +119,15 @@ def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(mad
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
     monkeypatch.setattr(advisories, "make", lambda target, *_: _copy(made, target))
     with Workspace.open(said.append, subject.suite.root / "deadweight.yaml") as workspace:
-        providing.provide(workspace)
+        providing.provide_database(workspace)
         assert database.current().made_here, said
         asked: list[str] = []
         monkeypatch.setattr(providing, "_answers", lambda *_: True)
         monkeypatch.setattr(database, "use_registry", lambda *_a, **_k: asked.append("download") or _other(subject))
-        providing.provide(workspace)
+        providing.provide_database(workspace)
         assert asked == ["download"]
         assert not database.current().made_here
-        providing.provide(workspace)
+        providing.provide_database(workspace)
         assert asked == ["download"], "what is no database of ours is kept"
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_standins import apt_plans
-from deadweight_standins.apt_plans import Plans
-from deadweight_standins.debian import Packages
+from deadweight_standins import debian
+from deadweight_standins.debian import Packages, Plans
 from deadweight_standins.machine import this_machine
 
 PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
@@ -21,7 +20,7 @@ def lists(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "lists"
     folder.mkdir()
     (folder / "bookworm_main_Packages").write_text("Package: libcap2\n")
-    monkeypatch.setattr(apt_plans, "MACHINES", (folder,))
+    monkeypatch.setattr(debian, "MACHINES", (folder,))
     return folder
 
 
@@ -85,7 +84,7 @@ def test_a_damaged_file_is_one_that_is_not_there(tmp_path, content):
 
 @pytest.mark.usefixtures("lists")
 def test_no_file_grows_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(apt_plans, "MOST", 3)
+    monkeypatch.setattr(debian, "MOST", 3)
     for number in range(4):
         plans(tmp_path).keep([str(number)], PLAN)
     assert plans(tmp_path).get(["0"]) is None

@@ -2,74 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from deadweight._errors import ConfigError
-from deadweight_standins import bases, catalogue, servers, table
-from deadweight_standins.bases import Base, check, filled, load
+from deadweight_standins import bases, catalogue, pythons, servers, table
+from deadweight_standins.bases import Base, filled
+
+CONFIG = ConfigDict(extra="forbid", strict=True)
+TABLES = {
+    "bases.toml": dict[str, Base],
+    "packages.toml": bases.Names,
+    "images.toml": TypedDict(
+        "Tables", {"patterns": dict[str, str], "image": list[table.Row], "near": list[table.Near]}
+    ),
+    "pythons.toml": TypedDict("Tables", {"release": list[pythons.Release]}),
+}
+
+
+def wrong(kind: Any, document: object) -> list[str]:
+    """The keys of a table that do not fit its record."""
+    try:
+        TypeAdapter(kind).validate_json(json.dumps(document))
+    except ValidationError as error:
+        return [".".join(map(str, each["loc"])) for each in error.errors()]
+    return []
+
+
+@pytest.fixture(autouse=True)
+def no_unknown_keys(monkeypatch):
+    for kind in (Base, bases.Account, bases.Names, bases.Renamed, table.Row, table.Near, pythons.Release):
+        monkeypatch.setattr(kind, "__pydantic_config__", CONFIG, raising=False)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_fit_their_records(name):
+    assert wrong(TABLES[name], bases.table(name)) == []
+
+
+def test_every_flavour_fits_its_entry():
+    assert wrong(dict[str, Base], {f"{name}.{flavour}": change for name, base in bases.bases().items()
+                                   for flavour, change in base.flavours.items()}) == []  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("text", "key"),
+    ("entry", "key"),
     [
-        ("[redis]\nseconds = 'long'\n", "redis.seconds"),
-        ("[redis]\npackage = ['redis']\n", "redis.package"),
-        ("[redis]\npackages = 'redis'\n", "redis.packages"),
-        ("[redis.files]\n'etc/a' = 1\n", "redis.files.etc/a"),
-        ("[redis.account]\nname = 'redis'\nhome = '/'\nshell = '/bin/sh'\n", "redis.account.number"),
-        ("[redis\n", None),
+        ({"seconds": "long"}, "seconds"),
+        ({"package": ["redis"]}, "package"),
+        ({"packages": "redis"}, "packages"),
+        ({"files": {"etc/a": 1}}, "files.etc/a"),
+        ({"account": {"name": "redis", "home": "/", "shell": "/bin/sh"}}, "account.number"),
     ],
 )
-def test_an_error_names_file_and_key(tmp_path, text, key):
-    (tmp_path / "bases.toml").write_text(text)
-    with pytest.raises(ConfigError) as error:
-        load("bases.toml", dict[str, Base], tmp_path)
-    assert (error.value.file, error.value.key) == ("bases.toml", key)
+def test_a_wrong_key_is_found(entry, key):
+    """The test above sees what it is there for."""
+    assert wrong(dict[str, Base], {"redis": entry}) == [f"redis.{key}"]
 
 
-def test_a_table_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError) as error:
-        load("none.toml", dict[str, Base], tmp_path)
-    assert error.value.file == "none.toml"
-
-
-def test_all_errors_of_a_table_are_told():
-    with pytest.raises(ConfigError) as error:
-        check("bases.toml", dict[str, Base], {"a": {"x": 1}, "b": {"y": 1}})
-    assert [each.key for each in (error.value, *error.value.more)] == ["a.x", "b.y"]
-
-
-@given(st.sampled_from(sorted(each.name for each in fields(Base))), st.sampled_from([1.5, [["a"]], {"a": {"b": [1]}}]))
-def test_no_key_takes_a_value_of_another_kind(key, value):
-    """Whatever the key, the error names it. Flavours alone hold tables of tables."""
-    if key == "flavours" and isinstance(value, dict):
-        return
-    with pytest.raises(ConfigError) as error:
-        check("bases.toml", dict[str, Base], {"redis": {key: value}})
-    assert (error.value.key or "").startswith(f"redis.{key}")
-
-
-@pytest.mark.parametrize(
-    ("row", "key"),
-    [
-        ("name = 'a('\nbase = 'redis'", "image.0"),
-        ("name = '@nothing@'\nbase = 'redis'", "image.0"),
-        ("name = 'a'\nbase = 'nothing'", "image.0.base"),
-        ("name = 'a'\nbase = 'redis'\nrule = 'nothing'", "image.0.rule"),
-    ],
-)
-def test_a_row_of_images_names_what_there_is(tmp_path, monkeypatch, row, key):
-    (tmp_path / "images.toml").write_text(f"near = []\n[patterns]\n[[image]]\n{row}\n")
-    monkeypatch.setattr(table, "load", lambda name, kind: load(name, kind, tmp_path))
-    with pytest.raises(ConfigError) as error:
-        table.images.__wrapped__()
-    assert (error.value.file, error.value.key) == ("images.toml", key)
+def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
+    patterns = [(row.name, row.tag) for row in table.images().image]
+    patterns += [(near.name, near.tag) for near in table.images().near]
+    assert all(re.compile(text) for pair in patterns for text in pair)
+    assert {row.base for row in table.images().image} <= set(bases.bases())
+    assert {row.rule for row in table.images().image} <= {"", *table.RULES}
 
 
 def test_a_value_that_is_not_there_is_told_with_its_place():

@@ -31,11 +31,12 @@ from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
 from deadweight_standins.machine import Machine, this_machine
-from deadweight_standins.push import Client, Settings
+from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
-from deadweight_standins.workshop import Workshop
+from deadweight_standins.suites import repository_of
+from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 
 TRIES = 5
@@ -122,7 +123,7 @@ def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
     _gone(pid)
     assert registry.running() is None
     assert registry.ensure() == address
-    assert client.complete("a/b", digest)
+    assert registry.complete("a/b", digest)
     assert client.digest("a/b", "1") == digest
 
 
@@ -253,16 +254,16 @@ def test_a_stale_pid_file_ends_no_other_program(registry):
 
 @pytest.mark.tools
 def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
-    client, digest = _push(registry.ensure(), tmp_path)
+    digest = _push(registry.ensure(), tmp_path)[1]
     layer = "sha256:" + hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
     word = layer.removeprefix("sha256:")
     blob = registry.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
     blob.write_bytes(blob.read_bytes()[:10])
 
-    assert not client.complete("a/b", digest)
+    assert not registry.complete("a/b", digest)
     registry.forget(layer)
     assert _push(registry.ensure(), tmp_path)[1] == digest
-    assert client.complete("a/b", digest)
+    assert registry.complete("a/b", digest)
 
 
 def test_a_layer_has_the_same_digest_whatever_the_files_times_and_owners(tmp_path):
@@ -534,6 +535,7 @@ def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_w
     meant.parent.mkdir(parents=True)
     meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
     assert java.other_jdk() == ""
+    source = LocalSource(State(later_jdk))
     changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
     assert changed == {"jre", "java17"}
 
@@ -580,6 +582,12 @@ def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
     assert not (home / "lib/jvm.cfg").is_symlink()
     assert (home / "conf/security/java.security").read_text() == "x=1\n"
     assert (home / "lib/elsewhere").is_symlink()
+
+
+def test_a_repository_has_the_codename_of_its_packages_release(tmp_path):
+    """Newer mmdebstrap takes the essential packages of the release that it is to make, and this machine's may be another."""
+    repository = repository_of([], this_machine(), "bookworm", tmp_path / "repository")
+    assert "Codename: bookworm" in (repository / "Release").read_text().splitlines()
 
 
 def test_the_first_package_that_apt_knows_is_chosen():

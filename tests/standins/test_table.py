@@ -8,7 +8,7 @@ from deadweight._errors import MissingError
 from deadweight.builders.dockerfile.variant import GENERATOR
 from deadweight.records.reference import parse
 from deadweight.sources.protocol import NoBase
-from deadweight.sources.public import front_door, mirrored
+from deadweight.sources.remote import front_door, mirrored
 from deadweight.sources.settings import Mirror
 from deadweight_standins.machine import Machine
 from deadweight_standins.stand_in import StandIn, stand_in

@@ -149,7 +149,7 @@ def test_an_unknown_builder_is_told_beside_other_errors_and_alone_by_who_needs_i
 
 
 def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
-    from deadweight.project.validation import check_suite
+    from deadweight.project.load_suite import check_suite
 
     suite = load_suite(
         write(
@@ -185,7 +185,7 @@ variants:
     ],
 )
 def test_the_port_is_nobodys_guess(tmp_path, defaults, lacks):
-    from deadweight.project.validation import check_suite
+    from deadweight.project.load_suite import check_suite
 
     variants = "variants:\n  one: {builder: ko, base: x}\n  two: {builder: ko, base: x}\n"
     suite = load_suite(write(tmp_path, f"name: shop\ndefaults: {defaults}\n{variants}"))

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
 from deadweight.builders import table
-from deadweight.checks.http_match import problems
-from deadweight.checks.http_request import prepare
+from deadweight.checks.api import prepare, problems
 from deadweight.checks.layers import allow_list
-from deadweight.checks.scan.exceptions import acceptances
+from deadweight.checks.vulnerabilities import acceptances
 from deadweight.engine.http import Answer
 from deadweight.engine.options import hardened_for
-from deadweight.project.load_suite import load_suite
-from deadweight.project.validation import check_suite
+from deadweight.project.load_suite import check_suite, load_suite
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
 from deadweight.tasks.report import thresholds
@@ -273,10 +271,10 @@ WRONG = [
     ("docker.io: mirror.example.com/hub", "docker.io: https://mirror.example.com", "sources.mirror.registries.docker.io",
      "expected HOST or HOST/PREFIX"),
     ("insecure: false", "insecure: maybe", "sources.mirror.insecure", "expected true or false"),
-    ("wolfi: [https", "wolfy: [https", "sources.mirror.apk.wolfy", "unknown key"),
-    ("ca_bundle: ca.pem", "ca_bundle: 1", "sources.ca_bundle", "expected a file's path"),
+    ("wolfi: [https", "wolfy: [https", "sources.mirror.apk.wolfy", "expected one of wolfi, alpine"),
+    ("ca_bundle: ca.pem", "ca_bundle: 1", "sources.ca_bundle", "expected text"),
     ("ca_bundle: ca.pem", "source: nowhere", "sources.source", "expected one of auto"),
-    ("{GOPROXY: https://mirror.example.com/go}", "{GOPROXY: 1}", "sources.environment", "text to text"),
+    ("{GOPROXY: https://mirror.example.com/go}", "{GOPROXY: 1}", "sources.environment.GOPROXY", "expected text"),
     ("scan: {database_repository: mirror.example.com/trivy-db, timeout_seconds: 60}", "scan: false", "scan", "expected a mapping"),
     ("flavours: {any: thing}", "flavours: 0", "variants.foreign.flavours", "expected a mapping (key: value), found 0"),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight.engine import api as wire
-from deadweight.engine.own import mounts
+from deadweight.engine.own import machine
 
 START = """
 set -e
@@ -46,5 +46,5 @@ def apart_engine(folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(20)
-        mounts.unmount_below(folder)
+        machine.unmount_below(folder)
         shutil.rmtree(folder / "data", ignore_errors=True)

@@ -13,7 +13,7 @@ from deadweight.records.paths import user_cache
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper
 from deadweight_images.secrets.scanner import Scanner
-from deadweight_standins import sboms
+from deadweight_standins import recipes
 
 FAR = 1 << 20
 """Bytes: more than the matcher takes as a small content, for which one set of patterns is enough."""
@@ -24,7 +24,7 @@ def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
     _compile()
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
     if programs:
-        for source in (helper.SOURCE, tunnel_client.SOURCE, sboms.SOURCE):
+        for source in (helper.SOURCE, tunnel_client.SOURCE, recipes.SOURCE):
             file = helper_programs.built(helper_programs.go_architecture(platform.machine()), source)
             (folder / file.parent.name).mkdir(exist_ok=True)
             linked(str(file), str(folder / file.parent.name / file.name))

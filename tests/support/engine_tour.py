@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight.engine import api
-from deadweight.engine.own import mounts, processes
+from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
 from tests.support import ROOT
 from tests.support.invoking import invoke, start
@@ -299,11 +299,11 @@ def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iter
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)
         service.terminate()
         service.wait(20)
-        for each in processes.everyone():  # its monitors outlive what was run in containers by minutes
+        for each in machine.everyone():  # its monitors outlive what was run in containers by minutes
             if str(folder / "podman") in each.command and each.pid != os.getpid():
                 with suppress(ProcessLookupError):
                     os.kill(each.pid, signal.SIGKILL)
-        mounts.unmount_below(folder / "podman")
+        machine.unmount_below(folder / "podman")
         shutil.rmtree(f"/run/dw-tour-{os.getpid()}", ignore_errors=True)
         with suppress(FileNotFoundError):
             socket.unlink()

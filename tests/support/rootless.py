@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.engine import api as wire
-from deadweight.engine.own import mounts, processes
+from deadweight.engine.own import machine
 
 START_SECONDS = 30.0
 NAMES = ("passwd", "group", "subuid", "subgid")
@@ -87,7 +87,7 @@ def engine_of(user: User, socket: str, argv: Sequence[str]) -> Iterator[tuple[st
     finally:
         _end(user)
         process.wait(20)
-        mounts.unmount_below(folder)
+        machine.unmount_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
         Path(f"/dev/shm/libpod_rootless_lock_{user.number}").unlink(missing_ok=True)
 
@@ -95,7 +95,7 @@ def engine_of(user: User, socket: str, argv: Sequence[str]) -> Iterator[tuple[st
 def _end(user: User) -> None:
     """All that runs as that user, or as one of its subordinates."""
     users = {user.number, *range(user.subordinate, user.subordinate + 65536)}
-    for each in processes.everyone():
+    for each in machine.everyone():
         with contextlib.suppress(OSError):
             if Path(f"/proc/{each.pid}").stat().st_uid in users:
                 os.kill(each.pid, signal.SIGKILL)

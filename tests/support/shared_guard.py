@@ -58,7 +58,7 @@ _run: list[Run] = []
 
 def install() -> None:
     """For the rest of this process: an audit hook cannot be taken out again."""
-    from deadweight.engine.own.layout import layout
+    from deadweight.engine.own.engine import layout
     from deadweight.records.paths import user_cache
 
     run = Run(os.getpid(), _stat(os.getpid())[1], str(user_cache()), str(layout().run))

@@ -8,7 +8,7 @@ from pathlib import Path
 from deadweight.checks.protocol import Subject
 from deadweight.engine import labels
 from deadweight.engine.client import Engine
-from deadweight.engine.leftovers import Leftover
+from deadweight.engine.labels import Leftover
 from deadweight.project.load_suite import load_suite
 from deadweight.records.built_image import BuiltImage
 from deadweight.records.paths import State

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deadweight.builders.jib.maven import JIB, JIB_VERSION
 from deadweight.records.reference import parse
-from deadweight.sources.public import KEYS, REPOSITORIES
+from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
 from deadweight_standins.source import LocalSource

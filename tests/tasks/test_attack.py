@@ -13,10 +13,10 @@ from rich.console import Console
 
 from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
-from deadweight.report.document import to_json
+from deadweight.report.history import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
-from deadweight.tasks import _attacks
+from deadweight.tasks import attack
 from deadweight_attacks import walls
 from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke
@@ -41,7 +41,7 @@ def test_the_table_names_every_variant_in_full(capsys, columns):
     """Shortened to what fits, ``multi-stage-ubuntu`` and ``multi-stage-alpine`` were the same."""
     variants = [f"multi-stage-{name}" for name in ("ubuntu", "alpine", "distroless", "chainguard", "java")]
     found = [SimpleNamespace(variant=each, data={"postures": {"open": cells(system="crashed")}}) for each in variants]
-    _attacks.print_attacks(found, Console(width=columns, highlight=False))
+    attack.print_attacks(found, Console(width=columns, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     heads = [word for line in lines if "┃ attack" in line for word in re.findall(r"[\w-]+", line)]
     assert [head for head in heads if head != "attack"] == variants
@@ -51,7 +51,7 @@ def test_the_table_names_every_variant_in_full(capsys, columns):
 
 def test_only_what_was_tried_now_is_shown():
     postures = {"open": cells(system="blocked", earlier="blocked"), "privileged": cells(earlier="blocked")}
-    assert _attacks.tried_now([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
+    assert attack.tried_now([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
 
 
 def blocked(*walls: str) -> dict:
@@ -65,13 +65,13 @@ def test_of_one_variant_the_walls_are_named(capsys):
         "hardened": {"system": blocked(), "mount": cells(mount="not_measured")["mount"]},
     }
     found = [SimpleNamespace(variant="apko", data={"postures": postures})]
-    _attacks.print_attacks(found, Console(width=80, highlight=False))
+    attack.print_attacks(found, Console(width=80, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     rows = {line.split()[0]: re.split(r"\s{2,}", line.strip()) for line in lines}
     assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
-    assert _attacks.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    assert attack.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
 )
 def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
     postures = {posture: cells(**dict(zip(("a", "b"), outcomes, strict=True))) for posture in ("open", "hardened")}
-    assert _attacks.total([SimpleNamespace(variant="v", data={"postures": postures})]) == said
+    assert attack.total([SimpleNamespace(variant="v", data={"postures": postures})]) == said
 
 
 def test_where_a_hole_is_is_told_where_the_attack_came_through():
@@ -93,8 +93,8 @@ def test_where_a_hole_is_is_told_where_the_attack_came_through():
         "http-ssrf": {"outcome": "not_applicable", "evidence": None},
     }
     found = SimpleNamespace(variant="v", data={"postures": {"open": opened}})
-    assert _attacks.holes(found) == ["http-command: GET /ping query host: ; id"]
-    assert _attacks.holes(SimpleNamespace(variant="v", data={})) == []
+    assert attack.holes(found) == ["http-command: GET /ping query host: ; id"]
+    assert attack.holes(SimpleNamespace(variant="v", data={})) == []
 
 
 def test_what_was_not_measured_or_broke_a_gate_is_said_first():
@@ -110,7 +110,7 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
         ),
         SimpleNamespace(variant="meant", status="fail", ok=True, reason=f"write-root succeeded in hardened. {summary}"),
     ]
-    first, second = _attacks.amiss(found)
+    first, second = attack.amiss(found)
     assert first.startswith("a, b: not measured: nothing was measured in open, default: no route, no route")
     assert first.endswith("…")
     assert len(first) < 200

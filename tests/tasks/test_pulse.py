@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight.tasks import _heartbeat
+from deadweight.tasks import _progress
 from deadweight.tasks._progress import LineWatcher, say
 
 
@@ -22,32 +22,32 @@ def heard(capsys, times: int, words: str = "so far") -> str:
 
 
 def test_the_first_sign_comes_within_two_seconds() -> None:
-    assert _heartbeat.QUIET_SECONDS <= 1.0, "and then it may be a second late"
+    assert _progress.QUIET_SECONDS <= 1.0, "and then it may be a second late"
 
 
 @pytest.fixture(autouse=True)
 def _beating(monkeypatch) -> None:
-    monkeypatch.delenv(_heartbeat.VARIABLE)  # which the tests set
+    monkeypatch.delenv(_progress.VARIABLE)  # which the tests set
 
 
 @pytest.mark.parametrize("terminal", [False], indirect=True)
 def test_it_can_be_switched_off(monkeypatch, capsys, terminal) -> None:
-    monkeypatch.setenv(_heartbeat.VARIABLE, "0")
-    with _heartbeat.pulse("scan"):
+    monkeypatch.setenv(_progress.VARIABLE, "0")
+    with _progress.pulse("scan"):
         time.sleep(0.3)
     assert capsys.readouterr().err == ""
 
 
 @pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
 def terminal(request, monkeypatch) -> bool:
-    monkeypatch.setattr(_heartbeat, "colour", lambda: request.param)
-    monkeypatch.setattr(_heartbeat, "QUIET_SECONDS", 0.05)
-    monkeypatch.setattr(_heartbeat, "LINES_APART_SECONDS", 1000.0)
+    monkeypatch.setattr(_progress, "colour", lambda: request.param)
+    monkeypatch.setattr(_progress, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 1000.0)
     return request.param
 
 
 def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(capsys, terminal) -> None:
-    with _heartbeat.pulse("scan"):
+    with _progress.pulse("scan"):
         told = heard(capsys, 1, "scan, ")
         say("one: done")
     told += re.sub(r"\d+ s", "N s", capsys.readouterr().err)
@@ -58,7 +58,7 @@ def test_a_step_that_says_nothing_is_told_and_no_line_runs_into_it(capsys, termi
 
 
 def test_a_quick_step_leaves_no_trace(capsys) -> None:
-    with _heartbeat.pulse("scan"):
+    with _progress.pulse("scan"):
         pass
     assert capsys.readouterr().err == ""
 
@@ -66,20 +66,20 @@ def test_a_quick_step_leaves_no_trace(capsys) -> None:
 @pytest.mark.parametrize("terminal", [False], indirect=True)
 def test_where_lines_stay_another_comes_only_after_a_longer_silence(monkeypatch, capsys, terminal) -> None:
     """A CI log is not filled."""
-    with _heartbeat.pulse(iter(f"step {number}" for number in range(9999)).__next__):
+    with _progress.pulse(iter(f"step {number}" for number in range(9999)).__next__):
         assert heard(capsys, 1) == "step 0, N s so far\n"
         time.sleep(0.3)
         assert capsys.readouterr().err == "", "not again: it was told a moment ago"
-        monkeypatch.setattr(_heartbeat, "LINES_APART_SECONDS", 0.0)
+        monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
         assert heard(capsys, 2).count("so far") >= 2
 
 
 @pytest.mark.parametrize("terminal", [False], indirect=True)
 def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, terminal) -> None:
-    monkeypatch.setattr(_heartbeat, "LINES_APART_SECONDS", 0.0)
-    with _heartbeat.pulse("outer"):
+    monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
+    with _progress.pulse("outer"):
         assert "outer" in heard(capsys, 1)
-        with _heartbeat.pulse("inner"):
+        with _progress.pulse("inner"):
             heard(capsys, 1, "inner")  # what the outer one had begun to say may still come
             assert "outer" not in heard(capsys, 3)
         assert "outer" in heard(capsys, 1, "outer")
@@ -87,7 +87,7 @@ def test_of_steps_within_each_other_the_innermost_is_told(monkeypatch, capsys, t
 
 @pytest.mark.parametrize("terminal", [False], indirect=True)
 def test_while_images_are_built_the_lines_name_what_runs(monkeypatch, capsys, terminal) -> None:
-    monkeypatch.setattr(_heartbeat, "LINES_APART_SECONDS", 0.0)
+    monkeypatch.setattr(_progress, "LINES_APART_SECONDS", 0.0)
     with LineWatcher() as watcher:
         watcher.began(SimpleNamespace(step=SimpleNamespace(title="ko build ko"), reason="not built yet"))  # type: ignore[arg-type]
         told = heard(capsys, 1, "building ko build ko (")

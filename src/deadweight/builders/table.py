@@ -7,14 +7,21 @@ builder that the table lacks, so that start-up stays fast.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deadweight import _plugins
-from deadweight.builders.protocol import Builder
+from deadweight._errors import DeadweightError
+from deadweight._plugins import AUTHORS, Whose
+from deadweight.builders.protocol import Builder, BuiltImage, Job, Needs, Site, Step
+from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
     from deadweight.suite.model import Variant
+
 
 TABLE = {
     "dockerfile": ("deadweight.builders.dockerfile", "DockerfileVariant", "DockerfileBuilder"),
@@ -60,7 +67,90 @@ def is_known(name: str) -> bool:
 
 
 def _third_party(name: str) -> Builder[Any]:
-    from deadweight.builders.plugin import METHODS, Guarded
 
     made, whose = _plugins.load("builder", name, METHODS, TABLE)
     return Guarded(made, name, whose)
+
+
+# A wrapper for third-party builders: whatever they raise, or return wrongly, becomes one message that carries their name.
+METHODS = ("needs", "steps", "archive")
+
+
+class Guarded:
+    """A builder that is not ours."""
+
+    def __init__(self, inner: Builder[Any], name: str, whose: Whose) -> None:
+        """Takes in the programs that it describes. Raises DeadweightError where its record or its programs are wrong."""
+        from deadweight.toolchain import catalogue
+
+        wrong = _wrong_record(getattr(inner, "record", None))
+        if wrong:
+            raise DeadweightError(f"{whose}: {wrong}", hint=AUTHORS)
+        catalogue.add(getattr(inner, "programs", ()), str(whose))
+        self.inner, self.name, self._whose = inner, name, whose
+        self.record: type[Variant] = inner.record
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        with self._whose.at_work(variant.name):
+            return self._whose.checked(variant.name, "needs()", self.inner.needs(variant, root), Needs)
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        with self._whose.at_work(variant.name):
+            given = self._whose.checked(variant.name, "steps()", self.inner.steps(variant, site), tuple)
+        steps = [self._whose.checked(variant.name, "steps()", step, Step) for step in given]
+        last = f"image:{variant.name}"
+        if [step.key for step in steps[-1:]] != [last]:
+            found = repr(steps[-1].key) if steps else "missing"
+            raise self._whose.wrong(variant.name, f"the key of its last step must be {last!r}, but is {found}")
+        return (*(self._guarded(step) for step in steps[:-1]), self._guarded(steps[-1], last=True))
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        with self._whose.at_work(variant.name):
+            path = self._whose.checked(variant.name, "archive()", self.inner.archive(variant, built, site), Path)
+        if not path.exists():
+            raise self._whose.wrong(variant.name, f"archive() returned {path}, which does not exist")
+        return path
+
+    def _guarded(self, step: Step, *, last: bool = False) -> Step:
+        return replace(step, work=self._work(step, last=last), there=self._there(step))
+
+    def _work(self, step: Step, *, last: bool) -> Callable[[Job], BuiltImage | None]:
+        def work(job: Job) -> BuiltImage | None:
+            with self._whose.at_work(step.variant):
+                made = step.work(job)
+            return self._whose.checked(step.variant, "the last step's work()", made, BuiltImage) if last else made
+
+        return work
+
+    def _there(self, step: Step) -> Callable[[], bool]:
+        def there() -> bool:
+            with self._whose.at_work(step.variant):
+                return step.there()
+
+        return there
+
+
+def _wrong_record(record: object) -> str:
+    """What is wrong with a record of keys, as the end of a sentence; empty where nothing is."""
+    if record is None:
+        return "it has no record (its keys)"
+    if not (isinstance(record, type) and issubclass(record, Variant)):
+        return f"its record must be a subclass of Variant, but is {record!r:.60}"
+    ours = [
+        key
+        for key in Variant.model_fields
+        if any(key in vars(each).get("__annotations__", {}) for each in _own(record))
+    ]
+    if ours:
+        return f"its record declares {', '.join(ours)}, which every variant has already"
+    changed = [name for name in ("frozen", "extra") if record.model_config.get(name) != Variant.model_config.get(name)]
+    if changed:
+        return (
+            f"its record changes {' and '.join(changed)} in model_config: records are frozen and take no unknown keys"
+        )
+    return ""
+
+
+def _own(record: type[Variant]) -> list[type]:
+    """The record's own classes, down to ours."""
+    return [each for each in record.__mro__ if each not in Variant.__mro__]

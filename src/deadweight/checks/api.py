@@ -7,24 +7,164 @@ no answer came), ``request`` (method and path).
 from __future__ import annotations
 
 import http.client
+import json
 import time
-from collections.abc import Sequence
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from deadweight._errors import UsageError
 from deadweight._log_excerpt import plain
-from deadweight.checks.evidence import by_engine, evidence
-from deadweight.checks.http_match import problems
-from deadweight.checks.http_request import Prepared, prepare
-from deadweight.checks.protocol import Subject
+from deadweight.checks.protocol import Subject, by_engine, evidence
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
-from deadweight.engine.http import Answer
+from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence
+from deadweight.suite import values
 from deadweight.suite.model import Variant
-from deadweight.suite.requests import ApiCheck
+from deadweight.suite.requests import ApiCheck, HttpExpect, HttpRequest
+
+# Turns a request of the suite into bytes.
+
+_UNQUOTED = "/?&=%:+,;@~$!'()*-._"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request ready to be sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    port: int | None = None
+    """None: the service's own."""
+
+
+def prepare(request: HttpRequest, root: Path) -> Prepared:
+    """Build body and headers; ``root`` is the suite's folder. Raises UsageError for a body_file that cannot be read."""
+    kind, body = _body(request, root)
+    headers = dict(request.headers)
+    if kind is not None and "content-type" not in {name.lower() for name in headers}:
+        headers["Content-Type"] = kind
+    path = request.path if request.path.startswith("/") else f"/{request.path}"
+    return Prepared(request.method, urllib.parse.quote(path, safe=_UNQUOTED), headers, body, request.port)
+
+
+def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
+    if request.json_body is not None:
+        content = request.json_body
+        if request.repeat:
+            content = _repeated(content, request.repeat)
+        return "application/json", json.dumps(content, ensure_ascii=False).encode()
+    if request.form is not None:
+        form = _repeated(request.form, request.repeat)
+        return "application/x-www-form-urlencoded", urllib.parse.urlencode(form).encode()
+    if request.body is not None:
+        return None, request.body.encode() * request.repeat_body
+    if request.body_file is not None:
+        file = root / request.body_file
+        try:
+            return None, file.read_bytes() * request.repeat_body
+        except OSError as error:
+            raise UsageError(
+                f"body_file {file}: cannot be read: {error.strerror}", hint="paths are relative to deadweight.yaml"
+            ) from error
+    return None, None
+
+
+def _repeated(content: Mapping[str, object], repeat: Mapping[str, int]) -> dict[str, object]:
+    return {key: str(value) * repeat[key] if key in repeat else value for key, value in content.items()}
+
+
+# Compares an HTTP answer with what is expected of it, and says in words where they differ.
+
+SHOWN = 120
+MOST_PROBLEMS = 10
+
+
+def problems(expect: HttpExpect, answer: Answer) -> list[str]:
+    """What differs, at most ten differences; empty where the answer is as expected."""
+    found = []
+    if answer.truncated:
+        found.append(f"body: longer than {MAX_BODY_BYTES // 2**20} MiB, so only its beginning was read")
+    if answer.status != expect.status:
+        found.append(f"status: expected {expect.status}, got {answer.status} ({_cut(answer.text())})")
+    found += [problem for name, wanted in expect.headers.items() for problem in _header(name, wanted, answer.headers)]
+    if expect.json_subset is not None:
+        found += _json(expect.json_subset, answer)
+    text = answer.text()
+    if expect.body_contains is not None and expect.body_contains not in text:
+        found.append(f"body: expected to contain {_cut(expect.body_contains)}, got {_cut(text)}")
+    if expect.body_matches is not None and not values.matches_pattern(expect.body_matches, text):
+        found.append(f"body: expected a match of /{expect.body_matches}/, got {_cut(text)}")
+    return found[:MOST_PROBLEMS]
+
+
+def subset_problems(expected: Any, actual: Any, path: str = "$") -> Iterator[str]:
+    """Where ``actual`` is not a superset of ``expected``: each named key must be there and equal; lists match item by item.
+
+    Numbers are equal by value (1 and 1.0), but never to booleans.
+    """
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for key, value in expected.items():
+            if key in actual:
+                yield from subset_problems(value, actual[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}: expected {_cut(value)}, but there is no such key (keys: {', '.join(actual) or 'none'})"
+    elif isinstance(expected, list) and isinstance(actual, list):
+        if len(expected) != len(actual):
+            yield f"{path}: expected {len(expected)} items, got {len(actual)}: {_cut(actual)}"
+        for index, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
+            yield from subset_problems(wanted, found, f"{path}[{index}]")
+    elif isinstance(expected, str) and isinstance(actual, str):
+        if expected != actual:
+            yield f"{path}: {_text_difference(expected, actual)}"
+    elif isinstance(expected, bool) != isinstance(actual, bool) or expected != actual:
+        yield f"{path}: expected {_cut(expected)}, got {_cut(actual)}"
+
+
+def _json(expected: Any, answer: Answer) -> list[str]:
+    try:
+        actual = answer.json()
+    except ValueError as error:
+        return [f"body: expected JSON, got {_cut(answer.text())} ({error})"]
+    return list(subset_problems(expected, actual))
+
+
+def _header(name: str, wanted: str, headers: Mapping[str, str]) -> Iterator[str]:
+    actual = headers.get(name.lower())
+    if actual is None:
+        yield f"header {name}: expected {wanted!r}, but it is not there"
+    elif actual != wanted and actual.split(";", 1)[0].strip() != wanted:
+        yield f"header {name}: expected {wanted!r}, got {actual!r}"
+
+
+def _text_difference(expected: str, actual: str) -> str:
+    """Short texts whole; of long ones the surroundings of the first difference."""
+    if len(expected) <= SHOWN and len(actual) <= SHOWN:
+        return f"expected {_quoted(expected)}, got {_quoted(actual)}"
+    pairs = enumerate(zip(expected, actual, strict=False))
+    at = next((index for index, (one, other) in pairs if one != other), min(len(expected), len(actual)))
+    near = slice(max(0, at - 20), at + 40)
+    return (
+        f"differs from character {at + 1} on: expected …{_quoted(expected[near])}…, got …{_quoted(actual[near])}… "
+        f"({len(expected)} and {len(actual)} characters)"
+    )
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _cut(value: Any) -> str:
+    """A value as JSON, short enough for a message."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+
 
 ANSWER_SECONDS = 60.0
 

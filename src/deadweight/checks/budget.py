@@ -14,8 +14,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight._packages import images
-from deadweight.checks.evidence import evidence
-from deadweight.checks.protocol import Subject
+from deadweight.checks.protocol import Subject, evidence
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._packages import images
-from deadweight.checks.evidence import evidence
-from deadweight.checks.protocol import Subject
+from deadweight.checks.protocol import Subject, evidence
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
 from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight._errors import MissingError
-from deadweight.checks.service import Service
-from deadweight.records.evidence import Evidence
+from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
+    from deadweight.checks.service import Service
     from deadweight.engine.client import Engine
     from deadweight.records.built_image import BuiltImage
     from deadweight.records.paths import State
@@ -63,6 +67,8 @@ class Subject:
         place: str = "",
     ) -> Subject:
         """A subject with a service of its own, which is started when a check first asks for it."""
+        from deadweight.checks.service import Service
+
         service = Service(variant, engine, engine_image, need_image, suite.root)
         return cls(
             suite,
@@ -96,3 +102,51 @@ class Check(Protocol):
     def run(self, subject: Subject) -> Evidence:
         """Measure and judge. Raises only DeadweightError; a service that misbehaves is evidence, not an error."""
         ...
+
+
+# Makes Evidence: who measured, what, when.
+
+
+@functools.cache
+def own_version() -> str:
+    return importlib.metadata.version("deadweight")
+
+
+def by_us(subject: Subject) -> Provenance:
+    """Measured by our own code, from the image's archive."""
+    return Provenance(subject.built.config_digest, "deadweight", own_version(), now())
+
+
+def by_engine(subject: Subject) -> Provenance:
+    """Measured on a container of this engine."""
+    info = subject.engine().info
+    place = subject.place or None
+    return Provenance(subject.built.config_digest, f"{info.name} engine", info.version, now(), place=place)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def evidence(
+    subject: Subject,
+    check: str,
+    status: Status,
+    reason: str,
+    *,
+    provenance: Provenance | None = None,
+    started: float | None = None,
+    data: dict[str, Any] | None = None,
+    gated: bool = True,
+) -> Evidence:
+    """One finding. ``started`` is the monotonic time at which the check began; ``expected`` is judged by the runner."""
+    return Evidence(
+        variant=subject.variant.name,
+        check=check,
+        status=status,
+        reason=reason,
+        provenance=provenance or by_us(subject),
+        seconds=0.0 if started is None else round(time.monotonic() - started, 3),
+        data=data or {},
+        gated=gated,
+    )

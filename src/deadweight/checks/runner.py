@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
 from deadweight._log_excerpt import plain
 from deadweight.checks import runs, table
-from deadweight.checks.evidence import evidence
-from deadweight.checks.parallel import side_by_side
-from deadweight.checks.protocol import Check, Subject
+from deadweight.checks.protocol import Check, Subject, evidence
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
 from deadweight.suite.model import criteria_of
+
+# Work on several variants side by side that ends as one: an error, or Ctrl-C, ends what has not begun and stops what has.
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+
+@contextmanager
+def side_by_side(
+    work: Callable[[Item], T],
+    subjects: Sequence[Item],
+    *,
+    jobs: int | None = None,
+    stop: Callable[[Item], None] = lambda _item: None,
+) -> Iterator[list[tuple[Item, Future[T]]]]:
+    """Each item (a subject, a variant) with what will come of it, ``jobs`` at a time (default: cores, four at most), in order.
+
+    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, and ``stop`` is called for each item; the block ends once
+    everything has.
+    """
+    with ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1), thread_name_prefix="variant") as pool:
+        try:
+            yield [(subject, pool.submit(work, subject)) for subject in subjects]
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                _run.cancel_all()
+                for subject in subjects:
+                    stop(subject)
+            raise
+
 
 Told = Callable[[Evidence], None]
 TOGETHER = 16

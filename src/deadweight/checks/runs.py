@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.checks.evidence import by_engine, evidence
-from deadweight.checks.protocol import Subject
+from deadweight.checks.protocol import Subject, by_engine, evidence
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from deadweight.engine.seccomp import refused_calls
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container
-    from deadweight.engine.states import Readiness
+    from deadweight.engine.container import Container, Readiness
+    from deadweight.engine.http import Answer
     from deadweight.suite.model import Variant
+
 
 SHOWN_LINES = 5
 HEARD_LINES = 2000
@@ -176,3 +178,37 @@ def posture(options: RunOptions) -> dict[str, Any]:
         "network": options.network,
         "published_on": "127.0.0.1" if options.publish is not None else None,
     }
+
+
+# A running variant, as a project's own tests see it.
+
+
+class RunningService:
+    """A variant in its hardened container, healthy. ``base_url`` has no slash at its end."""
+
+    def __init__(self, container: Container, variant: Variant) -> None:
+        self.container, self.variant = container, variant
+        self.base_url = container.base_url
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        """One HTTP request; ``json`` is sent as a JSON body. Raises OSError or http.client.HTTPException."""
+        sent = dict(headers or {})
+        if json is not None:
+            body = dumps(json).encode()
+            sent.setdefault("Content-Type", "application/json")
+        return self.container.http().request(method, path, headers=sent, body=body)
+
+    def get(self, path: str) -> Answer:
+        return self.request("GET", path)
+
+    def logs(self) -> list[str]:
+        """What it has printed so far."""
+        return self.container.logs()

@@ -11,26 +11,268 @@ three different things; the last two have no counts. A check that could not scan
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from deadweight._errors import MissingError
-from deadweight.checks.evidence import evidence, now
-from deadweight.checks.protocol import Subject
+from deadweight._errors import ConfigError, MissingError
+from deadweight.checks.protocol import Subject, evidence, now
 from deadweight.checks.scan import cache
-from deadweight.checks.scan import coverage as knows
+from deadweight.checks.scan import model as knows
 from deadweight.checks.scan.database import LOCAL, Database, current
-from deadweight.checks.scan.exceptions import Acceptance, acceptances, applied
-from deadweight.checks.scan.gates import Gate, baseline_keys, exception_gates, severity_gates
 from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count, distinct
 from deadweight.checks.scan.reachability import observed, reachability, reachable
 from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.checks import VulnerabilitiesCheck
-from deadweight.suite.model import Variant
+from deadweight.suite.model import Suite, Variant
+
+# Findings that somebody accepted, with a reason: the suite's ignore list and OpenVEX documents (https://openvex.dev, 0.2.0).
+
+MAX_VEX_BYTES = 16 * 2**20
+STATUSES = ("not_affected", "affected", "fixed", "under_investigation")
+QUIETING = ("not_affected", "fixed")
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """One accepted vulnerability. ``packages``: names or package URLs, empty for all. ``origin`` is shown where it is told of."""
+
+    id: str
+    reason: str
+    origin: str
+    packages: tuple[str, ...] = ()
+    expires: date | None = None
+
+    def expired(self, today: date) -> bool:
+        return self.expires is not None and self.expires < today
+
+    def covers(self, finding: Found) -> bool:
+        """Whether this finding is meant, by its id or another id of the same flaw."""
+        if self.id.upper() not in {finding.id.upper(), *(alias.upper() for alias in finding.aliases)}:
+            return False
+        return not self.packages or any(_same_package(package, finding) for package in self.packages)
+
+
+def acceptances(suite: Suite, variant: Variant) -> tuple[Acceptance, ...]:
+    """All that the suite accepts of a variant. Raises ConfigError (file, line) for a wrong VEX document."""
+    asked = variant.checks.vulnerabilities
+    if asked is None:
+        return ()
+    found = []
+    for entry in asked.ignore:
+        packages, expires = (entry.package,) if entry.package else (), date.fromisoformat(entry.expires)
+        found.append(Acceptance(entry.id, entry.reason, f"ignore list: {entry.id}", packages, expires))
+    for place in asked.vex:
+        found += _vex(suite.root / place, {variant.name, suite.name})
+    return tuple(found)
+
+
+def _vex(file: Path, image_names: set[str]) -> Iterator[Acceptance]:
+    document, lines = _read(file)
+    statements = document.get("statements")
+    if "openvex" not in str(document.get("@context", "")) or not isinstance(statements, list):
+        raise ConfigError("is not an OpenVEX document", file=file, hint="https://openvex.dev describes the format")
+    for index, statement in enumerate(statements):
+        if not isinstance(statement, dict):
+            raise _wrong(file, lines, index, "a statement must be a mapping")
+        status = statement.get("status")
+        if status not in STATUSES:
+            raise _wrong(file, lines, index, f"expected a status of {', '.join(STATUSES)}, found {status!r}")
+        if status in QUIETING:
+            yield from _accepted(file, lines, index, statement, image_names)
+
+
+def _accepted(
+    file: Path, lines: Mapping[Any, int], index: int, statement: Mapping[str, Any], image_names: set[str]
+) -> Iterator[Acceptance]:
+    """``not_affected`` and ``fixed`` statements about this image, or about a package wherever it is."""
+    reason = next(
+        (str(statement[key]) for key in ("impact_statement", "justification", "status_notes") if statement.get(key)), ""
+    )
+    if not reason:
+        if statement["status"] == "not_affected":
+            raise _wrong(file, lines, index, "the status not_affected needs a justification or an impact_statement")
+        reason = "fixed"
+    vulnerability = statement.get("vulnerability")
+    name = vulnerability.get("name") or vulnerability.get("@id") if isinstance(vulnerability, dict) else vulnerability
+    products = statement.get("products")
+    if not name or not isinstance(products, list) or not products:
+        raise _wrong(file, lines, index, "a statement must name a vulnerability and at least one product")
+    for product in products:
+        identity = str(product.get("@id") or "") if isinstance(product, dict) else str(product)
+        parts = product.get("subcomponents") or [] if isinstance(product, dict) else []
+        inside = tuple(str(part.get("@id") or "") if isinstance(part, dict) else str(part) for part in parts)
+        origin = f"{file.name}: {name}"
+        if _names_image(identity, image_names):
+            yield Acceptance(str(name).rpartition("/")[2], reason, origin, inside)
+        elif identity.startswith("pkg:") and not identity.startswith(("pkg:oci/", "pkg:docker/")):
+            yield Acceptance(str(name).rpartition("/")[2], reason, origin, (identity,))
+
+
+def _names_image(identity: str, names: set[str]) -> bool:
+    if identity.startswith(("pkg:oci/", "pkg:docker/")):
+        identity = identity.partition("/")[2]
+    bare = identity.partition("@")[0].partition("?")[0].rpartition("/")[2]
+    return bare.partition(":")[0] in names
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
+    """The document, and the line of each key where that can be told."""
+    try:
+        data = file.read_bytes()[: MAX_VEX_BYTES + 1]
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None
+    if len(data) > MAX_VEX_BYTES:
+        raise ConfigError(
+            f"is larger than {MAX_VEX_BYTES // 2**20} MiB, the most that is read of an OpenVEX document",
+            file=file,
+            line=1,
+            hint="keep only the statements about this suite's images",
+        )
+    try:
+        document = json.loads(data)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"is not JSON: {error.msg}", file=file, line=error.lineno) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"is not JSON: {error}", file=file, line=1) from None
+    if not isinstance(document, dict):
+        raise ConfigError(
+            "is not an OpenVEX document", file=file, line=1, hint="https://openvex.dev describes the format"
+        )
+    return document, _lines(data.decode("utf-8", "replace"), file)
+
+
+def _lines(text: str, file: Path) -> dict[Any, int]:
+    """JSON is nearly always YAML too, whose reader knows lines."""
+    from deadweight.suite.yaml_nodes import parse
+
+    try:
+        return dict(parse(text.replace("\t", " "), file).lines)
+    except ConfigError:
+        return {}
+
+
+def _wrong(file: Path, lines: Mapping[Any, int], index: int, message: str) -> ConfigError:
+    return ConfigError(message, file=file, line=lines.get(("statements", index)), key=f"statements[{index}]")
+
+
+def _same_package(wanted: str, finding: Found) -> bool:
+    """By name, or by package URL: type, name and, where it is given, version; qualifiers do not matter."""
+    if not wanted.startswith("pkg:"):
+        return wanted == finding.package
+    name, version = _purl(wanted)
+    found_name, found_version = _purl(finding.purl)
+    return name == found_name and version in ("", found_version)
+
+
+def _purl(purl: str) -> tuple[str, str]:
+    bare = unquote(purl.partition("#")[0].partition("?")[0])
+    name, at, version = bare.rpartition("@")
+    return (name, version) if at and "/" not in version else (bare, "")
+
+
+def applied(findings: Sequence[Found], accepted: Sequence[Acceptance], today: date) -> dict[int, Acceptance]:
+    """Which finding (by its position) is accepted by what; entries that have expired accept nothing."""
+    valid = [entry for entry in accepted if not entry.expired(today)]
+    result: dict[int, Acceptance] = {}
+    for index, finding in enumerate(findings):
+        entry = next((entry for entry in valid if entry.covers(finding)), None)
+        if entry is not None:
+            result[index] = entry
+    return result
+
+
+# The suite's gates on a scan: how many findings of each severity there may be, and of which.
+
+MAX_REPORT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate and how it ended. ``warning`` marks what is told but fails nothing."""
+
+    name: str
+    held: bool
+    reason: str
+    warning: bool = False
+
+
+def severity_gates(
+    asked: VulnerabilitiesCheck, findings: Sequence[Found], baseline: frozenset[tuple[str, str, str]] | None
+) -> Iterator[Gate]:
+    """``max``, counting what ``fixable_only`` and ``new_only`` leave. The findings given are those that count."""
+    counted = [row for row in distinct(findings) if row.kind != "kernel_headers"]
+    words = []
+    if asked.fixable_only:
+        counted, words = [row for row in counted if row.fixed_version], ["fixable"]
+    if asked.new_only and baseline is not None:
+        counted, words = [row for row in counted if row.key not in baseline], [*words, "new"]
+    for severity in SEVERITIES:
+        limit = asked.max.get(severity)
+        if limit is not None:
+            rows = [row for row in counted if row.severity == severity]
+            named = ", ".join(dict.fromkeys(row.id for row in rows[:20]))
+            kind = " ".join([*words, severity])
+            said = f"{len(rows)} {kind}, {limit} allowed" + (f": {named[:120]}" if len(rows) > limit else "")
+            yield Gate(f"max.{severity}", len(rows) <= limit, said)
+
+
+def exception_gates(accepted: Sequence[Acceptance], used: set[Acceptance], today: date) -> Iterator[Gate]:
+    """An entry that has expired fails; one that nothing needs is told."""
+    for entry in accepted:
+        if entry.expired(today):
+            yield Gate(
+                "exceptions", False, f"{entry.origin} expired on {entry.expires}; fix the finding, or renew the entry"
+            )
+        elif entry not in used:
+            yield Gate("exceptions", False, f"{entry.origin} matches no finding", warning=True)
+
+
+def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, str]] | None:
+    """The findings that the earlier report has of this variant; None where the suite does not ask for new ones only.
+
+    Raises ConfigError for a baseline that is no report or was not scanned.
+    """
+    asked = variant.checks.vulnerabilities
+    if asked is None or not asked.new_only or asked.baseline is None:
+        return None
+    file = suite.root / asked.baseline
+    try:
+        if file.stat().st_size > MAX_REPORT_BYTES:
+            raise ConfigError(
+                f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report",
+                file=file,
+                hint="invoke report writes one",
+            )
+        record = json.loads(file.read_bytes())["variants"].get(variant.name)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
+    return _keys(record, file)
+
+
+def _keys(record: Any, file: Any) -> frozenset[tuple[str, str, str]]:
+    if record is None:
+        return frozenset()
+    try:
+        scan = record["vulnerabilities"]
+        if scan["status"] != "scanned":
+            raise ConfigError(
+                f"the images in this report were {scan['status'].replace('_', ' ')}, so new findings cannot be told from old ones",
+                file=file,
+                hint="make the baseline with invoke scan and invoke report",
+            )
+        return frozenset((str(row["id"]), str(row["kind"]), str(row["package"])) for row in scan["findings"])
+    except (KeyError, TypeError, AttributeError):
+        raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
+
 
 NOT_COVERED_HINT = (
     "if no database covers this image, turn the check off for the variant with checks: {vulnerabilities: null}"

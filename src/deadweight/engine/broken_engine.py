@@ -19,7 +19,7 @@ from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import program_image
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
-from deadweight.engine.own.layout import layout
+from deadweight.engine.own.engine import layout
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -121,7 +121,7 @@ def remedy(engine: Engine, problem: str) -> str:
         return f"restart the engine at {host}"
     if info.desktop:
         return "restart Docker Desktop"
-    unit = "podman" if info.podman else "docker"
+    unit = engine.dialect.unit
     if info.rootless:
         return f"restart it: systemctl --user restart {unit}"
     systemd = Path("/run/systemd/system").is_dir()

@@ -8,32 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight import _sudo
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import api as libpod
-from deadweight.engine import http, labels, leftovers, project_files
+from deadweight.engine import container_options, http, labels
 from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
-from deadweight.engine.create_request import create_body
+from deadweight.engine.container_options import Handed, Owners
+from deadweight.engine.dialect import Docker, dialect_of, socket_peer
 from deadweight.engine.faults import PortInUse, explained, refused_start, translated
 from deadweight.engine.images import Images
 from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
-from deadweight.engine.leftovers import Leftover
-from deadweight.engine.networks import create_network, cut_off, namespaces
+from deadweight.engine.labels import Leftover
 from deadweight.engine.options import RunOptions
-from deadweight.engine.project_files import Handed
 from deadweight.engine.recorders import Recorders
-from deadweight.engine.route import route_to
-from deadweight.engine.tmpfs_owner import Owners
-from deadweight.engine.tunnel_client import Tunnels
+from deadweight.engine.tunnel_client import Tunnels, route_to
 from deadweight.records import runs
 from deadweight.records.paths import State
 
@@ -50,7 +47,7 @@ class Engine:
         self, api: APIClient, host: str, project: str, root: str = "", certificates: str | None = None
     ) -> None:
         self.api, self.host, self.project, self.root, self.certificates = api, host, project, root, certificates
-        self.images = Images(api, lambda: self.info)
+        self.images = Images(api, lambda: self.dialect)
         self._mine: dict[str, Container] = {}
         self._networks: dict[str, tuple[bool, bool]] = {}  # whether nothing leads out, and whether it is cut off
         self._asked_for: set[str] = set()
@@ -83,7 +80,7 @@ class Engine:
         self.recorders.close()
         self._profiles.close()
         for name in list(self._asked_for):
-            leftovers.remove_when_there(self.api, name)
+            labels.remove_when_there(self.api, name)
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
                 self.remove_network(network)
@@ -114,12 +111,23 @@ class Engine:
             self.api.ping()
 
     @functools.cached_property
-    def _ceilings(self) -> Mapping[str, int]:
-        if not self.info.podman:
-            return {}
-        from deadweight.engine.max_limits import ceilings
+    def dialect(self) -> Docker:
+        """Its words for what Docker's API and Podman's take differently."""
+        return dialect_of(self.info, self.host, self.certificates)
 
-        return ceilings(self.host)
+    @property
+    def user(self) -> int | None:
+        """The number of the user that it runs as; None where it is not on this machine, or none of the processes that we see."""
+        local = sys.platform == "linux" and self.host.startswith("unix://")
+        pid, user = socket_peer(self.host) if local else (0, 0)
+        return user if pid else None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether this process cannot enter its containers' networks: it is not root, or not of the engine's machine."""
+        if sys.platform != "linux" or not _sudo.is_root() or not self.host.startswith("unix://"):
+            return True
+        return self.info.desktop or self.info.rootless or self.user is None
 
     # images: the short names that most callers need
 
@@ -163,13 +171,13 @@ class Engine:
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet."""
         self._before_the_first()
-        options = self.owned(image, project_files.mounted(self.root, options))
+        options = self.owned(image, container_options.mounted(self.root, options))
         if options.seccomp not in ("default", "unconfined"):
             file = self.profile(options.seccomp)
             others = self.info.podman and self.info.rootless and _sudo.is_root()
             options = options.but(seccomp=str(self._profiles.copy(file) if others else file))
         marks = {**self.marks(purpose, variant), **options.labels}
-        body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
+        body = self.dialect.create_body(image, options.but(labels=marks))
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._asked_for.add(name)  # who is interrupted in this call does not learn what came of it
         try:
@@ -190,7 +198,7 @@ class Engine:
 
     def profile(self, seccomp: str) -> Path:
         """The file of a seccomp profile; the suite's are relative to the project. Raises UsageError where there is none."""
-        return project_files.profile(self.root, seccomp)
+        return container_options.profile(self.root, seccomp)
 
     def owned(self, image: str, options: RunOptions) -> RunOptions:
         """The same options with the owner of each folder in memory (``Owners``)."""
@@ -240,24 +248,18 @@ class Engine:
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._before_the_first()
-        self._networks[name] = (internal, not host_address and (internal or not self.info.podman))
+        self._networks[name] = (internal, not host_address and (internal or self.dialect.cuts_off_open_networks))
         try:
             with translated(f"create network {name}"):
-                create_network(
-                    self.api, name, self.info, self.marks(purpose), internal=internal, host_address=host_address
-                )
+                marks = self.marks(purpose)
+                self.dialect.create_network(self.api, name, marks, internal=internal, host_address=host_address)
             yield name
         finally:
             self.remove_network(name)
 
-    def namespaces(self) -> tuple[str, ...]:
-        """Where its bridges may be, by ``RunOptions.network``: of its machine's network, or of those without root."""
-        told = libpod.podman_info(self.host, self.certificates) if self.info.podman and self.info.rootless else {}
-        return namespaces(self.info, told)
-
     def cut_off(self) -> dict[str, str]:
         """The options of a network whose bridge has no address of this machine."""
-        return cut_off(self.info)
+        return dict(self.dialect.cut_off)
 
     def remove_network(self, name: str) -> None:
         """Remove a network, and before it the containers of ours on it; where it cannot go yet, ``close`` tries again."""
@@ -272,15 +274,15 @@ class Engine:
 
     def leftovers(self) -> list[Leftover]:
         """Everything in the engine that carries our labels, of every project."""
-        return leftovers.found(self.api)
+        return labels.find_leftovers(self.api)
 
     def cleanup_stale(self) -> list[Leftover]:
         """Remove the containers, networks and images of dead processes (kill -9), of every project; gives what was removed."""
-        return [each for each in self.leftovers() if each.stale and self.remove_leftover(each)]
+        return [leftover for leftover in self.leftovers() if leftover.stale and self.remove_leftover(leftover)]
 
     def remove_leftover(self, leftover: Leftover) -> bool:
         """Remove one; False where the engine refuses (it is told again at the next start)."""
-        return leftovers.removed(self.api, leftover)
+        return labels.remove_leftover(self.api, leftover)
 
     def _before_the_first(self) -> None:
         """Leave a note for whoever comes after us, should we be killed; and remove what those left who were."""
@@ -290,6 +292,6 @@ class Engine:
                 marks = labels.labels(self.project, "run")
                 self._note = runs.begin(State(Path(self.root)), marks, self.host, self.certificates)
         if first:
-            for each in self.leftovers():
-                if each.stale and each.ours_to_remove(self.root):
-                    self.remove_leftover(each)
+            for leftover in self.leftovers():
+                if leftover.stale and leftover.ours_to_remove(self.root):
+                    self.remove_leftover(leftover)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run
-from deadweight._errors import Interrupted, MissingError
+from deadweight._errors import CommandError, Interrupted, MissingError
+from deadweight._run import Stop
 from deadweight.engine import api as wire
-from deadweight.engine import over_ssh, ssh_forward
-from deadweight.engine.faults import NO_ENGINE_HINT, translated
+from deadweight.engine import over_ssh
+from deadweight.engine.faults import DOCTOR_HINT, NO_ENGINE_HINT, translated
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -94,7 +95,7 @@ def _over_ssh(host: str) -> APIClient:
         )
     with translated(f"connect to {host}"), _spoken(host):
         client = _client()(base_url="unix:///over-ssh", version=version, timeout=API_TIMEOUT_SECONDS)
-        client.mount("http+docker://", ssh_forward.adapter(host, API_TIMEOUT_SECONDS))
+        client.mount("http+docker://", over_ssh.adapter(host, API_TIMEOUT_SECONDS))
     return client
 
 
@@ -175,3 +176,42 @@ def _tls(folder: Path) -> TLSConfig:
 
     pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
     return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
+
+
+# Whether an engine still answers while one of its clients waits for it: a paused one (SIGSTOP, a machine that sleeps) is silent,
+# and the client would wait on for as long as it is let.
+EVERY_SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def watch_engine(endpoint: HasHost) -> Iterator[Stop]:
+    """Gives what the client is run with (``run(stop=…)``): it is ended where the engine falls silent. Raises MissingError then.
+
+    Not over SSH, where each question is a connection of its own, and ssh itself notices.
+    """
+    stop, over = Stop(), threading.Event()
+    silent: list[str] = []
+
+    def watch() -> None:
+        while not over.wait(EVERY_SECONDS):
+            if _trouble(endpoint, ANSWER_SECONDS) and (problem := _trouble(endpoint, PAUSED_SECONDS)):
+                silent.append(problem)
+                stop.now()
+                return
+
+    if not endpoint.host.startswith(over_ssh.SCHEME):
+        threading.Thread(target=watch, daemon=True, name="vigil").start()
+    try:
+        yield stop
+    except CommandError as error:
+        if not silent:
+            raise
+        raise MissingError(
+            f"the container engine at {endpoint.host} fell silent meanwhile ({silent[0]})", hint=DOCTOR_HINT
+        ) from error
+    finally:
+        over.set()
+
+
+def _trouble(endpoint: HasHost, seconds: float) -> str:
+    return wire.trouble(endpoint.host, endpoint.certificates, timeout=seconds)

@@ -3,28 +3,92 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import io
 import os
 import select
+import tarfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run, _signals
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
-from deadweight.engine import leftovers, listening, netns
+from deadweight.engine import labels, netns
 from deadweight.engine.faults import Unreachable, translated
+from deadweight.engine.health import ExecResult
 from deadweight.engine.options import RunOptions
-from deadweight.engine.states import KILLED, ContainerState, ExecResult, Readiness, Stopped
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
     from deadweight.suite.model import Health
+
+
+# What is told of a container: its state, whether it came up, what a program in it gave, how it ended.
+KILLED = 137
+"""The exit code of what SIGKILL ended: 128 and the signal's number."""
+UNTOLD = "SIGKILL: if nobody sent it, for its memory limit"
+"""An engine loses the kernel's word on that now and then (moby, the event of a container that ends at once)."""
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """The engine's view of a container. ``exit_code`` means something only once it is not running."""
+
+    running: bool
+    exit_code: int
+    oom_killed: bool
+    error: str
+    pid: int
+    started_at: str
+    finished_at: str
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> ContainerState:
+        """As the engine tells it: ``State`` of what it says of a container."""
+        return cls(
+            running=bool(document.get("Running")),
+            exit_code=int(document.get("ExitCode") or 0),
+            oom_killed=bool(document.get("OOMKilled")),
+            error=str(document.get("Error") or ""),
+            pid=int(document.get("Pid") or 0),
+            started_at=str(document.get("StartedAt") or ""),
+            finished_at=str(document.get("FinishedAt") or ""),
+        )
+
+    def told(self) -> str:
+        """One clause for a message: how it ended."""
+        if self.running:
+            return "is running"
+        if self.oom_killed:
+            return f"was ended for using more memory than allowed (exit code {self.exit_code})"
+        why = self.error or (UNTOLD if self.exit_code == KILLED else "")
+        return f"ended with exit code {self.exit_code}" + (f" ({why})" if why else "")
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a service came up. ``seconds`` from the start call to the first healthy answer, None where it never came."""
+
+    healthy: bool
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a container ended on SIGTERM. ``in_time`` False: it did not, and was killed after ``seconds``."""
+
+    in_time: bool
+    seconds: float
+    exit_code: int
+
 
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.1
@@ -181,7 +245,7 @@ class Container:
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
         instead = ""
         if health.kind != "exec":
-            instead = listening.told(self.listeners(), port or self.options.publish, self.exposed())
+            instead = questions.explain_listeners(self.listeners(), port or self.options.publish, self.exposed())
         further = instead or questions.advice(health, last)
         return f"not healthy within {health.within_seconds:g} s ({last})" + (f"; {further}" if further else "")
 
@@ -199,16 +263,16 @@ class Container:
         """What is to be asked to learn whether it is up; ``port`` None: the published one."""
         return questions.question(health, lambda: self.http(port), lambda argv, limit: self.exec(argv, seconds=limit))
 
-    def listeners(self) -> tuple[listening.Listener, ...] | None:
+    def listeners(self) -> tuple[questions.Listener, ...] | None:
         """What it listens on now; None where that cannot be seen (an engine elsewhere in which nothing of ours starts)."""
         try:
-            text = listening.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
+            text = questions.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
                 text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
         except (DeadweightError, OSError):
             return None
-        return None if text is None else tuple(sorted(set(listening.parse(text))))
+        return None if text is None else tuple(sorted(set(questions.parse(text))))
 
     def wait_ended(self, seconds: float) -> ContainerState:
         """Wait until it ends by itself, at most so long; gives its state then."""
@@ -271,7 +335,7 @@ class Container:
                 pulse.close()
             self._keeper.forget(self)
             with contextlib.suppress(DeadweightError):
-                leftovers.remove_container(self.api, self.id)
+                labels.remove_container(self.api, self.id)
                 _signals.removed("containers removed")
 
 
@@ -308,3 +372,35 @@ class ProcessHold:
 
     def close(self) -> None:
         os.close(self._number)
+
+
+# Files of containers, running or not, read through the engine.
+def read_file(api: APIClient, container: str, path: str, most: int) -> bytes:
+    """A regular file of a container, as the engine sees it. Raises MissingError, or DeadweightError for one that is too large."""
+    with translated(f"read {path}"):
+        stream, _ = api.get_archive(container, path)
+        content = b"".join(_bounded(stream, most + 65536, path))
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        member = archive.next()
+        file = archive.extractfile(member) if member is not None and member.isreg() else None
+        if file is None:
+            raise MissingError(f"{path}: not a regular file")
+        return file.read(most)
+
+
+def is_there(api: APIClient, container: str, path: str) -> bool:
+    """Whether a container has something at this path, whatever links lead there. An engine that does not say counts as yes."""
+    with translated(f"look for {path}"):
+        answer = api.head(f"{api.base_url}/containers/{container}/archive", params={"path": path}, timeout=api.timeout)
+    return answer.status_code != http.client.NOT_FOUND
+
+
+def _bounded(stream: Iterable[bytes], most: int, path: str) -> list[bytes]:
+    chunks: list[bytes] = []
+    size = 0
+    for chunk in stream:
+        size += len(chunk)
+        if size > most:
+            raise DeadweightError(f"{path}: larger than {most} bytes")
+        chunks.append(chunk)
+    return chunks

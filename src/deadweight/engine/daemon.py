@@ -2,17 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
-from deadweight.engine.docker_cli import DockerCli, client, too_old_for
-from deadweight.engine.endpoints import Place, endpoints
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.engine import cannot_start, remove_data
-from deadweight.engine.own.layout import layout
+from deadweight.engine.own.engine import cannot_start, layout, remove_data
+from deadweight.records.paths import user_cache
+from deadweight.toolchain.find import look
+from deadweight.toolchain.pins import NUMBER
+from deadweight.toolchain.probe import ask, number
+
+
+# Where an engine may listen on this machine, in the order in which Docker's own client and its users would look.
+@dataclass(frozen=True)
+class Place:
+    """A host to try. ``asked`` says who asked for it in so many words (an environment variable), so that no other will do."""
+
+    host: str
+    why: str
+    asked: bool = False
+    certificates: str | None = None
+
+
+def endpoints() -> Iterator[Place]:
+    """DOCKER_HOST or the current Docker context, then the usual sockets: Docker, Docker Desktop, rootless, Podman."""
+    given = os.environ.get("DOCKER_HOST")
+    if given:
+        certificates = os.environ.get("DOCKER_CERT_PATH") if os.environ.get("DOCKER_TLS_VERIFY") else None
+        yield Place(given, "DOCKER_HOST", asked=True, certificates=certificates)
+        return
+    context = _context()
+    if context is not None:
+        yield context
+        if context.asked:
+            return
+    for path in _sockets():
+        if path.exists():
+            yield Place(f"unix://{path}", str(path))
+
+
+def _sockets() -> Iterator[Path]:
+    home, runtime = Path.home(), os.environ.get("XDG_RUNTIME_DIR")
+    yield Path("/var/run/docker.sock")
+    yield home / ".docker/run/docker.sock"
+    yield home / ".docker/desktop/docker.sock"
+    if runtime:
+        yield Path(runtime) / "docker.sock"
+    yield home / ".colima/default/docker.sock"
+    if runtime:
+        yield Path(runtime) / "podman/podman.sock"
+    yield Path("/run/podman/podman.sock")
+
+
+def _context() -> Place | None:
+    """The current Docker context, read from the client's files (their layout: docker/cli, ``cli/context/store``)."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    named = os.environ.get("DOCKER_CONTEXT")
+    name = named or _json(folder / "config.json").get("currentContext")
+    if not isinstance(name, str) or name in ("", "default"):
+        return None
+    key = hashlib.sha256(name.encode()).hexdigest()
+    endpoint = _json(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints", {})
+    docker = endpoint.get("docker") if isinstance(endpoint, dict) else None
+    host = docker.get("Host") if isinstance(docker, dict) else None
+    if not isinstance(host, str) or not host:
+        return None
+    certificates = folder / "contexts" / "tls" / key / "docker"
+    return Place(host, f"Docker context {name}", bool(named), str(certificates) if certificates.is_dir() else None)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+# The Docker client that can build with BuildKit. The user's own Docker configuration and credentials stay as they are.
+@dataclass(frozen=True)
+class DockerCli:
+    """How to build and how to call Docker. ``env`` goes with every call. ``docker`` is None where there is only buildx."""
+
+    docker: str | None
+    building: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    buildx: bool = False
+    version: str = ""
+
+    def build(self, *arguments: str) -> list[str]:
+        """A BuildKit build whose image ends up in the engine (``--load``)."""
+        return [*self.building, *arguments]
+
+    def command(self, *arguments: str) -> list[str]:
+        """Any other command of the Docker client. Raises MissingError where there is only buildx."""
+        if self.docker is None:
+            raise MissingError("the docker client is missing, only buildx is installed", hint="invoke setup")
+        return [self.docker, *arguments]
+
+
+def too_old_for(oldest: str) -> str:
+    """Why the client that is here cannot speak to an engine whose oldest API version is this; empty where it can.
+
+    Asked of ``docker`` alone, where that builds: buildx tells no API version.
+    """
+    docker = look("docker-cli").tool
+    if not oldest or docker is None or look("buildx").tool is not None:
+        return ""
+    newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
+    if newest is None or number(newest) >= number(oldest):
+        return ""
+    return f"{docker.path} {docker.version} supports the Engine API up to {newest}, but this engine requires {oldest}"
+
+
+def _building_client(env: Mapping[str, str]) -> DockerCli:
+    """The client to build with: ``docker`` with the buildx plugin or older than 23 (it speaks BuildKit by itself), else
+    ``buildx`` on its own. ``env`` names the engine (``Endpoint.cli_env``). Raises MissingError (exit 3).
+    """
+    docker, buildx = look("docker-cli").tool, look("buildx").tool
+    if buildx is not None:
+        # The builder "default" is the engine that DOCKER_HOST names, whatever builder the user has chosen for himself.
+        more = {"BUILDX_BUILDER": "default", "BUILDX_CONFIG": str(user_cache() / "buildx"), **env}
+        path = str(docker.path) if docker else None
+        return DockerCli(path, (str(buildx.path), "build", "--load"), more, buildx=True, version=buildx.version)
+    if docker is not None:
+        return DockerCli(
+            str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env}, version=docker.version
+        )
+    raise MissingError(
+        f"no Docker client here can build with BuildKit: {look('docker-cli').reason or 'docker is not there'}",
+        hint="install one with invoke setup",
+    )
+
 
 Say = Callable[[str], None]
 START_ANEW = "restart Deadweight's engine"
@@ -91,7 +220,7 @@ def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
             f"the Docker client is too old for this engine: {problem}",
             hint="run invoke setup to get a newer buildx, install a newer docker, or set DOCKER_HOST to another engine",
         )
-    return client(endpoint.cli_env if endpoint else {})
+    return _building_client(endpoint.cli_env if endpoint else {})
 
 
 def client_too_old(endpoint: Endpoint) -> str:

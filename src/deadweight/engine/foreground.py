@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import socketserver
+import threading
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,10 +14,12 @@ from deadweight._errors import DeadweightError
 from deadweight.engine import labels
 from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
+from deadweight.engine.http import Route
 from deadweight.engine.options import RunOptions
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
+
 
 STOP_SECONDS = 10.0
 RUN = "run"
@@ -91,3 +97,51 @@ def log_lines(
         except DeadweightError:
             if len(found) == 1:
                 raise  # of several, one may have ended and been removed since they were listed
+
+
+# A port of this machine's loopback address that leads to a container's, whatever way leads there.
+DIAL_SECONDS = 10.0
+_CHUNK = 65536
+
+
+@contextlib.contextmanager
+def forwarded(route: Route, port: int | None = None) -> Iterator[int]:
+    """Listen on 127.0.0.1 at ``port`` (None: any free one) and pass every connection on; gives the port.
+
+    Raises DeadweightError where the port is taken.
+    """
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError, DeadweightError), route.dial(DIAL_SECONDS) as there:
+                there.settimeout(None)
+                back = threading.Thread(target=_copy, args=(there, self.request), daemon=True)
+                back.start()
+                _copy(self.request, there)
+                back.join()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    try:
+        server = Server(("127.0.0.1", port or 0), Handler)
+    except OSError as error:
+        raise DeadweightError(
+            f"port {port} on 127.0.0.1 is in use: {error.strerror}",
+            hint="stop the program that uses it, or choose another port",
+        ) from error
+    with server:
+        threading.Thread(target=server.serve_forever, name="forward", daemon=True).start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.shutdown()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(_CHUNK):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

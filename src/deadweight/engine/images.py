@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
 import tempfile
-import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -22,7 +20,7 @@ from deadweight.records.reference import split
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.info import EngineInfo
+    from deadweight.engine.dialect import Docker
 
 CHUNK_BYTES = 2**20
 CONFIG_NOTE = "config.digest"
@@ -106,9 +104,9 @@ def _words(test: Sequence[str]) -> tuple[str, ...]:
 class Images:
     """The image half of an engine."""
 
-    def __init__(self, api: APIClient, info: Callable[[], EngineInfo]) -> None:
-        """``info`` tells what engine it is, once it is needed."""
-        self._api, self._info = api, info
+    def __init__(self, api: APIClient, dialect: Callable[[], Docker]) -> None:
+        """``dialect`` gives the engine's, once it is needed."""
+        self._api, self._dialect = api, dialect
 
     def get(self, reference: str) -> EngineImage | None:
         """An image by name or id, None where the engine has none."""
@@ -144,7 +142,7 @@ class Images:
         document = self._document(reference)
         if document is None:
             return None
-        return identity_of(document, by_manifest=self._info().containerd_store)
+        return identity_of(document, by_manifest=self._dialect().info.containerd_store)
 
     def _document(self, reference: str) -> dict[str, Any] | None:
         from docker.errors import NotFound
@@ -185,7 +183,7 @@ class Images:
     def pull(self, reference: str) -> str:
         """Have the engine get an image that it has not, and give its reference. Raises DeadweightError."""
         if self.get(reference) is None:
-            pull(self._api, reference, podman=self._info().podman)
+            pull(self._api, reference, self._dialect())
         return reference
 
     def tag(self, image: str, reference: str) -> None:
@@ -284,24 +282,10 @@ def _told(progress: Progress | None, done: int) -> int:
     return done
 
 
-# Have the engine get an image from a registry, also from one of this machine that speaks no TLS.
-LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
-"""A reference to a registry of this machine: Docker speaks to these without TLS unasked, Podman where it is told to."""
-PODMANS = "/v4.0.0/libpod/images/pull"
-
-
-def pull(api: APIClient, reference: str, *, podman: bool) -> None:
-    """Raises DeadweightError with what the engine said where it does not get it."""
+def pull(api: APIClient, reference: str, dialect: Docker) -> None:
+    """Have the engine get an image. Raises DeadweightError with what the engine said where it does not get it."""
     with translated(f"pull {reference}"):
-        if podman and LOOPBACK.match(reference):
-            words = urllib.parse.urlencode({"reference": reference, "tlsVerify": "false"})
-            with api.post(f"{api.base_url}{PODMANS}?{words}", stream=True, timeout=None) as answer:
-                said: Iterable[Mapping[str, Any]] = [json.loads(line) for line in answer.iter_lines() if line]
-            if not answer.ok:
-                said = [{"error": each.get("message") or f"HTTP status {answer.status_code}"} for each in said or [{}]]
-        else:
-            said = api.pull(reference, stream=True, decode=True)
         # An engine that fails after its first words has answered 200.
-        failed = [str(each["error"]) for each in said if each.get("error")]
-    if failed:
-        raise DeadweightError(f"engine: pull {reference}: {failed[-1]}", hint="see the engine's log")
+        failures = [str(message["error"]) for message in dialect.pull(api, reference) if message.get("error")]
+    if failures:
+        raise DeadweightError(f"engine: pull {reference}: {failures[-1]}", hint="see the engine's log")

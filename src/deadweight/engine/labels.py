@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
+from deadweight.engine.faults import translated
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
 
 PROJECT = "deadweight.project"
 OWNER = "deadweight.owner"
@@ -89,3 +98,107 @@ def _started(pid: int) -> str | None:
     except DeadweightError:
         return None
     return "-".join(shown.output.split()) or None
+
+
+# What we made in the engine and is still there: found by its labels, removed one by one.
+GONE_SECONDS = 10.0
+MAKING_SECONDS = 1.0
+_OURS = re.compile(r"(?:localhost/|docker\.io/)?deadweight/\w+:[0-9a-f]{12}")
+"""Names of images that a process makes for itself. An image that somebody commits from a container of ours has our labels too."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A container, network or image of ours that is in the engine. ``stale``: the process that made it is dead."""
+
+    kind: str
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    stale: bool
+    running: bool = False
+
+    def ours_to_remove(self, root: str) -> bool:
+        """Whether it is of the project in this folder, or of none that is still there: others are told of theirs themselves."""
+        theirs = self.labels.get(ROOT, "")
+        return theirs in ("", root) or not Path(theirs).is_dir()
+
+
+def find_leftovers(api: APIClient) -> list[Leftover]:
+    """Everything that carries our labels; containers first, since what they use cannot be removed."""
+    filters = {"label": OWNER}
+    with translated("list what we made"):
+        containers = api.containers(all=True, filters=filters)
+        networks = api.networks(filters=filters)
+        images = api.images(filters=filters)
+    return [
+        *(_container(one["Id"], one.get("Names"), one["Labels"], one.get("State")) for one in containers),
+        *(Leftover("network", one["Id"], one["Name"], one["Labels"], is_stale(one["Labels"])) for one in networks),
+        *_images(images),
+    ]
+
+
+def _images(listed: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for one in listed:
+        names, labels = one.get("RepoTags") or (), one.get("Labels") or {}
+        if names and all(_OURS.fullmatch(name) for name in names):
+            yield Leftover("image", one["Id"], names[0], labels, is_stale(labels))
+
+
+def _container(id_: str, names: list[str] | None, labels: Mapping[str, str], state: str | None) -> Leftover:
+    name = (names or ["?"])[0].lstrip("/")
+    return Leftover("container", id_, name, labels, is_stale(labels), running=state == "running")
+
+
+def wait_gone(api: APIClient, container: str) -> None:
+    """Wait, a moment at most, until a container that is being removed is gone."""
+    from docker.errors import NotFound
+
+    deadline = time.monotonic() + GONE_SECONDS
+    with contextlib.suppress(NotFound):
+        while time.monotonic() < deadline:
+            api.inspect_container(container)
+            time.sleep(0.05)
+
+
+def remove_when_there(api: APIClient, name: str) -> None:
+    """Remove a container that the engine may be about to make: its making was asked for, and nobody waited for the answer."""
+    from docker.errors import DockerException
+
+    deadline = time.monotonic() + MAKING_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(DockerException, OSError):
+            api.remove_container(name, v=True, force=True)
+            return
+        time.sleep(0.05)
+
+
+def remove_container(api: APIClient, container: str) -> None:
+    """End and remove a container, ours or not; nothing happens where it is gone already."""
+    from docker.errors import APIError
+
+    with translated(f"remove container {container[:12]}"):
+        try:
+            api.remove_container(container, v=True, force=True)
+        except APIError as error:
+            status = None if error.response is None else error.response.status_code
+            if status == 409:  # somebody else is removing it at this moment, and until it is gone its network cannot go
+                wait_gone(api, container)
+            elif status != 404:
+                raise
+
+
+def remove_leftover(api: APIClient, leftover: Leftover) -> bool:
+    """Remove one; False where the engine refuses."""
+    try:
+        if leftover.kind == "container":
+            remove_container(api, leftover.id)
+        elif leftover.kind == "image":
+            with translated(f"remove image {leftover.name}"):
+                api.remove_image(leftover.name, force=True)
+        else:
+            with translated(f"remove network {leftover.name}"):
+                api.remove_network(leftover.id)
+    except DeadweightError:
+        return False
+    return True

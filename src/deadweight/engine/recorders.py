@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.faults import translated
-from deadweight.engine.helper_image import Packing
 from deadweight.engine.options import RunOptions
-from deadweight.engine.program_image import Companions, Host
+from deadweight.engine.program_image import Companions, Host, Packing
 from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
 from deadweight.toolchain import helper_programs
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.engine.container import Container
-from deadweight.engine.files import is_there
+from deadweight.engine.container import Container, is_there
 from deadweight.engine.options import is_root
 
 if TYPE_CHECKING:

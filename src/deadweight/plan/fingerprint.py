@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,38 +33,6 @@ def _told(name: str) -> str:
     if inner.startswith("step before"):
         return "the result of an earlier step"
     return _TOLD.get(inner, f"the base image {inner[5:]}" if inner.startswith("base ") else inner)
-
-
-class Progress:
-    """Tells how far the reading of inputs is, from when it has taken a while on."""
-
-    FIRST_SECONDS, EVERY_SECONDS = 2.0, 5.0
-
-    def __init__(self, say: Callable[[str], None] | None) -> None:
-        self._say, self._folder = say, Path()
-        self._files = self._bytes = 0
-        self._due = time.monotonic() + self.FIRST_SECONDS
-        self._advised = False
-
-    def begin(self, folder: Path) -> None:
-        """What is read now."""
-        self._folder, self._files, self._bytes = folder, 0, 0
-        self._due = time.monotonic() + self.FIRST_SECONDS
-
-    def read(self, size_bytes: int) -> None:
-        """One more file was."""
-        self._files += 1
-        self._bytes += size_bytes
-        if self._say is None or time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + self.EVERY_SECONDS
-        amount = f"{self._files} file{'s' if self._files != 1 else ''}, {self._bytes / 1e6:.0f} MB"
-        self._say(f"reading the inputs in {os.path.normpath(self._folder)}: {amount} so far")
-        if not self._advised:
-            self._advised = True
-            self._say(
-                "  add a .dockerignore there, or set source: to a smaller folder, to skip what the build does not need"
-            )
 
 
 @dataclass(frozen=True)
@@ -98,13 +66,10 @@ SETTLED_NS = 2 * 10**9
 class Digests:
     """Digests of files by content, each file read once per state (device, inode, size, times) in one run."""
 
-    def __init__(
-        self, say: Callable[[str], None] | None = None, *, known: Mapping[FileState, str] | None = None
-    ) -> None:
-        """``say`` is told how far it is where that takes a while; ``known`` is what an earlier look gave (``settled``)."""
+    def __init__(self, *, known: Mapping[FileState, str] | None = None) -> None:
+        """``known`` is what an earlier look gave (``settled``)."""
         self._known: dict[FileState, str] = dict(known or {})
         self._settled: dict[FileState, str] = dict(known or {})
-        self._progress = Progress(say)
         self._trees: dict[tuple[Path, tuple[str, ...]], dict[str, str]] = {}
 
     def of(self, inputs: Inputs, root: Path, upstream: Iterable[Fingerprint] = ()) -> Fingerprint:
@@ -139,7 +104,6 @@ class Digests:
     def _entries(self, path: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
         try:
             if path.is_dir():
-                self._progress.begin(path)
                 for entry in walk(path, ignore):
                     with contextlib.suppress(FileNotFoundError):  # it went away since the folder was read
                         yield entry, self._digest(entry)
@@ -165,7 +129,6 @@ class Digests:
                 self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
             if max(facts.st_mtime_ns, facts.st_ctime_ns) < before - SETTLED_NS:
                 self._settled[key] = self._known[key]
-            self._progress.read(facts.st_size)
         return f"{mode}:{self._known[key]}"
 
 

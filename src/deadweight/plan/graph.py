@@ -101,45 +101,42 @@ def make_plan(
     """Plan these variants; ``say`` is told how far it is where there is much to read.
 
     Reads only; raises ConfigError for wrong files, DeadweightError for a cycle between steps."""
-    digests = digests or Digests(say)
+    digests = digests or Digests()
     steps: dict[str, Step] = {}
     wanted: dict[str, set[str]] = {}
-    with looked_once(), _told_if_slow(site, say) as now_at:
+    tasks: dict[str, Task] = {}
+    with looked_once(), _told_if_slow(say) as look_into:
         for variant in variants:
-            now_at(variant)
+            look_into(site.root / variant.source)
             for step in builder_of(variant).steps(variant, site):
                 steps.setdefault(step.key, step)
                 wanted.setdefault(step.key, set()).add(variant.name)
-    waits = {
-        key: frozenset(other for other in (*step.after, *step.behind) if other in steps) for key, step in steps.items()
-    }
-    tasks: dict[str, Task] = {}
-    for key in _in_order(waits):
-        before = [tasks[other] for other in steps[key].after if other in tasks]
-        tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
+        waits = _waits(steps)
+        for key in _in_order(waits):
+            look_into(*steps[key].inputs.files[-1:])
+            before = [tasks[other] for other in steps[key].after if other in tasks]
+            tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
     return Plan(tuple(tasks.values()), waits, digests.settled())
 
 
 @contextlib.contextmanager
-def _told_if_slow(site: Site, say: Callable[[str], None] | None) -> Iterator[Callable[[Variant], None]]:
-    """A source may hold a million files that are no input; which those are is found before any is read."""
-    looked_at: list[Variant] = []
+def _told_if_slow(say: Callable[[str], None] | None) -> Iterator[Callable[..., None]]:
+    """A source may hold a million files. Gives what is called with the folder that is looked into now."""
+    folder = Path()
 
     def tell() -> None:
-        variant = looked_at[-1]
-        where = os.path.normpath(site.root / variant.source)
-        (say or str)(f"{variant.name}: looking for what is input in {where}; a smaller source: takes less time")
+        hint = "add a .dockerignore there, or set source: to a smaller folder, to skip what the build does not need"
+        (say or str)(f"still reading the inputs in {os.path.normpath(folder)}; {hint}")
+
+    def look_into(*place: Path) -> None:
+        nonlocal folder
+        folder = place[0] if place else folder
 
     timer = threading.Timer(SLOW_SECONDS, tell)
     timer.daemon = True
-
-    def now_at(variant: Variant) -> None:
-        looked_at.append(variant)
-        if len(looked_at) == 1:
-            timer.start()
-
+    timer.start()
     try:
-        yield now_at
+        yield look_into
     finally:
         timer.cancel()
 
@@ -188,10 +185,7 @@ def _task(
 def prepare_plan(tasks: Iterable[Task]) -> Plan:
     """A plan of these tasks, which come in any order. What they wait for and is not among them is there already."""
     known = {task.step.key: task for task in tasks}
-    waits = {
-        key: frozenset(other for other in (*task.step.after, *task.step.behind) if other in known)
-        for key, task in known.items()
-    }
+    waits = _waits({key: task.step for key, task in known.items()})
     return Plan(tuple(known[key] for key in _in_order(waits)), waits)
 
 
@@ -213,6 +207,13 @@ def preparation(
 
     step = Preparation(key, "", title, Inputs(), lambda: False, do, tuple(after), tuple(behind), log=log, lane=lane)
     return Task(step, Fingerprint("", {}), "missing", (), seconds)
+
+
+def _waits(steps: Mapping[str, Step]) -> dict[str, frozenset[str]]:
+    """The steps that each waits for, of those that are planned."""
+    return {
+        key: frozenset(other for other in (*step.after, *step.behind) if other in steps) for key, step in steps.items()
+    }
 
 
 def _in_order(waits: dict[str, frozenset[str]]) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ is looked up.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
@@ -21,7 +22,6 @@ from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
 from deadweight.project.git import GIT_SECONDS, ask_git, parted
 from deadweight.project.load_suite import load_suite
-from deadweight.project.path_filter import Near
 from deadweight.project.workspace import Workspace
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore
@@ -30,6 +30,8 @@ from deadweight.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from deadweight.report.model import Report
+    from deadweight.sources.protocol import Source
+
 
 Where = tuple[str, Ignore | None]
 """A variant, and the ignore rules under which it reads a folder (None for a file that it names)."""
@@ -52,15 +54,15 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     others = [path for path in paths if path != suite_file]
     left = [each for each in near.of(others) if each.name not in found]
     found |= _by_files(workspace, others, left)
-    return {each.name: found[each.name] for each in variants if each.name in found}
+    return {variant.name: found[variant.name] for variant in variants if variant.name in found}
 
 
 def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Variant]) -> dict[str, str]:
     """The variants whose fingerprint is not that of the earlier report, each with the reason. Reads all inputs; changes nothing."""
-    from deadweight.project.bases import known
     from deadweight.project.build import plan
+    from deadweight.project.needs import known_bases
 
-    split = known(workspace, variants)
+    split = known_bases(workspace, variants)
     digests = {
         task.step.key: task.fingerprint.digest
         for task in plan(workspace, split.able).tasks
@@ -100,17 +102,19 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
     """Variants of which the suite file says something else now (its defaults count)."""
     name = suite.file.name
     if then is None:
-        return dict.fromkeys((each.name for each in variants), f"{name} is new or could not be read at that commit")
+        return dict.fromkeys(
+            (variant.name for variant in variants), f"{name} is new or could not be read at that commit"
+        )
     if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
-        return dict.fromkeys((each.name for each in variants), f"{name}: settings of all variants changed")
-    before = {each.name: each for each in then.variants}
-    return {each.name: f"{name} changed" for each in variants if before.get(each.name) != each}
+        return dict.fromkeys((variant.name for variant in variants), f"{name}: settings of all variants changed")
+    before = {variant.name: variant for variant in then.variants}
+    return {variant.name: f"{name} changed" for variant in variants if before.get(variant.name) != variant}
 
 
 def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Variant]) -> dict[str, str]:
     if not paths:
         return {}
-    site = replace(workspace.site, source=_Nothing(), pool=None)
+    site = replace(workspace.site, source=cast("Source", _Nothing()), pool=None)
     places, found = _places(workspace, site, variants)
     for path in paths:
         reached = _reached(path, places)
@@ -180,23 +184,57 @@ class _Nothing:
     def environment(self) -> BuildEnvironment:
         return BuildEnvironment()
 
-    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
-        del references, apk
-        return ()
 
-    def lacking(self, references: Sequence[str]) -> None:
-        del references
+# Which variants a change can concern at all, by paths alone: of thousands, only these are worth asking a builder about.
+_ODD = {"", ".", ".."}
+"""What cannot be joined to the folder above it as it is written."""
 
-    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[()]:
-        del references, apk
-        return ()
 
-    def prepare(self, references: Sequence[str], *, apk: bool, say: object) -> None:
-        del references, apk, say
+class Near:
+    """Knows what each variant may read (``Variant.reads``), as it is called and where its links lead to."""
 
-    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
-        del reference, command
-        return ()
+    def __init__(self, root: Path, variants: Sequence[Variant]) -> None:
+        self._root, self._variants = str(root), variants
+        self._unknown: set[str] = set()
+        self._readers: dict[str, list[str]] = defaultdict(list)
+        for variant in variants:
+            places = variant.reads()
+            if places is None:
+                self._unknown.add(variant.name)
+            else:
+                for place in places:
+                    self._readers[place].append(variant.name)
+        top = os.path.normpath(self._root).rstrip("/"), os.path.realpath(root).rstrip("/")
+        self._folders: dict[str, tuple[str, str]] = {"": top}
+        self._places = [(pair, names) for place, names in self._readers.items() for pair in set(self._paths(place))]
 
-    def layout(self, reference: str) -> Path:
-        raise AssertionError(reference)
+    def of(self, changed: Iterable[Path]) -> list[Variant]:
+        """Those that read a changed file, or a folder that it is in, or of which nobody can tell by paths."""
+        texts = {text for path in changed for text in (str(path), *map(str, path.parents))}
+        if not texts:
+            return []
+        near = self._unknown.union(*(names for path, names in self._places if path in texts))
+        return [each for each in self._variants if each.name in near]
+
+    def _paths(self, place: str) -> tuple[str, str]:
+        """A place as it is called and where it is; each folder is looked at once, not anew for each file in it."""
+        known = self._folders.get(place)
+        if known is not None:
+            return known
+        above, _, name = place.rpartition("/")
+        if name in _ODD or place[0] in "/~":
+            whole = os.path.join(self._root, os.path.expanduser(place))  # noqa: PTH111, PTH118 - ten times as fast
+            found = os.path.normpath(whole), os.path.realpath(whole)
+        else:
+            called, real = self._paths(above)
+            real = f"{real}/{name}"
+            found = f"{called}/{name}", os.path.realpath(real) if _linked(real) else real
+        self._folders[place] = found
+        return found
+
+
+def _linked(path: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False

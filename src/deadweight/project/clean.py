@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import MissingError
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import labels
 from deadweight.project.workspace import Workspace
-from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, BuiltImage, kept_name
+from deadweight.records import runs
+from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, BuiltImage, kept_name, retire, superseded
+from deadweight.records.paths import State
 from deadweight.records.reference import split
+from deadweight.records.runs import Run
 from deadweight.records.store import load
-from deadweight.records.superseded_images import retire, superseded
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.images import Images
+    from deadweight.engine.labels import Leftover
+
 
 DAY = 86_400.0
 
@@ -87,38 +94,27 @@ def _spare_archives(workspace: Workspace) -> list[Path]:
 
 
 def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
+    """How many containers and networks, and how many images, were removed from the engine, if one runs."""
+    from deadweight.engine.daemon import find_running
+
     try:
-        stale = _stale(workspace)  # they may run from the images
-        images = _images(workspace) if with_images else _superseded(workspace)
-        return len(stale) - stale.count("image"), images + stale.count("image"), None
+        if find_running() is None:
+            return 0, 0, None
+        stale = [each.kind for each in workspace.engine().cleanup_stale()]  # they may run from the images
+        images = stale.count("image") + (_images(workspace) if with_images else _superseded(workspace))
+        return len(stale) - stale.count("image"), images, None
     except MissingError as error:
         return 0, 0, error
 
 
-def _stale(workspace: Workspace) -> list[str]:
-    """Of what kind each thing was that a dead process had left."""
-    from deadweight.engine.daemon import find_running
-
-    if find_running() is None:
-        return []
-    return [each.kind for each in workspace.engine().cleanup_stale()]
-
-
 def _superseded(workspace: Workspace) -> int:
-    from deadweight.engine.daemon import find_running
-
-    if find_running() is None or not superseded(workspace.state):
-        return 0
-    return retire(workspace.state, workspace.engine().images.let_go)
+    waiting = superseded(workspace.state)
+    return retire(workspace.state, workspace.engine().images.let_go) if waiting else 0
 
 
 def _images(workspace: Workspace) -> int:
-    from deadweight.engine.daemon import find_running
-
-    if find_running() is None:
-        return 0
-    removed = sum(workspace.engine().images.remove(name, force=True) for name in superseded(workspace.state))
     images = workspace.engine().images
+    removed = sum(images.remove(name, force=True) for name in superseded(workspace.state))
     for file in sorted((workspace.state.folder / "images").glob(f"**/{BUILT_FILE}")):  # also of variants that are gone
         built = load(BuiltImage, file)
         if built is not None:
@@ -154,3 +150,85 @@ def _remove_empty_folders(folder: Path) -> None:
     for path in sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True):
         if not any(path.iterdir()):
             shutil.rmtree(path, ignore_errors=True)
+
+
+# What a killed run left in the engine, on disk and in the firewall: told and removed before anything else is done.
+# Only what this project started counts, and only where the process that started it is dead.
+Say = Callable[[str], None]
+_REMOVE = {"container": "rm --force", "network": "network rm", "image": "image rm --force"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the killed run's engine listens."""
+
+    host: str
+    certificates: str | None
+
+
+def remove_what_was_left(state: State, say: Say) -> None:
+    """Look at the notes of this project's runs. Never fails: what cannot be removed is told, and looked for again next time."""
+    for note, run in runs.noted(state):
+        if run is not None and not labels.is_stale(run.labels):
+            continue
+        if run is None or _removed(state, run, say):
+            runs.end(note)
+
+
+def _removed(state: State, run: Run, say: Say) -> bool:
+    """Whether all is gone that a killed run left."""
+    _outside_the_engine(say)
+    _unpacked(state, run, say)
+    if run.host is None:
+        return True
+    try:
+        engine = _engine(state, run, run.host)
+    except DeadweightError as error:
+        say(
+            f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}; the next run looks again"
+        )
+        return False
+    with engine:
+        try:
+            left = [
+                each for each in engine.leftovers() if each.stale and each.labels.get(labels.ROOT) == str(state.root)
+            ]
+            gone = [_one_removed(engine, leftover, run, say) for leftover in left]
+            return all(gone)
+        except DeadweightError as error:
+            say(f"{run.told()}, was killed; what it left behind could not be removed: {error.message}")
+            return False
+
+
+def _engine(state: State, run: Run, host: str) -> Engine:
+    from deadweight.engine.client import Engine
+
+    place = _Place(host, run.certificates)
+    return Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
+
+
+def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
+    variant = left.labels.get(labels.VARIANT) or left.name
+    doing = "was still running" if left.running else "was left"
+    whose = f" ({run.told()})" if run.labels.get(labels.OWNER) == left.labels.get(labels.OWNER) else ""
+    gone = engine.remove_leftover(left)
+    end = "removed it" if gone else f"it could not be removed: docker {_REMOVE[left.kind]} {left.name}"
+    say(f"{variant}: {'an' if left.kind == 'image' else 'a'} {left.kind} of a killed run {doing}{whose}: {end}")
+    return gone
+
+
+def _unpacked(state: State, run: Run, say: Say) -> None:
+    """What builds unpack, often in memory. Its name holds the process's number, which somebody else may have by now."""
+    from deadweight.builders.apko.work_folder import remove_left_by
+
+    if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
+        say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.told()})")
+
+
+def _outside_the_engine(say: Say) -> None:
+    from deadweight._packages import attacks
+
+    if folders := attacks.sweep_host_folders():
+        say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")
+    if rules := attacks.unfence():
+        say(f"removed {rules} firewall rule{'s' * (rules > 1)} that a killed attack run left")

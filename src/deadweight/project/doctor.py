@@ -68,11 +68,11 @@ class Doctor:
 
     def lines(self) -> Iterator[str]:
         """The whole as plain lines for a human."""
-        width = max((len(each.name) for each in self.tools), default=4)
-        for each in self.tools:
-            what = f"{each.version or ''} {each.path or ''} ({each.origin})" if each.present else _remedy(each)
-            note = f"  [{each.reason}]" if each.reason else ""
-            yield f"{each.name:<{width}}  {each.status:<13}  {what.strip()}{note}"
+        width = max((len(tool.name) for tool in self.tools), default=4)
+        for tool in self.tools:
+            what = f"{tool.version or ''} {tool.path or ''} ({tool.origin})" if tool.present else _remedy(tool)
+            note = f"  [{tool.reason}]" if tool.reason else ""
+            yield f"{tool.name:<{width}}  {tool.status:<13}  {what.strip()}{note}"
         if self.engine is not None:
             yield from _engine_lines(self.engine)
         else:

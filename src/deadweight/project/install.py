@@ -15,7 +15,7 @@ from deadweight.plan.graph import Lane, Preparation, Task, preparation, prepare_
 from deadweight.plan.scheduler import Outcome, run_plan
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.records.paths import State, user_cache
-from deadweight.toolchain import catalogue, golang, system, wheels
+from deadweight.toolchain import catalogue, golang, system, tool_cache
 from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
 
@@ -59,17 +59,19 @@ def install(
     outcomes = run_plan(plan, State(folder), Unwatched(), jobs=jobs)
     raise_if_missing(outcomes)
     asked = {finding.name for finding in findings}
-    made = (each for each in outcomes if each.task.step.key in asked)
-    return tuple(Installed(each.task.step.key, each.seconds, each.log) for each in made)
+    made = (outcome for outcome in outcomes if outcome.task.step.key in asked)
+    return tuple(Installed(outcome.task.step.key, outcome.seconds, outcome.log) for outcome in made)
 
 
 def raise_if_missing(outcomes: Iterable[Outcome]) -> None:
     """Raises MissingError that lists what could not be got; what stood on it is not named again. Interrupted on Ctrl-C."""
-    failed = [each for each in outcomes if isinstance(each.task.step, Preparation) and each.error is not None]
-    if any(isinstance(each.error, Interrupted) for each in failed):
+    failed = [
+        outcome for outcome in outcomes if isinstance(outcome.task.step, Preparation) and outcome.error is not None
+    ]
+    if any(isinstance(outcome.error, Interrupted) for outcome in failed):
         raise Interrupted("interrupted")
     if failed:
-        lines = dict.fromkeys(f"{each.task.step.title}: {each.error}" for each in failed)
+        lines = dict.fromkeys(f"{outcome.task.step.title}: {outcome.error}" for outcome in failed)
         raise MissingError("could not get: " + "\n".join(lines), hint="fix this and try again")
 
 
@@ -77,8 +79,8 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     """A task for each thing that is not present, whose key is its name. Raises MissingError for what only the user can get."""
     wanted = [finding for finding in findings if not finding.present]
     _refuse_hopeless(wanted)
-    programs = {each.name: each for each in wanted if each.name != ENGINE}
-    engine = next((each for each in wanted if each.name == ENGINE), None)
+    programs = {name.name: name for name in wanted if name.name != ENGINE}
+    engine = next((name for name in wanted if name.name == ENGINE), None)
     if engine is not None and look("dockerd").tool is None:
         programs.setdefault("dockerd", engine)
     get = _Getting(say, logs)
@@ -88,7 +90,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
         if entry.kind == "deb":  # both ask apt-get for its lists
             tasks.append(get.task(entry, partial(system.unpack, entry, anew=anew), behind=(PACKAGES,), lane="fetch"))
         elif entry.kind == "wheel":
-            tasks.append(get.task(entry, partial(wheels.get, entry, anew=anew), lane="fetch"))
+            tasks.append(get.task(entry, partial(tool_cache.get_wheel, entry, anew=anew), lane="fetch"))
     tasks += _go_tasks([pair for pair in entries if pair[0].kind == "go"], get)
     if (starts := _engine_work(engine)) is not None:
         log = logs / f"setup-{ENGINE}.log"
@@ -170,7 +172,9 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
     """Say what only the user can install before any work is begun."""
     hopeless = [finding for finding in wanted if not finding.gettable]
     if hopeless:
-        lines = [f"{each.name}: {each.reason or each.status} (get it with: {each.how})" for each in hopeless]
+        lines = [
+            f"{finding.name}: {finding.reason or finding.status} (get it with: {finding.how})" for finding in hopeless
+        ]
         why = system.can_install()
         head = "install these by hand" + (f" ({why})" if why else "")
         raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then run invoke setup")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
-from deadweight.project.bases import bases_of, known, prepared
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
+from deadweight.sources.protocol import APK, NoBase
 from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find
 
 if TYPE_CHECKING:
     from deadweight.sources.protocol import ToMake
+
 
 TEST_TOOLS = (
     "actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman", "quadlet",
@@ -76,7 +78,7 @@ def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, 
 def no_engine(found: Iterable[Finding]) -> str:
     """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
     engine = (each for each in found if each.name in ENGINE_TOOLS)
-    return "; ".join(f"{each.name}: {each.reason or each.status}" for each in hopeless(engine))
+    return "; ".join(f"{finding.name}: {finding.reason or finding.status}" for finding in hopeless(engine))
 
 
 def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -105,7 +107,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
         left = {variant.name: engineless for variant, need in zip(variants, needs, strict=True) if need.engine}
         variants = [variant for variant in variants if variant.name not in left]
         needs = tuple(need for need in needs if not need.engine)
-    lacking = known(workspace, variants)
+    lacking = known_bases(workspace, variants)
     missing = []
     for tool in sorted({tool for need in workspace.needs(lacking.able) for tool in need.tools}):
         try:
@@ -118,7 +120,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
         from deadweight._packages import pool
 
         workspace.pool.ready(pool.platform())
-    found = lacking.and_then(prepared(workspace, lacking.able))
+    found = lacking.and_then(prepare_bases(workspace, lacking.able))
     if found.error is not None and not found.able and not left:
         raise found.error
     return {**left, **found.lacking}
@@ -133,3 +135,81 @@ def _engineless(workspace: Workspace, tools: Iterable[str]) -> MissingError | No
     except MissingError as error:
         return error
     return None
+
+
+# Bases that cannot be had stop the variants that stand on them, and no others. All of them are named at once.
+@dataclass(frozen=True)
+class Split:
+    """The variants whose bases can be had, and why the others' cannot, by variant. ``error`` tells of all of them together."""
+
+    able: tuple[Variant, ...]
+    lacking: Mapping[str, MissingError] = field(default_factory=dict)
+    error: NoBase | None = None
+
+    def and_then(self, later: Split) -> Split:
+        """With what was found of the able ones later."""
+        errors = [error for error in (self.error, later.error) if error is not None]
+        return Split(later.able, {**self.lacking, **later.lacking}, join_errors(errors))
+
+
+def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:
+    """All base references, each once."""
+    return tuple(dict.fromkeys(base for need in needs for base in need.bases))
+
+
+def known_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
+    """As far as the source knows without asking anybody."""
+    needs = workspace.needs(variants)
+    bases = bases_of(needs)
+    error = workspace.source.lacking(bases) if bases else None
+    return split_by_base(variants, needs, error) if error is not None else Split(tuple(variants))
+
+
+def prepare_bases(workspace: Workspace, variants: Sequence[Variant]) -> Split:
+    """Prepare the bases and packages of these variants, as far as they can be had.
+
+    Raises what the source raises that is about no base: a certificate, credentials, a full disk.
+    """
+    found = known_bases(workspace, variants)
+    while found.able:
+        needs = workspace.needs(found.able)
+        try:
+            workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
+            break
+        except NoBase as error:
+            later = split_by_base(found.able, needs, error)
+            if len(later.able) == len(found.able):
+                raise
+            found = found.and_then(later)
+    return found
+
+
+def join_errors(errors: Sequence[NoBase]) -> NoBase | None:
+    """One error for all; None for none."""
+    if not errors:
+        return None
+    problems = dict.fromkeys(problem for error in errors for problem in error.problems)
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return NoBase(*problems, hint="; ".join(hints) or None)
+
+
+def split_by_base(variants: Sequence[Variant], needs: Sequence[Needs], error: NoBase) -> Split:
+    """Part those that the error is about from the others, and say where each names the base."""
+    about = {reference for reference, _ in error.problems}
+    lacking: dict[str, MissingError] = {}
+    places: dict[str, dict[str, list[str]]] = {}
+    for variant, need in zip(variants, needs, strict=True):
+        wanted = {base: need.named.get(base, "its base") for base in need.bases if base in about}
+        if need.apk and APK in about:
+            wanted[APK] = "its packages"
+        for base, place in wanted.items():
+            places.setdefault(base, {}).setdefault(place, []).append(variant.name)
+        if wanted:
+            own = NoBase(*(problem for problem in error.problems if problem[0] in wanted), hint=error.hint)
+            lacking[variant.name] = own.placed(wanted)
+    told = {
+        base: "; ".join(f"{', '.join(names)}: {place}" for place, names in found.items())
+        for base, found in places.items()
+    }
+    able = tuple(variant for variant in variants if variant.name not in lacking)
+    return Split(able, lacking, error.placed(told))

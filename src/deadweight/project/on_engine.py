@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import UsageError
 from deadweight.checks.protocol import Subject
-from deadweight.engine.seccomp import custom_profile
-from deadweight.records.built_image import kept_name
+from deadweight.records.built_image import kept_name, retire
 from deadweight.records.lock import locked
 from deadweight.records.store import load, save
-from deadweight.records.superseded_images import retire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +106,7 @@ class OnEngine:
         """
         project, need = self._project, variant.run.needs[name]
         if need.variant is not None:
-            return self.image(next(each for each in project.suite.variants if each.name == need.variant))
+            return self.image(next(variant for variant in project.suite.variants if variant.name == need.variant))
         assert need.image is not None
         with self._needing:  # variants are checked side by side, and the source makes a stand-in once
             if need.image not in self._need_images:
@@ -123,6 +121,8 @@ def refuse_no_profile(suite: Suite, variant: Variant) -> None:
     if variant.run.seccomp is None:
         return
     try:
-        custom_profile.read(suite.root / variant.run.seccomp)
+        from deadweight.engine.seccomp import profile
+
+        profile.read_profile(suite.root / variant.run.seccomp)
     except UsageError as error:
         raise suite.error(variant, ("run", "seccomp"), error.message, hint=error.hint) from error

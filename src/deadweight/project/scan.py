@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.checks.parallel import side_by_side
-from deadweight.checks.runner import keep
-from deadweight.checks.scan.database import current
+from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
+from deadweight.checks.runner import keep, side_by_side
+from deadweight.checks.scan import database as databases
+from deadweight.checks.scan.database import Database, current
 from deadweight.checks.vulnerabilities import scanned
+from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.lock import locked
+from deadweight.records.reference import parse
+from deadweight.sources import network, settings
+from deadweight.sources.remote import front_door
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -31,7 +36,7 @@ def scan_variants(
     if strict:
         current()
     with locked(workspace.state, workspace.say):
-        return scan_subjects([workspace.subject(each) for each in variants], strict=strict, jobs=jobs)
+        return scan_subjects([workspace.subject(variant) for variant in variants], strict=strict, jobs=jobs)
 
 
 def scan_subjects(
@@ -58,3 +63,63 @@ def _weight(subject: Subject) -> int:
     """Bytes of the archive where it is there already; one that must be saved from the engine first is the heaviest."""
     archive = subject.state.image(subject.variant.name) / "image.tar"
     return archive.stat().st_size if archive.is_file() else 1 << 40
+
+
+# See that there is a vulnerability database, for ``demo``: the one in use, else a download, else one made here.
+PROBE_SECONDS = 2.5
+DUE_DAYS = 7.0
+"""One that was made here is made anew when it is older; whoever asks for another by name is never overruled."""
+
+
+def wants_database(workspace: Workspace) -> bool:
+    """Whether the suite asks for scans at all."""
+    return any(variant.checks.vulnerabilities is not None for variant in workspace.suite.variants)
+
+
+def provide_database(workspace: Workspace) -> None:
+    """Have a database in use, and say which. What keeps it from being had is said, not raised: scans are not measured then."""
+    try:
+        for line in _provided(workspace).told():
+            workspace.say(line)
+    except Interrupted:
+        raise
+    except DeadweightError as error:
+        workspace.say(f"no vulnerability database: {' '.join(error.message.split())}")
+
+
+def _provided(workspace: Workspace) -> Database:
+    kept = _kept()
+    if kept is not None and not kept.made_here:
+        return kept
+    repository = workspace.suite.scan.database_repository
+    if _answers(workspace, repository):
+        try:
+            return databases.use("download", repository)
+        except (Interrupted, UsageError):
+            raise
+        except DeadweightError as error:
+            workspace.say(f"the vulnerability database cannot be downloaded: {error.message}")
+    return databases.use_local(workspace.say) if kept is None or _due(kept) else kept
+
+
+def _kept() -> Database | None:
+    try:
+        return databases.current()
+    except MissingError:
+        return None
+
+
+def _due(kept: Database) -> bool:
+    if kept.contents is None:
+        return True
+    made = datetime.fromisoformat(kept.contents.made_at)
+    return (datetime.now(UTC) - made).total_seconds() > DUE_DAYS * 86400
+
+
+def _answers(workspace: Workspace, repository: str | None) -> bool:
+    """Whether a registry that has a database for download says anything within three seconds."""
+    references = [repository.removeprefix("oci://")] if repository else list(databases.PUBLIC)
+    urls = [front_door(parse(reference).host) for reference in references]
+    recorded = settings.load(workspace.state, workspace.suite)
+    answers = network.ask_all(urls, ca=recorded.private_ca, variables=recorded.variables, seconds=PROBE_SECONDS)
+    return any(answer.status is not None for answer in answers.values())

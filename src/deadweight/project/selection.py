@@ -81,14 +81,14 @@ def _narrowed(
     whys.append(f"changed {what}")
     told.append(f"{len(found)} of {len(variants)} variants changed {what}")
     told += [f"  {name}: {why}" for name, why in found.items()]
-    return tuple(each for each in variants if each.name in found)
+    return tuple(variant for variant in variants if variant.name in found)
 
 
 def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
-    names = divide([each.name for each in variants], part.total, seconds_of(times))[part.index - 1]
+    names = divide([variant.name for variant in variants], part.total, seconds_of(times))[part.index - 1]
     shown = ", ".join(names) or "none, so there is nothing to do here"
     told.append(f"shard {part} ({part.origin}): {len(names)} of {len(variants)} variants: {shown}")
-    return tuple(each for each in variants if each.name in names)
+    return tuple(variant for variant in variants if variant.name in names)
 
 
 def seconds_of(times: Report | None) -> dict[str, float]:
@@ -112,8 +112,8 @@ def _scope(
     return Scope(
         index=part.index if part else 1,
         total=part.total if part else 1,
-        mine=tuple(each.name for each in mine),
-        chosen=tuple(each.name for each in chosen),
+        mine=tuple(variant.name for variant in mine),
+        chosen=tuple(variant.name for variant in chosen),
         commit=workspace.asked.head() if workspace.asked else head(workspace.suite.root),
         why=" and ".join(whys) or "all",
     )
@@ -121,7 +121,7 @@ def _scope(
 
 def _compared(workspace: Workspace, mine: Sequence[Variant]) -> tuple[Variant, ...]:
     """What the budgets of these are compared with, where it is not among them."""
-    names = {each.name for each in mine}
-    budgets = (each.checks.budget for each in mine)
-    wanted = {each.smaller_than for each in budgets if each is not None and each.smaller_than} - names
-    return tuple(each for each in workspace.suite.variants if each.name in wanted)
+    names = {variant.name for variant in mine}
+    budgets = (variant.checks.budget for variant in mine)
+    wanted = {budget.smaller_than for budget in budgets if budget is not None and budget.smaller_than} - names
+    return tuple(variant for variant in workspace.suite.variants if variant.name in wanted)

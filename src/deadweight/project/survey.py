@@ -139,7 +139,7 @@ def _running(endpoint: Endpoint, program: Finding) -> Finding:
     """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
     from deadweight.engine import daemon
     from deadweight.engine.broken_engine import broken_engine_at
-    from deadweight.engine.own.layout import layout
+    from deadweight.engine.own.engine import layout
 
     version, ours = daemon.server_version(endpoint), endpoint.host == layout().host  # DOCKER_HOST may name it too
     origin: Origin = "ours" if ours else "system"

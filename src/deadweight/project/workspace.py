@@ -14,15 +14,14 @@ from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
 from deadweight.project.git import GitAnswers, ask_git
-from deadweight.project.load_suite import load_suite
+from deadweight.project.load_suite import check_suite, load_suite, no_builder
 from deadweight.project.on_engine import OnEngine
-from deadweight.project.validation import check_suite, no_builder
 from deadweight.records.built_image import UNFINISHED, BuiltImage, FailedBuild
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
 from deadweight.suite.load import find_suite_file
 from deadweight.suite.model import Suite, Variant
-from deadweight.suite.problems import Problems
+from deadweight.suite.yaml_nodes import Problems
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -9,16 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, UsageError
-from deadweight.publish.earlier import OCI_PREFIX
+from deadweight._run import run
 from deadweight.records.reference import in_registry
-from deadweight.report.badges import badges
 from deadweight.report.compare import Comparison
-from deadweight.report.compare_markdown import comparison_markdown
-from deadweight.report.document import load_report
-from deadweight.report.history import HISTORY_FILE, IN_REPORT, merged, parse, read, text
-from deadweight.report.markdown import render_markdown
+from deadweight.report.history import HISTORY_FILE, IN_REPORT, load_report, merged, parse, parse_report, read, text
+from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report
-from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, write_report
+from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, badges, write_report
 
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
 MEDIA_TYPES = {
@@ -158,7 +155,7 @@ def fitted(text: str, room: int) -> str:
 
 
 def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:
-    from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
+    from deadweight.publish.push import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     in_registry(reference)
@@ -184,7 +181,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
 
 def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
     """The history of the report that this reference names now; none where it names nothing that can be read."""
-    from deadweight.publish.artifact import file_digest
+    from deadweight.publish.push import file_digest
     from deadweight.toolchain import crane
 
     try:
@@ -192,3 +189,55 @@ def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
         return parse(crane.text_blob(reference, digest), report.suite) if digest else ()
     except CommandError:
         return ()
+
+
+# Find the earlier report that ``--against`` names.
+# - a file or a folder: ``old/report.json``, ``public/``, as seen from where you are, else from the suite's folder
+# - ``oci://REGISTRY/REPOSITORY[:TAG]``: a report that ``publish --to oci://…`` pushed
+# - ``REVISION:PATH``, as git itself writes it: ``gh-pages:report.json``. The state folder is ignored by git, so a bare revision
+# holds no report; a published one that is committed (static hosting, a docs folder) has a path.
+OCI_PREFIX = "oci://"
+HINT = "use a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
+
+
+def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--against") -> Report:
+    """The earlier report that ``flag`` names.
+
+    Raises UsageError for what names none, ConfigError for what is none, CommandError, MissingError.
+    """
+    if against.startswith(OCI_PREFIX):
+        return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
+    if not against.strip():
+        raise UsageError(f"{flag}: no report is given", hint=HINT)
+    for path in (Path.cwd() / against, root / against):
+        if path.exists():
+            return load_report(path)
+    revision, colon, inside = against.partition(":")
+    if colon and revision and inside and not revision.startswith("-"):
+        return _from_git(revision, inside, root, flag)
+    raise UsageError(f"{flag} {against}: no such file or folder", hint=HINT)
+
+
+def _from_registry(reference: str, *, insecure: bool) -> Report:
+    from deadweight.publish.push import file_digest
+    from deadweight.toolchain import crane
+
+    digest = file_digest(crane.manifest(reference, insecure=insecure), REPORT_FILE)
+    if digest is None:
+        raise UsageError(
+            f"{OCI_PREFIX}{reference}: holds no {REPORT_FILE}", hint="invoke publish --to oci://… pushes one"
+        )
+    text = crane.text_blob(reference, digest, insecure=insecure)
+    return parse_report(text.encode(), origin=f"{OCI_PREFIX}{reference}")
+
+
+def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
+    name = f"{revision}:{inside}"
+    try:
+        text = run(["git", "cat-file", "blob", "--end-of-options", name], cwd=root, timeout=60).output
+    except CommandError as error:
+        reason = error.tail[-1] if error.tail else error.reason
+        raise UsageError(
+            f"{flag} {name}: git has no such file: {reason}", hint="check both with git show REVISION:PATH"
+        ) from error
+    return parse_report(text.encode(), origin=name)

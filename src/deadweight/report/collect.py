@@ -4,33 +4,242 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
+from deadweight._packages import images
+from deadweight.records import store
+from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence, Provenance, judged
+from deadweight.records.paths import State
 from deadweight.records.scope import load_scope
 from deadweight.records.store import load
-from deadweight.report import sections
 from deadweight.report.attacks import with_splits
-from deadweight.report.image_figures import ImageFigures, image_figures
 from deadweight.report.model import (
     SCHEMA,
+    AttackRecord,
+    AttestationRecord,
     BaseRecord,
     BuildRecord,
     CheckRecord,
+    ImageRecord,
+    LayerRecord,
     PayloadRecord,
     ReferenceRecord,
     Report,
+    RuntimeRecord,
     VariantRecord,
+    VulnerabilitiesRecord,
 )
 from deadweight.suite.model import criteria_of
 
 if TYPE_CHECKING:
     from deadweight.records.paths import State
     from deadweight.suite.model import Reference, Suite, Variant
+    from deadweight_images.archive.model import Summary
+
+
+# Checks' own data, parsed into the report's records. What does not fit its shape is "not measured", with the reason.
+
+T = TypeVar("T")
+
+
+def vulnerabilities(evidence: Evidence | None) -> VulnerabilitiesRecord:
+    """The scan of one image. Counts are dropped unless it says ``scanned``: an unknown OS has no zero vulnerabilities."""
+    if evidence is None:
+        return VulnerabilitiesRecord(reason="not scanned; `invoke scan` scans it")
+    record = _parse(VulnerabilitiesRecord, evidence.data)
+    if record is None:
+        return VulnerabilitiesRecord(reason=evidence.reason)
+    if record.status != "scanned":
+        record = replace(record, total=None, by_severity={}, fixable=None, findings=())
+    return replace(record, reason=record.reason or evidence.reason)
+
+
+def attacks(evidence: Evidence | None) -> dict[str, dict[str, AttackRecord]]:
+    """Outcomes by posture and payload."""
+    if evidence is None:
+        return {}
+    return {
+        str(posture): {
+            str(payload): _parse(AttackRecord, outcome) or AttackRecord("not_measured", reason="unreadable evidence")
+            for payload, outcome in _mapping(outcomes).items()
+        }
+        for posture, outcomes in _mapping(evidence.data.get("postures")).items()
+    }
+
+
+ONLY_AFTER_A_BREACH = (
+    "nothing was tried through the service itself: write checks: {attacks: {packs: [breach, http]}} to look for the holes of "
+    "HTTP services (docs/how-to/attacks.md)"
+)
+
+
+def attack_notes(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a reader of an attack run must know: what could not be started or built, which of both ways in
+    was not tried, and which postures came to nothing, why."""
+    told = [*_mapping(data.get("walls_not_there")).values(), *_mapping(data.get("notes")).values()]
+    ways = {_mapping(each).get("delivery") for each in _mapping(data.get("payloads")).values()}
+    told += [ONLY_AFTER_A_BREACH] if ways == {"breach"} else []
+    for posture, cells in _mapping(data.get("postures")).items():
+        found = [_mapping(cell) for cell in _mapping(cells).values()]
+        reasons = Counter(str(cell.get("reason")) for cell in found if cell.get("outcome") == "not_measured")
+        if reasons and all(cell.get("outcome") in ("not_measured", "not_applicable") for cell in found):
+            told.append(f"{posture}: nothing could be measured: {reasons.most_common(1)[0][0]}")
+    return tuple(dict.fromkeys(str(note) for note in told))
+
+
+def read_payloads(data: Mapping[str, Any]) -> dict[str, PayloadRecord]:
+    """The catalogue of payloads that an attack run carries with it."""
+    parsed = {str(name): _parse(PayloadRecord, value) for name, value in _mapping(data.get("payloads")).items()}
+    return {name: record for name, record in parsed.items() if record is not None}
+
+
+def layers(evidence: Evidence | None) -> images.LayersReport | None:
+    """What the layer reader saw, or None."""
+    return _parse(images.LayersReport, evidence.data) if evidence is not None else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parse(kind: type[T], value: object) -> T | None:
+    from pydantic import ValidationError
+
+    try:
+        found: T = store.adapter(kind).validate_python(value)
+        return found
+    except ValidationError:
+        return None
+
+
+# The figures of an image itself (size, layers, user, entry point), from whatever on disk knows them.
+
+_PLAIN_WORD = re.compile(r"/[a-z0-9./-]{1,40}")
+
+
+@dataclass(frozen=True)
+class ImageFigures:
+    """The image's figures and how they were got; ``provenance`` is None where nothing is known but the digest."""
+
+    image: ImageRecord
+    provenance: Provenance | None
+    note: str | None = None
+    runtime: RuntimeRecord | None = None
+
+
+def image_figures(
+    built: BuiltImage,
+    state: State,
+    evidence: Mapping[str, Evidence],
+    archive: Path | None = None,
+    lost: str | None = None,
+) -> ImageFigures:
+    """Figures from the archive where there is one, else from a check that read it before, else only the digest.
+
+    ``lost`` tells why it cannot be had, though it was built; what may lie in its place is not read then.
+    """
+    found = _read_figures(built, state, evidence, archive, lost)
+    named = replace(found.image, index_digest=built.index_digest, engine_id=built.engine_id)
+    return replace(found, image=replace(named, manifest_digest=named.manifest_digest or built.manifest_digest))
+
+
+def _read_figures(
+    built: BuiltImage, state: State, evidence: Mapping[str, Evidence], archive: Path | None, lost: str | None
+) -> ImageFigures:
+    path = archive or state.image(built.variant) / ARCHIVE_FILE
+    if lost is None and path.exists():
+        return _from_archive(built, path, state, evidence.get("layers"))
+    if "budget" in evidence:
+        return replace(_from_budget(built, evidence["budget"]), note=lost, runtime=_said_by_builder(built))
+    note = lost or "no image archive yet, so its size is not measured"
+    return ImageFigures(ImageRecord(built.config_digest), None, note, _said_by_builder(built))
+
+
+def _said_by_builder(built: BuiltImage) -> RuntimeRecord | None:
+    """Where no archive can be read, the Go that the builder says it compiled with."""
+    return RuntimeRecord("Go", built.go_version.removeprefix("go")) if built.go_version else None
+
+
+def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
+    from deadweight._packages import images
+
+    seen = images.summary(path, cache_dir=state.cache / "image")
+    if built.config_digest != seen.config_digest:
+        note = "the archive contains a different image than the last build, so its size is not measured"
+        return ImageFigures(ImageRecord(built.config_digest), None, note)
+    at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    version = importlib.metadata.version("deadweight")
+    return ImageFigures(
+        _record(seen, _instructions(seen, layers), _arguments(seen.entrypoint)),
+        Provenance(built.config_digest, "deadweight image reader", version, at),
+        runtime=_runtime(path, state),
+    )
+
+
+def _runtime(archive: Path, state: State) -> RuntimeRecord:
+    from deadweight._packages import images
+
+    found = images.runtime(archive, state.cache / "image")
+    return RuntimeRecord(found.name, found.version or None, found.path or None)
+
+
+def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
+    """The layers' instructions as they may be published: without the secrets in them, looked for now if no check did before."""
+    known = layers.data.get("layers") if layers else None
+    if isinstance(known, list) and [each.get("diff_id") for each in known] == [each.diff_id for each in seen.layers]:
+        return [each.get("instruction") for each in known]
+    from deadweight._packages import images
+
+    scanner = images.Scanner.default()
+    return [each.instruction and images.shown_instruction(each.instruction, scanner) for each in seen.layers]
+
+
+def _arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """An entry point as it may be published. One of plain words, as most are, needs no scanner (which takes its time to load)."""
+    if not any(_PLAIN_WORD.fullmatch(each) is None for each in arguments):
+        return arguments
+    from deadweight._packages import images
+
+    return images.shown_arguments(arguments, images.Scanner.default())
+
+
+def _record(seen: Summary, instructions: list[str | None], entrypoint: tuple[str, ...]) -> ImageRecord:
+    return ImageRecord(
+        config_digest=seen.config_digest,
+        manifest_digest=seen.manifest_digest,
+        size_bytes=seen.size_bytes,
+        compressed_bytes=seen.compressed_bytes,
+        compressed_how=seen.compressed_how,
+        layers=tuple(
+            LayerRecord(layer.size_bytes, layer.digest, layer.diff_id, layer.compressed_bytes, instruction)
+            for layer, instruction in zip(seen.layers, instructions, strict=True)
+        ),
+        user=seen.user or "",
+        entrypoint=entrypoint,
+        attestations=tuple(
+            AttestationRecord(each.predicate, each.digest, each.size_bytes) for each in seen.attestations
+        ),
+    )
+
+
+def _from_budget(built: BuiltImage, evidence: Evidence) -> ImageFigures:
+    figures = evidence.data.get("figures")
+    known: Mapping[str, Any] = figures if isinstance(figures, dict) else {}
+    size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
+    record = ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
+    return ImageFigures(record, evidence.provenance if size is not None else None)
+
+
+def _bytes(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
 
 OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
 """Checks whose data has a place of its own in the report, and is not repeated under ``checks``.
@@ -60,7 +269,7 @@ def collect(
         wanted = evidence if asked is None else {*asked.get(variant.name, ()), *variant.expect}
         variants[variant.name] = _variant(variant, state, evidence, archive, gone, wanted)
         if "attacks" in evidence:
-            payloads |= sections.payloads(evidence["attacks"].data)
+            payloads |= read_payloads(evidence["attacks"].data)
     return Report(
         schema=SCHEMA,
         suite=suite.name,
@@ -114,10 +323,10 @@ def _variant(
         build=_build(built, failed) if built else None,
         startup_seconds=startup,
         checks=dict(sorted({**measured, **absent}.items())),
-        vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
-        attacks=sections.attacks(evidence.get("attacks")),
-        attack_notes=sections.attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
-        layers=sections.layers(evidence.get("layers")),
+        vulnerabilities=vulnerabilities(evidence.get("vulnerabilities")),
+        attacks=attacks(evidence.get("attacks")),
+        attack_notes=attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
+        layers=layers(evidence.get("layers")),
         go_version=f"go{runtime.version}" if runtime and runtime.name == "Go" and runtime.version else None,
         runtime=runtime,
         reference=_reference(variant.reference),

@@ -8,13 +8,135 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from deadweight._packages import images
-from deadweight.report import compare_scans, figures
-from deadweight.report.changes import Change, Direction, Kind, Thresholds
-from deadweight.report.model import LayerRecord, Report, VariantRecord
+from deadweight.report import figures
+from deadweight.report.model import SEVERITIES, Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.view import stand_in_note
+
+# One difference between two reports.
+
+Kind = Literal[
+    "variant",
+    "build",
+    "size",
+    "compressed",
+    "layers",
+    "packages",
+    "base",
+    "startup",
+    "checks",
+    "attacks",
+    "vulnerabilities",
+]
+Direction = Literal["better", "worse", "other"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """``text`` says all of it in one line; ``regression`` means beyond the ratchet."""
+
+    variant: str
+    kind: Kind
+    text: str
+    direction: Direction = "other"
+    regression: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.variant}: {self.text}"
+
+
+# From which difference on a figure of two reports has changed, and from which on that is a regression.
+@dataclass(frozen=True)
+class Thresholds:
+    """Noise floors and ratchets. Sizes: both the bytes and the percent must be passed. Start-up: both seconds and percent.
+
+    ``ratchet_startup`` is off (None) unless a project sets it: start-up time depends on the machine that measured it.
+    """
+
+    noise_bytes: int = 64_000
+    noise_percent: float = 0.5
+    ratchet_bytes: int = 1_000_000
+    ratchet_percent: float = 2.0
+    noise_seconds: float = 0.5
+    noise_startup_percent: float = 50.0
+    ratchet_startup_percent: float | None = None
+    ratchet_layers: int = 0
+    grave: tuple[str, ...] = ("critical", "high")
+
+
+# Vulnerabilities that were fixed and that are new. A database that moved is told apart from an image that changed.
+
+NAMED = 20
+
+Key = tuple[str, str, str]
+
+
+def scan_changes(
+    name: str, old: VariantRecord, new: VariantRecord, grave: Sequence[str], notes: list[str]
+) -> Iterator[Change]:
+    """Findings fixed and new. New ones of a ``grave`` severity are regressions, unless only the database learnt of them.
+
+    A finding is the same if id and package are, whatever the package's version. A new finding in a package version that was
+    there already is news of the database if the two scans used databases of different dates.
+    """
+    before, after = old.vulnerabilities, new.vulnerabilities
+    if before.status != "scanned" or after.status != "scanned":
+        if before.status != after.status:
+            notes.append(
+                f"{name}: vulnerabilities were {before.status.replace('_', ' ')} then and are {after.status.replace('_', ' ')} now:"
+                " not compared"
+            )
+        return
+    moved = before.database.updated_at != after.database.updated_at
+    was, now = _by_key(before.findings), _by_key(after.findings)
+    known = {(finding.kind, finding.package, finding.version) for finding in before.findings} | _installed(old)
+    fixed = [finding for key, finding in was.items() if key not in now]
+    fresh = [finding for key, finding in now.items() if key not in was]
+    if not fixed and not fresh and before.copies and after.copies and before.copies != after.copies:
+        more = after.copies > before.copies
+        text = f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.copies} → {after.copies}"
+        yield Change(name, "vulnerabilities", text, "worse" if more else "better")
+    yield from _listed(name, fixed, "fixed: ", "better", [])
+    learnt = [f for f in fresh if moved and (_same_image(old, new) or (f.kind, f.package, f.version) in known)]
+    caused = [finding for finding in fresh if finding not in learnt]
+    yield from _listed(name, caused, "new: ", "worse", grave)
+    yield from _listed(name, learnt, "newly known to the database: ", "worse", [])
+
+
+def _by_key(findings: Sequence[Finding]) -> dict[Key, Finding]:
+    return {(finding.id, finding.kind, finding.package): finding for finding in findings if finding.exception is None}
+
+
+def _installed(record: VariantRecord) -> set[tuple[str, str, str | None]]:
+    """What the image holds, by the scanner's kinds: Go modules are the packages of a language."""
+    packages = record.layers.packages if record.layers else ()
+    modules = {("language", name, version) for package in packages for name, version in package.modules}
+    named = {
+        (kind, package.name, package.version) for package in packages for kind in ("os", "language", "kernel_headers")
+    }
+    return modules | named
+
+
+def _same_image(old: VariantRecord, new: VariantRecord) -> bool:
+    return old.image is not None and new.image is not None and old.image.config_digest == new.image.config_digest
+
+
+def _listed(
+    name: str, findings: Sequence[Finding], prefix: str, direction: Direction, grave: Sequence[str]
+) -> Iterator[Change]:
+    ordered = sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id, finding.package))
+    for finding in ordered[:NAMED]:
+        package = f"{finding.package} {finding.version}" if finding.version else finding.package
+        text = f"{prefix}{finding.id} ({finding.severity}) in {package}"
+        yield Change(name, "vulnerabilities", text, direction, finding.severity in grave)
+    rest = ordered[NAMED:]
+    if rest:
+        text = f"{prefix}{figures.plural(len(rest), 'more finding')}"
+        yield Change(name, "vulnerabilities", text, direction, any(finding.severity in grave for finding in rest))
+
 
 PACKAGES_NAMED = 5
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
@@ -66,7 +188,7 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
             changes += _layers(name, before, record, limits, lost)
             changes += _packages(name, before, record)
             changes += _startup(name, before, record, limits, notes)
-            changes += compare_scans.changes(name, before, record, limits.grave, notes)
+            changes += scan_changes(name, before, record, limits.grave, notes)
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
@@ -283,3 +405,83 @@ def _attacks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:PACKAGES_NAMED]) + (" …" if len(names) > PACKAGES_NAMED else "")
+
+
+# What changed since an earlier report, as marks in the comparison's cells and as the page's list.
+
+TEXT_LETTERS = 300
+TOLD_PER_CELL = 6
+LISTED = 40
+COLUMNS = {
+    "variant": "variant", "build": "build", "size": "size", "compressed": "compressed", "layers": "layers", "packages": "layers",
+    "base": "base", "startup": "startup", "checks": "checks", "attacks": "attacks", "vulnerabilities": "vulnerabilities",
+}  # fmt: skip
+"""The column whose cell is marked, by kind of change."""
+_GRADES = ("changed", "better", "worse", "regression")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """``word``: ``regression``, ``worse``, ``better`` or ``changed``, the gravest of a cell; ``told``: its changes in words."""
+
+    word: str
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Since:
+    """What the page shows of a comparison. ``listed`` has at most ``LISTED`` changes, regressions first; ``more`` counts others."""
+
+    when: str
+    headline: str
+    worse: bool
+    cells: dict[str, dict[str, Mark]]
+    listed: tuple[tuple[str, Change], ...]
+    more: int
+    unmeasured: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def since(found: Comparison) -> Since:
+    """All of it, for any comparison."""
+    ordered = sorted(found.changes, key=lambda change: -_GRADES.index(word_of(change)))
+    return Since(
+        when=found.old_generated_at,
+        headline=_headline(found),
+        worse=bool(found.regressions or found.unmeasured),
+        cells=_cells(found.changes),
+        listed=tuple((word_of(change), change) for change in ordered[:LISTED]),
+        more=max(0, len(ordered) - LISTED),
+        unmeasured=found.unmeasured,
+        notes=found.notes,
+    )
+
+
+def word_of(change: Change) -> str:
+    """One of the words of a ``Mark``."""
+    if change.regression:
+        return "regression"
+    return "changed" if change.direction == "other" else change.direction
+
+
+def _headline(found: Comparison) -> str:
+    count = figures.plural(len(found.changes), "change")
+    if found.regressions:
+        said = f"{figures.plural(len(found.regressions), 'regression')} among {count}"
+    else:
+        said = f"{count}, no regression" if found.changes else "nothing changed beyond noise"
+    return said + (f"; {len(found.unmeasured)} no longer measured" if found.unmeasured else "")
+
+
+def _cells(changes: Sequence[Change]) -> dict[str, dict[str, Mark]]:
+    found: dict[str, dict[str, list[Change]]] = {}
+    for change in changes:
+        found.setdefault(change.variant, {}).setdefault(COLUMNS[change.kind], []).append(change)
+    return {name: {key: _mark(each) for key, each in cells.items()} for name, cells in found.items()}
+
+
+def _mark(changes: Sequence[Change]) -> Mark:
+    grave = sorted(changes, key=lambda change: -_GRADES.index(word_of(change)))
+    told = [f"{word_of(each)}: {each.text}"[:TEXT_LETTERS] for each in grave[:TOLD_PER_CELL]]
+    more = len(grave) - len(told)
+    return Mark(word_of(grave[0]), (*told, *((f"and {more} more",) if more else ())))

@@ -8,7 +8,10 @@ after the other directives, so that those still come first and line numbers in e
 from __future__ import annotations
 
 import itertools
+import json
+import posixpath
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -120,38 +123,38 @@ def _words(text: str, given: Mapping[str, str], add: Addition) -> Iterator[tuple
 def runs(text: str, given: Mapping[str, str] | None = None) -> Iterator[tuple[Run, Instruction]]:
     """Each RUN of a Dockerfile, with what it stands on."""
     bases, base, values, stage, shell = dict[str, str](), "", dict[str, str](), -1, True
-    for each in instructions(text):
-        first = FROM.match(each.text)
-        if each.word == "ARG" and stage < 0:
-            _learn(each.text, values, given or {})
+    for step in instructions(text):
+        first = FROM.match(step.text)
+        if step.word == "ARG" and stage < 0:
+            _learn(step.text, values, given or {})
         elif first:
             stage, shell = stage + 1, True
             name = _expanded(first[2], values) or ""
             base = bases.get(name.lower(), "" if name == "scratch" else name)
             if first[3]:
                 bases[first[3].lower()] = base
-        elif each.word == "SHELL":
-            shell = re.search(r"\b(?:ba|da|a)?sh\b", each.text.lower().removeprefix("shell")) is not None
-        elif each.word == "RUN":
-            command = _RUN_FLAGS.sub("", each.text) if _RUN_FLAGS.match(each.text) else _RUN.sub("", each.text)
-            plain = shell and not command.startswith("[") and not heredocs(each.text)
-            yield Run(stage, base, f"{each.text}\n{each.body}", each.line, plain), each
+        elif step.word == "SHELL":
+            shell = re.search(r"\b(?:ba|da|a)?sh\b", step.text.lower().removeprefix("shell")) is not None
+        elif step.word == "RUN":
+            command = _RUN_FLAGS.sub("", step.text) if _RUN_FLAGS.match(step.text) else _RUN.sub("", step.text)
+            plain = shell and not command.startswith("[") and not heredocs(step.text)
+            yield Run(stage, base, f"{step.text}\n{step.body}", step.line, plain), step
 
 
 def _uses(text: str, given: Mapping[str, str]) -> Iterator[Use]:
     stages, values, before_from = set[str](), dict[str, str](), True
-    for each in instructions(text):
-        if each.word == "ARG" and before_from:
-            _learn(each.text, values, given)
-        stage = FROM.match(each.text)
+    for step in instructions(text):
+        if step.word == "ARG" and before_from:
+            _learn(step.text, values, given)
+        stage = FROM.match(step.text)
         if stage:
             before_from = False
-            yield from _use(each, stage.span(2), _expanded(stage[2], values), stages)
+            yield from _use(step, stage.span(2), _expanded(stage[2], values), stages)
             if stage[3]:
                 stages.add(stage[3].lower())
-        for match in _named_in(each.text):
+        for match in _named_in(step.text):
             if not match[1].isdigit():
-                yield from _use(each, match.span(1), match[1], stages)
+                yield from _use(step, match.span(1), match[1], stages)
 
 
 def _named_in(instruction: str) -> Iterator[re.Match[str]]:
@@ -196,3 +199,145 @@ def _expanded(word: str, values: Mapping[str, str]) -> str | None:
 
     expanded = _VARIABLE.sub(value, word.strip("\"'"))
     return None if unknown or not expanded else expanded
+
+
+# A Dockerfile said in words that an older BuildKit knows, in the copy that is built: the user's file is never touched.
+#
+# Engines before 23 know neither heredocs nor ``COPY --link``, those before 25 no ``HEALTHCHECK --start-interval``
+# (docs.docker.com, "Dockerfile release notes" 1.4 and "Engine 25.0"). A ``# syntax=`` line would bring a newer frontend, but from
+# a public registry. A ``RUN`` with a heredoc becomes its shell with the same script as an argument, which is what BuildKit makes
+# of it; a ``COPY`` of one becomes a ``RUN`` that writes the file. Numbers of lines stay true.
+HEREDOCS, LINK, START_INTERVAL = "heredocs", "COPY --link", "HEALTHCHECK --start-interval"
+SINCE = {HEREDOCS: (23, 0), LINK: (23, 0), START_INTERVAL: (25, 0)}
+"""The engine that knows it, by what is lacking."""
+
+_SHELL = ("/bin/sh", "-c")
+_FLAGS = re.compile(r"\w+\s+((?:--\S+\s+)*)")
+_ALONE = re.compile(r"\d*<<-?\s*([\"']?)[\w.-]+\1\s*")
+_SCRIPT = 'f=$(mktemp) && printf %s "$0" > "$f" && chmod +x "$f" && { "$f"; s=$?; rm -f "$f"; exit $s; }'
+_LINK = re.compile(r"[ \t]--link(?:=\w+)?(?=\s)")
+_INTERVAL = re.compile(r"[ \t]--start-interval=\S+")
+
+
+@dataclass
+class _Stage:
+    """What an instruction is carried out with: the stage's shell, and its user, empty for root."""
+
+    shell: Sequence[str] = _SHELL
+    user: str = ""
+
+
+def lacking(version: tuple[int, ...]) -> frozenset[str]:
+    """What an engine of this version does not know."""
+    return frozenset(name for name, since in SINCE.items() if version[:2] < since)
+
+
+def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+    """The Dockerfile without what is unknown, as far as that can be said otherwise, and what was said otherwise."""
+    if not unknown or not ("<<" in text or "--link" in text or "--start-interval" in text):
+        return text, ()
+    lines, stage, said = text.split("\n"), _Stage(), dict[str, None]()
+    for step in instructions(text):
+        first = step.line - 1
+        head = text[step.place(0) : step.place(len(step.text) - 1)].count("\n") + 1
+        if FROM.match(step.text):
+            stage = _Stage()
+        elif step.word == "SHELL":
+            stage.shell = _array(step.text.partition(" ")[2]) or _SHELL
+        elif step.word == "USER":
+            stage.user = "" if step.text.split()[-1] in ("0", "root", "0:0", "root:root") else step.text.split()[-1]
+        elif step.word in ("COPY", "ADD") and LINK in unknown and _without(lines, first, head, _LINK):
+            said[LINK] = None
+        elif step.word == "HEALTHCHECK" and START_INTERVAL in unknown and _without(lines, first, head, _INTERVAL):
+            said[START_INTERVAL] = None
+        if HEREDOCS in unknown and step.word in ("RUN", "COPY", "ADD") and heredocs(step.text) and step.unended is None:
+            bodies = _bodies(step, lines[first + head :])
+            whole = head + sum(len(body) + 1 for body in bodies)
+            made = _run(step, bodies, stage) if step.word == "RUN" else _copy(step, bodies, stage)
+            if made and len(made) <= whole:
+                lines[first : first + whole] = [*made, *["#"] * (whole - len(made))]
+                said[HEREDOCS] = None
+    return "\n".join(lines), tuple(said)
+
+
+def _without(lines: list[str], first: int, count: int, flag: re.Pattern[str]) -> bool:
+    """Take a flag out of an instruction's lines. Whether it was there."""
+    for number in range(first, first + count):
+        shorter = flag.sub("", f"{lines[number]}\n", count=1)[:-1]
+        if shorter != lines[number]:
+            lines[number] = shorter
+            return True
+    return False
+
+
+def _bodies(each: Instruction, rest: list[str]) -> list[list[str]]:
+    """The lines of each heredoc."""
+    found, at = [], 0
+    for tabs, name in heredocs(each.text):
+        end = next(n for n in range(at, len(rest)) if (rest[n].lstrip("\t") if tabs else rest[n]).rstrip("\r") == name)
+        found.append([line.rstrip("\r") for line in rest[at:end]])
+        at = end + 1
+    return found
+
+
+def _parts(each: Instruction) -> tuple[str, str]:
+    """An instruction's flags, and the rest."""
+    match = _FLAGS.match(each.text)
+    return (match[1], each.text[match.end() :].strip()) if match else ("", "")
+
+
+def _run(each: Instruction, bodies: list[list[str]], stage: _Stage) -> list[str]:
+    flags, command = _parts(each)
+    marks = heredocs(each.text)
+    if _ALONE.fullmatch(command):
+        body = [line.lstrip("\t") for line in bodies[0]] if marks[0][0] else bodies[0]
+        script = "".join(f"{line}\n" for line in body)
+        words = [*_SHELL, _SCRIPT, script] if script.startswith("#!") else [*stage.shell, script]
+    else:
+        documents = "".join(
+            "".join(f"{line}\n" for line in body) + f"{name}\n" for body, (_, name) in zip(bodies, marks, strict=True)
+        )
+        words = [*stage.shell, f"{command}\n{documents}"]
+    return [f"RUN {flags}{json.dumps(words, ensure_ascii=False)}"]
+
+
+def _copy(each: Instruction, bodies: list[list[str]], stage: _Stage) -> list[str]:
+    """A RUN for files that are written in the Dockerfile alone; nothing where files of the context are copied beside them."""
+    flags, rest = _parts(each)
+    *sources, target = rest.split()
+    marks = heredocs(each.text)
+    if len(sources) != len(marks) or '"' in target or "'" in target:
+        return []
+    folder = target.endswith("/") or len(sources) > 1
+    home = _word(target if folder else posixpath.dirname(target) or ".")
+    steps = [f"[ -d {home} ] || mkdir -p {home}"]
+    for source, body, (tabs, name) in zip(sources, bodies, marks, strict=True):
+        place = _word(posixpath.join(target, name) if folder else target)
+        lines = [line.lstrip("\t") for line in body] if tabs else body
+        literal = "'" in source or '"' in source
+        shown = (
+            lines if literal else [re.sub(r"`|\$\(", r"\\\g<0>", line) for line in lines]
+        )  # these are the shell's alone
+        mark = f"'{name}'" if literal else name
+        steps += [f"cat <<{mark} > {place}", *shown, name]
+        steps += [f"{program} {value[1]} {place}" for program in ("chown", "chmod") if (value := _flag(flags, program))]
+    script = "set -e\n" + "".join(f"{step}\n" for step in steps)
+    made = [f"RUN {json.dumps([*_SHELL, script], ensure_ascii=False)}"]
+    return ["USER 0", *made, f"USER {stage.user}"] if stage.user else made
+
+
+def _flag(flags: str, name: str) -> re.Match[str] | None:
+    return re.search(rf"--{name}=([\w:.+=-]+)", flags)
+
+
+def _word(path: str) -> str:
+    """A path for the shell; variables stay the shell's to fill in, as they were the builder's."""
+    return f'"{path}"' if "$" in path else shlex.quote(path)
+
+
+def _array(text: str) -> list[str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    return [str(each) for each in found] if isinstance(found, list) else []

@@ -80,9 +80,9 @@ def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source
         from deadweight._packages import standins
 
         return standins.LocalSource(state, settings)
-    from deadweight.sources import public
+    from deadweight.sources import remote
 
-    make = public.mirror if name == "mirror" else public.registry
+    make = remote.mirror if name == "mirror" else remote.registry
     return make(state, settings, _flavours(suite))
 
 
@@ -92,12 +92,12 @@ def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Sa
         say("source for base images: the configured mirror")
         return "mirror"
     from deadweight.records.reference import parse
-    from deadweight.sources import network, public
+    from deadweight.sources import network, remote
 
     hosts = sorted({parse(reference).host for reference in references})
-    urls = {public.front_door(host): host for host in hosts}
+    urls = {remote.front_door(host): host for host in hosts}
     if any(variant.apk_files() for variant in suite.variants):
-        urls[public.KEYS["wolfi"][0]] = "packages.wolfi.dev"
+        urls[remote.KEYS["wolfi"][0]] = "packages.wolfi.dev"
     private = settings.private_ca
     if private is not None:
         network.certificates(private)  # a wrong one is told as such, not as a host that cannot be trusted

@@ -2,6 +2,9 @@
 
 Source of the rules: BuildKit's ``frontend/dockerfile/parser`` (``Parse``, ``trimContinuationCharacter``, ``heredocsFromLine``).
 All that reads Dockerfiles here reads them through this: what plans a build and what rewrites its copy must see the same.
+
+No package does it: dockerfile-parse (2.0) takes the lines of a heredoc for instructions, and dockerfile (3.4, BuildKit's own
+parser) tells the lines of an instruction, but not where each letter of it stands, which a copy that changes one name needs.
 """
 
 from __future__ import annotations

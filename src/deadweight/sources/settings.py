@@ -14,19 +14,22 @@ The same shape in ``deadweight.yaml`` (``sources:``) and in the user's ``sources
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.records.reference import parse
 from deadweight.sources.protocol import ApkFlavour
+from deadweight.suite.explain import validated
 from deadweight.suite.model import Suite
-from deadweight.suite.values import check_env_name, check_path, check_text
-from deadweight.suite.yaml_nodes import Key, dotted, read
+from deadweight.suite.values import STRICT, AnyPath, EnvName, Record, Text, check_text
+from deadweight.suite.yaml_nodes import Document, read
 
 SourceName = Literal["auto", "registry", "mirror", "local"]
 DECIDED = ("registry", "mirror", "local")
@@ -156,101 +159,79 @@ def user_file() -> Path:
     return user_config_path("deadweight", appauthor=False) / "sources.yaml"
 
 
+def _none_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else _none_is_empty(value) or []
+
+
+def _whole_mirror(value: Any) -> Any:
+    """``mirror: HOST/PREFIX`` says it for all registries."""
+    if not isinstance(value, str):
+        return value
+    try:
+        mirror = mirror_at(check_text(value))
+    except UsageError as error:
+        raise ValueError(error.hint or error.message) from None
+    return {"registries": mirror.registries, "insecure": mirror.insecure}
+
+
+def _prefix(text: str) -> str:
+    if not _is_place(text.rstrip("/")):
+        raise ValueError("HOST or HOST/PREFIX")
+    return text
+
+
+Prefix = Annotated[Text, AfterValidator(_prefix)]
+Places = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+
+
+class _MirrorSection(Record):
+    registries: Annotated[dict[Text, Prefix], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
+    apk: Annotated[dict[ApkFlavour, Places], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
+    apk_keys: Places = ()
+    insecure: Annotated[bool, STRICT] = False
+
+
+class _Section(Record):
+    """The shape above; ``source`` is that of ``--source``."""
+
+    source: SourceName = "auto"
+    mirror: Annotated[_MirrorSection | None, BeforeValidator(_whole_mirror)] = None
+    ca_bundle: AnyPath | None = None
+    environment: Annotated[dict[EnvName, Text], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
+
+    def settings(self, root: Path) -> Settings:
+        """Relative files are relative to ``root``."""
+
+        def placed(places: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(place if "://" in place else str(root / place) for place in places)
+
+        mirror = (
+            None
+            if self.mirror is None
+            else Mirror(
+                registries=self.mirror.registries,
+                apk={name: placed(places) for name, places in self.mirror.apk.items()},
+                apk_keys=placed(self.mirror.apk_keys),
+                insecure=self.mirror.insecure,
+            )
+        )
+        bundle = str(root / self.ca_bundle) if self.ca_bundle is not None else None
+        return Settings(self.source, mirror=mirror, ca_bundle=bundle, environment=self.environment)
+
+
 def of_suite(suite: Suite) -> Settings:
     """The suite's own section. Raises ConfigError with file, line and key."""
-    return _section(suite.sources, suite.file, suite.root, suite.places)
-
-
-def _section(given: Any, file: Path, root: Path, lines: Mapping[Key, int]) -> Settings:
-    """Read the shape above; relative files are relative to ``root``. ``lines`` has the line of each key, below ``sources``."""
-    try:
-        return _read(given, file, root)
-    except ConfigError as error:
-        line = next((line for place, line in lines.items() if dotted(place) == error.key), None)
-        raise ConfigError(error.problem, file=file, line=line, key=error.key, hint=error.hint) from None
-
-
-def _read(given: Any, file: Path, root: Path) -> Settings:
-    _keys(given, ("mirror", "ca_bundle", "environment", "source"), file, "sources")
-    mirror, bundle = given.get("mirror"), given.get("ca_bundle")
-    if bundle is not None and not isinstance(bundle, str):
-        raise ConfigError("expected a file's path", file=file, key="sources.ca_bundle")
-    source = given.get("source", "auto")
-    if source not in get_args(SourceName):
-        raise ConfigError(
-            f"expected one of {', '.join(get_args(SourceName))}, found {source!r}", file=file, key="sources.source"
-        )
-    return Settings(
-        source=source,
-        mirror=_mirror(mirror, file, root) if mirror is not None else None,
-        ca_bundle=str(root / _checked(check_path, bundle, file, "sources.ca_bundle")) if bundle is not None else None,
-        environment=_texts(given.get("environment"), file, "sources.environment", check_env_name),
-    )
-
-
-def _mirror(given: Any, file: Path, root: Path) -> Mirror:
-    if isinstance(given, str):
-        try:
-            return mirror_at(given)
-        except UsageError as error:
-            raise ConfigError(error.message, file=file, key="sources.mirror", hint=error.hint) from None
-    _keys(given, ("registries", "apk", "apk_keys", "insecure"), file, "sources.mirror")
-    apk = given.get("apk") or {}
-    _keys(apk, ("wolfi", "alpine"), file, "sources.mirror.apk")
-    insecure = given.get("insecure", False)
-    if not isinstance(insecure, bool):
-        raise ConfigError("expected true or false", file=file, key="sources.mirror.insecure")
-    registries = _texts(given.get("registries"), file, "sources.mirror.registries")
-    for host, prefix in registries.items():
-        if not _is_place(prefix.rstrip("/")):
-            key = f"sources.mirror.registries.{host}"
-            raise ConfigError(f"expected HOST or HOST/PREFIX, found {prefix!r}", file=file, key=key)
-    return Mirror(
-        registries=registries,
-        apk={name: _places(places, file, root, f"sources.mirror.apk.{name}") for name, places in apk.items()},
-        apk_keys=_places(given.get("apk_keys"), file, root, "sources.mirror.apk_keys"),
-        insecure=insecure,
-    )
-
-
-def _keys(given: Any, known: tuple[str, ...], file: Path, key: str) -> None:
-    if not isinstance(given, Mapping):
-        raise ConfigError("expected a mapping", file=file, key=key)
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"unknown key; known keys: {', '.join(known)}", file=file, key=f"{key}.{name}")
-
-
-def _texts(given: Any, file: Path, key: str, check_name: Callable[[str], str] = check_text) -> dict[str, str]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping) or not all(isinstance(word, str) for pair in given.items() for word in pair):
-        raise ConfigError("expected a mapping of text to text", file=file, key=key)
-    for name, text in given.items():
-        _checked(check_name, name, file, f"{key}.{name}")
-        _checked(check_text, text, file, f"{key}.{name}")
-    return dict(given)
-
-
-def _places(given: Any, file: Path, root: Path, key: str) -> tuple[str, ...]:
-    words = [given] if isinstance(given, str) else given or []
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ConfigError("expected a list of URLs or paths", file=file, key=key)
-    checked = [_checked(check_text, word, file, key) for word in words]
-    return tuple(word if "://" in word else str(root / word) for word in checked)
-
-
-def _checked(check: Callable[[str], str], text: str, file: Path, key: str) -> str:
-    try:
-        return check(text)
-    except ValueError as error:
-        raise ConfigError(f"expected {error}, found {text[:40]!r}", file=file, key=key) from None
+    document = Document(suite.file, None, dict(suite.places))
+    return validated(document, _Section, suite.sources, lambda key: ("sources", *key)).settings(suite.root)
 
 
 def _users(file: Path) -> Settings:
     document = read(file, may_be_empty=True)
-    lines = {("sources", *key): line for key, line in document.lines.items()}
-    return _section(document.value or {}, file, file.parent, lines)
+    return validated(document, _Section, _none_is_empty(document.value), lambda key: key).settings(file.parent)
 
 
 def _from_environment() -> Settings:

@@ -12,8 +12,7 @@ from pydantic_core import ErrorDetails
 
 from deadweight._errors import ConfigError
 from deadweight.suite.model import Variant
-from deadweight.suite.problems import Problems
-from deadweight.suite.yaml_nodes import Document, Key
+from deadweight.suite.yaml_nodes import Document, Key, Problems
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -10,10 +10,8 @@ from deadweight._errors import ConfigError
 from deadweight.suite.checks import Checks
 from deadweight.suite.explain import did_you_mean, mapping, validated
 from deadweight.suite.model import Suite, Variant
-from deadweight.suite.problems import Problems
-from deadweight.suite.sections import place_in, sections
-from deadweight.suite.variants import Records, VariantReader
-from deadweight.suite.yaml_nodes import Document, Key, read
+from deadweight.suite.sections import Records, VariantReader, place_in, sections
+from deadweight.suite.yaml_nodes import Document, Key, Problems, read
 
 SUITE_FILE = "deadweight.yaml"
 TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report", "pool")
@@ -65,21 +63,17 @@ def find_suite_file(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / SUITE_FILE).is_file():
             return folder / SUITE_FILE
-    if (here / SUITE_FILE).is_dir():
-        raise ConfigError(
-            "is a folder, not a file", file=here / SUITE_FILE, hint="rename the folder, then: deadweight init"
-        )
-    if (here / SUITE_FILE).exists():
-        raise ConfigError(
-            "is a device, a pipe or a socket, not a file", file=here / SUITE_FILE, hint="make it a file, or remove it"
-        )
-    if (here / SUITE_FILE).is_symlink():
-        raise ConfigError("is a broken link", file=here / SUITE_FILE, hint="make it lead to a suite file, or remove it")
-    raise ConfigError(
-        "was not found, here or in any folder above",
-        file=here / SUITE_FILE,
-        hint="deadweight init writes one for this repository; docs/tutorial.md explains it",
-    )
+    there = here / SUITE_FILE
+    if there.is_dir():
+        problem, hint = "is a folder, not a file", "rename the folder, then: deadweight init"
+    elif there.exists():
+        problem, hint = "is a device, a pipe or a socket, not a file", "make it a file, or remove it"
+    elif there.is_symlink():
+        problem, hint = "is a broken link", "make it lead to a suite file, or remove it"
+    else:
+        problem = "was not found, here or in any folder above"
+        hint = "deadweight init writes one for this repository; docs/tutorial.md explains it"
+    raise ConfigError(problem, file=there, hint=hint)
 
 
 def _check_names(document: Document, suite: Suite) -> None:
@@ -88,9 +82,7 @@ def _check_names(document: Document, suite: Suite) -> None:
     for variant in suite.variants:
         place = place_in(document, variant.places)
         with problems.kept():
-            _check_compared(document, place, suite, variant)
-        with problems.kept():
-            _check_needs(document, place, suite, variant)
+            _check_others(document, place, suite, variant)
         with problems.kept():
             _check_requests(document, place, [item.name for item in variant.checks.api])
         with problems.kept():
@@ -98,27 +90,16 @@ def _check_names(document: Document, suite: Suite) -> None:
     problems.tell()
 
 
-def _check_compared(document: Document, place: Callable[[Key], Key], suite: Suite, variant: Variant) -> None:
+def _check_others(document: Document, place: Callable[[Key], Key], suite: Suite, variant: Variant) -> None:
+    """What names a variant names another one of this suite; what a needed one needs in turn is not started."""
     budget = variant.checks.budget
-    if budget is None or budget.smaller_than is None:
-        return
-    key = place(("checks", "budget", "smaller_than"))
-    if budget.smaller_than not in suite.names():
-        raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
-    if budget.smaller_than == variant.name:
-        raise document.error(key, f"expected a variant other than {variant.name} itself")
-
-
-def _check_needs(document: Document, place: Callable[[Key], Key], suite: Suite, variant: Variant) -> None:
-    """A need that is a variant is another one of this suite; what that one needs in turn is not started."""
-    for name, need in variant.run.needs.items():
-        if need.variant is None:
-            continue
-        key = place(("run", "needs", name, "variant"))
-        if need.variant not in suite.names():
-            raise _no_such(document, key, "variant", need.variant, suite.names())
-        if need.variant == variant.name:
-            raise document.error(key, f"expected a variant other than {variant.name} itself")
+    named: dict[Key, str | None] = {("checks", "budget", "smaller_than"): budget.smaller_than if budget else None}
+    named |= {("run", "needs", name, "variant"): need.variant for name, need in variant.run.needs.items()}
+    for location, other in named.items():
+        if other == variant.name:
+            raise document.error(place(location), f"expected a variant other than {variant.name} itself")
+        if other is not None and other not in suite.names():
+            raise _no_such(document, place(location), "variant", other, suite.names())
 
 
 def _check_checks(document: Document, place: Callable[[Key], Key], variant: Variant) -> None:

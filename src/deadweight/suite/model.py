@@ -76,7 +76,7 @@ class Health(Record):
 
 def status_matches(wanted: tuple[int | str, ...], status: int) -> bool:
     """Whether an HTTP status is one of these numbers or classes (``2xx``)."""
-    return any(each == status or each == f"{status // 100}xx" for each in wanted)
+    return any(name == status or name == f"{status // 100}xx" for name in wanted)
 
 
 class Need(Record):

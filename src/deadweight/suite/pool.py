@@ -8,34 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from deadweight.suite.values import STRICT, AnyPath, Name, Record, Seconds, Text
+from deadweight.suite.values import STRICT, AnyPath, Name, Record, Seconds, Text, matching
 
-_ADDRESS = re.compile(
-    r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|docker-container://[\w.-]+"
-    r"|kube-pod://[\w.-]+(?:\?[\w.=&-]+)?"
-)
-_HOST = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|ssh://[^\s/]+(?:/[^\s]*)?")
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?")
+_TCP_OR_UNIX = r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+"
 _SECRETS = ("access_key_id", "secret_access_key", "session_token", "token")
 _CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*")
-
-
-def _address(text: str) -> str:
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError("tcp://HOST:PORT, unix:///PATH, docker-container://NAME or kube-pod://NAME")
-    return text
-
-
-def _host(text: str) -> str:
-    if not _HOST.fullmatch(text):
-        raise ValueError("what DOCKER_HOST takes: ssh://USER@HOST, tcp://HOST:PORT or unix:///PATH")
-    return text
-
-
-def _platform(text: str) -> str:
-    if not _PLATFORM.fullmatch(text):
-        raise ValueError("a platform such as linux/amd64 or linux/arm64")
-    return text
 
 
 def _cache(text: str) -> str:
@@ -51,9 +28,21 @@ def _cache(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_address)]
-Host = Annotated[str, AfterValidator(_host)]
-Platform = Annotated[str, AfterValidator(_platform)]
+Address = Annotated[
+    str,
+    matching(
+        rf"{_TCP_OR_UNIX}|docker-container://[\w.-]+|kube-pod://[\w.-]+(?:\?[\w.=&-]+)?",
+        "tcp://HOST:PORT, unix:///PATH, docker-container://NAME or kube-pod://NAME",
+    ),
+]
+Host = Annotated[
+    str,
+    matching(
+        rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?",
+        "what DOCKER_HOST takes: ssh://USER@HOST, tcp://HOST:PORT or unix:///PATH",
+    ),
+]
+Platform = Annotated[str, matching(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?", "a platform such as linux/amd64 or linux/arm64")]
 Cache = Annotated[str, AfterValidator(_cache)]
 
 

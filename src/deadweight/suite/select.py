@@ -45,22 +45,24 @@ def _meant(suite: Suite, word: str) -> set[str]:
     if word in suite.names():
         return {word}
     if word.startswith(TAG):
-        return {each.name for each in variants if word.removeprefix(TAG) in each.tags}
+        return {variant.name for variant in variants if word.removeprefix(TAG) in variant.tags}
     if any(sign in word for sign in "*?["):
-        return {each.name for each in variants if fnmatch.fnmatchcase(each.name, word)}
-    return {each.name for each in variants if word and each.service == word}
+        return {variant.name for variant in variants if fnmatch.fnmatchcase(variant.name, word)}
+    return {variant.name for variant in variants if word and variant.service == word}
 
 
 def words(suite: Suite) -> list[str]:
     """Every word that means a variant or some, patterns apart."""
-    tags = [f"{TAG}{tag}" for each in suite.variants for tag in each.tags]
-    return list(dict.fromkeys([*suite.names(), *(each.service for each in suite.variants if each.service), *tags]))
+    tags = [f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags]
+    return list(
+        dict.fromkeys([*suite.names(), *(variant.service for variant in suite.variants if variant.service), *tags])
+    )
 
 
 def _hint(suite: Suite) -> str:
-    services = list(dict.fromkeys(each.service for each in suite.variants if each.service))
-    tags = list(dict.fromkeys(tag for each in suite.variants for tag in each.tags))
+    services = list(dict.fromkeys(variant.service for variant in suite.variants if variant.service))
+    tags = list(dict.fromkeys(tag for variant in suite.variants for tag in variant.tags))
     parts = [f"variants: {', '.join(suite.names())}"]
     parts += [f"services: {', '.join(services)}"] if services else []
-    parts += [f"tags: {', '.join(TAG + each for each in tags)}"] if tags else []
+    parts += [f"tags: {', '.join(TAG + tag for tag in tags)}"] if tags else []
     return "; ".join(parts)

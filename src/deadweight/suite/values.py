@@ -33,9 +33,6 @@ MIN_MEMORY_BYTES = 6 * 2**20
 MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4095
 """NAME_MAX and PATH_MAX without its final NUL, limits.h(5)."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
-_MOUNT_ID = re.compile(r"[A-Za-z0-9_.-]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -48,6 +45,18 @@ class Record(BaseModel):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Nobody changes a record: thousands of variants share the defaults, which pydantic would copy for each."""
         return self
+
+
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """For text that matches the whole pattern; ``expected`` ends the sentence that tells of any other."""
+    whole = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not whole.fullmatch(text):
+            raise ValueError(expected)
+        return text
+
+    return AfterValidator(check)
 
 
 def parse_tmpfs(entry: str) -> tuple[str, int | None]:
@@ -136,27 +145,9 @@ def _tmpfs(text: str) -> str:
     return text
 
 
-def _capability(value: str) -> str:
-    if not re.fullmatch(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", value):
-        raise ValueError("the name of a Linux capability without CAP_, such as SETUID")
-    return value
-
-
-def _user(text: str) -> str:
-    if not _USER.fullmatch(text):
-        raise ValueError("a user, or user:group, by name or number")
-    return text
-
-
 def check_env_name(text: str) -> str:
     if not text or "=" in text or "\x00" in text:
         raise ValueError("the name of an environment variable")
-    return text
-
-
-def _mount_id(text: str) -> str:
-    if not _MOUNT_ID.fullmatch(text):
-        raise ValueError("an id of letters, digits, dots, dashes and underscores")
     return text
 
 
@@ -178,12 +169,6 @@ def _http_status(value: Any) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
         return value
     raise ValueError("an HTTP status (100 to 599) or a class of them (2xx)")
-
-
-def _header_name(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
-        raise ValueError("the name of an HTTP header")
-    return text
 
 
 def _header_value(text: str) -> str:
@@ -216,10 +201,14 @@ Memory = Annotated[int, BeforeValidator(_memory), _NUMBER_OR_TEXT]
 Day = Annotated[str, BeforeValidator(_day)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
-User = Annotated[str, AfterValidator(_user)]
-Capability = Annotated[str, AfterValidator(_capability)]
+_USER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+User = Annotated[str, matching(rf"{_USER_NAME}(:{_USER_NAME})?", "a user, or user:group, by name or number")]
+Capability = Annotated[
+    str,
+    matching(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", "the name of a Linux capability without CAP_, such as SETUID"),
+]
 EnvName = Annotated[str, AfterValidator(check_env_name)]
-MountId = Annotated[str, AfterValidator(_mount_id)]
+MountId = Annotated[str, matching(r"[A-Za-z0-9_.-]+", "an id of letters, digits, dots, dashes and underscores")]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 PlainUrlPath = Annotated[str, AfterValidator(plain_url_path)]
 Unproven = Literal["health_is_an_error", "error_in_log", "undeclared_port", "no_operation"]
@@ -232,7 +221,7 @@ HttpStatus = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]}
     ),
 ]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of an HTTP header")]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 

@@ -6,7 +6,8 @@ Bounds: 4 MiB a file, 64 levels deep, 200,000 nodes after aliases are followed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,29 @@ def _integer(text: str) -> int:
     if len(text.lstrip("+-")) > 1 and text.lstrip("+-")[0] == "0" and text.lstrip("+-").isdigit():
         return int(text, 8)
     return int(text, 0)
+
+
+# Everything that is wrong with a file, told at once and by line, instead of one problem a run.
+class Problems:
+    """Collects errors of independent parts of a file. What depends on them is not looked at once there is one."""
+
+    def __init__(self) -> None:
+        self.found: list[ConfigError] = []
+        self.also: list[ConfigError] = []
+        """What is an error only to who needs it (a plug-in that is not here): told beside others, and alone by nobody."""
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Go on after a ConfigError; what follows in the block is skipped."""
+        try:
+            yield
+        except ConfigError as error:
+            self.found += [error, *error.more]
+
+    def tell(self) -> None:
+        """Raises one ConfigError that holds all that were found, by line and each once; nothing happens where there is none."""
+        also = self.also if self.found else []
+        once = {str(error.alone()): error.alone() for error in (*self.found, *also)}
+        errors = sorted(once.values(), key=lambda error: error.line or 0)
+        if errors:
+            raise errors[0].beside(errors[1:])

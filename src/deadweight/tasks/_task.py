@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import errno
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -76,7 +77,7 @@ def _first_what_was_left() -> None:
         state = State(find_suite_file().parent)
         if runs.there(state):
             from deadweight._log_excerpt import plain
-            from deadweight.project.recovery import remove_what_was_left
+            from deadweight.project.clean import remove_what_was_left
 
             remove_what_was_left(state, lambda line: print(plain(line), file=sys.stderr))
 
@@ -93,6 +94,9 @@ def guard(work: Callable[[], None]) -> int:
     """
     from deadweight import _run, _signals
 
+    gc.set_threshold(
+        20_000
+    )  # imports make many objects and no garbage: collecting among them is a twentieth of a short task
     with _signals.heeded(), _signals.output_watched():
         _show_what_cannot_be_encoded()
         try:

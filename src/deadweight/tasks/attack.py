@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks import _choose
-from deadweight.tasks._attacks import amiss, holes, print_attacks, total, unmeasured
-from deadweight.tasks._heartbeat import pulse
+from deadweight.tasks import _options
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import console, print_json, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
+    from deadweight_attacks import HardenRequest
+    from deadweight_attacks.harden.result import Found
 
 
 @task(
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
         "variant": "the variant; repeat it for more (default: all that are services)",
         "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
         "(default: the first three, and each wall alone)",
-        **_choose.HELP,
+        **_options.CHOOSING_HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant", "posture"],
@@ -53,48 +58,311 @@ def attack(
     postures = names(posture)
     attacks.plan_for(postures, ())
     with Workspace.open(say, since=since) as workspace:
-        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
-        chosen = [each for each in selection.variants if each.runnable]
+        selection = _options.chosen(
+            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
+        )
+        chosen = [variant for variant in selection.variants if variant.runnable]
         if not chosen and selection.narrowed:
             if json:
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         if not chosen:
             raise UsageError("none of these variants is a service", hint="see invoke variants")
-        built = [each for each in chosen if workspace.built(each.name) is not None]
+        built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             if workspace.spread is not None:
-                found = workspace.spread.attack(built or chosen, postures, say)
+                results = workspace.spread.attack(built or chosen, postures, say)
             else:
-                found = attacks.attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
-    _show(workspace, found, as_json=json)
-    left = ", ".join(each.name for each in chosen if each not in built)
-    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
+                results = attacks.attack_all(
+                    [workspace.subject(variant) for variant in built or chosen], postures, told=say
+                )
+    _show(workspace, results, as_json=json)
+    left = ", ".join(variant.name for variant in chosen if variant not in built)
+    raise_if_bad(results, f"not attacked, since not built: {left}" if left else "")
 
 
-def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> None:
-    from deadweight.report.sections import attack_notes
+def _show(workspace: Workspace, results: Sequence[Evidence], *, as_json: bool) -> None:
+    from deadweight.report.collect import attack_notes
     from deadweight.report.view import shared_notes
 
     if as_json:
-        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, found)})
+        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
     else:
         out = console()
-        for line in amiss(found):
+        for line in amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
-        print_attacks(found, out)
-    for line in () if as_json else shared_notes({each.variant: holes(each) for each in found}):
+        print_attacks(results, out)
+    for line in () if as_json else shared_notes({result.variant: holes(result) for result in results}):
         say(f"hole: {line}")
-    notes = {each.variant: attack_notes(each.data) for each in found}
+    notes = {result.variant: attack_notes(result.data) for result in results}
     for told in shared_notes(notes):
         say(f"note: {told}")
-    for line in () if as_json else shared_notes({each.variant: unmeasured(each) for each in found}):
+    for line in () if as_json else shared_notes({result.variant: unmeasured(result) for result in results}):
         say(f"not measured: {line}")
-    for each in found:
+    for each in results:
         reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
-    if (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
+    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
         say(resting)
-    say(f"{total(found)}. Next: invoke report")
+    say(f"{total(results)}. Next: invoke report")
+
+
+# Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
+WALLS_NAMED = 2
+REASON_LETTERS = 160
+DELIVERIES = {"service": "through the service", "breach": "after a breach"}
+
+
+def print_attacks(results: Sequence[Evidence], out: Console) -> None:
+    """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
+    if len(results) == 1:
+        _by_posture(results[0], tried_now(results), out)
+        return
+    for name in tried_now(results):
+        _by_variant(results, name, out)
+
+
+def amiss(results: Sequence[Evidence]) -> list[str]:
+    """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
+    about: dict[str, list[str]] = {}
+    for each in results:
+        if each.status == "not_measured" or not each.ok:
+            reason = each.reason.split(". ")[0]  # then comes the summary, which the tables show
+            cut = reason if len(reason) <= REASON_LETTERS else f"{reason[: REASON_LETTERS - 1].rstrip()}…"
+            about.setdefault(f"{each.status.replace('_', ' ')}: {cut}", []).append(each.variant)
+    return [f"{', '.join(who)}: {told}" for told, who in about.items()]
+
+
+def total(results: Sequence[Evidence]) -> str:
+    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
+    sums, everywhere = [], list[str]()
+    for posture in tried_now(results):
+        cells = [
+            cell["outcome"] for result in results for cell in result.data.get("postures", {}).get(posture, {}).values()
+        ]
+        everywhere += cells
+        tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
+        if tried:
+            sums.append(f"{posture} {cells.count('blocked')} of {tried}")
+    variants = f" on {len(results)} variants" if len(results) > 1 else ""
+    if everywhere and set(everywhere) == {"not_applicable"}:
+        return f"no hole was found{variants}, so there was nothing to stop"
+    return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
+
+
+def unmeasured(each: Evidence) -> list[str]:
+    """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
+    open_cells = each.data.get("postures", {}).get("open", {})
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for posture in tried_now([each]):
+        for name, cell in each.data["postures"][posture].items():
+            known = posture != "open" and open_cells.get(name, {}).get("outcome") == "not_measured"
+            if cell["outcome"] == "not_measured" and not known:
+                by_reason.setdefault((posture, cell["reason"]), []).append(name)
+    return [
+        f"{'' if posture == 'open' else f'{posture}: '}{', '.join(names)}: {reason}"
+        for (posture, reason), names in by_reason.items()
+    ]
+
+
+def holes(each: Evidence) -> list[str]:
+    """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
+    cells = each.data.get("postures", {}).get("open", {})
+    found = {name: (cell["evidence"] or {}).get("at") for name, cell in cells.items() if cell["outcome"] == "succeeded"}
+    return [f"{name}: {at}" for name, at in found.items() if at]
+
+
+def tried_now(results: Sequence[Evidence]) -> list[str]:
+    """Those in which something was measured now; what an earlier run found of others is for the report."""
+    return list(
+        dict.fromkeys(
+            name
+            for result in results
+            for name, cells in result.data.get("postures", {}).items()
+            if any(
+                cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
+                for cell in cells.values()
+            )
+        )
+    )
+
+
+def by_delivery(results: Sequence[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each attack once, those through the service first; before the first of each way its name, where there are both."""
+    known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
+    ordered = sorted(dict.fromkeys(names), key=lambda name: known.get(name) == "breach")
+    ways = ["breach" if known.get(name) == "breach" else "service" for name in ordered]
+    heads = [
+        DELIVERIES[way] if "breach" in ways and (index == 0 or ways[index - 1] != way) else ""
+        for index, way in enumerate(ways)
+    ]
+    return list(zip(heads, ordered, strict=True))
+
+
+def _by_variant(results: Sequence[Evidence], posture: str, out: Console) -> None:
+    """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
+    from rich.table import Table
+
+    shown = [result for result in results if posture in result.data.get("postures", {})]
+    payloads = by_delivery(results, (name for evidence in shown for name in evidence.data["postures"][posture]))
+    frame = 3  # a border and two blanks
+    widths = [max(len(evidence.variant), len("blocked")) + frame for evidence in shown]
+    room = out.width - max((len(name) for _, name in payloads), default=0) - frame - 1
+    while shown:
+        count = max(1, sum(width <= room for width in accumulate(widths)))
+        part, shown, widths = shown[:count], shown[count:], widths[count:]
+        table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
+        table.add_column("attack", no_wrap=True)
+        for each in part:
+            table.add_column(each.variant, justify="center", overflow="fold")
+        for words, payload in payloads:
+            if words:
+                table.add_section()
+                table.add_row(f"[italic]{words}[/]")
+            table.add_row(payload, *(_cell(each.data["postures"][posture].get(payload)) for each in part))
+        out.print(table)
+
+
+def _cell(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    words = {
+        "succeeded": "[bold red]through[/]",
+        "crashed": "[magenta]crashed[/]",
+        "not_applicable": "[dim]n/a[/]",
+        "not_measured": "[dim]-[/]",
+    }
+    if cell["outcome"] != "blocked":
+        return words[cell["outcome"]]
+    return f"[green]{cell['depth'] if cell['depth'] is not None else 'blocked'}[/]"
+
+
+def _by_posture(each: Evidence, postures: Sequence[str], out: Console) -> None:
+    """In as many parts as the terminal needs to keep walls' names whole."""
+    from rich.table import Table
+
+    cells = {name: each.data["postures"][name] for name in postures}
+    payloads = by_delivery([each], (payload for column in cells.values() for payload in column))
+    widths = [max(len(name), *(len(_walls(cell)) for cell in column.values())) + 2 for name, column in cells.items()]
+    room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(postures)
+    while left:
+        count = max(1, sum(width <= room for width in accumulate(widths)))
+        part, left, widths = left[:count], left[count:], widths[count:]
+        title = f"{each.variant}: what stops each attack"
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+        table.add_column("attack", no_wrap=True)
+        for name in part:
+            table.add_column(name, overflow="fold")
+        for words, payload in payloads:
+            if words:
+                table.add_row(f"[italic]{words}[/]")
+            table.add_row(payload, *(_styled(cells[name].get(payload)) for name in part))
+        out.print(table)
+
+
+def _walls(cell: Mapping[str, Any] | None) -> str:
+    """``seccomp, non-root and 2 more``; what else came of it in a word."""
+    if cell is None:
+        return ""
+    if cell["outcome"] != "blocked":
+        words = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
+        return words[cell["outcome"]]
+    walls = list(cell.get("walls") or ())
+    if not walls:
+        return "blocked" if cell["depth"] is None else "walls together"
+    more = len(walls) - WALLS_NAMED
+    return ", ".join(walls[:WALLS_NAMED]) + (f" +{more}" if more > 0 else "")
+
+
+def _styled(cell: Mapping[str, Any] | None) -> str:
+    styles = {"blocked": "green", "succeeded": "bold red", "crashed": "magenta"}
+    style = styles.get(cell["outcome"] if cell else "", "dim")
+    return f"[{style}]{_walls(cell)}[/]"
+
+
+# ``harden``.
+@task(
+    help={
+        "variant": "the variant (needed where the suite has several)",
+        "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
+        "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
+        "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
+        "seccomp": "--no-seccomp does not search for a seccomp profile; the engine's own is used",
+        "budget": "kubernetes: two replicas, apart, and a PodDisruptionBudget",
+        "force": "search again, even if this image was already searched in this engine with the same settings",
+        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
+    }
+)
+def harden(
+    c: Context,
+    variant: str | None = None,
+    format: str = "run",
+    to: str | None = None,
+    image: str | None = None,
+    seccomp: bool = True,
+    budget: bool = False,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Find, by trying, the tightest way to run a variant under which its checks still pass, and print it.
+
+    What was found is kept: another format needs no new search.
+
+    Example: invoke harden --variant apko --format kubernetes
+    Example: invoke harden --variant apko --format compose --to deploy
+    """
+    from deadweight._errors import UsageError
+    from deadweight._packages import attacks
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
+    from deadweight.suite.select import select_one
+
+    if format not in attacks.HARDEN_FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(attacks.HARDEN_FORMATS)}, found {format!r}")
+    with Workspace.open(say) as workspace:
+        chosen = select_one(workspace.suite, variant)
+        with locked(workspace.state, say), pulse("harden"):
+            found = attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+        named = chosen.run.seccomp if found.seccomp is None else None
+        root = workspace.suite.root
+        profile = root / named if named else workspace.state.seccomp(chosen.name)
+    for line in attacks.seccomp_lines(found.seccomp) if found.seccomp else ():
+        say(f"{chosen.name}: {line}")
+    if json:
+        print_json(found.document())
+        return
+    names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
+    names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
+    _give(found, format, profile, attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+
+
+def _way(folder: str, root: Path) -> str:
+    """From one folder to another as the kernel goes: a folder may be a link, from which ``..`` leads elsewhere."""
+    return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
+
+
+def _give(found: Found, format: str, profile: Path, given: HardenRequest, to: str | None) -> None:
+    """Print the text, or write it and its profile to a folder."""
+    from deadweight._packages import attacks
+    from deadweight.engine.seccomp.profile import write
+    from deadweight.records.store import write_atomically
+
+    for line in attacks.harden_notes(found, format, given):
+        say(f"{found.variant.name}: {line}")
+    if to is None:
+        print(attacks.harden_text(found, format, given), end="")
+        return
+    folder = Path(to)
+    for name, text in attacks.harden_files(found, format, given).items():
+        write_atomically(folder / name, text)
+        say(f"written: {folder / name}")
+    if not found.profiled or format == "ecs":
+        return
+    beside_it = folder / Path(given.profile).name
+    if found.seccomp:
+        write(beside_it, found.seccomp.profile())
+    else:
+        write_atomically(beside_it, profile.read_bytes())
+    say(f"written: {beside_it}")

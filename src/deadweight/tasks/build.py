@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks import _choose
+from deadweight.tasks import _options
 from deadweight.tasks._options import parse_jobs
 from deadweight.tasks._progress import print_json, say, stand_in_note, watcher
 from deadweight.tasks._task import dry, task
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deadweight.plan.graph import Plan
-    from deadweight.project.build import VariantOutcome
-    from deadweight.project.preparations import Preparations
+    from deadweight.project.build import Preparations, VariantOutcome
     from deadweight.project.workspace import Workspace
     from deadweight.records.built_image import BuiltImage
     from deadweight.suite.model import Variant
@@ -55,7 +54,7 @@ def variants(c: Context, json: bool = False) -> None:
         "jobs": "how many steps at once (default: the number of cores)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
-        **_choose.HELP,
+        **_options.CHOOSING_HELP,
         "plan": "show what would be done and why; change nothing",
         "rebase": "take the nearest base where the local source has none, from now on (setup --source local ends it)",
         "json": "print one JSON document on stdout",
@@ -88,7 +87,7 @@ def build(
         only_plan = plan or dry(c)
         if rebase:
             _rebase(workspace, keep=not only_plan)
-        selection = _choose.chosen(
+        selection = _options.chosen(
             workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
         )
         chosen = selection.to_build
@@ -106,9 +105,14 @@ def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_js
     from deadweight.project.build import raise_if_failed
 
     if as_json:
-        print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
+        print_json(
+            {
+                "suite": workspace.suite.name,
+                "variants": {outcome.variant: _outcome_row(outcome) for outcome in outcomes},
+            }
+        )
     elif (
-        resting := stand_in_note(workspace, (each.variant for each in outcomes if each.result == "built"))
+        resting := stand_in_note(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
     ) is not None:
         say(resting)
     raise_if_failed(outcomes)
@@ -150,10 +154,10 @@ def build_variants(
 
 
 def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, as_json: bool) -> None:
-    from deadweight.project.bases import known
     from deadweight.project.build import plan as make_plan
+    from deadweight.project.needs import known_bases
 
-    found = known(workspace, chosen)
+    found = known_bases(workspace, chosen)
     work = make_plan(workspace, found.able, force=force)
     if as_json:
         lacking = {name: error.message for name, error in found.lacking.items()}

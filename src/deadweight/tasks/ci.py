@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from invoke.context import Context
 
-from deadweight.tasks._options import one
-from deadweight.tasks._progress import say
+from deadweight.tasks._options import names, one
+from deadweight.tasks._progress import print_json, pulse, say
 from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight._errors import DeadweightError
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.comment import Place
+    from deadweight.report.model import Report
+    from deadweight.report.pull_request import Verdict
 
 
 @task(
@@ -33,9 +45,218 @@ def ci(
     """
     from dataclasses import replace
 
-    from deadweight.project.pipelines.render import PLACEHOLDER, Pipeline, parse_shards, render
+    from deadweight.project.pipelines import PLACEHOLDER, Pipeline, parse_shards, render
 
     asked = Pipeline(one(provider, "--provider"), parse_shards(shards), install or PLACEHOLDER, scan=scan)
     print(render(asked if image is None else replace(asked, image=image)), end="")
     if install is None and asked.provider != "kubernetes":
         say(f"replace {PLACEHOLDER!r} with where your team keeps Deadweight, or use --install")
+
+
+# ``merge``: one report of what several machines made.
+@task(
+    help={
+        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
+        "to": "the folder for the joined report (default: .deadweight/merged)",
+        "json": "print one JSON document on stdout",
+    },
+    iterable=["report"],
+)
+def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None, json: bool = False) -> None:
+    """Join the reports of all shards of one run, and the JUnit and SARIF files beside them; exit 2 for any other mixture.
+
+    Refused, by name: a shard that is missing or there twice, another commit, suite, schema or version.
+
+    Example: invoke merge --report shards
+    Example: invoke merge --report shard-1/report.json --report shard-2/report.json
+    """
+    from deadweight._errors import UsageError
+    from deadweight.records.store import write_atomically
+    from deadweight.report.history import load_report
+    from deadweight.report.merge import merged
+    from deadweight.report.sarif import joined_junit, joined_sarif
+    from deadweight.report.write import write_report
+    from deadweight.suite.load import find_suite_file
+
+    if not report:
+        raise UsageError("no report is given", hint="invoke merge --report FOLDER")
+    places = [place for name in names(report) for place in _reports(Path(name))]
+    made = merged({str(place): load_report(place) for place in places})
+    target = Path(to) if to else find_suite_file().parent / ".deadweight" / "merged"
+    folders = [place if place.is_dir() else place.parent for place in places]
+    kinds = {"junit.xml": ("*.xml", joined_junit), "findings.sarif": ("*.sarif", joined_sarif)}
+    files = {
+        name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
+    }
+    texts = {name: kinds[name][1](found) for name, found in files.items() if found}
+    with pulse("merge"):
+        written = write_report(made, target)
+    for name, text in texts.items():
+        write_atomically(target / name, text)
+    if json:
+        print_json({"report": str(written.json), "variants": list(made.variants), "files": sorted(texts)})
+        return
+    count = f"{len(places)} report{'s' if len(places) > 1 else ''} with {len(made.variants)} variants"
+    say(f"joined {count}: {written.json}" + "".join(f", {name}" for name in sorted(texts)))
+
+
+def _reports(place: Path) -> list[Path]:
+    """A report, or all that lie in folders of this one."""
+    from deadweight.report.model import REPORT_FILE
+
+    if not place.is_dir() or (place / REPORT_FILE).exists():
+        return [place]
+    found = sorted(file.parent for file in place.rglob(REPORT_FILE))
+    return found or [place]
+
+
+# ``verdict``: what a pull request does to the images, in one comment.
+@task(
+    help={
+        "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
+        "report": "the report to judge, for example one that merge wrote (default: made from the results on disk)",
+        "since": "the git revision that the change started from (default: the commit in the earlier report)",
+        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
+        "json": "print one JSON document on stdout",
+    }
+)
+def verdict(
+    c: Context,
+    against: str | None = None,
+    report: str | None = None,
+    since: str | None = None,
+    post: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say what this change does to the images, apart from what bases and the database did; exit 1 for stop, 3 for not measured.
+
+    Example: invoke verdict --against published/report.json
+    Example: invoke verdict --against base/report.json --report .deadweight/merged --post github
+    """
+    from deadweight._errors import CheckFailed, MissingError
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.comment import place
+    from deadweight.publish.report import earlier
+    from deadweight.report.pull_request import first_line, markdown
+
+    named = one(against, "--against")
+    where = None if post is None else place(post, os.environ)
+    with Workspace.open(say) as workspace:
+        before = earlier(named, workspace.suite.root)
+        found = _judged(workspace, before, report, since, named)
+    run = where.run if where else 0
+    text = markdown(found, run)
+    if json:
+        print_json(document(found))
+    else:
+        print(text, end="")
+    refused = _post(where, found, text) if where is not None else None
+    if found.level == "stop":
+        if refused is not None:
+            say(f"the verdict was not posted: {refused}")
+        raise CheckFailed(first_line(found))
+    if refused is not None:
+        raise refused
+    if found.unmeasured:
+        raise MissingError(first_line(found), hint="; ".join(found.unmeasured[:5]))
+
+
+def _judged(workspace: Workspace, before: Report, report: str | None, since: str | None, named: str) -> Verdict:
+    from deadweight.publish.report import earlier
+    from deadweight.records.lock import locked
+    from deadweight.report.pull_request import verdict as judge
+    from deadweight.tasks.report import thresholds, write
+
+    if report is not None:
+        made = earlier(report, workspace.suite.root, flag="--report")
+    else:
+        with locked(workspace.state, say):
+            made, _, _ = write(workspace, before)
+    names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
+    chosen = f" --variant {names}" if names else ""
+    again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")
+    return judge(
+        before,
+        made,
+        thresholds(workspace.suite),
+        touched=_touched(workspace, before, since),
+        dockerfiles=_dockerfiles(workspace),
+        again=again,
+    )
+
+
+def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[str, str] | None:
+    """The variants whose inputs this change touched; None where git cannot tell."""
+    from deadweight._errors import UsageError
+    from deadweight.project import changed
+
+    revision = since or (before.scope.commit if before.scope else None)
+    if revision is None:
+        return None
+    try:
+        return changed.since(workspace, revision, workspace.suite.variants)
+    except UsageError:
+        if since is not None:
+            raise
+        say(f"cannot determine what this change touched: git has no commit {revision} here; name it with --since")
+        return None
+
+
+def _dockerfiles(workspace: Workspace) -> dict[str, tuple[str, str]]:
+    from deadweight.builders.dockerfile.variant import DockerfileVariant
+
+    found = {}
+    for variant in workspace.suite.variants:
+        if not isinstance(variant, DockerfileVariant) or not variant.dockerfile:
+            continue
+        file = workspace.suite.root / variant.dockerfile
+        if file.is_file():
+            found[variant.name] = (variant.dockerfile, file.read_text(encoding="utf-8-sig", errors="replace"))
+    return found
+
+
+def _post(where: Place, found: Verdict, text: str) -> DeadweightError | None:
+    """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
+    from deadweight._errors import DeadweightError
+    from deadweight.publish.comment import post
+    from deadweight.report.pull_request import MARKER
+
+    if where.forge is None:
+        _summary(text)
+        say("a fork's job cannot write comments; see the verdict in the step summary and the log")
+        return None
+    try:
+        done = post(where, f"{MARKER}{found.suite} run ", text, silent=found.silent)
+    except DeadweightError as error:
+        _summary(text)
+        return error
+    words = {
+        "nothing": "nothing changed, so nothing was posted",
+        "newer": "a newer run has already posted its verdict",
+    }
+    say(words.get(done, f"comment {done}"))
+    return None
+
+
+def _summary(text: str) -> None:
+    """Where the CI system shows it (GitHub); elsewhere the log has it."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+def document(found: Verdict) -> dict[str, object]:
+    """The verdict as JSON."""
+    from dataclasses import asdict
+
+    from deadweight.report.pull_request import first_line
+
+    return {
+        "verdict": found.level,
+        "summary": first_line(found),
+        "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in found.items],
+        "unmeasured": list(found.unmeasured),
+        "notes": list(found.notes),
+        "again": list(found.again),
+    }

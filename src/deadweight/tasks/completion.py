@@ -117,7 +117,7 @@ def _checks() -> list[str]:
 
     found = list(names())
     with contextlib.suppress(Exception):  # our own are known without a suite
-        found += dict.fromkeys(name for each in _suite().variants for name in each.checks.other)
+        found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
     return found
 
 
@@ -134,7 +134,7 @@ def _formats() -> list[str]:
 
 
 def _providers() -> list[str]:
-    from deadweight.project.pipelines.render import PROVIDERS
+    from deadweight.project.pipelines import PROVIDERS
 
     return list(PROVIDERS)
 

@@ -23,7 +23,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
 
     Example: invoke demo
     """
-    from deadweight.project import database
+    from deadweight.project import scan
     from deadweight.project.build import raise_if_failed
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
@@ -37,12 +37,12 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     laps = _Laps()
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         variants = workspace.suite.variants
-        provide = partial(database.provide, workspace) if database.wanted(workspace) else None
+        provide = partial(scan.provide_database, workspace) if scan.wants_database(workspace) else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
         laps.end("set-up and build")
-        built = {each.variant for each in outcomes if each.result in ("built", "cached")}
-        found = verify_variants(workspace, [each for each in variants if each.name in built])
+        built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
+        results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
         laps.end("verify")
         made, written, _ = write(workspace)
         laps.end("report")
@@ -50,7 +50,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         say(f"time: {laps}")
         say(f"report: {written.html}")
     raise_if_failed(outcomes)
-    conclude(found, then="")
+    conclude(results, then="")
 
 
 class _Laps:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names
+from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import task
 
@@ -63,7 +63,7 @@ def init(
     if check:
         _check(root)
         return
-    wanted = init.Wanted(service, main, _port(port), _path(health_path), names(force))
+    wanted = init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = (
         init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
@@ -152,7 +152,7 @@ def _show(outcome: Outcome) -> None:
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
-    doubted = [each for draft in outcome.drafts for each in draft.doubts]
+    doubted = [doubt for draft in outcome.drafts for doubt in draft.doubts]
     if doubted:
         told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
         raise MissingError(
@@ -172,16 +172,6 @@ def _folder(given: str) -> Path:
     if not root.is_dir():
         raise UsageError(f"--dir {given}: no such folder")
     return root
-
-
-def _port(given: str | None) -> int | None:
-    from deadweight._errors import UsageError
-
-    if given is None:
-        return None
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
-        raise UsageError(f"--port: expected a number from 1 to 65535, found {given!r}")
-    return int(given)
 
 
 def _path(given: str | None) -> str | None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from invoke.context import Context
 
 from deadweight._packages import images
-from deadweight.tasks._heartbeat import pulse
-from deadweight.tasks._image import STDIN, looked_at, named
-from deadweight.tasks._progress import console, print_utf8, say
+from deadweight.tasks._progress import console, print_utf8, pulse, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight.tasks._image import LookedAt
+    from deadweight.sources.settings import Access
+    from deadweight.toolchain.crane import Remote
+    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.secrets.model import AllowEntry
+
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -158,9 +164,222 @@ def _write_findings(report: images.LayersReport, title: str, sarif: str | None, 
     if sarif is None and junit is None:
         return
     from deadweight.records.store import write_where_told
-    from deadweight.report.findings import layers_junit, layers_sarif
+    from deadweight.report.sarif import layers_junit, layers_sarif
 
     for target, text in ((sarif, layers_sarif), (junit, layers_junit)):
         if target is not None:
             write_where_told(Path(target), text(report, title))
             print(f"wrote {target}", file=sys.stderr)
+
+
+# The image that ``layers`` looks at: a variant of the suite, a file, standard input, or one in the engine or a registry.
+ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
+NO_ARCHIVE = "a file or folder; docker:REFERENCE is an image in the engine, oci://REFERENCE one in a registry"
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")  # more likely a file that is not there than a repository
+
+
+def named(archive: str | None) -> str | None:
+    """Which image is meant: what is no file here and has a registry's host in front is a reference in that registry."""
+    from deadweight.records.reference import names_registry
+
+    if archive is None or archive == STDIN or archive.startswith((ENGINE, REGISTRY)) or os.path.lexists(archive):
+        return archive
+    return REGISTRY + archive if names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """What is looked at: an archive ``archive``, or else what ``stream`` opens to be read once. Quicker than either is the engine's
+    own folder, where we may read it: ``store`` is that, the image's id there, and whether it is containerd's. ``save`` writes an
+    archive of what is no file.
+
+    ``stand_in`` is known of the suite's variants only.
+    """
+
+    title: str
+    cache: Path
+    archive: Path | None = None
+    allow: tuple[AllowEntry, ...] = ()
+    stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None
+    store: tuple[Path, str, bool] | None = None
+    save: Callable[[Path], Path] | None = None
+    remote: Remote | None = None
+    pull: Callable[[], AbstractContextManager[Path]] | None = None
+    list_platforms: Callable[[], tuple[str, ...]] | None = None
+    stand_in: bool | None = None
+    unread_allowed: bool = False
+
+    def analyse(self, scan: str, platform: str | None, name: str | None) -> LayersReport:
+        from typing import cast
+
+        mode = cast("Scanned", scan)
+        if self.store is not None:
+            found = self._in_store(*self.store, mode, platform)
+            if found is not None:
+                return found
+        if self.remote is not None:
+            return images.analyse_registry(
+                self.remote, self.title, scan=mode, allow=self.allow, platform=platform, cache_dir=self.cache
+            )
+        asked: dict[str, Any] = {"scan": mode, "allow": self.allow, "platform": platform, "name": name}
+        if self.stream is not None:
+            with self.stream() as source:
+                return images.analyse_stream(source, what=self.title, cache_dir=self.cache, **asked)
+        assert self.archive is not None
+        return images.analyse(self.archive, cache_dir=self.cache, **asked)
+
+    def platforms(self) -> tuple[str, ...]:
+        """The platforms of an image in a registry, one empty name for an image of one platform. Raises UsageError."""
+        from deadweight._errors import UsageError
+
+        if self.list_platforms is None:
+            raise UsageError(
+                "--platform all works only for images in a registry",
+                hint="choose one, for example --platform linux/arm64",
+            )
+        return self.list_platforms() or ("",)
+
+    def _in_store(
+        self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
+    ) -> LayersReport | None:
+        asked: dict[str, Any] = {"scan": scan, "allow": self.allow, "cache_dir": self.cache, "platform": platform}
+        if by_content:
+            return images.analyse_content_store(images.content_folders(root), image, **asked)
+        return images.analyse_engine_store(root, image, **asked)
+
+    @contextlib.contextmanager
+    def file(self) -> Iterator[Path]:
+        """An archive to read again; one that has to be written first is gone afterwards."""
+        import tempfile
+
+        if self.archive is not None:
+            yield self.archive
+            return
+        if self.pull is not None:
+            with self.pull() as layout:
+                yield layout
+            return
+        assert self.save is not None
+        with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
+            yield self.save(Path(folder, "image.tar"))
+
+
+@contextlib.contextmanager
+def looked_at(variant: str | None, archive: str | None, platform: str | None) -> Iterator[LookedAt]:
+    """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
+    from deadweight._errors import UsageError
+    from deadweight.records.paths import user_cache
+
+    if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
+        raise UsageError(
+            f"--archive {archive!r}: no image is given", hint="use docker:REFERENCE, oci://REFERENCE, or a file"
+        )
+    cache = user_cache() / "layers"
+    if variant is not None:
+        with _in_suite(variant) as found:
+            yield found
+    elif archive is not None and archive.startswith(ENGINE):
+        with _in_engine(archive.removeprefix(ENGINE), cache) as found:
+            yield found
+    elif archive is not None and archive.startswith(REGISTRY):
+        yield _in_registry(archive.removeprefix(REGISTRY), platform, cache)
+    elif archive == STDIN:
+        yield LookedAt(title="standard input", cache=cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
+    else:
+        file = Path(str(archive))
+        _refuse_absent(file)
+        yield LookedAt(title=str(archive), cache=cache, archive=file)
+
+
+@contextlib.contextmanager
+def _in_suite(variant: str) -> Iterator[LookedAt]:
+    from deadweight.checks.layers import allow_list
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
+    from deadweight.suite.select import select_one
+
+    with Workspace.open(say) as workspace, locked(workspace.state, say):
+        chosen = select_one(workspace.suite, variant)
+        asked = chosen.checks.layers
+        yield LookedAt(
+            title=chosen.name,
+            cache=workspace.state.cache / "image",
+            archive=workspace.archive(chosen),
+            allow=allow_list(chosen),
+            stand_in=workspace.stand_in(chosen.name),
+            unread_allowed=asked is not None and "allow" in (asked.unread.mine, asked.unread.base),
+        )
+
+
+def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
+    from deadweight.toolchain.crane import Remote, platforms, pulled
+
+    way = _access(reference)
+    env, insecure = way.environment, way.insecure
+    return LookedAt(
+        title=reference,
+        cache=cache,
+        remote=Remote(reference, insecure=insecure, env=env),
+        list_platforms=lambda: platforms(reference, insecure=insecure, env=env),
+        pull=lambda: pulled(reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env),
+    )
+
+
+def _refuse_absent(file: Path) -> None:
+    """A wrong argument, exit 2: 1 would say that a secret was found. What else is wrong with a file whoever opens it tells."""
+    from deadweight._errors import UsageError
+
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        raise UsageError(f"--archive: {file}: no such file", hint=NO_ARCHIVE) from None
+    except OSError:
+        return
+
+
+@contextlib.contextmanager
+def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.daemon import find_or_start
+
+    with Engine.connect(find_or_start(say)) as engine:
+        image, images = engine.images.need(reference), engine.images
+        by_content = engine.info.containerd_store
+        yield LookedAt(
+            title=reference,
+            cache=cache,
+            stream=lambda: images.stream(reference),
+            store=(Path(engine.info.root_dir), image.id, by_content),
+            save=lambda path: images.save(reference, path),
+        )
+
+
+def _access(reference: str) -> Access:
+    """How the registry is reached: as the project here says it, if there is one, else as the user's own settings do."""
+    from deadweight._errors import ConfigError
+    from deadweight.project.load_suite import load_suite
+    from deadweight.records.paths import State
+    from deadweight.sources.settings import load, registry_access
+    from deadweight.suite.load import find_suite_file
+
+    try:
+        file = find_suite_file()
+    except ConfigError:
+        return registry_access(reference, load(State(Path.cwd())))
+    suite = load_suite(file)
+    return registry_access(reference, load(State(suite.root), suite))
+
+
+def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
+    """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
+    from deadweight._errors import UsageError
+    from deadweight.toolchain.crane import platforms
+
+    there = platforms(reference, insecure=way.insecure, env=way.environment)
+    if platform is None and len(there) < 2:
+        return None
+    wanted = platform or images.machine_platform()
+    fitting = [each for each in there if images.fits(each, wanted)]
+    if there and not fitting:
+        raise UsageError(f"{reference}: holds no image for {wanted}", hint=f"it holds {', '.join(there)}: --platform")
+    return wanted if wanted in fitting or not fitting else fitting[0]

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._heartbeat import pulse
 from deadweight.tasks._options import names, one
-from deadweight.tasks._progress import console, print_json, print_utf8, say
+from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
-    from deadweight.report.changes import Thresholds
-    from deadweight.report.compare import Comparison
-    from deadweight.report.model import Report
+    from deadweight.report.compare import Comparison, Thresholds
+    from deadweight.report.history import Row
+    from deadweight.report.model import HistoryEntry, Report
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
 
@@ -40,7 +41,7 @@ def report(
     Example: invoke report --history
     """
     from deadweight.project.workspace import Workspace
-    from deadweight.publish.earlier import earlier
+    from deadweight.publish.report import earlier
 
     if history:
         _print_history(json, alone=against is None and not open)
@@ -80,7 +81,7 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
     Example: invoke publish --to oci://registry.example.com/team/report:latest
     """
     from deadweight.project.workspace import Workspace
-    from deadweight.publish.earlier import earlier
+    from deadweight.publish.report import earlier
     from deadweight.publish.report import publish as publish_to
     from deadweight.records.lock import locked
 
@@ -144,11 +145,11 @@ def push(
         chosen = select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
             raise UsageError("--digest-file works only for one variant", hint="choose one with --variant")
-        places = {each.name: destination(target, each.name, several=several) for each in chosen}
+        places = {variant.name: destination(target, variant.name, several=several) for variant in chosen}
         with locked(workspace.state, say), pulse("push"):
             done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
             wanted = chosen if sbom else ()
-            sboms = {each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure) for each in wanted}
+            sboms = {name.name: _attach(workspace, name, done[name.name].reference, sbom, insecure) for name in wanted}
     if json:
         print_json(
             {
@@ -169,7 +170,7 @@ def _pushed(
     """Push each variant to its place, and write its reference by digest to a file."""
     from deadweight.publish.push import push as push_archive
 
-    archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
+    archives = {variant.name: workspace.archive(variant) for variant in chosen}  # all of them, or nothing is pushed
     done = {}
     for name, archive in archives.items():
         file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
@@ -185,14 +186,16 @@ def _attach(
     from dataclasses import asdict
 
     from deadweight.checks.scan.sbom import forms, write_sboms
-    from deadweight.publish.attach import attach
+    from deadweight.publish.push import attach
 
     files = write_sboms(workspace.subject(variant), forms(form)).files
     attached = attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
-    for each in attached:
-        say(f"{variant.name}: {each.form} SBOM attached as {each.tag}; tools find it {where[each.found_by]}")
-    return [asdict(each) for each in attached]
+    for attachment in attached:
+        say(
+            f"{variant.name}: {attachment.form} SBOM attached as {attachment.tag}; tools find it {where[attachment.found_by]}"
+        )
+    return [asdict(attachment) for attachment in attached]
 
 
 def _print_history(json: bool, *, alone: bool) -> None:
@@ -211,8 +214,6 @@ def _print_history(json: bool, *, alone: bool) -> None:
     elif not entries:
         raise MissingError("there is no history yet", hint="run invoke report: each run adds to it")
     else:
-        from deadweight.tasks._history import print_history
-
         print_history(entries, console())
 
 
@@ -220,7 +221,7 @@ def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, W
     """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
     from deadweight.records.store import write_atomically
     from deadweight.report.compare import compare
-    from deadweight.report.document import to_json
+    from deadweight.report.history import to_json
     from deadweight.report.write import write_report
 
     with pulse("report"):
@@ -248,14 +249,14 @@ def collected(workspace: Workspace) -> Report:
 
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
-    for each in workspace.suite.variants:
-        if workspace.built(each.name) is not None:
+    for variant in workspace.suite.variants:
+        if workspace.built(variant.name) is not None:
             try:
-                archives[each.name] = workspace.archive(each)
+                archives[variant.name] = workspace.archive(variant)
             except MissingError as error:
                 why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
-                lost[each.name] = f"{why}; `invoke build --variant {each.name}` builds it again"
-    asked = {each.name: [check.name for check in table.asked(each)] for each in workspace.suite.variants}
+                lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
+    asked = {variant.name: [check.name for check in table.asked(variant)] for variant in workspace.suite.variants}
     made = collect(workspace.suite, workspace.state, archives, lost, asked)
     commit = commit_of(workspace.suite.root)
     entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))
@@ -264,7 +265,7 @@ def collected(workspace: Workspace) -> Report:
 
 def thresholds(suite: Suite) -> Thresholds:
     """What the suite's ``report.thresholds`` say."""
-    from deadweight.report.changes import Thresholds
+    from deadweight.report.compare import Thresholds
 
     return Thresholds(**suite.report.thresholds.model_dump())
 
@@ -273,7 +274,7 @@ def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
     from deadweight._errors import CheckFailed, MissingError
     from deadweight.report import figures
-    from deadweight.report.compare_markdown import comparison_markdown
+    from deadweight.report.markdown import comparison_markdown
 
     tell(comparison_markdown(found))
     since, lost = f"since the report of {found.old_generated_at}", len(found.unmeasured)
@@ -283,3 +284,37 @@ def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
     if lost:
         hint = "invoke build, invoke verify, then this again"
         raise MissingError(f"{lost} no longer measured {since}; see above", hint=hint)
+
+
+# The history of a comparison on a terminal.
+HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")
+
+
+def print_history(entries: Sequence[HistoryEntry], out: Console) -> None:
+    """A table for each variant, from old to new."""
+    from rich.table import Table
+
+    from deadweight.report.history import rows
+
+    for name, found in rows(entries).items():
+        table = Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
+        for row in found:
+            table.add_row(*_cells(row))
+        out.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    from deadweight.report import figures
+
+    point = row.point
+    commit = (row.commit or "none")[:10] + ("+" if row.dirty else "")
+    held = ", ".join(f"{posture} {each.held}/{each.tried}" for posture, each in point.attacks.items())
+    return [
+        row.at[:16].replace("T", " "),
+        commit,
+        figures.size(point.size_bytes) + (f" ({figures.STAND_IN})" if point.stand_in else ""),
+        figures.count(point.findings),
+        held or figures.NOT_MEASURED,
+        figures.seconds(point.startup_seconds),
+        figures.seconds(point.build_seconds),
+    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names
+from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
 
@@ -42,7 +42,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, variant, _port(port))
+        chosen, image, options = _prepared(workspace, variant, parse_port(port) or 0)
         options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
         code = run_in_foreground(
             workspace.engine(),
@@ -115,7 +115,11 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             for line in log_lines(workspace.engine(), wanted, follow=follow, lines=200 if follow else None):
                 print(line, flush=True)
             return
-        found = [(each, workspace.state.log(each.name)) for each in chosen if workspace.state.log(each.name).exists()]
+        found = [
+            (variant, workspace.state.log(variant.name))
+            for variant in chosen
+            if workspace.state.log(variant.name).exists()
+        ]
         if not found:
             raise MissingError("no container is running, and there are no logs", hint="run invoke build to write logs")
         for each, file in found:
@@ -126,7 +130,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
 def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) -> None:
     """A port that is published by an engine elsewhere leads nowhere here: then one of this machine leads to it."""
     from deadweight.engine.faults import Ended
-    from deadweight.engine.forward import forwarded
+    from deadweight.engine.foreground import forwarded
 
     with contextlib.suppress(Ended):  # at once: its last words come next, and tell more
         route = container.http()
@@ -134,7 +138,7 @@ def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) ->
         if route.way == "engine":
             url = f"http://127.0.0.1:{stack.enter_context(forwarded(route, container.options.host_port))}"
         others = (container.http(port) for port in container.options.ports)
-        more = "".join(f", port {each.port}: {each.base_url}" for each in others if each.way != "engine")
+        more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
         say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 
@@ -194,13 +198,3 @@ def _tools(workspace: Workspace) -> str:
     with locked(workspace.state, say):
         workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
     return workspace.source.base(TOOLS_IMAGE).resolved
-
-
-def _port(value: str | None) -> int:
-    from deadweight._errors import UsageError
-
-    if value is None:
-        return 0
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
-        raise UsageError(f"--port: expected a number from 1 to 65535, found {value!r}")
-    return int(value)

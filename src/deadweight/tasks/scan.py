@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks import _choose
-from deadweight.tasks._heartbeat import pulse
+from deadweight.tasks import _options
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import console, print_json, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from deadweight._errors import DeadweightError
     from deadweight.project.selection import Selection
     from deadweight.project.workspace import Workspace
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "jobs": "how many images at once (default: one per core)",
-        **_choose.HELP,
+        **_options.CHOOSING_HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
@@ -62,7 +63,9 @@ def scan(
     forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
     with Workspace.open(say, since=since) as workspace:
-        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
+        selection = _options.chosen(
+            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
+        )
         if selection.narrowed and not selection.variants:
             _tell_nothing(as_json=json)
             return
@@ -76,13 +79,13 @@ def scan(
     _raise_if_bad(found, failed, strict=strict)
 
 
-def _write_sarif(file: str | None, found: Sequence[Evidence]) -> None:
+def _write_sarif(file: str | None, results: Sequence[Evidence]) -> None:
     from deadweight.records.store import write_where_told
-    from deadweight.report.scan_sarif import scan_sarif
+    from deadweight.report.sarif import scan_sarif
 
     if file is None:
         return
-    write_where_told(Path(file), scan_sarif(found))
+    write_where_told(Path(file), scan_sarif(results))
     say(f"wrote {file}")
 
 
@@ -103,7 +106,7 @@ def _tell_nothing(*, as_json: bool) -> None:
 
 def _tell(
     workspace: Workspace,
-    found: Sequence[Evidence],
+    results: Sequence[Evidence],
     failed: Mapping[str, DeadweightError],
     sboms: Sequence[Mapping[str, Any]],
     *,
@@ -112,19 +115,18 @@ def _tell(
     if as_json:
         print_json(
             {
-                "scans": stand_in_rows(workspace, found),
+                "scans": stand_in_rows(workspace, results),
                 "failed": {name: error.message for name, error in failed.items()},
                 "sboms": sboms,
             }
         )
         return
-    from deadweight.tasks._scan import print_sboms, print_scans, total
 
-    print_scans(found, console())
+    print_scans(results, console())
     print_sboms(sboms, console())
-    if (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
+    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
         print(resting)
-    say(f"{total(found)}. Next: invoke report")
+    say(f"{total(results)}. Next: invoke report")
 
 
 def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[Variant, ...]:
@@ -134,10 +136,10 @@ def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[
     chosen = selection.variants
     if named:
         return chosen
-    built = tuple(each for each in chosen if workspace.built(each.name) is not None)
-    for each in chosen:
-        if each not in built:
-            say(f"{each.name}: not scanned because not built")
+    built = tuple(variant for variant in chosen if workspace.built(variant.name) is not None)
+    for variant in chosen:
+        if variant not in built:
+            say(f"{variant.name}: not scanned because not built")
     if not built:
         raise MissingError("no variant is built", hint="invoke build")
     return built
@@ -150,28 +152,139 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
 
     from deadweight.checks.scan.sbom import forms, write_sboms
 
-    return [asdict(write_sboms(workspace.subject(each), forms(form))) for each in chosen]
+    return [asdict(write_sboms(workspace.subject(variant), forms(form))) for variant in chosen]
 
 
-def _raise_if_bad(found: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
+def _raise_if_bad(results: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
     """Exit 1 where a scan failed or a gate is broken; exit 3 where something missing is all that was in the way: an engine, a
     database."""
     from deadweight._errors import CheckFailed, MissingError
 
     bad = [f"{name}: {error.message}" for name, error in failed.items()]
-    bad += [f"{each.variant}: {each.reason}" for each in found if not each.ok]
+    bad += [f"{result.variant}: {result.reason}" for result in results if not result.ok]
     if bad:
         lacking = len(bad) == len(failed) and all(isinstance(error, MissingError) for error in failed.values())
         hints = dict.fromkeys(error.hint for error in failed.values() if error.hint)
         raise (MissingError if lacking else CheckFailed)(
-            f"{len(bad)} of {len(found) + len(failed)} images failed\n" + "\n".join(bad), hint="; ".join(hints) or None
+            f"{len(bad)} of {len(results) + len(failed)} images failed\n" + "\n".join(bad),
+            hint="; ".join(hints) or None,
         )
-    missing = [each for each in found if each.data.get("status") == "not_scanned"]
+    missing = [result for result in results if result.data.get("status") == "not_scanned"]
     if missing:
         raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))
-    unknown = [each.variant for each in found if each.data.get("status") == "not_covered"]
+    unknown = [result.variant for result in results if result.data.get("status") == "not_covered"]
     if strict and unknown:
         raise CheckFailed(
             f"the vulnerability database does not cover {', '.join(unknown)}, so nothing is known about these images",
             hint="use another database (invoke scan --database …), or leave out --strict",
         )
+
+
+# Scans and SBOMs on a terminal.
+SEVERITIES = ("critical", "high", "medium", "low", "unknown")
+TOUCHED, UNTOUCHED = "touched", "not touched by the requests sent"
+MOST_TELLING = ("variant", "total", "critical", "high", TOUCHED, "OS", "fixable", UNTOUCHED, "medium", "low", "languages",
+                "kernel headers", "unknown")  # fmt: skip
+"""All columns, in the order in which they get the room that a terminal has."""
+
+
+def print_scans(results: Sequence[Evidence], out: Console) -> None:
+    """One row for each image; a count stands only where something was looked up."""
+    from rich.table import Table
+
+    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", TOUCHED, UNTOUCHED)
+    rows = [(result.variant, *_cells(result.data)) for result in results]
+    shown = fitting(heads, rows, out.width)
+    table = Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
+    for row in rows:
+        table.add_row(*(row[index] for index in shown))
+    out.print(table)
+    dropped = [head for index, head in enumerate(heads) if index not in shown]
+    if dropped:
+        out.print(f"Not enough room for {', '.join(dropped)}: use a wider terminal or invoke report.", markup=False)
+    for each in (result for result in results if result.data.get("status") != "not_scanned"):
+        out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
+    for text in unused(results):
+        out.print(
+            f"an exception matches no finding in these images and can be removed: {text}", markup=False, style="yellow"
+        )
+
+
+def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that fit, in their order: the most telling are given room first."""
+    chosen, left = list[int](), width
+    for head in MOST_TELLING:
+        index = heads.index(head)
+        needed = 2 + max(len(head), *(len(row[index]) for row in rows)) if rows else 2 + len(head)
+        if not chosen or needed <= left:
+            chosen.append(index)
+            left -= needed
+    return sorted(chosen)
+
+
+def total(results: Sequence[Evidence]) -> str:
+    """``3 images scanned: 1,788 findings, 44 of them reached``; what was not scanned or covered is told apart."""
+    from deadweight.report.figures import plural
+
+    scanned = [result.data for result in results if result.data.get("status") == "scanned"]
+    reached = [data["reachability"] for data in scanned if data["reachability"]["status"] == "measured"]
+    counted = [data["total"] for data in scanned if data["total"] is not None]
+    untold = len(scanned) - len(counted)
+    parts = [plural(sum(counted), "finding") if counted else "\u2013 findings"]
+    parts += [f"{plural(untold, 'image')} with a language that is not covered"] if untold else []
+    if reached:
+        known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
+        parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")
+    other = len(results) - len(scanned)
+    left = f"; {plural(other, 'image')} not scanned or not covered" if other else ""
+    return f"{plural(len(scanned), 'image')} scanned: {', '.join(parts)}{left}"
+
+
+def unused(results: Sequence[Evidence]) -> list[str]:
+    """Exceptions that none of the scanned images needs."""
+    scanned = [result for result in results if result.data.get("status") == "scanned"]
+    told = {text for evidence in scanned for text in evidence.data["unused_exceptions"]}
+    used = {origin for evidence in scanned for origin in evidence.data["used_exceptions"]}
+    return sorted(text for text in told if text.removesuffix(" matches no finding") not in used)
+
+
+def _cells(data: Mapping[str, Any]) -> list[str]:
+    covered = data.get("coverage") or {}
+    if data.get("status") != "scanned":
+        words = str(data.get("status", "failed")).replace("_", " ")
+        return [words, *[""] * 7, *_words(covered), "", ""]
+    reach = data["reachability"]
+    measured = reach["status"] == "measured" and data["total"] is not None
+    counts = [data["total"], *(data["by_severity"].get(name) for name in SEVERITIES), data["fixable"]]
+    return [
+        *("\u2013" if count is None else f"{count:,}" for count in counts),
+        f"{data['kernel_headers']['total']:,}",
+        *_words(covered),
+        str(reach["reachable"]) if measured else "not measured",
+        str(reach["dead_weight"]) if measured else "not measured",
+    ]
+
+
+def _words(covered: Mapping[str, Any]) -> list[str]:
+    return [str(covered.get(part, "")).replace("_", " ") for part in ("os", "language")]
+
+
+def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
+    """Where each SBOM is, and what the builder's claims and the image do not agree on."""
+    from deadweight.report.figures import plural
+
+    for sbom in sboms:
+        for file in sbom["files"]:
+            out.print(
+                f"{sbom['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
+                markup=False,
+            )
+            if file["note"]:
+                out.print(f"{sbom['variant']}: {file['note']}", markup=False, style="yellow")
+        for word, rows in (
+            ("in the builder's SBOM, not in the image", sbom["absent"]),
+            ("in the image, not in the builder's SBOM", sbom["unclaimed"]),
+        ):
+            if rows:
+                shown = ", ".join(rows[:8]) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
+                out.print(f"{sbom['variant']}: {word}: {shown}", markup=False, style="yellow")

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._heartbeat import pulse
-from deadweight.tasks._options import names
-from deadweight.tasks._progress import print_json, say
+from deadweight.tasks._options import names, parse_days
+from deadweight.tasks._progress import print_json, pulse, say
 from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
+    from deadweight.project.build import Preparations
     from deadweight.project.doctor import Doctor
-    from deadweight.project.preparations import Preparations
     from deadweight.project.survey import Finding
     from deadweight.project.workspace import Workspace
     from deadweight.sources.protocol import NoBase, ToMake
@@ -83,7 +82,7 @@ def _tell(
     if all(each.present for each in found) and not unmade and lacking is None:
         say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
     if as_json:
-        tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
+        tools, making = [asdict(each) for each in found], [asdict(item) for item in unmade]
         print_json({"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)})
 
 
@@ -97,18 +96,17 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     Example: invoke doctor --json
     """
     from deadweight._errors import MissingError
-    from deadweight.project.bases import known
     from deadweight.project.doctor import examine
-    from deadweight.project.needs import hopeless, to_make, tools_of
+    from deadweight.project.needs import hopeless, known_bases, to_make, tools_of
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace:
         with pulse("doctor"):
             found = examine(tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root)
             unmade = to_make(workspace, workspace.suite.variants)
-        lacking = known(workspace, workspace.suite.variants).error
+        lacking = known_bases(workspace, workspace.suite.variants).error
         if json:
-            making = [asdict(each) for each in unmade]
+            making = [asdict(item) for item in unmade]
             print_json(
                 {
                     "source": workspace.source.name,
@@ -119,11 +117,11 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             )
         else:
             _print_doctor(found, unmade, workspace.source.name)
-        missing = [each.name for each in found.tools if not each.present] + [each.name for each in unmade]
+        missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
         yours = hopeless(found.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
     if found.unwritable:
-        missing += [f"a folder that can be written to ({each})" for each in found.unwritable]
+        missing += [f"a folder that can be written to ({folder})" for folder in found.unwritable]
         how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
     lines = [f"missing or unusable: {', '.join(missing)}"] if missing else []
     if lacking is not None:
@@ -147,27 +145,27 @@ def prepare(
     Where no engine can be had, that is told, and what needs one is left out.
     """
     from deadweight.plan.scheduler import run_plan
-    from deadweight.project.bases import known, prepared, split
+    from deadweight.project.build import preparations
     from deadweight.project.install import raise_if_missing
-    from deadweight.project.preparations import preparations
+    from deadweight.project.needs import known_bases, prepare_bases, split_by_base
     from deadweight.project.survey import survey
     from deadweight.sources.protocol import NoBase
     from deadweight.tasks._progress import watcher
 
     found, missing, chosen = _asked(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=plan)
-    lacking = known(workspace, chosen)
+    lacking = known_bases(workspace, chosen)
     if plan:
         return found, lacking.error
     with watcher() as shown:
         work = preparations(workspace, chosen, missing)
         outcomes = run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
-    unmade = [each for each in outcomes if isinstance(each.error, NoBase)]
-    raise_if_missing(each for each in outcomes if each not in unmade)
-    for error in (each.error for each in unmade):
+    unmade = [outcome for outcome in outcomes if isinstance(outcome.error, NoBase)]
+    raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
+    for error in (item.error for item in unmade):
         assert isinstance(error, NoBase)
-        lacking = lacking.and_then(split(lacking.able, workspace.needs(lacking.able), error))
+        lacking = lacking.and_then(split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
-        lacking = lacking.and_then(prepared(workspace, lacking.able))
+        lacking = lacking.and_then(prepare_bases(workspace, lacking.able))
     return survey([each.name for each in found]) if missing else found, lacking.error
 
 
@@ -175,11 +173,11 @@ def to_prepare(
     workspace: Workspace, chosen: Sequence[Variant], *, yes: bool, database: Callable[[], object] | None
 ) -> Preparations:
     """What is missing for these variants, shown and asked for, to be got while the first are being built."""
-    from deadweight.project.preparations import preparations
+    from deadweight.project.build import preparations
 
     _, missing, able = _asked(workspace, chosen, yes=yes)
     work = preparations(workspace, able, missing, start_engine=True, database=database)
-    return replace(work, needs={**dict.fromkeys((each.name for each in chosen), frozenset()), **work.needs})
+    return replace(work, needs={**dict.fromkeys((variant.name for variant in chosen), frozenset()), **work.needs})
 
 
 def _asked(
@@ -232,7 +230,7 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
     built = {variant.name for variant in without_engine(workspace, chosen)}
     left = [variant.name for variant in chosen if variant.name not in built]
     if left:
-        how = dict.fromkeys(each.how for each in hopeless(found) if each.name in ENGINE_TOOLS)
+        how = dict.fromkeys(finding.how for finding in hopeless(found) if finding.name in ENGINE_TOOLS)
         raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
 
 
@@ -253,10 +251,10 @@ def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundl
 def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
     if missing:
         say("to install:")
-    width = max((len(each.name) for each in missing), default=0)
-    for each in missing:
-        size = f", {each.size_bytes / 1e6:.0f} MB" if each.size_bytes else ""
-        say(f"  {each.name:<{width}}  {each.how} (about {each.seconds} s{size})")
+    width = max((len(finding.name) for finding in missing), default=0)
+    for finding in missing:
+        size = f", {finding.size_bytes / 1e6:.0f} MB" if finding.size_bytes else ""
+        say(f"  {finding.name:<{width}}  {finding.how} (about {finding.seconds} s{size})")
     if unmade:
         say("to be made from OS packages, all at the same time:")
     for made in unmade:
@@ -287,3 +285,33 @@ def _print_doctor(found: Doctor, unmade: Sequence[ToMake], source: str) -> None:
     for made in unmade:
         print(f"{made.name}: not made yet")
     print(f"source: {source}")
+
+
+# ``clean``.
+@task(
+    help={
+        "project": "also remove this project's images from the engine and its whole state folder, but nothing that projects share",
+        "all": "also stop the engine, the registry and the Maven that Deadweight started, which all your projects share",
+        "older-than": "keep what is newer, for example 7d or 36h",
+    }
+)
+def clean(c: Context, project: bool = False, all: bool = False, older_than: str | None = None) -> None:
+    """Remove what dead processes left, logs, and spare archives; with --project everything of this project.
+
+    Example: invoke clean --project
+    """
+    from deadweight._errors import MissingError
+    from deadweight.project.clean import clean as clean_up
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
+    from deadweight.report.figures import plural
+    from deadweight.suite.values import format_bytes
+
+    days = parse_days(older_than)
+    with Workspace.open(say) as workspace, locked(workspace.state, say), pulse("clean"):
+        done = clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
+    freed = format_bytes(done.size_bytes)
+    first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
+    say(f"removed {first}, {plural(done.images, 'image')}, {plural(done.files, 'file')} ({freed})")
+    if done.left is not None:
+        raise MissingError(f"the engine was not cleaned: {done.left.message}", hint=done.left.hint)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks import _choose
-from deadweight.tasks._heartbeat import pulse
+from deadweight.tasks import _options
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import print_json, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import print_json, pulse, say, stand_in_note, stand_in_rows
 from deadweight.tasks._task import colour, task
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ OUTCOMES = (
     help={
         "variant": "the variant; repeat it for more (default: all)",
         "check": "the check; repeat it for more (default: all checks in the suite)",
-        **_choose.HELP,
+        **_options.CHOOSING_HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant", "check"],
@@ -58,21 +57,23 @@ def verify(
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say, since=since) as workspace:
-        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
+        selection = _options.chosen(
+            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
+        )
         chosen = selection.variants
         if selection.narrowed and not chosen:
             if json:
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         refuse_unasked(names(check), chosen)
-        built = [each for each in chosen if workspace.built(each.name) is not None]
-        found = verify_variants(workspace, built or chosen, names(check))
+        built = [variant for variant in chosen if workspace.built(variant.name) is not None]
+        results = verify_variants(workspace, built or chosen, names(check))
     if json:
-        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, found)})
-    elif (resting := stand_in_note(workspace, (each.variant for each in found))) is not None:
+        print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
+    elif (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
         say(resting)
-    left = ", ".join(each.name for each in chosen if each not in built)
-    conclude(found, f"not checked because not built: {left}" if left else "")
+    left = ", ".join(variant.name for variant in chosen if variant not in built)
+    conclude(results, f"not checked because not built: {left}" if left else "")
     refuse_unproven(built)
 
 
@@ -87,31 +88,31 @@ def verify_variants(
     with locked(workspace.state, say):
         told: list[str] = []
 
-        def tell(found: Evidence) -> None:
-            told.append(found.check)
-            say(_line(found))
+        def tell(results: Evidence) -> None:
+            told.append(results.check)
+            say(_line(results))
 
         with pulse(lambda: f"verify, {figures.plural(len(told), 'check')} done"):
             if workspace.spread is not None:
                 return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
-            subjects = [workspace.subject(each) for each in chosen]
+            subjects = [workspace.subject(variant) for variant in chosen]
             return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=tell))
 
 
-def conclude(found: Sequence[Evidence], left: str = "", then: str = "invoke report") -> None:
+def conclude(results: Sequence[Evidence], left: str = "", then: str = "invoke report") -> None:
     """Say the total and the next command; ``left`` is what was not even tried. Each finding was told when it came.
 
     Raises CheckFailed naming the checks that did not end as the suite expects, MissingError where something was not measured.
     """
     from deadweight._errors import MissingError
 
-    if not found and not left:
+    if not results and not left:
         raise MissingError(
             "nothing was measured: the suite has no checks for these variants",
             hint="add checks: to deadweight.yaml, or port: to a variant that is a service",
         )
-    raise_if_bad(found, left)
-    say(tally(found) + (f". Next: {then}" if then else ""))
+    raise_if_bad(results, left)
+    say(tally(results) + (f". Next: {then}" if then else ""))
 
 
 def refuse_unproven(chosen: Sequence[Variant]) -> None:
@@ -130,9 +131,9 @@ def refuse_unproven(chosen: Sequence[Variant]) -> None:
         )
 
 
-def tally(found: Sequence[Evidence]) -> str:
+def tally(results: Sequence[Evidence]) -> str:
     """How many checks came out how: ``72 passed, 2 failed as expected``."""
-    counts = Counter(outcome(each) for each in found)
+    counts = Counter(outcome(result) for result in results)
     return ", ".join(f"{counts[word]} {word}" for word in OUTCOMES if counts[word]) or "no check was run"
 
 
@@ -149,32 +150,32 @@ def outcome(evidence: Evidence) -> str:
     return "passed" if evidence.gated else "measured"
 
 
-def raise_if_bad(found: Sequence[Evidence], left: str = "") -> None:
+def raise_if_bad(results: Sequence[Evidence], left: str = "") -> None:
     """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be measured,
     or where something was ``left`` for want of a build.
     """
     from deadweight._errors import CheckFailed, MissingError
     from deadweight.report import figures
 
-    unmeasured = [each for each in found if each.status == "not_measured"]
-    bad = [each for each in found if not each.ok and each not in unmeasured]
+    unmeasured = [result for result in results if result.status == "not_measured"]
+    bad = [result for result in results if not result.ok and result not in unmeasured]
     also = f"; {left}" if left else ""
     if bad:
-        named = ", ".join(f"{each.variant}/{each.check}" for each in bad)
+        named = ", ".join(f"{result.variant}/{result.check}" for result in bad)
         raise CheckFailed(
-            f"{len(bad)} of {figures.plural(len(found), 'check')} did not come out as expected: {named}. {tally(found)}{also}",
+            f"{len(bad)} of {figures.plural(len(results), 'check')} did not come out as expected: {named}. {tally(results)}{also}",
             hint="invoke report shows all results",
         )
     if unmeasured:
-        named = ", ".join(f"{each.variant}/{each.check}" for each in unmeasured)
-        hints = dict.fromkeys(str(each.data["hint"]) for each in unmeasured if each.data.get("hint"))
+        named = ", ".join(f"{result.variant}/{result.check}" for result in unmeasured)
+        hints = dict.fromkeys(str(result.data["hint"]) for result in unmeasured if result.data.get("hint"))
         raise MissingError(
-            f"{len(unmeasured)} of {figures.plural(len(found), 'check')} {'was' if len(unmeasured) == 1 else 'were'} not measured: "
-            f"{named}. {tally(found)}{also}",
+            f"{len(unmeasured)} of {figures.plural(len(results), 'check')} {'was' if len(unmeasured) == 1 else 'were'} "
+            f"not measured: {named}. {tally(results)}{also}",
             hint="; ".join([*hints, *(["invoke build"] if left else [])]) or "see the reasons above",
         )
     if left:
-        raise MissingError(f"{left}. {tally(found)}", hint="invoke build")
+        raise MissingError(f"{left}. {tally(results)}", hint="invoke build")
 
 
 def _line(evidence: Evidence) -> str:

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import ssl
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight._run import Completed, piped, run
-from deadweight.records.reference import NO_MANIFEST, in_registry
+from deadweight.records.reference import DOCKER_HUB, NO_MANIFEST, in_registry
 
 _PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
+_HUB = "registry-1.docker.io"
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_SILENT_SECONDS = 60.0
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 HINTS = {
     r"x509: ": "its certificate is not trusted: set SSL_CERT_FILE to a bundle with its CA",
@@ -56,25 +61,24 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
     ``env`` as in ``pulled``.
     """
     text = _told(insecure, "manifest", str(in_registry(reference)), timeout=120, env=env).output
-    try:
-        parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not a manifest", hint=NO_MANIFEST)
-    return parsed
+    return _parsed(text, reference, "a manifest")
 
 
 def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str, Any]:
     """The config of an image, of several that for this platform, as JSON. Raises as ``manifest``."""
     text = _told(insecure, "config", "--platform", platform, str(in_registry(reference)), timeout=60).output
+    return _parsed(text, reference, "an image config")
+
+
+def _parsed(text: str, reference: str, what: str) -> dict[str, Any]:
+    """Raises DeadweightError for what is not a JSON object of a fitting size."""
     try:
-        parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
+        document = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
     except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not an image config", hint=NO_MANIFEST)
-    return parsed
+        document = None
+    if not isinstance(document, dict):
+        raise DeadweightError(f"{reference}: the registry's answer is not {what}", hint=NO_MANIFEST)
+    return document
 
 
 def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -92,21 +96,10 @@ def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] 
 
 def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     """Descriptor (media type, digest, size in bytes) of a manifest, as an artifact's subject needs it. Raises as ``manifest``."""
-    done = _told(insecure, "manifest", str(in_registry(reference)), timeout=120)
-    content = done.output.encode()
-    kind = _manifest_type(content, reference)
-    return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
-
-
-def _manifest_type(content: bytes, reference: str) -> str:
-    """The media type that a manifest says it has. Raises DeadweightError for what is no manifest."""
-    try:
-        parsed = json.loads(content) if len(content) <= MAX_MANIFEST_BYTES else None
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not a manifest", hint=NO_MANIFEST)
-    return str(parsed.get("mediaType") or "application/vnd.oci.image.manifest.v1+json")
+    text = _told(insecure, "manifest", str(in_registry(reference)), timeout=120).output
+    kind = _parsed(text, reference, "a manifest").get("mediaType") or "application/vnd.oci.image.manifest.v1+json"
+    content = text.encode()
+    return {"mediaType": str(kind), "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
 
 
 def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
@@ -146,20 +139,38 @@ class Remote:
         """A blob of the repository, as it comes."""
         return self._read("blob", _at(self._reference, digest))
 
-    def rest(self, digest: str, offset: int) -> AbstractContextManager[IO[bytes]]:
-        """A blob from that offset on, whose transfer broke off there. Raises OSError where it cannot be had."""
-        from deadweight.toolchain.find import find
-        from deadweight.toolchain.resumed_download import rest
+    @contextmanager
+    def rest(self, digest: str, offset: int) -> Iterator[IO[bytes]]:
+        """A blob from that offset on, whose transfer broke off there. Raises OSError where it cannot be had.
 
-        return rest(find("crane").path, self._reference, digest, offset, insecure=self._insecure, env=self._env)
+        crane reads a blob from its beginning only: this is one request for a range (RFC 9110, 14.2), with the token that crane
+        gets. Credentials stay its own business: it tells a header for one repository, which is sent to that registry and to no host
+        that it refers to.
+        """
+        from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+
+        place = in_registry(self._reference)
+        plain = self._insecure or place.host.rpartition(":")[0] in _LOOPBACK or place.host in _LOOPBACK
+        host = _HUB if place.host == DOCKER_HUB else place.host
+        request = Request(f"{'http' if plain else 'https'}://{host}/v2/{place.repository}/blobs/{digest}")  # noqa: S310 - http(s) only
+        request.add_header("Range", f"bytes={offset}-")
+        with suppress(CommandError):  # a registry that asks for no token
+            header = _told(self._insecure, "auth", "token", "-H", place.name, timeout=60, env=self._env).output.strip()
+            if token := header.removeprefix("Authorization:").strip():
+                request.add_unredirected_header("Authorization", token)
+        around = {**os.environ, **(self._env or {})}
+        proxies = {key: around.get(f"{key}_proxy") or around.get(f"{key.upper()}_PROXY") for key in ("http", "https")}
+        trusted = ssl.create_default_context(cafile=around.get("SSL_CERT_FILE"))
+        reached = ProxyHandler({key: url for key, url in proxies.items() if url})
+        with build_opener(reached, HTTPSHandler(context=trusted)).open(request, timeout=_SILENT_SECONDS) as answer:
+            if answer.status != 206 or not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {offset}-"):
+                raise OSError(f"{host} gives no part of a blob")
+            yield cast(IO[bytes], answer)
 
     @contextmanager
     def _read(self, *words: str) -> Iterator[IO[bytes]]:
-        from deadweight.toolchain.find import find
-
-        call = [str(find("crane").path), *(["--insecure"] if self._insecure else []), *words]
         try:
-            with piped(call, env=self._env) as stream:
+            with piped(_command(self._insecure, words), env=self._env) as stream:
                 yield stream
         except CommandError as error:
             raise _with_hint(error) from None
@@ -182,21 +193,23 @@ def pulled(
 
 def _told(insecure: bool, *words: str, timeout: float = 600.0, env: Mapping[str, str] | None = None) -> Completed:
     """Run crane; a failure comes with what can be done about it. Raises CommandError, MissingError."""
-    from deadweight.toolchain.find import find
-
-    call = [str(find("crane").path), *(["--insecure"] if insecure else []), *words]
     try:
-        return run(call, timeout=timeout, env=env)
+        return run(_command(insecure, words), timeout=timeout, env=env)
     except CommandError as error:
         raise _with_hint(error) from None
+
+
+def _command(insecure: bool, words: Sequence[str]) -> list[str]:
+    from deadweight.toolchain.find import find
+
+    return [str(find("crane").path), *(["--insecure"] if insecure else []), *words]
 
 
 def _with_hint(error: CommandError) -> CommandError:
     """The same failure with what can be done about it."""
     said = "\n".join(error.tail)
     hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, said)), None)
-    code, reason = error.exit_code_of_command, error.reason
-    return CommandError(error.argv, exit_code_of_command=code, reason=reason, tail=error.tail, hint=hint)
+    return error.told(error.reason, error.tail, hint)
 
 
 @contextmanager
@@ -228,7 +241,7 @@ def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo])
     """Whether an archive's index names one manifest, or one index, whose layers are all compressed ones."""
     entries = _document(archive, members.get("index.json")).get("manifests")
     for _depth in range(2):
-        images = [each for each in entries or () if isinstance(each, dict) and not _attests(each)]
+        images = [entry for entry in entries or () if isinstance(entry, dict) and not _attests(entry)]
         if len(images) != 1:
             return False
         digest = str(images[0].get("digest") or "")
@@ -236,7 +249,7 @@ def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo])
         layers, entries = inner.get("layers"), inner.get("manifests")
         if isinstance(layers, list):
             return all(
-                str(each.get("mediaType")).endswith(("gzip", "zstd")) for each in layers if isinstance(each, dict)
+                str(layer.get("mediaType")).endswith(("gzip", "zstd")) for layer in layers if isinstance(layer, dict)
             )
     return False
 

@@ -20,8 +20,7 @@ from deadweight_attacks.harden.folders import NOTHING, Written, written
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.engine.container import Container
-    from deadweight.engine.states import Stopped
+    from deadweight.engine.container import Container, Stopped
     from deadweight.suite.model import Variant
 
 PURPOSE = "harden"

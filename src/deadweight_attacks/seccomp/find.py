@@ -10,8 +10,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.runtime import runtime_of
-from deadweight.engine.seccomp.runtime_calls import Floor, keep_floor, kept_floor
+from deadweight.engine.seccomp.runtime import Floor, keep_floor, kept_floor, runtime_of
 from deadweight.records import store
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper, walls

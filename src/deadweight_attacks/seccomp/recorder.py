@@ -3,7 +3,7 @@
 The recorder (``engine/recorder/main.go``) is bound in, started first, and becomes the service. It puts a filter on itself that
 tells a process outside of each call, which counts it and lets it go on (seccomp_unotify(2)). So it needs no root, no right and no
 tracer, sees all from the first call on, and nothing else runs beside the service. Where this process cannot enter the engine's
-containers (``engine/remote.py``), the recorder lies in an image instead, and who counts is a container beside it
+containers (``Engine.is_remote``), the recorder lies in an image instead, and who counts is a container beside it
 (``engine/recorders.py``).
 """
 
@@ -21,7 +21,6 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
-from deadweight.engine.remote import is_remote
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import remote
@@ -150,7 +149,7 @@ def counting(
     nobody can listen."""
     skipped = ",".join(str(numbers(architecture)[name]) for name in sorted(known))
     subject, options = brought(subject, roomier(options), architecture, also or {})
-    if is_remote(subject.engine()):
+    if subject.engine().is_remote:
         options, name = recording(options, argv, skipped)
         with contextlib.ExitStack() as held:
             yield subject, options, CountersBeside(architecture, subject.engine(), name, held)
@@ -174,7 +173,7 @@ def brought(
 ) -> tuple[Subject, RunOptions]:
     """The subject and the options with the recorder, and other files, in the container: bound in, or in an image of their own."""
     engine = subject.engine()
-    if is_remote(engine):
+    if engine.is_remote:
         image = engine.recorders.packed(subject.engine_image(), also)
         return replace(subject, engine_image=lambda: image), options
     files = {TARGET: helper_programs.built(architecture, SOURCE), **also}
@@ -202,7 +201,7 @@ def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recor
     also = {ATTACKER: helper_programs.built(architecture, ATTACKERS_SOURCE)}
     options = options.but(publish=None, network="none")
     engine = subject.engine()
-    unseen = is_remote(engine) and remote.reach(engine).user is None
+    unseen = engine.is_remote and remote.reach(engine).user is None
     words = (ATTACKER, "rehearse", "a", "b", *(["walls"] if unseen else []))
     with counting(subject, options, words, architecture, also=also) as (counted, under, counters):
         ran(counted, under, counters)

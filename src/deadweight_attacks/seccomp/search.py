@@ -17,8 +17,8 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import calls, profile
 from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING, HELD, LENIENT
-from deadweight.engine.seccomp.runtime import Runtime, runtime_of
-from deadweight.engine.seccomp.runtime_calls import Floor, find
+from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of
+from deadweight.engine.seccomp.runtime import find_floor as find
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight_attacks.seccomp import recorder

@@ -6,17 +6,172 @@ Documents are verified against the digests that name them. Layers are verified w
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from deadweight_images.archive import digests, documents
-from deadweight_images.archive.choose import Blob, chosen_descriptor, chosen_item, fits, leaves, place, verify
+from deadweight_images.archive import documents
 from deadweight_images.archive.compression import recognize_compression, refused_compression
 from deadweight_images.archive.documents import Descriptor, Manifest, SavedImage
 from deadweight_images.archive.model import Attestation, Image, Layer
 from deadweight_images.archive.store import Store, open_store
-from deadweight_images.archive.unreferenced_blobs import unnamed
 from deadweight_images.errors import ArchiveError, UsageError
+
+# Which image of several in an archive is meant: by name and by platform, through nested indexes.
+
+Blob = Callable[[str], memoryview | bytes | None]
+_DEPTH = 4
+
+
+def chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> SavedImage:
+    fitting = [item for item in items if name is None or name in item.names]
+    distinct = {(item.config, item.layers): item for item in fitting}
+    if len(distinct) == 1:
+        return fitting[0]
+    known = ", ".join(sorted(tag for item in items for tag in item.names)[:20]) or "(without names)"
+    if not fitting:
+        raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
+    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"choose one with --name: {known}")
+
+
+def chosen_descriptor(
+    blob: Blob, what: str, top: tuple[Descriptor, ...], platform: str | None, name: str | None
+) -> Descriptor:
+    if name is not None:
+        known = ", ".join(sorted({each.name for each in top if each.name})[:20]) or "(without names)"
+        top = tuple(descriptor for descriptor in top if descriptor.name == name)
+        if not top:
+            raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
+    every = {leaf.digest: leaf for leaf in leaves(blob, what, top, 0) if not (leaf.attestation or leaf.artifact)}
+    wanted = platform or machine_platform()
+    fitting = [leaf for leaf in every.values() if leaf.platform is None or fits(leaf.platform, wanted)]
+    if platform is None and not fitting and len(every) == 1:
+        fitting = list(every.values())
+    there = [leaf for leaf in fitting if blob(place(leaf.digest)) is not None] or fitting
+    there = [leaf for leaf in there if leaf.platform == wanted] or there  # linux/amd64 beside linux/amd64/v3
+    there = _images(blob, what, there) if len(there) > 1 else there
+    if len(there) == 1:
+        return there[0]
+    known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in every.values()})[:20]) or "nothing"
+    problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
+    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; choose one with --platform and --name")
+
+
+def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]:
+    """Those of some manifests that are images, none that only refers to one (an SBOM or signature that lies beside it)."""
+    images = []
+    for leaf in leaves:
+        data = blob(place(leaf.digest))
+        if data is not None:
+            verify(data, leaf, what)
+            images.append((leaf, documents.manifest(data, f"{what}: manifest {leaf.digest}", leaf.media_type)))
+    runnable = [(leaf, manifest) for leaf, manifest in images if not manifest.artifact]
+    own = [leaf for leaf, manifest in runnable if not manifest.refers] or [leaf for leaf, _manifest in runnable]
+    return own or leaves
+
+
+def leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
+    """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
+    if depth > _DEPTH or len(descriptors) > 1000:
+        raise ArchiveError(f"{what}: its indexes are nested too deep, or have too many entries")
+    found: list[Descriptor] = []
+    for descriptor in descriptors:
+        if descriptor.media_type in documents.MANIFEST_TYPES:
+            found.append(descriptor)
+        elif descriptor.media_type in documents.INDEX_TYPES:
+            data = blob(place(descriptor.digest))
+            if data is None:
+                continue
+            verify(data, descriptor, what)
+            inner = documents.index(data, f"{what}: index {descriptor.digest}")
+            for leaf in leaves(blob, what, inner, depth + 1):
+                found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
+        if len(found) > 10_000:
+            raise ArchiveError(f"{what}: has more than 10,000 manifests")
+    return found
+
+
+def _named(leaf: Descriptor, name: str) -> Descriptor:
+    return replace(leaf, name=name)
+
+
+def verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
+    if len(data) != descriptor.size:
+        raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes, expected {descriptor.size}")
+    documents.check(data, descriptor.digest, what)
+
+
+def place(digest: str) -> str:
+    algorithm, _, encoded = digest.partition(":")
+    return f"blobs/{algorithm}/{encoded}"
+
+
+# Platforms of images: this machine's, and whether one is the other.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def machine_platform() -> str:
+    """The platform of images that this machine runs: which one of several is meant where nobody says so."""
+    import platform  # which takes longer to import than an image with one platform needs for all its documents
+
+    machine = platform.machine()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
+
+
+def fits(platform: str, wanted: str) -> bool:
+    """Whether a platform is the wanted one, or a variant of it. ``linux/arm64`` and ``linux/arm64/v8`` are one platform."""
+    platform, wanted = _one_name(platform), _one_name(wanted)
+    return platform == wanted or platform.startswith(wanted + "/")
+
+
+def _one_name(platform: str) -> str:
+    return platform.removesuffix("/v8") if platform.endswith("/arm64/v8") else platform
+
+
+# Blobs of an archive that no manifest in it names: whoever gets the archive gets them, and no image shows them.
+
+_MOST = 10_000
+
+
+def unnamed(blob: Blob, sizes: dict[str, int], what: str) -> tuple[int, int]:
+    """How many of the blobs (``sizes`` by their place in the layout) no manifest leads to, and their bytes together.
+
+    What cannot be read as an index or a manifest names nothing.
+    """
+    named: set[str] = set()
+    saved = blob("manifest.json")
+    if saved is not None:
+        for item in documents.saved_images(saved, what):
+            named |= {item.config, *item.layers}
+    pending = ["index.json"]
+    while pending and len(named) < _MOST:
+        place = pending.pop()
+        for found in _names(blob, place, what):
+            if found not in named:
+                named.add(found)
+                pending.append(found)
+    left = [size for place, size in sizes.items() if place not in named]
+    return len(left), sum(left)
+
+
+def _names(blob: Blob, place: str, what: str) -> list[str]:
+    """The places that an index or a manifest names; nothing for any other document, for a layer least of all."""
+    data = blob(place)
+    if data is None or len(data) > documents.MAX_DOCUMENT or bytes(data[:1]) != b"{":
+        return []
+    try:
+        document = documents.parsed(data, what)
+    except ArchiveError:
+        return []
+    listed = [*_listed(document, "manifests"), *_listed(document, "layers"), document.get("config")]
+    digests = [each.get("digest") for each in listed if isinstance(each, dict)]
+    return [f"blobs/{digest.replace(':', '/', 1)}" for digest in digests if isinstance(digest, str)]
+
+
+def _listed(document: dict[str, object], key: str) -> list[object]:
+    value = document.get(key)
+    return value if isinstance(value, list) else []
+
 
 Head = Callable[[str], tuple[int, bytes] | None]
 
@@ -119,7 +274,7 @@ def _saved_image(
     raw = blob(item.config)
     if raw is None:
         raise ArchiveError(f"{what}: manifest.json names the config {item.config[:200]!r}, which is missing")
-    config_digest = digests.of(raw)
+    config_digest = documents.of(raw)
     claimed = item.config.rpartition("/")[2].removesuffix(".json").removeprefix("sha256:")
     if len(claimed) == 64 and all(c in "0123456789abcdef" for c in claimed) and "sha256:" + claimed != config_digest:
         raise ArchiveError(f"{what}: the config {item.config!r} does not match the digest in its name")
@@ -174,7 +329,7 @@ def _image(
     *,
     layout: str,
 ) -> tuple[Image, tuple[str, ...]]:
-    digest = digests.of(raw)
+    digest = documents.of(raw)
     config = documents.config(raw, f"{what}: config {digest}")
     if len(config.diff_ids) != len(members) or (descriptors is not None and len(descriptors) != len(members)):
         raise ArchiveError(f"{what}: the config names {len(config.diff_ids)} layers, the manifest {len(members)}")

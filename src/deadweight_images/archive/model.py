@@ -27,6 +27,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def format_bytes(size: int) -> str:
+    """A size in decimal units with three figures, as engines show it: ``12.7 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    amount = float(size)
+    for unit in ("kB", "MB"):
+        amount /= 1000
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+    amount /= 1000
+    return f"{amount:.3g} GB" if amount < 999.5 else f"{amount:.0f} GB"
+
+
 def harmless(document: str) -> str:
     """A JSON document in which each character that a terminal could obey (U+009B, U+202E …) is written as its escape.
 

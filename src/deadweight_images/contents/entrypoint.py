@@ -6,13 +6,25 @@ A container's command is written in many ways: ``["/s"]``, ``["./s"]``, ``["s"]`
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
-from collections.abc import Sequence
+import struct
+import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 
-from deadweight_images.archive.model import ImageConfig
+from deadweight_images.archive import entries as columns
+from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import Compression, ImageConfig
 from deadweight_images.contents.filesystem import File, Filesystem
+from deadweight_images.errors import ArchiveError
+from deadweight_images.layers.index import members_pieces
+from deadweight_images.layers.indexing import Indexer
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where an engine looks for a program if the image says nothing (moby, ``DefaultPathEnvUnix``)."""
@@ -177,3 +189,186 @@ def _without_options(words: Sequence[str], own: int) -> tuple[str, ...]:
         left.pop(0)
     left = left[1:] if left and left[0] == "--" else left[own:]
     return tuple(left[1:] if left and left[0] == "--" else left)
+
+
+# The language runtimes that an image may have, known by the names of their programs, and where each one's version stands.
+
+_SMALL = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where versions are looked for: the image's files and its environment."""
+
+    files: Filesystem
+    env: dict[str, str]
+
+    def text(self, path: str) -> str:
+        """A small file of the image as text; empty where there is none."""
+        file = self.files.file(path)
+        return "" if file is None else self.files.start(file, _SMALL).decode("utf-8", "replace")
+
+    def package(self, pattern: str) -> str:
+        """The upstream version of the first package of such a name that the image's package database lists."""
+        for package in self.files.installed():
+            if package.kind in ("deb", "apk") and re.fullmatch(pattern, package.name):
+                return re.split(r"[-+~]", package.version.rpartition(":")[2])[0]
+        return ""
+
+
+def identified(called: str, file: File, setting: Setting) -> tuple[str, str] | None:
+    """Name and version of the runtime that a program is (``Python``, ``3.11.2``), by the name that it has or was called by.
+
+    The version is empty where nothing tells it. None for any other program.
+    """
+    for pattern, version in _KINDS:
+        if pattern.fullmatch(file.name) or pattern.fullmatch(called):
+            return version(file, setting)
+    return None
+
+
+def _folder(file: File) -> str:
+    return file.path.rpartition(b"/")[0].decode("utf-8", "surrogateescape")
+
+
+def _java(file: File, setting: Setting) -> tuple[str, str]:
+    """``release`` stands in the home folder (JEP 223); a JDK is one with a compiler."""
+    home = _folder(file).removesuffix("/bin")
+    for place in (home, home.removesuffix("/jre")):
+        told = re.search(r'^JAVA_VERSION="?([\w.+-]+)', setting.text(f"{place}/release"), re.MULTILINE)
+        name = "JDK" if setting.files.file(f"{place}/bin/javac") is not None else "JRE"
+        if told:
+            return name, told[1]
+    named = re.search(r"(?:java|jdk|jre|openjdk)-?(\d+(?:\.\d+)*)", home)
+    return name, setting.env.get("JAVA_VERSION", "").removeprefix("jdk-") or (named[1] if named else "")
+
+
+def _node(file: File, setting: Setting) -> tuple[str, str]:
+    header = setting.text(f"{_folder(file).removesuffix('/bin')}/include/node/node_version.h")
+    numbers = [re.search(rf"#define NODE_{part}_VERSION (\d+)", header) for part in ("MAJOR", "MINOR", "PATCH")]
+    told = ".".join(match[1] for match in numbers if match)
+    return "Node", told or setting.env.get("NODE_VERSION", "") or setting.package(r"nodejs(-\d+)?")
+
+
+def _python(file: File, setting: Setting) -> tuple[str, str]:
+    """The program's own name says the two numbers; the third is where its installer wrote it."""
+    named = re.fullmatch(r"python(3\.\d+)", file.name)
+    told = (setting.env.get("PYTHON_VERSION", ""), setting.package(r"(lib)?python-?3(\.\d+)?(-minimal)?"))
+    fuller = [version for version in told if not named or f"{version}.".startswith(f"{named[1]}.")]
+    return "Python", next(filter(None, fuller), named[1] if named else "")
+
+
+def _by(name: str, variable: str, package: str, in_name: str = "") -> Callable[[File, Setting], tuple[str, str]]:
+    """A runtime whose version its image's environment, its package or its program's name says."""
+
+    def found(file: File, setting: Setting) -> tuple[str, str]:
+        named = re.search(in_name, file.name) if in_name else None
+        return name, setting.env.get(variable, "") or setting.package(package) or (named[1] if named else "")
+
+    return found
+
+
+def _dotnet(file: File, setting: Setting) -> tuple[str, str]:
+    place = re.compile(rf"{re.escape(_folder(file))}/shared/Microsoft\.NETCore\.App/(\d[\w.-]*)")
+    paths = (path.decode("utf-8", "replace") for path in setting.files.paths())
+    versions = sorted(match[1] for path in paths if (match := place.fullmatch(path)))
+    return ".NET", versions[-1] if versions else setting.env.get("DOTNET_VERSION", "")
+
+
+_KINDS: tuple[tuple[re.Pattern[str], Callable[[File, Setting], tuple[str, str]]], ...] = tuple(
+    (re.compile(pattern), version)
+    for pattern, version in (
+        (r"java", _java),
+        (r"node|nodejs", _node),
+        (r"python[23]?(\.\d+)?", _python),
+        (r"ruby(\d[\d.]*)?", _by("Ruby", "RUBY_VERSION", r"ruby(-?\d[\d.]*)?", r"(\d[\d.]*)$")),
+        (r"php(-fpm)?(\d[\d.]*)?", _by("PHP", "PHP_VERSION", r"php-?\d[\d.]*(-cli|-fpm|-common)?", r"(\d[\d.]*)$")),
+        (r"perl(\d[\d.]*)?", _by("Perl", "PERL_VERSION", r"perl(-base)?", r"(\d[\d.]*)$")),
+        (r"deno", _by("Deno", "DENO_VERSION", "deno")),
+        (r"bun", _by("Bun", "BUN_VERSION", "bun")),
+        (r"dotnet", _dotnet),
+    )
+)
+
+
+# Whether an image that Jib made has the main class that it starts. Jib itself takes any name that is well-formed.
+
+MAX_JAR_BYTES = 256 * 2**20
+_MADE_BY_JIB = "jib-"  # history says jib-maven-plugin:VERSION, or jib-gradle-plugin
+_CLASS_PATH = b"jib-classpath-file"
+_LIBRARIES = (b"libs", b"lib")
+_DAMAGED = (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError, struct.error)
+
+
+def missing_main_class(archive: Path) -> str | None:
+    """The class that the image starts, where it is surely not there: neither as a file of its own on the class path that Jib
+    wrote, nor in a jar in one of Jib's layers.
+
+    None too where nobody can tell: the entry point is the project's own, the class path leads into the base, a jar has more
+    than 256 MiB. Raises ArchiveError for a damaged layer or library.
+    """
+    with open_archive(archive) as opened, Indexer(verify=False) as indexer:
+        words = opened.image.config.entrypoint
+        if len(words) < 3 or words[-3] != "-cp":
+            return None
+        search = _Search(words[-1])
+        for layer in reversed(
+            opened.image.layers
+        ):  # the class path comes after the classes, and these after the dependencies
+            if (layer.instruction or "").startswith(_MADE_BY_JIB):
+                view = opened.blob(layer)
+                entries = indexer.blob(view, layer.compression, f"{archive}: layer {layer.index + 1}").entries
+                if search.ends_in(view, layer.compression, entries):
+                    return None
+    return words[-1] if search.class_path else None
+
+
+class _Search:
+    """Goes through layers, last one first, until there is nothing more to look for."""
+
+    def __init__(self, name: str) -> None:
+        self.wanted = f"{name.replace('.', '/')}.class".encode()
+        self.class_path: frozenset[bytes] = frozenset()
+        self.alike: set[bytes] = set()  # class files with that name, in whatever folder
+
+    def ends_in(self, view: memoryview, compression: Compression, entries: Entries) -> bool:
+        """Whether the class is there, or may be."""
+        paths = entries.paths
+        self.alike.update(b"/" + path for path in paths if path.endswith(b"/" + self.wanted))
+        files = [number for number in range(len(paths)) if _may_tell(entries, number)]
+        if any(entries.sizes[number] > MAX_JAR_BYTES for number in files):
+            return True
+        for number, parts in groupby(members_pieces(view, compression, entries, files), key=itemgetter(0)):
+            path, content = paths[number], b"".join(part for _, part in parts)
+            if _name(path) == _CLASS_PATH:
+                self.class_path = frozenset(content.strip().split(b":"))
+                own = b"/" + path[: -len(_CLASS_PATH)]
+                if not all(part.startswith(own) for part in self.class_path):
+                    return True  # into the base
+            elif self._in_jar(path, content):
+                return True
+        return any(part + b"/" + self.wanted in self.alike for part in self.class_path)
+
+    def _in_jar(self, path: bytes, content: bytes) -> bool:
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as jar:
+                names = [name.encode("utf-8", "surrogateescape") for name in jar.namelist()]
+        except _DAMAGED as error:
+            if _name(path[: -len(_name(path)) - 1]) not in _LIBRARIES:
+                return False  # a file of the service that only looks like one
+            shown = path.decode("utf-8", "replace")
+            raise ArchiveError(
+                f"the dependency {shown} is damaged: {error}",
+                hint="remove it from Maven's local repository (~/.m2/repository) and build again",
+            ) from error
+        versions, ending = b"META-INF/versions/", b"/" + self.wanted
+        return any(name == self.wanted or (name.startswith(versions) and name.endswith(ending)) for name in names)
+
+
+def _may_tell(entries: Entries, number: int) -> bool:
+    path = entries.paths[number]
+    return entries.kinds[number] == columns.FILE and (path.endswith((b".jar", b".war")) or _name(path) == _CLASS_PATH)
+
+
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]

@@ -9,9 +9,7 @@ from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import Archive
 from deadweight_images.contents.packages import packages
 from deadweight_images.findings import Package
-from deadweight_images.layers.content import member_pieces
-from deadweight_images.layers.index import GoProgram, LayerIndex
-from deadweight_images.layers.members import split
+from deadweight_images.layers.index import GoProgram, LayerIndex, member_pieces, split
 from deadweight_images.layers.merge import IMPLIED, Merged
 
 

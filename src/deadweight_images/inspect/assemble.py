@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.model import Image, shown
-from deadweight_images.contents.duplicates import duplicates
 from deadweight_images.contents.exposure import Survey, Tally, content_bytes, folders
-from deadweight_images.contents.facts import RPM_DATABASES
-from deadweight_images.contents.owners import owners
-from deadweight_images.contents.packages import packages
+from deadweight_images.contents.facts import RPM_DATABASES, duplicates
+from deadweight_images.contents.packages import owners, packages
 from deadweight_images.findings import (
     MAX_FINDINGS,
     MINE,
@@ -26,8 +24,7 @@ from deadweight_images.findings import (
     SecretMark,
     SkippedItem,
 )
-from deadweight_images.layers.index import Found, LayerIndex
-from deadweight_images.layers.members import packed
+from deadweight_images.layers.index import Found, LayerIndex, packed
 from deadweight_images.layers.merge import Hiding, Merged
 
 if TYPE_CHECKING:
@@ -92,7 +89,7 @@ class Assembly:
         )  # fmt: skip
         if scanner is None:
             return report
-        from deadweight_images.secrets.redact import withheld
+        from deadweight_images.secrets.config import withheld
 
         return withheld(report, scanner)
 

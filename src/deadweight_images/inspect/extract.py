@@ -12,11 +12,35 @@ from pathlib import Path
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.model import Layer, shown
-from deadweight_images.errors import DeadweightError, UsageError
+from deadweight_images.contents.filesystem import Filesystem
+from deadweight_images.errors import ArchiveError, DeadweightError, UsageError
 from deadweight_images.findings import HiddenFile
-from deadweight_images.layers.content import members_pieces
-from deadweight_images.layers.index import LayerIndex
+from deadweight_images.layers.index import LayerIndex, members_pieces
 from deadweight_images.layers.indexing import Indexer
+
+# One file out of an image: as the container would see it, links followed inside the image, nothing unpacked.
+
+MAX_FILE_BYTES = 256 * 2**20
+
+
+def read_file(archive: Path, path: str, *, platform: str | None = None) -> tuple[bytes, int]:
+    """The content of a file in the image's final view, and its mode.
+
+    Raises ArchiveError where the path leads nowhere, to something that is no file, or to more than 256 MiB.
+    """
+    with open_archive(archive, platform=platform) as opened, Indexer(verify=True) as indexer:
+        layers = opened.image.layers
+        indices = [
+            indexer.blob(opened.blob(each), each.compression, f"{archive}: layer {each.index + 1}") for each in layers
+        ]
+        files = Filesystem(opened, indices)
+        file = files.file(path)
+        if file is None:
+            raise ArchiveError(f"{archive}: no file {path} in the image")
+        if file.size_bytes > MAX_FILE_BYTES:
+            raise ArchiveError(f"{archive}: {path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
+        return b"".join(files.pieces(file)), file.mode
+
 
 MAX_FILE = 1 << 30
 MAX_TOTAL = 4 << 30
@@ -98,7 +122,7 @@ class _Extraction:
         found: dict[tuple[str, int], deque[int]] = {}
         names, cuts = [shown(path) for path in entries.paths], {}
         if any("…" in path for path in wanted):
-            from deadweight_images.secrets.redact import published
+            from deadweight_images.secrets.config import published
             from deadweight_images.secrets.scanner import Scanner
 
             cuts = published(names, Scanner.default())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from deadweight_images.archive.archive import Archive
 from deadweight_images.archive.model import Image, Layer
 from deadweight_images.errors import ArchiveError
-from deadweight_images.inspect.cache import Cache, identity
+from deadweight_images.inspect.analyse import Cache, identity
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer, PlainReading
 

@@ -15,15 +15,14 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from deadweight_images.archive import digests, documents
+from deadweight_images.archive import documents
 from deadweight_images.archive.archive import read_image
 from deadweight_images.archive.compression import recognize_compression
 from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.model import Layer
 from deadweight_images.errors import ArchiveError, DeadweightError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
-from deadweight_images.inspect.cache import Cache
+from deadweight_images.inspect.analyse import Cache, apply_allowlist, probe_for
 from deadweight_images.inspect.read_archive import verify
 from deadweight_images.inspect.stream import assembled
 from deadweight_images.layers.index import LayerIndex
@@ -167,7 +166,7 @@ class _Documents:
         self._held: dict[str, bytes] = {}
         self._layers: dict[str, tuple[int, str]] = {}
         raw = remote.manifest()
-        digest = digests.of(raw)
+        digest = documents.of(raw)
         self._held[digest] = raw
         listed = {"mediaType": self._type(raw), "digest": digest, "size": len(raw)}
         self._index = json.dumps({"schemaVersion": 2, "manifests": [listed]}).encode()

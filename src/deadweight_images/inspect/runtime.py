@@ -12,10 +12,9 @@ from pathlib import Path
 
 from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.archive.model import Layer, shown
-from deadweight_images.contents.entrypoint import SHELLS, Started, on_path, started
+from deadweight_images.contents.entrypoint import SHELLS, Setting, Started, identified, on_path, started
 from deadweight_images.contents.filesystem import Filesystem
-from deadweight_images.contents.interpreters import Setting, identified
-from deadweight_images.inspect.cache import Cache, identity
+from deadweight_images.inspect.analyse import Cache, identity
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer
 

@@ -21,9 +21,8 @@ from deadweight_images.archive.store import MAX_MEMBERS, member
 from deadweight_images.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
 from deadweight_images.errors import ArchiveError
 from deadweight_images.findings import LayersReport, Scanned
-from deadweight_images.inspect.allowlist import apply_allowlist, probe_for
+from deadweight_images.inspect.analyse import Cache, apply_allowlist, probe_for
 from deadweight_images.inspect.assemble import Assembly
-from deadweight_images.inspect.cache import Cache
 from deadweight_images.inspect.read_archive import gzip_size, verify
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer

@@ -10,27 +10,81 @@ import contextlib
 import gc
 import hashlib
 import os
+import re
 import sys
 import threading
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import compress, count
+from itertools import accumulate, compress, count
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from deadweight_images.archive import digests
+from deadweight_images.archive import documents
+from deadweight_images.archive.compression import Blob
 from deadweight_images.archive.entries import Entries, Room
 from deadweight_images.archive.model import Compression
-from deadweight_images.archive.source import Blob
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.contents.facts import Gatherer
-from deadweight_images.layers import chunks as portions
 from deadweight_images.layers.index import LayerIndex, Skip
-from deadweight_images.layers.streaming import BEHIND, StreamReading, holds_more
+from deadweight_images.layers.streaming import BEHIND, StreamReading, batches, holds_more, regions
 
 if TYPE_CHECKING:
     from deadweight_images.secrets.regions import Probe, Region
+    from deadweight_images.secrets.scanner import Scanner
+
+
+# Bytes of a layer that are no file's content: names, link targets, extended attributes, and what lies behind the end marker.
+
+# A pax record is ``length SP key=value LF``; with its first ``=`` as a line end the value is a text of its own.
+_RECORD = re.compile(rb"(?:(?<=[\0\n])|\A)(\d{1,7} [^=\n\0]{1,300})=")
+
+
+class Gap(NamedTuple):
+    """What lies between two contents, as offsets in the layer, and the member whose headers it is (None: nobody's)."""
+
+    start: int
+    stop: int
+    member: int | None
+
+
+def gap(entries: Entries, at: int, base: int, end: int) -> Gap:
+    """The gap around the byte ``at``, as far as it lies in the region from ``base`` to ``end``."""
+    offsets = entries.offsets
+    after = bisect_right(offsets, at)
+    start = max(base, offsets[after - 1] + entries.stored(after - 1)) if after else base
+    if after < len(offsets) and offsets[after] <= end:
+        return Gap(start, offsets[after], after)
+    return Gap(start, end, None)
+
+
+def text_of(data: memoryview) -> bytes:
+    """A gap's bytes as rules can read them: of the same length, each field and each value of a pax record on lines of its own."""
+    return _RECORD.sub(rb"\1\n", bytes(data)).replace(b"\0", b"\n")
+
+
+def part_of(entries: Entries, member: int, secret: bytes) -> str:
+    """Which part of a member's headers holds a secret, as ``Found.inner`` says it."""
+    if secret in entries.paths[member]:
+        return "name"
+    return "link target" if secret in entries.targets.get(member, b"") else "extended header"
+
+
+def candidates(texts: Sequence[bytes], scanner: Scanner) -> list[int]:
+    """Which of many short texts may hold a secret. All are looked at in one pass."""
+    from deadweight_images.secrets.matcher import CLOSE, UNREAD
+
+    starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+    found: set[int] = set()
+    # With hints, for the config is looked at so in any case: another matcher would cost 20 MB.
+    for hit in scanner.block(b"\n".join(texts), decode=True):
+        if hit.rule == UNREAD:
+            return list(range(len(texts)))
+        if hit.rule < scanner.rule_count:  # which stands for all others that are close behind it
+            found.update(range(bisect_right(starts, hit.end - 1) - 1, bisect_right(starts, hit.end + CLOSE)))
+    return sorted(place for place in found if place < len(texts))
+
 
 _TURN = 0.0005
 """Seconds that a thread which comes back from computing waits for the interpreter; ten times as long by default."""
@@ -77,7 +131,7 @@ class Indexer:
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="reader", initializer=_behind, initargs=(count(),))
         self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
-        self._digests: deque[tuple[LayerIndex, digests.Running, Future[str]]] = deque()
+        self._digests: deque[tuple[LayerIndex, documents.Running, Future[str]]] = deque()
         self._turn, self._collecting = sys.getswitchinterval(), gc.get_threshold()
 
     def __enter__(self) -> Indexer:
@@ -94,9 +148,9 @@ class Indexer:
         self._pool.shutdown(cancel_futures=True)
         self._hashing.shutdown(cancel_futures=True)
 
-    def running(self) -> digests.Running:
+    def running(self) -> documents.Running:
         """A digest of pieces, computed by another thread, the longest layer's first."""
-        return digests.Running(None if getattr(_thread, "stands_back", False) else self._hashing)
+        return documents.Running(None if getattr(_thread, "stands_back", False) else self._hashing)
 
     def hashed(self, view: memoryview) -> Future[str]:
         """The digest of a buffer, computed by another thread."""
@@ -115,7 +169,7 @@ class Indexer:
                 self._hashing.submit(passed, start, min(start + _PART, len(view)))
         return "sha256:" + digest.hexdigest()
 
-    def known_later(self, index: LayerIndex, content: digests.Running, stored: Future[str]) -> None:
+    def known_later(self, index: LayerIndex, content: documents.Running, stored: Future[str]) -> None:
         """Have ``settle`` wait for what other threads compute: the digests of a layer's content and of it as it is stored."""
         self._digests.append((index, content, stored))
 
@@ -195,9 +249,7 @@ class Indexer:
         if self.probe is not None:
             probe, entries = self.probe, index.entries
             numbers, links = compress(range(len(members)), members), [n for n in entries.targets if members[n]]
-            work = [
-                self._pool.submit(probe.ranges, entries, view, batch) for batch in portions.batches(entries, numbers)
-            ]
+            work = [self._pool.submit(probe.ranges, entries, view, batch) for batch in batches(entries, numbers)]
             work.append(self._pool.submit(probe.targets, entries, links))
             for each in work:
                 index.take_of(members, *each.result())
@@ -230,7 +282,7 @@ class PlainReading:
         """Let the threads look for secrets in all of it."""
         if self._indexer.probe is not None:
             probe, view = self._indexer.probe, self._view
-            for start, stop in portions.regions(self.index.entries, len(view)):
+            for start, stop in regions(self.index.entries, len(view)):
                 self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start, view))
             self._scans.append(self._pool.submit(probe.targets, self.index.entries))
 

@@ -2,28 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import mmap
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from deadweight_images.archive import entries as columns
-from deadweight_images.archive.checksums import crc32
-from deadweight_images.archive.compression import cut
-from deadweight_images.archive.digests import Running
+from deadweight_images.archive.compression import Blob, Source, crc32, cut, opened
+from deadweight_images.archive.documents import Running
 from deadweight_images.archive.entries import Entries, Room
 from deadweight_images.archive.model import Compression
-from deadweight_images.archive.source import Blob, Source, opened
 from deadweight_images.archive.tarwalk import BLOCK, TarWalker
 from deadweight_images.contents.facts import Gatherer
 from deadweight_images.errors import ArchiveError
-from deadweight_images.layers import chunks as portions
-from deadweight_images.layers.buffers import Buffers
 from deadweight_images.layers.index import LayerIndex, Skip
+
+# Memory for the segments of layers that come in pieces: filled, looked at by several threads, then filled again.
+#
+# To touch fresh memory costs as much as to undo gzip into it, so a few buffers go round. They are mapped, not allocated: what is
+# let go of returns to the system at once, and is not left in the allocator's heap when the view of the image needs the room.
+
+
+class Work(Protocol):
+    """What a thread does with a buffer."""
+
+    def done(self) -> bool:
+        """Whether it needs the buffer no more."""
+        ...
+
+    def result(self) -> Any:
+        """Wait until it is done."""
+        ...
+
+
+class Buffer:
+    """``view`` is all of it, writable. ``busy`` are the works of threads that look at it."""
+
+    __slots__ = ("busy", "view")
+
+    def __init__(self, size: int) -> None:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux: two thousand faults fewer
+            with contextlib.suppress(OSError):
+                memory.madvise(mmap.MADV_HUGEPAGE)
+        self.view = memoryview(memory)
+        self.busy: list[Work] = []
+
+
+class Buffers:
+    """At most ``most`` buffers of ``size`` bytes for one reader, which has one of them at a time."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self._size, self._left = size, most
+        self._used: deque[Buffer] = deque()
+
+    def take(self) -> Buffer:
+        """A buffer that nobody looks at; waits for the one that was given back first where there are no more."""
+        for _turn in range(len(self._used)):
+            if all(work.done() for work in self._used[0].busy):
+                break
+            self._used.rotate(-1)
+        else:
+            if self._left:
+                self._left -= 1
+                return Buffer(self._size)
+        buffer = self._used.popleft()
+        for work in buffer.busy:
+            work.result()
+        buffer.busy.clear()
+        return buffer
+
+    def give(self, buffer: Buffer) -> None:
+        """Let it be filled again once its works are done."""
+        self._used.append(buffer)
+
+
+# How a layer is cut into the portions that threads look at: where members end, and for some members only, around those.
+
+SEGMENT = 16 << 20
+WHOLE = 24 << 20
+OVERLAP = 64 << 10
+_NEAR = 4096  # bytes; what lies so close is looked at together: a call costs as much as to read that
+
+
+def regions(entries: Entries, total: int) -> Iterator[tuple[int, int]]:
+    """Cuts a layer where members end, into regions of about SEGMENT bytes; a far bigger member is cut with an overlap."""
+    start = 0
+    offsets = entries.offsets
+    for number in range(len(entries)):
+        stop = offsets[number] + entries.stored(number)
+        if stop - start < SEGMENT:
+            continue
+        if stop - start <= 4 * SEGMENT:
+            yield start, stop
+        else:
+            for piece in range(start, stop, 4 * SEGMENT):
+                yield max(start, piece - OVERLAP), min(stop, piece + 4 * SEGMENT)
+        start = stop
+    if start < total:
+        yield start, total
+
+
+def batches(entries: Entries, members: Iterable[int]) -> Iterator[list[tuple[int, int]]]:
+    """The ranges of a layer that hold these members (in ascending order) with their headers, in batches of about SEGMENT bytes."""
+    batch: list[tuple[int, int]] = []
+    weight = 0
+    for start, stop in _ranges(entries, members):
+        batch.append((start, stop))
+        weight += stop - start
+        if weight >= SEGMENT:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
+
+
+def _ranges(entries: Entries, members: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Each begins where a member's headers do and ends where one's content does; no two of them are near each other."""
+    start = stop = -1
+    for number in members:
+        begin = entries.offsets[number - 1] + entries.stored(number - 1) if number else 0
+        if start >= 0 and (begin - stop > _NEAR or stop - start >= SEGMENT):
+            yield start, stop
+            start = -1
+        start = begin if start < 0 else start
+        stop = entries.offsets[number] + entries.stored(number)
+    if start >= 0:
+        yield start, stop
+
 
 BEHIND = "data after the end marker of the tar"  # what is told of it; secrets are looked for in it too
 _AT_ONCE = 1 << 22  # bytes that are undone while the digest of those before is computed
 _SMALL = 4 << 20  # bytes of a segment that no secrets are looked for in
-_ROOM = portions.WHOLE + (1 << 20)  # of a buffer; what is not touched of it takes no memory
+_ROOM = WHOLE + (1 << 20)  # of a buffer; what is not touched of it takes no memory
 
 
 class Threads(Protocol):
@@ -76,7 +189,7 @@ class StreamReading:
         self._buffer = self._buffers.take()
         self._crc32 = crc32()
         self._base = self._position = self._handled = self._filled = self._summed = self._sum = 0
-        self._segment = _SMALL if indexer.probe is None else portions.SEGMENT
+        self._segment = _SMALL if indexer.probe is None else SEGMENT
         self._cut: int | None = None
         self._trailing: int | None = None
         self._plain = indexer.running()
@@ -128,7 +241,7 @@ class StreamReading:
         if self._handled <= last:  # what goes before it is complete
             self._emit(self._entries.offsets[last])
         holds = self._indexer.probe is not None or self._gatherer.wants_whole(last)
-        if self._entries.stored(last) <= (portions.WHOLE if holds else self._segment):
+        if self._entries.stored(last) <= (WHOLE if holds else self._segment):
             return max(self._segment, self._entries.stored(last) + BLOCK)
         if self._filled >= self._segment:
             self._piece(last)
@@ -169,7 +282,7 @@ class StreamReading:
         reason = "too large to be held whole: scanned in pieces"
         if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
             self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number], unread=False))
-        self._pass_on(self._filled, max(0, self._filled - portions.OVERLAP))
+        self._pass_on(self._filled, max(0, self._filled - OVERLAP))
 
     def _pass_on(self, size: int, kept: int) -> None:
         """The first ``size`` bytes are for the threads, those from ``kept`` on are where the next segment begins."""

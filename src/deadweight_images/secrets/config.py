@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight_images.archive.documents import parsed
 from deadweight_images.archive.model import Image
 from deadweight_images.findings import SecretFinding, SkippedItem
+from deadweight_images.layers.indexing import candidates
 from deadweight_images.secrets.config_text import MOST, scan_text
 from deadweight_images.secrets.model import Budget
 from deadweight_images.secrets.text_encodings import base64_end
 
 if TYPE_CHECKING:
+    from deadweight_images.findings import LayersReport
     from deadweight_images.secrets.model import Match
     from deadweight_images.secrets.scanner import Scanner
+
 
 _MAX_TEXTS = 20_000
 _SHOWN = 20  # bytes of an instruction that is all secrets
@@ -179,3 +182,66 @@ def _others(value: object, place: str) -> Iterator[tuple[str, str]]:
         texts = _with_flags([inner if isinstance(inner, str) else "" for inner in value])
         for number, (inner, text) in enumerate(zip(value, texts, strict=True)):
             yield from _others(text if isinstance(inner, str) else inner, f"{place}[{number}]")
+
+
+# Names and places as they may be printed and published: a secret in a path or a user is cut like one in an instruction.
+
+_T = TypeVar("_T")
+_ONE_SLASH = re.compile(r"(?<=[A-Za-z0-9]):/+")
+# The fields of the report's items in which names of the image stand.
+_NAMES = {
+    "hidden": ("path",),
+    "secrets": ("path", "where", "inner"),
+    "setuid": ("path", "target"),
+    "shells": ("path", "target"),
+    "package_managers": ("path", "target"),
+    "packages": ("name", "version", "path"),
+    "heaviest": ("path", "target"),
+    "folders": ("folder",),
+    "skipped": ("path", "inner", "reason"),
+    "duplicates": ("path",),
+}
+
+
+def withheld(report: LayersReport, scanner: Scanner) -> LayersReport:
+    """The same report without secrets in its names."""
+    user = shown_text(report.user, scanner)
+    cuts = published(dict.fromkeys(_names(report)), scanner)
+    if not cuts:
+        return replace(report, user=user)
+    changed: dict[str, Any] = {
+        key: tuple(_with_cuts(item, fields, cuts) for item in getattr(report, key)) for key, fields in _NAMES.items()
+    }
+    changed["hidden"] = tuple(
+        replace(file, secrets=tuple(_with_cuts(mark, ("inner",), cuts) for mark in file.secrets))
+        for file in changed["hidden"]
+    )
+    return replace(report, user=user, **changed)
+
+
+def published(texts: Iterable[str], scanner: Scanner) -> dict[str, str]:
+    """Those of many texts that hold a secret, each with what may be published of it. All are looked at in one pass."""
+    forms = [(form, text) for text in texts for form in dict.fromkeys((text, _as_url(text)))]
+    places = candidates([form.encode("utf-8", "surrogateescape") for form, _text in forms], scanner)
+    found = {
+        text: shown_text(text, scanner, _as_url(text)) for text in dict.fromkeys(forms[place][1] for place in places)
+    }
+    return {text: shown for text, shown in found.items() if shown != text}
+
+
+def _as_url(path: str) -> str:
+    """A path as it was before it was made clean: the two slashes of a URL became one, and no rule would know it."""
+    return _ONE_SLASH.sub("://", path)
+
+
+def _names(report: LayersReport) -> Iterator[str]:
+    for key, fields in _NAMES.items():
+        for item in getattr(report, key):
+            yield from (text for field in fields if (text := getattr(item, field)))
+    for file in report.hidden:
+        yield from (mark.inner for mark in file.secrets)
+
+
+def _with_cuts(item: _T, fields: tuple[str, ...], cuts: Mapping[str, str]) -> _T:
+    changed = {field: cuts[text] for field in fields if (text := getattr(item, field)) in cuts}
+    return replace(item, **changed) if changed else item  # type: ignore[type-var]

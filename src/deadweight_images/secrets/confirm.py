@@ -7,12 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deadweight_images.secrets.context import meant_to_be_seen, misshapen
 from deadweight_images.secrets.formats import CHECKS
 from deadweight_images.secrets.matcher import CLOSE
 from deadweight_images.secrets.model import Budget, Hit
 from deadweight_images.secrets.rules import BROAD, AllowList, Rule, RuleSet
-from deadweight_images.secrets.verify import Candidate, entropy
+from deadweight_images.secrets.verify import Candidate, entropy, meant_to_be_seen, misshapen
 
 _MARGIN = 64  # bytes in front of a candidate: context for look-behind, and what the prefilter left off
 _CROWD = 8 << 20  # bytes; candidates of one rule in one buffer that need more than this are not all looked at

@@ -2,25 +2,111 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
-from deadweight_images.layers import gaps as between
+from deadweight_images.layers import indexing as between
 from deadweight_images.layers.index import Found, Skip
-from deadweight_images.secrets.known import LEAST_BYTES, known
 from deadweight_images.secrets.locations import NAMED_SIZE
 from deadweight_images.secrets.matcher import UNREAD
-from deadweight_images.secrets.model import Hit, Scan
-from deadweight_images.secrets.text import text_ranges
+from deadweight_images.secrets.model import FOLDER, Hit, Scan
 
 if TYPE_CHECKING:
     from deadweight_images.secrets.model import Budget
     from deadweight_images.secrets.scanner import Scanner
+
+
+# Where a region of a layer holds text: there, something encoded is looked for whatever it holds (see ``hints``).
+#
+# Text is what has no zero byte in its first 4 KiB, and in any other file each longer stretch without one: in an archive, a database
+# or a program that embeds its files.
+
+_HEAD = 4096
+_STRETCH = 16 << 10
+_PROBE = 256  # bytes; most others have a zero in so few
+_MORE = 1024  # bytes around a stretch, for what begins in front of it
+
+
+def text_ranges(entries: Entries, view: memoryview, base: int) -> list[tuple[int, int]]:
+    """Offsets in a region that starts at ``base`` of its layer, in order, none of which overlap. Headers between texts count as
+    text."""
+    found: list[tuple[int, int]] = []
+    other = True  # whether something other than text came last
+    for number in range(max(0, bisect_right(entries.offsets, base) - 1), len(entries)):
+        start = entries.offsets[number] - base
+        if start >= len(view):
+            break
+        stop = min(len(view), start + entries.stored(number))
+        start = max(0, start)
+        if stop <= start:
+            continue
+        text = b"\0" not in bytes(view[start : min(stop, start + _HEAD)])
+        if text and not other:
+            found[-1] = (found[-1][0], stop)
+        elif text:
+            found.append((start, stop))
+        else:
+            found += _stretches(view, start, stop)
+        other = not text
+    return found
+
+
+def _stretches(view: memoryview, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Stretches without a zero byte, about, in what is not text as a whole."""
+    first = -1
+    for at in range(start + _STRETCH, stop, _STRETCH):
+        end = min(stop, at + _STRETCH)
+        text = b"\0" not in bytes(view[at : at + _PROBE]) and b"\0" not in bytes(view[at:end])
+        if text and first < 0:
+            first = at - _MORE
+        elif not text and first >= 0:
+            yield first, at + _MORE
+            first = -1
+    if first >= 0:
+        yield first, stop
+
+
+# Content that was looked into once and for all: large files that many images carry, with no secret in them.
+#
+# Each is known by the digest of all its bytes, so that a file in which one is changed is looked into like any other. ``known.json``
+# says where each comes from; ``bench.known_files`` makes it. It holds for the rules with which those files were looked into: with
+# others nothing is known.
+
+LEAST_BYTES = 256 << 10
+"""Smaller files are looked into as quickly as they are hashed and looked up."""
+
+
+def known(data: memoryview) -> bool:
+    """Whether these bytes are such a file."""
+    digests = table().get(len(data))
+    return digests is not None and hashlib.sha256(data).hexdigest() in digests
+
+
+@cache
+def table() -> dict[int, frozenset[str]]:
+    """SHA-256 digests by size in bytes; empty where the rules have changed since."""
+    document = json.loads((FOLDER / "known.json").read_bytes())
+    if document["rules"] != rules_digest():
+        return {}
+    found: dict[int, set[str]] = {}
+    for entries in document["origins"].values():
+        for digest, (size, _) in entries.items():
+            found.setdefault(size, set()).add(digest)
+    return {size: frozenset(digests) for size, digests in found.items()}
+
+
+def rules_digest() -> str:
+    """What tells a set of rules from another one: the digest of ``rules.json``."""
+    return hashlib.sha256((FOLDER / "rules.json").read_bytes()).hexdigest()
+
 
 MOST = 400  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
 DECODED, OBJECTS = 1 << 30, 25_000

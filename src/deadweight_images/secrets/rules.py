@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal
 
-from deadweight_images.secrets.version import FOLDER, rules_version
+from deadweight_images.secrets.model import FOLDER, rules_version
 
 _LONG = 100
 Target = Literal["secret", "match", "line"]

@@ -117,7 +117,7 @@ def _matcher() -> Matcher:
     try:
         import hyperscan  # noqa: F401
     except ImportError:
-        from deadweight_images.secrets.plain_matcher import PlainMatcher
+        from deadweight_images.secrets.matcher import PlainMatcher
 
         return PlainMatcher(load_rules())
     return HyperscanMatcher(load_rules())

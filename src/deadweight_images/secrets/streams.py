@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deadweight_images.secrets import lz4
+from deadweight_images.secrets import formats
 
 STEP = 1 << 18  # bytes of input and output at a time
 MEMORY = 64 << 20  # what one decoder may need; two threads decode at a time
@@ -107,18 +107,18 @@ class Lz4Stream(Stream):
 
     def chunks(self) -> Iterator[bytes]:
         try:
-            for data, end in lz4.blocks(self._view, self.end):
+            for data, end in formats.blocks(self._view, self.end):
                 self.end = end
                 self.given += len(data)
                 if data:
                     yield data
-                if self.given > lz4.MOST:
+                if self.given > formats.MOST:
                     self.too_long = True
                     return
             self.complete = True
         except EOFError:
             self.cut = True
-        except lz4.Damaged:
+        except formats.Damaged:
             self.damaged = True
 
 
@@ -173,7 +173,13 @@ OPENED: dict[str, Callable[[memoryview, int], Stream]] = {
     "lz4": Lz4Stream,
 }
 # Streams of these kinds that lie directly behind one another are one file to their programs (gzip's manual, 2.2; RFC 8878, 3).
-_MAGIC = {"gzip": b"\x1f\x8b\x08", "xz": b"\xfd7zXZ\0", "bzip2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd", "lz4": lz4.MAGIC}
+_MAGIC = {
+    "gzip": b"\x1f\x8b\x08",
+    "xz": b"\xfd7zXZ\0",
+    "bzip2": b"BZh",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "lz4": formats.MAGIC,
+}
 
 
 def following(kind: str, view: memoryview, stream: Stream) -> Stream | None:

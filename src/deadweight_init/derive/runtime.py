@@ -22,8 +22,8 @@ from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.contents.filesystem import Filesystem
 from deadweight_images.contents.packages import apk_block
+from deadweight_images.layers.index import split
 from deadweight_images.layers.indexing import Indexer
-from deadweight_images.layers.members import split
 from deadweight_images.layers.merge import IMPLIED, Merged
 from deadweight_init.derive.elf import asked
 

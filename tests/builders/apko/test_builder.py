@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders.apko import keys as _keys
 from deadweight.builders.apko import melange
+from deadweight.builders.apko import melange as _keys
 from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage
-from deadweight.builders.shared.go_cache import melange_cache
+from deadweight.builders.shared.go import melange_cache
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import record_file
 from deadweight.records.paths import State, user_cache
@@ -370,5 +370,5 @@ def melange_images(engine):
 def test_a_key_that_cannot_be_made_leaves_none(tmp_path):
     state = State(tmp_path)
     with pytest.raises(DeadweightError):
-        _keys.ensure(state, Path("/bin/false"), tmp_path / "log")
+        _keys.ensure_keys(state, Path("/bin/false"), tmp_path / "log")
     assert list(state.keys.iterdir()) == []

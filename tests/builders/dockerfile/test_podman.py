@@ -18,7 +18,7 @@ from deadweight.builders.protocol import Site
 from deadweight.engine import api
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
-from deadweight.engine.max_limits import ceilings
+from deadweight.engine.dialect import ceilings
 from deadweight.records.paths import State
 from tests.support.engine_tour import podman as podman_service
 from tests.support.small_images import placed, program

@@ -16,7 +16,6 @@ from deadweight.builders.dockerfile.build_network import (
     NPMRC,
     PLACE,
     Reach,
-    stages_of_image,
 )
 from deadweight.sources.adapt_dockerfile import Run
 
@@ -140,17 +139,3 @@ def test_git_reads_the_netrc_that_it_is_given(tmp_path, host, found):
         cwd=tmp_path, input=f"protocol=https\nhost={host}\n\n", capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert asked.stdout.splitlines()[-2:] == found
-
-
-@pytest.mark.parametrize(
-    ("stages", "target", "found"),
-    [
-        ([("golang", "build"), ("alpine", None)], None, {1}),
-        ([("golang", "base"), ("base", "build"), ("base", None)], None, {0, 2}),
-        ([("golang", "Base"), ("base", "build"), ("alpine", None)], "BUILD", {0, 1}),
-        ([("a", None), ("b", None)], "0", {0}),
-        ([("golang", "golang")], None, {0}),
-    ],
-)
-def test_the_stages_that_an_image_is_made_of(stages, target, found):
-    assert stages_of_image(stages, target) == found

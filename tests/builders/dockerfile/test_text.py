@@ -50,7 +50,24 @@ def test_a_plain_base(tmp_path):
 
 def test_what_a_shell_writes_like_a_heredoc_swallows_nothing(tmp_path):
     text = "FROM \\\n  a AS b\nRUN cat <<<hello; echo $((1<<N))\nFROM b AS final\n"
-    written(tmp_path, text).check_target("final")
+    written(tmp_path, text).chain("final")
+
+
+@pytest.mark.parametrize(
+    ("stages", "target", "chain"),
+    [
+        ("a AS build|b", None, {1}),
+        ("a AS build|build", None, {0, 1}),
+        ("a AS one|one AS two|two", None, {0, 1, 2}),
+        ("a AS one|b AS two|one", "two", {1}),
+        ("a AS one|b", "0", {0}),
+        ("a AS Build|build", None, {0, 1}),
+        ("x AS x|y", "x", {0}),
+    ],
+)
+def test_the_stages_that_an_image_is_made_of(tmp_path, stages, target, chain):
+    text = "".join(f"FROM {stage}\n" for stage in stages.split("|"))
+    assert chain == set(written(tmp_path, text).chain(target))
 
 
 def test_a_stage_that_names_itself_ends(tmp_path):
@@ -80,7 +97,7 @@ def test_what_is_no_dockerfile(tmp_path, text, words):
 
 def test_an_unknown_target_names_the_stages(tmp_path):
     with pytest.raises(ConfigError, match=r"(?s)no stage 'finl'.*build, tested, final"):
-        written(tmp_path, MULTI).check_target("finl")
+        written(tmp_path, MULTI).chain("finl")
 
 
 def test_not_utf8(tmp_path):

@@ -23,9 +23,9 @@ from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight.toolchain.find import find
 from deadweight_images.archive.archive import open_archive
-from deadweight_images.contents import main_class as _main_class
-from deadweight_images.contents.main_class import missing_main_class
-from deadweight_images.inspect.read_file import read_file
+from deadweight_images.contents import entrypoint as _main_class
+from deadweight_images.contents.entrypoint import missing_main_class
+from deadweight_images.inspect.extract import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import CommandError
-from deadweight.builders.shared.java_errors import JavaListener
+from deadweight.builders.shared.tool_output import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support.builder_site import Project
 from tests.support.java_projects import (

@@ -9,13 +9,12 @@ import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.jib import maven as _maven
-from deadweight.builders.jib.pom import read_poms
-from deadweight.builders.jib.pom_file import read_pom
-from deadweight.builders.jib.properties import _on_loopback
+from deadweight.builders.jib.builder import _on_loopback
+from deadweight.builders.jib.pom import read_pom, read_poms
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight_images.archive.archive import open_archive
-from deadweight_images.inspect.read_file import read_file
+from deadweight_images.inspect.extract import read_file
 from tests.support.builder_site import Project
 from tests.support.java_projects import JUNIT, PROJECT, SUITE, emptied, fails, family, main_class, plugin, pom
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deadweight.builders.dockerfile.text import names_git
-from deadweight.builders.jib.files import lay_out
+from deadweight.builders.jib.builder import lay_out
 from deadweight.builders.shared import generated_files
-from deadweight.builders.shared import go_files as _go_files
+from deadweight.builders.shared import go as _go_files
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import Base
@@ -176,7 +176,7 @@ def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
         "bin/app": "",
     }
     lay(repository.root, **files)
-    needed = _go_files.needed(repository.root)
+    needed = _go_files.needed_sources(repository.root)
     expected = {"main.go", "go.mod", "client.go", "test.go", "bin/app", "third/x.go", "tools/venv/venv.go"}
     expected |= {"api/api.go", "api/openapi.yaml", "api/with space/x.txt", "api/ui/_hidden/x.css"}
     assert left(repository.root, _inputs.rules(repository.root, repository.site, needed=needed)) == expected

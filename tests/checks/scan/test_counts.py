@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deadweight.checks.scan.gates import severity_gates
 from deadweight.checks.scan.model import Found, count
 from deadweight.checks.scan.reachability import Observation, reachability
+from deadweight.checks.vulnerabilities import severity_gates
 from deadweight.suite.checks import VulnerabilitiesCheck
 
 ROW = Found("CVE-2030-1", "stdlib", "1.21.3", "critical", "language", "1.21.4", "usr/bin/0", "gobinary")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deadweight.checks.scan import file_watch, reachability, remote_file_watch
+from deadweight.checks.scan import file_watch, reachability
 from deadweight.checks.scan.model import Found
 from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.engine.container import Container
@@ -49,6 +49,7 @@ def subject(tmp_path, engine, playground_image, playground_archive):
 
 @needs_fanotify
 def test_the_service_its_awk_and_its_libraries_are_seen(subject):
+    """And from beside, by a container that needs no root here, the same: also of what lives for milliseconds."""
     found = observed(subject, may_run=True)
     assert isinstance(found, Observation), found
     names = {path.rpartition("/")[2] for path in found.opened}
@@ -56,7 +57,10 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
     assert {path.rpartition("/")[2] for path in found.executed} & {"awk", "mawk", "gawk"}
     assert any(name.startswith("libc.so") for name in names)
     assert observed(subject, may_run=False) == found  # kept for the same image and requests
-    assert not subject.engine().api.containers(filters={"label": "deadweight.variant=app"})
+    beside = reachability.watched(subject, lambda container: reachability._ask_everything(subject, container))
+    assert (frozenset(found.opened), frozenset(found.executed)) == beside
+    for label in ("deadweight.variant=app", "deadweight.purpose=recorder"):
+        assert not subject.engine().api.containers(filters={"label": label})
 
 
 @needs_fanotify
@@ -67,15 +71,6 @@ def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
         container.wait_healthy(subject.variant.health, subject.variant.port)
         opened, executed = seen.files()
     assert "/app" in opened & executed
-
-
-@needs_fanotify
-def test_from_beside_the_same_is_seen_as_the_kernel_tells_root(subject):
-    """By a container beside it, which needs no root here: the same files and programs, also of what lives for milliseconds."""
-    here = reachability._from_here(subject)
-    beside = remote_file_watch.watched(subject, lambda container: reachability._ask_everything(subject, container))
-    assert [sorted(each) for each in beside] == [sorted(each) for each in here]
-    assert not subject.engine().api.containers(filters={"label": "deadweight.purpose=recorder"})
 
 
 @needs_fanotify
@@ -91,9 +86,6 @@ def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(s
     monkeypatch.setattr(Container, "inspect", elsewhere)
     with pytest.raises(file_watch.CannotWatch, match="do not run on this machine"):
         reachability._from_here(subject)
-    found = observed(subject, may_run=True)
-    assert isinstance(found, Observation), "seen from beside"
-    assert "/app" in found.executed
 
 
 def test_without_permission_it_is_measured_from_beside_and_else_both_reasons_are_told(subject, monkeypatch):

@@ -12,13 +12,10 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan import cyclonedx
-from deadweight.checks.scan import spdx as spdx_document
-from deadweight.checks.scan.documents import packages, parts, without_twins
-from deadweight.checks.scan.purl import Part
+from deadweight.checks.scan import sbom_documents
 from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
-from deadweight.publish.attach import attach
-from deadweight.publish.push import push
+from deadweight.checks.scan.sbom_documents import Part, packages, parts, without_twins
+from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program
@@ -188,10 +185,10 @@ def ko() -> dict:
 
 
 def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(tmp_path, app, scanner):
-    assert any(KO in each for each in spdx_document.problems(ko()))
+    assert any(KO in each for each in sbom_documents.problems(ko()))
     made = write_sboms(subject(tmp_path, app, {}, ko()), ("spdx",))
     document = json.loads(Path(made.files[0].path).read_text())
-    assert spdx_document.problems(document) == []
+    assert sbom_documents.problems(document) == []
     assert KO not in json.dumps(document)
     assert document["relationships"][0]["relatedSpdxElement"] == document["packages"][1]["SPDXID"]
     assert document["packages"][1]["externalRefs"][0]["referenceLocator"] == "pkg:golang/example.com/app?type=module"
@@ -203,9 +200,9 @@ def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(t
 def test_an_identifier_is_replaced_by_one_that_is_free():
     made = ko()
     made["packages"].append({**made["packages"][1], "SPDXID": "SPDXRef-Package-example.com.app-devel"})
-    document, count = spdx_document.repaired(made)
+    document, count = sbom_documents.repaired(made)
     assert count == 1
-    assert spdx_document.problems(document) == []
+    assert sbom_documents.problems(document) == []
     assert made == {**ko(), "packages": made["packages"]}, "what was read stays as it was"
 
 
@@ -223,7 +220,7 @@ def test_a_builders_sbom_beyond_repair_is_never_passed_on(tmp_path, app, scanner
     made = write_sboms(subject(tmp_path, app, {}, {**spdx("pkg:golang/stdlib@v1"), **damage}), ("spdx",))
     assert made.files[0].by.startswith("trivy")
     assert told in made.files[0].note
-    assert spdx_document.problems(json.loads(Path(made.files[0].path).read_text())) == []
+    assert sbom_documents.problems(json.loads(Path(made.files[0].path).read_text())) == []
 
 
 def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
@@ -235,7 +232,7 @@ def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
         text = Path(file.path).read_text()
         assert "pkg:npm/left-pad@1.3.0" in text
         assert file.packages == packages(json.loads(text)) > len(set(parts(json.loads(text))))
-        assert json.loads(text).get("bomFormat") is None or cyclonedx.problems(json.loads(text)) == []
+        assert json.loads(text).get("bomFormat") is None or sbom_documents.problems(json.loads(text)) == []
 
 
 def test_packages_with_an_epoch_are_listed_once(tmp_path, app, scanner):
@@ -344,7 +341,7 @@ def test_twins_leave_nothing_dangling():
         ],
     }
     once = without_twins(document)
-    assert cyclonedx.problems(document) == cyclonedx.problems(once) == []
+    assert sbom_documents.problems(document) == sbom_documents.problems(once) == []
     assert [each["bom-ref"] for each in once["components"]] == [plain, other]
     assert once["dependencies"] == [
         {"ref": other, "dependsOn": [plain]},

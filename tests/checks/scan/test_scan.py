@@ -12,17 +12,17 @@ import pytest
 
 from deadweight._errors import ArchiveError, CheckFailed, CommandError, ConfigError, MissingError, UsageError
 from deadweight.checks import runner
-from deadweight.checks.scan import coverage, database, trivy
+from deadweight.checks.scan import database, model, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
 from deadweight.project.load_suite import load_suite
 from deadweight.project.scan import scan_variants
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
-from deadweight.report.scan_sarif import scan_sarif
+from deadweight.report.sarif import scan_sarif
 from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
-from deadweight.toolchain import bolt
+from deadweight.toolchain import trivy_cache
 from tests.support import ROOT
 from tests.support.invoking import invoke
 from tests.support.sarif_schema import checked
@@ -216,7 +216,7 @@ def test_an_accepted_finding_does_not_count_until_its_exception_expires(world, a
 
 
 def test_an_exception_that_matches_nothing_is_told(world, archives):
-    from deadweight.tasks._scan import unused
+    from deadweight.tasks.scan import unused
 
     database.use(str(write_database(world / "db")))
     made = subjects(world, archives, IGNORE.format(day="2999-01-01"))
@@ -370,7 +370,7 @@ def test_a_database_argument_that_is_nothing(world, name):
 
 
 def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
-    from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
+    from deadweight.publish.push import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     write_database(world / "db")
@@ -394,7 +394,7 @@ def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
 def test_names_in_a_bolt_file_of_many_kinds(tmp_path):
     names = {f"bucket {number:04}": {} for number in range(400)}
     write_bolt(tmp_path / "x.db", {**names, "=value": 1})
-    assert bolt.buckets(tmp_path / "x.db") == frozenset(names)
+    assert trivy_cache.buckets(tmp_path / "x.db") == frozenset(names)
 
 
 def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
@@ -408,8 +408,8 @@ def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         (tmp_path / "y.db").write_bytes(data)
         try:
-            bolt.buckets(tmp_path / "y.db")
-        except bolt.NotBolt:
+            trivy_cache.buckets(tmp_path / "y.db")
+        except trivy_cache.NotBolt:
             continue
 
 
@@ -429,7 +429,7 @@ def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
     ],
 )
 def test_which_bucket_covers_which_system(family, version, bucket, known):
-    assert coverage.covers_os({bucket, "vulnerability"}, family, version) is known
+    assert model.covers_os({bucket, "vulnerability"}, family, version) is known
 
 
 # the scanner
@@ -658,5 +658,5 @@ def test_findings_as_sarif_are_the_same_in_every_run_and_valid(world, archives):
 
 
 def test_a_database_with_nothing_in_it_is_a_whole_one(tmp_path):
-    (tmp_path / "x.db").write_bytes(bolt.empty())
-    assert bolt.buckets(tmp_path / "x.db") == frozenset()
+    (tmp_path / "x.db").write_bytes(trivy_cache.empty_bolt())
+    assert trivy_cache.buckets(tmp_path / "x.db") == frozenset()

@@ -14,7 +14,7 @@ import zstandard
 
 from deadweight._errors import ArchiveError, DeadweightError, UsageError
 from deadweight_images.archive.archive import open_archive
-from deadweight_images.archive.digests import valid
+from deadweight_images.archive.documents import valid
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.inspect.summary import summary

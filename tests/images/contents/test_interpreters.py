@@ -10,7 +10,7 @@ import pytest
 from deadweight_images.findings import BY_CONTENT
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
-from deadweight_images.layers import chunks as portions
+from deadweight_images.layers import streaming as portions
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

@@ -15,11 +15,10 @@ import pytest
 
 from deadweight._errors import ArchiveError, UsageError
 from deadweight_images.findings import from_json
-from deadweight_images.inspect.analyse import analyse, document
-from deadweight_images.inspect.cache import identity
+from deadweight_images.inspect.analyse import analyse, document, identity
 from deadweight_images.inspect.extract import extract, safe_name
 from deadweight_images.inspect.stream import analyse_stream
-from deadweight_images.layers import chunks as portions
+from deadweight_images.layers import streaming as portions
 from deadweight_images.secrets.model import AllowEntry
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer

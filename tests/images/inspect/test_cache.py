@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError
-from deadweight_images.archive.digests import Running
+from deadweight_images.archive.documents import Running
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from tests.support import image_samples as samples

@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import ArchiveError, UsageError
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.inspect.content_store import analyse_content_store, content_folders
+from deadweight_images.inspect.engine_store import analyse_content_store, content_folders
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
 

@@ -15,7 +15,7 @@ from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.extract import extract
-from deadweight_images.layers.content import members_pieces
+from deadweight_images.layers.index import members_pieces
 from deadweight_images.layers.merge import Merged
 from deadweight_images.show import print_layers
 from tests.support import image_samples as samples

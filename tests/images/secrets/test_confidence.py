@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from deadweight.checks.layers import CHECK
-from deadweight.report.findings import layers_junit, layers_sarif
+from deadweight.report.sarif import layers_junit, layers_sarif
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.secrets.context import SERVICES
 from deadweight_images.secrets.locations import judged_confidence
 from deadweight_images.secrets.rules import load_rules
 from deadweight_images.secrets.scanner import Scanner
+from deadweight_images.secrets.verify import SERVICES
 from tests.support import image_samples as samples
 from tests.support.small_project import put_built, subject_of, write_suite
 

@@ -11,8 +11,8 @@ import pytest
 
 from deadweight.records.built_image import ARCHIVE_FILE, BuiltImage
 from deadweight.records.paths import State
-from deadweight.report.image_figures import image_figures
-from deadweight_images.archive.digests import of
+from deadweight.report.collect import image_figures
+from deadweight_images.archive.documents import of
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.secrets.config import shown_arguments, shown_instruction
 from deadweight_images.secrets.scanner import Scanner

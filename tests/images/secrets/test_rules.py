@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadweight_images.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner, version
+from bench import secret_rules
+from bench.secret_rules import to_python
+from deadweight_images.secrets import confirm, matcher, model, rules, scanner
 from deadweight_images.secrets.model import Budget
-from deadweight_images.secrets.translate import to_python
 from tests.support import ROOT
 from tests.support.secret_samples import sample
 
@@ -27,7 +28,7 @@ SEEDS = 60
 
 @pytest.fixture(scope="module")
 def engines():
-    return matcher.HyperscanMatcher(RULES), plain_matcher.PlainMatcher(RULES)
+    return matcher.HyperscanMatcher(RULES), matcher.PlainMatcher(RULES)
 
 
 def _path(rule):
@@ -68,17 +69,17 @@ def test_no_rule_is_bound_to_a_file_name_without_need():
 
 
 def test_own_rules_in_the_data_are_those_of_the_source():
-    house = tomllib.loads((convert.HERE / "house.toml").read_text())
-    data = json.loads((convert.HERE / "rules.json").read_text())
-    assert convert.house_rules(house) == [rule for rule in data["rules"] if rule["origin"] == "house"]
+    house = tomllib.loads((secret_rules.HERE / "house.toml").read_text())
+    data = json.loads((secret_rules.HERE / "rules.json").read_text())
+    assert secret_rules.house_rules(house) == [rule for rule in data["rules"] if rule["origin"] == "house"]
 
 
 @pytest.mark.tools
 def test_rules_are_what_the_conversion_of_the_pinned_module_gives(tmp_path, monkeypatch):
     """Fetches the pinned module (verified by its hash) and converts it again."""
-    before = (convert.HERE / "rules.json").read_text()
-    monkeypatch.setattr(convert, "OUTPUT", tmp_path / "rules.json")
-    convert.main()
+    before = (secret_rules.HERE / "rules.json").read_text()
+    monkeypatch.setattr(secret_rules, "OUTPUT", tmp_path / "rules.json")
+    secret_rules.main()
     assert (tmp_path / "rules.json").read_text() == before
 
 
@@ -183,14 +184,15 @@ def test_fingerprint_depends_on_rule_and_secret_alone():
 
 
 @pytest.mark.parametrize(
-    "name", ["secrets/places.py", "secrets/config_text.py", "secrets/allow.py", "secrets/config.py", "layers/gaps.py"]
+    "name",
+    ["secrets/places.py", "secrets/config_text.py", "secrets/allow.py", "secrets/config.py", "layers/indexing.py"],
 )
 def test_a_change_of_what_decides_findings_is_another_version(tmp_path, monkeypatch, name):
     """Results are kept under the version: one that stayed the same would bring back what the older code found."""
     package = Path(rules.__file__).parent.parent
     shutil.copytree(package, tmp_path / "image")
-    monkeypatch.setattr(version, "FOLDER", tmp_path / "image" / "secrets")
-    assert version.rules_version.__wrapped__() == RULES.version
+    monkeypatch.setattr(model, "FOLDER", tmp_path / "image" / "secrets")
+    assert model.rules_version.__wrapped__() == RULES.version
     with (tmp_path / "image" / name).open("a") as file:
         file.write("\n")
-    assert version.rules_version.__wrapped__() != RULES.version
+    assert model.rules_version.__wrapped__() != RULES.version

@@ -22,7 +22,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deadweight_images.secrets import confirm, matcher, plain_matcher
+from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.model import Budget, Limits
 from deadweight_images.secrets.rules import load_rules
 from deadweight_images.secrets.scanner import Scanner
@@ -38,7 +38,7 @@ def scanner():
 
 @pytest.fixture(scope="module")
 def plain():
-    return Scanner(plain_matcher.PlainMatcher(RULES))
+    return Scanner(matcher.PlainMatcher(RULES))
 
 
 def _found(scan):
@@ -76,7 +76,7 @@ def test_both_engines_agree_on_any_mixture(parts, noise):
         text for rule, text in made if not rule.keywords or any(word.encode() in text.lower() for word in rule.keywords)
     ]
     data = (b"\n" + noise + b"\n").join([b"", *samples, b""])
-    fast, slow = Scanner.default(), Scanner(plain_matcher.PlainMatcher(RULES))
+    fast, slow = Scanner.default(), Scanner(matcher.PlainMatcher(RULES))
     assert _found(fast.scan(data, path="x")) == _found(slow.scan(data, path="x"))
 
 

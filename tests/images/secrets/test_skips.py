@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.layers import chunks as portions
+from deadweight_images.layers import streaming as portions
 from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples

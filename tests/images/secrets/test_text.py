@@ -10,7 +10,7 @@ import pytest
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.secrets.text import text_ranges
+from deadweight_images.secrets.regions import text_ranges
 from tests.support import image_samples as samples
 from tests.support.secret_samples import github_token
 

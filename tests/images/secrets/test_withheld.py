@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deadweight.report.findings import layers_junit, layers_sarif
+from deadweight.report.sarif import layers_junit, layers_sarif
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.extract import extract
 from tests.support import image_samples as samples

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from deadweight._errors import UsageError
-from deadweight.project.pipelines.render import ACTIONS, Pipeline, parse_shards, render
+from deadweight.project.pipelines import ACTIONS, Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
 from tests.support.forge_server import TOKEN, ForgeServer
 from tests.support.forked_programs import programs

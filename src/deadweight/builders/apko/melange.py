@@ -15,15 +15,19 @@ import os
 import re
 import shutil
 import stat
+import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
+from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders.apko import keys, memory, packages
+from deadweight.builders.apko import packages
 from deadweight.builders.apko.variant import ApkoVariant
-from deadweight.builders.apko.work_folder import put, remove, work_folder
+from deadweight.builders.apko.work_folder import memory_folder, put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
-from deadweight.builders.shared import common, diagnosis, go_cache, go_files, inputs
+from deadweight.builders.shared import common, inputs
+from deadweight.builders.shared.go import filled, go_environment, is_warm, melange_cache, needed_sources
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.engine import labels
 from deadweight.records import runs
@@ -76,12 +80,12 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
 
 
 def _rules(source: Path, site: Site) -> inputs.Rules:
-    return inputs.rules(source, site, needed=go_files.needed(source))
+    return inputs.rules(source, site, needed=needed_sources(source))
 
 
 def _there(state: State, variant: ApkoVariant, config: str, arch: str) -> bool:
     place = repository(state, variant, config) / arch
-    return keys.there(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
+    return has_keys(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
 
 
 def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
@@ -95,7 +99,7 @@ def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
     return tuple(
         f"image:{other.name}"
         for other in site.suite.variants
-        if other.builder == "ko" and other.source == variant.source and not go_cache.filled(site.state, other, go)
+        if other.builder == "ko" and other.source == variant.source and not filled(site.state, other, go)
     )
 
 
@@ -114,10 +118,10 @@ class _Melange:
     def build(self) -> None:
         """Raises CommandError in the compiler's or melange's own words."""
         state = self.site.state
-        keys.ensure(state, self.program, self.job.log)
+        ensure_keys(state, self.program, self.job.log)
         packages.link(self.site, self.config)
-        self.job.took("warm" if go_cache.is_warm(state) else "cold")
-        go_cache.environment(state)
+        self.job.took("warm" if is_warm(state) else "cold")
+        go_environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
         with runs.noted_while(state, labels.labels(self.site.suite.name, "build")), work_folder(state) as work:
             try:
@@ -156,7 +160,7 @@ class _Melange:
             run_tool(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
-            raise listener.explained(error, what, clean=clean, causes=diagnosis.NATIVE) from None
+            raise listener.explained(error, what, clean=clean, where=("native",)) from None
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
@@ -167,8 +171,8 @@ class _Melange:
             words += ["-r", repository_path]
         for key in apk.keyring:
             words += ["-k", key]
-        words += ["--signing-key", _from(root, keys.private_key(state))]
-        words += ["--cache-dir", _from(root, go_cache.melange_cache(state))]
+        words += ["--signing-key", _from(root, private_key(state))]
+        words += ["--cache-dir", _from(root, melange_cache(state))]
         words += ["--apk-cache-dir", _from(root, state.cache / "apk")]
         # melange asks git for these, and then the same source has another digest in another clone
         words += ["--git-repo-url", "https://git.invalid/deadweight", "--git-commit", NO_COMMIT]
@@ -192,7 +196,7 @@ class _Melange:
     def _temporary(self, work: Path) -> Path:
         """Where melange unpacks its sandbox: in memory where there is plenty, else beside its output."""
         if self.variant.runner == "bubblewrap":  # an engine may see other folders than we do
-            self.memory = memory.folder(self.site.root)
+            self.memory = memory_folder(self.site.root)
         if self.memory is None:
             (work / "tmp").mkdir()
         return self.memory or work / "tmp"
@@ -200,18 +204,18 @@ class _Melange:
     def _sandbox_variables(self) -> dict[str, str]:
         """What the sandbox is told of the source. Values with a password go by file; a proxy with one cannot be passed."""
         environment = self.site.source.environment()
-        place = go_cache.melange_cache(self.site.state)
+        place = melange_cache(self.site.state)
         told = dict[str, str]()
-        go = {name: value for name, value in environment.variables.items() if name.startswith("GO")}
-        if go:
-            (place / "go.env").write_text("".join(f"{name}={value}\n" for name, value in sorted(go.items())))
+        go_settings = {name: value for name, value in environment.variables.items() if name.startswith("GO")}
+        if go_settings:
+            (place / "go.env").write_text("".join(f"{name}={value}\n" for name, value in sorted(go_settings.items())))
             (place / "go.env").chmod(0o600)
             told["GOENV"] = f"{SANDBOX_CACHE}/go.env"
         if environment.ca_bundle is not None:
             shutil.copyfile(environment.ca_bundle, place / "ca.pem")
             told["SSL_CERT_FILE"] = f"{SANDBOX_CACHE}/ca.pem"
         for name, value in environment.variables.items():
-            if name in go:
+            if name in go_settings:
                 continue
             if common.secret_values({name: value}):
                 self.job.say(
@@ -254,3 +258,39 @@ def _as_root(runner: str) -> list[str]:
 
 def _from(root: Path, path: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+# The key that signs this project's APK packages: made once, by melange, readable by its owner only.
+KEY = "deadweight-project.rsa"
+"""apk finds the public key by the name that a signature carries, so the name belongs to the key."""
+
+_making_keys = threading.Lock()
+
+
+def private_key(state: State) -> Path:
+    return state.keys / KEY
+
+
+def public_key(state: State) -> Path:
+    return state.keys / f"{KEY}.pub"
+
+
+def has_keys(state: State) -> bool:
+    return private_key(state).is_file() and public_key(state).is_file()
+
+
+def ensure_keys(state: State, melange: Path, log: Path) -> None:
+    """Make the pair if it is not there, whole or not at all. ``melange keygen`` alone leaves the private key 0644."""
+    with _making_keys:
+        if has_keys(state):
+            return
+        state.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state.keys.chmod(0o700)
+        work = Path(tempfile.mkdtemp(dir=state.keys, prefix=".new-"))  # mode 0700, so that nobody looks in meanwhile
+        try:
+            _run.run([melange, "keygen", KEY], cwd=work, log=log)
+            for name in (f"{KEY}.pub", KEY):  # the private key last: it being there means that both are
+                os.chmod(work / name, 0o600 if name == KEY else 0o644)  # noqa: PTH101
+                (work / name).replace(state.keys / name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)

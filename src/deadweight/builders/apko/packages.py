@@ -29,8 +29,8 @@ class Apk:
     def values(self) -> dict[str, str]:
         """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
         return {
-            "repositories": " ".join(each for each in self.repositories if "://" in each),
-            "keys": " ".join(each for each in self.keyring if "://" in each),
+            "repositories": " ".join(repository for repository in self.repositories if "://" in repository),
+            "keys": " ".join(key for key in self.keyring if "://" in key),
             "as written": str(self.own),
         }
 
@@ -38,9 +38,9 @@ class Apk:
 def apk(site: Site, config: str, arch: str) -> Apk:
     """Resolve the source's repositories for an apko or melange file. ``arch`` is apk's word (``x86_64``)."""
     given = _given(site, config)
-    local = [path for path in (_local(each, site.root) for each in given.repositories) if path is not None]
+    local = [path for path in (_local(repository, site.root) for repository in given.repositories) if path is not None]
     indexes = [path / arch / "APKINDEX.tar.gz" for path in local]
-    keys = [path for path in (_local(each, site.root) for each in given.keyring) if path is not None]
+    keys = [path for path in (_local(key, site.root) for key in given.keyring) if path is not None]
     return Apk(
         flavour=_flavour(site, config),
         repositories=_relative(given.repositories, site, "repositories"),

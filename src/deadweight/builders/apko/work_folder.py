@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -10,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from deadweight.builders.apko import memory
 from deadweight.records.paths import State
 
 _swap = threading.Lock()
@@ -29,9 +29,9 @@ def put(made: Path, place: Path) -> None:
 
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
-    left = [*state.packages.glob(f".work-{pid}-*"), *memory.left_by(state.root, pid)]
-    for each in left:
-        remove(each)
+    left = [*state.packages.glob(f".work-{pid}-*"), *left_in_memory(state.root, pid)]
+    for leftover in left:
+        remove(leftover)
     return len(left)
 
 
@@ -66,3 +66,46 @@ def remove(folder: Path) -> None:
 
     if folder.exists():
         shutil.rmtree(folder, onerror=open_up)
+
+
+# A folder in memory for what lives as long as one run: for every build melange unpacks a sandbox of thousands of files.
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own with a name that nobody can guess is made in it
+ROOM_BYTES = 6 * 2**30
+"""How much memory must be free, there and in the machine, before any of it is taken: ten times what a sandbox needs."""
+
+
+def memory_folder(root: Path) -> Path | None:
+    """A new folder in memory, for the project at ``root``; None where there is no such place, or not enough memory.
+
+    What killed runs of this project left there goes first: the state folder's lock keeps other living runs out.
+    """
+    try:
+        if not MEMORY.is_mount() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+            return None  # programs run from there
+        if min(shutil.disk_usage(MEMORY).free, _available()) < ROOM_BYTES:
+            return None
+        name = _memory_name(root)
+        own = f"{name}-{os.getpid()}-"
+        for old in MEMORY.glob(f"{name}-*"):
+            if not old.name.startswith(own):
+                shutil.rmtree(old, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=MEMORY, prefix=own))
+    except OSError:
+        return None
+
+
+def left_in_memory(root: Path, pid: int) -> list[Path]:
+    """The folders of this project that a process made there."""
+    return sorted(MEMORY.glob(f"{_memory_name(root)}-{pid}-*"))
+
+
+def _memory_name(root: Path) -> str:
+    return f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+
+
+def _available() -> int:
+    """Bytes of memory that can be had without swapping (Linux, ``MemAvailable``)."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -146,19 +146,6 @@ class Reach:
             f"this engine passes secrets to RUN only as files, so {' and '.join(names)} did not reach this instruction; write: "
             f"RUN {mounts} \\\n        {exports}…"
         )
-
-
-def stages_of_image(bases: Iterable[tuple[str, str | None]], target: str | None) -> frozenset[int]:
-    """The numbers of the stages that the image of ``target`` (default: the last) is made of, from (base, name) of each stage."""
-    stages = list(bases)
-    names = {name.lower(): number for number, (_, name) in enumerate(stages) if name}
-    wanted = (target or "").lower()
-    number = names.get(wanted, int(wanted) if wanted.isdigit() else len(stages) - 1)
-    found: set[int] = set()
-    while number not in found:
-        found.add(number)
-        number = names.get(stages[number][0].lower(), number)
-    return frozenset(found)
 
 
 def _understood(name: str, command: str) -> bool:

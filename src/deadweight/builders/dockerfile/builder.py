@@ -23,8 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import build_arguments, buildkit, secrets
-from deadweight.builders.dockerfile.copy import IGNORE_FILE, copied, given, ignore_rules, last_base, reach_of
+from deadweight.builders.dockerfile import buildkit, secrets
+from deadweight.builders.dockerfile.copy import (
+    IGNORE_FILE,
+    build_arguments,
+    copied,
+    given,
+    ignore_rules,
+    last_base,
+    reach_of,
+)
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
@@ -54,7 +62,7 @@ class DockerfileBuilder:
         dockerfile = _read(variant, root)
         common.need_source(variant, root)
         try:
-            dockerfile.check_target(variant.target)
+            dockerfile.chain(variant.target)
         except ConfigError as error:
             raise WrongKey(variant, "target", error.problem, dockerfile.file, hint=error.hint) from None
         for name in variant.bases:
@@ -74,15 +82,14 @@ class DockerfileBuilder:
         if podman is not None:
             refuse_what_it_cannot(dockerfile.file, podman)
         tools = ["docker-cli" if podman is None else "podman"]
-        if variant.attest is not None:
-            check_attestations(variant, root)
-            tools.append("buildx")
+        check_attestations(variant, root)
+        tools += ["buildx"] if variant.attest is not None else []
         pooled = Needs(("buildctl",), bases=tuple(named), named=named)
         return replace(pooled, tools=tuple(tools), engine=True, pooled=pooled)
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         if site.pool is not None:
-            refuse_attestations_in_pool(variant, site.root)
+            check_attestations(variant, site.root, pooled=True)
         else:
             _refuse_podman_elsewhere(variant, site.root)
         text = _read(variant, site.root)
@@ -159,9 +166,7 @@ class DockerfileBuilder:
             flags: list[str | Path] = [
                 *("--tag", name, "--iidfile", work / "id"),
                 *attestation_flags(variant, bases),
-                *build_arguments.build_arguments(
-                    dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()
-                ),
+                *build_arguments(dockerfile, variant, bases, site, copy.file, work, reach, anew=used.changed()),
             ]
             try:
                 buildkit.build(
@@ -259,7 +264,7 @@ def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
         alike = (
             each for each in site.suite.variants if (each.builder, each.source) == (variant.builder, variant.source)
         )
-        first = next(each.name for each in alike if getattr(each, "dockerfile", "") in site.generated)
+        first = next(variant.name for variant in alike if getattr(variant, "dockerfile", "") in site.generated)
     return () if first == variant.name else (f"image:{first}",)
 
 
@@ -302,23 +307,22 @@ def _image_id(file: Path, variant: DockerfileVariant) -> str:
 
 
 # What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does.
-def check_attestations(variant: DockerfileVariant, root: Path) -> None:
-    """Raises WrongKey (ConfigError) where the engine that runs would drop what the suite asks for. Starts no engine."""
-    problem = buildkit.keeps_no_attestations() if variant.attest is not None else ""
+def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool = False) -> None:
+    """Raises WrongKey (ConfigError) if the engine that runs, or a pool, would drop what the suite asks for. Starts no engine."""
+    if variant.attest is None:
+        return
+    if pooled:
+        problem, other = (
+            "images that a pool builds have no attestations",
+            "build with the engine here: DEADWEIGHT_POOL=none",
+        )
+    else:
+        problem, other = (
+            buildkit.keeps_no_attestations(),
+            "use an engine with containerd's image store (Docker 29's default)",
+        )
     if problem:
-        raise WrongKey(
-            variant, "attest", problem, root,
-            hint="take attest: out, or use an engine with containerd's image store (the default of Docker 29)",
-        )  # fmt: skip
-
-
-def refuse_attestations_in_pool(variant: DockerfileVariant, root: Path) -> None:
-    """Raises WrongKey (ConfigError) where a pool is to build what asks for attestations: its archives hold none."""
-    if variant.attest is not None:
-        raise WrongKey(
-            variant, "attest", "images that a pool builds have no attestations", root,
-            hint="take attest: out, or build with the engine here: DEADWEIGHT_POOL=none",
-        )  # fmt: skip
+        raise WrongKey(variant, "attest", problem, root, hint=f"take attest: out, or {other}")
 
 
 def sbom_generator(variant: DockerfileVariant) -> str:

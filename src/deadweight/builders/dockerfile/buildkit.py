@@ -14,9 +14,8 @@ from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
-from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name
+from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name, retire
 from deadweight.records.store import load
-from deadweight.records.superseded_images import retire
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def build(
 
     Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
-    from deadweight.engine import watchdog
+    from deadweight.engine import connect
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     endpoint = find_or_start(on_line)
@@ -53,7 +52,7 @@ def build(
     # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
     attests = any(str(word).startswith("--attest=type=provenance") for word in words)
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
-    with watchdog.watch_engine(endpoint) as stop:
+    with connect.watch_engine(endpoint) as stop:
         _run.run(
             client.build(*plain, *(str(word) for word in words)),
             cwd=site.root,
@@ -109,7 +108,7 @@ def gives_variables() -> bool:
 
 def unknown_words() -> frozenset[str]:
     """What of Dockerfiles the engine that runs does not know yet, as far as it can be said otherwise."""
-    from deadweight.sources.older_dockerfile import lacking
+    from deadweight.sources.adapt_dockerfile import lacking
 
     known = _known()
     if known is None:

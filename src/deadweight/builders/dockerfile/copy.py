@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.builders.dockerfile import buildkit
-from deadweight.builders.dockerfile.build_network import CA, CREDENTIALS, JAVA, MAVEN, Reach, stages_of_image
+from deadweight.builders.dockerfile import buildkit, secrets
+from deadweight.builders.dockerfile.build_network import CA, CREDENTIALS, JAVA, MAVEN, Reach
 from deadweight.builders.dockerfile.text import Dockerfile, names_git
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
@@ -41,8 +41,7 @@ def copied(
     dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, work: Path, reach: Reach
 ) -> Copy:
     """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
-    from deadweight.sources.adapt_dockerfile import Added, Run, derived
-    from deadweight.sources.older_dockerfile import downgraded
+    from deadweight.sources.adapt_dockerfile import Added, Run, derived, downgraded
 
     copy, added = work / "Dockerfile", list[str]()
 
@@ -73,7 +72,7 @@ def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, env
         files=(*(name for name in files if name not in own), *(name for name in CREDENTIALS if name in own)),
         ssh="default" in variant.ssh,
         direct=site.pool is not None or buildkit.gives_variables(),
-        in_image=stages_of_image([(stage.base, stage.name) for stage in dockerfile.stages], variant.target),
+        in_image=frozenset(dockerfile.chain(variant.target)),
     )
 
 
@@ -100,3 +99,60 @@ def ignore_rules(dockerfile: Path, variant: DockerfileVariant, site: Site) -> in
     source = site.root / variant.source
     asked = (".git",) if names_git(dockerfile.read_text(encoding="utf-8-sig"), source) else ()
     return inputs.rules(source, site, own=own if own.is_file() else None, asked=asked)
+
+
+# The words of a build that the suite, the source and this machine's network give, as ``docker build`` takes them.
+def build_arguments(
+    dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, file: Path, work: Path,
+    reach: Reach, *, anew: bool,
+) -> list[str | Path]:  # fmt: skip
+    """All words of a build but those that name its result, the context last. ``file`` is the copy of the Dockerfile that is built,
+    ``work`` a folder that goes after the build; ``anew`` takes nothing from the cache."""
+    environment = dict(site.source.environment().variables)
+    return [
+        *("--file", file),
+        *(["--no-cache"] if anew else []),
+        *(["--target", variant.target] if variant.target else []),
+        *_arguments(variant, bases, environment),
+        *_mounts(variant, site, environment),
+        *_java_mounts(dockerfile, variant, site, work, reach),
+        *reach.secrets(work),
+        site.root / variant.source,
+    ]
+
+
+def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
+    """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
+    given = {**variant.args, **{name: pinned(bases[each]) for name, each in variant.bases.items()}}
+    words = [f"{name}={value}" for name, value in given.items()]
+    words += [name for name in environment if name in PREDEFINED and name not in given]
+    return [part for word in words for part in ("--build-arg", word)]
+
+
+def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> list[str]:
+    words = [f"id={name},src={path}" for name, path in secrets.paths(variant, site.root).items()]
+    words += [f"id={name},env={name}" for name in environment if name not in PREDEFINED and name not in variant.secrets]
+    bundle = site.source.environment().ca_bundle
+    if bundle is not None and CA not in variant.secrets:
+        words.append(f"id={CA},src={bundle}")
+    mounts = [part for word in words for part in ("--secret", word)]
+    for name, path in secrets.ssh_paths(variant, site.root).items():
+        mounts += ["--ssh", f"{name}={path}"]
+    return mounts
+
+
+def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> list[str]:
+    """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it or is given it."""
+    from deadweight.sources.java import maven_settings, trust_store
+
+    text, environment = dockerfile.file.read_text(encoding="utf-8-sig"), site.source.environment()
+    text += " ".join(reach.files)
+    words = []
+    if JAVA in text and JAVA not in variant.secrets and environment.ca_bundle is not None:
+        words.append(f"id={JAVA},src={trust_store(site.state, environment.ca_bundle)}")
+    settings = maven_settings(environment.variables)
+    if MAVEN in text and MAVEN not in variant.secrets and settings is not None:
+        file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
+        file.write_text(settings, encoding="utf-8")
+        words.append(f"id={MAVEN},src={file}")
+    return [part for word in words for part in ("--secret", word)]

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 
 from deadweight import _log_excerpt
 from deadweight._errors import CommandError
-from deadweight.builders.dockerfile import diagnosis
-from deadweight.builders.shared import diagnosis as shared_causes
-from deadweight.builders.shared.diagnosis import Code
+from deadweight.builders.shared.diagnosis import Code, Where, diagnose
 from deadweight.builders.shared.tool_output import Listener
 from deadweight.records.built_image import Cache
 
@@ -117,15 +115,13 @@ class DockerListener(Listener):
         ``advice`` tells what the instruction at a line needed to reach the network, and did not get.
         """
         words = self._words(step, error)
-        cause = shared_causes.found(
-            _table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in
-        )
+        cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
             said = f"{variant}: the service does not compile"
             return error.told(said, self.compiler, "see the log for the whole output", Code.NOT_COMPILED)
-        reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
+        reason = f"{variant}: {cause.message if cause and cause.message else self._told(step, error)}"
         where = self._where(step)
-        hint = cause.step if cause else "see the log for the whole output"
+        hint = cause.hint if cause else "see the log for the whole output"
         if cause and cause.reach:
             hint = advice(self._line(step)) or hint
         if cause and cause.code is Code.DISK_FULL:
@@ -137,7 +133,7 @@ class DockerListener(Listener):
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
-        from deadweight.builders.shared.java_errors import without_chatter
+        from deadweight.builders.shared.tool_output import without_chatter
 
         own = [without_chatter(line) for line in step.words] if step else []
         own = [line for line in own if line.strip()]
@@ -170,14 +166,14 @@ class DockerListener(Listener):
         return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
 
 
-def _table(step: _Instruction | None) -> Sequence[shared_causes.Cause]:
+def _where(step: _Instruction | None) -> Sequence[Where]:
     if step is None:
-        return (*diagnosis.CLIENT, *diagnosis.PULL)
+        return ("client", "pull")
     if step.word == "RUN":
-        return diagnosis.RUN
+        return ("run",)
     if step.word in ("COPY", "ADD"):
-        return diagnosis.COPY_FROM if "--from" in step.what else (*diagnosis.COPY, *diagnosis.RUN)
-    return diagnosis.PULL
+        return ("copy_from",) if "--from" in step.what else ("copy", "run")
+    return ("pull",)
 
 
 def cleaned(line: str) -> str:

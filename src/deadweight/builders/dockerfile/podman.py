@@ -21,12 +21,11 @@ from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
 from deadweight.engine import api
-from deadweight.engine.images import LOOPBACK
-from deadweight.engine.max_limits import ceilings
+from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.reference import with_registry
-from deadweight.sources import older_dockerfile
+from deadweight.sources import adapt_dockerfile
+from deadweight.sources.adapt_dockerfile import downgraded
 from deadweight.sources.dockerfile_lines import heredocs, instructions
-from deadweight.sources.older_dockerfile import downgraded
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
 
@@ -42,7 +41,7 @@ _LACKING = (
     (re.compile(r"^ADD\s(?:--\S+\s+)*--(checksum|keep-git-dir)\b"), "ADD --{0}"),
     (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --{0}"),
 )
-SAID_OTHERWISE = frozenset(older_dockerfile.SINCE)
+SAID_OTHERWISE = frozenset(adapt_dockerfile.SINCE)
 SENT = (
     "Podman at {} keeps its images on another machine or as another user: what its client sends there beside the context "
     "(our copy of the Dockerfile, settings of this machine, secrets) would become part of the context, and COPY . would take it "

@@ -45,19 +45,22 @@ class Dockerfile:
     def base_argument(self, target: str | None) -> tuple[str | None, str]:
         """What the image of ``target`` (default: the last stage) stands on: the ARG that names it if one does, and the
         reference as far as the file itself tells it."""
-        stage = self._stage(target)
-        seen: set[str] = set()
-        while True:
-            above = next((each for each in self.stages if each.name and each.name.lower() == stage.base.lower()), None)
-            if above is None or stage.base in seen:
-                break
-            seen.add(stage.base)
-            stage = above
-        variable = _VARIABLE.fullmatch(stage.base)
+        base = self.stages[self.chain(target)[-1]].base
+        variable = _VARIABLE.fullmatch(base)
         if variable is None:
-            return None, stage.base
+            return None, base
         name = variable[1] or variable[2]
         return name, self.args.get(name) or ""
+
+    def chain(self, target: str | None) -> tuple[int, ...]:
+        """The numbers of the stages that the image of ``target`` (default: the last stage) is made of, from its own down.
+
+        Raises ConfigError naming the stages where there is no such one.
+        """
+        numbers = [self._number(target)]
+        while (below := self._named(self.stages[numbers[-1]].base, before=numbers[-1])) is not None:
+            numbers.append(below)
+        return tuple(numbers)
 
     @property
     def has_cache_mounts(self) -> bool:
@@ -67,24 +70,25 @@ class Dockerfile:
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
         found: dict[str, list[int]] = {}
-        for each in instructions(self.file.read_text(encoding="utf-8-sig")):
-            found.setdefault(" ".join(each.text.split()), []).append(each.line)
+        for instruction in instructions(self.file.read_text(encoding="utf-8-sig")):
+            found.setdefault(" ".join(instruction.text.split()), []).append(instruction.line)
         return {text: lines[0] for text, lines in found.items() if len(lines) == 1}
 
-    def _stage(self, target: str | None) -> Stage:
+    def _named(self, name: str, *, before: int) -> int | None:
+        """The last stage of that name above another one."""
+        alike = (number for number in range(before) if (self.stages[number].name or "").lower() == name.lower())
+        return max(alike, default=None)
+
+    def _number(self, target: str | None) -> int:
         if target is None:
-            return self.stages[-1]
-        named = {stage.name.lower(): stage for stage in self.stages if stage.name}
-        if target.lower() in named:
-            return named[target.lower()]
+            return len(self.stages) - 1
+        named = self._named(target, before=len(self.stages))
+        if named is not None:
+            return named
         if target.isdigit() and int(target) < len(self.stages):
-            return self.stages[int(target)]
+            return int(target)
         choices = ", ".join(stage.name for stage in self.stages if stage.name) or "none has a name"
         raise ConfigError(f"no stage {target!r}", file=self.file, hint=f"stages: {choices}")
-
-    def check_target(self, target: str | None) -> None:
-        """Raises ConfigError naming the stages where there is no such one."""
-        self._stage(target)
 
 
 def read_dockerfile(file: Path) -> Dockerfile:
@@ -95,12 +99,12 @@ def read_dockerfile(file: Path) -> Dockerfile:
         raise ConfigError("is not UTF-8 text", file=file, hint="save it as UTF-8") from None
     args: dict[str, str | None] = {}
     stages: list[Stage] = []
-    for each in instructions(text):
-        _check(each, file, first=not stages)
-        if each.word == "FROM":
-            stages.append(_stage(each, file))
+    for instruction in instructions(text):
+        _check(instruction, file, first=not stages)
+        if instruction.word == "FROM":
+            stages.append(_stage(instruction, file))
         elif not stages:
-            args.update(arguments(each.text))
+            args.update(arguments(instruction.text))
     if not stages:
         raise ConfigError("has no FROM instruction", file=file, line=1, hint="a Dockerfile starts with FROM IMAGE")
     return Dockerfile(file, args, tuple(stages))
@@ -109,19 +113,25 @@ def read_dockerfile(file: Path) -> Dockerfile:
 def names_git(text: str, source: Path | None = None) -> bool:
     """Whether an instruction copies or mounts the folder of version control, or asks git about it: by itself, or by the Makefile or
     script of the context ``source`` that it runs."""
-    own = any(_GIT.search(each.text) for each in instructions(text) if each.word in ("ADD", "COPY", "RUN"))
+    own = any(
+        _GIT.search(instruction.text)
+        for instruction in instructions(text)
+        if instruction.word in ("ADD", "COPY", "RUN")
+    )
     return own or (source is not None and any(_file_asks_git(source / name) for name in _run_by(text)))
 
 
 def _run_by(text: str) -> Iterator[str]:
     """The files that RUN lines run, as they are called in the context."""
-    for each in instructions(text):
-        if each.word == "RUN":
+    for instruction in instructions(text):
+        if instruction.word == "RUN":
             yield from (
-                _MAKEFILES if re.search(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b", each.text) else ()
+                _MAKEFILES
+                if re.search(r"(?:^(?:RUN\b)?|[;&|(])\s*(?:--\S+\s+|\w+=\S*\s+)*make\b", instruction.text)
+                else ()
             )
             yield from re.findall(
-                r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", each.text
+                r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", instruction.text
             )
 
 

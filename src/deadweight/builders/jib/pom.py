@@ -6,13 +6,16 @@ repository has is not. What a profile brings does not count: which profiles are 
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
-from deadweight.builders.jib.pom_file import Bound, Pom, read_pom
+from deadweight._errors import ConfigError
 from deadweight.builders.jib.variant import JibVariant
 
 CONTAINERIZE = "jib.containerize"
@@ -137,3 +140,111 @@ def _modules(top: Pom) -> Iterator[Pom]:
 
 def _file(place: Path) -> Path:
     return Path(os.path.normpath(place / "pom.xml" if place.is_dir() else place))
+
+
+# One pom.xml: what the jib builder reads of it, and the reader. Entities are not followed.
+MAX_POM_BYTES = 4 * 2**20
+_PLUGINS = ("build/pluginManagement/plugins/plugin", "build/plugins/plugin")
+_DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A goal of the Jib plugin that the file binds to a phase, and the line where it does."""
+
+    goal: str
+    phase: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Pom:
+    """One pom.xml. ``name`` and ``parent`` are GROUP:ARTIFACT; ``parent_path`` is empty where a repository has the parent.
+
+    ``jib`` is the plugin's version as it is written ("" where it is written elsewhere), None where the plugin is not named.
+    ``mode`` is its containerizingMode, ``directory`` where the build writes; both are empty where the file does not say.
+    """
+
+    file: Path
+    name: str
+    packaging: str
+    jib: str | None
+    mode: str
+    bound: tuple[Bound, ...]
+    directory: str
+    modules: tuple[str, ...]
+    parent: str
+    parent_path: str
+
+
+def read_pom(file: Path) -> Pom:
+    """Parse a pom.xml. Raises ConfigError with the line where it is not well-formed, or no pom."""
+    if file.stat().st_size > MAX_POM_BYTES:
+        raise ConfigError("is larger than 4 MiB, more than is read of a pom.xml", file=file)
+    root = _parsed(file)
+
+    def text(path: str, default: str = "", within: Element = root) -> str:
+        return (within.findtext(path) or "").strip() or default
+
+    jib: str | None = None
+    mode, bound = "", list[Bound]()
+    for plugin in (found for place in _PLUGINS for found in root.iterfind(place)):
+        if text("artifactId", within=plugin) == "jib-maven-plugin":
+            jib = text("version", jib or "", plugin)
+            mode = text("configuration/containerizingMode", mode, plugin)
+            for execution in plugin.iterfind("executions/execution"):
+                phase, goals = text("phase", within=execution), execution.iterfind("goals/goal")
+                bound += [Bound((goal.text or "").strip(), phase, int(goal.get("line", "1"))) for goal in goals]
+    parent = root.find("parent/artifactId") is not None
+    path = root.find("parent/relativePath")
+    return Pom(
+        file=file,
+        name=f"{text('groupId') or text('parent/groupId')}:{text('artifactId')}",
+        packaging=text("packaging", "jar"),
+        jib=jib,
+        mode=text("properties/jib.containerizingMode", mode),
+        bound=tuple(bound),
+        directory=text("build/directory"),
+        modules=tuple((module.text or "").strip() for module in root.iterfind("modules/module")),
+        parent=f"{text('parent/groupId')}:{text('parent/artifactId')}" if parent else "",
+        parent_path=("../pom.xml" if path is None else (path.text or "").strip()) if parent else "",
+    )
+
+
+def _parsed(file: Path) -> Element:
+    """The root element; each element has its line as an attribute, which ElementTree's own parser does not tell."""
+    parser, tree = expat.ParserCreate(), TreeBuilder()
+
+    def refuse(*_: object) -> None:
+        raise ConfigError("declares entities, which a pom.xml does not need", file=file, line=parser.CurrentLineNumber)
+
+    parser.StartElementHandler = lambda name, _: tree.start(name, {"line": str(parser.CurrentLineNumber)})
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(_text(file), True)
+    except expat.ExpatError as error:
+        problem = f"is not well-formed XML: {expat.ErrorString(error.code)}"
+        raise ConfigError(problem, file=file, line=error.lineno) from None
+    root = tree.close()
+    if root.tag != "project":
+        problem = f"is not a pom.xml: its root element is <{root.tag}>, not <project>"
+        raise ConfigError(problem, file=file, line=int(root.get("line", "1")))
+    return root
+
+
+def _text(file: Path) -> str:
+    """Decoded here, since Maven knows every encoding and the parser only those of one byte, UTF-8 and UTF-16."""
+    data = file.read_bytes()
+    declared = _DECLARED.match(data.removeprefix(codecs.BOM_UTF8).lstrip())
+    name = declared[1].decode("ascii") if declared else "UTF-8"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        name = "UTF-16"
+    try:
+        return data.decode(name)
+    except LookupError:
+        raise ConfigError(f"declares an unknown encoding: {name}", file=file, line=1) from None
+    except UnicodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else 1
+        raise ConfigError(f"is not text in {name}", file=file, line=line) from None

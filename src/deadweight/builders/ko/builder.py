@@ -6,23 +6,35 @@ and ``KO_DATA_DATE_EPOCH`` fix all times, so that the same inputs give the same 
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
-from deadweight.builders.ko import inputs
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import common, diagnosis, go_cache, go_files
-from deadweight.builders.shared.archive import config_digest, keep, made_by_the_build, result, scratch, there
-from deadweight.builders.shared.extra_layer import staged, with_layer
+from deadweight.builders.shared import common
+from deadweight.builders.shared.archive import (
+    config_digest,
+    keep,
+    made_by_the_build,
+    result,
+    scratch,
+    staged,
+    there,
+    with_layer,
+)
+from deadweight.builders.shared.go import go_environment, is_warm, needed_sources
 from deadweight.builders.shared.inputs import rules
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal
 from deadweight.records.reference import split
+from deadweight.suite.yaml_nodes import Document, Key, read
 
 NO_TESTS = "**/*_test.go"
 """``go build`` reads none."""
@@ -48,8 +60,6 @@ class KoBuilder:
                 hint="for example base: cgr.dev/chainguard/static",
             )
         if variant.config is not None:
-            from deadweight.builders.ko.config import check_ko_config
-
             check_ko_config(common.need_file(variant, "config", root, variant.config))
         for target, path in variant.files.items():
             if not (root / path).exists():
@@ -65,7 +75,7 @@ class KoBuilder:
         source = site.root / variant.source
         environment = {**os.environ, **common.program_environment(site)}
         files = [source, *([site.root / variant.config] if variant.config else [])]
-        beside = inputs.outside(source, environment, variant.main or ".")
+        beside = inputs_outside(source, environment, variant.main or ".")
         files += beside
         added = [site.root / path for path in variant.files.values()]
         files += [path for path in added if not path.is_relative_to(source)]
@@ -74,7 +84,7 @@ class KoBuilder:
         ]
         main = (Path(variant.main or ".") / "kodata").as_posix()
         # ko reads the folder where it lies: what its fingerprint left out would be built from all the same
-        needed = (*go_files.needed(source, beside), NO_TESTS, *(f"!{literal(name)}" for name in (main, *named)))
+        needed = (*needed_sources(source, beside), NO_TESTS, *(f"!{literal(name)}" for name in (main, *named)))
         ignore = rules(source, site, needed=needed).all
         values = {
             "ko": find("ko").version,
@@ -83,7 +93,7 @@ class KoBuilder:
             "main": variant.main or ".",
             **({"files": json.dumps(variant.files)} if variant.files else {}),
             **({"workdir": variant.workdir} if variant.workdir else {}),
-            **inputs.flags(environment),
+            **go_variables(environment),
             **common.base_values({"base": base}),
         }
         return (
@@ -106,7 +116,7 @@ class KoBuilder:
         ko, go = find("ko"), find("go")
         name = common.image_name(site.suite, variant)
         repository, tag, _ = split(name)
-        job.took("warm" if go_cache.is_warm(site.state) else "cold")
+        job.took("warm" if is_warm(site.state) else "cold")
         with scratch(variant, site) as work:
             environment = _environment(variant, site, base, repository, work)
             # ko runs `go` from PATH
@@ -147,7 +157,7 @@ def _environment(variant: KoVariant, site: Site, base: Base, repository: str, wo
     (work / "tmp").mkdir()
     values = {
         **common.program_environment(site),
-        **go_cache.environment(site.state),
+        **go_environment(site.state),
         "KO_DOCKER_REPO": repository,
         "KO_DEFAULTBASEIMAGE": common.pinned(base),
         "SOURCE_DATE_EPOCH": common.EPOCH,
@@ -168,7 +178,7 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
     try:
         run_tool(argv, listener, cwd=source, environment=environment, log=job.log)
     except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_telling, causes=diagnosis.NATIVE) from None
+        raise listener.explained(error, variant.name, clean=_telling, where=("native",)) from None
 
 
 def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
@@ -201,3 +211,110 @@ def _telling(line: str) -> str:
     """ko goes on to save an image after it could make none."""
     text = _clean(line)
     return "" if text.startswith("Saving ") or "set of images is empty" in text else text
+
+
+# Check a ko.yaml for what ko itself accepts without a word: keys that it does not know.
+# Keys from ko's configuration reference and its ``pkg/build/config.go`` (v0.19).
+TOP = (
+    "defaultBaseImage", "baseImageOverrides", "builds", "defaultPlatforms", "defaultEnv", "defaultFlags",
+    "defaultLdflags", "verification",
+)  # fmt: skip
+BUILD = (
+    "id", "dir", "main", "env", "flags", "ldflags", "linux_capabilities",
+    # ko takes no notice of these; goreleaser's files, which it can share, have them
+    "asmflags", "gcflags", "mod_timestamp", "gobinary", "goos", "goarch", "goarm", "gomips", "targets", "binary", "lang",
+)  # fmt: skip
+
+
+def check_ko_config(file: Path) -> None:
+    """Raises ConfigError with file, line and key: not YAML, not a mapping, a list that is none, a misspelt key."""
+    document = read(file)
+    top = _mapping(document, (), document.value)
+    _known(document, (), top, TOP)
+    if top.get("baseImageOverrides"):
+        raise document.error(
+            ("baseImageOverrides",),
+            "bases come from the suite, so that they are resolved, pinned and reported",
+            hint="set base: in the variant instead",
+        )
+    builds = top.get("builds") or []
+    if not isinstance(builds, list):
+        raise document.error(("builds",), "expected a list of builds")
+    for number, build in enumerate(builds):
+        fields = _mapping(document, ("builds", number), build)
+        _known(document, ("builds", number), fields, BUILD)
+        for key in ("env", "flags", "ldflags"):
+            if not isinstance(fields.get(key, []), list | str):
+                raise document.error(("builds", number, key), "expected a list")
+
+
+def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise document.error(key, "expected a mapping (key: value)")
+    return value
+
+
+def _known(document: Document, where: Key, fields: dict[str, Any], known: Iterable[str]) -> None:
+    # viper, which reads the file for ko, does not care about upper and lower case
+    choices = {name.lower(): name for name in known}
+    for key in fields:
+        if key.lower() in choices:
+            continue
+        near = difflib.get_close_matches(key.lower(), choices, 1, 0.75)
+        if near:  # a key that is not like any other may be a newer ko's
+            raise document.error(
+                (*where, key), f"unknown key, did you mean {choices[near[0]]}?", hint="ko ignores keys it does not know"
+            )
+
+
+# What a Go build reads beside its own module's folder: it is all input, and a change of it must not pass for up to date.
+# * folders that ``go.mod`` puts in the place of modules (``replace example.com/lib => ../lib``; only the main module's count), and
+# the workspace: ``go.work`` in the module's folder or above, and the folders that it uses ("Workspaces", Go Modules Reference)
+# * what links in ko's ``kodata`` folder lead to: ko puts that into the image, not the link
+# * variables that Go takes flags from
+VARIABLES = ("GOFLAGS", "GOEXPERIMENT", "GOAMD64", "GOARM64", "GOFIPS140", "CGO_ENABLED")
+
+_BLOCK = re.compile(r"(use|replace)\s*\($")
+
+
+def inputs_outside(source: Path, environment: Mapping[str, str], main: str = ".") -> tuple[Path, ...]:
+    """Files and folders that are there and do not lie in ``source``; what is missing is Go's to tell."""
+    found = [source / name for name in _folders_named_by(source / "go.mod")]
+    work = _workspace(source, environment)
+    if work is not None:
+        found += [work, work.with_suffix(".work.sum"), *(work.parent / name for name in _folders_named_by(work))]
+    links = (path for path in (source / main / "kodata").rglob("*") if path.is_symlink())
+    found += [path.resolve() for path in links]
+    places = dict.fromkeys(Path(os.path.normpath(path)) for path in found)
+    return tuple(path for path in places if path.exists() and not path.is_relative_to(source))
+
+
+def go_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are set, as values of a fingerprint."""
+    return {f"variable {name}": environment[name] for name in VARIABLES if environment.get(name)}
+
+
+def _workspace(source: Path, environment: Mapping[str, str]) -> Path | None:
+    given = environment.get("GOWORK", "")
+    if given:
+        return Path(given) if given != "off" else None
+    return next((path for folder in (source, *source.parents) if (path := folder / "go.work").is_file()), None)
+
+
+def _folders_named_by(file: Path) -> Iterator[str]:
+    """What ``use`` and ``replace`` lines name by a path, which starts with a dot or a slash in both kinds of files."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    verb = ""
+    for line in (line.partition("//")[0].strip() for line in text.splitlines()):
+        block = _BLOCK.fullmatch(line)
+        if block or line == ")":
+            verb = block[1] if block else ""
+            continue
+        own, _, rest = (verb, "", line) if verb else line.partition(" ")
+        name = rest.partition("=>")[2] if own == "replace" else rest if own == "use" else ""
+        word = name.strip().strip('"`')
+        if word.startswith((".", "/")):
+            yield word

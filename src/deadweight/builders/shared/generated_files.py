@@ -24,7 +24,7 @@ def is_generated(text: str) -> bool:
 
 def generated_files(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
     """The files of these variants that ``init`` wrote, and the ignore files beside them, relative to ``root``."""
-    named = dict.fromkeys(name for each in variants for name in _files(each))
+    named = dict.fromkeys(name for variant in variants for name in _files(variant))
     for name in named:
         try:
             with (root / name).open("rb") as handle:

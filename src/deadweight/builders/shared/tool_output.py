@@ -10,7 +10,7 @@ from pathlib import Path
 from deadweight import _log_excerpt, _run
 from deadweight._errors import CommandError
 from deadweight.builders.shared import common
-from deadweight.builders.shared.diagnosis import Cause, found
+from deadweight.builders.shared.diagnosis import Where, diagnose
 
 MAX_COMPILER_LINES = 10
 HEARD_LINES = 400
@@ -43,14 +43,14 @@ class Listener:
         return tuple(self._compiler)
 
     def explained(
-        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, causes: Sequence[Cause] = ()
+        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, where: Sequence[Where] = ()
     ) -> CommandError:
         """The same failure as itself: its cause where one is known, a compiler's lines where there are any, else the last lines."""
         words = [line for line in dict.fromkeys(clean(line) for line in (*self._heard, *error.tail)) if line]
-        cause = found(causes, words)
+        cause = diagnose(where, words)
         if cause and self.compiler and not cause.outweighs(self.compiler):
             cause = None
-        hint = error.hint or (cause.step if cause else None)
+        hint = error.hint or (cause.hint if cause else None)
         error = _without_prefix(error)
         if self.compiler and cause is None:
             return error.told(
@@ -59,8 +59,10 @@ class Listener:
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line[: _log_excerpt.MAX_LINE] not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE], *shown]
-        reason = cause.told if cause and cause.told else error.reason
-        return error.told(f"{what}: {reason}", shown, hint or "see the log for the whole output")
+        reason = cause.message if cause and cause.message else error.reason
+        return error.told(
+            f"{what}: {reason}", shown, hint or "see the log for the whole output", cause.code if cause else None
+        )
 
 
 def _without_prefix(error: CommandError) -> CommandError:
@@ -103,3 +105,124 @@ def run_tool(
         on_line=listener,
         redact=common.secret_values(environment),
     )
+
+
+# What Maven, Gradle and Jib say when they fail: their own lines without the chatter around them, and the likely cause.
+MAX_LINES = 60
+JAVA_SHOWN_LINES = 8
+
+_LEVEL = re.compile(r"^\[(?:ERROR|FATAL)\] ?(.*)$")
+_ANY_LEVEL = re.compile(r"^\[(?:INFO|WARNING|ERROR|FATAL)\] ?")
+_CHATTER = re.compile(
+    r"^(?:To see the full stack trace|Re-run Maven|For more information about|\[Help \d+\]|After correcting the problems"
+    r"|mvn <args>|See .* for the individual test|Please refer to |-> \[Help|COMPILATION ERROR|The build could not read"
+    r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|.*\.java:\[\d"
+    r"|urls\[\d+\] = |(?:realm|strategy) =|Number of foreign imports|import: Entry\[|-{9,}$)"
+)
+_GOAL = re.compile(r"^Failed to execute goal (?:on project |\S+ (?:\([^)]*\) )?on project )\S+: ")
+_ADVICE = re.compile(r", perhaps you should add a `mainClass`.*$|\. If your intention was to specify a platform.*$")
+_PLACE = re.compile(r"^\s*(.*?) @ (?:(.+), )?line (\d+), column (\d+)$")
+_ABOUT = re.compile(r"^\s*The project \S+ \((.+)\) has \d+ error")
+_SKIPPED = "Skipping containerization because"
+_NESTED = re.compile(
+    r"^(?:Could not resolve dependencies for project \S+: )?(?:Failed to collect dependencies at \S+(?: -> \S+)*: )?"
+    r"(?:Failed to read artifact descriptor for \S+: )?(?=\S)"
+)
+_TEST = re.compile(r"^\[ERROR\] {2,}([\w$]\S*\.\S+?(?:\([^)]*\)\S*)?(?::\d| »).*)$")
+_MAVENS_PLACE = re.compile(r"(\.java):\[(\d+),(\d+)\] ")
+_REPEATED = re.compile(r"resolution (?:is not|will not be) reattempted until")
+_GRADLES_REASONS = ("* Where:", "* What went wrong:")
+_GRADLES_TEST = re.compile(r"^([\w$].* > .+) FAILED$")
+
+
+class JavaListener(Listener):
+    """Remembers Maven's error lines and Gradle's reasons beside a compiler's lines, and names of tests that failed."""
+
+    def __init__(
+        self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path, *, gradle: bool = False
+    ) -> None:
+        super().__init__(say, announce)
+        self._gradle = gradle
+        self._source, self._errors, self._tests = f"{source}/", dict[str, None](), dict[str, None]()
+        self._file = ""  # the pom that Maven's errors are about
+        self._in_reason = False  # of Gradle's
+        self._test = ""  # the one that Gradle is about to give a reason for
+        self.skipped = ""
+        self.repeats = False
+        """Whether Maven told of a failure that it had met before, and kept."""
+
+    def __call__(self, line: str) -> None:
+        line = line.replace(self._source, "")
+        super().__call__(line)
+        if _SKIPPED in line:
+            self.skipped = clean(line)
+        self.repeats = self.repeats or bool(not self._gradle and _REPEATED.search(line))
+        test = _TEST.match(line)
+        if test and len(self._tests) < JAVA_SHOWN_LINES:
+            self._tests.setdefault(test[1])
+        level = _LEVEL.match(line)
+        if level and len(self._errors) < MAX_LINES:
+            self._remember(level[1].partition(" -> [Help")[0].rstrip())
+        if self._gradle:
+            self._hear_gradle(line)
+
+    def _hear_gradle(self, line: str) -> None:
+        """A failure's sections begin with a star; a failed test's reason is the line below it."""
+        if self._test and line.startswith("    "):
+            self._tests.pop(self._test, None)
+            self._tests.setdefault(f"{self._test}: {line.strip()}")
+        test = _GRADLES_TEST.match(line)
+        self._test = test[1] if test and len(self._tests) < JAVA_SHOWN_LINES else ""
+        if self._test:
+            self._tests.setdefault(self._test)
+        if line.startswith("* "):
+            self._in_reason = line.startswith(_GRADLES_REASONS)
+        elif self._in_reason and line.strip() and len(self._errors) < MAX_LINES:
+            self._errors.setdefault(line.strip().removeprefix("> "))
+
+    def _remember(self, text: str) -> None:
+        about = _ABOUT.match(text)
+        if about:
+            self._file = about[1]
+        elif text and not _CHATTER.match(text):
+            text = _ADVICE.sub("", _NESTED.sub("", _GOAL.sub("", text))).removesuffix(" @")
+            self._errors.setdefault(_PLACE.sub(self._placed, text).strip())
+
+    def _placed(self, match: re.Match[str]) -> str:
+        """Maven tells a problem twice, without its file and below the file's name: the first is then a part of the second."""
+        text, given, line, column = match.groups()
+        file = (given or "").rpartition(", ")[2] or self._file  # PROJECT, FILE; or either
+        return f"{file}:{line}:{column}: {text}" if file else text
+
+    def failure(self, error: CommandError, variant: str) -> CommandError:
+        """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
+        cause, reason = None, ""
+        if self.compiler:
+            lines = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]
+            cause, reason = diagnose(("java",), lines), "the service does not compile"
+        elif self._tests:
+            lines, reason = list(self._tests), "the service's own tests fail"
+        else:
+            lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
+            cause = diagnose(("java",), lines)
+            reason = cause.message if cause and cause.message else error.reason
+        hint = error.hint or (cause.hint if cause else "see the log for the whole output")
+        return error.told(f"{variant}: {reason}", lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else None)
+
+
+def without_chatter(line: str) -> str:
+    """A line without Maven's level, where it says something of a failure; nothing where it only tells of ways to say more."""
+    level = _LEVEL.match(line)
+    text = level[1].partition(" -> [Help")[0].strip() if level else line
+    return "" if level and _CHATTER.match(text) else text
+
+
+def _compact(errors: dict[str, None]) -> list[str]:
+    """Without lines that another one holds as a part: Maven and Jib say the same thing up to three times."""
+    lines = list(errors)
+    return [line for line in lines if not any(line != other and line in other for other in lines)]
+
+
+def clean(line: str) -> str:
+    """A line without Maven's level."""
+    return _ANY_LEVEL.sub("", line).strip()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deadweight._errors import ArchiveError
 from deadweight.checks.protocol import Subject
-from deadweight.checks.scan import coverage, trivy
+from deadweight.checks.scan import model, trivy
 from deadweight.checks.scan.database import Database
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.records import store
@@ -59,7 +59,7 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
             kept_json=packages,
         )
     whole = buckets - database.lacks.keys()  # only a whole one speaks for files of the distribution's packages
-    image = trivy.parsed(document, tool.version, lambda family, version: coverage.covers_os(whole, family, version))
+    image = trivy.parsed(document, tool.version, lambda family, version: model.covers_os(whole, family, version))
     if not image.os_family:
         image = replace(image, hides_os=image.hides_os or _names_an_os(subject.archive()))
     if image.image_digest != digest:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import MissingError, UsageError
-from deadweight.checks.scan.coverage import COVERAGE, LICENCES, Contents, contents_of
+from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
 from deadweight.sources.protocol import Say
-from deadweight.toolchain import bolt
+from deadweight.toolchain import trivy_cache
 from deadweight.toolchain.trivy_cache import SCHEMA
 
 FILES = ("trivy.db", "metadata.json")
@@ -73,8 +73,8 @@ class Database:
     def buckets(self) -> frozenset[str]:
         """Names of what it holds: ``debian 12``, ``go::The Go Vulnerability Database``. Raises MissingError if damaged."""
         try:
-            return bolt.buckets(self.folder / FILES[0])
-        except (bolt.NotBolt, OSError) as error:
+            return trivy_cache.buckets(self.folder / FILES[0])
+        except (trivy_cache.NotBolt, OSError) as error:
             raise MissingError(f"the vulnerability database in {self.folder} is damaged: {error}", hint=HINT) from error
 
 
@@ -187,8 +187,8 @@ def _keep(folder: Path, origin: str) -> Database:
     """Look through it, copy it under its content's name, and make it the one in use."""
     checked = _opened(folder, origin, "")
     try:
-        bolt.buckets(folder / FILES[0])
-    except bolt.NotBolt as error:
+        trivy_cache.buckets(folder / FILES[0])
+    except trivy_cache.NotBolt as error:
         raise UsageError(f"{origin}: {FILES[0]} is damaged: {error}", hint=HINT) from error
     with (folder / FILES[0]).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")

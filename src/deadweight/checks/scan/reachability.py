@@ -9,20 +9,86 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.checks.http_request import prepare
+from deadweight.checks.api import prepare
 from deadweight.checks.protocol import Subject
-from deadweight.checks.scan import remote_file_watch
 from deadweight.checks.scan.cache import folder
 from deadweight.checks.scan.file_watch import CannotWatch, Watch
 from deadweight.checks.scan.model import Found, Reach
+from deadweight.checks.service import with_last_lines
 from deadweight.engine import netns
 from deadweight.engine.container import Container
-from deadweight.engine.remote import is_remote
+from deadweight.engine.recorders import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
 from deadweight.records import store
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.container import Container
+
+
+# Watch which files a service opens and executes from beside it, where this process cannot: it is not root, or not of the engine's
+# machine.
+#
+# The service runs under our recorder, whose filter tells of the calls that open or execute a file before they go on
+# (``engine/recorders.py``). Another container of ours, among the service's processes, reads the name that is asked for and looks
+# which file it leads to. So a file also counts that is there and that the service was then refused; what goes through io_uring does
+# not, nor what a health check starts in the container.
+
+
+def watched(subject: Subject, ask: Callable[[Container], None]) -> tuple[frozenset[str], frozenset[str]]:
+    """What was opened, and what of it was executed, while the service came up and ``ask`` sent it everything.
+
+    Raises CannotWatch where that is not told, DeadweightError where the service does not come up."""
+    engine, service, image = subject.engine(), subject.service, subject.engine_image()
+    options = service.options()
+    options, name = recording(roomier(options), argv(engine.images.need(image), options), FILES)
+    packed = engine.recorders.packed(image)
+    with engine.start(packed, options, variant=subject.variant.name) as container:
+        try:
+            with engine.recorders.listening(container, name, WATCH) as heard:
+                readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
+                if not readiness.healthy:
+                    _files(heard.line())
+                    raise DeadweightError(readiness.reason)
+                ask(container)
+                return _files(heard.line())
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise _better(error, container) from error
+
+
+def _better(error: DeadweightError, container: Container) -> Exception:
+    """What the recorder or the service said, where it has ended."""
+    if running_on(container, error):
+        return error
+    said = " ".join(container.logs(3))
+    if UNTOLD in said:
+        return CannotWatch(_untold(said))
+    return DeadweightError(with_last_lines(f"the service {container.state().told()}", container))
+
+
+def _untold(said: str) -> str:
+    return (
+        "the engine's kernel does not tell which files a service opens (seccomp_unotify(2), Linux 5.5 and later): "
+        + said.rpartition(": ")[2]
+    )
+
+
+def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    said = json.loads(line)
+    trouble = said["trouble"] or ("" if said["executed"] else "no program was seen")
+    if trouble.startswith(UNTOLD.partition(": ")[2]):
+        raise CannotWatch(_untold(trouble))
+    if trouble:
+        raise CannotWatch(f"which files the service opens cannot be read from beside it: {trouble}")
+    return frozenset(said["opened"]), frozenset(said["executed"])
+
 
 ANSWER_SECONDS = 60.0
 TRIES = 2
@@ -92,13 +158,13 @@ def _observe(subject: Subject, key: str) -> Observation:
 def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
     here = ""
-    if not is_remote(subject.engine()):
+    if not subject.engine().is_remote:
         try:
             return _from_here(subject)
         except CannotWatch as reason:
             here = f"{reason}; "
     try:
-        return remote_file_watch.watched(subject, lambda container: _ask_everything(subject, container))
+        return watched(subject, lambda container: _ask_everything(subject, container))
     except CannotWatch as reason:
         raise CannotWatch(f"{here}{reason}") from reason
 

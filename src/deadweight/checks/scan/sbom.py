@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan import cache, cyclonedx, documents, spdx, trivy
-from deadweight.checks.scan.purl import Part, stated
+from deadweight.checks.scan import cache, sbom_documents, trivy
+from deadweight.checks.scan.sbom_documents import Part, stated
 from deadweight.records.store import write_atomically
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx"))
     files = tuple(_write(subject, form, claimed if form == "spdx" else None, listed) for form in wanted)
     if claimed is None:
         return Sboms(subject.variant.name, files, compared=False)
-    absent, unclaimed = compare(tuple(documents.parts(claimed)), present)
+    absent, unclaimed = compare(tuple(sbom_documents.parts(claimed)), present)
     return Sboms(subject.variant.name, files, True, tuple(map(str, absent)), tuple(map(str, unclaimed)))
 
 
@@ -97,20 +97,20 @@ def _write(subject: Subject, form: str, claimed: dict[str, Any] | None, present:
     else:
         document, added = _from_image(subject, form, present)
         by = f"trivy {trivy.scanner().version}"
-    wrong = (spdx if form == "spdx" else cyclonedx).problems(document)
+    wrong = sbom_documents.problems(document)
     if wrong:
         raise DeadweightError(
             f"{subject.variant.name}: the {form} SBOM was not written because it would be invalid: {'; '.join(wrong[:3])}",
             hint=f"{by} wrote it wrong; try --sbom {'cyclonedx' if form == 'spdx' else 'spdx'}, or scan without --sbom",
         )
     write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return SbomFile(form, str(target), by, documents.packages(document), added, note)
+    return SbomFile(form, str(target), by, sbom_documents.packages(document), added, note)
 
 
 def _usable(claimed: dict[str, Any], tool: str) -> tuple[dict[str, Any] | None, str]:
     """The builder's SPDX document as it can be passed on, or None, with a word on what was wrong with it."""
-    document, count = spdx.repaired(claimed)
-    wrong = spdx.problems(document)
+    document, count = sbom_documents.repaired(claimed)
+    wrong = sbom_documents.problems(document)
     if wrong:
         return None, f"{tool} wrote an SBOM that is not valid ({'; '.join(wrong[:3])}); the scanner's SBOM is used"
     identifiers = f"{count} identifier{'' if count == 1 else 's'}"
@@ -175,7 +175,7 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
             raise DeadweightError(f"{file}: the builder's SBOM cannot be read: {error}", hint="invoke build") from error
         if isinstance(document, dict) and str(document.get("spdxVersion", "")).startswith("SPDX-"):
             found.append(document)
-    return max(found, key=lambda document: len(set(documents.parts(document))), default=None)
+    return max(found, key=lambda document: len(set(sbom_documents.parts(document))), default=None)
 
 
 def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[dict[str, Any], int]:
@@ -183,8 +183,8 @@ def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[d
     title = f"{subject.suite.name}/{subject.variant.name}"
     with tempfile.TemporaryDirectory(prefix="deadweight-sbom-") as folder:
         document = trivy.convert(cache.packages(subject), form, Path(folder), name=title)
-    document = documents.without_twins(document)
-    known = tuple(documents.parts(document))
+    document = sbom_documents.without_twins(document)
+    known = tuple(sbom_documents.parts(document))
     spaces = {part.type: part.namespace for part in known if part.type in ("apk", "deb")}
     missing = [
         replace(part, namespace=part.namespace or spaces.get(part.type, _NO_DISTRIBUTION.get(part.type, "")))
@@ -201,7 +201,7 @@ def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[d
         document["name"] = title
         document["documentNamespace"] = f"https://deadweight.invalid/spdx/{identity}"
         document.setdefault("creationInfo", {})["created"] = _spdx_time(subject.built.built_at)
-    documents.add(document, missing)
+    sbom_documents.add(document, missing)
     return document, len(missing)
 
 

@@ -1,33 +1,79 @@
 """An engine of our own: a dockerd beside whatever else there is, with its own socket, data, pid file and, if need be, bridge.
 
 It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``. Who is not
-root starts and ends it through sudo (``as_root``), and speaks to it through a socket that belongs to the user's group.
+root starts and ends it through sudo (``main``), and speaks to it through a socket that belongs to the user's group.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, firewall, mounts, processes
-from deadweight.engine.own.layout import Layout, layout
+from deadweight.engine.own import bridge, machine
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
+
+
+# Where an engine of ours keeps its things.
+@dataclass(frozen=True)
+class Layout:
+    """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
+
+    ``group`` is the number of the group that may speak to it, beside root.
+    """
+
+    run: Path
+    data: Path
+    log: Path
+    group: int = 0
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "docker.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written by the shell that becomes dockerd, so that it is there from the first moment on."""
+        return self.run / "engine.pid"
+
+    @property
+    def temporary(self) -> Path:
+        """Where the engine's own temporary files are reached: it makes sockets below (an ssh mount's), so this too is short."""
+        return self.run / "tmp"
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def bridge(self) -> str:
+        return f"dwt{self.run.name[-8:]}"
+
+
+def layout(uid: int | None = None, gid: int = 0) -> Layout:
+    """One engine per user cache and user (default: who we are)."""
+    cache = user_cache()
+    if uid is None:
+        uid = os.geteuid() if hasattr(os, "geteuid") else 0
+    key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
+    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
+
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 SUDO_SECONDS = 240.0
-_AS_ROOT = "deadweight.engine.own.as_root"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 """What the engine reaches registries through; sudo takes all variables away but those it is told to keep."""
 _LOG_LIMIT_BYTES = 10_000_000
@@ -129,7 +175,7 @@ def _as_root(action: str, say: Say) -> None:
     """
     words: list[str | Path] = [action, user_cache(), str(os.getuid()), str(os.getgid())]
     kept = [name for name in _PROXIES if name in os.environ]
-    for line in sudo.run_module(_AS_ROOT, words, timeout=SUDO_SECONDS, keep=kept).output.splitlines():
+    for line in sudo.run_module(__name__, words, timeout=SUDO_SECONDS, keep=kept).output.splitlines():
         say(line)
 
 
@@ -145,7 +191,7 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     if pid is not None:
         say("stopping the engine that deadweight started")
         _forget_networks(where)
-        processes.end(pid, STOP_SECONDS)
+        machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
     shutil.rmtree(where.run, ignore_errors=True)
     return pid is not None
@@ -160,7 +206,7 @@ def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
         return
     stop(say, where)
     for data in _all_data(where):
-        mounts.unmount_below(data)
+        machine.unmount_below(data)
         shutil.rmtree(data, ignore_errors=True)
 
 
@@ -181,22 +227,22 @@ def _start(where: Layout, say: Say) -> str:
     leftover = _our_pid(where)
     if leftover is not None:  # alive, but it does not answer
         say("the engine that Deadweight started earlier does not answer: restarting it")
-        processes.end(leftover, 5.0)
+        machine.end_process(leftover, 5.0)
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
-    if not mounts.has_cgroups():
+    if not machine.has_cgroups():
         say("mounting control groups, which are not mounted on this machine")
-        mounts.mount_cgroups()
-    elif points := mounts.read_only_cgroups():
+        machine.mount_cgroups()
+    elif points := machine.read_only_cgroups():
         say("mounting control groups writable: they are read-only in this container")
-        mounts.make_cgroups_writable(points)
+        machine.make_cgroups_writable(points)
     say(f"starting Deadweight's container engine (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)
     held = where.data / "tmp"
     shutil.rmtree(held, ignore_errors=True)  # what a killed engine left
-    mounts.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
+    machine.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
     environment = {"DOCKER_TMPDIR": str(where.temporary)}
@@ -227,8 +273,8 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
         network = bridge.create_on_free_network(where.bridge)
         # dockerd would give the bridge the address that it had last time, which another engine may have taken since
         (where.data / NETWORKS).unlink(missing_ok=True)
-        if firewall.usable():
-            firewall.open_way(where.bridge, network)
+        if bridge.has_iptables():
+            bridge.open_way(where.bridge, network)
             say(
                 f"another dockerd runs on this machine: Deadweight's engine has firewall chains of its own ({where.bridge})"
             )
@@ -238,7 +284,7 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
                 "that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
             )
         return ["--bridge", where.bridge, "--iptables=false"]
-    return [] if firewall.usable() else ["--iptables=false"]
+    return [] if bridge.has_iptables() else ["--iptables=false"]
 
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:
@@ -253,7 +299,7 @@ def _await(where: Layout, argv: list[str], first_line: int) -> None:
         time.sleep(0.1)
     pid = _our_pid(where)
     if pid is not None:
-        processes.end(pid, STOP_SECONDS)
+        machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
     shutil.rmtree(where.run, ignore_errors=True)
     tail = (
@@ -267,7 +313,7 @@ def _await(where: Layout, argv: list[str], first_line: int) -> None:
 def _our_pid(where: Layout) -> int | None:
     """The process of our engine, if it lives. A number that now belongs to another program does not count."""
     try:
-        found = processes.read(int(where.pid_file.read_text()))
+        found = machine.read_process(int(where.pid_file.read_text()))
     except (OSError, ValueError):
         return None
     return found.pid if found is not None and str(where.run) in found.command else None
@@ -276,24 +322,24 @@ def _our_pid(where: Layout) -> int | None:
 def _other_dockerd(where: Layout) -> bool:
     mine = _our_pid(where)
     return any(
-        each.name == "dockerd" and each.pid != mine and processes.same_network(each.pid)
-        for each in processes.everyone()
+        process.name == "dockerd" and process.pid != mine and machine.same_network(process.pid)
+        for process in machine.everyone()
     )
 
 
 def _sweep(where: Layout) -> None:
     """What a killed engine leaves: containers, its containerd, pid files (a dockerd refuses to start over its own), mounts."""
     with contextlib.suppress(OSError, ValueError):
-        orphan = processes.read(int((where.run / "exec/containerd/containerd.pid").read_text()))
+        orphan = machine.read_process(int((where.run / "exec/containerd/containerd.pid").read_text()))
         if orphan is not None and str(where.run) in orphan.command:
-            processes.end(orphan.pid, 5.0)
-    processes.kill_containers_of(where.run)
+            machine.end_process(orphan.pid, 5.0)
+    machine.kill_containers_of(where.run)
     for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
         with contextlib.suppress(OSError):
             (where.run / name).unlink()
-    mounts.unmount_below(where.run)
+    machine.unmount_below(where.run)
     if bridge.exists(where.bridge):
-        firewall.close_way(where.bridge)
+        bridge.close_way(where.bridge)
         bridge.delete(where.bridge)
 
 
@@ -302,3 +348,24 @@ def _line_count(path: Path) -> int:
         return len(path.read_text(encoding="utf-8", errors="replace").splitlines())
     except OSError:
         return 0
+
+
+# Our engine started and ended through sudo, for a user who is not root: the same code, in a process of its own that is.
+#
+# No other code of ours runs so. Who may start it through sudo may start anything; the socket it makes is open to that user's
+# group.
+def main(words: Sequence[str]) -> int:
+    """The side that is root: an action, the user's cache, user and group number."""
+    action, cache, uid, gid = words
+    os.environ["DEADWEIGHT_CACHE_DIR"] = cache
+    actions: dict[str, Callable[[Say, Layout], object]] = {"start": start, "stop": stop, "remove_data": remove_data}
+    try:
+        actions[action](print, layout(int(uid), int(gid)))
+    except DeadweightError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

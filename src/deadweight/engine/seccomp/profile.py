@@ -6,11 +6,18 @@ The format is Docker's (moby, ``profiles/seccomp``), which Podman, CRI-O and con
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deadweight._errors import UsageError
+from deadweight.engine.info import EngineInfo
+from deadweight.engine.options import DEFAULT_CAPABILITIES, RunOptions
+from deadweight.engine.seccomp.calls import numbers
 from deadweight.records.store import write_atomically
+from deadweight.toolchain.helper_programs import ARCHITECTURES as GO_ARCHITECTURES
 
 ARCHITECTURES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
 EPERM, ENOSYS = 1, 38
@@ -57,3 +64,112 @@ def write(file: Path, content: dict[str, Any]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, (json.dumps(content, indent=2) + "\n").encode())
     return file
+
+
+# A seccomp profile that somebody gives, in Docker's format (moby, ``profiles/seccomp``): what it allows, and with more calls.
+PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+ENGINES = ("default", "unconfined")
+"""What ``RunOptions.seccomp`` may say besides a file."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the conditions of a profile's rules go by: Go's name of the architecture, the kernel's release (``6.1.0-13``), and the
+    container's capabilities without ``CAP_``."""
+
+    architecture: str
+    kernel: str
+    capabilities: frozenset[str] = frozenset()
+
+
+def where(info: EngineInfo, options: RunOptions | None = None) -> Where:
+    """Where an engine's containers run, with these options or without capabilities."""
+    architecture = GO_ARCHITECTURES.get(info.architecture, "amd64")
+    if options is None:
+        return Where(architecture, info.kernel)
+    base = frozenset() if "ALL" in options.cap_drop else frozenset(DEFAULT_CAPABILITIES) - set(options.cap_drop)
+    return Where(architecture, info.kernel, base | set(options.cap_add))
+
+
+def read_profile(file: Path) -> dict[str, Any]:
+    """Raises UsageError for what is no profile."""
+    hint = "it must be a JSON file in the format of Docker's profiles"
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file", hint="paths are relative to the suite file")
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: is not a seccomp profile: {error}", hint=hint) from error
+    rules = found.get("syscalls", []) if isinstance(found, dict) else None
+    whole = isinstance(rules, list) and all(
+        isinstance(rule, dict) and (rule.get("names") or rule.get("name")) for rule in rules
+    )
+    if not whole or not str(found.get("defaultAction", "")).startswith("SCMP_ACT_"):
+        raise UsageError(
+            f"{file}: is not a seccomp profile: it needs a defaultAction and a list of syscalls with names", hint=hint
+        )
+    return dict(found)
+
+
+def refused(document: Mapping[str, Any], where: Where, *, wholly: bool = False) -> tuple[str, ...]:
+    """The calls that it does not allow, or not with every argument (``wholly``: with none), in the order of their numbers."""
+    passing = document["defaultAction"] in PASSING
+    found = set() if passing else set(numbers(where.architecture))
+    for rule in _rules(document, where):
+        if rule.get("action") in PASSING and (wholly or not rule.get("args")):
+            found -= set(_names(rule))
+        elif rule.get("action") not in PASSING:
+            found |= set(_names(rule)) & set(numbers(where.architecture))
+    return tuple(sorted(found, key=numbers(where.architecture).__getitem__))
+
+
+def allowing(document: Mapping[str, Any], more: Collection[str]) -> dict[str, Any]:
+    """The same profile with these calls allowed, whatever their arguments."""
+    rules = [
+        {**_without_name(rule), "names": [name for name in _names(rule) if name not in more]}
+        for rule in document.get("syscalls", ())
+    ]
+    added = [{"names": sorted(more), "action": "SCMP_ACT_ALLOW"}] if more else []
+    return {**document, "syscalls": [*(each for each in rules if each["names"]), *added]}
+
+
+def for_runtime(document: Mapping[str, Any], where: Where) -> dict[str, Any]:
+    """The same as runtimes take it (OCI runtime specification, ``linux.seccomp``): the engine has judged the conditions by then."""
+    kept = ("names", "action", "args", "errnoRet")
+    native = ARCHITECTURES[where.architecture]
+    maps = [each for each in document.get("archMap") or () if each.get("architecture") == native]
+    architectures = [native, *(sub for mapping in maps for sub in mapping.get("subArchitectures") or ())]
+    rules = [
+        {**{key: rule[key] for key in kept if rule.get(key)}, "names": list(_names(rule))}
+        for rule in _rules(document, where)
+    ]
+    whole = {key: document[key] for key in ("defaultAction", "defaultErrnoRet") if key in document}
+    return {**whole, "architectures": document.get("architectures") or architectures, "syscalls": rules}
+
+
+def _rules(document: Mapping[str, Any], where: Where) -> Iterable[Mapping[str, Any]]:
+    """Those whose conditions are met (moby, ``profiles/seccomp/seccomp_linux.go``)."""
+    for rule in document.get("syscalls") or ():
+        wanted, unwanted = rule.get("includes") or {}, rule.get("excludes") or {}
+        capabilities = {each.removeprefix("CAP_") for each in wanted.get("caps") or ()}
+        excluded = {each.removeprefix("CAP_") for each in unwanted.get("caps") or ()}
+        if (
+            (not wanted.get("arches") or where.architecture in wanted["arches"])
+            and where.architecture not in (unwanted.get("arches") or ())
+            and capabilities <= where.capabilities
+            and not excluded & where.capabilities
+            and _release(str(wanted.get("minKernel") or "0")) <= _release(where.kernel)
+        ):
+            yield rule
+
+
+def _release(kernel: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in re.findall(r"\d+", kernel)[:2])
+
+
+def _names(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(rule.get("names") or (rule["name"],))
+
+
+def _without_name(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in rule.items() if key != "name"}

@@ -20,7 +20,8 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
-from deadweight.engine.seccomp import custom_profile, runtime_calls
+from deadweight.engine.seccomp import profile as custom_profile
+from deadweight.engine.seccomp import runtime as runtime_calls
 from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
@@ -74,7 +75,7 @@ def check(engine: Engine, options: RunOptions, name: str = "") -> None:
     if not is_file(options.seccomp):
         return
     file = engine.profile(options.seccomp)
-    document = custom_profile.read(file)
+    document = custom_profile.read_profile(file)
     try:
         runtime = runtime_of(engine)
     except DeadweightError:
@@ -154,7 +155,9 @@ def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
     """Where a container did not start, and the next one does."""
     runtime = runtime_of(engine)
     held = _held(
-        runtime, custom_profile.read(engine.profile(options.seccomp)), custom_profile.where(engine.info, options)
+        runtime,
+        custom_profile.read_profile(engine.profile(options.seccomp)),
+        custom_profile.where(engine.info, options),
     )
     return Refused(held, f"{runtime.told} now and then to start any container") if held else None
 
@@ -181,7 +184,7 @@ class _OfProgram:
         self.health = self.health.model_copy(update={"within_seconds": within})
         self.ended = time.monotonic() + BUDGET_SECONDS
         document, where = (
-            custom_profile.read(self.engine.profile(self.options.seccomp)),
+            custom_profile.read_profile(self.engine.profile(self.options.seccomp)),
             custom_profile.where(self.engine.info, self.options),
         )
         refused = custom_profile.refused(document, where)
@@ -197,7 +200,7 @@ class _OfProgram:
             if not works(refused):
                 return Refused((), "", self.problem)
             calls, whole = find_missing(refused, self._in_time(works), MOST_CALLS)
-            by_whom = dict.fromkeys(self._needed_by(works, calls, each) for each in calls)
+            by_whom = dict.fromkeys(self._needed_by(works, calls, call) for call in calls)
         return Refused(calls, " and ".join(by_whom), all_told=whole) if calls else None
 
     def _in_time(self, works: Callable[[tuple[str, ...]], bool]) -> Callable[[tuple[str, ...]], bool]:

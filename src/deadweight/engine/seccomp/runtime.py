@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import platform
 import shutil
-from collections.abc import Mapping
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import run
+from deadweight.engine.broken_engine import elf
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.bisection import find_fewest
+from deadweight.engine.seccomp.calls import BY_TIMING, STARTERS, numbers
+from deadweight.records import store
+from deadweight.records.paths import user_cache
+from deadweight.toolchain.helper_programs import ARCHITECTURES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
+
 KNOWN = ("runc", "crun")
-ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -94,3 +106,154 @@ def _path(name: str, info: Mapping[str, Any]) -> str | None:
         if found := shutil.which(str(each)):
             return found
     return None
+
+
+# The system calls that a container's runtime itself makes once it has put the filter on: found by starting containers.
+#
+# Not through an engine: a runtime that is refused a call may hang for ever, and with it whoever waits for it. The runtime's own
+# program (runc, crun) is run on a bundle of one program that does nothing but end, and ended with it where it does not answer.
+CONTAINER_START_SECONDS, PATIENT_SECONDS = 3.0, 12.0
+PROOFS = 5
+GROUP = 12
+EDITION = 1
+
+
+@dataclass(frozen=True)
+class Floor:
+    """``needed``: without any of these a container does not start. ``held``: those that Go's run-time may want at any time.
+
+    ``runtime`` is its name and version, ``kernel`` the release it was tried on, ``starts`` how many containers that took.
+    """
+
+    runtime: str
+    architecture: str
+    kernel: str
+    needed: tuple[str, ...]
+    held: tuple[str, ...]
+    starts: int
+    edition: int = EDITION
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        return tuple(sorted({*self.needed, *self.held}))
+
+
+def kept_floor(runtime: Runtime) -> Floor | None:
+    """Of this runtime, on this kernel, as found before on this machine."""
+    known = store.load(Floor, _file(runtime))
+    return known if known is not None and known.edition == EDITION else None
+
+
+def keep_floor(runtime: Runtime, found: Floor) -> None:
+    store.save(found, _file(runtime))
+
+
+def _file(runtime: Runtime) -> Path:
+    name = f"floor-{runtime.name}-{runtime.version}-{runtime.architecture}-{platform.release()}.json"
+    return user_cache() / "seccomp" / name.replace("/", "_")
+
+
+def find_floor(runtime: Runtime) -> Floor:
+    """By starting containers. Raises DeadweightError where none starts with everything allowed, or what was found does not last."""
+    starts = fewest_yet = 0
+    with tempfile.TemporaryDirectory(prefix="deadweight-floor-") as name:
+        bundle = Path(name)
+
+        def works(allowed: Sequence[str]) -> bool:
+            nonlocal starts, fewest_yet
+            starts += 1
+            problem = starting(runtime, bundle, allowed)
+            if problem and len(allowed) == fewest_yet - 1:  # one call, and perhaps but a busy machine
+                starts += 1
+                problem = starting(runtime, bundle, allowed, PATIENT_SECONDS)
+            fewest_yet = fewest_yet if problem else len(allowed)
+            return not problem
+
+        everything = tuple(numbers(runtime.architecture))
+        if problem := starting(runtime, bundle, everything):
+            raise DeadweightError(f"{runtime.told} cannot start a minimal container here: {problem}")
+        likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
+        needed = find_fewest(likely if works(likely) else everything, works, GROUP)
+        held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
+        found = Floor(runtime.told, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
+        for _ in range(PROOFS):
+            if problem := starting(runtime, bundle, found.calls):
+                raise DeadweightError(
+                    f"{runtime.told} is inconsistent: with the same system calls it started a container, then failed: {problem}"
+                )
+    return found
+
+
+def starting(runtime: Runtime, bundle: Path, allowed: Sequence[str], seconds: float = CONTAINER_START_SECONDS) -> str:
+    """Why a container does not start with these calls alone; empty where it does, and its program ends well."""
+    return starting_under(runtime, bundle, profile.document(allowed, range(64), runtime.architecture), seconds)
+
+
+def starting_under(
+    runtime: Runtime, bundle: Path, seccomp: dict[str, Any], seconds: float = CONTAINER_START_SECONDS
+) -> str:
+    """The same under a profile as runtimes take it."""
+    root = bundle / "rootfs"
+    if not root.exists():
+        for folder in ("proc", "dev"):
+            (root / folder).mkdir(parents=True)
+        (root / "end").write_bytes(elf(runtime.architecture))
+        (root / "end").chmod(0o755)
+    (bundle / "config.json").write_text(json.dumps(_spec(seccomp)), encoding="utf-8")
+    identity = f"deadweight-floor-{uuid.uuid4().hex[:12]}"
+    state = bundle / "state"
+    # crun refuses a machine with both kinds of cgroups, and asks for none with this; runc makes those that it is asked for: none.
+    command: list[str | Path] = [
+        runtime.path,
+        "--root",
+        state,
+        *(["--cgroup-manager", "disabled"] if runtime.name == "crun" else []),
+    ]
+    try:
+        done = run([*command, "run", "--bundle", bundle, identity], stdin=b"", timeout=seconds, check=False)
+    except CommandError as error:
+        with contextlib.suppress(DeadweightError):
+            run([*command, "delete", "--force", identity], timeout=CONTAINER_START_SECONDS * 3, check=False)
+        return error.message
+    if done.exit_code != 0:
+        shutil.rmtree(state / identity, ignore_errors=True)
+        said = (done.errors or done.output).strip().splitlines()
+        return (said[-1] if said else f"exit code {done.exit_code}")[:300]
+    return ""
+
+
+def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
+    """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges. Without root the container
+    is in a user namespace in which this user is the only one."""
+    kinds = ["pid", "ipc", "uts", "mount", "network"]
+    alone: dict[str, Any] = {}
+    user = 65532
+    if os.geteuid() != 0:
+        kinds.append("user")
+        user = 0
+        alone = {
+            "uidMappings": [{"containerID": user, "hostID": os.geteuid(), "size": 1}],
+            "gidMappings": [{"containerID": user, "hostID": os.getegid(), "size": 1}],
+        }
+    namespaces = [{"type": kind} for kind in kinds]
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": user, "gid": user},
+            "args": ["/end"],
+            "cwd": "/",
+            "noNewPrivileges": True,
+            "capabilities": {each: [] for each in ("bounding", "effective", "permitted", "ambient")},
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {
+                "destination": "/dev",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "mode=755", "size=65536k"],
+            },
+        ],
+        "linux": {"namespaces": namespaces, "seccomp": seccomp, **alone},
+    }

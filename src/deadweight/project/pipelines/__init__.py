@@ -1,1 +1,80 @@
-"""Whole pipelines for CI systems: shards, caches, one joined report, one verdict."""
+"""Fill in a provider's pipeline. The templates beside this file are what is printed, but for a few values.
+
+Actions are pinned by the commit of a release, not by a tag, which can move.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from deadweight._errors import UsageError
+from deadweight.plan.shards import MAX_SHARDS
+
+PROVIDERS = {"github": "github.yml.j2", "gitlab": "gitlab.yml.j2", "kubernetes": "kubernetes.yaml.j2"}
+
+ACTIONS = {
+    "checkout": "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
+    "python": "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0",
+    "cache": "actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5",
+    "restore": "actions/cache/restore@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5",
+    "save": "actions/cache/save@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5",
+    "upload": "actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0",
+    "download": "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c # v8.0.1",
+}
+"""Releases, each with the commit that its tag named when this was written."""
+
+PLACEHOLDER = "deadweight @ git+https://YOUR.HOST/deadweight"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """``install`` is what pip is given. ``image`` (Kubernetes) has the project, git and deadweight in it, at /project."""
+
+    provider: str
+    shards: int
+    install: str = PLACEHOLDER
+    image: str = "registry.example.com/team/project-ci:latest"
+    scan: bool = False
+
+
+def parse_shards(text: str) -> int:
+    """Raises UsageError."""
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= min(MAX_SHARDS, 200):
+        raise UsageError(f"--shards: expected a whole number from 1 to 200, found {text!r}")
+    return int(text)
+
+
+def render(asked: Pipeline) -> str:
+    """The pipeline's text. Raises UsageError for an unknown provider or a value that would break out of its place."""
+    if asked.provider not in PROVIDERS:
+        raise UsageError(f"--provider: expected one of {', '.join(PROVIDERS)}, found {asked.provider!r}")
+    for flag, value in (("--install", asked.install), ("--image", asked.image)):
+        if not value or not re.fullmatch(r"[\w .,@:/+=~\[\]-]+", value):
+            raise UsageError(
+                f"{flag}: expected a requirement or reference on one line, without quotes; found {value!r}"
+            )
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        variable_start_string="[[",
+        variable_end_string="]]",
+        block_start_string="[%",
+        block_end_string="%]",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - YAML for a file; the values are checked above
+    )
+    template = environment.get_template(PROVIDERS[asked.provider])
+    return template.render(
+        shards=asked.shards,
+        numbers=list(range(1, asked.shards + 1)),
+        install=asked.install,
+        image=asked.image,
+        scan=asked.scan,
+        action=ACTIONS,
+    )

@@ -1,0 +1,408 @@
+"""SBOM documents, SPDX and CycloneDX: the packages that one lists, adding to them, repairing them, and whether they are valid.
+
+Tried and left out: cyclonedx-python-lib and spdx-tools take seconds to load and to validate, and drop what they have no field for;
+packageurl-python writes the colon of a Debian epoch in another way than the SBOMs that were written before.
+
+Packages are compared by their package URLs in one normal form: the same Debian package is ``bsdutils@2.38.1?epoch=1`` to the
+scanner and ``bsdutils@1%3A2.38.1`` to others; the same jar is named with and without ``?type=jar``. Source: the package URL
+specification, and its types apk, deb, golang and maven.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
+
+COMPARED = ("apk", "deb", "golang", "maven")
+"""The types of which our reader sees what is in an image."""
+
+_UNSAID = ("(devel)", "devel", "unknown", "UNKNOWN")
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """One package. ``version`` is empty where an SBOM does not say it; ``type`` is that of package URLs.
+
+    ``namespace`` is a distribution's name or a Maven group; it takes no part in comparisons, since not every side knows it.
+    """
+
+    type: str
+    name: str
+    version: str
+    namespace: str = field(default="", compare=False)
+
+    @property
+    def purl(self) -> str:
+        """Its package URL; empty for a jar whose Maven group nobody tells, since there is none without."""
+        if self.type == "maven" and not self.namespace:
+            return ""
+        namespace = f"{quote(self.namespace, safe='')}/" if self.namespace else ""
+        version = f"@{quote(self.version, safe='')}" if self.version else ""
+        return f"pkg:{self.type}/{namespace}{quote(self.name, safe='/')}{version}"
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name} {self.version}".strip()
+
+
+def part(purl: str) -> Part | None:
+    """A package URL in the normal form; None for what is none, or is an image."""
+    bare, _, query = purl.partition("#")[0].partition("?")
+    kind, _, rest = bare.removeprefix("pkg:").partition("/")
+    name, at, version = rest.rpartition("@")
+    if not at or "/" in version:
+        name, version = rest, ""
+    namespace, name = "", unquote(name)
+    if kind not in (
+        "golang",
+        "npm",
+    ):  # a path of these is a name; elsewhere what stands before it is a distribution or a group
+        namespace, _, name = name.rpartition("/")
+    if not bare.startswith("pkg:") or kind == "oci" or not name:
+        return None
+    return Part(kind, name, _with_epoch(stated(unquote(version)), query), namespace)
+
+
+def _with_epoch(version: str, query: str) -> str:
+    epoch = parse_qs(query).get("epoch", ["0"])[0]
+    return f"{epoch}:{version}" if version and epoch != "0" and not version.startswith(f"{epoch}:") else version
+
+
+def stated(version: str) -> str:
+    """A version, or nothing where it says that there is none."""
+    return "" if version in _UNSAID else version
+
+
+# SBOM documents, SPDX and CycloneDX alike: the packages that one names, how many they are, and adding to them.
+
+_NO_PACKAGES = ("CONTAINER", "OPERATING-SYSTEM", "APPLICATION", "FILE", "SOURCE", "ARCHIVE")
+
+
+def is_cyclonedx(document: Mapping[str, Any]) -> bool:
+    return document.get("bomFormat") == "CycloneDX"
+
+
+def parts(document: Mapping[str, Any]) -> Iterator[Part]:
+    """The packages that an SBOM names by package URL, of the kinds that can be compared."""
+    for entry in _entries(document):
+        found = part(_purl(document, entry))
+        if found is not None and found.type in COMPARED:
+            yield found
+
+
+def packages(document: Mapping[str, Any]) -> int:
+    """How many packages an SBOM lists, of every kind; the image itself, its system and files are none."""
+    return sum(_is_package(document, entry) for entry in _entries(document))
+
+
+def without_twins(document: dict[str, Any]) -> dict[str, Any]:
+    """Each package once: one that lies in several places is one with several places, and a jar that an SBOM inside the image lists
+    with ``?type=jar`` is the one that the scanner sees itself."""
+    kept: dict[tuple[Part, str, str], dict[str, Any]] = {}
+    new: dict[str, str] = {}
+    for entry in sorted(_entries(document), key=lambda each: "type=jar" in _purl(document, each)):
+        purl = _purl(document, entry)
+        if (found := part(purl)) is None:
+            continue
+        first = kept.setdefault((found, found.namespace, _variety(purl)), entry)
+        if first is not entry:
+            new[_identifier(document, entry)] = _identifier(document, first)
+            _add_places(first, entry)
+    return _merged(document, new) if new else document
+
+
+def _variety(purl: str) -> str:
+    """What tells one package of a name and version from another: its architecture, but not what is no more than a way to write."""
+    said = parse_qsl(purl.partition("#")[0].partition("?")[2])
+    return str(sorted(each for each in said if each[0] != "epoch" and each != ("type", "jar")))
+
+
+_PLACES = ("aquasecurity:trivy:FilePath", "aquasecurity:trivy:LayerDiffID")
+"""Where the scanner says that a component of CycloneDX lies."""
+
+
+def _add_places(first: dict[str, Any], entry: Mapping[str, Any]) -> None:
+    more = [each for each in entry.get("properties") or () if each.get("name") in _PLACES]
+    if more:
+        known = first.get("properties") or []
+        first["properties"] = [*known, *(each for each in more if each not in known)]
+
+
+def add(document: dict[str, Any], missing: Sequence[Part]) -> None:
+    """List packages that the document lacks."""
+    (_add_to_cyclonedx if is_cyclonedx(document) else _add_to_spdx)(document, missing)
+
+
+def _entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entries = document.get("components" if is_cyclonedx(document) else "packages") or []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _identifier(document: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    return str(entry.get("bom-ref" if is_cyclonedx(document) else "SPDXID"))
+
+
+def _purl(document: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    if is_cyclonedx(document):
+        return str(entry.get("purl") or "")
+    references = [each for each in entry.get("externalRefs") or [] if each.get("referenceType") == "purl"]
+    return str(references[0].get("referenceLocator") or "") if references else ""
+
+
+def _is_package(document: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    purl = _purl(document, entry)
+    if purl:
+        return part(purl) is not None
+    if is_cyclonedx(document):
+        return entry.get("type") in ("library", "framework")
+    return entry.get("primaryPackagePurpose") not in (*_NO_PACKAGES, None)
+
+
+def _merged(document: dict[str, Any], new: Mapping[str, str]) -> dict[str, Any]:
+    """Without the entries that ``new`` names; what refers to one refers to the other then, once."""
+    cyclonedx = is_cyclonedx(document)
+    key = "components" if cyclonedx else "packages"
+    found = {**document, key: [each for each in _entries(document) if _identifier(document, each) not in new]}
+    if not cyclonedx:
+        ends = ("spdxElementId", "relatedSpdxElement")
+        relations = [
+            {**each, **{end: new.get(each.get(end), each.get(end)) for end in ends}}
+            for each in document.get("relationships") or []
+        ]
+        found["relationships"] = _once(relations, lambda each: str(sorted(each.items())))
+        return found
+    needs: dict[str, list[str]] = {}
+    for each in document.get("dependencies") or []:
+        wanted = [new.get(item, item) for item in each.get("dependsOn") or []]
+        needs.setdefault(new.get(each["ref"], each["ref"]), []).extend(wanted)
+    found["dependencies"] = [
+        {"ref": reference, "dependsOn": [item for item in dict.fromkeys(wanted) if item != reference]}
+        for reference, wanted in needs.items()
+    ]
+    return found
+
+
+def _once(items: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str]) -> list[dict[str, Any]]:
+    return list({key(item): item for item in items}.values())
+
+
+def _add_to_cyclonedx(document: dict[str, Any], missing: Sequence[Part]) -> None:
+    components = document.setdefault("components", [])
+    for index, each in enumerate(missing):
+        named = {"group": each.namespace} if each.type == "maven" and each.namespace else {}
+        version = {"version": each.version} if each.version else {}
+        purl = {"purl": each.purl} if each.purl else {}
+        components.append(
+            {"bom-ref": f"image-{index}", "type": "library", **named, "name": each.name, **version, **purl}
+        )
+
+
+def _add_to_spdx(document: dict[str, Any], missing: Sequence[Part]) -> None:
+    for index, each in enumerate(missing):
+        identifier = f"SPDXRef-Package-image-{index}"
+        reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": each.purl}
+        named = f"{each.namespace}:{each.name}" if each.type == "maven" and each.namespace else each.name
+        document.setdefault("packages", []).append(
+            {
+                "SPDXID": identifier,
+                "name": named,
+                **({"versionInfo": each.version} if each.version else {}),
+                "downloadLocation": "NOASSERTION",
+                "filesAnalyzed": False,
+                "primaryPackagePurpose": "LIBRARY",
+                **({"externalRefs": [reference]} if each.purl else {}),
+            }
+        )
+        document.setdefault("relationships", []).append(
+            {
+                "spdxElementId": "SPDXRef-DOCUMENT",
+                "relationshipType": "DESCRIBES",
+                "relatedSpdxElement": identifier,
+            }
+        )
+
+
+# Is a CycloneDX document one? A light look at its structure. Source: the JSON schemas of CycloneDX 1.4 to 1.6.
+
+_VERSIONS = ("1.4", "1.5", "1.6", "1.7")
+_SERIAL = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TYPES = frozenset(
+    (
+        *("application", "framework", "library", "container", "platform", "operating-system", "device"),
+        *("device-driver", "firmware", "file", "machine-learning-model", "data", "cryptographic-asset"),
+    )
+)
+
+
+def problems(document: dict[str, Any]) -> list[str]:
+    """What keeps a document from being CycloneDX or SPDX, in a few words each; empty where nothing was found."""
+    readers = _CYCLONEDX if is_cyclonedx(document) else _SPDX
+    return [problem for reader in readers for problem in reader(document)]
+
+
+def _of_bom(document: dict[str, Any]) -> Iterator[str]:
+    if document.get("specVersion") not in _VERSIONS:
+        yield f"specVersion is {document.get('specVersion')!r}"
+    if not _SERIAL.fullmatch(str(document.get("serialNumber"))):
+        yield f"serialNumber is not a UUID: {document.get('serialNumber')!r}"
+    version = document.get("version")
+    if not isinstance(version, int) or version < 1:
+        yield f"version is {version!r}"
+
+
+def _of_components(document: dict[str, Any]) -> Iterator[str]:
+    seen: set[str] = set()
+    for component in _all_components(document):
+        name = component.get("name")
+        if not name:
+            yield f"a component without a name: {component.get('bom-ref')}"
+        if component.get("type") not in _TYPES:
+            yield f"a component without a type: {name}"
+        reference, purl = component.get("bom-ref"), component.get("purl")
+        if reference is not None and reference in seen:
+            yield f"two components are {reference}"
+        seen.add(str(reference))
+        if purl is not None and part(str(purl)) is None and not str(purl).startswith("pkg:oci/"):
+            yield f"not a package URL: {purl}"
+
+
+def _of_dependencies(document: dict[str, Any]) -> Iterator[str]:
+    known = {str(component.get("bom-ref")) for component in _all_components(document)}
+    for dependency in document.get("dependencies") or []:
+        for reference in (dependency.get("ref"), *(dependency.get("dependsOn") or [])):
+            if str(reference) not in known:
+                yield f"a dependency on a component that is not in the document: {reference}"
+
+
+def _all_components(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    root = (document.get("metadata") or {}).get("component")
+    if isinstance(root, dict):
+        yield root
+    yield from (item for item in document.get("components") or [] if isinstance(item, dict))
+
+
+# Is an SPDX 2.3 document one? A light look at its structure, and the repair of what a builder is known to get wrong.
+#
+# Source: SPDX 2.3, clauses 3.2 (identifiers), 6 (document), 7 (packages), 11 (relationships).
+
+DOCUMENT = "SPDXRef-DOCUMENT"
+_IDENTIFIER = re.compile(r"SPDXRef-[A-Za-z0-9.-]+")
+_CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_CREATOR = re.compile(r"(Tool|Person|Organization): ?\S")
+_ELSEWHERE = re.compile(r"NONE|NOASSERTION|DocumentRef-[A-Za-z0-9.-]+:SPDXRef-[A-Za-z0-9.-]+")
+_CATEGORIES = ("SECURITY", "PACKAGE-MANAGER", "PACKAGE_MANAGER", "PERSISTENT-ID", "PERSISTENT_ID", "OTHER")
+
+
+def repaired(document: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The document with identifiers of allowed characters only, and how many had others. All that refers to one goes along.
+
+    ko writes ``SPDXRef-Package-example.com.app-(devel)``, and the version ``(devel)`` into a package URL.
+    """
+    known = {str(each.get("SPDXID")) for each in _elements(document)}
+    new: dict[str, str] = {}
+    for identifier in sorted(known):
+        if not _IDENTIFIER.fullmatch(identifier):
+            new[identifier] = _free(identifier, known | set(new.values()))
+    changed = _renamed(copy.deepcopy(document), new) if new else document
+    found: dict[str, Any] = changed if isinstance(changed, dict) else document
+    return _without_devel(found), len(new)
+
+
+def _free(identifier: str, taken: set[str]) -> str:
+    plain = "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", identifier.removeprefix("SPDXRef-")).strip("-")
+    name, number = plain, 1
+    while name in taken or name == "SPDXRef-":
+        number += 1
+        name = f"{plain}-{number}"
+    return name
+
+
+_REFERENCES = ("SPDXID", "spdxElementId", "relatedSpdxElement")
+
+
+def _renamed(value: Any, new: dict[str, str], key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _renamed(item, new, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, new, key) for item in value]
+    refers = key in (*_REFERENCES, "documentDescribes", "hasFiles", "packageVerificationCodeExcludedFiles")
+    return new.get(value, value) if refers and isinstance(value, str) else value
+
+
+def _without_devel(document: dict[str, Any]) -> dict[str, Any]:
+    for package in _listed(document, "packages"):
+        for reference in _listed(package, "externalRefs"):
+            locator = str(reference.get("referenceLocator"))
+            if reference.get("referenceType") == "purl" and "@(devel)" in locator:
+                reference["referenceLocator"] = locator.replace("@(devel)", "")
+    return document
+
+
+def _of_document(document: dict[str, Any]) -> Iterator[str]:
+    if document.get("spdxVersion") not in ("SPDX-2.2", "SPDX-2.3"):
+        yield f"spdxVersion is {document.get('spdxVersion')!r}"
+    if document.get("dataLicense") != "CC0-1.0":
+        yield "dataLicense is not CC0-1.0"
+    if document.get("SPDXID") != DOCUMENT:
+        yield f"the document's SPDXID is not {DOCUMENT}"
+    if not document.get("name"):
+        yield "the document has no name"
+    namespace = str(document.get("documentNamespace", ""))
+    if not urlsplit(namespace).scheme or "#" in namespace:
+        yield f"documentNamespace is not a URI without a fragment: {namespace!r}"
+    creation = document.get("creationInfo")
+    creation = creation if isinstance(creation, dict) else {}
+    if not _CREATED.fullmatch(str(creation.get("created"))):
+        yield f"creationInfo.created is not a time in UTC: {creation.get('created')!r}"
+    creators = creation.get("creators") or []
+    if not creators or not all(_CREATOR.match(str(each)) for each in creators):
+        yield "creationInfo.creators names no tool, person or organization"
+
+
+def _of_elements(document: dict[str, Any]) -> Iterator[str]:
+    seen: set[str] = set()
+    for element in _elements(document):
+        identifier = str(element.get("SPDXID"))
+        if not _IDENTIFIER.fullmatch(identifier):
+            yield f"no SPDXID: {identifier}"
+        if identifier in seen:
+            yield f"two elements are {identifier}"
+        seen.add(identifier)
+    for package in _listed(document, "packages"):
+        if not package.get("name"):
+            yield f"a package without a name: {package.get('SPDXID')}"
+        if not package.get("downloadLocation"):
+            yield f"a package without a downloadLocation: {package.get('name')}"
+        for reference in _listed(package, "externalRefs"):
+            category, locator = reference.get("referenceCategory"), str(reference.get("referenceLocator", ""))
+            if category not in _CATEGORIES or not locator or not reference.get("referenceType"):
+                yield f"an incomplete external reference: {package.get('name')}"
+            elif reference["referenceType"] == "purl" and part(locator) is None and not locator.startswith("pkg:oci/"):
+                yield f"not a package URL: {locator}"
+
+
+def _of_relationships(document: dict[str, Any]) -> Iterator[str]:
+    known = {DOCUMENT, *(str(each.get("SPDXID")) for each in _elements(document))}
+    for relation in _listed(document, "relationships"):
+        for end in (str(relation.get("spdxElementId")), str(relation.get("relatedSpdxElement"))):
+            if end not in known and not _ELSEWHERE.fullmatch(end):
+                yield f"a relationship with an element that is not in the document: {end}"
+        if not relation.get("relationshipType"):
+            yield f"a relationship without a type: {relation.get('spdxElementId')}"
+
+
+def _elements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for kind in ("packages", "files", "snippets"):
+        yield from _listed(document, kind)
+
+
+def _listed(holder: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    items = holder.get(key)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+_CYCLONEDX = (_of_bom, _of_components, _of_dependencies)
+_SPDX = (_of_document, _of_elements, _of_relationships)

