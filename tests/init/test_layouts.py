@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -19,7 +18,6 @@ from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Health, Seen
 from deadweight_init.prove.posture import with_seen
-from deadweight_init.prove.run import _leave_out_no_smaller
 from deadweight_init.records import Known
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
@@ -163,28 +161,6 @@ def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
         None,
     )
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
-
-
-@pytest.mark.parametrize(
-    ("size", "verified", "said"),
-    [
-        (155_000_000, ["today", "debian", "minimal"], "it is no smaller (155 MB) than your own image (152 MB)"),
-        (120_000_000, ["today", "debian", "minimal"], ""),
-        (155_000_000, ["today", "minimal"], ""),
-    ],
-)
-def test_run_time_files_alone_are_kept_where_that_is_smaller(tmp_path, size, verified, said):
-    """Unless nothing else is there to compare with."""
-    own = 'FROM python:3.12-slim\nCOPY . .\nRUN pip install -r requirements.txt\nCMD ["python", "app.py"]\n'
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    left: dict[str, str] = {}
-    proof = SimpleNamespace(
-        draft=first_draft(service, "build"), verified=verified, sizes={"today": 152_000_000, "minimal": size},
-        leave_out=left.__setitem__,
-    )  # fmt: skip
-    _leave_out_no_smaller(proof)
-    assert left == ({"minimal": said} if said else {})
-    assert ("minimal" in proof.verified) is not bool(said)
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])

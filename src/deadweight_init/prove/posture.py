@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from deadweight_init.records import SEEN, Known, Service
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.records.evidence import Evidence
 
 MIB = 2**20
 Wall = tuple[str, Any, str]
@@ -227,16 +226,6 @@ def _stops(seen: Seen) -> Known[int] | None:
     if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
         return None
     return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
-
-
-def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
-    """The draft whose suite waits for the slowest of its variants to end: one may take three seconds, and the next nine."""
-    took = {each.variant: each.data.get("stop_seconds") for each in found if each.check == "runs" and each.ok}
-    slow = {name: seconds for name, seconds in took.items() if isinstance(seconds, float) and seconds >= _LONG_SECONDS}
-    if draft.stops is not None or not slow:
-        return draft
-    name = max(slow, key=lambda each: slow[each])
-    return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
 
 
 def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:

@@ -169,8 +169,6 @@ class Proof:
         self.built: set[str] = set()
         self.tried: set[str] = set()
         self.verified: list[str] = []
-        self.sizes: dict[str, int] = {}
-        """Bytes of each rung that is verified."""
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
         self.failures: dict[str, Failure] = {}
