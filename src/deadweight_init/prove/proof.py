@@ -239,8 +239,8 @@ class Proof:
         if failed is None:
             self.built.add(rung.name)
             return True
-        if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
-            raise lost from failed.error
+        if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
+            raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
         self.built.discard(rung.name)  # it may have been, of another file
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
@@ -261,23 +261,6 @@ class Proof:
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
         return (text, *sorted(bases)) if text else (rung.name,)
-
-    def _lost_engine(self) -> MissingError | None:
-        """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
-        from deadweight.engine.broken_engine import broken_engine_at
-        from deadweight.engine.daemon import find_running
-
-        if not self._engine_ran:
-            return None
-        try:
-            endpoint = find_running()
-        except MissingError as error:
-            return error
-        return (
-            broken_engine_at(endpoint)
-            if endpoint
-            else MissingError("the container engine has ended", hint="invoke doctor")
-        )
 
 
 def _engine_runs() -> bool:
