@@ -158,7 +158,8 @@ def _apart(services: Sequence[Service]) -> list[Service]:
 
 def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
     """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
-    from deadweight_init.prove.run import first_line, prove
+    from deadweight_init.prove.proof import first_line
+    from deadweight_init.prove.run import prove
 
     done = []
     for proof in proofs:

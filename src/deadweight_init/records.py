@@ -219,8 +219,6 @@ class Service:
     """More of an environment, to be tried one after another where it does not come up without."""
     described: Known[str] | None = None
     """Its OpenAPI document: a file of the repository, or a path where it serves one."""
-    beside_files: Mapping[str, str] = field(default_factory=dict)
-    """Files of ours that are mounted when it runs, with their text."""
 
     @property
     def volumes(self) -> dict[str, str]:

@@ -10,16 +10,15 @@ from dataclasses import replace
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight.records.reference import split
 from deadweight_init import declared
-from deadweight_init.builds import Build, apart, builds, in_order, stage_of
 from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
+from deadweight_init.repository.builds import Build, apart, builds, contexts, in_order, likely, stage_of
 from deadweight_init.repository.compose import ANY, PORTS, ComposeService, compose, outside, own_names
 from deadweight_init.repository.compose import commands as compose_commands
-from deadweight_init.repository.contexts import contexts, likely
 from deadweight_init.repository.environment import dotenv, example_file
 from deadweight_init.repository.image_paths import absent_program, beside, beside_binary, with_own_mounts
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
@@ -31,7 +30,7 @@ _NO_DOCKERFILE = re.compile(
     r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$|(^|/)\.devcontainer/|(^|/)\.?gitpod\.",
     re.IGNORECASE,
 )
-_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IGNORECASE)
+_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|cypress|playwright|lint|ci)([._-]|$)", re.IGNORECASE)
 _OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
 """A folder whose Dockerfile is for tests, whatever else may lie there."""
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)

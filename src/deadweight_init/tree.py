@@ -8,7 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,6 +128,7 @@ def aside(path: str) -> bool:
     return not ASIDE.isdisjoint(part.lower() for part in path.split("/")[:-1])
 
 
+@lru_cache(2**17)
 def folder_of(path: str) -> str:
     """The folder of a file; ``.`` for the root."""
     return posixpath.dirname(path) or "."

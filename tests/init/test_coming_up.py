@@ -59,7 +59,5 @@ def test_a_line_for_information_is_no_cause():
         "WARN cannot connect to the database",
         "INFO Closing",
     ]
-    container = Starting(1.0, lambda number: said[number])
-    container.now = 25.0
-    told = coming_up.with_cause("it ended", container)
+    told = coming_up.with_cause("it ended", said)
     assert told.startswith("it ended: WARN cannot connect to the database | INFO Mapped")

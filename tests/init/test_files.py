@@ -74,6 +74,8 @@ def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
 
 
 def test_the_folder_of_the_files_is_a_free_one(tmp_path):
+    brought_in(tmp_path / "make", {**GO, "Makefile": ".DEFAULT: all\nbuild: a\n\tcc a\n"})
+    assert (tmp_path / "make/containers/Dockerfile").is_file()  # make would take a folder for its target
     brought_in(tmp_path, {**GO, "build/out.txt": ""})
     assert (tmp_path / "containers/Dockerfile").is_file()
     assert [path.name for path in (tmp_path / "build").iterdir()] == ["out.txt"]

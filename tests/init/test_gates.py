@@ -10,15 +10,10 @@ import pytest
 from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
-from deadweight_init.draft import first_draft
-from deadweight_init.prove.posture import with_slower_end
 from deadweight_init.prove.run import MOST_NAMED, by_owner
 from deadweight_init.prove.run import measured as measured_data
-from deadweight_init.services import find_services
-from deadweight_init.tree import look
 from deadweight_init.write.suite import flow
 from tests.support.small_project import write_suite
-from tests.support.trees import written
 
 SECRET = {"owner": "mine", "confidence": "high", "allowed": None}
 BASE = {**SECRET, "owner": "gcr.io/x"}
@@ -114,25 +109,3 @@ def test_what_the_base_brought_is_told_as_the_bases():
     assert "unread: {mine: none, base: allow" in measured(1, told, killed=False).value
     mine = by_owner(found, BaseImage(frozenset(("sha256:c",))))
     assert "secrets: allow" in measured(1, mine, killed=False).value
-
-
-@pytest.mark.parametrize(
-    ("took", "stops"),
-    [
-        ({"debian": 3.3, "alpine": 3.9}, None),
-        ({"debian": 3.3, "alpine": 9.92, "today": 6.0}, "seen: alpine took 9.9 s"),
-        ({"debian": None}, None),
-    ],
-)
-def test_a_suite_waits_for_the_slowest_of_its_variants_to_end(tmp_path, took, stops):
-    (service,) = find_services(
-        look(written(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}))
-    )
-    provenance = Provenance(image_digest="", tool="", tool_version="", at="")
-    found = [
-        Evidence(name, "runs", "pass", "", provenance, data={} if seconds is None else {"stop_seconds": seconds})
-        for name, seconds in took.items()
-    ]
-    draft = with_slower_end(first_draft(service, "build"), found)
-    assert (draft.stops and draft.stops.origin) == stops
-    assert draft.stops is None or draft.stops.value == 30

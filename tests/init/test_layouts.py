@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -19,11 +18,10 @@ from deadweight_init.dockerfile import missing_sources
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Health, Seen
 from deadweight_init.prove.posture import with_seen
-from deadweight_init.prove.run import _leave_out_no_smaller
 from deadweight_init.records import Known
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
-from deadweight_init.write.suite import suite_text, whatever_the_build
+from deadweight_init.write.suite import suite_text
 from tests.support import TESTS
 from tests.support.recipes import recipe
 from tests.support.trees import written
@@ -165,28 +163,6 @@ def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
 
 
-@pytest.mark.parametrize(
-    ("size", "verified", "said"),
-    [
-        (155_000_000, ["today", "debian", "minimal"], "it is no smaller (155 MB) than your own image (152 MB)"),
-        (120_000_000, ["today", "debian", "minimal"], ""),
-        (155_000_000, ["today", "minimal"], ""),
-    ],
-)
-def test_run_time_files_alone_are_kept_where_that_is_smaller(tmp_path, size, verified, said):
-    """Unless nothing else is there to compare with."""
-    own = 'FROM python:3.12-slim\nCOPY . .\nRUN pip install -r requirements.txt\nCMD ["python", "app.py"]\n'
-    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
-    left: dict[str, str] = {}
-    proof = SimpleNamespace(
-        draft=first_draft(service, "build"), verified=verified, sizes={"today": 152_000_000, "minimal": size},
-        leave_out=left.__setitem__,
-    )  # fmt: skip
-    _leave_out_no_smaller(proof)
-    assert left == ({"minimal": said} if said else {})
-    assert ("minimal" in proof.verified) is not bool(said)
-
-
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])
 def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
     root = written(
@@ -196,23 +172,6 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
     variants = yaml.safe_load(suite_text(recipe(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
-
-
-@pytest.mark.parametrize(
-    ("line", "held"),
-    [
-        ("report v3.2.1 (4f2a9c1) written", r"report \S+ \S+ written"),
-        ("2026-11-28 report written", r"\S+ report written"),
-        ("report (devel): 6 rows", r"report \S+ 6 rows"),
-        ("v3.2.1", ""),
-        ("6 x 7", "6 x 7"),
-        ("usage: greet [NAME]", r"usage: greet \[NAME\]"),
-        ("defaced 1234567 faces", "defaced 1234567 faces"),
-    ],
-)
-def test_what_a_build_stamps_into_a_jobs_line_is_not_held(line, held):
-    """The next tag would break the suite, and images that are built without it were left out."""
-    assert whatever_the_build(line) == held
 
 
 def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):

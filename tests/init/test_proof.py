@@ -70,10 +70,3 @@ def test_a_last_stage_that_fails_is_none_of_the_others(proof):
     rungs = {each.name: each for each in found.draft.ladder.rungs}
     fails += [{"debian": Failure(DeadweightError("no such user"), 999)}, {}]
     assert [found.build(rungs[name]) for name in ("debian", "distroless")] == [False, True]
-
-
-def test_the_newest_version_of_a_language_is_built_last(proof, monkeypatch):
-    found, _ = proof
-    monkeypatch.setattr(Proof, "_to_wait", lambda self, workspace, name: 0 if name == "chainguard" else 40)
-    rungs = [each for each in found.draft.rungs if each.is_made]
-    assert [each.name for each in found.soonest(rungs)] == ["debian", "alpine", "distroless", "chainguard"]

@@ -251,7 +251,7 @@ def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_
 def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
-    from deadweight_init.prove.run import Tools
+    from deadweight_init.prove.proof import Tools
 
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     with pytest.raises(DeadweightError, match="no milk today"):
@@ -263,7 +263,7 @@ def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine,
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init
-    from deadweight_init.prove.run import Tools
+    from deadweight_init.prove.proof import Tools
 
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})

@@ -26,6 +26,8 @@ SHOWN = {
     "alpine": "musl and busybox",
     "chainguard": "Chainguard's minimal base, no shell",
     "distroless": "Google's distroless base, no shell",
+    "apache": "PHP's image with Apache",
+    "cli": "PHP's image with its own server",
 }
 AS_ROOT = (
     "# Some bases for building start as another user; only this stage is root's.",
@@ -60,20 +62,21 @@ def one_dockerfile(
     lines: Iterable[str],
     ignored: Sequence[str] = (),
     more: Mapping[str, str] | None = None,
+    name: str = "Dockerfile",
 ) -> Ladder:
     """A Dockerfile that takes its bases as arguments, with one rung for each pair (built on, runs on). ``ignored`` is what its
     build does not read, ``more`` are keys that all rungs have."""
-    file = f"{place}/Dockerfile"
+    file = f"{place}/{name}"
     ignore = [
         "# Not in the build context: what no build reads, and what would make every build a new one.",
         *(*_IGNORED, place, *ignored),
     ]
     files = {file: "\n".join((HEADER, *lines)) + "\n", f"{file}.dockerignore": "\n".join(ignore) + "\n"}
     rungs = []
-    for name, (build, base) in bases.items():
+    for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
-        rungs.append(Rung(name, "dockerfile", f"{what} on {SHOWN.get(name, name)}", keys, tuple(files)))
+        rungs.append(Rung(flavour, "dockerfile", f"{what} on {SHOWN[flavour]}", keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
 

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._log_excerpt import plain
-from deadweight.checks.service import last_lines
 from deadweight.engine.faults import translated
 from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
@@ -115,11 +114,11 @@ def missing_variable(lines: Sequence[str]) -> str:
     return next((found[1] for line in lines for pattern in _UNSET if (found := pattern.search(line))), "")
 
 
-def ended(reason: str, container: Container) -> NotUp:
-    """The failure of a service that ended, with the variable that it lacks, if it names one."""
-    lines = _all_lines(container)
-    variable = missing_variable([line for line in lines if not _PLAIN.search(line)])
-    return NotUp(Down.MISSING_VARIABLE if variable else Down.ENDED, with_cause(reason, container), lines, variable)
+def ended(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
+    """The failure of a service with its own words; if it ended, with the variable that it lacks, if it names one."""
+    lines = all_lines(container)
+    variable = missing_variable([line for line in lines if not _PLAIN.search(line)]) if code is Down.ENDED else ""
+    return NotUp(Down.MISSING_VARIABLE if variable else code, with_cause(reason, lines), lines, variable)
 
 
 def wait_listening(
@@ -149,10 +148,9 @@ def wait_listening(
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
                 reason = f"it listens on {where} only, which cannot be reached from outside the container"
-                raise NotUp(Down.ONLY_LOOPBACK, f"{reason}: bind it to 0.0.0.0", _all_lines(container))
+                raise NotUp(Down.ONLY_LOOPBACK, f"{reason}: bind it to 0.0.0.0", all_lines(container))
             waited = time.monotonic() - container.started
-            reason = with_cause(f"it does not listen on any port after {waited:.0f} s", container)
-            raise NotUp(Down.NOT_LISTENING, reason, _all_lines(container))
+            raise ended(f"it does not listen on any port after {waited:.0f} s", container, Down.NOT_LISTENING)
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     state = container.state()
@@ -166,27 +164,24 @@ _PLAIN = re.compile(r"\b(?:TRACE|DEBUG|INFO)\b")
 """Lines that name errors without telling of one: ``INFO … Mapped "{[/error]}" onto …``."""
 
 
-def with_cause(reason: str, container: Container) -> str:
+def with_cause(reason: str, log: Sequence[str]) -> str:
     """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
-    lines = [line.strip() for line in _all_lines(container) if not _PLAIN.search(line)]
     words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
-    cause = next((line for line in lines if any(word in line.lower() for word in words)), "")
-    shown = [line for line in last_lines(container, 3) if line.strip() != cause]
-    said = " | ".join([*([cause[:300]] if cause else []), *shown])
+    lines = [line.strip() for line in log if line.strip()]
+    cause = next(
+        (line for line in lines if not _PLAIN.search(line) and any(word in line.lower() for word in words)), ""
+    )
+    said = " | ".join([*([cause[:300]] if cause else []), *(line for line in lines[-3:] if line != cause)])
     return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
 
 
 def first_line(container: Container) -> str:
     """The first line that it wrote; empty where it wrote none."""
-    return next((line.strip() for line in _all_lines(container) if line.strip()), "")
+    return next((line.strip() for line in all_lines(container) if line.strip()), "")
 
 
-def first_lines(container: Container, most: int) -> tuple[str, ...]:
-    """The first lines that it wrote."""
-    return tuple(_all_lines(container)[:most])
-
-
-def _all_lines(container: Container) -> list[str]:
+def all_lines(container: Container) -> list[str]:
+    """The first lines that it wrote; none if they cannot be had."""
     try:
         return [plain(line) for line in container.logs(None)[:2000]]
     except DeadweightError:
@@ -343,7 +338,18 @@ def observe(
 def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
     seconds = time.monotonic() - container.started
     health = Health("exit", ports[0] if ports else 8080)
-    return Seen(health, (), "", 0, 0, written(container, mounted), seconds, 0.0, 0, first_line(container))
+    return Seen(
+        health,
+        (),
+        "",
+        0,
+        0,
+        written(container, mounted),
+        seconds,
+        0.0,
+        0,
+        first_line(container),
+    )
 
 
 def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,16 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.described import SERVED
 from deadweight_init.draft import Draft, port_hints
-from deadweight_init.prove.observe import Seen, WhileUp, kind_told, may_be_in_memory, with_cause
+from deadweight_init.prove.observe import Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
 from deadweight_init.records import SEEN, Known, Service
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.records.evidence import Evidence
 
 MIB = 2**20
+Wall = tuple[str, Any, str]
+"""A key under ``run:`` with the value that it has without a wall, and why."""
+
 LEAST_SECONDS = 15.0
 MOST_SECONDS = 240.0
 
@@ -71,15 +73,27 @@ def tightest(
     """
     user = engine.images.need(image).user
     tries = _Tries(engine, image, user, seen, variant, hosts or {})
-    for settings, told in _postures(seen, wanted, volumes):
-        if tries.holds(settings, while_up):
-            return Posture(settings, told)
-    as_root = list(_with_capabilities(seen, wanted)) if is_root(user) else []
-    if as_root and tries.holds(as_root[-1][0], _nothing):
-        for settings, told in as_root:
-            if tries.holds(settings, while_up):
-                return Posture(settings, told)
+    limits = _limits(seen)
+    parsed = model.RunSettings.model_validate({key: known.value for key, known in limits.items()})
+    base = wanted.model_copy(update={key: getattr(parsed, key) for key in limits})
+    as_root = list(_with_capabilities(seen)) if is_root(user) else []
+    for walls in (*_postures(seen, volumes), *as_root):
+        if as_root and walls is as_root[0] and not tries.holds(_less(base, as_root[-1]), _nothing):
+            break  # it does not even come up with all that root could keep
+        if tries.holds(_less(base, walls), while_up):
+            told = {key: Known(value, f"{SEEN}: {why}") for key, value, why in walls}
+            if "tmpfs" in told:
+                told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
+            return Posture(_less(base, walls), {**limits, **told})
     return Posture(wanted, {}, tries.why)
+
+
+def _less(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
+    """The settings with some walls less. What is in memory comes to what is there already."""
+    changed = {key: tuple(value) if isinstance(value, list) else value for key, value, _ in walls}
+    if "tmpfs" in changed:
+        changed["tmpfs"] = (*base.tmpfs, *changed["tmpfs"])
+    return base.model_copy(update=changed)
 
 
 @dataclass
@@ -102,12 +116,12 @@ class _Tries:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
                 found = container.wait_healthy(_patient(self.seen), health.port)
                 if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
-                    self.why = with_cause("it started, and then ended", container)
+                    self.why = with_cause("it started, and then ended", all_lines(container))
                 elif found.healthy:
                     while_up(container, health)
                     return True
                 else:
-                    self.why = with_cause(found.reason, container)
+                    self.why = with_cause(found.reason, all_lines(container))
         except CannotStart as error:
             self.why = error.message
         return False
@@ -121,90 +135,61 @@ def _patient(seen: Seen) -> model.Health:
     return health_of(seen).model_copy(update={"within_seconds": _within(seen, LEAST_SECONDS)})
 
 
-def _postures(
-    seen: Seen, wanted: model.RunSettings, volumes: tuple[str, ...]
-) -> Iterator[tuple[model.RunSettings, dict[str, Known[Any]]]]:
+_WRITABLE: Wall = ("read_only", False, "it does not start with a read-only file system")
+_AS_ROOT: Wall = ("user", "0:0", "it starts only as root")
+
+
+def _postures(seen: Seen, volumes: tuple[str, ...]) -> Iterator[tuple[Wall, ...]]:
     """From tight to loose: with its data and what it wrote in memory, without (it may do without), a writable file system, as
     root."""
-    memory, limits = _limits(seen)
-    base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen)})
-    data = _tops(tuple(sorted(volumes)))  # what the image or its Compose file declares is its user's
-    written = (each for each in seen.writes if may_be_in_memory(each))
-    for places in dict.fromkeys((_tops(tuple(sorted({*written, *volumes}))), data) if volumes else ()):
+    written = [each for each in seen.writes if may_be_in_memory(each)]
+    data = _tops(sorted(volumes))  # what the image or its Compose file declares is its user's
+    for places in (_tops(sorted({*written, *volumes})), data) if volumes else ():
         # its data alone too: a tmpfs where it writes among its own files hides these
-        in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
-        yield (
-            in_memory,
-            {
-                **limits,
-                "tmpfs": Known(list(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
-            },
-        )
-    folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
-    tight, told = base, dict(limits)
-    if folders:
-        tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
-        told["tmpfs"] = Known(list(tight.tmpfs), "seen: it writes there")
-    loose = base.model_copy(update={"read_only": False})
-    writable = {**limits, "read_only": Known(False, "seen: it does not start with a read-only file system")}
-    as_root = {"user": Known("0:0", "seen: it starts only as root")}
-    yield tight, told
+        yield (("tmpfs", places, "works with its data in memory, where nothing is kept"),)
+    folders = [each for each in _tops(list(seen.writes)) if may_be_in_memory(each)]
+    tight: tuple[Wall, ...] = (("tmpfs", folders, "it writes there"),) if folders else ()
+    yield tight
     if (
         folders
     ):  # a tmpfs hides what the image has there, and not everything that is written is needed (a control socket)
-        yield base, dict(limits)
-        yield loose, writable
-    yield tight.model_copy(update={"user": "0:0"}), {**told, **as_root}
-    if not folders:
-        yield loose, writable
-    yield loose.model_copy(update={"user": "0:0"}), {**writable, **as_root}
+        yield from ((), (_WRITABLE,))
+    yield (*tight, _AS_ROOT)
+    yield from (() if folders else ((_WRITABLE,),))
+    yield (_WRITABLE, _AS_ROOT)
 
 
 _TO_CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 _OF_SERVERS = ("KILL", "NET_BIND_SERVICE", "SYS_CHROOT")
 
 
-def _with_capabilities(
-    seen: Seen, wanted: model.RunSettings
-) -> Iterator[tuple[model.RunSettings, dict[str, Known[Any]]]]:
+def _with_capabilities(seen: Seen) -> Iterator[tuple[Wall, ...]]:
     """As root that keeps some of Docker's capabilities, from tight to loose: many images begin so, and become another user by
     themselves."""
-    memory, limits = _limits(seen)
-    base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen), "user": "0:0"})
-    folders = tuple(each for each in _tops(seen.writes) if may_be_in_memory(each))
-    tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
-    writes = {"tmpfs": Known(list(tight.tmpfs), "seen: it writes there")} if folders else {}
-    loose = base.model_copy(update={"read_only": False})
-    writable = {"read_only": Known(False, "seen: it does not start with a read-only file system")}
-    as_root = {"user": Known("0:0", "seen: it starts only as root")}
+    folders = [each for each in _tops(list(seen.writes)) if may_be_in_memory(each)]
+    tight: tuple[Wall, ...] = (("tmpfs", folders, "it writes there"),) if folders else ()
     for names in (_TO_CHANGE_USER, tuple(sorted((*_TO_CHANGE_USER, *_OF_SERVERS)))):
-        kept = {"capabilities": Known(list(names), "seen: root needs them, as to become another user")}
-        for settings, told in ((tight, writes), (loose, writable)):
-            yield settings.model_copy(update={"capabilities": names}), {**limits, **told, **as_root, **kept}
+        kept: Wall = ("capabilities", list(names), "root needs them, as to become another user")
+        for walls in (tight, (_WRITABLE,)):
+            yield (*walls, _AS_ROOT, kept)
 
 
-def _limits(seen: Seen) -> tuple[int, dict[str, Known[Any]]]:
-    """Twice what it used and some, in a round number; the default where that is enough."""
-    default = model.RunSettings().memory
-    memory = default
+def _limits(seen: Seen) -> dict[str, Known[Any]]:
+    """Twice what it used and some, in a round number; nothing where the default is enough."""
+    default, told = model.RunSettings(), dict[str, Known[Any]]()
+    memory = default.memory
     while memory < seen.memory_bytes * 2:
         memory *= 2
-    told = dict[str, Known[Any]]()
-    if memory != default:
-        told["memory"] = Known(f"{memory // MIB}MiB", f"seen: used {format_bytes(seen.memory_bytes)} at rest")
-    if (pids := _pids(seen)) != model.RunSettings().pids:
-        told["pids"] = Known(pids, f"seen: {seen.pids} processes and threads at rest")
-    return memory, told
+    if memory != default.memory:
+        told["memory"] = Known(f"{memory >> 20}MiB", f"{SEEN}: used {format_bytes(seen.memory_bytes)} at rest")
+    if seen.pids * 2 > default.pids:
+        told["pids"] = Known(min(4096, seen.pids * 3), f"{SEEN}: {seen.pids} processes and threads at rest")
+    return told
 
 
-def _pids(seen: Seen) -> int:
-    default = model.RunSettings().pids
-    return default if seen.pids * 2 <= default else min(4096, seen.pids * 3)
-
-
-def _tops(folders: tuple[str, ...]) -> tuple[str, ...]:
+def _tops(folders: list[str]) -> list[str]:
     """Without those that lie in another one."""
-    return tuple(each for each in folders if not any(each.startswith(f"{other}/") for other in folders))
+    return [each for each in folders if not any(each.startswith(f"{other}/") for other in folders)]
 
 
 NO_ROUTE = ", its OpenAPI document; no health route was found"
@@ -241,16 +226,6 @@ def _stops(seen: Seen) -> Known[int] | None:
     if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
         return None
     return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
-
-
-def with_slower_end(draft: Draft, found: Iterable[Evidence]) -> Draft:
-    """The draft whose suite waits for the slowest of its variants to end: one may take three seconds, and the next nine."""
-    took = {each.variant: each.data.get("stop_seconds") for each in found if each.check == "runs" and each.ok}
-    slow = {name: seconds for name, seconds in took.items() if isinstance(seconds, float) and seconds >= _LONG_SECONDS}
-    if draft.stops is not None or not slow:
-        return draft
-    name = max(slow, key=lambda each: slow[each])
-    return replace(draft, stops=Known(GRACE_SECONDS, f"{SEEN}: {name} took {slow[name]:.1f} s"))
 
 
 def _owning(service: Service, told: Mapping[str, Known[Any]]) -> Service:

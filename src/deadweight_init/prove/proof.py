@@ -16,7 +16,6 @@ import yaml
 from deadweight import _run, _signals
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.builders.shared.diagnosis import Code
-from deadweight.project.needs import to_make
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft
@@ -107,8 +106,6 @@ Say = Callable[[str], None]
 ENOUGH = 2
 """So many variants compare something."""
 
-_NEWEST = re.compile(r"chainguard/(?:python|node):latest")
-
 
 @dataclass(frozen=True)
 class Failure:
@@ -172,8 +169,6 @@ class Proof:
         self.built: set[str] = set()
         self.tried: set[str] = set()
         self.verified: list[str] = []
-        self.sizes: dict[str, int] = {}
-        """Bytes of each rung that is verified."""
         self.steps: dict[str, str] = {}
         """What helps, by the reason for which rungs were left out."""
         self.failures: dict[str, Failure] = {}
@@ -217,26 +212,6 @@ class Proof:
         self.say(f"{name}: left for later: {self.bound.reason}")
         self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
 
-    def soonest(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Those first that are derived, of a Dockerfile before others, then those whose bases are there; the order is kept
-        otherwise. Those on the newest version of a language go last: packages that were pinned before it are compiled for minutes,
-        or fail."""
-        with self.workspace() as workspace:
-            seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
-
-        def rank(each: Rung) -> tuple[bool | int, ...]:
-            newest = _NEWEST.search(each.keys.get("bases", "")) is not None
-            return not each.changes, each.builder != "dockerfile", newest, seconds[each.name]
-
-        return sorted(rungs, key=rank)
-
-    def _to_wait(self, workspace: Workspace, name: str) -> int:
-        """What making its bases takes, about, in seconds; what cannot be had is soon told."""
-        try:
-            return max((each.seconds for each in to_make(workspace, (self.variant(workspace, name),))), default=0)
-        except DeadweightError:
-            return 0
-
     def build(self, rung: Rung, *, bounded: bool = True) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built.
 
@@ -264,8 +239,8 @@ class Proof:
         if failed is None:
             self.built.add(rung.name)
             return True
-        if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
-            raise lost from failed.error
+        if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
+            raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
         self.built.discard(rung.name)  # it may have been, of another file
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
@@ -286,23 +261,6 @@ class Proof:
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
         return (text, *sorted(bases)) if text else (rung.name,)
-
-    def _lost_engine(self) -> MissingError | None:
-        """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
-        from deadweight.engine.broken_engine import broken_engine_at
-        from deadweight.engine.daemon import find_running
-
-        if not self._engine_ran:
-            return None
-        try:
-            endpoint = find_running()
-        except MissingError as error:
-            return error
-        return (
-            broken_engine_at(endpoint)
-            if endpoint
-            else MissingError("the container engine has ended", hint="invoke doctor")
-        )
 
 
 def _engine_runs() -> bool:

@@ -15,7 +15,7 @@ from deadweight.suite import openapi
 from deadweight_init.described import served
 from deadweight_init.draft import Doubt, Draft, Recorded
 from deadweight_init.languages.sources import TESTS
-from deadweight_init.prove.observe import Health, Seen, ask, first_line, first_lines
+from deadweight_init.prove.observe import Health, Seen, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known
 from deadweight_init.tree import Tree, aside
 
@@ -185,7 +185,7 @@ class Recorder:
             }
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
             self._known = len({(each.method, each.path) for each in listed} | asked)
-        self.lines = first_lines(container, FIRST_LINES)
+        self.lines = tuple(all_lines(container)[:FIRST_LINES])
 
     def other(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""

@@ -17,8 +17,7 @@ from deadweight_images.findings import MAX_FINDINGS
 from deadweight_init.derive.ladder import MINIMAL
 from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
 from deadweight_init.draft import Draft
-from deadweight_init.prove.posture import with_slower_end
-from deadweight_init.prove.proof import ENOUGH, Failure, OutOfTime, Proof, Tools, first_line, nothing_left
+from deadweight_init.prove.proof import ENOUGH, OutOfTime, Proof, first_line, nothing_left
 from deadweight_init.prove.reference import find_reference
 from deadweight_init.records import SEEN, Known, Rung
 
@@ -173,8 +172,6 @@ def _mb(size: float) -> str:
     return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
 
 
-__all__ = ["Failure", "Tools", "first_line", "prove"]
-
 ATTACK_SECONDS = 300.0
 """Attacks on all rungs that would take longer are left to the first: who verifies a fresh suite waits for them."""
 
@@ -187,12 +184,10 @@ def prove(proof: Proof) -> Draft:
     if reference not in proof.verified:
         raise nothing_left("the image that came up does not pass its checks", proof)
     _watch(proof, reference)
-    rest = proof.soonest(
-        [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
-    )
-    for rung in rest:
+    rest = [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
+    # what is derived first, and of a Dockerfile before others
+    for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
         _try(proof, rung)
-    _leave_out_no_smaller(proof)
     _attacked(proof)
     return replace(proof.draft, proven=True)
 
@@ -246,15 +241,6 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     return runtime_files(subject.archive(), base, opened, executed)
 
 
-def _leave_out_no_smaller(proof: Proof) -> None:
-    """Leave out the run-time files alone where that saves nothing and enough others are left to compare with."""
-    size, own = proof.sizes.get(MINIMAL), proof.sizes.get(proof.draft.rungs[0].name)
-    if size is None or own is None or size < own or len(proof.verified) <= ENOUGH:
-        return
-    proof.verified.remove(MINIMAL)
-    proof.leave_out(MINIMAL, f"it is no smaller ({format_bytes(size)}) than your own image ({format_bytes(own)})")
-
-
 def _gate(proof: Proof, name: str) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
@@ -273,8 +259,7 @@ def _gate(proof: Proof, name: str) -> None:
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": checks}}
     accepted = {**proof.draft.accepted, name: let_pass(wrong.get("layers"), killed="runs" in wrong)}
     proof.verified.append(name)
-    proof.sizes[name] = size
-    proof.draft = with_slower_end(replace(proof.draft, own=own, accepted=accepted), found)
+    proof.draft = replace(proof.draft, own=own, accepted=accepted)
 
 
 def _attacked(proof: Proof) -> None:

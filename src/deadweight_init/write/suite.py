@@ -15,17 +15,14 @@ from deadweight_init.languages.common import scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
-LEAST_LETTERS = 4
+MOST_FLOW = 100
+"""A mapping or list that is longer has a line for each entry."""
+
 TASKS = (
     '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
 )
 NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
 IGNORED = (".deadweight/",)
-_STAMP = re.compile(
-    r"\bv?\d+\.\d+|\b\d{4}-\d\d-\d\d|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}\b|\b(?:dev|devel|unknown|snapshot)\b",
-    re.IGNORECASE,
-)
-"""A version, a date, a commit, or what stands there without one."""
 
 
 class Block(dict[Any, Any]):
@@ -107,8 +104,8 @@ def _section(draft: Draft) -> Block:
 
 
 def _runs(draft: Draft) -> Any:
-    if prints := whatever_the_build(draft.prints):
-        return {"prints": prints}
+    if draft.prints:
+        return {"prints": literally(draft.prints)}
     stops = draft.stops or Known(10, "")
     return Known({"stops_within_seconds": stops.value}, stops.origin)
 
@@ -155,14 +152,6 @@ _PATHS = ("source", "dockerfile", "config", "main", "workdir")
 """Keys with a path, which may look like a number (``02``) or hold spaces."""
 
 
-def whatever_the_build(line: str) -> str:
-    """A regular expression for a job's line in which words that a build stamps (a version, a commit) may be others; empty where
-    too little else is left to tell it by."""
-    words = [r"\S+" if _STAMP.search(word) else literally(word) for word in line.split(" ")]
-    held = sum(map(str.isalpha, "".join(word for word in words if word != r"\S+")))
-    return " ".join(words) if held >= LEAST_LETTERS or r"\S+" not in words else ""
-
-
 def literally(text: str) -> str:
     """A regular expression that matches this text."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
@@ -177,22 +166,26 @@ def _rendered(block: Block, indent: str) -> Iterator[str]:
         if isinstance(key, Note):
             yield f"{indent}# {_line(key)}" if key else ""
             continue
-        head, origin = f"{indent}{key}:", ""
+        head, origin = f"{indent}{scalar(str(key))}:", ""
         if isinstance(value, Known):
             value, origin = value.value, value.origin
         comment = f"  # {_line(origin)}" if origin else ""
         nested = isinstance(value, list) and any(isinstance(each, Block) for each in value)
-        if isinstance(value, Block) or nested or (key == "needs" and isinstance(value, dict)):
+        long = not nested and not isinstance(value, Block | str) and len(flow(value)) > MOST_FLOW
+        if nested or long or isinstance(value, Block) or (key == "needs" and isinstance(value, dict)):
             yield f"{head:<{COLUMN}}{comment}" if comment else head
-            yield from _items(value, indent) if nested else _rendered(Block(value), f"{indent}  ")
+            if isinstance(value, list):
+                yield from _items(value, indent)
+            else:
+                yield from _rendered(Block(value), f"{indent}  ")
         else:
             text = f"{head} {value if isinstance(value, str) and _SENTENCE.fullmatch(value) else flow(value)}"
             yield f"{text:<{COLUMN}}{comment}" if comment else text
 
 
-def _items(blocks: list[Block], indent: str) -> Iterator[str]:
-    for block in blocks:
-        first, *rest = _rendered(block, f"{indent}    ")
+def _items(values: list[Any], indent: str) -> Iterator[str]:
+    for value in values:
+        first, *rest = _rendered(value, f"{indent}    ") if isinstance(value, Block) else (flow(value),)
         yield f"{indent}  - {first.strip()}"
         yield from rest
 

@@ -12,7 +12,7 @@ from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfi
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, read_json, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight_init.tree import Tree, joined
+from deadweight_init.tree import Tree, folder_of, joined
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"
@@ -90,7 +90,8 @@ class Php:
     facts = Facts((r"composer\.json", r"index\.php"), (".php",), "php")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PhpProject | None:
-        """The service of a folder: one with a page that is handed out; None for a library."""
+        """The service of a folder: one with a page that is handed out; None for a library. What is handed out is a part of it."""
+        folder = folder_of(folder) if posixpath.basename(folder) in _ROOTS else folder
         root = next((each for each in _ROOTS if tree.has(joined(folder, f"{each}/index.php"))), None)
         if root is None:
             return None
@@ -125,15 +126,16 @@ class Php:
         copies = [f". {_HOME}", *([f"--from=packages /app/vendor {_HOME}/vendor"] if project.composed else [])]
         server = ("php", "-S", f"{EVERYWHERE}:{port}", "-t", root)
         ways = {
-            "apache": (f"{place}/apache", env, ("apache2-foreground",), "", tuple(_apache(root, port))),
-            "cli": (place, {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, "SIGINT", ()),
+            "apache": ("Dockerfile", env, ("apache2-foreground",), "", tuple(_apache(root, port))),
+            "cli": ("cli.Dockerfile", {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, "SIGINT", ()),
         }
         rungs, files = list[Rung](), dict[str, str]()
-        for name, (home, variables, entry, stop, settings) in ways.items():
+        for name, (file, variables, entry, stop, settings) in ways.items():
             bases = {name: ("composer:2" if project.composed else "", f"php:{version}-{name}")}
             first, *rest = run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
             lines = [*arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
-            made = one_dockerfile(bases, "the pages and PHP", home, project.folder, lines, ("vendor", "node_modules"))
+            ignored = ("vendor", "node_modules")
+            made = one_dockerfile(bases, "the pages", place, project.folder, lines, ignored, name=file)
             rungs += made.rungs
             files |= made.files
         return Ladder(tuple(rungs), files)

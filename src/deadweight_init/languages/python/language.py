@@ -54,6 +54,8 @@ class Python:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PythonProject | None:
         """The project of a folder; None without a list of packages, unless there is code that serves."""
         kind, listed = packages.kind_of(tree, folder)
+        if kind == UNLISTED and not any(tree.below(folder, ".py")):
+            return None
         of_code, usual = code.start_of(tree, folder)
         if kind == UNLISTED and not of_code:
             return None

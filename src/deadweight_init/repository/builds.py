@@ -1,4 +1,4 @@
-"""With which stage and arguments a repository builds its Dockerfiles: what Compose files and build commands tell."""
+"""How a repository builds its Dockerfiles: contexts, stages and arguments, as Compose files, scripts and workflows tell."""
 
 from __future__ import annotations
 
@@ -12,9 +12,86 @@ from deadweight_init.records import OwnDockerfile
 from deadweight_init.repository.compose import FOR_DEVELOPERS, ComposeService
 from deadweight_init.tree import Tree, aside, folder_of, joined
 
-_COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"
+_BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
 _BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")
 _ARGUMENT = re.compile(r"--build-arg[= ]+[\"']?(\w+)=([^\s\"'$]+)(?=[\s\"']|$)")
+_ACTION = re.compile(r"uses:\s*docker/build-push-action[^\n]*\n(?:[^\n]*\n){0,40}?(?=\s*-\s|\Z)")
+_BAKE = re.compile(r'target\s+"[^"]+"\s*\{(.*?)\n\}', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command that builds a Dockerfile, with its context, as paths from the root."""
+
+    context: str
+    dockerfile: str
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+def _commands(tree: Tree) -> tuple[_Command, ...]:
+    """What scripts, Makefiles, workflows and bake files build."""
+    found = list[_Command]()
+    for path in tree.named(_BUILD_FILES):
+        text = tree.text(path).replace("\\\n", " ")
+        for words in _BUILD.findall(text) if "build" in text else ():
+            found.append(_of_words(words, folder_of(path)))
+        for step in _ACTION.findall(text) if "build-push-action" in text else ():
+            context = (re.search(r"^\s+context:\s*[\"']?([^\s\"'$]+)", step, re.MULTILINE) or ["", "."])[1]
+            file = re.search(r"^\s+file:\s*[\"']?([^\s\"'$]+)", step, re.MULTILINE)
+            context = joined(".", context)
+            found.append(_Command(context, joined(".", file[1]) if file else joined(context, "Dockerfile")))
+    for path in tree.named(r"docker-bake\.hcl"):
+        for body in _BAKE.findall(tree.text(path)):
+            context = (re.search(r'context\s*=\s*"([^"$]+)"', body) or ["", "."])[1]
+            dockerfile = (re.search(r'dockerfile\s*=\s*"([^"$]+)"', body) or ["", "Dockerfile"])[1]
+            context = joined(folder_of(path), context)
+            found.append(_Command(context, joined(context, dockerfile)))
+    return tuple(found)
+
+
+def _of_words(words: str, folder: str) -> _Command:
+    plain = [word.strip("\"'") for word in words.split()]
+    context = plain[-1] if plain and not plain[-1].startswith("-") and "$" not in plain[-1] else "."
+    named = re.search(r"(?:^|\s)(?:-f|--file)[= ]+[\"']?([^\s\"'$]+)(?=[\s\"']|$)", words)
+    if "/" not in context and context != "." and len(plain) > 1 and plain[-2].startswith("-"):
+        context = "."
+    context = joined(folder, context)
+    dockerfile = joined(folder, named[1]) if named else joined(context, "Dockerfile")
+    return _Command(context, dockerfile, dict(_ARGUMENT.findall(words)))
+
+
+def contexts(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
+    """For each Dockerfile (a path) the contexts that files of the repository build it with."""
+    found: dict[str, dict[str, None]] = {}
+    pairs = [(each.dockerfile, each.context) for each in tree.once(_commands)]
+    for path, context in (*pairs, *((each.path, each.context) for each in composed)):
+        found.setdefault(path, {})[context] = None
+    return {path: tuple(each) for path, each in found.items()}
+
+
+_HOLDERS = [
+    "docker",
+    ".docker",
+    "dockerfiles",
+    "container",
+    "containers",
+    "build",
+    "deploy",
+    "deployment",
+    "deployments",
+]
+"""Folders of Dockerfiles for what lies above them."""
+
+
+def likely(told: Mapping[str, Sequence[str]], path: str) -> tuple[str, ...]:
+    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
+    Dockerfiles alone by its name."""
+    folder = folder_of(path)
+    beside = (each for name, each in told.items() if folder_of(name) == folder != ".")
+    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
+    return tuple(told.get(path) or next(beside, above))
+
+
 _NOT_FOR_USERS = re.compile(
     r"(?:^|[-_.])(?:dev|develop\w*|tests?|testing|debug\w*|lint\w*|local|ci)(?:$|[-_.])", re.IGNORECASE
 )
@@ -37,9 +114,9 @@ def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
         before = found.get(service.path, Build())
         target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
         found[service.path] = Build(before.target or target, {**service.args, **before.args})
-    for path, args in _commands(tree):
-        before = found.get(path, Build())
-        found[path] = Build(before.target, {**args, **before.args})
+    for each in tree.once(_commands):
+        before = found.get(each.dockerfile, Build())
+        found[each.dockerfile] = Build(before.target, {**each.args, **before.args})
     return found
 
 
@@ -99,12 +176,3 @@ def stage_for_users(names: list[str]) -> str | None:
     if not names or not _NOT_FOR_USERS.search(names[-1]):
         return None
     return next((name for name in reversed(names) if _FOR_USERS.fullmatch(name)), None)
-
-
-def _commands(tree: Tree) -> Iterator[tuple[str, dict[str, str]]]:
-    for file in tree.named(_COMMAND_FILES):
-        for words in _BUILD.findall(tree.text(file).replace("\\\n", " ")):
-            args = dict(_ARGUMENT.findall(words))
-            named = re.search(r"(?:-f|--file)[= ]+[\"']?([^\s\"'$]+)", words)
-            if args:
-                yield joined(folder_of(file), named[1] if named else "Dockerfile"), args
