@@ -1,7 +1,7 @@
 """``init``: bring in a repository that this tool has never seen, and prove what is written about it.
 
-tree → dockerfiles, compose, languages → Service → rungs → files        what is read, and what is written
-files → prove (build, watch, harden, record) → files                    the same again, with what was seen
+tree, repository/ → services → draft (derive/, languages/)     what is read, and the ways to build it
+prove/ (build, watch, remedies, verify) → write/               what was seen, and what is written
 
 What is listed here is for others; each is imported when it is asked for.
 """

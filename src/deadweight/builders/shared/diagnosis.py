@@ -80,7 +80,7 @@ class Diagnosis:
         return bool(self.message) and (not compiler or decisive)
 
 
-_DECISIVE = frozenset((Code.SYNTAX, Code.TEST, Code.LOCK, Code.HEADER, Code.COMPILER, Code.VERSION))
+_DECISIVE = frozenset((Code.SYNTAX, Code.TEST, Code.LOCK, Code.HEADER, Code.COMPILER, Code.PROGRAM, Code.VERSION))
 """What compilers complain of too, said better."""
 
 
