@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -441,7 +442,7 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     suite = write_suite(
         tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
     )
-    engine = SimpleNamespace(images=SimpleNamespace(save=lambda *_: None))
+    engine: Any = SimpleNamespace(images=SimpleNamespace(save=lambda *_: None))
     site = Site(suite, State(tmp_path), source=None, engine=lambda: engine)
     found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
     assert found == Identity(engine_id, "sha256:c", "sha256:m", index)

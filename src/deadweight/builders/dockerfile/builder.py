@@ -97,7 +97,7 @@ class DockerfileBuilder:
         dockerfile = text.file
         ignore = ignore_rules(dockerfile, variant, site)
         values = {
-            "engine": buildkit.version(site) if site.pool is None else POOLED,
+            "engine": buildkit.version() if site.pool is None else POOLED,
             "target": variant.target or "",
             **({"attest": variant.attest.model_dump_json()} if variant.attest else {}),
             "ignore": "\n".join(ignore.written),
@@ -130,7 +130,7 @@ class DockerfileBuilder:
         path = archive_path(variant, site)
         if holds(path, built.config_digest):
             return path
-        if not buildkit.has(site, built):
+        if not buildkit.has(built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
@@ -251,7 +251,7 @@ def _there(variant: DockerfileVariant, site: Site) -> bool:
     from deadweight.records.store import load
 
     built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-    return built is not None and buildkit.has(site, built)
+    return built is not None and buildkit.has(built)
 
 
 def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:

@@ -76,9 +76,8 @@ def _refuse_without(endpoint: Endpoint) -> None:
         )
 
 
-def version(site: Site) -> str:
+def version() -> str:
     """The engine's version, as an input: another engine is another tool. Starts no engine."""
-    del site
     known = _known()
     return known.version if known else "none"
 
@@ -177,12 +176,11 @@ def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, conf
     return reference
 
 
-def has(site: Site, built: BuiltImage) -> bool:
+def has(built: BuiltImage) -> bool:
     """Whether the engine, if one runs, has this very image under its name. Starts no engine.
 
     By the id that the engine gave it: one that has changed its image store since has another image, or none.
     """
-    del site
     known = _known()
     if known is None or built.engine_id is None:
         return False
