@@ -36,10 +36,10 @@ from deadweight.builders.dockerfile.copy import (
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import archive_path, holds, image_in, made_by_the_build, scratch, there
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.suite.explain import did_you_mean
 

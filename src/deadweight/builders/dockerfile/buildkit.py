@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.dockerfile import podman
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name, retire
 from deadweight.records.store import load
 from deadweight.toolchain.probe import number
