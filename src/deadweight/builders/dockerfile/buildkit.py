@@ -166,7 +166,7 @@ def full_disk(site: Site) -> str:
 def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, config_digest: str) -> str:
     """Give a new image the name that only it has, and take that of the variant's last image away; the new name.
 
-    A container may run from the last one: then its name goes later (``records.superseded``).
+    A container may run from the last one: then its name goes later (``built_image.retire``).
     """
     images, reference = site.engine().images, kept_name(name, config_digest)
     images.tag(engine_id, reference)
