@@ -60,7 +60,7 @@ class ConfigError(UsageError):
         return whole
 
     def __str__(self) -> str:
-        shown = [super().__str__(), *(str(each) for each in self.more[: self.SHOWN - 1])]
+        shown = [super().__str__(), *(str(other) for other in self.more[: self.SHOWN - 1])]
         left = len(self.more) + 1 - len(shown)
         return "\n".join([*shown, *([f"… and {left} more in {self.file}"] if left else [])])
 

@@ -120,7 +120,7 @@ class Dispatcher:
 
     @property
     def places(self) -> int:
-        return sum(each.endpoint.places for each in self._up.values())
+        return sum(member.endpoint.places for member in self._up.values())
 
     def member(self, name: str) -> Member | None:
         """The endpoint of that name, while it is up."""
@@ -129,7 +129,7 @@ class Dispatcher:
     def busy(self) -> list[Endpoint]:
         """The endpoints that are building."""
         with self._changed:
-            return [each.endpoint for each in self._up.values() if each.running]
+            return [member.endpoint for member in self._up.values() if member.running]
 
     def take(self, work: Work, without: Collection[str] = ()) -> Member:
         """Wait for a place. ``without`` are endpoints that it must not go to. Raises NobodyLeft, and Interrupted after Ctrl-C."""
@@ -215,7 +215,7 @@ class Dispatcher:
     def _assign(self) -> None:
         """Hand out free places, the idlest endpoint's first."""
         while True:
-            waiting = [each for each in self._waiting if each.given is None and self._fitting(each)]
+            waiting = [candidate for candidate in self._waiting if candidate.given is None and self._fitting(candidate)]
             for member in sorted(self._up.values(), key=lambda each: len(each.running) / each.endpoint.places):
                 found = self._next(member, waiting) if member.free > 0 else None
                 if found is not None:
@@ -227,20 +227,20 @@ class Dispatcher:
             self._changed.notify_all()
 
     def _next(self, member: Member, waiting: Sequence[_Waiting]) -> _Waiting | None:
-        name, homes = member.endpoint.name, {id(each): self._home(each) for each in waiting}
-        own = next((each for each in waiting if homes[id(each)] == name), None)
+        name, homes = member.endpoint.name, {id(candidate): self._home(candidate) for candidate in waiting}
+        own = next((candidate for candidate in waiting if homes[id(candidate)] == name), None)
         if own is not None:
             return own
         queued: dict[str, int] = defaultdict(int)
-        for each in waiting:
-            queued[homes[id(each)]] += 1
+        for candidate in waiting:
+            queued[homes[id(candidate)]] += 1
         share = (len(waiting) + sum(len(each.running) for each in self._up.values())) / max(1, self.places)
         over = [
-            each
-            for each in waiting
-            if name in self._fitting(each)
-            and self._clock() - each.since >= SETTLE_SECONDS
-            and self._load(homes[id(each)], queued) > BOUND * share
+            candidate
+            for candidate in waiting
+            if name in self._fitting(candidate)
+            and self._clock() - candidate.since >= SETTLE_SECONDS
+            and self._load(homes[id(candidate)], queued) > BOUND * share
         ]
         if not over:
             return None

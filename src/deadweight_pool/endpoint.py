@@ -105,7 +105,7 @@ def _seen(told: str) -> Seen:
     try:
         workers: list[dict[str, Any]] = json.loads(told)
         version = str(workers[0]["buildkitVersion"]["version"]).removeprefix("v")
-        platforms = [_platform(each) for worker in workers for each in worker["platforms"]]
+        platforms = [_platform(platform) for worker in workers for platform in worker["platforms"]]
     except (ValueError, LookupError, TypeError):
         raise Unreachable("its answer is not that of a BuildKit daemon", lasting=True) from None
     if re.match(r"\d", version) and number(version) < number(LEAST):

@@ -60,7 +60,7 @@ class Spread:
 
     def __init__(self, project: Project, engines: Sequence[CheckEngine]) -> None:
         self._project = project
-        self._places = {each.name: _Place(project, each) for each in engines}
+        self._places = {engine.name: _Place(project, engine) for engine in engines}
         self._journal = Journal(project.state.log("pool"), project.say)
         self._changed = threading.Condition()
         self._now: dict[str, Subject] = {}
@@ -92,7 +92,7 @@ class Spread:
         return self._all(variants, measure, None, lambda _found: None)
 
     def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, told: Told) -> list[Evidence]:
-        most = sum(each.asked.places for each in self._places.values())
+        most = sum(place.asked.places for place in self._places.values())
         work = partial(self._checked, measure=measure, told=told)
         with side_by_side(work, variants, jobs=min(jobs or most, most), stop=self._stop) as running:
             return [found for _, done in running for found in done.result()]
@@ -144,10 +144,10 @@ class Spread:
         order = [self._places[name] for name in ranked(variant.name, self._places)]
         with self._changed:
             while True:
-                left = [each for each in order if not each.lost]
+                left = [place for place in order if not place.lost]
                 if not left or self._stopped:
                     return None
-                free = next((each for each in left if each.free), None)
+                free = next((place for place in left if place.free), None)
                 if free is not None:
                     free.free -= 1
                     self._journal.note(
@@ -190,5 +190,5 @@ class Spread:
 def _doubtful(found: Evidence) -> bool:
     """Whether an engine that was lost would explain what was not measured."""
     postures = found.data.get("postures", {})
-    cells = (cell for each in postures.values() for cell in each.values())
+    cells = (cell for posture in postures.values() for cell in posture.values())
     return bool(found.data.get("missing")) or any(cell.get("outcome") == "not_measured" for cell in cells)

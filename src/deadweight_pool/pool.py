@@ -275,7 +275,7 @@ class Pool:
     @property
     def places(self) -> int:
         """How many builds run at once."""
-        return sum(each.places for each in self.endpoints)
+        return sum(endpoint.places for endpoint in self.endpoints)
 
     def ready(self, platform: str) -> None:
         """Look at all endpoints. Raises MissingError where none that answers builds for this platform, with what each says."""
@@ -324,7 +324,7 @@ class Pool:
         return found
 
     def _address(self, name: str) -> str:
-        return next(each.address for each in self.endpoints if each.name == name)
+        return next(endpoint.address for endpoint in self.endpoints if endpoint.name == name)
 
     def _look(self, endpoint: Endpoint) -> tuple[Endpoint, Seen | str]:
         try:

@@ -49,7 +49,9 @@ def nodes(name: str, builder: str, platforms: Sequence[str], places: int) -> Ite
         raise UsageError(f"{file}: is not a builder of buildx ({error})") from None
     for node in found:
         whole = name if len(found) == 1 else f"{name}.{node.get('Name', '')}"
-        told = tuple("/".join(str(each[key]) for key in ("os", "architecture")) for each in node.get("Platforms") or ())
+        told = tuple(
+            "/".join(str(platform[key]) for key in ("os", "architecture")) for platform in node.get("Platforms") or ()
+        )
         yield _node(whole, driver, node, tuple(platforms) or told, places)
 
 

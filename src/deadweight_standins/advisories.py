@@ -124,7 +124,7 @@ def _newest(packages: Packages, names: list[str], there: Path) -> list[Path]:
     found: list[Path] = []
     absent: list[str] = []
     for candidates in packages.latest(names).values():
-        places = [folder / each.file for each in candidates for folder in (there, packages.folder)]
+        places = [folder / candidate.file for candidate in candidates for folder in (there, packages.folder)]
         kept = [place for place in places if place.is_file()]
         found += kept
         absent += [] if kept else [candidates[0].name]

@@ -63,7 +63,7 @@ class Base:
 
     def release(self, wanted: str) -> str:
         """The version that stands in for ``wanted`` (``8.3``): the next later one; else, and for ``8``, the newest."""
-        later = (each for each in self.releases if "." in wanted and number(each) >= number(wanted)[:2])
+        later = (release for release in self.releases if "." in wanted and number(release) >= number(wanted)[:2])
         return next(later, list(self.releases)[-1])
 
     def flavoured(self, parameter: str) -> Base:

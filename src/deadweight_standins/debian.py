@@ -212,7 +212,7 @@ class Packages:
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
             repository = repository_of(
-                dict.fromkeys(self.get(wanted).values()), self.machine, Path(work) / "repository"
+                dict.fromkeys(self.get(wanted).values()), self.machine, self.suite, Path(work) / "repository"
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")

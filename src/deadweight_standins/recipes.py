@@ -251,7 +251,7 @@ def fill_renamed(root: Path, machine: Machine) -> None:
     """Write a flat repository of them into ``root``. Raises CommandError where dpkg-deb fails."""
     with tempfile.TemporaryDirectory(prefix="deadweight-renamed-") as work:
         made = [_package(Path(work), name, entry) for name, entry in names().renamed.items()]
-        suites.repository_of(made, machine, root / RENAMED_FOLDER)
+        suites.repository_of(made, machine, machine.codename, root / RENAMED_FOLDER)
 
 
 def _package(work: Path, name: str, entry: Renamed) -> Path:

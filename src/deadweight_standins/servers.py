@@ -75,7 +75,7 @@ def make(
 def _packages(listed: tuple[str, ...]) -> tuple[str, ...]:
     """``+NAME`` is a list of them; ``full`` is that of a compiler with the headers."""
     lists = {"full": FULL_PACKAGES, **names().lists}
-    found = [lists[each[1:]] if each.startswith("+") else (each,) for each in listed if each]
+    found = [lists[entry[1:]] if entry.startswith("+") else (entry,) for entry in listed if entry]
     return tuple(dict.fromkeys(package for part in found for package in part))
 
 

@@ -68,7 +68,7 @@ def nearest_to(reference: str) -> str | None:
     name = _hubs_own(f"{parsed.host}/{parsed.repository}")
     bare = name.removeprefix("docker.io/library/")
     choices = (kin(name, parsed.tag or "latest"), bare)
-    return next((each for each in choices if each and each != reference and _row(each)), None)
+    return next((choice for choice in choices if choice and choice != reference and _row(choice)), None)
 
 
 def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:

@@ -118,8 +118,8 @@ def _linked(package: Path, link: Path) -> bool:
     return True
 
 
-def repository_of(packages: Iterable[Path], machine: Machine, target: Path) -> Path:
-    """A flat apt repository of links to the packages, with a Release file, which mmdebstrap needs to tell essentials."""
+def repository_of(packages: Iterable[Path], machine: Machine, suite: str, target: Path) -> Path:
+    """A flat apt repository of links to the packages, with a Release file: mmdebstrap takes the essential ones of that suite."""
     target.mkdir(parents=True)
     target.parent.chmod(0o755)
     stanzas = []
@@ -133,7 +133,7 @@ def repository_of(packages: Iterable[Path], machine: Machine, target: Path) -> P
     index = "\n".join(stanzas).encode()
     (target / "Packages").write_bytes(index)
     (target / "Release").write_text(
-        f"Suite: stable\nCodename: {machine.codename}\nArchitectures: {machine.deb}\n"
+        f"Suite: stable\nCodename: {suite}\nArchitectures: {machine.deb}\n"
         f"Date: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
     )
     return target

@@ -96,14 +96,6 @@ def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found
     assert list(urls(command)) == [found]
 
 
-def test_a_health_path_of_odd_letters_is_quoted_in_the_suite(tmp_path):
-    compose = "services:\n  web:\n    build: .\n    healthcheck: {test: 'curl http://localhost:80/a{b}c,d'}\n"
-    suite, _, _ = brought_in(
-        tmp_path, {**GO, "compose.yaml": compose, "Dockerfile": "FROM alpine\nCOPY x /x\nCMD /x\n"}
-    )
-    assert suite.variants[0].health.path == "/a{b}c,d"
-
-
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
     with pytest.raises(UsageError, match="no service here can be built from a fresh checkout") as caught:
         brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
@@ -181,39 +173,6 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     assert [each.path for each in found if each.is_plain] == ["/api/users", "/api/page"]
     assert {(each.method, each.path) for each in found} >= {("GET", "/api/users"), ("POST", "/api/new")}
     assert described(["no document"], _DANGEROUS) == []
-
-
-NEEDY = """
-services:
-  web:
-    build: .
-    environment: {DATABASE_URL: "postgres://${DB_USER}:${DB_PASSWORD:-pw}@db:5432/shop", CACHE: "redis://cache/0", KEY: "${SECRET}"}
-  db:
-    image: postgres:${PG_VERSION:-16}
-    environment: {POSTGRES_USER: "${DB_USER}", POSTGRES_PASSWORD: "${DB_PASSWORD:-pw}"}
-    volumes: ["./db/init.sql:/docker-entrypoint-initdb.d/init.sql", "data:/var/lib/postgresql/data"]
-  cache: {image: "redis:7-alpine", command: redis-server --save ""}
-  mail: {image: example/mail}
-"""
-
-
-def test_what_a_service_names_in_its_environment_is_needed_too(tmp_path):
-    files = {
-        "compose.yaml": NEEDY,
-        "Dockerfile": "FROM alpine\n",
-        "db/init.sql": "",
-        ".env.example": "DB_USER=ada # you\n",
-    }
-    (service,) = found(tmp_path, {**files, ".env": "SECRET=do not tell\n"})
-    env = {name: each.value for name, each in service.around.env.items()}
-    assert env == {"DATABASE_URL": "postgres://ada:pw@db:5432/shop", "CACHE": "redis://cache/0"}
-    db, cache = (each.value for each in service.around.needs)
-    assert (db.name, db.image, db.port, db.env["POSTGRES_USER"]) == ("db", "postgres:16", 5432, "ada")
-    assert db.files == {"/docker-entrypoint-initdb.d/init.sql": "db/init.sql"}
-    assert (cache.name, cache.port, cache.args) == ("cache", 6379, ("redis-server", "--save", ""))
-    (tmp_path / "deadweight.yaml").write_text(suite_text(first_draft(service, "build")))
-    needs = load_suite(tmp_path / "deadweight.yaml").variants[0].run.needs
-    assert (needs["db"].image, needs["db"].health.kind, needs["cache"].args[2]) == ("postgres:16", "tcp", "")
 
 
 @pytest.mark.parametrize(

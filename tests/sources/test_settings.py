@@ -10,7 +10,7 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
-from deadweight.sources.choose import choose, remember
+from deadweight.sources.choose import _references, choose, remember
 from deadweight.sources.settings import registry_access
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
@@ -229,3 +229,25 @@ def test_an_image_beside_those_of_the_suite_is_asked_for_too(tmp_path, monkeypat
     assert choose(suite, state, said.append).name == "registry"
     assert choose(suite, state, said.append, also=("busybox:1.36.1-musl",)).name == "local"
     assert "docker.io: no such name" in said[-1]
+
+
+# What ``auto`` has to reach is what the suite stands on, wherever that is written.
+SUITE_WITHOUT_BASES = """\
+name: shop
+variants:
+  today: {builder: dockerfile, dockerfile: Dockerfile, bases: {BASE: "cgr.dev/chainguard/static:latest"}}
+  bare: {builder: ko, base: "gcr.io/distroless/static-debian12:nonroot"}
+  gone: {builder: dockerfile, dockerfile: missing.Dockerfile}
+"""
+
+
+def test_bases_count_that_only_a_dockerfile_names(tmp_path):
+    (tmp_path / "deadweight.yaml").write_text(SUITE_WITHOUT_BASES)
+    (tmp_path / "Dockerfile").write_text(
+        "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
+    )
+    assert set(_references(load_suite(tmp_path / "deadweight.yaml"))) == {
+        "golang:1.21.3-bookworm",
+        "cgr.dev/chainguard/static:latest",
+        "gcr.io/distroless/static-debian12:nonroot",
+    }

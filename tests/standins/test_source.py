@@ -35,6 +35,7 @@ from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
+from deadweight_standins.suites import repository_of
 from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 
@@ -581,6 +582,12 @@ def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
     assert not (home / "lib/jvm.cfg").is_symlink()
     assert (home / "conf/security/java.security").read_text() == "x=1\n"
     assert (home / "lib/elsewhere").is_symlink()
+
+
+def test_a_repository_has_the_codename_of_its_packages_release(tmp_path):
+    """Newer mmdebstrap takes the essential packages of the release that it is to make, and this machine's may be another."""
+    repository = repository_of([], this_machine(), "bookworm", tmp_path / "repository")
+    assert "Codename: bookworm" in (repository / "Release").read_text().splitlines()
 
 
 def test_the_first_package_that_apt_knows_is_chosen():

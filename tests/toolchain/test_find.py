@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import MissingError, UsageError
-from deadweight.toolchain import catalogue, pins, tool_cache
+from deadweight._errors import DeadweightError, MissingError, UsageError
+from deadweight.engine import recorders, tunnel_client
+from deadweight.toolchain import catalogue, crane, helper_programs, pins, tool_cache
 from deadweight.toolchain.find import find, look, looked_once
 from deadweight.toolchain.probe import number
+from deadweight_attacks import helper
+from deadweight_images.archive.archive import open_archive
+from tests.support import image_samples as samples
+from tests.support.image_samples import honest_layer as layer
 from tests.support.tools_path import put_ours_on_path
 
 CRANE = "0.22.1"
@@ -273,3 +279,53 @@ def test_a_plan_looks_for_each_tool_once(path):
         script(path / "crane", f"echo v{CRANE}")
         assert look("crane").status == "missing"
     assert look("crane").status == "present"
+
+
+# Under which digest an archive arrives in a registry: that of the manifest that was looked at, where its layers are packed.
+@pytest.mark.tools
+@pytest.mark.parametrize(("compression", "kept"), [("gzip", True), ("none", False)])
+def test_an_archive_of_both_layouts_keeps_its_manifest_if_its_layers_are_packed(
+    tmp_path, local_registry, monkeypatch, compression, kept
+):
+    """As engines from 25 on save: packed with containerd's store, plain with overlay2. crane packs plain layers."""
+    monkeypatch.setattr(samples, "OCI_LAYER", samples.OCI_LAYER + ("+gzip" if compression == "gzip" else ""))
+    archive = samples.both_layouts(
+        tmp_path / "x.tar", samples.build(layer({"a": b"x" * 5000}), compression=compression)
+    )
+    with open_archive(archive) as opened:
+        looked_at = opened.image
+    digest = crane.push(archive, f"{local_registry}/push/{compression}:1")
+    assert (digest == looked_at.manifest_digest) is kept
+    pushed = crane.manifest(f"{local_registry}/push/{compression}@{digest}")
+    assert pushed["config"]["digest"] == looked_at.config_digest
+
+
+# Our own small Go programs: built once, and anew where their source changed.
+def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
+    made = []
+    monkeypatch.setattr(
+        helper_programs, "_compiled", lambda architecture, _source: made.append(architecture) or b"program"
+    )
+    first = helper_programs.built("amd64", helper.SOURCE)
+    assert helper_programs.built("amd64", helper.SOURCE) == first
+    assert helper_programs.built("amd64", tunnel_client.SOURCE) != first
+    monkeypatch.setattr(helper_programs, "source_digest", lambda *_: "f" * 64)
+    assert helper_programs.built("amd64", helper.SOURCE) != first
+    assert made == ["amd64", "amd64", "amd64"]
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(
+    "source", [helper.SOURCE, tunnel_client.SOURCE, recorders.SOURCE], ids=lambda source: source.name
+)
+@pytest.mark.parametrize("architecture", sorted(set(helper_programs.ARCHITECTURES.values())))
+def test_each_compiles_for_both_architectures(source, architecture):
+    env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+    done = subprocess.run(["go", "vet", "."], cwd=source, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_architecture_that_they_are_not_made_for_is_told():
+    with pytest.raises(DeadweightError, match="does not support riscv64"):
+        helper_programs.go_architecture("riscv64")

@@ -278,7 +278,7 @@ class Engine:
 
     def cleanup_stale(self) -> list[Leftover]:
         """Remove the containers, networks and images of dead processes (kill -9), of every project; gives what was removed."""
-        return [each for each in self.leftovers() if each.stale and self.remove_leftover(each)]
+        return [leftover for leftover in self.leftovers() if leftover.stale and self.remove_leftover(leftover)]
 
     def remove_leftover(self, leftover: Leftover) -> bool:
         """Remove one; False where the engine refuses (it is told again at the next start)."""
@@ -292,6 +292,6 @@ class Engine:
                 marks = labels.labels(self.project, "run")
                 self._note = runs.begin(State(Path(self.root)), marks, self.host, self.certificates)
         if first:
-            for each in self.leftovers():
-                if each.stale and each.ours_to_remove(self.root):
-                    self.remove_leftover(each)
+            for leftover in self.leftovers():
+                if leftover.stale and leftover.ours_to_remove(self.root):
+                    self.remove_leftover(leftover)

@@ -105,12 +105,13 @@ Look = Callable[[str], "int | None"]
 def with_tmpfs_owners(options: RunOptions, image_user: str, look: Look) -> RunOptions:
     """The same options, with ``uid`` set where a folder in memory stands for one of the image's. Nothing changes for root."""
     user = image_user if options.user is None else options.user
-    if is_root(user) or all(_for_all(each) for each in options.tmpfs):
+    if is_root(user) or all(_for_all(folder) for folder in options.tmpfs):
         return options
     name = user.split(":", 1)[0].strip()
     uid = int(name) if name.isdecimal() else look(name)
     given = (
-        each if _for_all(each) or each.uid is not None else dataclasses.replace(each, uid=uid) for each in options.tmpfs
+        folder if _for_all(folder) or folder.uid is not None else dataclasses.replace(folder, uid=uid)
+        for folder in options.tmpfs
     )
     return options.but(tmpfs=tuple(given))
 

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from deadweight import _json, _run
 from deadweight._errors import Interrupted
@@ -110,62 +110,46 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         dialled = self._route.dial(self._limit)
-        if not self._route.tls:
-            self.sock = _Timed(dialled, self._deadline)
-            return
-        dialled.settimeout(self._limit)
-        context = _any_certificate()
-        context.sslsocket_class = _TimedTls
-        wrapped = context.wrap_socket(dialled, server_hostname=self._route.host)
-        assert isinstance(wrapped, _TimedTls)
-        wrapped.deadline = self._deadline
-        self.sock = wrapped
+        if self._route.tls:
+            dialled.settimeout(self._limit)
+            context = _any_certificate()
+            context.sslsocket_class = _BoundedTls
+            bounded: _Bounded = cast("_BoundedTls", context.wrap_socket(dialled, server_hostname=self._route.host))
+        else:
+            bounded = _Bounded(fileno=dialled.detach())
+        bounded.deadline = self._deadline
+        self.sock = bounded
 
 
-class _Timed(socket.socket):
-    """A connection whose waits end together: a service that sends a byte now and then cannot hold on to who asks."""
+class _Bounded(socket.socket):
+    """A connection whose waits end together: a service that sends a byte now and then cannot hold on to who asks.
 
-    def __init__(self, connected: socket.socket, deadline: float) -> None:
-        super().__init__(fileno=connected.detach())
-        self._deadline = deadline
-
-    def sendall(self, *given: Any) -> None:
-        self._hasten()
-        super().sendall(*given)  # its own limit is one for all of it
-
-    def recv_into(self, *given: Any) -> int:
-        while not _run.cancelled():
-            self._hasten(HEEDED_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                return super().recv_into(*given)
-        raise Interrupted("interrupted")
-
-    def _hasten(self, most: float = float("inf")) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self.settimeout(min(left, most))
-
-
-class _TimedTls(ssl.SSLSocket):
-    """The same over TLS. The handshake has the time limit of one wait."""
+    The handshake of TLS has the time limit of one wait.
+    """
 
     deadline: float | None = None
 
     def sendall(self, *given: Any, **named: Any) -> None:
         self._hasten()
-        super().sendall(*given, **named)
+        super().sendall(*given, **named)  # its own limit is one for all of it
 
     def recv_into(self, *given: Any, **named: Any) -> int:
-        self._hasten()
-        return super().recv_into(*given, **named)
+        while not _run.cancelled():
+            self._hasten(HEEDED_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                return super().recv_into(*given, **named)
+        raise Interrupted("interrupted")
 
-    def _hasten(self) -> None:
+    def _hasten(self, most: float = float("inf")) -> None:
         if self.deadline is not None:
             left = self.deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
-            self.settimeout(left)
+            self.settimeout(min(left, most))
+
+
+class _BoundedTls(_Bounded, ssl.SSLSocket):
+    """The same over TLS."""
 
 
 def direct(way: str, host: str, port: int) -> Route:

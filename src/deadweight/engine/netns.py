@@ -29,7 +29,7 @@ def is_process_of(pid: int, container: str) -> bool:
     except OSError:
         return False
     fields = (line.split(" ") for line in lines)
-    return pid > 0 and any(each[4] in _ENGINES_FILES and container in each[3] for each in fields)
+    return pid > 0 and any(field[4] in _ENGINES_FILES and container in field[3] for field in fields)
 
 
 def within(pid: int, work: Callable[[], T]) -> T:

@@ -123,38 +123,38 @@ def _words(text: str, given: Mapping[str, str], add: Addition) -> Iterator[tuple
 def runs(text: str, given: Mapping[str, str] | None = None) -> Iterator[tuple[Run, Instruction]]:
     """Each RUN of a Dockerfile, with what it stands on."""
     bases, base, values, stage, shell = dict[str, str](), "", dict[str, str](), -1, True
-    for each in instructions(text):
-        first = FROM.match(each.text)
-        if each.word == "ARG" and stage < 0:
-            _learn(each.text, values, given or {})
+    for step in instructions(text):
+        first = FROM.match(step.text)
+        if step.word == "ARG" and stage < 0:
+            _learn(step.text, values, given or {})
         elif first:
             stage, shell = stage + 1, True
             name = _expanded(first[2], values) or ""
             base = bases.get(name.lower(), "" if name == "scratch" else name)
             if first[3]:
                 bases[first[3].lower()] = base
-        elif each.word == "SHELL":
-            shell = re.search(r"\b(?:ba|da|a)?sh\b", each.text.lower().removeprefix("shell")) is not None
-        elif each.word == "RUN":
-            command = _RUN_FLAGS.sub("", each.text) if _RUN_FLAGS.match(each.text) else _RUN.sub("", each.text)
-            plain = shell and not command.startswith("[") and not heredocs(each.text)
-            yield Run(stage, base, f"{each.text}\n{each.body}", each.line, plain), each
+        elif step.word == "SHELL":
+            shell = re.search(r"\b(?:ba|da|a)?sh\b", step.text.lower().removeprefix("shell")) is not None
+        elif step.word == "RUN":
+            command = _RUN_FLAGS.sub("", step.text) if _RUN_FLAGS.match(step.text) else _RUN.sub("", step.text)
+            plain = shell and not command.startswith("[") and not heredocs(step.text)
+            yield Run(stage, base, f"{step.text}\n{step.body}", step.line, plain), step
 
 
 def _uses(text: str, given: Mapping[str, str]) -> Iterator[Use]:
     stages, values, before_from = set[str](), dict[str, str](), True
-    for each in instructions(text):
-        if each.word == "ARG" and before_from:
-            _learn(each.text, values, given)
-        stage = FROM.match(each.text)
+    for step in instructions(text):
+        if step.word == "ARG" and before_from:
+            _learn(step.text, values, given)
+        stage = FROM.match(step.text)
         if stage:
             before_from = False
-            yield from _use(each, stage.span(2), _expanded(stage[2], values), stages)
+            yield from _use(step, stage.span(2), _expanded(stage[2], values), stages)
             if stage[3]:
                 stages.add(stage[3].lower())
-        for match in _named_in(each.text):
+        for match in _named_in(step.text):
             if not match[1].isdigit():
-                yield from _use(each, match.span(1), match[1], stages)
+                yield from _use(step, match.span(1), match[1], stages)
 
 
 def _named_in(instruction: str) -> Iterator[re.Match[str]]:
@@ -237,23 +237,23 @@ def downgraded(text: str, unknown: frozenset[str]) -> tuple[str, tuple[str, ...]
     if not unknown or not ("<<" in text or "--link" in text or "--start-interval" in text):
         return text, ()
     lines, stage, said = text.split("\n"), _Stage(), dict[str, None]()
-    for each in instructions(text):
-        first = each.line - 1
-        head = text[each.place(0) : each.place(len(each.text) - 1)].count("\n") + 1
-        if FROM.match(each.text):
+    for step in instructions(text):
+        first = step.line - 1
+        head = text[step.place(0) : step.place(len(step.text) - 1)].count("\n") + 1
+        if FROM.match(step.text):
             stage = _Stage()
-        elif each.word == "SHELL":
-            stage.shell = _array(each.text.partition(" ")[2]) or _SHELL
-        elif each.word == "USER":
-            stage.user = "" if each.text.split()[-1] in ("0", "root", "0:0", "root:root") else each.text.split()[-1]
-        elif each.word in ("COPY", "ADD") and LINK in unknown and _without(lines, first, head, _LINK):
+        elif step.word == "SHELL":
+            stage.shell = _array(step.text.partition(" ")[2]) or _SHELL
+        elif step.word == "USER":
+            stage.user = "" if step.text.split()[-1] in ("0", "root", "0:0", "root:root") else step.text.split()[-1]
+        elif step.word in ("COPY", "ADD") and LINK in unknown and _without(lines, first, head, _LINK):
             said[LINK] = None
-        elif each.word == "HEALTHCHECK" and START_INTERVAL in unknown and _without(lines, first, head, _INTERVAL):
+        elif step.word == "HEALTHCHECK" and START_INTERVAL in unknown and _without(lines, first, head, _INTERVAL):
             said[START_INTERVAL] = None
-        if HEREDOCS in unknown and each.word in ("RUN", "COPY", "ADD") and heredocs(each.text) and each.unended is None:
-            bodies = _bodies(each, lines[first + head :])
+        if HEREDOCS in unknown and step.word in ("RUN", "COPY", "ADD") and heredocs(step.text) and step.unended is None:
+            bodies = _bodies(step, lines[first + head :])
             whole = head + sum(len(body) + 1 for body in bodies)
-            made = _run(each, bodies, stage) if each.word == "RUN" else _copy(each, bodies, stage)
+            made = _run(step, bodies, stage) if step.word == "RUN" else _copy(step, bodies, stage)
             if made and len(made) <= whole:
                 lines[first : first + whole] = [*made, *["#"] * (whole - len(made))]
                 said[HEREDOCS] = None

@@ -116,12 +116,13 @@ APK = "APK repositories"
 class NoBase(MissingError):
     """Bases that cannot be had. ``problems`` are the message's lines, each with the reference that it is about, or ``APK``.
 
-    A source knows no files: whoever does says where each is named (``placed``).
+    A source knows no files: whoever does says where each is named (``placed``). ``absent``: the registry answers, and has no such
+    image.
     """
 
-    def __init__(self, *problems: tuple[str | None, str], hint: str | None = None) -> None:
+    def __init__(self, *problems: tuple[str | None, str], hint: str | None = None, absent: bool = False) -> None:
         super().__init__("\n".join(text for _, text in problems), hint=hint)
-        self.problems = problems
+        self.problems, self.absent = problems, absent
 
     def placed(self, places: Mapping[str, str]) -> NoBase:
         """The same, each line led by the place of its reference."""

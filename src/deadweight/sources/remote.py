@@ -212,12 +212,12 @@ class RemoteSource:
         try:
             done = _run.run([find("crane").path, *words], env=self._variables(), timeout=CHECK_SECONDS)
         except CommandError as error:
-            told = explained(error, reference, name)
-            near = self._near_tags(name) if any(_NO_IMAGE in text for _, text in told.problems) else ()
+            failure = explained(error, reference, name)
+            near = self._near_tags(name) if failure.absent else ()
             if near:
-                text = f"{told.message}; the nearest there: {', '.join(near)}"
-                told = NoBase((reference, text), hint=told.hint)
-            raise told from error
+                text = f"{failure.message}; the nearest there: {', '.join(near)}"
+                failure = NoBase((reference, text), hint=failure.hint, absent=True)
+            raise failure from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
             raise DeadweightError(
@@ -268,55 +268,70 @@ def architecture() -> tuple[str, str]:
     return ARCHITECTURES.get(platform.machine(), (platform.machine(), platform.machine()))
 
 
-_NO_IMAGE = "there is no such image"
-_REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (
+@dataclass(frozen=True)
+class _Reason:
+    """What crane's words mean: the first whose ``marks`` are among them counts."""
+
+    marks: tuple[str, ...]
+    problem: str
+    hint: str
+    absent: bool = False
+
+
+_REASONS = (
+    _Reason(
         ("UNAUTHORIZED", "401 Unauthorized", "DENIED", "403 Forbidden", "no basic auth credentials"),
         "the registry requires credentials, or rejected them",
         "docker login {host} (uses Docker's configuration and credential helpers)",
     ),
-    (
+    _Reason(
         ("x509:", "tls: failed to verify", "certificate signed by unknown authority", "tls: "),
         "the registry's TLS certificate is not trusted",
         "set your private CA: sources: {{ca_bundle: FILE}} in deadweight.yaml, or DEADWEIGHT_CA_BUNDLE=FILE",
     ),
-    (
+    _Reason(
         ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "404 Not Found", "NOT_FOUND", "manifest unknown"),
-        _NO_IMAGE,
+        "there is no such image",
         "check the name and the tag",
+        absent=True,
     ),
-    (("no child with platform",), "there is no such image for this machine's architecture", "choose another base"),
-    (
+    _Reason(
+        ("no child with platform",),
+        "there is no such image for this machine's architecture",
+        "choose another base",
+        absent=True,
+    ),
+    _Reason(
         ("server gave HTTP response to HTTPS client",),
         "the registry speaks plain HTTP",
         "if you trust the network, allow it: sources: {{mirror: {{insecure: true}}}} in deadweight.yaml",
     ),
-    (
-        (
-            *("no such host", "connection refused", "connection reset", "i/o timeout", "unreachable"),
-            *("deadline exceeded", "EOF", "proxyconnect"),
-        ),
+    _Reason(
+        ("no such host", "connection refused", "connection reset", "i/o timeout", "unreachable", "deadline exceeded", "EOF",
+         "proxyconnect"),
         "the registry does not answer",
         "check the network and the proxies, or use another source: invoke setup --source auto",
     ),
-)
+)  # fmt: skip
 
 
 def explained(error: CommandError, reference: str, name: str) -> NoBase:
     """crane's failure in one line: which base, where it was looked for, what is wrong, what to do."""
-    said = " ".join(error.tail)
     host = parse(name).host
     where = reference if reference == name else f"{reference} (as {name})"
     if error.exit_code_of_command is None:
         silent = f"{where}: the registry at {host} did not answer within {CHECK_SECONDS:g} s"
         return NoBase((reference, silent), hint="check the network")
-    for marks, problem, hint in _REASONS:
-        if any(mark in said for mark in marks):
-            return NoBase((reference, f"{where}: {problem} ({host})"), hint=hint.format(host=host))
-        said = error.tail[-1] if error.tail else error.reason
-    return NoBase(
-        (reference, f"{where}: {said}"), hint="check the reference, the network and the proxies (invoke doctor)"
-    )
+    last = error.tail[-1] if error.tail else error.reason
+    # all lines may tell of the first reason, the last line alone of the others
+    first, *others = _REASONS
+    reason = first if any(mark in " ".join(error.tail) for mark in first.marks) else None
+    reason = reason or next((other for other in others if any(mark in last for mark in other.marks)), None)
+    if reason is None:
+        hint = "check the reference, the network and the proxies (invoke doctor)"
+        return NoBase((reference, f"{where}: {last}"), hint=hint)
+    text = f"{where}: {reason.problem} ({host})"
+    return NoBase((reference, text), hint=reason.hint.format(host=host), absent=reason.absent)
 
 
 def _apk_problem(url: str, answer: network.Answer) -> NoBase:

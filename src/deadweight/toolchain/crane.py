@@ -241,7 +241,7 @@ def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo])
     """Whether an archive's index names one manifest, or one index, whose layers are all compressed ones."""
     entries = _document(archive, members.get("index.json")).get("manifests")
     for _depth in range(2):
-        images = [each for each in entries or () if isinstance(each, dict) and not _attests(each)]
+        images = [entry for entry in entries or () if isinstance(entry, dict) and not _attests(entry)]
         if len(images) != 1:
             return False
         digest = str(images[0].get("digest") or "")
@@ -249,7 +249,7 @@ def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo])
         layers, entries = inner.get("layers"), inner.get("manifests")
         if isinstance(layers, list):
             return all(
-                str(each.get("mediaType")).endswith(("gzip", "zstd")) for each in layers if isinstance(each, dict)
+                str(layer.get("mediaType")).endswith(("gzip", "zstd")) for layer in layers if isinstance(layer, dict)
             )
     return False
 

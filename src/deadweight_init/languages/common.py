@@ -101,7 +101,7 @@ def run_stage(
     yield from (f"ENV {name}={_word(value)}" for name, value in (env or {}).items())
     if not project.owned:
         yield f"WORKDIR {workdir}"
-    yield from (f"COPY {owner}{each}" for each in copies)
+    yield from (f"COPY {owner}{line}" for line in copies)
     if project.owned:
         yield "# It writes there, so that is its user's."
         yield f"WORKDIR {workdir}"

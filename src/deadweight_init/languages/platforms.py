@@ -15,26 +15,26 @@ from deadweight_init.tree import Tree, joined
 
 def web_command(tree: Tree, folder: str) -> str:
     """The command that serves, as a line for a shell; empty where no file says one."""
-    return next(_said(tree, folder, _WEB), "")
+    return next(_commands(tree, folder, _WEB), "")
 
 
 def release_command(tree: Tree, folder: str) -> str:
     """What is done once before a release is served, such as changes of the database; empty where no file says it."""
-    return next(_said(tree, folder, _RELEASE), "")
+    return next(_commands(tree, folder, _RELEASE), "")
 
 
-def _said(tree: Tree, folder: str, keys: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def _commands(tree: Tree, folder: str, keys: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for name, path in keys.items():
         text = tree.text(joined(folder, name))
         if not text:
             continue
         if name == "Procfile":
-            found: Any = re.search(rf"^{path[0]}:\s*(.+)$", text, re.MULTILINE)
-            found = found and found[1]
+            command: Any = re.search(rf"^{path[0]}:\s*(.+)$", text, re.MULTILINE)
+            command = command and command[1]
         else:
-            found = _at(_loaded(name, text), path)
-        if isinstance(found, str) and found.strip():
-            yield found.strip()
+            command = _at(_loaded(name, text), path)
+        if isinstance(command, str) and command.strip():
+            yield command.strip()
 
 
 _WEB = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
@@ -40,6 +42,23 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
+
+
+def read_json(tree: Tree, path: str) -> dict[str, Any]:
+    """A manifest in JSON; empty without one that can be read."""
+    try:
+        document = json.loads(tree.text(path) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A section of a manifest; empty without it."""
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
+
+
 TESTS = re.compile(r"(_test\.go|_spec\.rb|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
 
 
@@ -54,14 +73,14 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
             continue
         text = tree.text(path)
         for pattern in _PORTS:
-            for found in pattern.finditer(text):
-                radix = _RADIX.search(text, max(found.start() - 40, 0), found.end())
-                if LEAST_PORT <= int(found[1]) < 65536 and radix is None:
-                    place = f"{GUESS} {path}:{line_of(text, found.start(1))}"
-                    ports.setdefault(int(found[1]), Known(int(found[1]), place))
+            for match in pattern.finditer(text):
+                radix = _RADIX.search(text, max(match.start() - 40, 0), match.end())
+                if LEAST_PORT <= int(match[1]) < 65536 and radix is None:
+                    place = f"{GUESS} {path}:{line_of(text, match.start(1))}"
+                    ports.setdefault(int(match[1]), Known(int(match[1]), place))
         for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
-            for found in pattern.finditer(text):
-                known.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
+            for match in pattern.finditer(text):
+                known.setdefault(match[1], Known(match[1], f"{GUESS} {path}:{line_of(text, match.start(1))}"))
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
     return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
@@ -92,17 +111,17 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
     ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
     for path in _code(tree, folder, code):
-        if found := _READS_PORT.search(tree.text(path)):
-            return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
+        if match := _READS_PORT.search(tree.text(path)):
+            return Known("PORT", f"from {path}:{line_of(tree.text(path), match.start())}")
     return None
 
 
 def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
     for path in _code(tree, folder, code):
-        for found in _READS_HOST.finditer(tree.text(path)):
-            if not _FOREIGN.search(found[1]):
-                return Known(found[1], f"from {path}:{line_of(tree.text(path), found.start())}")
+        for match in _READS_HOST.finditer(tree.text(path)):
+            if not _FOREIGN.search(match[1]):
+                return Known(match[1], f"from {path}:{line_of(tree.text(path), match.start())}")
     return None
 
 

@@ -15,8 +15,8 @@ NAMES = ("go", "rust", "java", "python", "ruby", "php", "node", "static")
 LANGUAGES: Mapping[str, Language[Any]] = {
     name: import_module(f"deadweight_init.languages.{name}.language").LANGUAGE for name in NAMES
 }
-MANIFESTS = "|".join(pattern for each in LANGUAGES.values() for pattern in each.facts.manifests)
-CODE = tuple(ending for each in LANGUAGES.values() for ending in each.facts.code)
+MANIFESTS = "|".join(pattern for language in LANGUAGES.values() for pattern in language.facts.manifests)
+CODE = tuple(ending for language in LANGUAGES.values() for ending in language.facts.code)
 
 
 def facts_of(project: Project) -> Facts:

@@ -322,7 +322,8 @@ def _our_pid(where: Layout) -> int | None:
 def _other_dockerd(where: Layout) -> bool:
     mine = _our_pid(where)
     return any(
-        each.name == "dockerd" and each.pid != mine and machine.same_network(each.pid) for each in machine.everyone()
+        process.name == "dockerd" and process.pid != mine and machine.same_network(process.pid)
+        for process in machine.everyone()
     )
 
 

@@ -68,11 +68,13 @@ def end_process(pid: int, grace_seconds: float) -> None:
 def kill_containers_of(run_folder: Path) -> None:
     """End the containers that a killed engine left running. The next dockerd would wait ten seconds for each of them."""
     living = list(everyone())
-    shims = {each.pid for each in living if "containerd-shim" in each.command and str(run_folder) in each.command}
-    for each in living:
-        if each.parent in shims:
+    shims = {
+        process.pid for process in living if "containerd-shim" in process.command and str(run_folder) in process.command
+    }
+    for process in living:
+        if process.parent in shims:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each.pid, signal.SIGKILL)
+                os.kill(process.pid, signal.SIGKILL)
     for pid in shims:
         end_process(pid, 2.0)
 

@@ -102,7 +102,7 @@ def read_profile(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file}: is not a seccomp profile: {error}", hint=hint) from error
     rules = found.get("syscalls", []) if isinstance(found, dict) else None
     whole = isinstance(rules, list) and all(
-        isinstance(each, dict) and (each.get("names") or each.get("name")) for each in rules
+        isinstance(rule, dict) and (rule.get("names") or rule.get("name")) for rule in rules
     )
     if not whole or not str(found.get("defaultAction", "")).startswith("SCMP_ACT_"):
         raise UsageError(
@@ -126,7 +126,7 @@ def refused(document: Mapping[str, Any], where: Where, *, wholly: bool = False) 
 def allowing(document: Mapping[str, Any], more: Collection[str]) -> dict[str, Any]:
     """The same profile with these calls allowed, whatever their arguments."""
     rules = [
-        {**_without_name(rule), "names": [each for each in _names(rule) if each not in more]}
+        {**_without_name(rule), "names": [name for name in _names(rule) if name not in more]}
         for rule in document.get("syscalls", ())
     ]
     added = [{"names": sorted(more), "action": "SCMP_ACT_ALLOW"}] if more else []
@@ -138,7 +138,7 @@ def for_runtime(document: Mapping[str, Any], where: Where) -> dict[str, Any]:
     kept = ("names", "action", "args", "errnoRet")
     native = ARCHITECTURES[where.architecture]
     maps = [each for each in document.get("archMap") or () if each.get("architecture") == native]
-    architectures = [native, *(sub for each in maps for sub in each.get("subArchitectures") or ())]
+    architectures = [native, *(sub for mapping in maps for sub in mapping.get("subArchitectures") or ())]
     rules = [
         {**{key: rule[key] for key in kept if rule.get(key)}, "names": list(_names(rule))}
         for rule in _rules(document, where)

@@ -200,7 +200,7 @@ class _OfProgram:
             if not works(refused):
                 return Refused((), "", self.problem)
             calls, whole = find_missing(refused, self._in_time(works), MOST_CALLS)
-            by_whom = dict.fromkeys(self._needed_by(works, calls, each) for each in calls)
+            by_whom = dict.fromkeys(self._needed_by(works, calls, call) for call in calls)
         return Refused(calls, " and ".join(by_whom), all_told=whole) if calls else None
 
     def _in_time(self, works: Callable[[tuple[str, ...]], bool]) -> Callable[[tuple[str, ...]], bool]:

@@ -235,7 +235,7 @@ def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
             "uidMappings": [{"containerID": user, "hostID": os.geteuid(), "size": 1}],
             "gidMappings": [{"containerID": user, "hostID": os.getegid(), "size": 1}],
         }
-    namespaces = [{"type": each} for each in kinds]
+    namespaces = [{"type": kind} for kind in kinds]
     return {
         "ociVersion": "1.0.2",
         "process": {

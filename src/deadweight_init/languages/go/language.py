@@ -47,9 +47,9 @@ class Go:
         name = posixpath.basename(re.sub(r"/v\d+$", "", path[1] if path else "service"))
         builds = "\n".join(tree.text(each) for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
         builds = builds.replace("\\\n", " ")
-        said = declared.ko(tree, folder)
+        own_ko = declared.ko(tree, folder)
         mains = tuple(_mains(tree, folder))
-        asked = _named(mains, main) if main else declared.main(said, mains, words)
+        asked = _named(mains, main) if main else declared.main(own_ko, mains, words)
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
         chosen = asked or ("" if main else _likeliest(tree, folder, name, mains, first, builds))
         sources = [each for each in tree.below(folder, ".go") if not each.endswith("_test.go") and not aside(each)]
@@ -82,7 +82,7 @@ class Go:
             has_sum=tree.has(joined(folder, "go.sum")),
             cgo=cgo == {"1"} if len(cgo) == 1 else any(_CGO.search(each) for each in code),
             zones=any(_ZONES.search(each) for each in code),
-            ko=said,
+            ko=own_ko,
             problem=_problem(tree, folder, chosen, _replaced(text)),
         )
 
@@ -104,12 +104,14 @@ def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> s
 
 def _version(file: str, text: str, words: ImageWords | None) -> Known[str]:
     """The own image's version, as exactly as it is there (the base is shared then), if it is new enough for the module."""
-    said = re.search(r"^toolchain go(\d+\.\d+)", text, re.MULTILINE) or re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
-    least = said[1] if said else "1.22"
+    match = re.search(r"^toolchain go(\d+\.\d+)", text, re.MULTILINE) or re.search(
+        r"^go (\d+\.\d+)", text, re.MULTILINE
+    )
+    least = match[1] if match else "1.22"
     own = words.on(r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])") if words else ""
     if own and _numbers(own) >= _numbers(least):
         return Known(own, "from your Dockerfile's base")
-    return Known(least, f"from {file}:{line_of(text, said.start())}" if said else "guessed")
+    return Known(least, f"from {file}:{line_of(text, match.start())}" if match else "guessed")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -119,13 +121,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _mains(tree: Tree, folder: str) -> Iterator[str]:
     """The main packages, relative to the module; those of examples and tools last."""
     inner = {folder_of(path) for path in tree.below(folder, "/go.mod") if folder_of(path) != folder}
-    found: dict[str, None] = {}
+    mains: dict[str, None] = {}
     for path in sorted(tree.below(folder, ".go"), key=lambda path: (aside(path), path.count("/"), path)):
         if path.endswith("_test.go") or any(path.startswith(f"{each}/") for each in inner):
             continue
         if _MAIN.search(tree.text(path)) and not _NOT_BUILT.search(tree.text(path)):
-            found[posixpath.relpath(folder_of(path), folder)] = None
-    return iter(found)
+            mains[posixpath.relpath(folder_of(path), folder)] = None
+    return iter(mains)
 
 
 def _named(mains: Sequence[str], name: str) -> str | None:
@@ -140,7 +142,7 @@ def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: 
     candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
     candidates.sort(key=lambda each: (each != "." and not each.startswith("cmd/"), "internal" in each.split("/")))
     built = [posixpath.normpath(each) for each in _PACKAGE.findall(builds)]
-    started = [each for each in candidates if posixpath.basename(each) in first]
+    started = [main for main in candidates if posixpath.basename(main) in first]
     known = [*started, *(each for each in built if each in candidates), *(each for each in candidates if each == ".")]
     if known or len(candidates) == 1:
         return (known or candidates)[0]
@@ -158,7 +160,7 @@ def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: 
 
 def _in_turn(tree: Tree, folder: str, chosen: str, mains: Sequence[str]) -> list[str]:
     """The program's sources before the rest, without those of other programs."""
-    others = {joined(folder, each) for each in mains if chosen and each != chosen}
+    others = {joined(folder, main) for main in mains if chosen and main != chosen}
     start = "" if chosen in ("", ".") else f"{joined(folder, chosen)}/"
     own = (path for path in tree.below(folder, ".go") if folder_of(path) not in others)
     return sorted(own, key=lambda path: (not path.startswith(start), path.count("/"), path))

@@ -69,7 +69,7 @@ class Java:
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
         jib = tuple(
-            Known(int(each[1]), f"from {file}:{line_of(text, each.start(1))}") for each in declared.jib_ports(text)
+            Known(int(port[1]), f"from {file}:{line_of(text, port.start(1))}") for port in declared.jib_ports(text)
         )
         listens = bool(of_code or jib or (words and words.ports)) or any(
             _LISTENS.search(tree.text(path)) for path in code
@@ -118,11 +118,11 @@ def _health(
     health = (*(Known(path, f"guessed from {file}") for path in usual), *written)
     for path in config:
         text = tree.text(path)
-        found = _CONTEXT.search(text)
-        if found and (inside := found[1].strip("/")):
-            origin = f"from {path}:{line_of(text, found.start())}"
+        match = _CONTEXT.search(text)
+        if match and (inside := match[1].strip("/")):
+            origin = f"from {path}:{line_of(text, match.start())}"
             return (
-                *(Known(f"/{inside}{each.value}", origin) for each in health),
+                *(Known(f"/{inside}{known.value}", origin) for known in health),
                 *health,
                 Known(f"/{inside}/", origin),
             )
@@ -148,16 +148,16 @@ def _origin(file: str, text: str, at: int | None) -> str:
 
 def _main_class(tree: Tree, folder: str, pom: str) -> str:
     """The main class that the pom names, else the only one; empty if there are several, or none."""
-    if said := re.search(r"<mainClass>\s*([\w.]+)\s*<", pom):
-        return said[1]
-    found = []
+    if named := re.search(r"<mainClass>\s*([\w.]+)\s*<", pom):
+        return named[1]
+    classes = []
     for path in tree.below(joined(folder, "src/main/java"), ".java"):
         text = tree.text(path)
         if re.search(r"\bstatic\s+void\s+main\s*\(", text):
             package = re.search(r"^package\s+([\w.]+)\s*;", text, re.MULTILINE)
             name = path.rpartition("/")[2].removesuffix(".java")
-            found.append(f"{package[1]}.{name}" if package else name)
-    return found[0] if len(found) == 1 else ""
+            classes.append(f"{package[1]}.{name}" if package else name)
+    return classes[0] if len(classes) == 1 else ""
 
 
 LANGUAGE: Language[JavaProject] = Java()

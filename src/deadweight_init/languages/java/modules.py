@@ -19,13 +19,13 @@ _DEPTH = 6
 def top_of(tree: Tree, folder: str, kind: str) -> str:
     """The folder that a project is built from: its own, or one above it that it is a module of, or has its parent."""
     above = _maven_above if kind == "maven" else _gradle_above
-    found = folder
+    top = folder
     for _ in range(_DEPTH):
-        upper = above(tree, found)
+        upper = above(tree, top)
         if upper is None:
             break
-        found = upper
-    return found
+        top = upper
+    return top
 
 
 def lists(tree: Tree, top: str, folder: str) -> bool:
@@ -47,17 +47,17 @@ def holds_together(tree: Tree, folder: str, kind: str) -> bool:
 
 def texts_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> str:
     """The build files of the folders from a module's upper one to the top."""
-    found, home = [], folder
+    texts, home = [], folder
     while home not in (top, "."):
         home = folder_of(home)
-        found += [tree.text(joined(home, name)) for name in names]
-    return "\n".join(found)
+        texts += [tree.text(joined(home, name)) for name in names]
+    return "\n".join(texts)
 
 
 def artifact(pom: str) -> str:
     """The name of a pom's own artifact."""
-    found = _ARTIFACT.search(_PARENT.sub("", pom))
-    return found[1] if found else ""
+    match = _ARTIFACT.search(_PARENT.sub("", pom))
+    return match[1] if match else ""
 
 
 def _modules(tree: Tree, folder: str) -> list[str]:
@@ -72,10 +72,10 @@ def _maven_above(tree: Tree, folder: str) -> str | None:
         home = folder_of(home)
         if folder in _modules(tree, home):
             return home
-    said = _PARENT.search(tree.text(joined(folder, "pom.xml")))
-    if said is None or folder == ".":
+    parent = _PARENT.search(tree.text(joined(folder, "pom.xml")))
+    if parent is None or folder == ".":
         return None
-    relative, name = _RELATIVE.search(said[1]), _ARTIFACT.search(said[1])
+    relative, name = _RELATIVE.search(parent[1]), _ARTIFACT.search(parent[1])
     file = joined(folder, relative[1] if relative else "../pom.xml")
     file = file if file.endswith(".xml") else posixpath.join(file, "pom.xml")
     upper = folder_of(file)

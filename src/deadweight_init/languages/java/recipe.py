@@ -56,7 +56,7 @@ def ladder(service: Service, project: JavaProject, place: str, port: int) -> Lad
     if int(version) not in versions.SUPPORTED:
         why = f"it needs Java {version}, and this base has newer ones alone"
         newer = ("chainguard", "distroless", "jib-distroless")
-        rungs = [replace(each, refused=why) if each.name in newer else each for each in rungs]
+        rungs = [replace(rung, refused=why) if rung.name in newer else rung for rung in rungs]
     return Ladder(tuple(rungs), made.files)
 
 
@@ -94,7 +94,7 @@ def _build_stage(project: JavaProject) -> Iterator[str]:
 
 def _command(project: JavaProject) -> str:
     """What makes the jar; of a build with several modules, this one alone and those that it needs."""
-    inside, options = _inside(project), "".join(f" {each}" for each in project.options)
+    inside, options = _inside(project), "".join(f" {option}" for option in project.options)
     if project.kind == "maven":
         module = "" if inside == "." else f" -pl {inside} -am" if project.listed else f" -f {inside}/pom.xml"
         libraries = " dependency:copy-dependencies -DincludeScope=runtime" if project.main else ""

@@ -23,18 +23,18 @@ _GRADLES = (((5, 0), 8), ((7, 3), 11), ((8, 5), 17), ((9, 1), 21))
 
 def boot_of(text: str) -> tuple[int, int] | None:
     """The version of Spring Boot; None where the build files name none."""
-    found = _BOOT.search(text)
-    if found is None:
+    match = _BOOT.search(text)
+    if match is None:
         return None
-    major, minor = (int(each) for each in found.groups() if each)
+    major, minor = (int(group) for group in match.groups() if group)
     return major, minor
 
 
 def asked(text: str) -> tuple[int, int | None]:
     """The version that build files ask for, and where in the text; where they say none 17, or 8 for an old Spring Boot."""
-    found, boot = _VERSION.search(text), boot_of(text)
+    match, boot = _VERSION.search(text), boot_of(text)
     usual = 8 if boot is not None and boot < (2, 5) else 17
-    return (usual, None) if found is None else (int(next(each for each in found.groups() if each)), found.start())
+    return (usual, None) if match is None else (int(next(group for group in match.groups() if group)), match.start())
 
 
 def runs_on(version: int, text: str) -> int:
@@ -50,10 +50,10 @@ def built_with(runtime: int, wrapper: str) -> int:
 
     ``wrapper`` is the text of gradle-wrapper.properties.
     """
-    found = _GRADLE.search(wrapper)
-    if found is None:
+    match = _GRADLE.search(wrapper)
+    if match is None:
         return runtime
-    gradle = (int(found[1]), int(found[2]))
+    gradle = (int(match[1]), int(match[2]))
     most = next((java for before, java in _GRADLES if gradle < before), runtime)
     return min(runtime, most)
 
@@ -63,6 +63,6 @@ _QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNOREC
 
 def quarkus_package(settings: str) -> str:
     """The setting of Quarkus that says which package is made: it has another name from 3.9 on."""
-    found = _QUARKUS.search(settings)
-    old = found is not None and (int(found[1]), int(found[2])) < (3, 9)
+    match = _QUARKUS.search(settings)
+    old = match is not None and (int(match[1]), int(match[2])) < (3, 9)
     return "quarkus.package.type" if old else "quarkus.package.jar.type"

@@ -8,20 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deadweight_init.languages.common import AS_ROOT, HOME, arguments, one_dockerfile, own_words, plain_env, run_stage
-from deadweight_init.languages.node.package import (
-    NPM,
-    SERVERS,
-    Manager,
-    as_wish,
-    manager_of,
-    part,
-    read_package,
-    site_of,
-    version_of,
-)
+from deadweight_init.languages.node.package import NPM, SERVERS, Manager, as_wish, manager_of, site_of, version_of
 from deadweight_init.languages.node.start import Words, is_developers, serves, start_of
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan
+from deadweight_init.languages.sources import by_depth, part, read_json, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight_init.tree import Tree, joined
 
@@ -70,7 +60,7 @@ class Node:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
-        package = read_package(tree, folder)
+        package = read_json(tree, joined(folder, "package.json"))
         scripts, needs = part(package, "scripts"), part(package, "dependencies")
         is_server = (
             words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)
@@ -80,7 +70,7 @@ class Node:
         start = start_of(tree, folder, package, words)
         kind, manager = manager_of(tree, folder, package)
         paths = by_depth(
-            each for each in tree.below(folder, *self.facts.code, "package.json") if "node_modules" not in each
+            path for path in tree.below(folder, *self.facts.code, "package.json") if "node_modules" not in path
         )
         ports, health = scan(tree, paths)
         is_workspace = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
@@ -173,7 +163,7 @@ def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
     """Arguments of node that take these steps in turn: not every base has a shell. Signals are passed on to the last one."""
     if not before:
         return last
-    first = "[" + ", ".join(_listed(each) for each in before) + "]"
+    first = "[" + ", ".join(_listed(step) for step in before) + "]"
     return ("-e", _IN_TURN.format(first=first, last=_listed(last)))
 
 

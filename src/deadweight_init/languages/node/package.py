@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known
 from deadweight_init.tree import Tree, joined, line_of
 
@@ -89,21 +89,6 @@ _OF_LOCK = {"5": "@7", "6": "@8", "9": "@10"}
 """The version of pnpm that writes a lock file's format, by its first number."""
 
 
-def read_package(tree: Tree, folder: str) -> dict[str, Any]:
-    """The package.json of a folder; empty without one that can be read."""
-    try:
-        package = json.loads(tree.text(joined(folder, "package.json")) or "{}")
-    except ValueError:
-        return {}
-    return package if isinstance(package, dict) else {}
-
-
-def part(package: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A section of a package.json; empty without it."""
-    section = package.get(key)
-    return section if isinstance(section, dict) else {}
-
-
 def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str, Manager]:
     """What installs a package's modules, by its lock file, in the version that the package names or its lock file is of."""
     kind = next((kind for name, kind in _LOCKS.items() if tree.has(joined(folder, name))), "npm")
@@ -150,8 +135,8 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     if not builder or "build" not in scripts or serves:
         return ""
     settings = (tree.text(joined(folder, each)) for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
-    told = (found[1] for text in settings if (found := _OUTPUT.search(text)))
-    return "out" if exported else next(told, _MAKES[builder])
+    outputs = (match[1] for text in settings if (match := _OUTPUT.search(text)))
+    return "out" if exported else next(outputs, _MAKES[builder])
 
 
 _DEFAULT, _OLDEST = "22", 18
@@ -170,10 +155,10 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
         return Known(base, "from your Dockerfile's base")
     for name in (".nvmrc", ".node-version"):
         text = tree.text(joined(folder, name))
-        found = re.search(r"v?(\d{2})\b|lts/(\w+)", text)
-        number = (found[1] or _NAMES.get(found[2].lower(), "")) if found else ""
-        if found and number and int(number) >= _OLDEST:
-            return Known(number, f"from {joined(folder, name)}:{line_of(text, found.start())}")
+        match = re.search(r"v?(\d{2})\b|lts/(\w+)", text)
+        number = (match[1] or _NAMES.get(match[2].lower(), "")) if match else ""
+        if match and number and int(number) >= _OLDEST:
+            return Known(number, f"from {joined(folder, name)}:{line_of(text, match.start())}")
     asked = str(part(package, "engines").get("node") or "")
     exact = re.fullmatch(r"[=v]?(\d+\.\d+\.\d+)|~\s?(\d+\.\d+)(?:\.\d+)?", asked.strip())
     version = (
@@ -193,7 +178,7 @@ def _all_fit(alternative: str, major: int) -> bool:
     spread = re.fullmatch(r"\s*v?(\d+)[\d.xX]*\s+-\s+v?(\d+)[\d.xX]*\s*", alternative)
     if spread:
         return int(spread[1]) <= major <= int(spread[2])
-    return all(_fits(each, major) for each in _PART.finditer(alternative))
+    return all(_fits(match, major) for match in _PART.finditer(alternative))
 
 
 def _fits(part: re.Match[str], major: int) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight_init.languages.node.package import part
 from deadweight_init.languages.platforms import web_command
+from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords
 from deadweight_init.tree import Tree, joined
 
@@ -71,7 +71,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
         *first, last = _steps(command, scripts, _DEPTH) or [()]
         started = _as_node(last, tree, folder, programs)
         if started and _can_be(tree, folder, started):
-            steps = (_as_node(each, tree, folder, programs) for each in first if _DATABASE.search(" ".join(each)))
+            steps = (_as_node(step, tree, folder, programs) for step in first if _DATABASE.search(" ".join(step)))
             return Start(started, tuple(each for each in steps if each), _settings(last))
     there, main = list(_entries(tree, folder, package)), package.get("main")
     if there:
@@ -90,7 +90,7 @@ def on_a_platform(tree: Tree, folder: str) -> Words:
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
     needs = part(package, "dependencies")
-    programs = [each[0] for each in (*start.before, start.words) if each and each[0].startswith("node_modules/")]
+    programs = [step[0] for step in (*start.before, start.words) if step and step[0].startswith("node_modules/")]
     names = [posixpath.basename(each) for each in programs]
     names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
     return any(name not in needs and _PROGRAMS.get(name) not in needs for name in names)
@@ -126,7 +126,7 @@ def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
     name = next((word for word in plain[1:] if word != "run"), "")
     if plain[0] in ("npm-run-all", "run-s"):
         return [
-            each for name in plain[1:] if name in scripts for each in _steps(("npm", "run", name), scripts, depth - 1)
+            step for name in plain[1:] if name in scripts for step in _steps(("npm", "run", name), scripts, depth - 1)
         ]
     if plain[0] not in ("npm", "yarn", "pnpm") or name not in scripts:
         return [words]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfile, own_words, plain_env, run_stage
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan
+from deadweight_init.languages.sources import by_depth, part, read_json, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight_init.tree import Tree, joined
 
@@ -95,14 +94,14 @@ class Php:
         root = next((each for each in _ROOTS if tree.has(joined(folder, f"{each}/index.php"))), None)
         if root is None:
             return None
-        manifest = _json(tree.text(joined(folder, "composer.json")))
-        lock = _json(tree.text(joined(folder, "composer.lock")))
-        packages = [each for each in lock.get("packages") or () if isinstance(each, dict)]
-        needs = [name for each in (manifest, *packages) for name in each.get("require") or {}]
+        manifest, lock = (read_json(tree, joined(folder, f"composer.{end}")) for end in ("json", "lock"))
+        listed = lock.get("packages")
+        packages = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        needs = [name for package in (manifest, *packages) for name in part(package, "require")]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
         used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.text(path)) for path in code))
-        listed = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
-        lacking = dict.fromkeys(each for each in (*listed, *used) if each.lower() not in _BUILT_IN)
+        asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
+        lacking = dict.fromkeys(each for each in (*asked, *used) if each.lower() not in _BUILT_IN)
         _, health = scan(tree, code)
         return PhpProject(
             language="php",
@@ -140,20 +139,11 @@ class Php:
         return Ladder(tuple(rungs), files)
 
 
-def _json(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _version(manifest: Mapping[str, Any], file: str, words: ImageWords | None) -> Known[str]:
     """Of its own image; else the newest of the major version that the project asks for, or the one that it pins."""
     if base := words.on(r"php:(\d\.\d+)") if words else "":
         return Known(base, "from your Dockerfile's base")
-    needs = manifest.get("require")
-    asked = str(needs.get("php") or "") if isinstance(needs, dict) else ""
+    asked = str(part(manifest, "require").get("php") or "")
     pinned = re.fullmatch(r"\s*(?:~\s*(\d\.\d+)\.\d+|=?\s*(\d\.\d+)(?:\.[\d*]+)?)\s*", asked)
     if pinned:
         return Known(pinned[1] or pinned[2], f"from {file}: php")
@@ -174,7 +164,7 @@ def _packages(project: PhpProject) -> Iterator[str]:
 def _extensions(project: PhpProject) -> Iterator[str]:
     """The instructions that compile extensions."""
     headers = sorted({word for each in project.extensions for word in _HEADERS.get(each, "").split()})
-    pecl = [each for each in project.extensions if each in _OF_PECL]
+    pecl = [extension for extension in project.extensions if extension in _OF_PECL]
     core = [each for each in project.extensions if each not in _OF_PECL]
     if headers:
         yield f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(headers)}"

@@ -85,15 +85,15 @@ def _applications(tree: Tree, folder: str, sources: Iterable[str]) -> Iterator[t
     """What starts the applications that modules have, or that functions make."""
     texts = [(path, tree.text(path)) for path in sources]
     for path, text in texts:
-        found = _APP.search(text)
-        if found is not None and not re.search(r"^from alembic import", text, re.MULTILINE):
+        match = _APP.search(text)
+        if match is not None and not re.search(r"^from alembic import", text, re.MULTILINE):
             module = _module(path, _home(tree, folder, path))
-            yield _served(f"{module}:{found[1]}", is_asgi=found[2] in _ASGI or bool(_FASTAPI.search(text)))
+            yield _served(f"{module}:{match[1]}", is_asgi=match[2] in _ASGI or bool(_FASTAPI.search(text)))
     for path, text in texts:
-        found = _FACTORY.search(text)
-        if found is not None and re.search(r"\b(?:FastAPI|Flask)\(", text):
+        match = _FACTORY.search(text)
+        if match is not None and re.search(r"\b(?:FastAPI|Flask)\(", text):
             words, port = _served(
-                f"{_module(path, _home(tree, folder, path))}:{found[1]}", is_asgi=bool(_FASTAPI.search(text))
+                f"{_module(path, _home(tree, folder, path))}:{match[1]}", is_asgi=bool(_FASTAPI.search(text))
             )
             yield ((*words, "--factory") if "uvicorn" in words else (*words[:-1], f"{words[-1]}()")), port
 
@@ -132,11 +132,11 @@ def inside(tree: Tree, folder: str, start: Words) -> str:
             continue
         if there:
             return ""
-        found = sorted(
+        homes = sorted(
             (path.removesuffix(end) for end in endings for path in tree.below(folder, end) if not aside(path)), key=len
         )
-        if found:
-            return posixpath.relpath(found[0], folder)
+        if homes:
+            return posixpath.relpath(homes[0], folder)
     return ""
 
 

@@ -58,17 +58,17 @@ class Python:
         if kind == UNLISTED and not of_code:
             return None
         own = _as_python(tree, folder, words.program) if words else ()
-        before, said = _on_a_platform(tree, folder)
-        start = _everywhere(own or said or of_code)
+        before, served = _on_a_platform(tree, folder)
+        start = _everywhere(own or served or of_code)
         more = packages.included(tree, folder, listed)
         texts = packages.texts_of(tree, folder, listed, more)
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
         ports, health = scan(tree, files)
-        told = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
-        where, by_code = code.inside(tree, folder, start), not (own or said)
+        port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
+        where, by_code = code.inside(tree, folder, start), not (own or served)
         django, settings = (
             code.is_django(tree, folder),
-            [tree.text(each) for each in files if "settings" in each and not aside(each)],
+            [tree.text(path) for path in files if "settings" in path and not aside(path)],
         )
         if django and by_code and not before:
             before = (("manage.py", "migrate", "--noinput"),)
@@ -79,7 +79,7 @@ class Python:
             name=posixpath.basename(folder) if folder != "." else tree.root.name,
             version=packages.version_of(tree, folder, words),
             start=start,
-            ports=(*((Known(int(told[1]), "from its start command"),) if told else ()), *ports)
+            ports=(*((Known(int(port[1]), "from its start command"),) if port else ()), *ports)
             or ((Known(usual),) if usual else ()),
             health=health,
             owned=django and any("sqlite3" in each for each in settings),
@@ -110,14 +110,14 @@ def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], Words]:
     lines = [each for text in (release_command(tree, folder), web_command(tree, folder)) for each in text.split("&&")]
     steps = []
     for line in lines:
-        plain = _PORT.sub(lambda found: found[1] or "8080", line.strip())
+        plain = _PORT.sub(lambda match: match[1] or "8080", line.strip())
         try:
             words = () if re.search(r"[;|<>$`()&]", plain) else tuple(shlex.split(plain))
         except ValueError:
             words = ()
         steps.append(_as_python(tree, folder, words))
     served = steps.pop() if web_command(tree, folder) else ()
-    return tuple(each for each in steps if each), served
+    return tuple(step for step in steps if step), served
 
 
 def _as_python(tree: Tree, folder: str, words: Words) -> Words:
@@ -131,12 +131,12 @@ def _as_python(tree: Tree, folder: str, words: Words) -> Words:
         return ("-m", program, *(word for word in words[1:] if word != "--reload"))
     texts = (tree.text(joined(folder, name)) for name in ("pyproject.toml", "setup.py", "setup.cfg"))
     script = re.compile(rf"(?<![\w.-])[\"']?{re.escape(program)}[\"']?\s*=\s*[\"']?([\w.]+):(\w+)")
-    found = next((each for text in texts if program and (each := script.search(text))), None)
-    if found is None:
+    match = next((each for text in texts if program and (each := script.search(text))), None)
+    if match is None:
         return ()
     return (
         "-c",
-        f"import sys; from {found[1]} import {found[2]}; sys.argv[0] = '{program}'; sys.exit({found[2]}())",
+        f"import sys; from {match[1]} import {match[2]}; sys.argv[0] = '{program}'; sys.exit({match[2]}())",
         *words[1:],
     )
 

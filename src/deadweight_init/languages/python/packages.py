@@ -53,17 +53,17 @@ def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
 
 def included(tree: Tree, folder: str, first: str) -> list[str]:
     """What a list of packages names of the repository: other lists, and packages. ``.`` if that is all of it."""
-    todo, found = [first] if first else [], dict[str, None]()
+    todo, paths = [first] if first else [], dict[str, None]()
     while todo:
         name = todo.pop()
         for each in _INCLUDED.finditer(tree.text(joined(folder, name))):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), each[1] or each[2]))
             if path == "." or path.startswith(".."):
                 return ["."]
-            if path not in found and tree.has_folder(joined(folder, path)):
-                found[path] = None
+            if path not in paths and tree.has_folder(joined(folder, path)):
+                paths[path] = None
                 todo.append(path)
-    return list(found)
+    return list(paths)
 
 
 def texts_of(tree: Tree, folder: str, first: str, more: Sequence[str]) -> list[str]:
@@ -92,15 +92,15 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
         return Known(base, "from your Dockerfile's base")
     for name, pattern in _FILES:
         text = tree.text(joined(folder, name))
-        found = re.search(pattern, text, re.MULTILINE)
-        if found and pair(found[1]) >= _OLDEST:
-            return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
+        match = re.search(pattern, text, re.MULTILINE)
+        if match and pair(match[1]) >= _OLDEST:
+            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
     text = tree.text(joined(folder, "pyproject.toml"))
-    said = _RANGE.search(text)
-    version = _within(said[1]) if said else ""
-    if said is None or not version:
+    asked = _RANGE.search(text)
+    version = _within(asked[1]) if asked else ""
+    if asked is None or not version:
         return Known(_DEFAULT)
-    return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, said.start(1))}")
+    return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, asked.start(1))}")
 
 
 def _within(asked: str) -> str:
@@ -108,8 +108,8 @@ def _within(asked: str) -> str:
     exact = re.fullmatch(r"\s*(?:==|~=(?=\s*3\.\d+\.)|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*", asked)
     if exact:  # ~=3.10 is every later one too
         return exact[1] if pair(exact[1]) >= _OLDEST else ""
-    lowest = [pair(each) for each in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
-    below = [pair(each) for each in re.findall(r"<\s*(3\.\d+)", asked)]
+    lowest = [pair(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [pair(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
     least = max([*lowest, _USUAL])
     if below and least >= min(below):
         least = (3, min(below)[1] - 1)

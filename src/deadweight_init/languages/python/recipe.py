@@ -108,7 +108,7 @@ def _build_stage(project: PythonProject) -> Iterator[str]:
     if project.compiles:
         yield from _NATIVE
     yield "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base."
-    yield from (f"COPY {each} ./{each}" for each in (project.listed, *project.included) if each)
+    yield from (f"COPY {path} ./{path}" for path in (project.listed, *project.included) if path)
     if files:
         yield f"COPY {files} ./"
     yield "RUN --mount=type=cache,target=/root/.cache/pip \\"

@@ -96,9 +96,9 @@ def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
         return Known(base, "from your Dockerfile's base")
     for name in (".ruby-version", "Gemfile"):
         text = tree.text(joined(folder, name))
-        found = _VERSION.search(text)
-        if found:
-            return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
+        match = _VERSION.search(text)
+        if match:
+            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
     return Known(_DEFAULT)
 
 

@@ -80,10 +80,10 @@ class Rust:
         top = next(spaces, folder)
         lock = tree.text(joined(top, "Cargo.lock"))
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
-        crates = {each[1]: each[2] for each in entries}
+        crates = {match[1]: match[2] for match in entries}
         settings = [tree.text(joined(each, f".cargo/{name}")) for each in above for name in ("config.toml", "config")]
         installs = [each for crate, packages in _CALLS.items() if crate in crates for each in packages]
-        installs += [each for said in settings for each in _LINKERS.findall(said)]
+        installs += [each for text_of_settings in settings for each in _LINKERS.findall(text_of_settings)]
         rocket = bool(_ROCKET.search(text))
         ports, health = scan(tree, by_depth(tree.below(folder, ".rs")))
         reads = [each for each in ("Rocket.toml", "templates") if rocket and tree.has_folder(joined(folder, each))]
@@ -124,7 +124,7 @@ class Rust:
         why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
         lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
         made = common.one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
-        rungs = (replace(each, refused=why) if each.name == "alpine" else each for each in made.rungs)
+        rungs = (replace(rung, refused=why) if rung.name == "alpine" else rung for rung in made.rungs)
         return Ladder(tuple(rungs), made.files)
 
 
@@ -137,9 +137,9 @@ def _manifest(text: str) -> dict[str, Any]:
 
 def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:
     for home in dict.fromkeys((folder, top)):
-        said = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
-        if found := re.search(r"\b(1\.\d+)", said):
-            return Known(found[1], "from rust-toolchain")
+        toolchain = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
+        if match := re.search(r"\b(1\.\d+)", toolchain):
+            return Known(match[1], "from rust-toolchain")
     if own := words.on(r"rust:(1\.\d+)") if words else "":
         return Known(own, "from your Dockerfile's base")
     file = joined(folder, "Cargo.toml")
@@ -150,15 +150,15 @@ def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Kno
 def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Mapping[str, Any]) -> list[str]:
     """Its programs, that which is most likely the service first: ``default-run``, one called a server, one called as the package
     is, one whose file listens."""
-    own, listed = str(package.get("name") or ""), manifest.get("bin") or ()
-    bins = [each for each in listed if isinstance(each, dict) and each.get("name")]
-    named = {str(each["name"]): str(each.get("path") or f"src/bin/{each['name']}.rs") for each in bins}
+    own, listed = str(package.get("name") or ""), manifest.get("bin")
+    bins = [each for each in listed if isinstance(each, dict) and each.get("name")] if isinstance(listed, list) else []
+    named = {str(entry["name"]): str(entry.get("path") or f"src/bin/{entry['name']}.rs") for entry in bins}
     if not named and tree.has(joined(folder, "src/main.rs")):
         named = {own: "src/main.rs"}
     if not named:
         paths = (posixpath.relpath(each, folder) for each in tree.below(joined(folder, "src/bin"), ".rs"))
-        found = (re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", each) for each in paths)
-        named = {each[1]: each[0] for each in found if each}
+        matches = (re.fullmatch(r"src/bin/([^/]+?)(?:/main)?\.rs", each) for each in paths)
+        named = {match[1]: match[0] for match in matches if match}
 
     def rank(name: str) -> tuple[bool, ...]:
         called = bool(_SERVER.search(name)) or name == f"{own}d"

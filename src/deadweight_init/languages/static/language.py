@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deadweight_init.languages.common import AS_ROOT, one_dockerfile, run_stage
-from deadweight_init.languages.node.package import Manager, manager_of, part, read_package, site_of, version_of
+from deadweight_init.languages.node.package import Manager, manager_of, site_of, version_of
 from deadweight_init.languages.protocol import Facts, Language
+from deadweight_init.languages.sources import part, read_json
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight_init.tree import Tree, joined
 
@@ -65,7 +66,7 @@ class Static:
         if words is not None:
             ports = (Known(80, f"{base}'s own"),)
             return StaticProject("static", "server", folder, name, ports=ports) if base in _SERVERS else None
-        package, ports = read_package(tree, folder), (Known(PORT, "the base's own"),)
+        package, ports = read_json(tree, joined(folder, "package.json")), (Known(PORT, "the base's own"),)
         if output := site_of(tree, folder, package):
             needs = {**part(package, "devDependencies"), **part(package, "dependencies")}
             version = version_of(tree, folder, None, package)

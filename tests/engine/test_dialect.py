@@ -1,20 +1,27 @@
-"""RunOptions and the document they become."""
+"""How a container is run: the options, and what each engine makes of them."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from deadweight._errors import UsageError
+from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
+from deadweight.engine.client import Engine
+from deadweight.engine.container_options import number_of, with_tmpfs_owners
 from deadweight.engine.dialect import Podman, ceilings, dialect_of
+from deadweight.engine.images import pull
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings
+from tests.support.small_images import docker_archive, forget_image, program, reference
 
 DOCKER = parse_info(
     {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
@@ -194,3 +201,108 @@ def test_where_podman_without_root_has_its_bridges(version, described, places, m
 def test_any_other_engine_has_its_bridges_in_the_network_of_its_machine():
     for info in (DOCKER, dataclasses.replace(DOCKER, rootless=True), dataclasses.replace(PODMAN, rootless=False)):
         assert dialect_of(info, "").namespaces() == ("host",)
+
+
+# Getting an image from a registry: of this machine too, and with what the engine said where it does not.
+HERE, ELSEWHERE = "127.0.0.1:5742/stand-in/busybox@sha256:12", "registry.example.com/busybox:1"
+
+
+class Api:
+    """Remembers how it was asked, and says this of it."""
+
+    base_url = "http+docker://localhost"
+
+    def __init__(self, *said: dict[str, str], status: int = 200) -> None:
+        self.said, self.asked, self.status = said, list[str](), status
+
+    @contextlib.contextmanager
+    def post(self, url: str, **_: object) -> Iterator[SimpleNamespace]:
+        self.asked.append(url)
+        lines = [json.dumps(each).encode() for each in self.said]
+        yield SimpleNamespace(iter_lines=lambda: lines, ok=self.status < 400, status_code=self.status)
+
+    def pull(self, reference: str, **_: object) -> tuple[dict[str, str], ...]:
+        self.asked.append(reference)
+        return self.said
+
+
+def test_podman_is_told_that_a_registry_of_this_machine_speaks_no_tls():
+    """It pulled no stand-in, without a word: its shell, its Redis and its Postgres were missing."""
+    api = Api({"stream": "Trying"}, {"id": "1"})
+    pull(api, HERE, dialect_of(PODMAN, ""))
+    (url,) = api.asked
+    assert url.startswith("http+docker://localhost/v4.0.0/libpod/images/pull?reference=127.0.0.1%3A5742%2Fstand-in")
+    assert url.endswith("&tlsVerify=false")
+
+
+@pytest.mark.parametrize(("reference", "podman"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
+def test_others_are_asked_as_everybody_asks(reference, podman):
+    api = Api({"status": "Downloaded"})
+    pull(api, reference, dialect_of(PODMAN if podman else DOCKER, ""))
+    assert api.asked == [reference]
+
+
+@pytest.mark.parametrize("podman", [True, False])
+def test_what_fails_after_the_first_words_is_told(podman):
+    with pytest.raises(DeadweightError, match=r"pull 127.*: connection refused"):
+        pull(
+            Api({"stream": "Trying"}, {"error": "connection refused"}),
+            HERE,
+            dialect_of(PODMAN if podman else DOCKER, ""),
+        )
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [([{"message": "no such reference"}], "no such reference"), ([], "HTTP status 500")]
+)
+def test_what_podman_refuses_at_once_is_told(said, told):
+    """It answers so with ``message``, not with ``error``."""
+    with pytest.raises(DeadweightError, match=f"pull 127.*: {told}"):
+        pull(Api(*said, status=500), HERE, dialect_of(PODMAN, ""))
+
+
+# Whose a folder in memory is: by the options alone, and in containers that write to it.
+DATA, TMP = Tmpfs("/data"), Tmpfs("/tmp")
+PASSWD = b"root:x:0:0::/:/bin/sh\nbroken\nweb:x:1234:5::/:/bin/sh\nword:x:many:5::/:/bin/sh\n"
+
+
+def looked_up(name: str) -> int | None:
+    return number_of(name, PASSWD)
+
+
+@pytest.mark.parametrize(
+    ("user", "image_user", "uid"),
+    [("65532:65532", "", 65532), (None, "1000", 1000), (None, "web:other", 1234), (None, "unknown", None),
+     (None, "word", None), (None, "", None), ("0", "web", None), ("root", "web", None)],
+)  # fmt: skip
+def test_a_folder_in_memory_belongs_to_the_user_that_the_container_runs_as(user, image_user, uid):
+    got = with_tmpfs_owners(RunOptions(user=user, tmpfs=(DATA, TMP)), image_user, looked_up)
+    assert [(each.path, each.uid) for each in got.tmpfs] == [("/data", uid), ("/tmp", None)]
+    assert got.tmpfs[0].options().endswith("mode=1777" if uid is None else f"mode=1777,uid={uid}")
+
+
+def test_nobody_is_looked_up_for_the_folders_that_are_everybodys():
+    def asked(name: str) -> int | None:
+        raise AssertionError(name)
+
+    options = RunOptions(tmpfs=(TMP, Tmpfs("/dev/shm/")))
+    assert with_tmpfs_owners(options, "web", asked) is options
+
+
+def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engine: Engine, tmp_path):
+    """As a Dockerfile's ``RUN chown web /data`` leaves it, once by the user's name and once by its number."""
+    name = reference("owned")
+    archive = docker_archive(
+        tmp_path / "image.tar",
+        name,
+        [{**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}],
+        {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"},
+    )
+    engine.load(archive, name)
+    try:
+        for user in (None, "1234"):
+            options = RunOptions(user=user, read_only=True, tmpfs=(DATA,), network="none")
+            with engine.start(name, options) as container:
+                assert (container.wait_ended(20).exit_code, container.logs()) == (0, [])
+    finally:
+        forget_image(engine, name)

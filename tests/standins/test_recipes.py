@@ -1,0 +1,344 @@
+"""What stand-ins are made of: languages, packages by other names, and what the configs say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight_images.archive.pack import Layer
+from deadweight_standins import catalogue, downloads, languages, push, pythons, servers
+from deadweight_standins.bases import bases, names
+from deadweight_standins.machine import Machine, this_machine
+from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_of, installs_renamed
+from deadweight_standins.stand_in import stand_in
+from deadweight_standins.workshop import Settings
+
+
+def test_a_variable_is_there_once_with_its_last_value():
+    layer = Layer(Path("x"), "sha256:a", "sha256:b", 1)
+    settings = Settings(env=("PATH=/bin", "A=1", "PATH=/opt/java/bin:/bin"))
+    config = push._config([layer], settings, "amd64")
+    assert isinstance(config["config"], dict)
+    assert config["config"]["Env"] == ["PATH=/opt/java/bin:/bin", "A=1"]
+
+
+# Packages that are called otherwise now.
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("apt-get update && apt-get install -y netcat && rm -rf /var/lib/apt/lists/*", True),
+        ("apt-get install -y netcat-openbsd", False),
+        ("apt-get install -y python3 libncurses5-dev", False),
+        ("apt-get install -y curl python", True),
+    ],
+)
+def test_only_who_asks_by_an_old_name_gets_them(command, answer):
+    assert installs_renamed(command) is answer
+
+
+@pytest.mark.system
+def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path):
+    fill_renamed(tmp_path, this_machine())
+    stanzas = (tmp_path / RENAMED_FOLDER / "Packages").read_text().strip().split("\n\n")
+    told = [dict(line.split(": ", 1) for line in each.splitlines() if ": " in line) for each in stanzas]
+    assert {each["Package"]: each["Depends"] for each in told} == {
+        name: entry.now for name, entry in names().renamed.items()
+    }
+    assert all("stand-in" in each["Version"] for each in told)
+    python = next(tmp_path.glob(f"{RENAMED_FOLDER}/python_*.deb"))
+    listed = subprocess.run(["dpkg-deb", "--contents", python], capture_output=True, text=True, check=True).stdout
+    assert "./usr/bin/python -> python3" in listed
+
+
+# What the stand-ins for Rust tell the compiler.
+STATIC = ["-C", "target-feature=+crt-static"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--crate-type", "bin", "a b"], ["--crate-type", "bin", "a b", *STATIC]),
+        (["--crate-type", "lib"], ["--crate-type", "lib"]),
+        (["--crate-type", "bin", "--crate-type", "proc-macro", "--print=cfg"], None),
+        (["--crate-type", "bin", "-C", "target-feature=-crt-static"], None),
+        (["--target", "x86_64-unknown-linux-musl"], ["--target", "x86_64-unknown-linux-gnu"]),
+        (["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
+    ],
+)
+def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, asked, told):
+    wrapper = tmp_path / "rustc"
+    wrapper.write_text(languages.wrapper(alpine=True))
+    words = ["sh", wrapper, "printf", "%s\\n", *asked]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    assert said == (asked if told is None else told)
+
+
+@pytest.mark.parametrize("alpine", [True, False])
+def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
+    (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
+    (tmp_path / "compiler").write_text("#!/bin/sh\necho rustc 1.90.0\necho host: x86_64-unknown-linux-gnu\n")
+    (tmp_path / "compiler").chmod(0o755)
+    words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    assert said[:2] == ["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"]
+    assert len(said) == (3 if alpine else 2)
+
+
+@pytest.mark.parametrize(
+    ("target", "whole"), [("x86_64-unknown-linux-musl", True), ("x86_64-unknown-linux-gnu", False)]
+)
+def test_elsewhere_only_programs_for_musl_are_linked_whole(tmp_path, target, whole):
+    wrapper = tmp_path / "rustc"
+    wrapper.write_text(languages.wrapper(alpine=False))
+    words = ["sh", wrapper, "printf", "%s\\n", "--crate-type", "bin", "--target", target]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    assert said == ["--crate-type", "bin", "--target", "x86_64-unknown-linux-gnu", *(STATIC if whole else [])]
+
+
+# Bun, Deno and Ruby: what their stand-ins are told.
+AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
+
+
+def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
+    return SimpleNamespace(
+        machine=AMD64,
+        authorities=authorities,
+        once=lambda _name, _make: version,
+        tree_layer=lambda name, _fill, **_more: name,
+        rootfs_layer=lambda names, **more: (names, more),
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [
+        (languages.bun, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
+        (languages.deno, "DENO_TLS_CA_STORE=system,mozilla"),
+    ],
+)
+def test_programs_with_cas_of_their_own_look_at_the_os_s_where_this_machine_trusts_others(recipe, setting):
+    assert setting in recipe(_shop("1.3.5", (b"pem",)), "1-slim").settings.env
+    assert setting not in recipe(_shop("1.3.5"), "1-slim").settings.env
+
+
+def test_another_version_than_the_tag_s_is_told():
+    told = languages.bun(_shop("1.4.0"), "1.3.9-slim").settings.labels
+    assert told == {"org.opencontainers.image.description": "Bun 1.4.0 in place of 1.3.9"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"), [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
+)
+def test_a_ruby_that_is_not_there_gets_the_next_later_one(wanted, made):
+    assert bases()["ruby"].release(wanted) == made
+
+
+# PHP and Apache: what their stand-ins are made of.
+@pytest.mark.parametrize(
+    ("wanted", "made"), [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"), ("9.0", "8.4")]
+)
+def test_a_php_that_is_not_there_gets_the_next_later_one(wanted, made):
+    assert bases()["php"].release(wanted) == made
+
+
+@pytest.mark.parametrize(
+    ("reference", "server", "headers", "suite"),
+    [
+        ("php:8.2-apache", "libapache2-mod-php8.2", True, "bookworm"),
+        ("php:8.3-fpm-alpine3.20", "php8.4-fpm", False, "trixie"),
+        ("php:8-cli-bookworm", "php8.4-cli", True, "trixie"),
+    ],
+)
+def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
+    item = stand_in(reference)
+    shop: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
+    layers: Any = servers.make(shop, "php", item.parameter).layers
+    (names, more), _ = layers
+    assert server in names
+    assert ("libpq-dev" in names) is headers
+    assert more["suite"] == suite == catalogue.suite_of(item)
+    assert item.like_alpine is not headers
+    assert item.has_apt is headers
+
+
+def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
+    available = tmp_path / "mods-available"
+    available.mkdir()
+    (available / "gd.ini").touch()
+    script = (
+        bases()["php"]
+        .values["switch"]
+        .replace("@version@", "8.2")
+        .replace("/etc/php/8.2/mods-available", str(available))
+    )
+    (tmp_path / "phpenmod").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/done\n')
+    (tmp_path / "phpenmod").chmod(0o755)
+
+    def switched(*words: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(["sh", "-c", script, "sh", *words], env=env, capture_output=True, text=True, check=False)
+
+    assert switched("-j4", "gd", "-j", "2").returncode == 0
+    assert (tmp_path / "done").read_text().splitlines()[-1] == "-v 8.2 gd"
+    assert switched("install", "gd-1.2.3").returncode == 0
+    missing = switched("oci8")
+    assert missing.returncode == 1
+    assert "has no extension oci8; it has: gd.ini" in missing.stderr
+
+
+def test_full_images_of_languages_are_made_anew_when_their_headers_change():
+    full, slim = catalogue.edition_of(stand_in("python:3.12")), catalogue.edition_of(stand_in("python:3.12-slim"))
+    assert full.startswith(f"{slim} headers ")
+    assert catalogue.edition_of(stand_in("golang:1.25")) == catalogue.EDITION
+
+
+# Which CPython stands in for which, what is changed in it, and where its jar comes from.
+SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
+<mirror><id>a</id><url>https://others.example.com/</url><mirrorOf>releases</mirrorOf></mirror>
+<mirror><id>b</id><url>https://maven.example.com/all/</url><mirrorOf>{of}</mirrorOf></mirror>
+</mirrors></settings>"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "machine", "made"),
+    [
+        ("3.9", "amd64", "3.9.6"),
+        ("3.12", "amd64", "3.12.1"),
+        ("3.12.7", "amd64", "3.12.1"),
+        ("3.8", "amd64", "3.9.6"),
+        ("3.6", "amd64", "3.7.9"),
+        ("3.7", "arm64", "3.9.6"),
+        ("3", "amd64", "3.14.3"),
+        ("", "amd64", "3.14.3"),
+        ("3.99", "amd64", "3.14.3"),
+        ("3.13", "arm64", "3.14.3"),
+    ],
+)
+def test_each_minor_number_has_its_own_python_and_the_others_get_the_next_later_one(wanted, machine, made):
+    assert pythons.release(wanted, machine).version == made
+
+
+def test_every_jar_is_known_by_its_digest():
+    digests = [digest for each in pythons.RELEASES for digest in each.digests.values()]
+    assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
+    assert len(set(digests)) == len(digests)
+
+
+def test_what_names_the_folder_it_was_made_in_names_usr_local_then():
+    data = b"'prefix': '/home/runner/a.b/cpython/cppbuild/linux-x86_64/lib',"
+    assert pythons._moved("lib/python3.12/_sysconfigdata.py", data) == b"'prefix': '/usr/local/lib',"
+    script = b"#!/__w/x/cppbuild/linux-x86_64/bin/python3.9\nimport sys\n"
+    assert pythons._moved("bin/pip3", script) == b"#!/usr/local/bin/python3.9\nimport sys\n"
+
+
+def test_openssl_in_a_module_looks_at_the_os_s_authorities_and_the_module_keeps_its_size():
+    made_on = b"/home/runner/work/javacpp-presets/javacpp-presets/cpython/cppbuild/linux-x86_64"
+    module = b"\x7fELF\0" + made_on + b"/ssl/cert.pem\0" + made_on + b"/ssl/certs\0" + made_on + b"/ssl/private\0"
+    moved = pythons._moved("lib/python3.12/lib-dynload/_ssl.cpython-312-x86_64-linux-gnu.so", module)
+    assert len(moved) == len(module)
+    assert b"\0/etc/ssl/certs/ca-certificates.crt\0" in moved
+    assert b"\0/etc/ssl/certs\0" in moved
+    assert made_on + b"/ssl/private\0" in moved
+
+
+def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
+    (tmp_path / "lib/python3.9/lib-dynload").mkdir(parents=True)
+    for name in ("_sqlite3", "_bz2", "_uuid"):
+        (tmp_path / f"lib/python3.9/lib-dynload/{name}.cpython-39.so").touch()
+
+    def gone(*_):
+        raise DeadweightError("no such release")
+
+    monkeypatch.setattr(pythons, "_of_os", gone)
+    lacking = pythons._fill_in(None, pythons.release("3.9"), tmp_path, tmp_path)
+    assert lacking == ("_lzma", "readline", "_curses", "_curses_panel")
+    told = in_place_of("Python", "3.9.6", "3.8", lacking)["org.opencontainers.image.description"]
+    assert told == "Python 3.9.6 in place of 3.8, without _lzma, readline, _curses, _curses_panel"
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted", "told"),
+    [
+        ("3.12.1", "3.12", None),
+        ("3.12.1", "", None),
+        ("3.9.6", "3.8", "Python 3.9.6 in place of 3.8"),
+    ],
+)
+def test_a_label_tells_of_another_version(made, wanted, told):
+    assert in_place_of("Python", made, wanted).get("org.opencontainers.image.description") == told
+
+
+@pytest.mark.parametrize("of", ["central", "*", "external:*", "x, central"])
+def test_a_user_s_mirror_of_maven_s_central_repository_is_asked(tmp_path, of):
+    settings = tmp_path / "settings.xml"
+    settings.write_text(SETTINGS.format(of=of))
+    assert downloads.mirror_of_central(settings) == "https://maven.example.com/all/"
+
+
+@pytest.mark.parametrize("of", ["*,!central", "snapshots"])
+def test_other_mirrors_are_not(tmp_path, of):
+    settings = tmp_path / "settings.xml"
+    settings.write_text(SETTINGS.format(of=of))
+    assert downloads.mirror_of_central(settings) is None
+    assert downloads.mirror_of_central(tmp_path / "none.xml") is None
+
+
+def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypatch):
+    (tmp_path / "maven/bin").mkdir(parents=True)
+    (tmp_path / "maven/lib").mkdir()
+    (tmp_path / "maven/bin/mvn").write_text("#!/bin/sh\n")
+    (tmp_path / "maven/bin/mvn").chmod(0o755)
+    (tmp_path / "mvn").symlink_to("maven/bin/mvn")
+    with zipfile.ZipFile(tmp_path / "maven/lib/maven-model-builder-3.9.12.jar", "w") as jar:
+        jar.writestr(downloads.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert downloads._programs_own(SimpleNamespace()) == "https://repo.example.com/maven2"
+
+
+def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "central", lambda _shop: "https://maven.example.com")
+    monkeypatch.setattr(downloads, "download", lambda url, _whose: url.encode())
+    shop = SimpleNamespace(folder=tmp_path)
+    with pytest.raises(MissingError, match="was changed on the way"):
+        downloads.fetch_from_maven(shop, "a/b/b-1.jar", "0" * 64)
+    assert not (tmp_path / "jars").exists()
+    good = hashlib.sha256(b"https://maven.example.com/a/b/b-1.jar").hexdigest()
+    assert (
+        downloads.fetch_from_maven(shop, "a/b/b-1.jar", good).read_bytes() == b"https://maven.example.com/a/b/b-1.jar"
+    )
+
+
+def test_a_python_on_alpine_is_made_anew_with_its_time_zones():
+    assert catalogue.edition_of(stand_in("python:3.12-alpine")) != catalogue.edition_of(stand_in("python:3.12-slim"))
+
+
+def test_a_python_before_3_10_has_an_edition_of_its_own():
+    old, now = catalogue.edition_of(stand_in("python:3.8-slim")), catalogue.edition_of(stand_in("python:3.10-slim"))
+    assert old == f"{now} old {catalogue._OLD_PYTHONS}"
+
+
+# The table of Alpine's names of packages.
+def test_names_are_names_of_packages():
+    table = names()
+    meant = {package for packages in table.alpine.values() for package in packages}
+    assert [
+        name for name in {*table.alpine, *meant, *table.done_without} if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name)
+    ] == []
+
+
+def test_what_public_dockerfiles_add_most_is_there_under_the_os_s_name():
+    table = names()
+    wanted = (
+        "build-base ca-certificates gcompat gettext icu-libs libpq-dev mysql-client openssl-dev py3-pip protoc su-exec"
+    )
+    assert [name for name in wanted.split() if name not in table.alpine] == []
+    assert table.alpine["ca-certificates"] == ()
+    assert "libssl-dev" in table.alpine["openssl-dev"]
