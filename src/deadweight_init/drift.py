@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.shared.generated_files import is_generated
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import table
-from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import Inputs, Step
 from deadweight.builders.table import Guarded, _wrong_record
+from deadweight.builders.variants import KoVariant
 from deadweight.project.load_suite import load_suite
 
 PLUGIN = """

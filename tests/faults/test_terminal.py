@@ -324,17 +324,16 @@ def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
 UNPACK = """
 import os, signal
 from pathlib import Path
-from deadweight.builders.apko import memory
-from deadweight.builders.apko.work_folder import work_folder
+from deadweight.builders.apko import work_folder as folders
 from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.paths import State
 
 state = State(Path.cwd())
 state.packages.mkdir(parents=True)
-memory.ROOM_BYTES = 0
-with runs.noted_while(state, labels.labels("faulty", "build")), work_folder(state) as work:
-    for folder in (work, memory.folder(state.root)):
+folders.ROOM_BYTES = 0
+with runs.noted_while(state, labels.labels("faulty", "build")), folders.work_folder(state) as work:
+    for folder in (work, folders.memory_folder(state.root)):
         print(folder, flush=True)
         (folder / "locked").mkdir(mode=0)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -359,7 +358,7 @@ def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
     done = invoke(project.root, words, code=0, env=project.environment, python=("-X", "importtime"))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "deadweight.tasks" in imported
-    assert not imported & {"docker", "requests", "deadweight.project.recovery"}
+    assert not imported & {"docker", "requests", "deadweight.project.clean"}
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")])

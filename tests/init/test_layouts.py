@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init

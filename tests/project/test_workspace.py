@@ -57,7 +57,7 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
 
 @pytest.mark.tools
 def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
-    from deadweight.builders.ko.builder import KoBuilder
+    from deadweight.builders.ko import KoBuilder
     from deadweight.project.needs import known_bases, preflight, prepare_bases, to_make, tools_of, without_engine
 
     class Nothing:

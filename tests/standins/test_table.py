@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import MissingError
-from deadweight.builders.dockerfile.variant import GENERATOR
+from deadweight.builders.variants import GENERATOR
 from deadweight.records.reference import parse
 from deadweight.sources.protocol import NoBase
 from deadweight.sources.remote import front_door, mirrored

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 TABLE = {
-    "dockerfile": ("deadweight.builders.dockerfile", "DockerfileVariant", "DockerfileBuilder"),
-    "ko": ("deadweight.builders.ko", "KoVariant", "KoBuilder"),
-    "apko": ("deadweight.builders.apko", "ApkoVariant", "ApkoBuilder"),
-    "jib": ("deadweight.builders.jib", "JibVariant", "JibBuilder"),
+    "dockerfile": ("deadweight.builders.dockerfile.builder", "DockerfileBuilder", "DockerfileVariant"),
+    "ko": ("deadweight.builders.ko", "KoBuilder", "KoVariant"),
+    "apko": ("deadweight.builders.apko.builder", "ApkoBuilder", "ApkoVariant"),
+    "jib": ("deadweight.builders.jib.builder", "JibBuilder", "JibVariant"),
 }
-"""Each one's folder, the record in its ``variant.py`` and the builder in its ``builder.py``."""
+"""Each one's module, its class there, and its record in ``variants``."""
 
 
 def names() -> tuple[str, ...]:
@@ -41,8 +41,8 @@ def names() -> tuple[str, ...]:
 def builder(name: str) -> Builder[Any]:
     """The builder of that name. Raises LookupError where nobody registered it, DeadweightError where it cannot be loaded."""
     if name in TABLE:
-        folder, _, kind = TABLE[name]
-        return cast("Builder[Any]", getattr(import_module(f"{folder}.builder"), kind)())
+        module, kind, _ = TABLE[name]
+        return cast("Builder[Any]", getattr(import_module(module), kind)())
     return _third_party(name)
 
 
@@ -53,8 +53,7 @@ def record(name: str) -> type[Variant] | None:
     Raises DeadweightError for another's builder that cannot be loaded, or whose record is wrong.
     """
     if name in TABLE:
-        folder, kind, _ = TABLE[name]
-        return cast("type[Variant]", getattr(import_module(f"{folder}.variant"), kind))
+        return cast("type[Variant]", getattr(import_module("deadweight.builders.variants"), TABLE[name][2]))
     try:
         return builder(name).record
     except LookupError:

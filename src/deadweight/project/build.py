@@ -49,7 +49,7 @@ class VariantOutcome:
 
 
 def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
-    """What would be done for variants whose bases can be had (``bases.known``); changes nothing on disk."""
+    """What would be done for variants whose bases can be had (``known_bases``); changes nothing on disk."""
     return make_plan(variants, workspace.site, workspace.builder, force=force, say=workspace.say)
 
 

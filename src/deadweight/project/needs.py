@@ -32,7 +32,7 @@ BENCH_TOOLS = ("buildctl", "buildkitd", "buildx", "git")
 
 
 def bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
-    """Without those that the source knows it cannot have: ``bases.known`` tells of them."""
+    """Without those that the source knows it cannot have: ``known_bases`` tells of them."""
     found = bases_of(needs)
     lacking = workspace.source.lacking(found) if found else None
     gone = {about for about, _ in lacking.problems} if lacking is not None else set()

@@ -33,9 +33,7 @@ def keep_up(forge: Forge, start: str, body: str, *, run: int = 0, create: bool =
     for _round in range(ROUNDS):
         try:
             return _once(forge, start, body, run, create=create)
-        except Gone as error:
-            last = error
-        except Unsure as error:
+        except (Gone, Unsure) as error:
             last = error
     raise Busy(f"the comment could not be updated in {ROUNDS} attempts: {last}")
 

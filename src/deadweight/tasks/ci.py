@@ -203,7 +203,7 @@ def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[st
 
 
 def _dockerfiles(workspace: Workspace) -> dict[str, tuple[str, str]]:
-    from deadweight.builders.dockerfile.variant import DockerfileVariant
+    from deadweight.builders.variants import DockerfileVariant
 
     found = {}
     for variant in workspace.suite.variants:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -437,12 +438,11 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     """As Docker 26 with containerd's store: of an image with attestations its id is that of the index."""
     held = SimpleNamespace(config_digest="sha256:c", manifest_digest="sha256:m")
     monkeypatch.setattr(buildkit, "identity", lambda *_: Identity(engine_id, None))
-    monkeypatch.setattr(builder, "save_archive", lambda *_: None)
-    monkeypatch.setattr(builder, "note_archive", lambda *_: None)
     monkeypatch.setattr(builder, "image_in", lambda _: held)
     suite = write_suite(
         tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
     )
-    site = Site(suite, State(tmp_path), source=None, engine=None)
+    engine: Any = SimpleNamespace(images=SimpleNamespace(save=lambda *_: None))
+    site = Site(suite, State(tmp_path), source=None, engine=lambda: engine)
     found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
     assert found == Identity(engine_id, "sha256:c", "sha256:m", index)

@@ -13,8 +13,8 @@ from deadweight._errors import ConfigError
 from deadweight.builders.dockerfile import buildkit, podman
 from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint

@@ -13,10 +13,10 @@ from typing import Any
 from deadweight._errors import CommandError
 from deadweight.builders.apko import melange, packages
 from deadweight.builders.apko.melange import public_key
-from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, common
 from deadweight.builders.shared.tool_output import Listener, run_tool
+from deadweight.builders.variants import ApkoVariant
 from deadweight.records.built_image import Base
 from deadweight.suite.yaml_nodes import Document, Key, read
 

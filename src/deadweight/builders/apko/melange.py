@@ -23,12 +23,12 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.apko import packages
-from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.apko.work_folder import memory_folder, put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.go import filled, go_environment, is_warm, melange_cache, needed_sources
 from deadweight.builders.shared.tool_output import Listener, run_tool
+from deadweight.builders.variants import ApkoVariant
 from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.ignore import walk

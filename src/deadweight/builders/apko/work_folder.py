@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deadweight.records.paths import State
@@ -35,22 +35,18 @@ def remove_left_by(state: State, pid: int) -> int:
     return len(left)
 
 
-class work_folder:
+@contextmanager
+def work_folder(state: State) -> Iterator[Path]:
     """A folder for one run, beside the packages; what a killed run left goes first."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-
-    def __enter__(self) -> Path:
-        own = f".work-{os.getpid()}-"
-        for old in self.state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
-            if not old.name.startswith(own):
-                remove(old)
-        self.path = Path(tempfile.mkdtemp(dir=self.state.packages, prefix=own))
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        remove(self.path)
+    own = f".work-{os.getpid()}-"
+    for old in state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
+        if not old.name.startswith(own):
+            remove(old)
+    folder = Path(tempfile.mkdtemp(dir=state.packages, prefix=own))
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 def remove(folder: Path) -> None:

@@ -36,10 +36,10 @@ from deadweight.builders.dockerfile.copy import (
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
-from deadweight.builders.shared.archive import archive_path, image_in, made_by_the_build, scratch, there
+from deadweight.builders.shared.archive import archive_path, holds, image_in, made_by_the_build, scratch, there
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.suite.explain import did_you_mean
 
@@ -97,7 +97,7 @@ class DockerfileBuilder:
         dockerfile = text.file
         ignore = ignore_rules(dockerfile, variant, site)
         values = {
-            "engine": buildkit.version(site) if site.pool is None else POOLED,
+            "engine": buildkit.version() if site.pool is None else POOLED,
             "target": variant.target or "",
             **({"attest": variant.attest.model_dump_json()} if variant.attest else {}),
             "ignore": "\n".join(ignore.written),
@@ -128,14 +128,14 @@ class DockerfileBuilder:
         if not built.in_engine:
             return made_by_the_build(variant, built, site)
         path = archive_path(variant, site)
-        if is_archive_of(path, built.config_digest):
+        if holds(path, built.config_digest):
             return path
-        if not buildkit.has(site, built):
+        if not buildkit.has(built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
             )
-        save_archive(built.reference, site, path)
+        site.engine().images.save(built.reference, path)
         held = image_in(path)
         if held.config_digest != built.config_digest:
             path.unlink()
@@ -144,7 +144,6 @@ class DockerfileBuilder:
                 f"{built.config_digest}",
                 hint=f"invoke build --force --variant {variant.name}",
             )
-        note_archive(path, built.config_digest)
         return path
 
     def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
@@ -217,9 +216,8 @@ class DockerfileBuilder:
         if found.config is not None:
             return found
         path = archive_path(variant, site)
-        save_archive(found.engine_id, site, path)
+        site.engine().images.save(found.engine_id, path)
         held = image_in(path)
-        note_archive(path, held.config_digest)
         manifest = found.manifest or held.manifest_digest
         # an engine before 28 does not say of which document its id is
         index = found.engine_id if manifest is not None and found.engine_id != manifest else None
@@ -253,7 +251,7 @@ def _there(variant: DockerfileVariant, site: Site) -> bool:
     from deadweight.records.store import load
 
     built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-    return built is not None and buildkit.has(site, built)
+    return built is not None and buildkit.has(built)
 
 
 def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
@@ -337,30 +335,3 @@ def attestation_flags(variant: DockerfileVariant, bases: Mapping[str, Base]) -> 
     flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
     makes = sbom_generator(variant)
     return [*flags, *([f"--attest=type=sbom,generator={common.pinned(bases[makes])}"] if makes else [])]
-
-
-# The archive of an image that was built in the engine: saved once per build, with a note beside it of whose it is.
-def is_archive_of(archive: Path, config_digest: str) -> bool:
-    """Whether the archive is there, whole, and of this very image."""
-    note = _note_file(archive)
-    return archive.is_file() and note.is_file() and note.read_text() == _note(archive, config_digest)
-
-
-def save_archive(reference: str, site: Site, archive: Path) -> None:
-    """Have the engine write it; nobody's until ``note``."""
-    _note_file(archive).unlink(missing_ok=True)
-    site.engine().images.save(reference, archive)
-
-
-def note_archive(archive: Path, config_digest: str) -> None:
-    """Keep whose archive this is."""
-    _note_file(archive).write_text(_note(archive, config_digest))
-
-
-def _note_file(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.of")
-
-
-def _note(archive: Path, config_digest: str) -> str:
-    """Tells a saved archive of this very image from an older one, and from one that was cut short since."""
-    return f"{config_digest} {archive.stat().st_size}"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.dockerfile import podman
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name, retire
 from deadweight.records.store import load
 from deadweight.toolchain.probe import number
@@ -76,9 +76,8 @@ def _refuse_without(endpoint: Endpoint) -> None:
         )
 
 
-def version(site: Site) -> str:
+def version() -> str:
     """The engine's version, as an input: another engine is another tool. Starts no engine."""
-    del site
     known = _known()
     return known.version if known else "none"
 
@@ -167,7 +166,7 @@ def full_disk(site: Site) -> str:
 def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, config_digest: str) -> str:
     """Give a new image the name that only it has, and take that of the variant's last image away; the new name.
 
-    A container may run from the last one: then its name goes later (``records.superseded``).
+    A container may run from the last one: then its name goes later (``built_image.retire``).
     """
     images, reference = site.engine().images, kept_name(name, config_digest)
     images.tag(engine_id, reference)
@@ -177,12 +176,11 @@ def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, conf
     return reference
 
 
-def has(site: Site, built: BuiltImage) -> bool:
+def has(built: BuiltImage) -> bool:
     """Whether the engine, if one runs, has this very image under its name. Starts no engine.
 
     By the id that the engine gave it: one that has changed its image store since has another image, or none.
     """
-    del site
     known = _known()
     if known is None or built.engine_id is None:
         return False

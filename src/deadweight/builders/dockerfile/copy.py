@@ -11,9 +11,9 @@ from pathlib import Path
 from deadweight.builders.dockerfile import buildkit, secrets
 from deadweight.builders.dockerfile.build_network import CA, CREDENTIALS, JAVA, MAVEN, Reach
 from deadweight.builders.dockerfile.text import Dockerfile, names_git
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common, inputs
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.records.reference import with_registry
 

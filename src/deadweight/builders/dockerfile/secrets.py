@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
+from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.suite.yaml_nodes import Key

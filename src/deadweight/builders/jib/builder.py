@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders.jib import gradle, maven, resident_maven
 from deadweight.builders.jib.pom import read_poms
-from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.tool_output import JavaListener, clean, run_tool
+from deadweight.builders.variants import JibVariant
 from deadweight.records.built_image import Base
 from deadweight.records.paths import STATE_DIR
 

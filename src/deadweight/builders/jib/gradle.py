@@ -13,9 +13,9 @@ from pathlib import Path
 
 from deadweight._errors import MissingError
 from deadweight.builders.jib.pom import CONTAINERIZE
-from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
+from deadweight.builders.variants import JibVariant
 
 JIB_VERSION = "3.5.2"
 ROOT_FILES = ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts")

@@ -15,10 +15,10 @@ from pathlib import Path
 from deadweight._errors import ConfigError
 from deadweight.builders.jib.pom import CONTAINERIZE, Poms, modules_outside, output_folders, read_poms
 from deadweight.builders.jib.resident_maven import multi_module
-from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
+from deadweight.builders.variants import JibVariant
 from deadweight.records import store
 from deadweight.records.paths import STATE_DIR
 

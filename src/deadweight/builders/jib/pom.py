@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from deadweight._errors import ConfigError
-from deadweight.builders.jib.variant import JibVariant
+from deadweight.builders.variants import JibVariant
 
 CONTAINERIZE = "jib.containerize"
 """Jib's own property: which module of a project with several becomes the image."""

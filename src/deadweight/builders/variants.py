@@ -1,4 +1,4 @@
-"""The keys of a variant that is built from a Dockerfile."""
+"""The keys of our builders' variants, a record for each. A builder is imported when it builds, these with the suite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from deadweight.suite.model import Variant
-from deadweight.suite.values import AnyPath, Flag, MountId, Record, RelativePath, Text
+from deadweight.suite.values import AbsolutePath, AnyPath, EnvName, Flag, MountId, Record, RelativePath, Text
 from deadweight.suite.yaml_nodes import Key
 
 GENERATOR = "docker/buildkit-syft-scanner:stable-1"
@@ -90,3 +90,78 @@ class DockerfileVariant(Variant):
         except (OSError, UnicodeDecodeError):
             return ()
         return tuple(name for name in images(text, {**self.args, **self.bases}) if is_reference(name))
+
+
+class KoVariant(Variant):
+    """``main`` is the main package; without one it is the folder's own."""
+
+    base: Annotated[Text | None, Field(description="required: public reference of the base")] = None
+    config: Annotated[
+        RelativePath | None,
+        Field(
+            description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); without base overrides, "
+            "for the base is the suite's"
+        ),
+    ] = None
+    main: Annotated[Text | None, Field(description="the package with `main`, where it is not `.`")] = None
+
+    files: Annotated[
+        dict[AbsolutePath, RelativePath],
+        Field(description="path in the image → file or folder of the project that lies there, as one more layer"),
+    ] = {}
+    workdir: Annotated[
+        AbsolutePath | None, Field(description="the folder in which it is started; the base's by default")
+    ] = None
+
+    def images(self) -> Iterator[tuple[Key, str]]:
+        if self.base:
+            yield ("base",), self.base
+
+
+class ApkoVariant(Variant):
+    """``packages`` are built with melange before; ``runner`` is melange's."""
+
+    config: Annotated[RelativePath | None, Field(description="the `apko.yaml`")] = None
+    packages: Annotated[
+        tuple[RelativePath, ...],
+        Field(
+            description="`melange.yaml` files of packages that are built first; variants that name the same file share the work"
+        ),
+    ] = ()
+    runner: Annotated[
+        Literal["bubblewrap", "docker"], Field(description="melange's: `bubblewrap` (default) or `docker`")
+    ] = "bubblewrap"
+
+    def apk_files(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.config, *self.packages) if name)
+
+
+class JibVariant(Variant):
+    """``files`` maps a path in the image to a local file or folder, or to a file of another image (``IMAGE#PATH``)."""
+
+    base: Annotated[Text | None, Field(description="required: public reference of the base")] = None
+    pom: Annotated[
+        RelativePath | None,
+        Field(description="the `pom.xml`, where it is not `source`'s; it need not mention Jib"),
+    ] = None
+    main: Annotated[Text | None, Field(description="the main class")] = None
+    files: Annotated[
+        dict[Text, RelativePath],
+        Field(description="path in the image → local file or folder, or `IMAGE#PATH` for a file of another image"),
+    ] = {}
+    env: Annotated[dict[EnvName, Text], Field(description="the image's environment")] = {}
+    tests: Annotated[Flag, Field(description="true runs the service's own tests before")] = False
+    args: Annotated[
+        dict[Text, Text],
+        Field(
+            description="more of Jib's or Maven's properties, for example `jib.containerize: \":ARTIFACT-ID\"` "
+            "where a project has several modules"
+        ),
+    ] = {}
+
+    def images(self) -> Iterator[tuple[Key, str]]:
+        if self.base:
+            yield ("base",), self.base
+        for name, given in self.files.items():
+            if "#" in given:
+                yield ("files", name), given.partition("#")[0]

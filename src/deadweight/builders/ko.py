@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
-from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import (
@@ -31,6 +30,7 @@ from deadweight.builders.shared.archive import (
 from deadweight.builders.shared.go import go_environment, is_warm, needed_sources
 from deadweight.builders.shared.inputs import rules
 from deadweight.builders.shared.tool_output import Listener, run_tool
+from deadweight.builders.variants import KoVariant
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal
 from deadweight.records.reference import split

@@ -1,1 +1,0 @@
-"""Variants that ko builds: Go modules, without a Dockerfile and without an engine."""
