@@ -52,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for plugin in (shared_guard, red_summary):
         config.pluginmanager.register(plugin.Plugin())
     os.environ.setdefault(VARIABLE, "0")
+    os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
     # under load a sign of life could come in between what a test compares
     os.environ.setdefault(_progress.VARIABLE, "0")
     if (

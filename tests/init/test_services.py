@@ -1,7 +1,6 @@
 """Services as people write them: brought in without one edit, two rungs or more built and verified.
 
-One of them is in every run, with two rungs. ``nox -s services`` takes all, with all their rungs, and keeps their suites and a
-table of what was found.
+``nox -s services`` runs them, and keeps their suites and a table of what was found.
 """
 
 from __future__ import annotations
@@ -15,21 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import DeadweightError
 from deadweight.project.load_suite import load_suite
 from deadweight_init.command import Wanted, init
 from deadweight_init.draft import Draft
-from deadweight_init.prove.proof import Failure, Tools
+from deadweight_init.prove.proof import Tools
 from tests.support.invoking import module
 from tests.support.services import ALL, Kind
 
 KEPT = os.environ.get("DEADWEIGHT_TEN_SERVICES", "")
 """The folder for the table and the suites."""
-ENOUGH = "enough for the suite; nox -s services tries the others"
-CASES = (
-    pytest.param(ALL["chi"], 2, id="chi-two-rungs"),  # Go's: a Python or Node image takes longer to be read alone
-    *(pytest.param(ALL[name], None, id=name, marks=pytest.mark.services) for name in ALL),
-)
+
+pytestmark = pytest.mark.services
 
 
 @pytest.fixture
@@ -43,25 +38,15 @@ def folder(engine, tmp_path, request):
             engine.images.remove(tag, force=True)
 
 
-def tools(said: list[str], rungs: int | None) -> Tools:
-    """As the task has them, but that ``rungs`` are built at most."""
+def tools(said: list[str]) -> Tools:
+    """As the task has them."""
     from deadweight.tasks.init import _build, _prepare
 
-    built: set[str] = set()
-
-    def build(workspace, variants):
-        fresh = [each for each in variants if each.name not in built]
-        some = [each for each in variants if rungs is None or each not in fresh[max(0, rungs - len(built)) :]]
-        failed = {each.name: Failure(DeadweightError(ENOUGH)) for each in variants if each not in some}
-        failed |= _build(workspace, some) if some else {}
-        built.update(each.name for each in some if each.name not in failed)
-        return failed
-
-    return Tools(said.append, build, prepare=lambda workspace, variants: _prepare(workspace, variants, yes=True))
+    return Tools(said.append, _build, prepare=lambda workspace, variants: _prepare(workspace, variants, yes=True))
 
 
-@pytest.mark.parametrize(("kind", "rungs"), CASES)
-def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind, rungs, monkeypatch):
+@pytest.mark.parametrize("kind", ALL.values(), ids=ALL)
+def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind, monkeypatch):
     for words in kind.locked:
         if shutil.which(words[0]) is None:
             pytest.skip(f"{words[0]} is not on PATH")
@@ -70,7 +55,7 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     began = time.monotonic()
     asked: list[str] = []
     said: list[str] = []
-    outcome = init(folder, Wanted(), lambda question, _: asked.append(question), said.append, tools(said, rungs))
+    outcome = init(folder, Wanted(), lambda question, _: asked.append(question), said.append, tools(said))
     brought_in = time.monotonic()
     (draft,) = outcome.drafts
     told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])

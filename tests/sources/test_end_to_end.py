@@ -136,9 +136,8 @@ PROXIED = {
 """Where a variant's base comes from, and what its build asks the proxy for."""
 
 
-@pytest.mark.parametrize(
-    "names", [pytest.param(("ko", "insecure-layer-sample"), id="some"), pytest.param(ALL, id="all", marks=NIGHTLY)]
-)
+@NIGHTLY
+@pytest.mark.parametrize("names", [pytest.param(ALL, id="all")])
 def test_variants_build_through_the_public_names_and_a_proxy(world, engine, project, names):
     with Watch() as watch:
         words = [word for name in names for word in ("--variant", name)]
@@ -167,7 +166,7 @@ def _largest_is_many_times_the_smallest(engine, built) -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(ONE_OF_EACH_BUILDER, id="one of each"),
+        pytest.param(("multi-stage-alpine", "ko"), id="two"),
         pytest.param((*ONE_OF_EACH_BUILDER, "multi-stage-distroless", "multi-stage-java"), id="more", marks=NIGHTLY),
     ],
 )

@@ -40,6 +40,7 @@ from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 
 TRIES = 5
+STATIC = "gcr.io/distroless/static-debian12:nonroot"
 REFERENCES = (
     "alpine:3.18",
     "cgr.dev/chainguard/busybox:latest",
@@ -308,6 +309,17 @@ def again(made, tmp_path_factory) -> Iterator[LocalSource]:
     """
     with tempfile.TemporaryDirectory(prefix="tests-again-", dir=made.folder.parent) as cache:
         source = _another(made, Path(cache), tmp_path_factory.mktemp("again"))
+        source.prepare(REFERENCES, apk=True, say=print)
+        yield source
+        source.stop()
+
+
+@pytest.fixture(scope="module")
+def small(made, tmp_path_factory) -> Iterator[LocalSource]:
+    """The two quickest stand-ins in a cache of their own, so that a test may stop its registry and take its lock."""
+    with tempfile.TemporaryDirectory(prefix="tests-small-", dir=made.folder.parent) as cache:
+        source = _another(made, Path(cache), tmp_path_factory.mktemp("small"))
+        source.prepare(["alpine:3.18", STATIC], apk=False, say=print)
         yield source
         source.stop()
 
@@ -316,11 +328,17 @@ def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
     local_cache(made.folder, cache / "local", "keys", "busybox")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEADWEIGHT_CACHE_DIR", str(cache))
-        source = LocalSource(State(state))
-    source.prepare(REFERENCES, apk=True, say=print)
-    return source
+        return LocalSource(State(state))
 
 
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_two_stand_ins_made_again_have_the_same_digests(made, small):
+    for name in ("alpine:3.18", STATIC):
+        assert small.base(name).digest == made.base(name).digest
+
+
+@pytest.mark.bases
 @pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_stand_ins_made_twice_have_the_same_digests(made, again):
@@ -330,6 +348,7 @@ def test_stand_ins_made_twice_have_the_same_digests(made, again):
     }
 
 
+@pytest.mark.bases
 @pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_the_apk_repositories_made_twice_are_the_same(made, again):
@@ -351,16 +370,16 @@ def test_nothing_is_made_again(made):
 
 @pytest.mark.tools
 @pytest.mark.timeout(600)
-def test_a_registry_that_ended_is_started_again_for_what_is_there(again, monkeypatch):
+def test_a_registry_that_ended_is_started_again_for_what_is_there(small, monkeypatch):
     """Also while another run makes stand-ins: on a new machine that takes minutes."""
     from filelock import FileLock
 
-    before = again.base("alpine:3.18")
+    before = small.base("alpine:3.18")
     monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
-    assert again.stop()
-    with FileLock(again.folder / "lock"):
-        again.prepare(["alpine:3.18"], apk=False, say=_refuse)
-    assert again.base("alpine:3.18") == before
+    assert small.stop()
+    with FileLock(small.folder / "lock"):
+        small.prepare(["alpine:3.18"], apk=False, say=_refuse)
+    assert small.base("alpine:3.18") == before
 
 
 @pytest.mark.tools
@@ -430,6 +449,7 @@ def test_the_static_stand_in_has_no_shell_and_tells_its_packages(made):
     assert "usr/share/zoneinfo/Europe/Berlin" in files
 
 
+@pytest.mark.bases
 @pytest.mark.tools
 @pytest.mark.timeout(600)
 def test_the_golang_stand_in_is_that_go_with_a_c_toolchain_and_git(made):
@@ -597,24 +617,23 @@ def test_the_first_package_that_apt_knows_is_chosen():
 
 @pytest.mark.tools
 @pytest.mark.timeout(600)
-def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(again, tmp_path, monkeypatch):
+def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(small, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""
     from filelock import FileLock
 
-    static = "gcr.io/distroless/static-debian12:nonroot"
     asks = ("debian:12-slim", "apt-get update && apt-get install --yes netcat")
-    again.prepare([static], apk=False, say=print)
-    mounts = again.mounts(*asks)
+    small.prepare([STATIC], apk=False, say=print)
+    mounts = small.mounts(*asks)
     monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
-    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(again.folder.parent))
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(small.folder.parent))
     said: list[str] = []
-    with FileLock(again.folder / "lock"):
+    with FileLock(small.folder / "lock"):
         another = LocalSource(State(tmp_path))
-        another.prepare([static], apk=False, say=said.append)
+        another.prepare([STATIC], apk=False, say=said.append)
         assert another.mounts(*asks) == mounts
     assert said == []
     assert [each.partition(",target=")[2] for each in mounts] == [*debian.FEEDS, "/media"]
-    assert another.base(static).digest == again.base(static).digest
+    assert another.base(STATIC).digest == small.base(STATIC).digest
 
 
 def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
