@@ -1,1 +1,1 @@
-"""Deadweight: one service, every container image worth comparing, with evidence."""
+"""Build one service as many container images, then check, scan and compare them."""

@@ -1,4 +1,4 @@
-"""``deadweight``, ``python -m deadweight``: the tasks without a ``tasks.py``, for a repository that has none yet."""
+"""Run the tasks as ``deadweight`` or ``python -m deadweight``, for a repository that has no ``tasks.py`` yet."""
 
 from __future__ import annotations
 

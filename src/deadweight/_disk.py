@@ -1,4 +1,4 @@
-"""A disk that is full, named: which one it is, what of ours lies on it, and how to make room."""
+"""Detect a full disk behind a failed program or write, name it, and say how to free space."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""The error tree. Every error that a user can cause or meet is one of these, and carries its exit code.
+"""Define the error tree. Every error that a user can cause or meet is one of these and carries its exit code.
 
     DeadweightError                exit 1
     ├── UsageError                 exit 2   a wrong argument
     │   └── ConfigError            exit 2   a wrong file: names file, line and key
-    ├── MissingError               exit 3   something the work needs is not there; names the command that gets it
+    ├── MissingError               exit 3   something required is missing; names the command that gets it
     ├── CommandError               exit 1   an external program failed, timed out or could not be started
     ├── BuildFailed                exit 1   one or more variants were not built
     ├── CheckFailed                exit 1   a check or gate failed
     ├── ArchiveError               exit 1   an image archive is damaged, hostile or not an archive
-    └── Interrupted                exit 130 Ctrl-C, or another signal: 128 and its number
+    └── Interrupted                exit 130 Ctrl-C; another signal exits with 128 plus its number
 
-Exit codes are part of the contract: 0 fine, 1 a build, check or gate failed, 2 wrong usage or configuration,
-3 something is missing, 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal, 141 a reader of the output that is gone.
+Exit codes are part of the contract: 0 success; 1 a build, check or gate failed; 2 wrong usage or configuration;
+3 something is missing; 130 Ctrl-C; 143 SIGTERM; 129 closed terminal; 141 the reader closed the pipe.
 """
 
 from __future__ import annotations

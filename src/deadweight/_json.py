@@ -1,4 +1,4 @@
-"""JSON of those whom nobody trusts (a service's answer, a document of an image), parsed within bounds."""
+"""Parse untrusted JSON (service responses, image documents) with limits on depth and size."""
 
 from __future__ import annotations
 

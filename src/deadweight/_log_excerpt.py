@@ -1,4 +1,4 @@
-"""What a program said before it ended, cut to what a reader needs: its first exception, and its last lines."""
+"""Cut a failed program's output to its first exception and last lines, without control characters."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The five packages beside this one. They are found by name when something of them is asked for: nothing here imports them.
+"""Import Deadweight's five companion packages by name, on first use. Nothing here imports them eagerly.
 
-Each lists what others may use in its ``__init__`` and imports that when it is asked for.
+Each companion lists its public names in ``__init__`` and imports them on demand.
 """
 
 from __future__ import annotations

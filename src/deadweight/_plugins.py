@@ -1,4 +1,4 @@
-"""Builders and checks of other packages, found by their entry points. Nothing is read before a suite names one."""
+"""Load third-party builders and checks from entry points. Nothing is read until a suite names one."""
 
 from __future__ import annotations
 

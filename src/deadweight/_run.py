@@ -1,7 +1,7 @@
-"""The one runner of external programs: argument lists only, logged, timed, bounded, and ended with their children.
+"""Run external programs: argument lists only, with logging, timing, limits, and no child left behind.
 
-Every program runs in a process group of its own. ``cancel_all`` (called on Ctrl-C) ends every group that is alive, first
-with SIGTERM, then with SIGKILL. Where ``setpriv`` is there (Linux), the kernel also ends the program when we are killed.
+Every program runs in its own process group. ``cancel_all`` (called on Ctrl-C) ends every live group, first with SIGTERM, then
+with SIGKILL. If ``setpriv`` is available (Linux), the kernel also ends the program when we are killed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Ending before the work is done: Ctrl-C, SIGTERM, a terminal that was closed (SIGHUP), a reader of the output that is gone.
+"""Handle early termination: Ctrl-C, SIGTERM, a closed terminal (SIGHUP), or a reader that closed the pipe.
 
-All of them are one KeyboardInterrupt in the main thread, so that there is one way out on which everything is removed. It comes
-once: shells send SIGHUP twice, people press Ctrl-C twice, and what removes containers must not be interrupted itself.
+All of them become one KeyboardInterrupt in the main thread, so that a single exit path does the clean-up. It is raised only once:
+shells send SIGHUP twice, people press Ctrl-C twice, and the removal of containers must not be interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Root's rights for a user who has them through sudo: without a password, or with one that is asked for on the terminal."""
+"""Run programs and our own modules as root through sudo, without a password or with one asked for on the terminal."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The nox sessions. A project's ``noxfile.py`` imports them: ``from deadweight.nox_sessions import *``.
+"""Provide nox sessions. A project's ``noxfile.py`` imports them: ``from deadweight.nox_sessions import *``.
 
-``verify`` and ``verify-<variant>`` run in the environment that runs nox (there Deadweight and the project's plug-ins are), and
-plain ``nox`` is ``verify`` unless the noxfile says otherwise. ``verify-<variant>`` is generated, not parametrised: a parametrised
-session could not be called ``verify``, and a CI matrix reads the names from ``nox --list --json``.
+``verify`` and ``verify-<variant>`` run in the environment that runs nox (it has Deadweight and the project's plug-ins).
+Plain ``nox`` means ``verify`` unless the noxfile says otherwise. ``verify-<variant>`` is generated, not parametrised: a
+parametrised session could not be called ``verify``, and a CI matrix reads the names from ``nox --list --json``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The public API: everything that a builder or a check of your own may import from Deadweight.
+"""Define the public API: everything that your own builder or check may import from Deadweight.
 
-A plug-in is a package with an entry point in the group ``deadweight.builders`` or ``deadweight.checks``, which is read only when a
-suite names that builder or check. ``docs/how-to/plugins.md`` shows how to write one. Names that are not listed in ``__all__`` may
-change at any time; those that are change only with a note in the changelog.
+A plug-in is a package with an entry point in the group ``deadweight.builders`` or ``deadweight.checks``, which is read only if a
+suite names that builder or check. ``docs/how-to/plugins.md`` shows how to write one. Names not listed in ``__all__`` may change
+at any time; listed names change only with a note in the changelog.
 """
 
 from __future__ import annotations

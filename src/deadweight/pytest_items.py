@@ -1,4 +1,4 @@
-"""A suite's checks as collectors and items of pytest: the suite file, its variants, their checks, the requests of ``api``."""
+"""Turn a suite into pytest collectors and items: suite file, variants, checks, requests of ``api``."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The pytest plugin: a suite's checks as test items, and fixtures with a running container for a project's own tests.
+"""Run a suite's checks in pytest, and give a project's own tests fixtures with a running container.
 
     pytest deadweight.yaml                   the suite's checks; node ids deadweight.yaml::VARIANT::CHECK[::API-ITEM]
     pytest --deadweight                      the project's own tests and the suite's checks
     pytest deadweight.yaml --variant apko -k api
 
-Collecting reads the suite file and nothing else; images, engine and containers are asked for when an item runs. Nothing of
-Deadweight is imported until a suite is collected or a fixture is used.
+Collecting reads only the suite file; images, engine and containers are requested when an item runs. Nothing of Deadweight is
+imported until a suite is collected or a fixture is used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Real attacks on a running image, and which wall stopped each: payloads as data, outcomes from evidence, walls by ablation.
+"""Attack a running image and report which protection ("wall") stops each attack.
 
-``harden`` finds the tightest way to run an image. What is listed here is for others; each is imported when it is asked for.
+Attacks are data, outcomes need evidence, and walls are added and removed one by one. ``harden`` finds the tightest way to run
+an image. Public names load on first use.
 """
 
 from __future__ import annotations

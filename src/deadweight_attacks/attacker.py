@@ -1,4 +1,4 @@
-"""The attacker: a container on the attack network, in whose network we listen and call."""
+"""Run the attacker's container on the attack network; open and call sockets there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``attacks``: real attacks on the image, and which wall stopped each; here, or as root where that takes sudo."""
+"""Run the ``attacks`` check on a variant, here or through sudo, and return which wall stopped each attack."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a container under attack consumes of memory, processes and processors, and whether that is more than it is granted.
+"""Measure the memory, processes and processor time that an attacked container takes beyond its limits.
 
-What others do beside it proves nothing: what a limit holds is known by the limit's own counters, and what only other load holds by
-how long it was ready to run.
+Load from other processes proves nothing. The limit's own counters show what a limit holds back. The time spent ready to run
+shows what only other load holds back.
 """
 
 from __future__ import annotations

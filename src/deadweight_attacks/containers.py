@@ -1,4 +1,4 @@
-"""The containers of one posture: one at a time, used again while attacks leave no trace, made anew where one did."""
+"""Manage the container that attacks run in: reuse it, and replace it after an attack that left traces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The positive control: what of the attacks works with all walls down, before anything is said of walls."""
+"""Run every attack with all protections off (positive control) to see which can work at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends one attack and looks for what proves it. A status code proves nothing here."""
+"""Send one attack and look for proof that it worked; a status code is no proof."""
 
 from __future__ import annotations
 

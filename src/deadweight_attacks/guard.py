@@ -1,7 +1,7 @@
-"""A small process beside the attacks of one variant: it ends their containers where disk or time runs out, or we were killed.
+"""Watch one variant's attacks from a separate process: kill containers if disk or time runs out or we die.
 
-It is a process of its own, so that it also acts where the one that attacks hangs or was killed without warning. What it ended for
-want of disk it tells in a file, which the attacking side looks at before it believes that a service died of an attack.
+It is a separate process, so it still acts if the attacking process hangs or is killed. If it kills a container because the disk
+is full, it writes that to a file. The attacking process reads the file before it concludes that an attack killed the service.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The attacker's own program: built once with Go, and bound into the containers that are attacked."""
+"""Build the attacker's program with Go, and bind it, or a static busybox, into containers."""
 
 from __future__ import annotations
 

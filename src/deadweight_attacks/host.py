@@ -1,4 +1,4 @@
-"""A folder of this machine that stands for a mounted host folder: planted, small, and swept where its run was killed."""
+"""Create a small folder with planted files that stands in for a mounted host folder, and remove leftovers."""
 
 from __future__ import annotations
 

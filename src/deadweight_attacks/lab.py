@@ -1,7 +1,7 @@
-"""Where the attacks on one variant take place: a network without a way out, an attacker on it, planted secrets, a host folder.
+"""Set up the place to attack one variant: an isolated network, an attacker, planted secrets, a host folder.
 
-Everything is made for one run with fresh secrets, and removed at its end, however that comes; what a killed run left is removed
-by the next one.
+Each run makes everything anew, with fresh secrets, and always removes it at the end. If a run is killed, the next one removes
+what it left.
 """
 
 from __future__ import annotations

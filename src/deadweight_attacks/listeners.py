@@ -1,4 +1,4 @@
-"""The attacker's side: sockets on the attack network that collect a word, serve one, or are the far end of a shell."""
+"""Open the attacker's sockets: receive a proof word, serve one, or be the far end of a reverse shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads payload files: our packs, which are part of the package, and those that a suite names."""
+"""Load attack payloads from YAML: our own packs and the files that a suite names, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which capabilities, and whether device rules, an engine's machine can start a container with; found by trying, once."""
+"""Probe which capabilities, device rules and resource limits a container engine can really apply."""
 
 from __future__ import annotations
 

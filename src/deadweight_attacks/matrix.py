@@ -1,8 +1,8 @@
-"""The attacks on one variant in every posture asked for: positive control first, then postures, then wall by wall.
+"""Attack one variant in every posture (set of protections): control first, then postures, then wall by wall.
 
-What works in ``open`` is the control. Where it does not work there, but does with a shell bound in, the image is the wall, and the
-further walls are tried with the shell. What works in neither is not measured (or not applicable, where this AWK lacks it); so is
-what only ends the service there, unless ending it is what it is for (attacks on resources).
+An attack that works in ``open`` passes the control. If it works there only with a shell bound in, the image itself is the wall, and
+further walls are tried with the shell. If it works in neither, it is not measured, or not applicable if this AWK lacks the feature.
+The same holds if it only ends the service, unless that is its aim (attacks on resources).
 """
 
 from __future__ import annotations

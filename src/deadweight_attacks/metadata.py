@@ -1,8 +1,8 @@
-"""A stand-in for the address at which clouds tell a machine its credentials: on the attack network, in the attacker's hands.
+"""Run a stand-in for the cloud metadata address (169.254.169.254) on the attack network.
 
-It answers as services of the first kind do: to every request, without a token. In the network of each container that is attacked
-packets to that address are turned to the attacker's own, so that what passes between containers is what an engine's firewall knows,
-and nothing leads further, wherever this machine stands.
+Like version 1 of such services, it answers every request without a token. In each attacked container's network, packets to that
+address go to the attacker. So only the engine's firewall rules decide what passes, and nothing gets out, wherever this machine
+runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The records of a payload file (``awk.yaml``, ``breach.yaml``): what is sent, and what proves that it worked."""
+"""Records of a payload file (``awk.yaml``, ``breach.yaml``): what to send and what proves success."""
 
 from __future__ import annotations
 

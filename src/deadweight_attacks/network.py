@@ -1,7 +1,7 @@
-"""The bridge of an attack network: who is on it reaches others on it, and nothing else.
+"""Isolate the bridge of an attack network: containers on it reach only one another.
 
-A bridge without an address still hands this machine what is sent to it. The kernel answers ARP for every address that it has, on
-whatever interface, and takes datagrams for them; and IPv6 gives the bridge an address of its own.
+A bridge without an address still passes packets to this machine: the kernel answers ARP for any of its addresses on any
+interface, and accepts datagrams for them. IPv6 gives the bridge an address of its own.
 """
 
 from __future__ import annotations

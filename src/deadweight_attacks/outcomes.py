@@ -1,4 +1,4 @@
-"""The records of an attack run: what is tried, and what was found."""
+"""Records of an attack run: the plan, each outcome, and its JSON."""
 
 from __future__ import annotations
 

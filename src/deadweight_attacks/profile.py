@@ -1,4 +1,4 @@
-"""The seccomp profile that ``invoke harden`` found for an image: it left it in the state folder, with the image's digest."""
+"""Load the seccomp profile that ``invoke harden`` saved for this image's digest, or that the suite names, for attacks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Attacks where the attack network cannot be entered from here: an engine on another machine, in another kernel, or without root.
+"""Attack through an engine whose network we cannot enter: another machine, another kernel, or no root.
 
-What is otherwise done in the attacker's network is then done by our program beside the attacker
-(``engine/tunnel_client.py``), and what is otherwise bound into the attacked containers lies in an image made of theirs: paths of
-this machine mean nothing there.
+A program beside the attacker (``engine/tunnel_client.py``) does the network work. Files that are usually bound into the attacked
+containers go into an image built on theirs, because paths of this machine mean nothing there.
 """
 
 from __future__ import annotations

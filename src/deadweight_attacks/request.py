@@ -1,4 +1,4 @@
-"""What is sent for an attack, its places filled in, and whether it holds already what is to prove it."""
+"""Build the request that carries an attack, and check that it does not already contain the proof."""
 
 from __future__ import annotations
 

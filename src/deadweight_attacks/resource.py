@@ -1,9 +1,8 @@
-"""Attacks on memory, processes and processor: does the container take more than the hardened posture would grant?
+"""Run attacks on memory, processes and processor, and report if the container exceeds its hardened limit.
 
-They take turns on the whole machine (``resource_lock``), each in a container of its own, within the outer bound of
-``run_options.bounded``.
-What the container consumes meanwhile is judged by ``consumption``. Of processors, what that leaves open is asked once more with
-the machine alone.
+They take turns on the machine (``resource_lock``). Each has its own container, within the outer limit of
+``run_options.bounded``. ``consumption`` judges what the container uses. If the result for processors is unclear, the attack runs
+again with the machine alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Whose turn it is to use the machine up: attacks on resources must not starve one another, whoever sends them.
+"""Lock this machine for attacks on resources, so that they do not starve one another.
 
-One for the machine, by locks on files: variants attacked side by side may each be attacked by a process of its own, and projects
-as well. Who wants to see a service give no answer has the machine alone. Those that take processors leave one another out; those
-that take memory, processes or disk only stand in the way of who is alone.
+The lock is a file, so it covers several processes and projects. An attack that makes a service stop answering has the machine
+alone. Attacks on the processor exclude one another. Attacks on memory, processes or disk only exclude one that runs alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The places in a suite's own requests that take a value of the client's, and the requests with another value there."""
+"""Find where a suite's HTTP requests and OpenAPI operations take a client's value, and replace that value."""
 
 from __future__ import annotations
 

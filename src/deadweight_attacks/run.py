@@ -1,8 +1,8 @@
-"""One variant attacked, and judged by its gates. Evidence data: see ``matrix_data``.
+"""Attack one variant, judge the result by its gates, and return evidence (data: ``matrix_data``).
 
-``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
-What an earlier ``invoke attack`` found beyond that (the walls one by one, further postures) is kept, with its time, where nothing
-that decides an outcome has changed since; so it is after an ``invoke attack`` that was asked for less.
+``verify`` tries ``open``, ``default``, ``hardened`` and the postures that gates name; resource attacks only if a gate names them.
+Results of an earlier, larger ``invoke attack`` (single walls, other postures) are kept with their time if nothing that affects an
+outcome has changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a posture is as run options: on the ground that all postures of a variant share, each within the outer bound."""
+"""Turn a posture (set of protections) into container run options, never above an outer resource limit."""
 
 from __future__ import annotations
 

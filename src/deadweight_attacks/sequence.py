@@ -1,4 +1,4 @@
-"""Many attacks on one posture, one after another, and what each did to the service that it met."""
+"""Send many attacks to one posture in turn, and find the one that killed the service."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The attacker's own program at work in a container: started there by ``exec``, as the service's user, and given orders one by one.
+"""Run the attacker's program in a container (``exec`` as the service's user) and send it orders.
 
-An engine starts such a process with what it started the service with: namespaces, cgroup, mounts, capabilities, seccomp filter,
-AppArmor profile and no-new-privileges (runc and crun take them from the container's own configuration). That is looked at, not
-believed: ``difference`` compares both processes in ``/proc``.
+The engine starts it with the service's namespaces, cgroup, mounts, capabilities, seccomp filter, AppArmor profile and
+no-new-privileges (runc and crun take them from the container's configuration). We verify that: ``difference`` compares both
+processes in ``/proc``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the pack http looks: the places of the suite's requests and of the document, as far as the service lets them in."""
+"""Choose the places for HTTP attacks, from the suite's requests and OpenAPI document; skip routes that refuse us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walls and postures: which walls a container can have, and which stand in which posture."""
+"""Name the protections ("walls") of a container, and list which are on in each posture."""
 
 from __future__ import annotations
 

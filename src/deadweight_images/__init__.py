@@ -1,6 +1,6 @@
-"""Read any container image: its layers, what each adds and hides, secrets, packages, sizes. No engine, no suite, nothing of ours.
+"""Read any container image: layers, hidden files, secrets, packages, sizes. Needs no engine and no suite.
 
-What is listed here is for others; each is imported when it is asked for.
+Public names are imported on first use; ``public`` makes the ``__getattr__`` that does it.
 """
 
 from __future__ import annotations

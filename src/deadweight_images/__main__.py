@@ -1,4 +1,4 @@
-"""``python -m deadweight_images IMAGE.tar``: what the layers of an image hold and hide."""
+"""Run ``python -m deadweight_images IMAGE.tar`` to print layers and hidden files."""
 
 from __future__ import annotations
 

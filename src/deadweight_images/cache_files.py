@@ -1,4 +1,4 @@
-"""Where results are kept between runs, and how a file gets there: whole, or not at all."""
+"""Locate the user's cache folder, and write files atomically into a cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of this package. They are the root of Deadweight's own tree too, so that both are caught and shown alike."""
+"""Errors of this package, and the base of all Deadweight errors, so that both are caught and shown alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of an analysed image: the document behind ``invoke layers`` and ``variants.<name>.layers`` of the report."""
+"""Records of an analysed image: the JSON behind ``invoke layers`` and the report's ``variants.<name>.layers``."""
 
 from __future__ import annotations
 

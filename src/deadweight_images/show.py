@@ -1,4 +1,4 @@
-"""The layers of an image on a terminal."""
+"""Print an image's layers and findings."""
 
 from __future__ import annotations
 

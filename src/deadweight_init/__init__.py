@@ -1,9 +1,9 @@
-"""``init``: bring in a repository that this tool has never seen, and prove what is written about it.
+"""Generate a suite from an unknown repository (``deadweight init``), and test what it says.
 
 tree, repository/ → services → draft (derive/, languages/)     what is read, and the ways to build it
 prove/ (build, watch, remedies, verify) → write/               what was seen, and what is written
 
-What is listed here is for others; each is imported when it is asked for.
+Public names are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m deadweight_init FOLDER``: the same as ``deadweight init --dir FOLDER``, with the same flags."""
+"""Run ``python -m deadweight_init FOLDER``: the same as ``deadweight init --dir FOLDER``, same flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``init`` as one call: find the service, write its suite, and prove what was written."""
+"""Run ``init`` in one call: find services, write ``deadweight.yaml`` and test it."""
 
 from __future__ import annotations
 

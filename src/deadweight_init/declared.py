@@ -1,4 +1,4 @@
-"""What a repository already says to ko, apko, melange and Jib: their own files are taken as they are."""
+"""Read a repository's own ko, apko, melange and Jib settings, and use them unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document in which a repository describes its service, or the service itself does."""
+"""Find a service's OpenAPI document, in its repository or served by the service itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository's own Dockerfile says of its image, and whether it can be built from a fresh checkout."""
+"""Read an image's settings from a Dockerfile, and check if it can be built from a fresh checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is going to be written: a service's rungs, and every value with its origin."""
+"""Draft a suite for one service before any build: its variants, values, origins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has drifted since a suite was written: Dockerfiles that came or went, versions, ports and bases that changed."""
+"""Report how a suite has drifted from its repository: new or missing Dockerfiles, changed versions, ports and bases."""
 
 from __future__ import annotations
 

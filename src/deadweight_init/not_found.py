@@ -1,4 +1,4 @@
-"""What a repository has instead of a service: files that nobody may read, that are broken, or that build no image."""
+"""Explain why a repository has no service: its files are unreadable, broken, or build no image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found out about a service, each value with where it comes from."""
+"""Records of what is known about a service, each value with its origin."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is tried if a variant does not build or come up: one table, asked in order, each use recorded by its name.
+"""Retry a variant that fails to build or start, with fixes from one table, tried in order and recorded by name.
 
-A remedy takes what the repository itself says (an example of its environment, its README), or builds a recipe in another way.
-None invents what a service should do: what is missing is advice (``advice``). The repository's own files stay as they are.
+A remedy uses what the repository says (an example environment, its README), or builds a recipe in another way. None invents what
+a service should do: what is missing becomes advice (``advice``). The repository's own files stay unchanged.
 """
 
 from __future__ import annotations

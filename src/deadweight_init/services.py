@@ -1,4 +1,4 @@
-"""Which services a repository holds: by its Dockerfiles and by its projects, each with all that its surroundings say."""
+"""Find all services in a repository, by Dockerfiles and language projects, and collect what is known of each."""
 
 from __future__ import annotations
 

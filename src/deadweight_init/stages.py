@@ -1,4 +1,4 @@
-"""The stages of a Dockerfile, with the variables that are known in each, and how they stand on one another."""
+"""Parse a Dockerfile into stages, with the variables known in each, and find which stage builds on which."""
 
 from __future__ import annotations
 

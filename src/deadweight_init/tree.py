@@ -1,4 +1,4 @@
-"""The files of a repository, listed once; what no build reads is passed over."""
+"""List a repository's files once, without those that no build reads."""
 
 from __future__ import annotations
 

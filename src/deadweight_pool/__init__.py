@@ -1,6 +1,6 @@
-"""A pool of BuildKit endpoints and engines: which there are, which of them does what, and what becomes of it when one is lost.
+"""Manage a pool of BuildKit endpoints and engines: list them, assign work, and recover when one is lost.
 
-What is listed here is for others; each is imported when it is asked for.
+Public names are imported on first use.
 """
 
 from __future__ import annotations

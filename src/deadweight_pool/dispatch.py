@@ -1,8 +1,8 @@
-"""Which endpoint builds what, now: work goes to the home of what it shares, and elsewhere before anybody is idle.
+"""Assign each variant to a build endpoint: its home, where shared layers are, or a free one.
 
-A key's home is the endpoint that rendezvous hashing prefers for it. Work waits for a place there; once its home has more than its
-share of all work (``BOUND``), a free endpoint takes it, whole keys first: what shares a key shares layers, and they are made once.
-A key that nobody had begun is at home from then on where it was taken.
+A key's home is the endpoint that rendezvous hashing prefers. Work waits for a place there. If the home has more than its share of
+all work (``BOUND``), a free endpoint takes it, whole keys first: variants with one key share layers, which are then made once.
+If nobody had begun a key, the endpoint that takes it becomes its home.
 """
 
 from __future__ import annotations

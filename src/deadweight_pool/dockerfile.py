@@ -1,7 +1,7 @@
-"""Build a Dockerfile on an endpoint of the pool. What comes back is an image archive; no engine is needed, and none gets the image.
+"""Build a Dockerfile on a pool endpoint and return an image archive; no local engine is needed.
 
-What variants share decides where they go: the first base, where the instructions that take long usually are, and the source's lock
-files, which say what those instructions download.
+What variants share decides where they build: the first base, where slow instructions usually are, and the source's lock files,
+which say what those instructions download.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One endpoint as buildctl reaches it."""
+"""Probe a BuildKit endpoint."""
 
 from __future__ import annotations
 

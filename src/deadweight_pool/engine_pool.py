@@ -1,8 +1,8 @@
-"""The engines of a pool that run checks and attacks: who does what, and what becomes of it when an engine is lost.
+"""Run checks and attacks on a pool of engines; if one is lost, measure again on another.
 
-A variant has a home by rendezvous hashing, where its image is already when it is checked again. While its home has no free place it
-goes to the next engine in its own order, so nobody is idle. What an engine could not measure because it cannot run a container any
-more is measured again on another one; what fails on an engine that works is a finding.
+Each variant has a home engine by rendezvous hashing, which already has its image at the next check. If the home is full, the
+variant goes to the next engine in its own order, so none is idle. If a lost engine leaves something unmeasured, another engine
+measures it. A failure on a working engine is a finding.
 """
 
 from __future__ import annotations

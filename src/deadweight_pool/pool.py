@@ -1,4 +1,4 @@
-"""The pool: its endpoints as they answered, watched while they build."""
+"""Run builds on a pool's endpoints; retry elsewhere if one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pool is meant: the user's own (``pool.yaml`` beside ``sources.yaml``, or ``DEADWEIGHT_POOL``) stands over the suite's."""
+"""Load the pool settings: the user's (``pool.yaml`` or ``DEADWEIGHT_POOL``) override the suite's."""
 
 from __future__ import annotations
 

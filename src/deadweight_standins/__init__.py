@@ -1,6 +1,6 @@
-"""The local source: stand-ins made from this machine's OS packages, served by a registry on loopback.
+"""Make stand-ins for public base images from OS packages, and serve them from a registry on loopback.
 
-What is listed here is for others; each is imported when it is asked for.
+Public names are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A vulnerability database made from what package registries give, for machines that reach no ready-made one.
+"""Build a Trivy vulnerability database from package registries, for machines that cannot download one.
 
-It holds every Go module and the standard library from the Go vulnerability database, fetched as the Go module
-``golang.org/x/vulndb`` (Go verifies it by its checksum database), and the fixes that changelogs of this machine's Debian or Ubuntu
-packages name, of the packages that stand-ins were made of. It has no severities for most, and knows nothing of Python, Java or
-Node.js packages: their registries carry no advisories. ``coverage.json`` beside it says all that.
+It holds all Go modules and the standard library, from the Go vulnerability database (Go module ``golang.org/x/vulndb``, which Go
+verifies by its checksum database). It also holds the fixes named in changelogs of the Debian or Ubuntu packages that stand-ins
+are made of. Most entries have no severity. Python, Java and Node.js packages are missing: their registries carry no advisories.
+``coverage.json`` beside the database says all this.
 """
 
 from __future__ import annotations

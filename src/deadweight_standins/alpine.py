@@ -1,7 +1,7 @@
-"""The stand-in for Alpine: musl, a busybox, Alpine's layout, and an ``apk add`` that installs the OS's packages.
+"""Make the Alpine stand-in image: musl, busybox, Alpine's layout, and an ``apk add`` that installs OS packages.
 
-That program and the addresses that it fetches from are no part of the image: a build's RUN gets them as a mount (``apk_image``),
-at a place that the image keeps free. So an image weighs what it holds, and names no mirror.
+The ``apk`` program and its mirrors' addresses are not in the image: a build's RUN gets them as a mount (``apk_image``) at a place
+that the image keeps free. So the image weighs what it holds, and names no mirror.
 """
 
 from __future__ import annotations

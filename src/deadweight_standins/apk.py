@@ -1,7 +1,7 @@
-"""The signed APK repositories: melange repackages OS packages under Wolfi's and Alpine's names, so that dependencies between
-shared objects, SBOMs, signatures and the index come from the real tool.
+"""Make signed APK repositories: melange repackages OS packages under Wolfi's and Alpine's names.
 
-melange needs a sandbox to run in before there is any package: two throw-away packages are made for it, the seed.
+So library dependencies, SBOMs, signatures and the index come from the real tool. melange needs a sandbox before any package
+exists, so two throw-away packages (the seed) are made for it.
 """
 
 from __future__ import annotations

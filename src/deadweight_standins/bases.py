@@ -1,4 +1,4 @@
-"""The tables beside this module: what each stand-in is made of (``bases.toml``), and how any of them is read; tests check them."""
+"""Load the tables that say what each stand-in image is made of (``bases.toml``, ``packages.toml``) into records."""
 
 from __future__ import annotations
 

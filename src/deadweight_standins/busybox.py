@@ -1,7 +1,7 @@
-"""Busybox with an awk that can compute: built from the OS's own source package against musl, static and dynamic.
+"""Build busybox from the OS's source package against musl, static and dynamic, with awk math.
 
-The busybox that Debian ships has no awk math (FEATURE_AWK_LIBM is off), which would make an alpine stand-in crippled in just
-the place where the demo service works.
+Debian's busybox has no awk math (FEATURE_AWK_LIBM is off). An alpine stand-in with it would fail in just the place where the
+demo service works.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of recipes, and the edition of all of them: a stand-in of an older edition is made anew."""
+"""Map each stand-in to the recipe that makes it, and to its edition: older editions are remade."""
 
 from __future__ import annotations
 

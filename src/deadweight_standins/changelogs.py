@@ -1,7 +1,7 @@
-"""Fixed vulnerabilities of Debian and Ubuntu packages, read from their own changelogs inside ``.deb`` files.
+"""Read fixed CVEs from the changelogs inside Debian and Ubuntu ``.deb`` files.
 
-An entry that names a CVE is taken for its fix, the earliest one where several do. That is a lower bound: what is known and not
-yet fixed stands in no changelog, and an installed package that is as new as the changelog lacks none of its fixes.
+A changelog entry that names a CVE counts as its fix; if several do, the earliest. This is a lower bound: CVEs that are known but
+not fixed are in no changelog, and an installed package as new as the changelog lacks none of its fixes.
 Sources: deb(5), deb-changelog(5).
 """
 

@@ -1,7 +1,7 @@
-"""The stand-in for tonistiigi/xx: helpers that Dockerfiles copy into a stage to build for another platform than their own.
+"""Make the stand-in for tonistiigi/xx, the helper scripts that Dockerfiles use to cross-build.
 
-Stand-ins are of this machine's architecture, so the platform built for is always the one built on: compilers and package
-managers are called as they are, and a build for another platform is refused.
+Stand-ins have this machine's architecture, so the target platform is always the build platform: compilers and package managers
+run as they are, and a build for another platform is refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""OS packages for the stand-ins: fetched by the machine's own apt configuration, without touching the machine's apt state.
+"""Fetch OS packages with the machine's apt settings, and make root file systems, without changing its apt state.
 
-Every package lies once in one shared folder. Root file systems are made by mmdebstrap from a little repository over just the
-packages asked for, so that nothing is fetched twice and no address of a mirror gets into an image.
+Each package is stored once in a shared folder. mmdebstrap makes root file systems from a small repository of just the packages
+asked for, so nothing is fetched twice and no mirror's address gets into an image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file of a package registry, over HTTP, bounded in size and time."""
+"""Download a package from npm, PyPI or Maven, with size limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins for Java bases: a jlink runtime on an OS-made base, with and without a shell, and a JDK with Maven."""
+"""Make stand-ins for Java base images: a JRE made by jlink, with or without a shell, and a JDK with Maven."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins for bases of languages: Go from its toolchain modules, Node from npm, Rust from this machine or the OS, uv."""
+"""Make stand-ins for Go, Node, Rust, uv, Bun and Deno base images, from npm, PyPI, Go toolchains or OS packages."""
 
 from __future__ import annotations
 

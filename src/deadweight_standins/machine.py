@@ -1,4 +1,4 @@
-"""What kind of machine the stand-ins are made on and for: the same architecture under each tool's own name."""
+"""Detect this machine's architecture, as each tool names it, its OS release and its private CAs."""
 
 from __future__ import annotations
 

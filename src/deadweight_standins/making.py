@@ -1,4 +1,4 @@
-"""Making stand-ins side by side, saying how it goes on, and telling what could not be made."""
+"""Make several stand-in images in parallel, report progress, and list those that failed."""
 
 from __future__ import annotations
 

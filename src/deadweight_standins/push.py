@@ -1,8 +1,7 @@
-"""Put an image into a registry on loopback, over plain HTTP (OCI distribution spec, "Pushing blobs" and "Pushing manifests").
+"""Push an image to the local registry over plain HTTP (OCI distribution spec, "Pushing blobs" and "Pushing manifests").
 
-Only our own local registry is spoken to this way; every other registry is reached through the real tools. Not by crane here: it
-pushes archives and folders, so each stand-in's layers would have to be laid out anew for it, and each question would start a
-program.
+Only our own registry is used this way; real tools talk to every other. crane is not used here: it pushes archives and folders,
+so each stand-in's layers would have to be laid out again, and each question would start a program.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Stand-ins for bases of Python. CPython itself comes ready-made, in the jars of JavaCPP's presets, as official sources build it.
+"""Make stand-ins for Python base images, with CPython binaries from the jars of JavaCPP's presets.
 
-Compiling it takes minutes; these jars hold the program, the standard library, headers and pip, for one release of each minor
-number. They were made on other systems: what names those is replaced, and extension modules that they were built without
-come from the OS, or are named in the stand-in's label.
+Compiling takes minutes. These jars hold the program, standard library, headers and pip for one release of each minor version,
+built from official sources on other systems: paths of those are replaced. Missing extension modules come from the OS, or are
+named in the stand-in's label.
 """
 
 from __future__ import annotations

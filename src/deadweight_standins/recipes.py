@@ -1,4 +1,4 @@
-"""How each stand-in is made: its layers and its run-time settings. One function a recipe, and the table of them."""
+"""Make stand-in images for Ubuntu, distroless, busybox and more: the layers and run settings of each."""
 
 from __future__ import annotations
 

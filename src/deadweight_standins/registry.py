@@ -1,8 +1,8 @@
-"""The registry on loopback: one process of its own, started when needed, found again by its process and the id it answers with.
+"""Start the local image registry on loopback when needed, and find it again by its process and id.
 
-It outlives us on purpose (a build that comes later, or another project, uses it), keeps everything on disk, and so survives
-a kill -9: whoever needs it next starts it again. It binds its port itself: the one of last time, which references hold, if that is
-free, else one that the kernel gives. We read back which, so no other program can take it in between.
+It outlives us on purpose, for later builds and other projects. It keeps everything on disk, so it survives a kill -9: the next
+user restarts it. It binds its own port: last time's, which references hold, if that is free, else one from the kernel. We read
+back which, so no other program can take it in between.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stand-ins made of their entries in ``bases.toml``: packages of the OS, files, settings. MongoDB's is FerretDB, compiled here."""
+"""Make stand-in images of servers from their entries in ``bases.toml``; for MongoDB, FerretDB is compiled here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local source: makes what is asked for, serves it on loopback, and says that it is a stand-in."""
+"""Provide stand-in base images and packages: make, serve on loopback, label as stand-in."""
 
 from __future__ import annotations
 

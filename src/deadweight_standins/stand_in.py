@@ -1,4 +1,4 @@
-"""Which stand-in the local source has for a public image, and which is nearest where it has none."""
+"""Resolve a public image reference to its stand-in, or to the nearest that has one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which release of the OS a stand-in is made of, and that release's package sources: the machine's own, with another name in them.
+"""Choose the OS release that a stand-in is made of, and write the package sources for it.
 
-A machine on Debian 12 reaches Debian 13's packages under the same addresses. So a base that asks for a newer release, or for a
-language that only a newer one has, is made of that one; the machine's own apt state is never touched.
+A machine on Debian 12 reaches Debian 13's packages at the same addresses: only the name changes. So a base that asks for a newer
+release, or a language that only a newer one has, is made of that one. The machine's own apt state is never touched.
 """
 
 from __future__ import annotations

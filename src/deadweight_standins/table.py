@@ -1,4 +1,4 @@
-"""Which public images the local source can stand in for, and which comes nearest to one that has none: ``images.toml``."""
+"""Load the table of public images that have a stand-in (``images.toml``), and find the nearest for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts that stand-ins are made of, each made at most once however many ask for it at the same time."""
+"""Make the parts shared by stand-in images, each at most once even if several ask at the same time."""
 
 from __future__ import annotations
 

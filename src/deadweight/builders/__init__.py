@@ -1,1 +1,1 @@
-"""One module per way of building an image; one three-method protocol (``protocol.Builder``)."""
+"""Build images: one module per build tool, each with ``protocol.Builder``'s three methods."""

@@ -1,7 +1,7 @@
-"""Build with ko: no Dockerfile, no engine. ko compiles, takes a base image and writes the archive.
+"""Build an image with ko, without Dockerfile or engine: ko compiles, takes a base and writes the archive.
 
-The base is always given: with none, ko would take one from a public registry unasked. SBOMs are kept. ``SOURCE_DATE_EPOCH``
-and ``KO_DATA_DATE_EPOCH`` fix all times, so that the same inputs give the same digest.
+A base is always given: without one, ko would pull one from a public registry unasked. SBOMs are kept. ``SOURCE_DATE_EPOCH`` and
+``KO_DATA_DATE_EPOCH`` fix all times: the same inputs give the same digest.
 """
 
 from __future__ import annotations

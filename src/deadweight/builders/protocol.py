@@ -1,4 +1,4 @@
-"""What a builder is: three methods. A builder knows one tool; order, caching and failure policy are the plan's."""
+"""Define the three-method builder protocol. A builder knows one tool; the plan decides order and caching."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The JSON Schema of a suite file, for editors: made from the records, kept as a file of the package.
+"""Generate the suite file's JSON Schema for editors from the records; a copy ships with the package.
 
-``python -m deadweight.builders.schema`` prints it; with ``docs/reference/suite.md`` it writes the lists of each builder's keys into
-that page. Tests hold both files against the records.
+``python -m deadweight.builders.schema`` prints it; given ``docs/reference/suite.md``, it writes each builder's keys into that
+page. Tests compare both files with the records.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which builder a name means: ours from one plain table, others' through the entry point group ``deadweight.builders``.
+"""Look up a builder by name: ours in one plain table, others through the entry point group ``deadweight.builders``.
 
-A builder is imported when it builds, its record of keys when a suite names it. Entry points are read only when a suite names a
+A builder is imported when it builds; its record of keys, when a suite names it. Entry points are read only if a suite names a
 builder that the table lacks, so that start-up stays fast.
 """
 

@@ -1,4 +1,4 @@
-"""The keys of our builders' variants, a record for each. A builder is imported when it builds, these with the suite."""
+"""Define the suite-file keys of our builders' variants, one record each. Importing them loads no builder."""
 
 from __future__ import annotations
 

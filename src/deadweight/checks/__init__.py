@@ -1,1 +1,1 @@
-"""One module per kind of evidence; one protocol (``protocol.Check``)."""
+"""Check images, one module per check (protocol: ``protocol.Check``)."""

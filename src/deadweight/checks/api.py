@@ -1,7 +1,7 @@
-"""``api``: declarative HTTP requests to the running service, and what must come back.
+"""Run the ``api`` check: send HTTP requests to the service and compare the responses.
 
-Evidence data: ``items``, one per request: ``name``, ``status`` (pass, fail), ``reason``, ``seconds``, ``http_status`` (None where
-no answer came), ``request`` (method and path).
+Evidence data: ``items``, one per request: ``name``, ``status`` (pass, fail), ``reason``, ``seconds``, ``http_status`` (None
+without a response), ``request`` (method and path).
 """
 
 from __future__ import annotations

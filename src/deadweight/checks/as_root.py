@@ -1,8 +1,8 @@
-"""The one door to root for work on a variant: firewall rules and other networks are root's alone.
+"""Run a check's privileged steps (firewall rules, network namespaces) as root through sudo.
 
-Whoever is root works here. For a user who has sudo a process of root's does it: it takes its order from a file and leaves what it
-found beside it, in a folder of the caller's; what it prints are lines of progress. Signals of ours do not reach it, so it ends by
-itself, and removes what it started, once the order or the caller is gone.
+If we are already root, the work runs in this process. Otherwise sudo starts a root process that reads its order from a file
+and writes its result next to it, in a folder of the caller's; it prints lines of progress. Our signals do not reach that process,
+so it ends by itself and removes what it started once the order or the caller is gone.
 """
 
 from __future__ import annotations

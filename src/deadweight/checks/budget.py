@@ -1,8 +1,8 @@
-"""``budget``: how heavy the image may be. A soft limit warns, a hard limit fails, and each tells its headroom.
+"""Run the ``budget`` check: compare image size, layers and start-up with soft (warn) and hard (fail) limits.
 
-Evidence data: ``figures`` (``size_bytes``, ``compressed_bytes``, ``layers``, ``startup_seconds``: what was measured, absent
-where it was not), ``limits`` (per figure ``value``, ``soft``, ``hard``, ``headroom_soft``, ``headroom_hard``: how much is left,
-negative where it is passed), ``compressed_how``, and with ``smaller_than`` the ``other`` variant, its size and the ratio.
+Evidence data: ``figures`` (``size_bytes``, ``compressed_bytes``, ``layers``, ``startup_seconds``: absent if not measured),
+``limits`` (per figure ``value``, ``soft``, ``hard``, ``headroom_soft``, ``headroom_hard``: what is left, negative if
+exceeded), ``compressed_how``, and with ``smaller_than`` the ``other`` variant, its size and the ratio.
 """
 
 from __future__ import annotations

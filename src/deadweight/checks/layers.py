@@ -1,7 +1,7 @@
-"""``layers``: what the image's layers hide, and what stands about in it.
+"""Run the ``layers`` check: find secrets, hidden bytes, shells, setuid files.
 
-Evidence data is the layer reader's own document (the contract's ``variants.<name>.layers``) with ``gates``: for each gate that the
-suite sets, whether it held and why.
+Evidence data is the layer reader's own document (the contract's ``variants.<name>.layers``) plus ``gates``: for each gate in
+the suite, whether it held and why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A wrapper for third-party checks: whatever they raise, or return wrongly, becomes one message that carries their name."""
+"""Wrap a third-party check, so that its exceptions and wrong return values become one message with its name."""
 
 from __future__ import annotations
 

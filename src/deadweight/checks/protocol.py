@@ -1,4 +1,4 @@
-"""What a check is: it takes one built image and gives one piece of evidence."""
+"""Define the check protocol: one built image in, one piece of evidence out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the checks that a suite asks for, judges them by what it expects, and keeps the evidence."""
+"""Run the checks a suite asks for, compare outcomes with expectations, and save the evidence."""
 
 from __future__ import annotations
 

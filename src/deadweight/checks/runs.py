@@ -1,13 +1,13 @@
-"""``runs``: the service starts, is healthy in time, stays up, and ends on SIGTERM in time.
+"""Run the ``runs`` check: the service starts, becomes healthy, stays up, and stops on SIGTERM in time.
 
-Start-up is the time from the engine's start call to the first healthy answer: the median of five starts in the hardened
-container, or one start where that took longer than five seconds. Variants that are verified together are started in turns (A B C
-A B C …, ``interleaved``), so that what else the machine does falls on all of them. The first container is watched for a second and
-a half after it was healthy, then gets SIGTERM.
+Start-up is the time from the engine's start call to the first healthy response: the median of five starts in the hardened
+container, or a single start if that took more than five seconds. Variants verified together start in turns (A B C A B C …,
+``interleaved``), so that other load on the machine affects all of them. The first container is watched for 1.5 seconds after it
+became healthy, then gets SIGTERM.
 
-Evidence data: ``startup_seconds``, ``startup_samples``, ``startup_alone`` (these were not taken in turns with others'),
-``stop_seconds``, ``killed``, ``exit_code``, ``user`` (the uid:gid that its process really had), ``posture``, and where it failed
-``log_tail``; of a job ``run_seconds``, and the first lines that it ``printed``.
+Evidence data: ``startup_seconds``, ``startup_samples``, ``startup_alone`` (not measured in turns with other variants),
+``stop_seconds``, ``killed``, ``exit_code``, ``user`` (the real uid:gid of its process), ``posture``, and on failure
+``log_tail``; for a job ``run_seconds`` and the first lines that it ``printed``.
 """
 
 from __future__ import annotations

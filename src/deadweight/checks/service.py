@@ -1,4 +1,4 @@
-"""The service under check: a variant's image in its hardened container, started when first asked for and shared."""
+"""Start the service under check: a variant's image in a hardened container, started on first use and shared."""
 
 from __future__ import annotations
 

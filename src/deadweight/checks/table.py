@@ -1,6 +1,6 @@
-"""Our checks, in the order in which they run, and those that plug-ins bring under the entry point group ``deadweight.checks``.
+"""List our checks in run order, and look up plug-in checks in the entry point group ``deadweight.checks``.
 
-A module is imported when its check is asked for; entry points are read only when a suite names a check that is not in the table.
+A module is imported when its check is requested; entry points are read only if a suite names a check that is not in the table.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""``vulnerabilities``: what a scanner's database knows of the image's packages.
+"""Run the ``vulnerabilities`` check: look up the image's packages in a scanner database.
 
-Evidence data is the contract's ``variants.<name>.vulnerabilities``, with more: ``by_kind`` (counts of ``os``, ``language`` and
-``kernel_headers`` apart), ``ids`` (distinct ids), ``copies`` (in how many places they are), ``accepted`` (findings taken off the
-counts by an exception), ``gates``, ``unused_exceptions``, ``database.age_days``, ``os`` and the ``executed`` programs of
+Evidence data is the contract's ``variants.<name>.vulnerabilities``, plus: ``by_kind`` (separate counts for ``os``, ``language``
+and ``kernel_headers``), ``ids`` (distinct ids), ``copies`` (number of places), ``accepted`` (findings that an exception
+removes from the counts), ``gates``, ``unused_exceptions``, ``database.age_days``, ``os`` and the ``executed`` programs of
 ``reachability``.
 
-``scanned``, ``not_scanned`` (no database, no scanner) and ``not_covered`` (the database knows nothing of what is in the image) are
-three different things; the last two have no counts. A check that could not scan fails nothing: ``invoke scan --strict`` does.
+``scanned``, ``not_scanned`` (no database, no scanner) and ``not_covered`` (the database knows nothing of the image's content) are
+different results; the last two have no counts. A check that could not scan fails only with ``invoke scan --strict``.
 """
 
 from __future__ import annotations

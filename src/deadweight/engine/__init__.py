@@ -1,1 +1,1 @@
-"""The container engine: find or start it, load, save, run hardened, inspect."""
+"""Control the container engine: start it, load images and run containers."""

@@ -1,8 +1,8 @@
-"""A few bytes of the engine's API, without the SDK: does it answer, and which version is it?
+"""Send small requests to the engine's API without the SDK, to learn its version or why it does not answer.
 
-No second client: containers and images are the SDK's business, which takes 0.1 s of a processor to import. What is here is asked
-by commands that run no container (``doctor``, a build that is up to date), by who starts an engine, and by who cleans up after
-a killed process; and the SDK tells that nobody answers in a dozen nested errors, and leaves its socket open.
+This is no second client: containers and images go through the SDK, which takes 0.1 s of processor time to import. This module
+serves commands that run no container (``doctor``, an up-to-date build), engine start-up, and clean-up after a killed process.
+If no engine answers, the SDK raises a dozen nested errors and leaves its socket open.
 """
 
 from __future__ import annotations

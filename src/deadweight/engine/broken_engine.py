@@ -1,7 +1,7 @@
-"""Whether an engine that answers can run anything: a tiny container of an image made here, and removed again.
+"""Test whether an engine can run containers: start and remove a tiny one from an image made here.
 
-An engine that lost its bridge, its firewall chains or its disk still answers every question. What it then says of a container is
-no finding about the image.
+An engine that lost its bridge, firewall chains or disk still answers every API request. Its errors about a container then say
+nothing about the image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The container engine: one object over the Docker SDK, for Docker 20.10 and later and Podman's compatible socket.
+"""Wrap the Docker SDK in one engine object, for Docker 20.10 and later and Podman's compatible socket.
 
-Everything it makes is labelled with its project and the process that made it, removed when the ``with`` block ends, however it
-ends, and by the project's next process that starts a container where this one was killed without warning.
+Everything it makes is labelled with its project and the process that made it, and is removed when the ``with`` block ends.
+If this process is killed, the project's next process that starts a container removes it.
 """
 
 from __future__ import annotations

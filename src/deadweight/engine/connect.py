@@ -1,4 +1,4 @@
-"""Connecting the Docker SDK to an engine."""
+"""Connect the Docker SDK to an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One running container: its state, its answers, its end. Use it as a context manager; it is removed at the end."""
+"""Control one running container: inspect, wait for health, exec, stop. A ``with`` block removes it at its end."""
 
 from __future__ import annotations
 

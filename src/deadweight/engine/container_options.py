@@ -1,4 +1,4 @@
-"""What a container gets of the project and the image: files and profiles as mounts, and the owners of its folders in memory."""
+"""Complete a container's run options: project files and seccomp profiles as mounts, owners of its tmpfs folders."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a container uses at a moment: by the kernel's counters of its cgroup where that is of this machine, else by the engine's.
+"""Read a container's current resource use: from its cgroup if it runs on this machine, else from the engine.
 
-Docker takes its counters once a second, and who asks waits for the next time, ``one-shot`` or not. What lasts less than that is not
-seen so, and a look takes a second; the kernel's own are read in less than a millisecond (cgroup-v1 and cgroup-v2 in its manual).
+Docker samples its counters once a second, and a request waits for the next sample, ``one-shot`` or not. So it misses anything
+shorter, and each read takes a second. The kernel's counters take less than a millisecond (cgroup-v1 and cgroup-v2 in its manual).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find a container engine, or start one of our own."""
+"""Find a container engine, or start our own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The containers that a service needs beside it: started before it in their order, each up before the next, removed after it.
+"""Start the containers that a service needs (database, queue) in order, each up before the next; remove them after it.
 
-The service finds them by name through its ``/etc/hosts``: that works on every network, in every image and in every engine.
+The service finds them by name through its ``/etc/hosts``, which works on every network, in every image and engine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Docker and Podman take differently: one object for each, and all that an engine is asked in its own words."""
+"""Handle API differences between Docker and Podman, one class each: container options, networks, pulls."""
 
 from __future__ import annotations
 

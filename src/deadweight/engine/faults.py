@@ -1,4 +1,4 @@
-"""Turns what the engine's client raises into our own errors, with the engine's own words."""
+"""Translate the Docker SDK's exceptions into our own errors, with the engine's own words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``invoke run`` and ``invoke logs``: a container in the foreground, and the lines of those that run."""
+"""Run a container in the foreground (``invoke run``) and follow container logs (``invoke logs``)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""``grpc.health.v1``: one unary call, ``/grpc.health.v1.Health/Check``, over HTTP/2 in clear text.
+"""Probe a service's health over gRPC: one call, ``/grpc.health.v1.Health/Check``, over cleartext HTTP/2.
 
-Sources: gRPC's "GRPC Health Checking Protocol" and "gRPC over HTTP2". HTTP/2 itself is h2's; a client of gRPC would bring a
-C library for this one message.
+Sources: gRPC's "GRPC Health Checking Protocol" and "gRPC over HTTP2". HTTP/2 is h2's; a gRPC client would bring a C library for
+this one message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a service is asked whether it is up: one question for each kind of health that a suite can name."""
+"""Probe whether a service is up, by the kind of health check that the suite names."""
 
 from __future__ import annotations
 

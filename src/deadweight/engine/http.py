@@ -1,4 +1,4 @@
-"""HTTP to a container, whichever way leads to it: a published port, its network namespace, or its address.
+"""Send HTTP to a container by any route: a published port, its network namespace, or its address.
 
 A route makes the socket; the standard library's ``http.client`` does the rest.
 """

@@ -1,4 +1,4 @@
-"""Images in the engine: ask for them, load them, save them."""
+"""Look up, load, tag, pull, save and remove engine images."""
 
 from __future__ import annotations
 

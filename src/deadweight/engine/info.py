@@ -1,4 +1,4 @@
-"""What engine this is, and what of a container's walls it can build."""
+"""Parse the engine's version and isolation features into a record."""
 
 from __future__ import annotations
 

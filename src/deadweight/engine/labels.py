@@ -1,4 +1,4 @@
-"""Whose a container or network is: the labels we put on it, and whether the process that made it is still alive."""
+"""Label containers and networks with their owner; find and remove leftovers of dead processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work inside the network namespace of a process. Linux, root."""
+"""Run code in a process's network namespace (Linux, root)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a container is run: one frozen record, composed with ``but`` into postures; and the hardened one."""
+"""Define how a container runs: a frozen options record, varied with ``but``, and the hardened default."""
 
 from __future__ import annotations
 

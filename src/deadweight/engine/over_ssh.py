@@ -1,8 +1,8 @@
-"""An engine reached over SSH, as Docker's own client reaches it: each connection is one ``ssh HOST docker system dial-stdio``.
+"""Connect to an engine over SSH, as Docker's client does: one ``ssh HOST docker system dial-stdio`` per connection.
 
-ssh's own input and output are one end of a pair of sockets, so whoever speaks HTTP has a real socket at the other end, and needs no
-thread between. One login serves all of them (ssh's ControlMaster). Keys and jump hosts are the user's own ssh settings; nothing is
-asked for. Checks make a connection for each request, so these take a shorter way where the other side allows it (``ssh_forward``).
+ssh's input and output are one end of a socket pair, so HTTP code gets a real socket at the other end and needs no thread in
+between. All connections share one login (ssh's ControlMaster). Keys and jump hosts come from the user's ssh settings; nothing is
+prompted for. Checks connect once per request, so they take a shorter route if the server allows it (``Forward``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An image of one of our own programs in an engine: what stands beside containers is started from it."""
+"""Make an engine image from one of our own Go programs, to start helper containers from."""
 
 from __future__ import annotations
 

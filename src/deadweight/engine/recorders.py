@@ -1,8 +1,9 @@
-"""Our recorder in a container, and who listens to it from beside: no process outside, no file of this machine, no root.
+"""Record a container's file or system call use from helper containers: no host process, host file or root.
 
-The recorder (``recorder/main.go``) lies in an image made of the container's own. It is started first, waits at an abstract name of
-the container's network until another container of ours comes, hands it what its filter tells of (seccomp_unotify(2)), and becomes
-the service. So it works in every engine whose kernel has such filters, also where this process sees nothing of its containers.
+The recorder (``recorder/main.go``) is in an image made from the container's own. It starts first and waits at an abstract socket
+of the container's network until another container of ours connects. It hands over its filter's notifications
+(seccomp_unotify(2)) and then becomes the service. So it works in every engine whose kernel has such filters, even if this
+process sees nothing of its containers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Help from beside: a container that shares a target's processes and network, for images that have no shell and no tools.
+"""Open a shell in a container, or in a sidecar that shares its processes and network if its image has no shell.
 
-It reads the target's files through ``/proc/1/root``. The kernel allows that only to a process of the same user with no more
-capabilities (ptrace(2), "access mode checking"): as root with default capabilities it is denied.
+The sidecar reads the target's files through ``/proc/1/root``. The kernel allows that only to a process of the same user with no
+more capabilities (ptrace(2), "access mode checking"); root with default capabilities is denied.
 """
 
 from __future__ import annotations

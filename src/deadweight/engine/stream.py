@@ -1,6 +1,6 @@
-"""The engine's raw streams (exec): stdout and stderr in frames, on a hijacked connection, read within a time limit.
+"""Read the engine's raw exec streams: stdout and stderr frames on a hijacked connection, with a time limit.
 
-Frame (Engine API, "Attach to a container"): one byte stream number, three bytes of zero, four bytes length (big endian), data.
+Frame (Engine API, "Attach to a container"): one byte stream number, three zero bytes, four bytes length (big endian), data.
 """
 
 from __future__ import annotations

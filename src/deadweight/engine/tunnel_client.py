@@ -1,7 +1,7 @@
-"""A way to a container's port through the engine itself, where it is on another machine or in another kernel.
+"""Reach a container's port through the engine itself, if it is on another machine or in another kernel.
 
-A small program of ours stands beside the container, in its network (``--network container:ID``): no port is opened anywhere. For
-each connection the engine is asked to start it once more, and what it reads and writes comes over the engine's own connection.
+A small program of ours runs next to the container, in its network (``--network container:ID``), so no port is opened anywhere.
+For each connection the engine starts it once more, and its input and output travel over the engine's own connection.
 """
 
 from __future__ import annotations

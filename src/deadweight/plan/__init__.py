@@ -1,1 +1,1 @@
-"""What has to be done: steps, their graph, fingerprints of inputs, the scheduler."""
+"""Plan and run build steps: graph of steps, input fingerprints, scheduler."""

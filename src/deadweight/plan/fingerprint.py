@@ -1,6 +1,6 @@
-"""Fingerprints: up to date means same inputs, same tool, same base digest, same arguments, and the output still there.
+"""Hash a step's inputs (files, tool, base digest, arguments) into a fingerprint, to tell if it is up to date.
 
-A fingerprint is a SHA-256 over every input by name. The parts are kept beside it, so that a rebuild can say what changed.
+A fingerprint is a SHA-256 over all inputs by name. Its parts are saved too, so that a rebuild can say what changed.
 """
 
 from __future__ import annotations

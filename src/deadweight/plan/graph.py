@@ -1,4 +1,4 @@
-"""From variants to a graph of steps: shared work once, each step up to date or with the reason why it is not."""
+"""Turn variants into a graph of build steps: merge shared work and say why each step must run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Run a plan: as many steps at once as there are jobs, the failure policy, Ctrl-C, and a fingerprint only after success.
+"""Run a plan's steps in parallel, handle failures and Ctrl-C, and save a step's fingerprint only on success.
 
-Of the steps that can begin, the one goes first that begins the longest chain, by what steps took last time.
+Of the steps that can start, the one that begins the longest chain goes first, measured by last time's durations.
 """
 
 from __future__ import annotations

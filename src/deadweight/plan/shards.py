@@ -1,8 +1,8 @@
-"""Which machine of several takes which variant: the same answer on each of them, without asking one another.
+"""Divide variants among the machines of a CI run: each computes the same answer without communication.
 
-Each variant ranks the shards by a hash of its own name and theirs (rendezvous hashing), so a variant that is added or gone
-moves few others. Heaviest first, each takes the first shard in its ranking that stays within ``SLACK`` of an even share, else
-the one with the least to do (longest processing time first).
+Each variant ranks the shards by a hash of its name and theirs (rendezvous hashing), so adding or removing a variant moves
+few others. Heaviest first, each variant takes the first shard in its ranking that stays within ``SLACK`` of an even share, else
+the least loaded one (longest processing time first).
 Source: Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads".
 """
 

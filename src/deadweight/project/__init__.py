@@ -1,1 +1,1 @@
-"""One project at work: its suite, state and source; what it needs, building, scanning, cleaning."""
+"""Work on one project: load its suite, find what it needs, build, scan, clean up."""

@@ -1,4 +1,4 @@
-"""The build stage as one call: plan, prepare, run, and one outcome per variant."""
+"""Build variants in one call: plan, prepare, run; return one outcome for each."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which variants a change reaches, by the inputs that their fingerprints are made of.
+"""Find the variants that a change affects, from the inputs in their fingerprints.
 
-``since`` asks git which files changed, and the builders of variants near to one which files are theirs: nothing is read, no base
-is looked up.
-``changed_from`` compares fingerprints with those of an earlier report, so a base that moved and another tool count too.
+``since`` asks git which files changed, and only the builders of likely variants which files they read. It reads no file and looks
+up no base.
+``changed_from`` compares fingerprints with those of an earlier report, so a moved base or a different tool also counts.
 """
 
 from __future__ import annotations

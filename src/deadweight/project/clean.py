@@ -1,4 +1,4 @@
-"""Remove what is not needed: what died left behind, what can be made again, or the whole state folder."""
+"""Remove leftovers of dead processes, files that can be made again, or the whole state folder."""
 
 from __future__ import annotations
 

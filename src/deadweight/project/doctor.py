@@ -1,4 +1,4 @@
-"""What a doctor would want to know of this machine. Records only; who asks prints them. Changes nothing."""
+"""Inspect this machine's tools, engine and disks, and return the findings as records. Changes nothing."""
 
 from __future__ import annotations
 

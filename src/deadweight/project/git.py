@@ -1,4 +1,4 @@
-"""What git says changed: asked by as few calls as can be, all at the same time, while the suite is still being read."""
+"""Ask git which files changed: few calls, run in parallel while the suite is still being read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Get what a survey found missing: system packages, wheels and Go builds as tasks of a plan, each with a log of its own."""
+"""Install missing tools: system packages, wheels and Go builds, as tasks of a plan with one log each."""
 
 from __future__ import annotations
 

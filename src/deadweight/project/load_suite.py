@@ -1,4 +1,4 @@
-"""A suite file with the keys of every builder judged: ours, and those of installed plug-ins."""
+"""Load a suite file and validate every builder's keys, those of installed plug-ins too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a project needs on this machine, from its suite: the tools of its builders, its source, its checks."""
+"""List what a suite needs on this machine: its builders' tools, base images, an engine."""
 
 from __future__ import annotations
 

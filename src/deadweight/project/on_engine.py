@@ -1,4 +1,4 @@
-"""A project's images on one engine: which of them are there, and what checks look at there."""
+"""Load a project's images into one engine, and make the subjects that checks run on."""
 
 from __future__ import annotations
 

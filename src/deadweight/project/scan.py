@@ -1,4 +1,4 @@
-"""Scan several variants side by side and keep the evidence; one that fails keeps none of the others from being scanned."""
+"""Scan several variants in parallel and save the evidence; one failure does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which variants a task is for: those named, of them what changed, of them this machine's share."""
+"""Choose a task's variants: by name, then by what changed, then by this machine's shard."""
 
 from __future__ import annotations
 

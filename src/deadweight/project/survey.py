@@ -1,4 +1,4 @@
-"""What is there of what the work needs, what is not, and how it would be got. Changes nothing."""
+"""Survey required programs: which are present, which are missing and how to get them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One project at work: its suite, state folder, source and engine, each found when first asked for."""
+"""Open one project: its suite, state folder, source and engine, each found on first use."""
 
 from __future__ import annotations
 

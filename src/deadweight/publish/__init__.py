@@ -1,1 +1,1 @@
-"""Everything that leaves the machine: pushed images, attached SBOMs, published reports."""
+"""Publish results: push images, attach SBOMs, post comments, upload reports."""

@@ -1,4 +1,4 @@
-"""One sticky comment on a pull request, found again by a marker in its first line, whoever else writes one at the same time."""
+"""Create or update one comment on a pull request, found by a marker in its first line, safe under concurrent runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Push a variant's archive to a repository, and write down under which digest it is there."""
+"""Push image archives to a registry, write down their digests, and attach SBOMs."""
 
 from __future__ import annotations
 

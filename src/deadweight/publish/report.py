@@ -1,4 +1,4 @@
-"""Publish a written report: to a folder for static hosting, to a CI's step summary, to a registry as an OCI artifact."""
+"""Publish a report to a folder for static hosting, a CI step summary, or a registry (as an OCI artifact)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What one stage hands the next: frozen records, and where they lie on disk."""
+"""Define the frozen records passed between stages, and their paths on disk."""

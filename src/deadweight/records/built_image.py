@@ -1,4 +1,4 @@
-"""The result of the build stage: one image of one variant."""
+"""Define the record of a built image (build stage result)."""
 
 from __future__ import annotations
 

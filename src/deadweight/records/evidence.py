@@ -1,4 +1,4 @@
-"""The result of the verify stage: what one check found out about one image, and how."""
+"""Define the evidence record: what one check found about one image, and how."""
 
 from __future__ import annotations
 

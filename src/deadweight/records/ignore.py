@@ -1,4 +1,4 @@
-"""Ignore rules as in a .dockerignore file: the last matching pattern wins, ``!`` takes a path back in.
+"""Match paths against .dockerignore rules: the last match wins, ``!`` includes a path again.
 
 Source of the rules: Docker's "Build context, .dockerignore files", and moby/patternmatcher: patterns are those of Go's
 filepath.Match plus ``**``, anchored at the folder, and a pattern that matches a folder covers all below it.

@@ -1,7 +1,7 @@
-"""One invocation at a time works in a state folder; the others wait and are told who holds it.
+"""Lock a state folder so that one process works in it; others wait and see who holds the lock.
 
-Whoever holds the lock lets in what it calls and starts itself, by a variable of the environment: a task that is made of others
-takes it once for all of them, and a project's tests may build under a pytest that holds it.
+The holder passes the lock to the processes it starts, through an environment variable. So a task made of other tasks takes it once
+for all of them, and a project's tests can build under a pytest that holds it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where everything lies: the state folder of a project, and the user's cache that many projects share."""
+"""Define file paths: a project's state folder, and the user cache shared between projects."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Image references: taken apart as people write them, as a registry's client needs them, and as an engine lists them.
+"""Parse image references, as people write them, as registry clients need them, and as engines list them.
 
-``ubuntu:23.10`` means ``docker.io/library/ubuntu:23.10``; the first part is a host only if it holds a dot or a colon, or is
+``ubuntu:23.10`` means ``docker.io/library/ubuntu:23.10``; the first part is a host only if it contains a dot or a colon, or is
 ``localhost`` (distribution's reference grammar).
 """
 

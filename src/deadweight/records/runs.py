@@ -1,7 +1,7 @@
-"""Notes of processes that have something outside the state folder (in an engine, in memory), removed when all of that is gone.
+"""Note each process that leaves something outside the state folder (in an engine, in memory), until that is removed.
 
-Who is killed without warning leaves its note behind. So the next command knows that there may be something to remove, and where,
-without asking an engine each time.
+A process that is killed leaves its note behind. So the next command knows what may need removing, and where, without asking an
+engine each time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run was for, where that is not the whole suite: a shard of it, or only what changed. Reports carry it."""
+"""Record a partial run's scope, for reports: a shard of the suite, or only changed variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a record as JSON and read it back, validated. Writes are to a temporary name, then renamed."""
+"""Write records as JSON, atomically (temporary file, then rename), and read them back validated."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The JSON model of the comparison, then Markdown, HTML, charts, comparison with an earlier report."""
+"""Build comparison reports: JSON model, Markdown, HTML, charts, diff with an earlier one."""

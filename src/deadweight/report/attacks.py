@@ -1,4 +1,4 @@
-"""The attacks of one variant, summed up: how many each posture stops, and from which posture on one attack is stopped."""
+"""Sum up attack results per variant: attacks stopped in each posture, and the first posture that stops each one."""
 
 from __future__ import annotations
 

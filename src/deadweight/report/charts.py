@@ -1,7 +1,7 @@
-"""The report's pictures: sizes by ladder, and on one axis the build times that can be compared.
+"""Draw the report's SVG charts: image sizes per ladder, and comparable build times on one axis.
 
-Both axes are logarithmic: a variant may be a hundredth of another, and both are to be read; so marks are dots, whose place counts,
-and not bars, whose length would.
+Both axes are logarithmic: one variant may be a hundredth of another, and both must be readable. So marks are dots, read by
+position, not bars, read by length.
 """
 
 from __future__ import annotations

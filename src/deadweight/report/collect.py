@@ -1,4 +1,4 @@
-"""Read what is on disk for a suite and make the report of it. Nothing is built, run or loaded; no engine is needed."""
+"""Collect a suite's results from disk into a report. Nothing is built, run or loaded; no engine is needed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What changed between two reports, and which changes are regressions.
+"""Compare two reports: list the changes and decide which are regressions.
 
-Two floors stand in the way of noise. Below ``noise_*`` a difference is no change at all; above ``ratchet_*`` growth is a
-regression. Figures that rest on a stand-in in one report and not in the other are not compared: they tell of two bases.
+Two thresholds filter noise. Below ``noise_*`` a difference is not a change; above ``ratchet_*`` growth is a regression.
+Figures that rest on a stand-in in only one of the reports are not compared: they describe two different bases.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verdict and the comparison on a terminal: tables with colours where there is one, plain aligned lines elsewhere."""
+"""Print the verdict and comparison: coloured tables on a terminal, plain aligned lines elsewhere."""
 
 from __future__ import annotations
 

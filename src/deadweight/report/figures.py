@@ -1,4 +1,4 @@
-"""Figures as people read them. Decimal units (1 MB is 10^6 bytes) and three digits, as container tools print sizes."""
+"""Format figures for people: decimal units (1 MB is 10^6 bytes) and three digits, like container tools."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The history of a comparison: a line for each report that says anything new, in ``history.jsonl``.
+"""Keep a history of reports in ``history.jsonl``: one line for each that differs from the last.
 
-It lies in the state folder, and beside a published page, so that a host of static files keeps it where state folders come and go.
+It is stored in the state folder and next to a published page, so static hosting keeps it when state folders come and go.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The report as one HTML page that stands alone: no request leaves it, and it works without scripts and without a network.
+"""Render the report as one self-contained HTML page that needs no network and works without scripts.
 
-Styles and the script are inline and named by hash in the page's own Content-Security-Policy, so nothing that evidence smuggles into
-the page could run or load. Details are JSON in the page (a data block, which no policy needs to allow), drawn when they are opened.
+Styles and the script are inline and listed by hash in the page's Content-Security-Policy, so nothing smuggled in with evidence can
+run or load. Details are JSON in the page (a data block, which needs no policy exception), drawn when opened.
 """
 
 from __future__ import annotations

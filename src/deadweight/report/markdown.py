@@ -1,4 +1,4 @@
-"""The report as Markdown (GitHub and GitLab flavour): verdict and comparison, and all else folded, so that it fits a comment."""
+"""Render the report as Markdown for GitHub and GitLab, with details folded, short enough for a comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One report of what the shards of one run made. A mixture of several runs is refused, and what is wrong with it named."""
+"""Merge the reports of one run's shards into one. A mixture of runs is refused, with the reason."""
 
 from __future__ import annotations
 

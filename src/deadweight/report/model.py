@@ -1,8 +1,8 @@
-"""The records of ``report.json`` (schema 1). Every figure may be None: "not measured" is never a zero.
+"""Define the records of ``report.json`` (schema 1). Any figure may be None: "not measured" is never 0.
 
-How each figure was got stands beside it: a check's, scan's or attack run's own :class:`Provenance`, and for what is read off
-the build or the archive in ``VariantRecord.provenance`` (keys ``image``, ``build``, ``startup_seconds``, ``layers``,
-``attacks``, ``vulnerabilities``).
+Each figure says how it was measured: checks, scans and attack runs have their own :class:`Provenance`; for data from the build
+or the archive, see ``VariantRecord.provenance`` (keys ``image``, ``build``, ``startup_seconds``, ``layers``, ``attacks``,
+``vulnerabilities``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One verdict on a pull request: what *this change* did, apart from what a base image or the vulnerability database did meanwhile.
+"""Judge a pull request: separate its own changes from those of base images and the vulnerability database.
 
-A change of a figure is laid to the base if the base moved and no input of the variant was touched, to the database if the image is
-the same or the package was there before, and to measuring anew if the image is the same otherwise. What is left, this change did.
+A change is attributed to the base if the base moved and no input of the variant changed; to the database if the image is the same
+or already had the package; to a new measurement if the image is otherwise the same; and else to the pull request.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""SARIF 2.1.0 (OASIS) from plain findings: secrets, vulnerabilities, failed checks. A pure function; nothing is read or written.
+"""Render findings (secrets, vulnerabilities, failed checks) as SARIF 2.1.0 (OASIS) or JUnit XML, and join such files.
 
-Finding ids are stable: ``partialFingerprints`` holds the fingerprint that the caller gives, never one that depends on the order or
-the time of a run, so that a code host recognises a finding that it has seen before. Of several findings with one fingerprint each
-has its number behind it. GitHub reads ``primaryLocationLineHash`` alone, in its own form: the id, a colon, the number.
+Finding ids are stable: ``partialFingerprints`` holds the caller's fingerprint, which never depends on the order or time of a
+run, so a code host recognises a finding it has seen before. If several findings share a fingerprint, each gets its number
+appended. GitHub reads only ``primaryLocationLineHash``, in its own form: the id, a colon, the number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of ``report.json``. ``python -m deadweight.report.schema`` prints it anew from the records."""
+"""Generate ``report.json``'s JSON Schema (2020-12) from the records: ``python -m deadweight.report.schema``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison as rows and cells, made once and shown by the console, Markdown and HTML alike."""
+"""Build the comparison's rows and cells once, for console, Markdown and HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict of a report, made once for page, terminal and Markdown: what failed, what is not known, which variant to ship."""
+"""Judge a report: what failed, what is unknown, which variant to ship. Used by page, terminal and Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Markdown and HTML reports say in words: headline, notices, and which sections have anything to show."""
+"""Prepare the text of Markdown and HTML reports: headline, notices, and the sections to show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a report: ``report.json``, ``report.md``, ``index.html``, and the ladders' pictures beside them."""
+"""Write a report's files: ``report.json``, ``report.md``, ``index.html`` and the ladders' charts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where bases, packages and databases come from: public registries, a mirror of yours, or local stand-ins. One code path."""
+"""Provide base images, packages and databases from public registries, your mirror, or local stand-ins. One code path."""

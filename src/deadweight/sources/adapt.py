@@ -1,7 +1,7 @@
-"""A user's melange.yaml or apko.yaml, made fit for another source than the one it names. The user's file is never touched.
+"""Rewrite a copy of the user's melange.yaml or apko.yaml for another source. The user's file is never changed.
 
-Such a file may name repositories, keyrings and architectures of its own; tools add what flags give to those, so that a build
-from a mirror would still ask the public repository. The derived copy names none of them: flags give them.
+Such a file may name its own repositories, keyrings and architectures. Tools add the values from flags to those, so a build
+from a mirror would still contact the public repository. The derived copy names none of them: flags give them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A Dockerfile with plain FROM lines, made fit for another source. The user's file is never touched.
+"""Rewrite a copy of a Dockerfile with plain FROM lines for another source. The user's file is never changed.
 
-FROM, ``COPY --from`` and ``RUN --mount=…,from=`` name images; each public name is replaced by what stands for it. A
-``# syntax=`` line would make BuildKit fetch a frontend from a public registry, and is left out (an empty comment stands for it
-after the other directives, so that those still come first and line numbers in errors stay true).
+FROM, ``COPY --from`` and ``RUN --mount=…,from=`` name images; each public name is replaced by its local equivalent. A
+``# syntax=`` line would make BuildKit fetch a frontend from a public registry. An empty comment takes its place
+after the other directives, so that those still come first and line numbers in errors stay correct.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which source a run uses: the one asked for, else the recorded one, else what ``auto`` finds within three seconds."""
+"""Choose a run's source: the requested one, else the recorded one, else what ``auto`` finds in three seconds."""
 
 from __future__ import annotations
 

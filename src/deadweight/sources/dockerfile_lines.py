@@ -1,10 +1,10 @@
-"""A Dockerfile as BuildKit takes it apart: directives, comments, continued lines, heredocs; and where each letter stands.
+"""Parse a Dockerfile as BuildKit does: directives, comments, continued lines, heredocs, and each character's position.
 
 Source of the rules: BuildKit's ``frontend/dockerfile/parser`` (``Parse``, ``trimContinuationCharacter``, ``heredocsFromLine``).
-All that reads Dockerfiles here reads them through this: what plans a build and what rewrites its copy must see the same.
+All our code that reads Dockerfiles uses this parser: the planner and the rewriter of the copy must see the same.
 
-No package does it: dockerfile-parse (2.0) takes the lines of a heredoc for instructions, and dockerfile (3.4, BuildKit's own
-parser) tells the lines of an instruction, but not where each letter of it stands, which a copy that changes one name needs.
+No package does this: dockerfile-parse (2.0) takes the lines of a heredoc for instructions, and dockerfile (3.4, BuildKit's own
+parser) gives an instruction's lines, but not each character's position, which a copy that changes one name needs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How Java programs reach the network as a source does: a trust store made of a PEM bundle, Maven settings made of proxies.
+"""Configure Java's network access: a trust store made from a PEM bundle, Maven settings made from the proxies.
 
-Java reads neither PEM bundles nor proxy variables. The trust store is written in the JKS format, which every Java reads
-without a password and which needs no keytool: a header, one entry a certificate, a keyed SHA-1 at the end
+Java reads neither PEM bundles nor proxy variables. The trust store uses the JKS format, which every Java reads
+without a password and which needs no keytool: a header, one entry per certificate, a keyed SHA-1 at the end
 (``sun.security.provider.JavaKeyStore``).
 """
 

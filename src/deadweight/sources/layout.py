@@ -1,4 +1,4 @@
-"""An image of a registry on this machine as an OCI layout folder, which a build on another machine is given."""
+"""Export an image from a local registry as an OCI layout folder, for a build on another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this machine reaches other hosts: one CA bundle, the proxies that are set, and short probes with a time limit."""
+"""Configure and test network access: one CA bundle, the current proxies, and short probes with a time limit."""
 
 from __future__ import annotations
 

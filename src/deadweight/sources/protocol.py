@@ -1,4 +1,4 @@
-"""What every source gives: resolved base images, APK repositories, and the build environment that reaches them."""
+"""Define the source protocol: resolved base images, APK repositories, and the network settings for builds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sources that lie elsewhere: the public registries, or a mirror of them. The same code; only the names differ.
+"""Resolve bases and APK repositories from public registries or a mirror of them: same code, other names.
 
-Everything that can be wrong with reach, trust and credentials is found in ``prepare``, before the first build step, for all
-bases at the same time. Digests come from crane, which reads Docker's own configuration and credential helpers.
+All problems of reach, trust and credentials surface in ``prepare``, before the first build step, for all bases at once. Digests
+come from crane, which reads Docker's own configuration and credential helpers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is known of the source and the network: the suite's ``sources:``, the user's own file, what setup recorded, environment.
+"""Merge source and network settings: the suite's ``sources:``, the user's file, what setup recorded, environment.
 
-The same shape in ``deadweight.yaml`` (``sources:``) and in the user's ``sources.yaml``::
+``deadweight.yaml`` (``sources:``) and the user's ``sources.yaml`` have the same shape::
 
     mirror:
       registries: {docker.io: mirror.example.com/hub, "*": mirror.example.com}

@@ -1,1 +1,1 @@
-"""What is asked for: the suite file, as records."""
+"""Parse the suite file into validated records."""

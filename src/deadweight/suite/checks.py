@@ -1,4 +1,4 @@
-"""The records of the ``checks:`` section of a suite file: what is asked of each check, and where its gates are."""
+"""Define the records of a suite file's ``checks:`` section: each check's settings and gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with values of a file, told as sentences of ours: file, line, key, what was expected, what to do."""
+"""Translate pydantic's validation errors into our own: file, line, key, what was expected and how to fix it."""
 
 from __future__ import annotations
 

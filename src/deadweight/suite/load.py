@@ -1,4 +1,4 @@
-"""From ``deadweight.yaml`` to a Suite: defaults merged, every error with file, line, key, what was expected and what to do."""
+"""Load ``deadweight.yaml`` into a Suite: merge defaults, report each error with file, line, key and remedy."""
 
 from __future__ import annotations
 

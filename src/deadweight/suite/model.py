@@ -1,6 +1,6 @@
-"""The records of a suite file (``deadweight.yaml``). Pydantic, frozen; unknown keys are refused.
+"""Define the records of a suite file (``deadweight.yaml``). Pydantic, frozen; unknown keys are refused.
 
-What is under ``checks:`` is in ``suite.checks``. The keys of one builder alone are in its own record, in its folder under
+Records under ``checks:`` are in ``suite.checks``. Keys of a single builder are in that builder's own record, under
 ``builders``.
 """
 

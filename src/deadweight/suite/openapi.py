@@ -1,4 +1,4 @@
-"""OpenAPI documents (2 and 3), as far as a service's routes are read from them."""
+"""Parse an OpenAPI document (2 or 3) for a service's routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pool:`` the BuildKit endpoints that build Dockerfile variants, the caches that they share, and the engines that run checks."""
+"""Define the ``pool:`` records: BuildKit endpoints for Dockerfile builds, their shared caches, engines for checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of the ``api`` check: what is sent, and what must come back."""
+"""Define the ``api`` check's records: requests and expected responses."""
 
 from __future__ import annotations
 

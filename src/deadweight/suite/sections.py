@@ -1,4 +1,4 @@
-"""The sections of a suite file that hold variants: its own, and one for each service where there are several."""
+"""Read variants from a suite file's sections: its own, and one per service if there are several."""
 
 from __future__ import annotations
 

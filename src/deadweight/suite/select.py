@@ -1,4 +1,4 @@
-"""Which variants are meant: by name, by service, by tag, by pattern."""
+"""Select variants by name, service, tag or pattern."""
 
 from __future__ import annotations
 

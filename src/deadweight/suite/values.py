@@ -1,4 +1,4 @@
-"""Kinds of values in a suite file that are more than text or a number: each says what is expected where it is written wrongly.
+"""Validate special values in a suite file (sizes, paths, patterns): each error says what was expected.
 
 A message ends a sentence that starts with "expected" (``suite.load`` writes it, with file, line, key and what was found).
 """

@@ -1,7 +1,7 @@
-"""Read YAML into plain values and remember the line of every key. Hostile input gives a ConfigError, never a traceback.
+"""Parse YAML into plain values with the line of every key. Hostile input raises ConfigError, never a traceback.
 
-Only what JSON has too is accepted (mappings with text keys, lists, text, numbers, booleans, null); dates stay text.
-Bounds: 4 MiB a file, 64 levels deep, 200,000 nodes after aliases are followed.
+Only what JSON also has is accepted (mappings with text keys, lists, text, numbers, booleans, null); dates stay text.
+Limits: 4 MiB per file, 64 levels deep, 200,000 nodes after aliases are followed.
 """
 
 from __future__ import annotations

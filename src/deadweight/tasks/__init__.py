@@ -1,6 +1,6 @@
-"""The invoke collection: thin. A project's ``tasks.py`` imports ``namespace`` from here.
+"""Collect the invoke tasks. A project's ``tasks.py`` imports ``namespace`` from here.
 
-Nothing below imports more than invoke itself until a task runs, so that ``invoke --list`` stays as fast as invoke.
+Nothing here imports more than invoke itself until a task runs, so that ``invoke --list`` stays as fast as invoke.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arguments of tasks, parsed: invoke hands text through, so every value is checked here and refused with exit code 2."""
+"""Parse and validate task arguments: invoke passes them as text; a wrong value ends with exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: a live table on a terminal, plain lines elsewhere. All of it on stderr."""
+"""Show progress on stderr: a live table on a terminal, plain lines elsewhere. Print ``--json`` on stdout."""
 
 from __future__ import annotations
 

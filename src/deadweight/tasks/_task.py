@@ -1,4 +1,4 @@
-"""The one way a task is made: typed, with our exit codes, one clear error, an end that cleans up, and ``--dry``.
+"""Make invoke tasks from functions: typed, with exit codes, one clear error, clean-up at the end, and ``--dry``.
 
 Invoke's own decorator loses the signature (its return type is a bare Callable), hence the cast here and nowhere else.
 """

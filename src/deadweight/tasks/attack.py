@@ -1,4 +1,4 @@
-"""``attack``."""
+"""Define ``attack`` (attack running images) and ``harden`` (tighten how they run)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``variants`` and ``build``."""
+"""Define ``variants`` (list them) and ``build`` (build images)."""
 
 from __future__ import annotations
 

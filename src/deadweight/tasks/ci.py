@@ -1,4 +1,4 @@
-"""``ci``: a whole pipeline, printed."""
+"""Print a CI pipeline, merge shard reports, judge a pull request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``completion``: what may follow in a command line, with the suite's own variants, checks and postures."""
+"""Define ``completion``: complete tasks, options, and the suite's variants, checks and postures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``demo``: the main job in one word."""
+"""Define ``demo``: set up, build, verify, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``init``: bring in a service."""
+"""Define ``init``: write a suite for a service."""
 
 from __future__ import annotations
 

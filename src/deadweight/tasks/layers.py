@@ -1,4 +1,4 @@
-"""``layers``: what the layers of an image hold and hide."""
+"""Define ``layers``: show an image's layers and secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference of all tasks as Markdown, made from their own help.
+"""Generate the Markdown reference of all tasks from their help.
 
 python -m deadweight.tasks.reference > docs/reference/tasks.md
 """

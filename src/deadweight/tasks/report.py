@@ -1,4 +1,4 @@
-"""``report``, ``publish`` and ``push``."""
+"""Define ``report``, ``publish`` and ``push`` (of images)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``run``, ``shell`` and ``logs``."""
+"""Define ``run``, ``shell`` and ``logs`` for containers."""
 
 from __future__ import annotations
 

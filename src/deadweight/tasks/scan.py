@@ -1,4 +1,4 @@
-"""``scan``: the vulnerabilities of all variants, and their SBOMs."""
+"""Define ``scan``: find vulnerabilities in images; write SBOMs."""
 
 from __future__ import annotations
 

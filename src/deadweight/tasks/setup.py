@@ -1,4 +1,4 @@
-"""``setup`` and ``doctor``."""
+"""Define ``setup`` (install tools), ``doctor`` and ``clean``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``verify``: run the suite's checks."""
+"""Define ``verify``: run the suite's checks."""
 
 from __future__ import annotations
 

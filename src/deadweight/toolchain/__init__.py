@@ -1,1 +1,1 @@
-"""The pinned external programs: what is there, what is missing, how to get it."""
+"""Find, check and install the pinned external programs that Deadweight runs."""

@@ -1,4 +1,4 @@
-"""The table of external programs (``programs.toml``): how each is told apart, which version is wanted, and how it is got."""
+"""Look up an external program in ``programs.toml``: how to recognise it, which version, and how to get it."""
 
 from __future__ import annotations
 

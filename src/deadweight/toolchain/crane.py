@@ -1,6 +1,6 @@
-"""crane, the registry client: push an image archive or a layout folder, read manifests and blobs.
+"""Run crane, the registry client: push an image archive or layout folder, read manifests and blobs.
 
-Credentials are crane's own business (``docker login``'s config file and its helpers): they are in no argument and no output.
+crane handles credentials itself (``docker login``'s config file and its helpers): they are in no argument and no output.
 """
 
 from __future__ import annotations

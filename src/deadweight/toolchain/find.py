@@ -1,4 +1,4 @@
-"""Find a tool: one of the right version on PATH, else our own copy, else an error that names the command that gets it."""
+"""Find a tool: the right version on PATH, else our own copy, else an error with the command that gets it."""
 
 from __future__ import annotations
 

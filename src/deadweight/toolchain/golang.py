@@ -1,4 +1,4 @@
-"""Go, and the tools that are built with it from pinned modules."""
+"""Run Go, and build Go tools from pinned modules."""
 
 from __future__ import annotations
 

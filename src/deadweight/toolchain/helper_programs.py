@@ -1,4 +1,4 @@
-"""Small Go programs of our own that run in containers: compiled once where they are needed, and kept in the user's cache."""
+"""Compile our own small Go programs that run in containers, on first use, and keep them in the user's cache."""
 
 from __future__ import annotations
 

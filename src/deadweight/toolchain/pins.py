@@ -1,4 +1,4 @@
-"""What is known of one external program, and where its pin stands: in a ``go.mod`` and ``go.sum``, or in ``wheels.lock``."""
+"""Describe one external program and read its pinned version, from ``go.mod`` and ``go.sum`` or ``wheels.lock``."""
 
 from __future__ import annotations
 

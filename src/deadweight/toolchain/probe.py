@@ -1,4 +1,4 @@
-"""Ask a program for its version: bounded, and remembered by path, modification time and size, so that asking again is free."""
+"""Ask a program for its version, with a time limit; cache the answer by path, modification time and size."""
 
 from __future__ import annotations
 

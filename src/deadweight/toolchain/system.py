@@ -1,4 +1,4 @@
-"""Packages of the operating system: installed with apt-get on Debian and Ubuntu; elsewhere named, with the command."""
+"""Install operating-system packages with apt-get (Debian, Ubuntu); elsewhere only name the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own copies of tools: where they lie, and how one is put there whole or not at all.
+"""Store our own copies of tools, each installed completely or not at all.
 
 A copy is a folder ``<cache>/tools/<name>-<version>-<platform>-<pin>``. It is made under a hidden name and renamed when it is
 complete; a lock per folder keeps two processes from making the same one twice.

@@ -1,7 +1,7 @@
-"""A cache for Trivy in which it has nothing to download: what it looks up is there, or is known to be empty.
+"""Prepare a Trivy cache that needs no downloads: the databases it looks up are present or empty.
 
-- Jars need a Java index that is a download of its own; an empty one makes it read the jars' own files instead.
-- It reads jars only where it looks for vulnerabilities: so an empty database stands for one where packages alone are wanted.
+- Jars need a Java index, which is a separate download; with an empty one, Trivy reads the jars' own files instead.
+- Trivy reads jars only when it looks for vulnerabilities, so an empty database is used if only packages are wanted.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The tightest way to run a variant under which its checks still pass: found by trying, written for three platforms."""
+"""Find the tightest container settings under which a variant still passes its checks, and write them for deployment."""

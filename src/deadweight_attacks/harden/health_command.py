@@ -1,4 +1,4 @@
-"""Which program of an image's own tells, inside the container, whether it is healthy: found by running each once."""
+"""Find a program inside an image that can serve as its health check, by running each candidate once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search found: the tightest posture, and the seccomp profile."""
+"""Records and report lines of the settings that harden found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search: everything at its tightest first; where that does not do, wall by wall; then the least memory and processes."""
+"""Search the tightest container settings: all walls at once, else wall by wall, then the least memory and processes."""
 
 from __future__ import annotations
 

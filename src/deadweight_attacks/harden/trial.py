@@ -1,4 +1,4 @@
-"""One trial: does the variant come up in time, stay up, answer all its requests as expected, and end well, with these options?"""
+"""Run a container once with given options; report if it starts in time, answers every request, stays up and stops cleanly."""
 
 from __future__ import annotations
 

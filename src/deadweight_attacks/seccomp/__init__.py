@@ -1,1 +1,1 @@
-"""A seccomp profile of a service's own, found by trying: recorded, completed by what the runtime needs, made smaller, proven."""
+"""Find a service's own seccomp profile: record its system calls, add the runtime's, remove unneeded ones, prove it."""

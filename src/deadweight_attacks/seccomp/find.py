@@ -1,4 +1,4 @@
-"""A service's own seccomp profile: searched for here, or as root where that takes sudo; and what it stops, by attacking."""
+"""Find a service's seccomp profile, here or as root through sudo; then attack to see what it stops."""
 
 from __future__ import annotations
 

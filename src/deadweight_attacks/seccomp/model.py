@@ -1,4 +1,4 @@
-"""What a search for a seccomp profile found: the calls, why each is in it, and how sure that is."""
+"""Records of a seccomp profile search: each system call, why it is allowed, and how sure."""
 
 from __future__ import annotations
 

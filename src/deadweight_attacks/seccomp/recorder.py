@@ -1,10 +1,9 @@
-"""A trial in which every system call is counted.
+"""Run a container and count every system call.
 
-The recorder (``engine/recorder/main.go``) is bound in, started first, and becomes the service. It puts a filter on itself that
-tells a process outside of each call, which counts it and lets it go on (seccomp_unotify(2)). So it needs no root, no right and no
-tracer, sees all from the first call on, and nothing else runs beside the service. Where this process cannot enter the engine's
-containers (``Engine.is_remote``), the recorder lies in an image instead, and who counts is a container beside it
-(``engine/recorders.py``).
+The recorder (``engine/recorder/main.go``) is bound in, starts first and becomes the service. It installs a seccomp filter that
+reports each call to an outside process, which counts it and lets it continue (seccomp_unotify(2)). It needs no root, no rights and
+no tracer, sees every call from the first, and runs nothing beside the service. If we cannot enter the engine's containers
+(``Engine.is_remote``), the recorder is put into an image, and a container beside it counts (``engine/recorders.py``).
 """
 
 from __future__ import annotations

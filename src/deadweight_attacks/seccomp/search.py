@@ -1,5 +1,4 @@
-"""The search for a service's own seccomp profile: record what it calls, add what the runtime needs, leave out what no check misses,
-prove what is left from scratch."""
+"""Search a service's seccomp profile: record calls, add the runtime's, drop those no check misses, verify the rest."""
 
 from __future__ import annotations
 

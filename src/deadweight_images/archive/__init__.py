@@ -1,1 +1,1 @@
-"""From bytes to members: archives, documents, compression, walking a tar, digests, the records of an image."""
+"""Read an image archive: open it, parse its JSON, decompress layers, walk their tars, check digests."""

@@ -1,6 +1,6 @@
-"""Open an image archive: docker-save (both layouts), OCI layout folder or tar; choose the image; give its layers' bytes.
+"""Open an image archive (docker-save tar, OCI layout folder or tar), choose one image, and return its layers' bytes.
 
-Documents are verified against the digests that name them. Layers are verified where they are read (``indexing``).
+Documents are verified here against the digests that name them. Layers are verified when they are read (``indexing``).
 """
 
 from __future__ import annotations

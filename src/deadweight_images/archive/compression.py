@@ -1,4 +1,4 @@
-"""Undo a layer's compression, a piece at a time, with a bound on what it may grow to."""
+"""Decompress a layer (gzip, zstd) in pieces, and refuse decompression bombs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The JSON of an image archive, parsed into records at the edge: manifest.json, index.json, manifests, configs.
+"""Parse an image archive's JSON (manifest.json, index.json, manifests, configs) into records.
 
-Sources: OCI image-spec v1.1 (index.md, manifest.md, config.md, image-layout.md), Docker image spec v1.2. A document that
-could be read as two things is refused (CVE-2021-41190). So is a field in another case than its own: engines are written in Go,
-whose JSON reader takes ``user`` for ``User`` and, of both, the last.
+Sources: OCI image-spec v1.1 (index.md, manifest.md, config.md, image-layout.md), Docker image spec v1.2. A document that can be
+read as two things is refused (CVE-2021-41190). So is a field in the wrong case: engines are written in Go, whose JSON reader
+accepts ``user`` for ``User`` and takes the last of both.
 """
 
 from __future__ import annotations

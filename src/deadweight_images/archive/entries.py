@@ -1,4 +1,4 @@
-"""The members of one layer in columns: a layer may hold a million files, and a million objects would not fit in memory."""
+"""Store the file entries of one layer in compact columns: a million Python objects would not fit in memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The records of an image: what its manifest, its config and its layers say, and what the layers hold.
+"""Records of an image: its manifest, config and layers, and the entries in a layer.
 
-Paths inside an image are bytes to the kernel. They are kept as bytes while work is done on them and are shown as text, where
-bytes that are no UTF-8 appear as ``\\xNN``. They carry no leading slash in bytes; shown paths do.
+Paths in an image are bytes to the kernel, so code works on bytes. They are shown as text, with bytes that are not UTF-8 as
+``\\xNN``. Byte paths have no leading slash; shown paths do.
 """
 
 from __future__ import annotations

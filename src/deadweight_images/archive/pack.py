@@ -1,5 +1,4 @@
-"""One image layer: files in, a gzipped tar with a stable digest out. Times are zero, order is by name, owners are root unless
-others are named."""
+"""Pack files into an image layer: a reproducible gzipped tar (zero times, names sorted, owned by root by default)."""
 
 from __future__ import annotations
 

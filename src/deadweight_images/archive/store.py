@@ -1,4 +1,4 @@
-"""Where an archive's blobs lie: a tar that is mapped into memory, or the folder of an OCI layout. Nothing is copied out."""
+"""Open the blobs of an image archive, from a memory-mapped tar or an OCI layout folder, without copying."""
 
 from __future__ import annotations
 

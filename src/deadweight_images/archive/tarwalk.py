@@ -1,11 +1,11 @@
-"""Walk the headers of a tar, in place: ustar, GNU long names and sparse files, pax.
+"""Parse the tar headers of a layer in place: ustar, GNU long names and sparse files, pax.
 
-The standard library's reader is not used on foreign archives: it allocates what a header declares, is slow, and extracting
-with it has been exploited again and again. Here every declared size is checked before anything is read, and an archive that
-two readers could read in two ways is refused: a scan must not skip what another program would run.
+The standard library's reader is not used on foreign archives: it allocates what a header declares, it is slow, and its extraction
+has been exploited repeatedly. Here every declared size is checked before anything is read. An archive that two readers could read
+differently is refused: a scan must not skip what another program would run.
 
 Sources: POSIX.1-2017 pax; GNU tar manual, "Basic Tar Format" and "Storing Sparse Files"; CVE-2025-62518 (pax and ustar sizes
-that disagree), CVE-2025-58183 (sparse maps without bound), CVE-2023-25153 (metadata without bound).
+disagree), CVE-2025-58183 (unbounded sparse maps), CVE-2023-25153 (unbounded metadata).
 """
 
 from __future__ import annotations

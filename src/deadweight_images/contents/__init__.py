@@ -1,1 +1,1 @@
-"""What is in the view: packages, Go build information, jars, duplicates, what an attacker would like."""
+"""Find packages, Go build information, jars, duplicates and attackers' tools in an image's files."""

@@ -1,7 +1,7 @@
-"""Which program an image's entry point ends in: through PATH, the working folder, shells, wrappers and scripts.
+"""Resolve an image's entry point to the program that finally runs, and identify its runtime.
 
-A container's command is written in many ways: ``["/s"]``, ``["./s"]``, ``["s"]``, ``s --flag`` (run by a shell), behind an init
-(``tini -- s``), or in a script that ends in ``exec s "$@"``. Nothing is run here: what cannot be told from the text is not guessed.
+Commands take many forms: ``["/s"]``, ``["./s"]``, ``["s"]``, ``s --flag`` (run by a shell), behind an init (``tini -- s``), or in a
+script that ends in ``exec s "$@"``. Nothing is executed. What the text does not say is not guessed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands in the final view that an attacker would like, and what weighs the most."""
+"""List what helps an attacker (shells, package managers, set-uid files) and big files."""
 
 from __future__ import annotations
 

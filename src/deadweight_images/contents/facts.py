@@ -1,4 +1,4 @@
-"""Keep, from one pass over a layer's content, what tells packages (package databases, Go's build information, jars) and shells."""
+"""Collect package databases, Go build information, jars and shells while a layer's content is read; find duplicate files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image's files as its container sees them: links followed inside the image, read in place, nothing unpacked."""
+"""Look up files in an image as its container sees them: links resolved inside the image, read without unpacking."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Read the build information that Go writes into every binary; stripping (``-s -w``) leaves it in place.
+"""Parse the build information in a Go binary; stripping (``-s -w``) does not remove it.
 
-Source: Go's ``debug/buildinfo``: a 32-byte header that starts with ``\\xff Go buildinf:``, in the ELF section
-``.go.buildinfo``. From Go 1.18 on two length-prefixed strings follow it (flag 2): Go's version and the module information,
-which stands between two 16-byte marks. Older binaries hold pointers there; of these only the presence is told.
+Source: Go's ``debug/buildinfo``: a 32-byte header, starting with ``\\xff Go buildinf:``, in the ELF section ``.go.buildinfo``.
+Since Go 1.18 (flag 2) two length-prefixed strings follow: Go's version, and the module information between two 16-byte marks.
+Older binaries hold pointers there; for these we only report that it exists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Name and version of Java archives, and of the archives inside them (Spring Boot, war, ear), read in place and bounded."""
+"""Read the name and version of a jar, war or ear and of the jars inside it, in place and within fixed limits."""
 
 from __future__ import annotations
 

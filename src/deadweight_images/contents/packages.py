@@ -1,4 +1,4 @@
-"""Bytes per installed package: dpkg, distroless, apk by their databases; Go binaries and jars by what is written in them."""
+"""List an image's installed packages and their bytes, from dpkg, distroless and apk databases, Go binaries and jars."""
 
 from __future__ import annotations
 

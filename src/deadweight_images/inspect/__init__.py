@@ -1,1 +1,1 @@
-"""One look at an image: from an archive, from a stream, or from the engine's own store."""
+"""Inspect an image from an archive, a stream, a registry or an engine's own store."""

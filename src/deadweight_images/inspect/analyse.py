@@ -1,4 +1,4 @@
-"""Look through all layers of an image archive: the one call behind ``invoke layers`` and the ``layers`` check."""
+"""Analyse all layers of an image archive: the function behind ``invoke layers`` and the ``layers`` check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an image and its layers' indices to the report: merged view, hidden files, secrets, packages."""
+"""Build the layers report from layer indices: merged view, hidden files, secrets, packages."""
 
 from __future__ import annotations
 

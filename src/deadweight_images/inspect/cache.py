@@ -1,4 +1,4 @@
-"""What a look at an image starts and ends with: results kept from one look to the next, the probe, the allow list."""
+"""Cache the analysis of image layers on disk, make the secret probe, and apply the allow list to a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write hidden files out, to prove that they are there. Only bytes are written: no links, no devices, no modes of the image."""
+"""Extract hidden files from an image to disk as proof. Only their bytes are written: no links, devices or file modes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look at an archive that no cache knows yet: read, verify, put the layers over one another, scan."""
+"""Read the layers of an archive that are not cached: verify digests, merge, scan for secrets."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Look through an image in a registry: layers are read as they come, nothing is written down, known ones are not fetched.
+"""Analyse an image in a registry: layers are streamed, never written to disk, and skipped if cached.
 
-What asks the registry is the caller's: this knows documents and digests only. Sizes and digests of all that comes are verified.
+The caller makes the requests; this module knows only documents and digests. All sizes and digests are verified.
 """
 
 from __future__ import annotations

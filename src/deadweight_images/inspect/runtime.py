@@ -1,6 +1,6 @@
-"""What runs the service of an image: the Go in its binary, or a JRE, Node, Python, … with the version that is installed.
+"""Detect the runtime and version that an image's service uses: Go, JRE, Node, Python and more.
 
-It is read from the program that the image's entry point leads to, in place and by pieces, however large the program is.
+It is read from the program that the entry point leads to, in place and in pieces, however large the program is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Look through an image archive that cannot be read twice, as it comes out of an engine (``docker image save``) or a pipe.
+"""Analyse an image archive that can only be read once: ``docker image save`` output or a pipe.
 
-One pass, nothing is spooled: which layer is which only becomes known at the end, where the manifest stands, but a layer can be
-read without knowing that.
+It takes one pass and writes no temporary file. The manifest, which says which layer is which, comes last, but a layer can be
+read without it.
 """
 
 from __future__ import annotations

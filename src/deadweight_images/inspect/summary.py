@@ -1,4 +1,4 @@
-"""What an image weighs and how it is set up: cheap, without secrets, without hashing plain layers."""
+"""Summarise an image quickly: sizes, layers, settings; no secret scan, no hash of plain layers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From members to a view: indexing layers, putting them over one another, and what lies between members."""
+"""Index the entries of layers, merge layers into one view, and read the bytes between files."""

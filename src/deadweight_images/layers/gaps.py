@@ -1,4 +1,4 @@
-"""Bytes of a layer that are no file's content: names, link targets, extended attributes, and what lies behind the end marker."""
+"""Find the bytes of a layer outside file content (names, link targets, attributes, data after the end), to scan for secrets."""
 
 from __future__ import annotations
 

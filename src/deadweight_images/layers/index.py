@@ -1,4 +1,4 @@
-"""What one pass over one layer found, and its form on disk: the cache of a layer that was looked at before."""
+"""Record what one pass over a layer found, and convert it to and from its cached form on disk."""
 
 from __future__ import annotations
 

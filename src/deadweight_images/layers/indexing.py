@@ -1,7 +1,7 @@
-"""Read layers once: headers, digests, facts and, if asked, secrets. Plain layers in place, compressed ones piece by piece.
+"""Index layers in one pass: headers, digests, facts and, if asked, secrets; plain or compressed.
 
-Hashing, decompressing and pattern matching release the interpreter's lock, so threads share the work: the caller's thread
-walks headers while the others hash and match.
+Hashing, decompression and pattern matching release Python's lock, so threads share the work: the calling thread walks headers
+while others hash and match.
 """
 
 from __future__ import annotations

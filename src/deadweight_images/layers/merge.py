@@ -1,12 +1,12 @@
-"""The view that a container sees: layers put over one another, and what each of them hides of those below.
+"""Merge layers into the file view that a container sees, and record what each layer hides of lower ones.
 
-Source: OCI image-spec v1.1, layer.md ("Whiteouts", "Opaque Whiteout", "Hardlinks"): a whiteout hides what lower layers hold,
-never what its own layer holds; an opaque whiteout hides all of a folder's lower content; a member of another type replaces
-what was there. Where the specification is silent this does as an overlay filesystem does (the engine's ``export`` is the
-test): a member below something that is not a folder in a lower layer makes a folder of it, and does not follow a link there.
+Source: OCI image-spec v1.1, layer.md ("Whiteouts", "Opaque Whiteout", "Hardlinks"). A whiteout hides entries of lower layers,
+never of its own. An opaque whiteout hides all lower content of a folder. An entry of another type replaces what was there. If
+the specification is silent, this follows overlay filesystems (the test is the engine's ``export``): an entry below something
+that is not a folder in a lower layer turns it into a folder, and a link there is not followed.
 
-On one thing the two differ: overlayfs never reads the opaque mark of a layer's topmost folder, so an engine shows what the
-specification hides (``Merged.marks_root``). Such an image is merged in both ways, and what either would show counts as seen.
+They differ in one point: overlayfs never reads the opaque mark of a layer's top folder, so an engine shows what the
+specification hides (``Merged.marks_root``). Such an image is merged both ways, and what either shows counts as visible.
 """
 
 from __future__ import annotations

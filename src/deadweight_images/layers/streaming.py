@@ -1,4 +1,4 @@
-"""Read a layer that is compressed or comes in pieces: uncompressed segment by segment into memory that is used again and again."""
+"""Read a compressed or streamed layer segment by segment, into memory buffers that are reused."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Secrets in files and image configs: rules, a multi-pattern matcher, decoding, allow list."""
+"""Scan files and image configs for secrets: rules, pattern matcher, decoding, checks."""

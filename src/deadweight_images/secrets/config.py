@@ -1,4 +1,4 @@
-"""Secrets that are in no file: environment, labels, entry point, build arguments and the rest of the history."""
+"""Scan an image's config (environment, labels, entry point, history) for secrets, and redact texts."""
 
 from __future__ import annotations
 

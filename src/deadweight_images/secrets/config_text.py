@@ -1,7 +1,7 @@
-"""Secrets in an image's config: environment, labels, build arguments in the history, command lines.
+"""Match secrets in config strings of an image: environment, labels, build arguments, commands.
 
-Here a name is enough: whatever a variable called ``*_PASSWORD`` holds in an image config is there for everyone who pulls the
-image, however simple the value is. Only placeholders, references and paths are no secrets.
+Here a name is enough. The value of ``*_PASSWORD`` in an image config is readable to everyone who pulls the image, so even a simple
+value counts. Only placeholders, references and paths do not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From candidates to findings: the exact pattern around each candidate, then entropy, verification and allow lists."""
+"""Confirm secret candidates: match the exact pattern around each, then check entropy, format and allow lists."""
 
 from __future__ import annotations
 

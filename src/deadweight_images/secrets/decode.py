@@ -1,6 +1,6 @@
-"""Open what a hint points at: compressed streams, zip members, git packs, UTF-16, base64. Bounded; what is left out is told.
+"""Decode content that a hint marks (compressed streams, zip, git packs, UTF-16, base64), within limits; report what is skipped.
 
-A stored (uncompressed) zip or tar member needs no opening: its bytes were part of the buffer that was scanned.
+Stored (uncompressed) zip and tar members need no decoding: their bytes were in the scanned buffer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of tokens and keys that have a format of their own, and all checks by the name that rules call them by."""
+"""Check tokens and keys that have a format of their own; list all checks by the name that rules use."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Patterns for "here begins something encoded". They run in the same pass as the rules.
+"""Patterns that mark where encoded data (base64, hex, gzip, UTF-16) starts, matched in one pass with the rules.
 
-Two properties make them quick. Every pattern reports few ends: one for each encoded run, not one for each of its bytes. And text
-leaves marks that a matcher can look for: base64 of ASCII has a zero top bit in each byte, so three of the four characters of a
-group come from half of the alphabet; UTF-16 text that any rule could match holds one of the rules' keywords, zero bytes between.
+Two properties make them fast. Each reports few matches: one per encoded run, not one per byte. And encoded text leaves marks to
+match. Base64 of ASCII has a zero top bit in each byte, so three of a group's four characters come from half the alphabet. UTF-16
+text that a rule could match holds one of its keywords, with zero bytes between.
 
-The marks of base64 and of hexadecimal digits hold no fixed character, so that looking for them takes longer than all the rest
-together. That is done in text. Elsewhere, as in programs, the rules' keywords are looked for as such an encoding writes them.
+The marks of base64 and hex have no fixed character, so searching for them takes longer than all else together. That is done only
+in text. Elsewhere, as in programs, the search is for the rules' keywords as such an encoding writes them.
 """
 
 from __future__ import annotations

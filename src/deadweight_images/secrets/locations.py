@@ -1,4 +1,4 @@
-"""Where in a buffer something is, as a person would say it: the line, the member of a tar; and what a name tells."""
+"""Locate a secret by line number or tar member, and rate how sure it is from the file's name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Find candidates for all rules in one pass over a buffer.
+"""Match all secret rules against a buffer in one pass, and return candidates.
 
-Two engines with the same outcome. ``HyperscanMatcher`` is the fast one: hundreds of patterns at hundreds of MB/s, without the
-GIL. ``PlainMatcher`` (``plain_matcher``) is for machines without hyperscan.
+There are two engines with the same result. ``HyperscanMatcher`` is fast: hundreds of patterns at hundreds of MB/s, without the
+GIL. ``PlainMatcher`` is for machines without hyperscan.
 """
 
 from __future__ import annotations

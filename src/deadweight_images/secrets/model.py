@@ -1,4 +1,4 @@
-"""Records of the secret scan. A secret itself is never part of one: only its redacted form and its fingerprint."""
+"""Records of the secret scan. A secret is never stored: only its redacted form and fingerprint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look for secrets in regions of a layer: one call of the matcher over many files, then each hit's file looked at closely."""
+"""Scan regions of a layer for secrets: match many files in one call, then check each file that has a candidate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules as data: read from ``rules.json``, each pattern compiled when it is first needed."""
+"""Load the secret rules from ``rules.json``; each pattern compiles on first use."""
 
 from __future__ import annotations
 

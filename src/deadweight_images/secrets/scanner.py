@@ -1,4 +1,4 @@
-"""The secret scanner: one pass for candidates over any buffer, exact checks per file, decoding of what is encoded inside."""
+"""Scan a buffer for secrets: one pass for candidates, exact checks per file, then decoding of encoded content."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Compressed streams, read forward in bounded steps, from any offset of a buffer and however damaged.
+"""Decompress deflate, bzip2, xz, lzma, LZ4 and zstd from any offset, even if damaged.
 
-Nothing here trusts a declared size: output is taken in pieces until the stream ends or the caller stops.
+Declared sizes are not trusted: output comes in pieces until the stream ends or the caller stops.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bytes that are written as text: base64, hexadecimal digits, percent-encoding. Where such a run is, and what it stands for."""
+"""Find and decode runs of base64, hexadecimal digits and percent-encoding in a buffer."""
 
 from __future__ import annotations
 

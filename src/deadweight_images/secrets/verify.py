@@ -1,6 +1,6 @@
-"""Checks of values that a pattern cannot make. Each takes a candidate and returns the secret's normal form, or None to refuse it.
+"""Verify secret candidates in ways that a pattern cannot; return a secret's normal form, or None to reject.
 
-The normal form is what the fingerprint is made of: a PEM body without line ends is the same key in every file.
+The fingerprint is made of the normal form: a PEM body without line ends is the same key in every file.
 """
 
 from __future__ import annotations

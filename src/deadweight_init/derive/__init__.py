@@ -1,1 +1,1 @@
-"""Variants derived from a repository's own Dockerfile: another base below its last stage, or its run-time files alone."""
+"""Derive Dockerfile variants from a repository's own Dockerfile: on another base, or with only its run-time files."""

@@ -1,4 +1,4 @@
-"""On which other bases a Dockerfile's last stage can stand: ``bases.toml``, and what the stage itself asks of its base."""
+"""List the other base images that a Dockerfile's last stage can run on, from ``bases.toml`` and the stage's needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a derived variant has otherwise than the repository's own image: typed, one line each in the suite."""
+"""Record how a derived variant differs from the repository's own image, as comment lines for the suite."""
 
 from __future__ import annotations
 

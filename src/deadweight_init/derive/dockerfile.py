@@ -1,4 +1,4 @@
-"""Derived Dockerfiles: the repository's own text, letter by letter, with one word changed or one stage added."""
+"""Derive Dockerfiles from the repository's own: same text, with one base replaced or stages added at the end."""
 
 from __future__ import annotations
 

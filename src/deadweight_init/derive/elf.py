@@ -1,4 +1,4 @@
-"""What a program asks of the loader: its interpreter, and the libraries that it needs (System V gABI, chapter 5)."""
+"""Parse an ELF file for its interpreter and the shared libraries that it needs (System V gABI, chapter 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rungs that are derived from a repository's own Dockerfile, for any language."""
+"""List all variants derived from a repository's own Dockerfile, in any language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ko, Jib, and melange with apko do not do of the own Dockerfile: they read none."""
+"""List the Dockerfile instructions that ko, Jib, melange and apko builds leave out."""
 
 from __future__ import annotations
 

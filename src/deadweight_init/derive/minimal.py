@@ -1,4 +1,4 @@
-"""The own image's run-time files on nothing: a Dockerfile that goes on after the own one, with the own image's settings."""
+"""Write a Dockerfile that copies only the run-time files and settings of the repository's own image onto scratch."""
 
 from __future__ import annotations
 

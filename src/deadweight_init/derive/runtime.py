@@ -1,7 +1,7 @@
-"""Which files of a built image its service runs on: what its Dockerfile put in, what was seen to be opened, and what these need.
+"""Find which files of a built image its service needs: those copied in, those opened in a run, and their dependencies.
 
-Of the base only that is kept. Of an interpreter its whole folder is, and those of its name: what no request has asked for yet is
-loaded from there. Libraries are followed as the loader does it, links are kept as links.
+Nothing else of the base is kept. An interpreter keeps its whole folder and folders of its name: code that no request has used yet
+loads from there. Libraries are followed as the loader does. Links stay links.
 """
 
 from __future__ import annotations

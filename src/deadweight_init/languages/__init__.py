@@ -1,1 +1,1 @@
-"""One module for each language: what its projects look like, and the ladder that they can have."""
+"""Detect projects of each language and list their variants; one package per language."""

@@ -1,4 +1,4 @@
-"""What the recipes of all languages share: lines of a Dockerfile, and values as YAML."""
+"""Write the Dockerfile lines and YAML values that all language recipes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hosting platforms are told to start: Heroku's Procfile, and the files of Render, Railway, DigitalOcean, Fly and Nixpacks."""
+"""Read the start and release commands in hosting files: Procfile, Render, Railway, DigitalOcean, Fly, Nixpacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a language tells the rest of ``init``: how to find its programs, and how to build them without a Dockerfile."""
+"""Define the interface of a language in ``init``: how to find its programs and build them without a Dockerfile."""
 
 from __future__ import annotations
 

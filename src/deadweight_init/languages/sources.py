@@ -1,4 +1,4 @@
-"""What a service's source text gives away: ports and paths. All of it is a guess until it was seen."""
+"""Guess a service's ports, health paths and files from its source text; a run must confirm them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All languages that ``init`` has a recipe for. A new one is a folder here and its name in the table."""
+"""List all languages that ``init`` supports. To add one, add a folder here and its name to the table."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Build, watch, verify, and say what is unproven."""
+"""Build, run and verify a drafted suite."""

@@ -1,4 +1,4 @@
-"""Watch a service in a plain container: who listens, what answers, what it writes, how it ends, and why it does not come up."""
+"""Run a service in a plain container and report its ports, health, written folders, exit, and why it fails to start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tightest of a few postures in which a service still comes up, and the draft with what was seen in it."""
+"""Find the tightest run settings, of a few, under which a service still starts, and add them to the draft."""
 
 from __future__ import annotations
 

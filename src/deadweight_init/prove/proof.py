@@ -1,4 +1,4 @@
-"""A draft on its way to be proved: rungs are built within a time limit, and those that cannot be are left out with the reason."""
+"""Build a draft's variants within a time limit, and drop those that cannot be built, with the reason."""
 
 from __future__ import annotations
 

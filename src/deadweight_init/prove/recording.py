@@ -1,6 +1,6 @@
-"""What a service is asked: first api checks from real answers, the operations that are known, and why a run proves little.
+"""Record real answers as the first API checks, list known operations, and say why a run proves little.
 
-Only what two containers answer alike is held in the body: times, host names and counters differ between them.
+An answer's body is checked only as far as two containers agree: times, host names and counters differ between them.
 """
 
 from __future__ import annotations

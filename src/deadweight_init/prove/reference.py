@@ -1,4 +1,4 @@
-"""The rung from which the others are judged: the first that comes up, with what it needs beside it, and what is learned from it."""
+"""Find the first variant that starts, with the containers it needs, and learn port, health and settings from it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Prove a draft: build its first rung, watch it run, derive the others from it, then build and verify one after the other.
+"""Prove a draft: build and watch its first variant, derive the others, then build and verify each in turn.
 
-What does not pass is left out, what there is no time for stays in the suite as not tried. The gates are from what was measured.
+A variant that fails is left out. One that time did not allow stays in the suite as not tried. Gates come from measured values.
 """
 
 from __future__ import annotations

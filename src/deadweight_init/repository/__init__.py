@@ -1,1 +1,1 @@
-"""What a repository says of its services, read once: Compose files, manifests of Kubernetes, environments, build commands."""
+"""Parse a repository's Compose files, Kubernetes manifests, environment files and build commands."""

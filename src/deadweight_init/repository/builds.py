@@ -1,4 +1,4 @@
-"""How a repository builds its Dockerfiles: contexts, stages and arguments, as Compose files, scripts and workflows tell."""
+"""Find the context, target stage and arguments to build a Dockerfile with, from Compose files, scripts, workflows."""
 
 from __future__ import annotations
 

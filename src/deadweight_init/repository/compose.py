@@ -1,6 +1,6 @@
-"""Compose files: how they build, start and mount a service, what they start beside it, and what they tell of the published image.
+"""Parse Compose files: how they build, run and mount a service, its dependencies, and the command for the published image.
 
-They are read as far as they can be understood and never judged: variables without a value are passed over.
+They are read as far as they can be understood and never judged. Variables without a value are skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Environments: example files, what Compose gives, what its variables stand for, and where code reads one."""
+"""Read a service's environment variables from ``.env`` examples and Compose, and fill in values."""
 
 from __future__ import annotations
 

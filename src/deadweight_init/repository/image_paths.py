@@ -1,4 +1,4 @@
-"""Which paths an image has, by its Dockerfile: files of the repository in it, and what a Compose file mounts over them."""
+"""Map which repository files an image holds, from its Dockerfile, and drop Compose mounts that would hide them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What Kubernetes manifests and charts tell of a service: ports, probes, environment, where it keeps data, and what it needs.
+"""Parse Kubernetes manifests and Helm charts for a service's ports, probes, environment, data folders and needs.
 
-Ports and probes are found in templates too; the rest only in files that are YAML as they are.
+Ports and probes are also found in templates; the rest only in files that are plain YAML.
 """
 
 from __future__ import annotations

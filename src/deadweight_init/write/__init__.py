@@ -1,1 +1,1 @@
-"""What init writes: the suite, its Dockerfiles, and what a suite is worked with."""
+"""Write the suite (``deadweight.yaml``), its Dockerfiles and helper files."""

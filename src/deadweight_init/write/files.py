@@ -1,4 +1,4 @@
-"""Files of a user's project: written whole or not at all, never over what is there, taken back where the work is broken off."""
+"""Write files into a user's project: atomically, never over existing ones, and undone if the run fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite: data with an origin for every value, what was left out with its reason; made into YAML once, at the end."""
+"""Render the suite as YAML, with every value's origin and the reason for everything left out."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Variants that melange and apko build: signed APK packages, assembled into an image."""
+"""Build apko variants: melange makes signed APK packages, apko assembles the image."""

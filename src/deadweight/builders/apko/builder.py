@@ -1,7 +1,7 @@
-"""Build with apko: no Dockerfile, no engine. melange packages the service, apko puts packages together.
+"""Build an image with apko, without Dockerfile or engine; melange packages the service first.
 
-apko.yaml and melange.yaml name no repository and no keyring; the source gives them. The source's repositories are for the
-build only (``-b``): a mirror's or a laptop's paths do not stand in the image's ``/etc/apk/repositories``.
+apko.yaml and melange.yaml name no repository and no keyring; the source gives them. Its repositories are used only during
+the build (``-b``), so no path of a mirror or laptop ends up in the image's ``/etc/apk/repositories``.
 """
 
 from __future__ import annotations

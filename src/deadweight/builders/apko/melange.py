@@ -1,10 +1,10 @@
 """Build an APK package of the service with melange: the first half of an apko variant.
 
-* The signing key is made here, once (``keys``). Packages land in ``.deadweight/packages/NAME/ARCH`` as a repository of one
-  build: built beside it and moved there whole, so that no older version is left in its index for apko to prefer.
-* Everything that would depend on the machine is fixed: relative paths, architecture, SOURCE_DATE_EPOCH, git coordinates,
-  and, where we are not root, the user id (``unshare -Ur``; another id than 1000 would leak into the package).
-* Variables of the source reach the sandbox by files in the cache folder: melange writes its environment into the package's
+* The signing key is made here, once (``keys``). Packages go to ``.deadweight/packages/NAME/ARCH``, a repository of one build.
+  It is built next to that folder and moved there whole, so the index lists no older version that apko might prefer.
+* Everything that could depend on the machine is fixed: relative paths, architecture, SOURCE_DATE_EPOCH, git coordinates
+  and, if we are not root, the user id (``unshare -Ur``; an id other than 1000 would leak into the package).
+* The source's variables reach the sandbox as files in the cache folder: melange writes its environment to the package's
   ``.melange.yaml``, where a module proxy's password must not be.
 """
 

@@ -1,4 +1,4 @@
-"""What melange and apko need of an APK source: repositories and keys as paths that do not depend on this machine."""
+"""Resolve a source's APK repositories and keys to machine-independent paths for melange and apko."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that melange works in, beside the packages: made for one run, moved into place whole, and removed whoever made them."""
+"""Create melange's temporary work folders, move the finished one into place, and remove leftovers of killed runs."""
 
 from __future__ import annotations
 

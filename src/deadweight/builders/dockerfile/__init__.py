@@ -1,1 +1,1 @@
-"""Dockerfile variants: BuildKit builds them, with bases from the source and secrets that leave no trace."""
+"""Build Dockerfile variants with BuildKit, with bases from the source and secrets that leave no trace."""

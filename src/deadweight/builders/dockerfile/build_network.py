@@ -1,12 +1,11 @@
-"""What programs of this machine reach the network with, handed to the RUN lines of a Dockerfile that asks for none of it.
+"""Pass this machine's network settings to the RUN lines of a Dockerfile that does not ask for them.
 
-Addresses of package registries, Go's module settings, a private CA: they reach an instruction as secrets, so that no layer, no
-history and no build argument holds them. Where the engine gives a secret as a variable (``env=``), every RUN gets its own. An
-older engine gives files alone: then a RUN reads them first, which would show in its text. So only stages that are no part of the
-image do that, and who needs it in the image itself is told what to write (``lacked``).
+Package registry addresses, Go module settings and a private CA are passed as build secrets, so no layer, history entry or build
+argument holds them. If the engine supports secrets as variables (``env=``), every RUN gets its own. Older engines support only
+files, which a RUN must read first, and that would show in its text. So only stages outside the final image do that; if
+the image itself needs one, the user is told what to write (``lacked``).
 
-Each RUN gets what its own programs understand, and no more. Credentials go where the suite names them (``secrets: netrc``,
-``ssh``).
+Each RUN gets only what its own programs understand. Credentials go only where the suite names them (``secrets: netrc``, ``ssh``).
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Build a Dockerfile with BuildKit, through the engine.
+"""Build an image from a Dockerfile with BuildKit, through the engine.
 
-* Bases reach the Dockerfile as build arguments (``bases:`` maps an ``ARG`` to a public reference), pinned by digest; images
-  that it names itself (``FROM ubuntu:23.10``) are resolved and pinned just so.
-* Therefore it is built from a copy, beside which an ignore file keeps out of the context what is never input (``shared.inputs``).
-* Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
-  (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``), and the copy's RUN lines mount what
-  their programs understand (``build_network``).
-* Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
-  (``id=maven_settings``) are offered to a Dockerfile that mounts them.
-* Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``; the
-  generator of an SBOM comes from the source, as a base does).
+* Bases are passed as build arguments (``bases:`` maps an ``ARG`` to a public reference), pinned by digest. Images that the
+  Dockerfile names itself (``FROM ubuntu:23.10``) are resolved and pinned in the same way.
+* So the build uses a copy of the Dockerfile. An ignore file next to it keeps non-inputs out of the context (``shared.inputs``).
+* Proxies are passed as BuildKit's predefined arguments, which stay out of history and layers. The source's other variables
+  (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``); RUN lines of the copy mount those
+  that their programs understand (``build_network``).
+* Java programs read neither. A trust store made from the bundle (``id=java_trust_store``) and Maven settings made from the
+  proxies (``id=maven_settings``) are offered to a Dockerfile that mounts them.
+* Nothing here needs more than engine 20.10, and nothing contacts a public registry unasked (no ``# syntax=``; the SBOM
+  generator comes from the source, like a base).
 
-Dockerfile variants of one source share their compile instructions, letter by letter: the first of the suite goes first, the
-others find its layers. Where they run side by side all the same, BuildKit joins equal steps in flight.
+Dockerfile variants of one source share their compile instructions verbatim: the suite's first one builds first, and the
+others reuse its layers. If they run in parallel anyway, BuildKit merges equal steps in flight.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engine as the builders use it: BuildKit through a client program, images through the API."""
+"""Run BuildKit builds on the engine, and query, tag and find the images they produce."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The copy of a Dockerfile that is built: every image's name is what stands for it here, and its RUN lines reach what we reach.
+"""Derive the Dockerfile copy that is built: image names pinned or replaced, network settings added to RUN lines.
 
-The user's file is never touched.
+The user's file is never changed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What BuildKit says while it builds: each instruction's own words, and why the one that failed did.
+"""Parse BuildKit's output into each instruction's own lines, and explain why the failing instruction failed.
 
-Of a build that fails only the failing instruction is told, by its place in the Dockerfile, in its program's own words:
-BuildKit's numbers, times, digests and progress are left to the log.
+For a failed build, only the failing instruction is shown: its place in the Dockerfile and its program's own words. BuildKit's
+numbers, times, digests and progress stay in the log.
 """
 
 from __future__ import annotations

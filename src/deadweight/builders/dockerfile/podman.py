@@ -1,10 +1,10 @@
-"""Build a Dockerfile with Podman, whose socket has no BuildKit: by ``podman build``, which knows Dockerfiles by itself.
+"""Build a Dockerfile with ``podman build``, because Podman's socket offers no BuildKit.
 
-It works in the very store of the engine, not through its socket: what a client sends through that beside the context, which is the
-Dockerfile itself where it lies elsewhere, and secrets, becomes part of the context, from where ``COPY . .`` takes it into the image
-(tried with 4.3.1). Secrets of variables it does not know. So where the store is on another machine, nothing is built.
+The build works directly in the engine's store, not through its socket. Everything a client sends over the socket besides the
+context (secrets, a Dockerfile from elsewhere) becomes part of the context, and ``COPY . .`` would copy it into the image (tried
+with 4.3.1). Secrets from variables are not supported. So if the store is on another machine, nothing is built.
 
-What Podman says is told on as BuildKit would say it, so that one listener understands both.
+Podman's output is translated to BuildKit's form, so that one listener understands both.
 """
 
 from __future__ import annotations

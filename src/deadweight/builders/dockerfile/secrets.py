@@ -1,11 +1,11 @@
-"""Build secrets: files that a Dockerfile mounts. They are inputs by content, and their content is stored nowhere.
+"""Resolve build secrets: files that a Dockerfile mounts. Their content counts as input and is stored nowhere.
 
-BuildKit leaves secrets out of its cache keys: a changed secret alone would give yesterday's layers. So the build that follows
-a change runs with ``--no-cache``. What was used last is remembered as an HMAC under a key of this project, from which
-nobody who finds it can guess a short secret.
+BuildKit leaves secrets out of its cache keys, so a changed secret alone would reuse the old layers. Therefore the next
+build after a change runs with ``--no-cache``. The last used secrets are remembered as an HMAC under a key of this project, so
+that nobody who finds it can guess a short secret.
 
-``generated:NAME`` is a secret of this machine's own, made when first needed and kept in the state folder: for trying a build out,
-and for demonstrations, without anybody's real secret.
+``generated:NAME`` is a secret made on this machine when first needed and kept in the state folder. It is for trial builds and
+demonstrations that need no real secret.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What planning needs of a Dockerfile: its ARGs before FROM, its stages, and which base the image stands on.
+"""Parse a Dockerfile for planning: ARGs before FROM, stages, and the base the final image stands on.
 
 Source of the rules: Docker's Dockerfile reference (ARG before FROM, FROM … AS).
 """

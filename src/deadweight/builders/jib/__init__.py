@@ -1,1 +1,1 @@
-"""Variants that Jib builds from Maven and Gradle projects, without an engine."""
+"""Build Jib variants from Maven and Gradle projects, without an engine."""

@@ -1,8 +1,8 @@
-"""Build with Jib: Maven or Gradle compiles, Jib puts dependencies, resources and classes in layers of their own.
+"""Build an image with Jib: Maven or Gradle compiles, Jib puts dependencies, resources and classes in layers.
 
-No Dockerfile, no engine. A project's build file is used as it is: where it does not name the Jib plugin, Jib is added from the
-command line. It is built in place (in ``target/``, as everybody who runs Maven expects), so variants of one project go one
-after another. Jib's own defaults fix all times, so that the same inputs give the same digest.
+No Dockerfile, no engine. The project's build file is used as it is; if it does not name the Jib plugin, Jib is added on the
+command line. The build runs in place (in ``target/``, as Maven users expect), so variants of one project build one after
+another. Jib's defaults fix all timestamps, so the same inputs give the same digest.
 """
 
 from __future__ import annotations

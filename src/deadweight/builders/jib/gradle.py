@@ -1,6 +1,6 @@
-"""What the jib builder knows of Gradle: where it is, and how Jib gets into a build that does not name it.
+"""Call Gradle for the jib builder: find it, and add Jib to a build that does not name it.
 
-Tried with a real Gradle, but not with Jib's plug-in for it, which no package registry carries but Gradle's plug-in portal.
+Tried with a real Gradle, but not with Jib's Gradle plugin, which only Gradle's plugin portal carries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the jib builder knows of Maven: the pom.xml, the call, its environment, and folders of a project."""
+"""Call Maven for the jib builder: check the pom.xml, build the command and environment, find folders."""
 
 from __future__ import annotations
 

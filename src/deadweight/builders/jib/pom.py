@@ -1,7 +1,7 @@
-"""What the jib builder reads in a project's pom.xml files: whether and where they name the Jib plugin, and their modules.
+"""Parse a project's pom.xml files for the jib builder: their modules, and where they name the Jib plugin.
 
-Maven gives a project the plugins of its parents too. Those that lie in the suite's folders are read here; a parent that only a
-repository has is not. What a profile brings does not count: which profiles are active is for Maven to know.
+Maven also applies the plugins of a project's parents. Parents in the suite's folders are read here; parents that exist only in a
+repository are not. Profiles are ignored: only Maven knows which are active.
 """
 
 from __future__ import annotations

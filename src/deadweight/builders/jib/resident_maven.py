@@ -1,11 +1,11 @@
-"""A Maven that stays between builds: a one-class change then costs what compiling costs, not what starting Maven costs.
+"""Keep a Maven process running between builds, so that a small change costs compile time but no start-up time.
 
-Half of a small build is the start of a JVM and of Maven in it. So builds of a project go through one Maven that stays for some
-minutes, as Gradle's daemon does. It is taken where nothing can tell the difference: the same project, JVM, Maven, properties and
-environment, and no file that only Maven's own start script reads. Everywhere else the call stays what it is.
+Half of a small build is starting the JVM and Maven in it. So a project's builds share one Maven that stays for some minutes, like
+Gradle's daemon. It is used only if the result must be the same: same project, JVM, Maven, properties and environment, and
+no file that only Maven's own start script reads. Otherwise the call is left unchanged.
 
-Home-made, because Maven's own daemon (mvnd) is distributed by a web site and not on Maven Central, from where everything else of
-Maven comes here: behind a mirror it could not be had.
+Home-made, because Maven's own daemon (mvnd) is distributed on a web site and not on Maven Central, our only source of Maven:
+it would not be available behind a mirror.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Hands a call of Maven to a resident one: ``python -I resident_maven_client.py SOCKET FOLDER MVN [ARGUMENT ...]``.
+"""Send a Maven call to a resident Maven: ``python -I resident_maven_client.py SOCKET FOLDER MVN [ARGUMENT ...]``.
 
-A program of its own, so that what ends, logs and bounds other programs does so here too: when it ends, the build ends. It needs
-nothing but the standard library, and not much of that, since it starts for every build. Where the resident Maven cannot be
-reached, is busy, or ends without an exit code, the call is made as it stands.
+It is a separate program so that the usual runner ends, logs and limits it: when it ends, the build ends. It uses only a little
+of the standard library, since it starts for every build. If the resident Maven cannot be reached, is busy, or ends without an
+exit code, the call runs as it stands.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What several builders use: archives, listening to a tool, compile caches, names."""
+"""Share code between builders: archives, tool output, compile caches, names."""

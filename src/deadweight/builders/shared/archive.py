@@ -1,4 +1,4 @@
-"""Archives that tools wrote: what image is in one, putting it in its place whole, and its name in an engine."""
+"""Read, rename and extend the image archives that build tools write, and move them into place whole."""
 
 from __future__ import annotations
 

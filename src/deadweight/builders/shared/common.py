@@ -1,4 +1,4 @@
-"""What all builders share: names, pinned references, the machine's architecture, checks of a variant's files."""
+"""Share builder helpers: image names, pinned references, architecture, checks of a variant's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a build failed, and what helps: the causes of ``diagnosis.toml``, looked for in what a tool wrote last."""
+"""Diagnose a failed build: match the last lines of a tool's output against ``diagnosis.toml``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Files that ``init`` wrote, by one of their first lines: builds read them by name, and as part of a context they would only make
-every build a new one when one of them changes."""
+"""Recognise files that ``init`` wrote, by one of their first lines, to keep them out of build contexts."""
 
 from __future__ import annotations
 

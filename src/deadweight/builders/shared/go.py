@@ -1,8 +1,9 @@
-"""One Go compile cache for the builders that compile on this machine: ko, and melange inside its sandbox.
+"""Share one Go compile cache between ko and melange's sandbox, both of which compile on this machine.
 
-melange binds its ``--cache-dir`` to ``/var/cache/melange``; a melange.yaml that sets ``GOCACHE: /var/cache/melange/go-build``
-therefore works on the same cache as ko. With one Go version, the same tags and instruction set, ``-trimpath`` (which takes
-folders out of Go's action ids) and ``-buildvcs=false`` every package, the service's own too, is compiled once for both.
+melange binds its ``--cache-dir`` to ``/var/cache/melange``, so a melange.yaml that sets
+``GOCACHE: /var/cache/melange/go-build`` uses the same cache as ko. With the same Go version, tags and instruction set,
+``-trimpath`` (takes folders out of Go's action ids) and ``-buildvcs=false``, every package is compiled once for both, the
+service's own included.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What of a source folder is input of a build: one list of rules for all builders, written as in a ``.dockerignore``.
+"""Decide which files of a source folder are build inputs: one rule list for all builders, as in ``.dockerignore``.
 
 The last rule that matches a path decides. In this order:
 
-1. The user's rules: ``.dockerignore`` and ``.melangeignore`` of the source folder, whoever builds. BuildKit's own custom goes
-   before: ``NAME.dockerignore`` beside a Dockerfile stands in for both.
-2. What a tool needs whatever they say: Go's sources and what they embed (``go_files``). A ``*.yaml`` that was written for a
-   Dockerfile must not take ``openapi.yaml`` from a program that embeds it.
-3. What is never input unless a ``!`` rule names it: version control, virtual environments (told by their ``pyvenv.cfg``),
-   caches of Python's tools, and the files that describe the project to us, with those that ``init`` wrote. So an edit of a
-   check, or of one variant's Dockerfile, builds nothing else anew.
-4. The state folder of any project, which holds signing keys. No rule takes it back.
+1. The user's rules: ``.dockerignore`` and ``.melangeignore`` of the source folder, for every builder. As with BuildKit,
+   ``NAME.dockerignore`` next to a Dockerfile replaces both.
+2. What a tool always needs: Go's sources and the files they embed (``go_files``). A ``*.yaml`` written for a
+   Dockerfile must not hide ``openapi.yaml`` from a program that embeds it.
+3. What is never input unless a ``!`` rule names it: version control, virtual environments (recognised by ``pyvenv.cfg``),
+   Python tool caches, and the files that describe the project to us, including those that ``init`` wrote. So editing
+   a check, or one variant's Dockerfile, rebuilds nothing else.
+4. The state folder of any project, which holds signing keys. No rule can include it.
 
 ``node_modules`` is not in 3: a Dockerfile without network may copy it on purpose.
 """

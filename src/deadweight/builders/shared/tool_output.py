@@ -1,4 +1,4 @@
-"""Listening to a tool while it works: what it is doing now, and, if it fails, the compiler's own lines."""
+"""Run a build tool and parse its output: report progress and, on failure, the compiler's own lines."""
 
 from __future__ import annotations
 

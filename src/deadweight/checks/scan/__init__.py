@@ -1,1 +1,1 @@
-"""Vulnerability scans: the scanner's runs, its database, exceptions, gates, SBOMs, and what the running service reaches."""
+"""Scan images for vulnerabilities: run Trivy, manage its database, apply gates, write SBOMs, find reached packages."""

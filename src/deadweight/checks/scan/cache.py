@@ -1,4 +1,4 @@
-"""Scans are kept by image, database and scanner: the same three are never looked at twice."""
+"""Cache scan results by image, database and scanner, so no combination is scanned twice."""
 
 from __future__ import annotations
 

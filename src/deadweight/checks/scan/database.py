@@ -1,7 +1,7 @@
-"""The vulnerability database: which one is in use, how old it is, what it covers, and how another one is got.
+"""Choose, download, build and describe the vulnerability database: its age, content and origin.
 
-It lies in the user's cache, shared by all projects, in a folder named by its content. Nothing is ever downloaded unless asked,
-which ``invoke demo`` counts as.
+It is stored in the user's cache, shared by all projects, in a folder named after its content. Nothing is downloaded unless
+you ask for it; ``invoke demo`` counts as asking.
 """
 
 from __future__ import annotations

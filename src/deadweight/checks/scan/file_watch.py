@@ -1,9 +1,9 @@
 """Watch which files of a container are opened and executed, by fanotify(7) marks on its root filesystem.
 
-A program that lives for milliseconds is seen too, which polling would miss. The mark is set while the engine starts the container,
-as soon as its root filesystem is mounted and before anything in it runs; where that mount cannot be seen from here, on
-``/proc/PID/root`` right after, and then what is mapped by then is added. It needs Linux, CAP_SYS_ADMIN, and an engine on this
-machine; without them it says why not.
+Unlike polling, this also sees a program that lives for milliseconds. The mark is set while the engine starts the container, as
+soon as its root filesystem is mounted and before anything in it runs. If that mount is not visible here, ``/proc/PID/root`` is
+marked right after, and the files mapped by then are added. It needs Linux, CAP_SYS_ADMIN and an engine on this machine;
+without them it says why not.
 """
 
 from __future__ import annotations

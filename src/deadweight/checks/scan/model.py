@@ -1,4 +1,4 @@
-"""The records of a scan. Counts exist only where something was really looked up; the rest says what it is instead."""
+"""Define the records of a scan. It has counts only if something was really looked up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which findings lie in what the running service touches, and which may be dead weight: no request that was sent touches it.
+"""Find which vulnerabilities are in packages the running service touches, and which may be dead weight.
 
-The service runs hardened as in every check, is asked all that the ``api`` check asks, and every file that is opened or executed
-meanwhile is noted. A package counts as reachable if one of its files was. That is a lower bound: what no request asks for is not
-seen; and it says nothing of functions inside a package.
+The service runs hardened, as in every check, and gets all requests of the ``api`` check while every opened or executed file is
+recorded. A package is reachable if one of its files was touched. This is a lower bound: what no request triggers is not
+seen, and nothing is known about functions inside a package.
 """
 
 from __future__ import annotations

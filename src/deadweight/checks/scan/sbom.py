@@ -1,8 +1,8 @@
-"""SBOMs of a variant in SPDX and CycloneDX, and what the builder's SBOM claims against what is in the image.
+"""Write a variant's SBOMs (SPDX, CycloneDX), and compare the builder's SBOM with the image's real content.
 
-The builder's own SBOM is taken where it wrote one of that format (ko and apko write SPDX); otherwise the scanner makes one from the
-image. The scanner leaves out packages of a distribution it does not know; those are added from the image's package database.
-What is in the image is read by our own reader, so neither of the two is believed.
+If the builder wrote an SBOM in the format (ko and apko write SPDX), it is used; otherwise the scanner makes one from the image.
+The scanner omits packages of a distribution it does not know; those are added from the image's package database. Our own reader
+lists the image's content, so neither of the two is trusted.
 """
 
 from __future__ import annotations

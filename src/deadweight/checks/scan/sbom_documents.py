@@ -1,11 +1,11 @@
-"""SBOM documents, SPDX and CycloneDX: the packages that one lists, adding to them, repairing them, and whether they are valid.
+"""Read, extend, repair and validate SBOM documents in SPDX and CycloneDX.
 
-Tried and left out: cyclonedx-python-lib and spdx-tools take seconds to load and to validate, and drop what they have no field for;
-packageurl-python writes the colon of a Debian epoch in another way than the SBOMs that were written before.
+Tried and rejected: cyclonedx-python-lib and spdx-tools take seconds to load and validate, and drop fields that they do not know;
+packageurl-python writes the colon of a Debian epoch differently from the SBOMs written before.
 
-Packages are compared by their package URLs in one normal form: the same Debian package is ``bsdutils@2.38.1?epoch=1`` to the
-scanner and ``bsdutils@1%3A2.38.1`` to others; the same jar is named with and without ``?type=jar``. Source: the package URL
-specification, and its types apk, deb, golang and maven.
+Packages are compared by package URL in one normal form: the same Debian package is ``bsdutils@2.38.1?epoch=1`` for the
+scanner and ``bsdutils@1%3A2.38.1`` for others; the same jar appears with and without ``?type=jar``. Source: the package URL
+specification and its types apk, deb, golang and maven.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Run Trivy, and read what it prints into records. Nothing of its JSON goes further than this module.
+"""Run Trivy and parse its JSON output into records. No other module sees Trivy's JSON.
 
-- It runs in an empty folder, so that no ``trivy.yaml`` and no ``.trivyignore`` changes what it reports.
-- Packages inside packages count (``--detection-priority comprehensive``): by default it leaves out a Go binary that an APK
-  brought, even where it knows nothing of that APK's distribution, and such an image looks clean. Where the database does know
-  the distribution, its advisories speak for such files and the rows are taken out again here, so that nothing is counted
-  twice; except for the image's own program, of which no distribution's advisories know.
-- What it would download, and what stands for that where only packages are wanted: ``toolchain.trivy_cache``.
+- It runs in an empty folder, so no ``trivy.yaml`` or ``.trivyignore`` changes the result.
+- Packages inside packages count (``--detection-priority comprehensive``). By default Trivy skips a Go binary installed by an
+  APK, even if it knows nothing about that APK's distribution, and such an image looks clean. If the database does know
+  the distribution, its advisories cover such files, and the extra rows are removed here so that nothing is counted
+  twice. The exception is the image's own program, which no distribution's advisories cover.
+- What Trivy would download, and what replaces it if only packages are wanted: see ``toolchain.trivy_cache``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""An engine of our own: starting and ending it, its bridge, mounts, control groups and processes."""
+"""Run an engine of our own: start and end it, with its bridge, mounts, cgroups and processes."""

@@ -1,4 +1,4 @@
-"""A network bridge of our own, for an engine that has to live beside another one. Linux; plain ioctls, so no ``ip`` is needed.
+"""Create and remove a network bridge for our own engine if another one runs. Linux; plain ioctls, no ``ip`` needed.
 
 Numbers and structures: ``linux/sockios.h``, ``linux/if.h``.
 """

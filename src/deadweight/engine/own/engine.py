@@ -1,7 +1,7 @@
-"""An engine of our own: a dockerd beside whatever else there is, with its own socket, data, pid file and, if need be, bridge.
+"""Start and stop our own dockerd, next to any other, with its own socket, data, pid file and, if needed, bridge.
 
-It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``. Who is not
-root starts and ends it through sudo (``main``), and speaks to it through a socket that belongs to the user's group.
+It starts if no other engine answers, keeps running when we end (so that the next task finds it), and ends with ``stop``. A user
+who is not root starts and stops it through sudo (``main``) and talks to it through a socket owned by the user's group.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Processes and mounts of this machine: who lives, who belongs to an engine of ours, how one ends; what an engine needs mounted."""
+"""Inspect and end processes on this machine, and mount what our own engine needs (bind mounts, control groups)."""
 
 from __future__ import annotations
 

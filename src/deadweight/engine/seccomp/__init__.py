@@ -1,1 +1,1 @@
-"""Seccomp profiles: system calls by name, what a runtime needs to start a container, and which call a profile refuses it."""
+"""Read and write seccomp profiles, and find the system calls that a runtime needs or a profile refuses."""

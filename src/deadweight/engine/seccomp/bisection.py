@@ -1,4 +1,4 @@
-"""The fewest of many things with which something still works, by trying."""
+"""Find a minimal subset of a list that still works, by bisection."""
 
 from __future__ import annotations
 

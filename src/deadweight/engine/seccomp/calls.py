@@ -1,4 +1,4 @@
-"""The system calls of Linux by name and number, and which of them this machine's kernel has."""
+"""List Linux system calls by name and number, and those that the running kernel has."""
 
 from __future__ import annotations
 

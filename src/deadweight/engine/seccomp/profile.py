@@ -1,4 +1,4 @@
-"""A seccomp profile as engines and kubelets take it: what is allowed by name; all else is answered with EPERM.
+"""Read, write and evaluate seccomp profiles: system calls allowed by name; all others return EPERM.
 
 The format is Docker's (moby, ``profiles/seccomp``), which Podman, CRI-O and containerd read as well.
 """

@@ -1,7 +1,7 @@
-"""Which system call a seccomp profile refuses, so that a container does not start under it.
+"""Find the system call whose refusal by a seccomp profile keeps a container from starting.
 
-It is found by starting containers: the runtime's own calls with the runtime itself, for an engine may wait for ever for one that is
-refused a call; the program's with the engine. So it takes neither a kernel that logs what it refuses nor one that tells.
+It starts containers to find out: it tests the runtime's own calls with the runtime itself, because an engine may hang forever if
+its runtime is refused a call, and the program's calls with the engine. So no kernel log of refused calls is needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The program that an engine starts containers with, and its version."""
+"""Find the engine's OCI runtime, its version and the calls it needs."""
 
 from __future__ import annotations
 

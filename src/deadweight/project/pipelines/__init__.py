@@ -1,4 +1,4 @@
-"""Fill in a provider's pipeline. The templates beside this file are what is printed, but for a few values.
+"""Render a CI pipeline for GitHub, GitLab or Kubernetes from the templates in this folder.
 
 Actions are pinned by the commit of a release, not by a tag, which can move.
 """

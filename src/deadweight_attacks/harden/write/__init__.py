@@ -1,4 +1,4 @@
-"""What was found, in the words of each platform: docker and podman run, Compose, Kubernetes, Quadlet, ECS."""
+"""Write hardened settings as docker run, podman run, Compose, Kubernetes, Quadlet or ECS."""
 
 from __future__ import annotations
 

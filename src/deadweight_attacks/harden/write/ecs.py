@@ -1,4 +1,4 @@
-"""An ECS task definition for Fargate (``aws ecs register-task-definition --cli-input-json``)."""
+"""Write the hardened settings as an ECS task definition for Fargate (``aws ecs`` input JSON)."""
 
 from __future__ import annotations
 

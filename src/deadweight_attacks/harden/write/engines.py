@@ -1,6 +1,6 @@
-"""``docker run``, ``podman run``, Quadlet units (podman-systemd.unit(5), Podman 4.5 and later) and Compose: one set of flags each.
+"""Write hardened settings as ``docker run``, ``podman run``, Quadlet units (Podman 4.5 and later) or Compose.
 
-A unit has a key for most flags of ``podman run`` (``KEYS``), and takes the others as ``PodmanArgs``.
+Quadlet has a key for most ``podman run`` flags (``KEYS``); the rest go into ``PodmanArgs``. See podman-systemd.unit(5).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A namespace of the ``restricted`` Pod Security Standard, a Deployment, its Service and its NetworkPolicy."""
+"""Write Kubernetes YAML: a ``restricted`` namespace, a Deployment, its Service and NetworkPolicy."""
 
 from __future__ import annotations
 

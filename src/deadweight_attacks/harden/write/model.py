@@ -1,4 +1,4 @@
-"""What was found, resolved once for every platform: the service and what it needs, as pieces with the same fields."""
+"""Resolve hardened settings into one model of the service and its needs, shared by all platform writers."""
 
 from __future__ import annotations
 

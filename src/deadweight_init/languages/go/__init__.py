@@ -1,1 +1,1 @@
-"""Go: how its programs are found and built."""
+"""Find Go programs and make image recipes."""

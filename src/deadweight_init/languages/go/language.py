@@ -1,4 +1,4 @@
-"""Go: a module, its main packages, and which of them becomes the image."""
+"""Detect a Go module, and choose which main package goes in the image."""
 
 from __future__ import annotations
 

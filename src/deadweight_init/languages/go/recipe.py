@@ -1,4 +1,4 @@
-"""How a Go program becomes an image: a Dockerfile for any base, ko, and melange with apko."""
+"""Write the files that build a Go program: Dockerfile for any base, ko, melange with apko."""
 
 from __future__ import annotations
 

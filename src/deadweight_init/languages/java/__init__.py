@@ -1,1 +1,1 @@
-"""Java: how its programs are found and built."""
+"""Find Java programs and make image recipes."""

@@ -1,5 +1,4 @@
-"""Java and Kotlin: a Maven or Gradle project whose package is an executable jar (Spring Boot, Quarkus' uber-jar, a shaded one), or
-a jar with its libraries beside it."""
+"""Detect a Java or Kotlin project (Maven, Gradle) that makes an executable jar, or a jar with its libraries beside it."""
 
 from __future__ import annotations
 

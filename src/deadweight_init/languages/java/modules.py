@@ -1,4 +1,4 @@
-"""Modules of a Maven or Gradle build: from which folder one is built, and which of them is a program."""
+"""Find which module of a Maven or Gradle build is a program, and the folder to build it from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a program for the JVM becomes an image: a Dockerfile that runs its jar on a base with Java alone, and Jib."""
+"""Write the recipes that build a JVM program: a Dockerfile that runs its jar on a Java-only base, and Jib."""
 
 from __future__ import annotations
 

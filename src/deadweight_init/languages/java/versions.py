@@ -1,4 +1,4 @@
-"""Which JDK builds a project, and which Java runs it."""
+"""Choose the JDK that builds and the Java that runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Node: how its programs are found and built."""
+"""Find Node programs and make image recipes."""

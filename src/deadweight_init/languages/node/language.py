@@ -1,4 +1,4 @@
-"""Node: a package.json that starts a server."""
+"""Detect Node servers by their package.json."""
 
 from __future__ import annotations
 

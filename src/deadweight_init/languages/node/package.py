@@ -1,4 +1,4 @@
-"""What a package.json and the files beside it say: the version of Node, what installs its modules, whether a build makes a site."""
+"""Read a package.json and its lock files: the Node version, the package manager, and whether the build makes a static site."""
 
 from __future__ import annotations
 

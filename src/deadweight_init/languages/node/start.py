@@ -1,4 +1,4 @@
-"""How a Node package is started: a script, what a hosting platform is told, its own image, or the file that listens."""
+"""Find the command that starts a Node package: a script, a Procfile, its own image, or the file that listens."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""PHP: how its programs are found and built."""
+"""Find PHP programs and make image recipes."""

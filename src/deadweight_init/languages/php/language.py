@@ -1,4 +1,4 @@
-"""PHP: pages and front controllers, with packages from Composer, in Apache or PHP's own server."""
+"""Detect a PHP project and write its Dockerfile: Composer packages, Apache or PHP's own server."""
 
 from __future__ import annotations
 

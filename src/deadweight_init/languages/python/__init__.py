@@ -1,1 +1,1 @@
-"""Python: how its programs are found and built."""
+"""Find Python programs and make image recipes."""

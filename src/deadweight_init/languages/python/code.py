@@ -1,4 +1,4 @@
-"""What a Python service's code is: the framework, what starts it, and the folder from which its modules are found."""
+"""Inspect a Python service's code for its framework, start command, and the folder its imports resolve from."""
 
 from __future__ import annotations
 

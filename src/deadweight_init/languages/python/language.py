@@ -1,4 +1,4 @@
-"""Python: requirements, Poetry, uv, PDM, Pipenv or a plain project; FastAPI, Flask, Django, Streamlit or a script."""
+"""Detect a Python service and its server: pip, Poetry, uv, PDM, Pipenv; FastAPI, Flask, Django, Streamlit, script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file lists a Python service's packages, what installs them, and for which Python."""
+"""Find a Python service's package list, its package manager, and the Python version."""
 
 from __future__ import annotations
 

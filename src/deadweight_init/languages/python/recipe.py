@@ -1,4 +1,4 @@
-"""How a Python service becomes an image: its packages in a folder that is the same on every base."""
+"""Write the Dockerfile of a Python service, with its packages in one folder that fits any base."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Ruby: how its programs are found and built."""
+"""Find Ruby programs and make image recipes."""

@@ -1,4 +1,4 @@
-"""Ruby: Rails, Rack, or a script that serves, with its gems from Bundler."""
+"""Detect a Ruby service (Rails, Rack, script) and write its Dockerfile."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Rust: how its programs are found and built."""
+"""Find Rust programs and make image recipes."""

@@ -1,4 +1,4 @@
-"""Rust: a Cargo package with a program, also as a member of a workspace, as a binary on any base."""
+"""Detect a Cargo package or workspace member with a program, and write a Dockerfile for it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Static sites: how their pages are found and built."""
+"""Find static sites and make their image recipes."""

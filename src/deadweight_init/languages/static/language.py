@@ -1,4 +1,4 @@
-"""Static sites: pages that a web server hands out as they are, or that a build of npm's makes."""
+"""Detect a static site, plain pages or an npm build, and write a Dockerfile with a web server."""
 
 from __future__ import annotations
 
