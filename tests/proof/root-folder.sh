@@ -23,6 +23,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
+rm -f "$root/etc/resolv.conf" # may be a link that leads nowhere here
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 chroot "$root" update-ca-certificates >/dev/null
