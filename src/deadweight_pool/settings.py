@@ -46,7 +46,7 @@ def nodes(name: str, builder: str, platforms: Sequence[str], places: int) -> Ite
         known = ", ".join(sorted(each.name for each in folder().glob("*"))) or "none"
         raise UsageError(f"buildx has no builder {builder!r}", hint=f"builders in {folder()}: {known}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{file}: is not a builder of buildx ({error})") from None
+        raise UsageError(f"{file}: not a buildx builder ({error})") from None
     for node in found:
         whole = name if len(found) == 1 else f"{name}.{node.get('Name', '')}"
         told = tuple(

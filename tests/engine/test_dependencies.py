@@ -109,8 +109,8 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [
-        ("{db: {port: 1}}", "one of image"),
-        ("{db: {image: redis, variant: w, port: 1}}", "one of image"),
+        ("{db: {port: 1}}", "either image"),
+        ("{db: {image: redis, variant: w, port: 1}}", "either image"),
         ("{db: {image: redis}}", "a port with it, on which it listens"),
         ("{db: {variant: x, port: 1}}", "no variant 'x'"),
         ("{db: {variant: v, port: 1}}", "a variant other than v itself"),

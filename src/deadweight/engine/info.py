@@ -55,9 +55,7 @@ def asked(api: APIClient, host: str) -> Documents:
     with translated("info"):
         version, info = api.version(), api.info()
     if not isinstance(version, Mapping) or not isinstance(info, Mapping):
-        raise MissingError(
-            f"engine: info: what answers at {host} does not describe itself as an engine does", hint=NO_ENGINE_HINT
-        )
+        raise MissingError(f"engine: info: {host} answers, but not as a container engine does", hint=NO_ENGINE_HINT)
     return version, info
 
 

@@ -100,7 +100,7 @@ class Need(Record):
     @model_validator(mode="after")
     def _that_can_be_started(self) -> Need:
         if (self.image is None) == (self.variant is None):
-            raise ValueError("one of image (redis:7) and variant (another one of this suite)")
+            raise ValueError("either image (redis:7) or variant (another variant of this suite)")
         if self.port is None and self.health.kind not in ("exec", "exit"):
             raise ValueError("a port with it, on which it listens (port: 6379)")
         return self

@@ -53,7 +53,7 @@ class HttpRequest(Record):
         for key, times in repeat.items():
             text = content.get(key) if isinstance(content, dict) else None
             if not isinstance(text, str):
-                raise ValueError(f"keys of json or form that hold text (there is no text at {key!r})")
+                raise ValueError(f"keys in json or form whose value is text (no text at {key!r})")
             _sendable(len(text.encode()), times)
         return repeat
 

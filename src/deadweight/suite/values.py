@@ -128,7 +128,7 @@ def _pattern(text: str) -> str:
     try:
         compile_pattern(text)
     except ValueError as error:
-        raise ValueError(f"a regular expression as RE2 has them ({error})") from None
+        raise ValueError(f"a regular expression in RE2 syntax ({error})") from None
     return text
 
 

@@ -306,7 +306,7 @@ def harden(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Find, by trying, the tightest way to run a variant under which its checks still pass, and print it.
+    """Find the tightest settings under which the checks of a variant still pass, and print them.
 
     What was found is kept: another format needs no new search.
 

@@ -63,9 +63,9 @@ def ci(
     iterable=["report"],
 )
 def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None, json: bool = False) -> None:
-    """Join the reports of all shards of one run, and the JUnit and SARIF files beside them; exit 2 for any other mixture.
+    """Join the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
 
-    Refused, by name: a shard that is missing or there twice, another commit, suite, schema or version.
+    An error names a missing or repeated shard, and one from another commit, suite, schema or version.
 
     Example: invoke merge --report shards
     Example: invoke merge --report shard-1/report.json --report shard-2/report.json

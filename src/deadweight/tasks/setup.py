@@ -296,7 +296,7 @@ def _print_doctor(found: Doctor, unmade: Sequence[ToMake], source: str) -> None:
     }
 )
 def clean(c: Context, project: bool = False, all: bool = False, older_than: str | None = None) -> None:
-    """Remove what dead processes left, logs, and spare archives; with --project everything of this project.
+    """Remove leftovers of ended runs, logs and spare archives; with --project, everything of this project.
 
     Example: invoke clean --project
     """

@@ -157,7 +157,7 @@ def _opened(folder: Path, origin: str, identity: str) -> Database:
     metadata = _metadata(folder / FILES[1], origin)
     if metadata.get("Version") != SCHEMA:
         raise UsageError(
-            f"{origin}: is of schema version {metadata.get('Version')!r}, but the scanner reads {SCHEMA}", hint=HINT
+            f"{origin}: has schema version {metadata.get('Version')!r}, but the scanner reads {SCHEMA}", hint=HINT
         )
     updated = _time(metadata.get("UpdatedAt"))
     if updated is None:
