@@ -15,7 +15,7 @@ from deadweight.engine import daemon, over_ssh
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import RunOptions
-from deadweight.engine.over_ssh import Forward
+from deadweight.engine.over_ssh import LONGEST_FOLDER, Forward
 from deadweight.records.paths import user_cache
 from deadweight.suite.model import Health
 from tests.support.fault_project import wait_for
@@ -60,6 +60,8 @@ def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image
 def test_connections_share_a_socket_that_ssh_passes_on(host):
     with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
         assert engine.info.version
+        if len(os.fsencode(user_cache() / "ssh")) > LONGEST_FOLDER:
+            pytest.skip("no socket can have a name in a home that lies so deep: each connection logs in by itself")
         sockets = list((user_cache() / "ssh").glob(f"{os.getpid()}-*.sock"))
         assert sockets
         assert len([each for each in of_ssh() if "exec cat" in Path(f"/proc/{each}/cmdline").read_text()]) >= 1

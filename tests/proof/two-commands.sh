@@ -52,7 +52,7 @@ trap 'clean_up; exit 130' INT TERM
 trap clean_up EXIT
 
 begin() { # MODE: everything new
-    mode=$1 work=$(mktemp -d "/var/tmp/$name.XXXXXX") loops=
+    mode=$1 work=$(mktemp -d /var/tmp/dw.XXXXXX) loops=
     chmod 755 "$work"
     git clone -q --no-hardlinks "$source" "$work/clone"
     mkdir -p "$work/home" "$work/kept" "$kept"

@@ -38,6 +38,7 @@ from deadweight_standins.stand_in import StandIn
 from deadweight_standins.suites import repository_of
 from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
+from tests.support.fault_project import wait_for
 
 TRIES = 5
 STATIC = "gcr.io/distroless/static-debian12:nonroot"
@@ -220,6 +221,7 @@ def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     """On a busy machine: to end it would cut off those who pull from it."""
     address, pid = registry.ensure(), _pid(registry)
     os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(") T " in task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")))
     threading.Timer(3, os.kill, (pid, signal.SIGCONT)).start()
     assert registry.running() is None
     assert registry.ensure() == address
