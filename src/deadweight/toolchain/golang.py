@@ -18,8 +18,6 @@ from deadweight.toolchain.probe import number
 BUILD_SECONDS = 1800.0
 COLLECT_PERCENT = "400"
 """For compilers: they collect garbage less often, which takes a sixth of their processor time away, for more memory."""
-BEHIND_OTHERS = ("nice", "-n", "10")
-"""Compiling a tool takes minutes; base images go first, because the first variant of a new machine waits for these alone."""
 OFFLINE_HINT = "modules come from GOPROXY (see go env GOPROXY): check that it can be reached"
 
 
@@ -61,10 +59,9 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
     def fill(folder: Path) -> None:
         flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
         with _scratch(entry, "build") as module:
-            words: list[str | Path] = [go.path, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.file]
-            words.append(entry.source)
-            argv, env = [*BEHIND_OTHERS, *words], _environment(go, entry)
-            run(argv, cwd=module, env=env, log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT, told=words)
+            argv: list[str | Path] = [go.path, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.file]
+            argv.append(entry.source)
+            run(argv, cwd=module, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
     return tool_cache.make(entry, fill, anew=anew)
 
