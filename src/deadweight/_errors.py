@@ -29,6 +29,9 @@ UsageError = images.UsageError
 CheckFailed = images.CheckFailed
 ArchiveError = images.ArchiveError
 
+wording = images.Catalogue("deadweight")
+"""The core's sentences, by code (``messages.toml``)."""
+
 
 class ConfigError(UsageError):
     """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are others of the same file."""
@@ -47,6 +50,7 @@ class ConfigError(UsageError):
         place = str(file) if line is None else f"{file}:{line}"
         super().__init__(f"{place}: {key}: {message}" if key else f"{place}: {message}", hint=hint)
         self.file, self.line, self.key, self.problem = str(file), line, key, message
+        self.code, self.fields = getattr(message, "code", ""), getattr(message, "fields", {})
         self.more: tuple[ConfigError, ...] = ()
 
     def alone(self) -> ConfigError:
@@ -98,6 +102,7 @@ class CommandError(DeadweightError):
         super().__init__(f"{Path(argv[0]).name} {reason}{where}" + (f"\n{shown}" if shown else ""), hint=hint)
         self.argv, self.exit_code_of_command, self.tail, self.log = tuple(argv), exit_code_of_command, tuple(tail), log
         self.reason = reason
+        self.code, self.fields = getattr(reason, "code", ""), getattr(reason, "fields", {})
 
     def told(self, reason: str, tail: Sequence[str], hint: str | None, cause: Enum | None = None) -> CommandError:
         """The same failure in other words: those of whoever knows the program."""

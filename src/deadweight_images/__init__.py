@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from deadweight_images.archive.pack import from_tree as pack_tree
     from deadweight_images.cache_files import user_cache, write_atomically
     from deadweight_images.contents.entrypoint import missing_main_class
-    from deadweight_images.errors import ArchiveError, CheckFailed, DeadweightError, UsageError
+    from deadweight_images.errors import ArchiveError, Catalogue, CheckFailed, DeadweightError, Message, UsageError
     from deadweight_images.findings import (
         BaseImage,
         HiddenFile,
@@ -69,7 +69,7 @@ if not TYPE_CHECKING:
             "archive.pack": "from_tree as pack_tree, Layer as PackedLayer",
             "cache_files": "user_cache, write_atomically",
             "contents.entrypoint": "missing_main_class",
-            "errors": "ArchiveError, CheckFailed, DeadweightError, UsageError",
+            "errors": "ArchiveError, Catalogue, CheckFailed, DeadweightError, Message, UsageError",
             "inspect.analyse": "analyse, document",
             "inspect.engine_store": "analyse_content_store, analyse_engine_store, content_folders",
             "inspect.extract": "extract, prepare as prepare_folder, read_file",

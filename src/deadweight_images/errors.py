@@ -1,18 +1,67 @@
-"""Errors of this package, and the base of all Deadweight errors, so that both are caught and shown alike."""
+"""Errors of this package, the base of all Deadweight errors, and the catalogue that their sentences come from.
+
+A package keeps its sentences in ``messages.toml``. Code and tests use their codes: only a reader sees the wording.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.resources import files
 from typing import ClassVar
 
 
+class Message(str):
+    """A sentence that knows the code and the fields it was made from. It goes wherever a string goes."""
+
+    code: str
+    fields: Mapping[str, object]
+
+    def __new__(cls, sentence: str, code: str, fields: Mapping[str, object]) -> Message:
+        made = super().__new__(cls, sentence)
+        made.code, made.fields = code, fields
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str, Mapping[str, object]]:  # type: ignore[override]
+        return str(self), self.code, self.fields
+
+
+class Catalogue:
+    """The sentences of one package, read on first use."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def __call__(self, code: str, /, **fields: object) -> Message:
+        """The message of ``code`` (``topic.name``), filled in with its fields."""
+        topic, _, name = code.partition(".")
+        return Message(self.sentences[topic][name].format_map(fields), code, fields)
+
+    @cached_property
+    def sentences(self) -> Mapping[str, Mapping[str, str]]:
+        """The templates, by topic and name."""
+        import tomllib
+
+        return tomllib.loads((files(self._package) / "messages.toml").read_text(encoding="utf-8"))
+
+
+wording = Catalogue("deadweight_images")
+"""This package's sentences, by code (``messages.toml``)."""
+
+
 class DeadweightError(Exception):
-    """Base of all errors that are shown to a user as one message, without a traceback."""
+    """Base of all errors that are shown to a user as one message, without a traceback.
+
+    ``code`` is that of the catalogue; empty if the message is not in one.
+    """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.code = message.code if isinstance(message, Message) else ""
+        self.fields = message.fields if isinstance(message, Message) else {}
         self.hint = hint
 
     def __str__(self) -> str:

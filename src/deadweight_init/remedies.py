@@ -40,7 +40,7 @@ class Case:
 
     @classmethod
     def of_start(cls, draft: Draft, rung: Rung, error: NotUp, tree: Tree) -> Case:
-        return cls(draft, rung, error.code, tree, log=error.log)
+        return cls(draft, rung, error.down, tree, log=error.log)
 
 
 @dataclass(frozen=True)
@@ -251,10 +251,10 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
     """What helps a service that does not come up, in one sentence."""
     again = "then run invoke verify"
     folder = draft.service.project.folder if draft.service.project else draft.service.folder
-    if error.code is Down.ONLY_LOOPBACK:
+    if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
         return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
-    if error.code is Down.ENDED_WITH_0:
+    if error.down is Down.ENDED_WITH_0:
         return f"give it the command that serves (run.args) in deadweight.yaml, {again}"
     if error.variable:
         place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))

@@ -15,7 +15,7 @@ from deadweight_images.archive.compression import recognize_compression, refused
 from deadweight_images.archive.documents import Descriptor, Manifest, SavedImage
 from deadweight_images.archive.model import Attestation, Image, Layer
 from deadweight_images.archive.store import Store, open_store
-from deadweight_images.errors import ArchiveError, UsageError
+from deadweight_images.errors import ArchiveError, UsageError, wording
 
 # Which image of several in an archive is meant: by name and by platform, through nested indexes.
 
@@ -73,7 +73,7 @@ def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]
 def leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
     """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
     if depth > _DEPTH or len(descriptors) > 1000:
-        raise ArchiveError(f"{what}: its indexes are nested too deep, or have too many entries")
+        raise ArchiveError(wording("archive.indexes_too_deep", what=what))
     found: list[Descriptor] = []
     for descriptor in descriptors:
         if descriptor.media_type in documents.MANIFEST_TYPES:
@@ -87,7 +87,7 @@ def leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: in
             for leaf in leaves(blob, what, inner, depth + 1):
                 found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
         if len(found) > 10_000:
-            raise ArchiveError(f"{what}: has more than 10,000 manifests")
+            raise ArchiveError(wording("archive.too_many_manifests", what=what))
     return found
 
 
@@ -357,7 +357,7 @@ def _layer(
 ) -> Layer:
     found = head(member)
     if found is None:
-        raise ArchiveError(f"{what}: the manifest names the layer {member[:200]!r}, which is missing")
+        raise ArchiveError(wording("archive.layer_missing", what=what, name=member[:200]))
     size, first = found
     if descriptor is not None and size != descriptor.size:
         raise ArchiveError(

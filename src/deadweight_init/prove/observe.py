@@ -87,9 +87,9 @@ class Down(Enum):
 class NotUp(DeadweightError):
     """The service did not come up; says why, with its last lines. ``log`` are its lines, ``variable`` is what it lacks."""
 
-    def __init__(self, code: Down, message: str, log: Sequence[str] = (), variable: str = "") -> None:
+    def __init__(self, down: Down, message: str, log: Sequence[str] = (), variable: str = "") -> None:
         super().__init__(message)
-        self.code, self.log, self.variable = code, tuple(log), variable
+        self.down, self.log, self.variable = down, tuple(log), variable
 
 
 _UNSET = tuple(

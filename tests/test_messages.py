@@ -1,0 +1,51 @@
+"""The catalogues of messages and the code agree: nothing is named that is not there, and nothing is there that nobody says."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from deadweight._packages import TABLE, images
+from tests.support import ROOT
+
+PACKAGES = [each for each in ("deadweight", *TABLE.values()) if (ROOT / "src" / each / "messages.toml").is_file()]
+
+
+def uses(package: str) -> Iterator[tuple[str, str, set[str] | None]]:
+    """Each ``wording("code", field=…)`` of a package: where it is, its code, and its fields (None: handed on as ``**fields``)."""
+    for path in sorted((ROOT / "src" / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "wording":
+                names = {word.arg for word in node.keywords}
+                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                first = node.args[0]
+                choices = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+                for choice in choices:
+                    code = choice.value if isinstance(choice, ast.Constant) else None
+                    assert isinstance(code, str), f"{place}: a code is a literal, so that it can be found"
+                    yield place, code, None if None in names else {name for name in names if name}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_code_and_catalogue_agree(package):
+    topics = images.Catalogue(package).sentences
+    templates = {f"{topic}.{name}": text for topic, names in topics.items() for name, text in names.items()}
+    used = list(uses(package))
+    assert [f"{place}: {code}" for place, code, _fields in used if code not in templates] == []
+    assert sorted(set(templates) - {code for _place, code, _fields in used}) == []
+    for place, code, fields in used:
+        wanted = {
+            name.partition(".")[0].partition("[")[0] for _text, name, *_ in Formatter().parse(templates[code]) if name
+        }
+        assert fields is None or fields == wanted, f"{place}: {code}"
+
+
+def test_a_message_is_text_that_knows_its_code(tmp_path: Path):
+    made = images.Message("no layer 3", "archive.layer_missing", {"name": 3})
+    again = pickle.loads(pickle.dumps(made))
+    assert (again, again.code, again.fields) == ("no layer 3", "archive.layer_missing", {"name": 3})
