@@ -123,6 +123,7 @@ def walked(invoke, engine) -> Iterator[list[tuple[list[str], str]]]:
     invoke("clean", "--project")
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_the_page_s_commands_show_what_it_says(walked):
     for lines, shown in walked:
@@ -153,6 +154,7 @@ def test_it_is_up_to_date_until_an_input_changes(walked, invoke, example):
     assert "index.html" not in invoke("build", "--plan").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_every_task_works_with_it(walked, invoke, example):
     assert "buildah" in invoke("variants").stdout

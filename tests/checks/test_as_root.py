@@ -62,6 +62,7 @@ def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
     }
 
 
+@pytest.mark.slow
 def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     before = set(_ours(engine))
     lines: list[str] = []
@@ -98,6 +99,7 @@ def deaf():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("deaf")
 def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine):
     before, begun = set(_ours(engine)), threading.Event()

@@ -43,6 +43,7 @@ def test_a_subset_of_json_is_compared_key_by_key(expected, actual, said):
     assert said == list(subset_problems(expected, actual))
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

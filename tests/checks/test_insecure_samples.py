@@ -55,6 +55,7 @@ def found(project, engine):
     return results
 
 
+@pytest.mark.slow
 def test_a_deleted_file_fails_as_expected_and_names_both_instructions(found):
     evidence, _ = found[DELETED]
     assert (evidence.status, evidence.expected) == ("fail", True)

@@ -111,6 +111,7 @@ def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, h
         raise_if_bad([runs])
 
 
+@pytest.mark.slow
 def test_a_service_listens_on_each_port_that_it_is_said_to(make):
     asked = "checks: {api: [{name: there, request: {port: 9000, path: /json}, expect: {json: {name: zoë}}}]}"
     both = make(asked, mode="good, ALSO: ':9000'", also=", ports: [9000]")
@@ -120,6 +121,7 @@ def test_a_service_listens_on_each_port_that_it_is_said_to(make):
     assert runs.reason.startswith("run.ports: 9000: not healthy within 1 s (")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wanted", "ok"), [("fail", False), ("warn", True)])
 def test_a_service_that_ignores_sigterm_fails_or_is_a_warning(make, wanted, ok):
     (runs,) = runner.run_checks(
@@ -164,6 +166,7 @@ def test_wrong_answers_are_told_and_the_other_requests_still_sent(make):
     assert api.data["items"][2]["reason"].startswith("status: expected 200, got 404")
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_under_a_request_is_told_and_started_again(make):
     yaml = "checks: {api: [{name: eats, request: {path: /eat}}, {name: after, request: {path: /json}}]}"
     (api,) = runner.run_checks(make(yaml, memory="32MiB"), only=("api",))
@@ -306,6 +309,7 @@ def test_names_are_known_or_refused(make):
         table.asked(make("checks: {other: {theirs: {}}}").variant)
 
 
+@pytest.mark.slow
 def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine, misbehaving_archive):
     suite = write_suite(
         tmp_path,
@@ -322,6 +326,7 @@ def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine,
     assert {each.variant for each in told} == {"a", "c"}
 
 
+@pytest.mark.slow
 def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engine, misbehaving_archive, monkeypatch):
     """Five starts of one after the other measured what else the machine did meanwhile."""
     suite = write_suite(

@@ -98,6 +98,7 @@ def test_the_probe_is_a_program_of_its_architecture(architecture, tmp_path):
         assert subprocess.run([file], check=False, timeout=5).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it_back(
     alone, tmp_path, misbehaving_archive
 ):
@@ -124,6 +125,7 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it
     assert [each.status for each in found] == ["pass", "pass", "pass"]
 
 
+@pytest.mark.slow
 def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path):
     """It takes an image, says that it has it, and has none."""
     for folder in ("overlay2", "image"):

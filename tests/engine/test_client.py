@@ -288,6 +288,7 @@ def test_a_container_without_network_is_reached_through_its_namespace(engine, mi
         assert container.http(8080).request("GET", "/healthz").body == b"ok\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter a network namespace")
 def test_an_internal_network_leads_nowhere_not_even_to_this_machine(engine, misbehaving_image, tools_image):
     with socket.create_server(("0.0.0.0", 0)) as listener, engine.network("test") as network:
@@ -381,6 +382,7 @@ def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_i
         assert made.isdisjoint(names_and_ids(engine))
 
 
+@pytest.mark.slow
 def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
     child, made = start_child(engine, misbehaving_image)
     assert child.stdout is not None

@@ -221,6 +221,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     assert str(layout().log) in str(caught.value)
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.engine
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
@@ -303,6 +304,7 @@ def far() -> Iterator[str]:
         run(["ip", "netns", "del", name])
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.engine
 def test_beside_another_engine_builds_and_containers_reach_the_network(alone, endpoint, cache, far, tmp_path):

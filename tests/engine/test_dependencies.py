@@ -93,11 +93,13 @@ def subject(engine, tmp_path, misbehaving_archive):
     return replace(found, need_image=lambda _name: MISBEHAVING, service=service)
 
 
+@pytest.mark.slow
 def test_checks_start_it_once_for_all_of_them(subject, engine):
     found = {each.check: each for each in runner.run_checks(subject)}
     assert [found["runs"].status, found["api"].status] == ["pass", "pass"], json.dumps(found["api"].data)
 
 
+@pytest.mark.slow
 def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
     with engine.network("harden", internal=True) as network, subject.service.beside(network) as hosts:
         found = attempt(subject, RunOptions(network=network, publish=8080, hosts=hosts))

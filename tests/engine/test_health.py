@@ -81,6 +81,7 @@ def test_a_program_in_the_container_tells_its_health(engine, tools_image):
     assert bad.reason == "not healthy within 0.5 s (/bin/sh ended with 3 (no))"
 
 
+@pytest.mark.slow
 def test_the_port_that_it_really_listens_on_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service(port=9000)) as container:
         assert container.wait_healthy(Health(path="/healthz", within_seconds=3)).reason.endswith(

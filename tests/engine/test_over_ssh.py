@@ -45,6 +45,7 @@ def of_ssh() -> list[str]:
     return found.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image):
     before = set(of_ssh())
     with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:

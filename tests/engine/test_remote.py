@@ -72,6 +72,7 @@ def subject(there, tmp_path, playground_archive) -> Subject:
     return castle(tmp_path, there, playground_archive, f"checks: {{api: [{API}]}}")
 
 
+@pytest.mark.slow
 def test_attacks_are_carried_out_through_the_engine(there, subject):
     payloads = {each.id: each for each in load_payloads().payloads}
     with Lab(subject) as lab:
@@ -106,6 +107,7 @@ def test_what_it_reads_is_seen_from_beside_it(subject):
     assert {"/app", "/usr/bin/awk"} <= set(found.executed)
 
 
+@pytest.mark.slow
 def test_its_system_calls_are_recorded_from_beside_it(there, subject):
     with there.network("harden", internal=True) as network:
         options = hardened_for(subject.variant, "").but(network=network)

@@ -204,6 +204,7 @@ def service(tmp_path, engine, misbehaving_image, misbehaving_archive, monkeypatc
     return build
 
 
+@pytest.mark.slow
 def test_a_call_that_the_program_needs_is_named(service):
     subject = service("listen")
     found = Runs().run(subject)
@@ -227,6 +228,7 @@ def test_a_call_that_the_runtime_needs_is_named_before_an_engine_waits_for_it(se
     assert "to start any container" in found.reason
 
 
+@pytest.mark.slow
 def test_attacks_under_a_profile_that_stops_the_start_are_not_measured_for_that_call(service, engine):
     """Tried as it is: what the attacker's program needs would be allowed beside it, and hide what is missing."""
     subject = service("listen")

@@ -46,6 +46,7 @@ def of_tunnels(engine: Engine) -> list[str]:
     return [each.id for each in found if each.kind == "container" and "tunnel" in each.name]
 
 
+@pytest.mark.slow
 def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, misbehaving_image):
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:
         assert container.wait_healthy(HEALTH).healthy

@@ -69,6 +69,7 @@ def places(found: list[Evidence]) -> dict[str, str | None]:
     return {each.variant: each.provenance.place for each in found if each.check == "runs"}
 
 
+@pytest.mark.slow
 def test_each_engine_checks_its_own(opened, engine, tmp_path):
     certificates = tmp_path / "certificates"
     certificates.mkdir()
@@ -89,6 +90,7 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
     assert own_leftovers(engine) == []
 
 
+@pytest.mark.slow
 def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(opened, engine):
     workspace, said = opened({"near": f'host: "{engine.host}"', "far": 'host: "tcp://127.0.0.1:9"'})
     found = verified(workspace)
@@ -99,6 +101,7 @@ def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(o
     assert "refused" in line.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [runs.CHECK, api.CHECK], ids=lambda check: check.name)
 def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monkeypatch, check):
     workspace, said = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})

@@ -146,6 +146,7 @@ def test_json_is_one_document_on_stdout(project, request, name):
         assert (file["added_by"], file["hidden_by"]) == (HISTORY[1]["created_by"], HISTORY[2]["created_by"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
     """An encoding without our signs, a full disk, no stdout at all, a reader that goes: an exit code and no traceback."""
@@ -200,6 +201,7 @@ def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(proj
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_findings_are_written_as_sarif_and_junit(project, leaky):
     done = layers(project, "--archive", leaky, "--sarif", "out.sarif", "--junit", "out.xml")
     assert done.returncode == 1
@@ -483,6 +485,7 @@ def registry_behind(own: tuple[Path, Path], made: samples.Made) -> Iterator[str]
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
     own = certificate(project)

@@ -416,6 +416,7 @@ class TestCompiling:
         assert "other: the service does not compile" in str(caught.value)
         assert "./main.go:4:10: undefined: nope" in str(caught.value)
 
+    @pytest.mark.slow
     def test_builds_side_by_side_compile_once(self, go_project, engine, tmp_path):
         """The compile leaves a number of which there is no second: both images have the same one if it ran once for both."""
         compiling = "-o /usr/local/bin/vulnerable-awk-playground ."

@@ -114,6 +114,7 @@ def test_the_store_of_another_user_is_left_alone(tmp_path, monkeypatch):
     assert not podman.store_of(ENDPOINT).here
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.parametrize("named", [(), ("--storage-driver", "overlay")])
 def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or_not(tmp_path, named):

@@ -132,6 +132,7 @@ def test_two_clean_builds_give_the_same_image(demo):
     assert second.config_digest != third.config_digest
 
 
+@pytest.mark.slow
 def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
     """Twice through one process: clean, and with every class there already."""
     project, images = demo
@@ -175,6 +176,7 @@ def test_what_the_image_says(demo):
     assert any(line.startswith("Compiling ") for line in project.said)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_leaves_no_class(project):
     project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
     assert _has_class(project, project.build("v"), "Other")
@@ -229,6 +231,7 @@ def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
         return opened.image.config.user, opened.image.config.exposed_ports
 
 
+@pytest.mark.slow
 def test_one_module_of_several(project):
     emptied(project.root / "app")
     project.write(family())
@@ -326,6 +329,7 @@ def test_a_failed_test_of_the_service_is_its_own_line(project):
     assert str(project.site.state.log("v")) in message
 
 
+@pytest.mark.slow
 def test_two_main_classes(project):
     project.write({"app/src/main/java/a/Other.java": main_class("Other")})
     message = fails(project)
@@ -360,6 +364,7 @@ def test_a_main_class_that_the_pom_misspells(project):
     assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
 
 
+@pytest.mark.slow
 def test_a_service_for_an_older_java(project):
     """Jib then writes the class path into the entry point: Java 8 reads no argument files."""
     project.write({"app/pom.xml": pom().replace(">17<", ">8<")})
@@ -547,6 +552,7 @@ def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project
     assert "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone" in message
 
 
+@pytest.mark.slow
 def test_offline_builds_from_what_is_there(project, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
     message = fails(project)
@@ -564,6 +570,7 @@ def registry_program() -> Path:
     return find("docker-registry").path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("secure", "hint"),
     [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
@@ -618,6 +625,7 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
     assert "pass-word-77" not in message
 
 
+@pytest.mark.slow
 def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     certificates(tmp_path)
     place = tmp_path / "repository/example/private/thing/1"
@@ -734,6 +742,7 @@ exec "$3" -m invoke build --variant v
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("java", "words"),
     [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")],

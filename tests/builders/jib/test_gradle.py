@@ -75,6 +75,7 @@ def gradle(tmp_path_factory) -> tuple[str, str]:
     return wrapper(folder), portal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
     """By the script that adds it; what Jib's plug-in itself does is a stand-in's here."""

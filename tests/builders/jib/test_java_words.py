@@ -96,6 +96,7 @@ def test_a_problem_of_a_pom_is_no_failed_test():
     assert "tests" not in failure.reason
 
 
+@pytest.mark.slow
 def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     (tmp_path / "my work").mkdir()
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
@@ -105,6 +106,7 @@ def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_maven_repository_that_wants_credentials(maven_project, status):
     with refusing_repository(status) as port:
@@ -116,6 +118,7 @@ def test_a_maven_repository_that_wants_credentials(maven_project, status):
     assert message.endswith("hint: the Maven repository requires credentials: set <servers> in ~/.m2/settings.xml")
 
 
+@pytest.mark.slow
 def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, tmp_path):
     """Maven itself keeps such a failure for a day."""
     version, offered = uuid.uuid4().hex, tmp_path / "offered"

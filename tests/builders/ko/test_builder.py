@@ -201,6 +201,7 @@ def last_layer(archive) -> dict[str, bytes]:
             return {each.name: layer.extractfile(each).read() for each in layer if each.isfile()}
 
 
+@pytest.mark.slow
 def test_files_beside_the_program_are_one_more_layer(built, project):
     files = {
         "app/pages/a.html": "<p>a</p>",

@@ -101,6 +101,7 @@ def test_without_permission_it_is_measured_from_beside_and_else_both_reasons_are
     assert (found.status, found.reachable, found.dead_weight) == ("not_measured", None, None)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_tells_of_no_calls_is_said_beside_why_root_is_not_told(subject, monkeypatch, tmp_path):
     """As such a kernel answers who asks for a listener."""
     refused = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}

@@ -54,6 +54,7 @@ def test_actionlint_takes_the_workflow(tmp_path, scan):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("provider", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])
 def test_the_forges_schemas_take_it(tmp_path, provider, schema):
     file = tmp_path / "pipeline.yml"
@@ -63,6 +64,7 @@ def test_the_forges_schemas_take_it(tmp_path, provider, schema):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_kubernetes_takes_the_jobs():
     documents = list(yaml.safe_load_all(render(Pipeline("kubernetes", 5, scan=True))))
     for document in documents:
@@ -71,6 +73,7 @@ def test_kubernetes_takes_the_jobs():
     assert documents[2]["spec"]["suspend"] is True, "it would join reports that are not there yet"
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
     file = tmp_path / "jobs.yaml"
@@ -339,6 +342,7 @@ def stopped(server: ForgeServer) -> None:
     assert "- **regression** one" not in comment
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_workflow_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("github", 2, install="deadweight")))
@@ -352,6 +356,7 @@ def test_the_workflow_does_what_it_says(machines, server):
     stopped(server)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("gitlab", 2, install="deadweight")))
@@ -364,6 +369,7 @@ def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     assert all(words.endswith("install deadweight") for words in installed)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_jobs_do_what_they_say(machines):
     _, job, verdict = yaml.safe_load_all(render(Pipeline("kubernetes", 2)))
