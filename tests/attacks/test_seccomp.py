@@ -388,6 +388,7 @@ def asking(found: Seccomp) -> dict[str, object]:
     return profile.document({*found.names, *OF_ASKING}, found.families, found.architecture)
 
 
+@pytest.mark.slow
 def test_what_was_found_is_told_with_its_circumstances(found):
     document = found.document()
     assert (document["libc"], document["architecture"]) == ("none (a static program)", "amd64")
@@ -419,6 +420,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
     assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
+@pytest.mark.slow
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
     find.leave(subject, found)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))

@@ -28,7 +28,7 @@ from tests.support.scan_samples import write_database
 from tests.support.small_images import forget_image
 from tests.support.small_project import own_leftovers, subject_of
 
-pytestmark = pytest.mark.tools
+pytestmark = [pytest.mark.tools, pytest.mark.slow]
 
 NAMES = ("jib", "jib-distroless")
 DATABIND = "com.fasterxml.jackson.core:jackson-databind"
@@ -64,7 +64,6 @@ def subject(project, name: str, engine=None) -> Subject:
     return subject_of(project.site.suite, name, record, project.archive(name, record), engine)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
     found = LAYERS.run(subject(project, name))
@@ -76,7 +75,6 @@ def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(project, name):
     assert bool(shells) is (name == "jib")
 
 
-@pytest.mark.slow
 def test_the_sbom_names_the_libraries_by_their_maven_names(project, scanner):
     purl = re.compile(rf"pkg:maven/{DATABIND.replace(':', '/')}@2\.\d+\.\d+")
     for file in write_sboms(subject(project, NAMES[0])).files:
@@ -101,7 +99,6 @@ def few(monkeypatch):
     monkeypatch.setattr(attacking, "suite_payloads", lambda *_: dataclasses.replace(loaded, payloads=kept))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
