@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
 from deadweight_init.derive import dockerfile as derived
+from deadweight_init.derive.changes import Change
 from deadweight_init.derive.ladder import ladder as derived_ladder
 from deadweight_init.derive.lost import lost
 from deadweight_init.derive.runtime import RuntimeFiles
@@ -77,6 +78,10 @@ class Draft:
     suite: str = ""
     own_fails: bool = False
     runtime: RuntimeFiles | str = UNWATCHED
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The settings of the own image as it was built."""
+    set_otherwise: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+    """Which of these settings other rungs do not have, as these were built."""
     untried: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
     works: int = 0
@@ -100,7 +105,14 @@ class Draft:
         """All rungs with what is known by now, those that are left out marked."""
         made = _made(self)
         rungs = (*own_rungs(self.service), *made.rungs)
-        marked = (replace(each, refused=each.refused or self.left_out.get(each.name, "")) for each in rungs)
+        marked = (
+            replace(
+                each,
+                refused=each.refused or self.left_out.get(each.name, ""),
+                changes=(*each.changes, *self.set_otherwise.get(each.name, ())),
+            )
+            for each in rungs
+        )
         return Ladder(tuple(marked), made.files)
 
     @property
@@ -239,7 +251,7 @@ def _made(draft: Draft) -> Ladder:
     if parsed is not None:
         more = [replace(each, changes=lost(parsed, each, made.files)) for each in more]
     if parsed is not None and not draft.own_fails:
-        ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
+        ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from deadweight.sources.dockerfile_lines import directives
 from deadweight_init.derive.changes import Change, Code
@@ -42,12 +44,37 @@ def argument(own: OwnDockerfile) -> str:
     return next(name for name in _ARGUMENTS if not re.search(rf"\b{name}\b", own.text))
 
 
-def on_another_base(parsed: Parsed) -> str:
-    """The own Dockerfile with an argument in the place of the base below its image."""
-    own, (begin, end) = parsed.own, parsed.chain[0].span
-    name = argument(own)
-    text = f"{own.text[:begin]}${{{name}}}{own.text[end:]}"
-    return _headed(text, [f"It is {own.path} with another base in line {parsed.chain[0].line}.", ""], name, parsed.base)
+def on_another_base(parsed: Parsed, config: Mapping[str, Any]) -> str:
+    """The own Dockerfile with an argument in the place of the base below its image. ``config`` is the built image's: what it has
+    from its own base is written down, as the other base may set it otherwise."""
+    own, stage = parsed.own, parsed.chain[0]
+    (begin, end), name = stage.span, argument(own)
+    text = (
+        f"{own.text[:begin]}${{{name}}}{own.text[end : stage.end]}{_inherited(parsed, config)}{own.text[stage.end :]}"
+    )
+    head = f"Copied from {own.path}. Only the base image differs: line {stage.line} there, the argument {name} here."
+    return _headed(text, head, name, parsed.base)
+
+
+_INHERITED = "# As the original base image has it."
+
+
+def _inherited(parsed: Parsed, config: Mapping[str, Any]) -> str:
+    """The instructions for the user and the working folder of the own base, if no instruction of the Dockerfile sets them."""
+    words = {each.word for stage in parsed.chain for each in stage.said}
+    values = {"USER": config.get("User"), "WORKDIR": config.get("WorkingDir")}
+    lines = [
+        f"\n{word} {value}"
+        for word, value in values.items()
+        if word not in words and value not in (None, "", "0", "root", "/")
+    ]
+    return "".join((f"\n{_INHERITED}", *lines)) if lines else ""
+
+
+def instruction_lines(text: str) -> list[str]:
+    """A Dockerfile's lines without comments and without what ``on_another_base`` added below the base."""
+    plain = re.sub(rf"\n{_INHERITED}(?:\n(?:USER|WORKDIR) .*)+", "", text)
+    return [line for line in plain.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def with_more(parsed: Parsed, lines: list[str]) -> str:
@@ -55,7 +82,7 @@ def with_more(parsed: Parsed, lines: list[str]) -> str:
     own, last = parsed.own, parsed.chain[-1]
     text = own.text if last.name else f"{own.text[: last.end]} AS {OWN}{own.text[last.end :]}"
     text = text if text.endswith("\n") else f"{text}\n"
-    head = [f"It is {own.path} with stages after its last one: what it runs, and nothing else of its base.", ""]
+    head = f"Copied from {own.path}. The stages at the end are new: they keep only the files that the service uses."
     return _headed(text, head, "", "") + "\n".join(["", *lines]) + "\n"
 
 
@@ -64,11 +91,11 @@ def name_of(parsed: Parsed) -> str:
     return parsed.chain[-1].name or OWN
 
 
-def _headed(text: str, told: list[str], name: str, base: str) -> str:
+def _headed(text: str, comment: str, name: str, base: str) -> str:
     """With our first lines behind the parser's directives, which are directives only as the first lines of a file."""
     at = len(directives(text))
     lines = text.removeprefix("\ufeff").split("\n")
-    head = [HEADER, *(f"# {each}" for each in told if each), *([f"ARG {name}={base}"] if name else [])]
+    head = [HEADER, f"# {comment}", *([f"ARG {name}={base}"] if name else [])]
     return "\n".join([*lines[:at], *head, *lines[at:]])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from deadweight_init.derive import dockerfile, minimal
 from deadweight_init.derive.bases import is_bare, libc, others
@@ -13,9 +14,11 @@ from deadweight_init.records import Ladder, OwnDockerfile, Rung
 MINIMAL = "minimal"
 
 
-def ladder(own: OwnDockerfile, place: str, keys: Mapping[str, str], found: RuntimeFiles | str) -> Ladder:
+def ladder(
+    own: OwnDockerfile, place: str, keys: Mapping[str, str], found: RuntimeFiles | str, config: Mapping[str, Any]
+) -> Ladder:
     """The own Dockerfile on other bases, and its run-time files on nothing. ``keys`` are those of the own rung; ``found`` are the
-    run-time files, or why they are not known."""
+    run-time files, or why they are not known; ``config`` is that of the built image, empty if it is not known."""
     parsed = dockerfile.parse(own)
     if parsed is None:
         return Ladder(())
@@ -24,10 +27,10 @@ def ladder(own: OwnDockerfile, place: str, keys: Mapping[str, str], found: Runti
         rung = _minimal(parsed, place, keys, found)
         rungs.append(rung)
         if isinstance(found, RuntimeFiles):
-            files[rung.files[0]] = minimal.text(parsed, found)
+            files[rung.files[0]] = minimal.text(parsed, found, config)
     rungs += _on_others(parsed, f"{place}/Dockerfile", keys)
     if any(f"{place}/Dockerfile" in each.files for each in rungs):
-        files[f"{place}/Dockerfile"] = dockerfile.on_another_base(parsed)
+        files[f"{place}/Dockerfile"] = dockerfile.on_another_base(parsed, config)
     if own.ignored:
         files |= {f"{name}.dockerignore": own.ignored for name in tuple(files)}
     return Ladder(tuple(rungs), files)

@@ -13,13 +13,13 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from deadweight_images.archive import entries as columns
-from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.contents.filesystem import Filesystem
 from deadweight_images.contents.packages import apk_block
 from deadweight_images.layers.index import split
@@ -54,14 +54,13 @@ class RuntimeFiles:
     """``paths`` are files, links and whole folders, without a leading slash; ``packages`` are the OS's of which some
     is kept, by the database that lists them.
 
-    ``config`` is the image's own (OCI: ``Env``, ``Entrypoint`` …). ``gone`` are programs of the base that are not kept, ``left``
+    ``gone`` are programs of the base that are not kept, ``left``
     are leavings of tools. ``checks_health``: the image's health check can run with what is kept.
     """
 
     paths: tuple[str, ...]
     folders: tuple[Folder, ...]
     packages: Mapping[str, tuple[str, ...]]
-    config: Mapping[str, Any] = field(repr=False)
     gone: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     checks_health: bool = True
@@ -70,6 +69,16 @@ class RuntimeFiles:
 @functools.cache
 def _table() -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("runtime.toml").read_text(encoding="utf-8"))
+
+
+def config_of(archive: Path) -> Mapping[str, Any]:
+    """The settings of an image (OCI: ``Env``, ``Entrypoint``, ``User`` …)."""
+    with open_archive(archive) as image:
+        return _config_of(image)
+
+
+def _config_of(image: Archive) -> Mapping[str, Any]:
+    return json.loads(image.image.raw_config).get("config") or {}
 
 
 def runtime_files(
@@ -84,7 +93,7 @@ def runtime_files(
             for layer in image.image.layers
         ]
         mine = {layer.index for layer in image.image.layers if layer.diff_id not in base_layers}
-        config = json.loads(image.image.raw_config).get("config") or {}
+        config = _config_of(image)
         files = Filesystem(image, indices)
         view = _View(Merged([index.entries for index in indices]), files, mine)
         return _Choice(view, config, list(opened), list(executed)).made()
@@ -205,7 +214,6 @@ class _Choice:
             paths,
             tuple(self._folders(paths)),
             self._packages(),
-            self.config,
             tuple(self._gone()),
             tuple(self._left()),
             self._can_check_health(),

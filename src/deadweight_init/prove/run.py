@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.suite.values import format_bytes
 from deadweight_images.findings import MAX_FINDINGS
+from deadweight_init.derive.changes import of_settings
 from deadweight_init.derive.ladder import MINIMAL
-from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
+from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
 from deadweight_init.draft import Draft
 from deadweight_init.prove.proof import ENOUGH, OutOfTime, Proof, first_line, nothing_left
 from deadweight_init.prove.reference import find_reference
@@ -207,16 +208,17 @@ def _try(proof: Proof, rung: Rung) -> None:
 
 
 def _watch(proof: Proof, reference: str) -> None:
-    """See which files the own image opens, from which the smallest rung is derived."""
+    """See how the own image is set and which files it opens, from which the other rungs are derived."""
     own = proof.draft.derived_from
     path = {each.name: each.keys.get("dockerfile") for each in proof.draft.rungs}.get(reference)
     if own is None or path != own.path:
         return
     with proof.workspace() as workspace:
-        found = _runtime_of(workspace.subject(proof.variant(workspace, reference)))
+        subject = workspace.subject(proof.variant(workspace, reference))
+        found, config = _runtime_of(subject), config_of(subject.archive())
     if isinstance(found, str):
         proof.say(f"{MINIMAL}: left out: {found}")
-    proof.draft = replace(proof.draft, runtime=found)
+    proof.draft = replace(proof.draft, runtime=found, config=config)
 
 
 def _runtime_of(subject: Subject) -> RuntimeFiles | str:
@@ -245,11 +247,12 @@ def _gate(proof: Proof, name: str) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
     from deadweight.checks.budget import size_of
+    from deadweight.checks.runner import run_checks
 
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, name))
         found = verified([subject], _told(proof))
-        size = size_of(subject)
+        size, config = size_of(subject), config_of(subject.archive())
     wrong = {each.check: each for each in found if not each.ok}
     running = next((each for each in wrong.values() if each.check != "layers" and not killed(each)), None)
     if running is not None:
@@ -259,7 +262,12 @@ def _gate(proof: Proof, name: str) -> None:
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": checks}}
     accepted = {**proof.draft.accepted, name: let_pass(wrong.get("layers"), killed="runs" in wrong)}
     proof.verified.append(name)
-    proof.draft = replace(proof.draft, own=own, accepted=accepted)
+    otherwise = proof.draft.set_otherwise
+    if proof.draft.config and any(each.name == name and each.is_made for each in proof.draft.rungs):
+        otherwise = {**otherwise, name: tuple(of_settings(proof.draft.config, config))}
+    proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
+    with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
+        run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), _told(proof))
 
 
 def _attacked(proof: Proof) -> None:
