@@ -12,7 +12,7 @@ from deadweight.suite.values import Unproven
 from deadweight_init.derive import dockerfile as derived
 from deadweight_init.derive.changes import Change
 from deadweight_init.derive.ladder import ladder as derived_ladder
-from deadweight_init.derive.lost import lost
+from deadweight_init.derive.ladder import lost
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES

@@ -8,21 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight.records.reference import split
 from deadweight_init import declared
 from deadweight_init.described import in_repository
-from deadweight_init.dockerfile import context_of, read_words
+from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight_init.repository.builds import Build, apart, builds, contexts, in_order, likely, stage_of
-from deadweight_init.repository.compose import ANY, PORTS, ComposeService, compose, outside, own_names
+from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
+from deadweight_init.repository.compose import ANY, ComposeService, compose, outside, own_names
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.environment import dotenv, example_file
 from deadweight_init.repository.image_paths import absent_program, beside, beside_binary, with_own_mounts
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.stages import unknown_bases, without_default
+from deadweight_init.repository.servers import server_of
 from deadweight_init.tree import Tree, aside, folder_of, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
@@ -43,12 +42,11 @@ LOOKED_FOR = (
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     composed = compose(tree)
-    told = contexts(tree, composed)
     commands, built = compose_commands(tree, composed), builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in dockerfiles(tree):
         command = commands.get(path) or commands.get(ANY, ())
-        own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
+        own = _own(tree, path, likely(built, path), command, built.get(path, Build()))
         if own is not None:
             homes.setdefault(_home(tree, own), []).append(own)
     found = []
@@ -107,8 +105,7 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     text = tree.text(path)
     if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
-    stages = list(read_words(text, path).stages)
-    target = stage_of(build.target, stages)
+    target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
     context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
     build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
     words = read_words(text, path, target, build_args)
@@ -266,7 +263,7 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
     of that. A database with settings of the repository's is what its services need."""
     usable = any(not each.refused for each in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem
-    database = any(posixpath.basename(split(each.words.base)[0]) in PORTS for each in service.dockerfiles)
+    database = any(server_of(each.words.base) is not None for each in service.dockerfiles)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
     pages = is_pages(service.project)
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT

@@ -37,8 +37,11 @@ def nonroot(engine, tmp_path):
     """A service whose user and working folder are those of its base; its images go at the end."""
     name = f"nonroot{os.getpid()}"
     source = SERVICES["cpp"]["Dockerfile"].partition("FROM debian:12\n")[0].replace("g++ -O1", "g++ -static")
-    end = 'FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\nCOPY --from=build /server /server\nCMD ["/server"]\n'
-    yield written(tmp_path / name, {**SERVICES["cpp"], "Dockerfile": source + end})
+    end = (
+        "FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\nCOPY --from=build /server /\n"
+    )
+    source += f'{end}CMD ["/server"]\n'
+    yield written(tmp_path / name, {**SERVICES["cpp"], "Dockerfile": source})
     _remove_images(engine, name)
 
 

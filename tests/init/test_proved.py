@@ -212,7 +212,7 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     assert process.returncode == 130, "".join(said)
     (today,) = load_suite(root / "deadweight.yaml").variants
     assert (today.name, today.tried) == ("today", False)
-    assert not list(root.glob(".deadweight.yaml-*"))
+    assert not list(root.glob(".deadweight.yaml.*"))
 
 
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):

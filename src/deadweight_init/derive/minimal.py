@@ -13,7 +13,7 @@ from deadweight.sources.dockerfile_lines import arguments
 from deadweight_init.derive.changes import Change, Code
 from deadweight_init.derive.dockerfile import Parsed, name_of, with_more
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
-from deadweight_init.stages import env_of
+from deadweight_init.dockerfile import env_of
 
 FILES, ROOT = "run-time-files", "/run-time-files"
 _MADE = ("tmp", "var/tmp", "run", "root")

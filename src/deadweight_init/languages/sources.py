@@ -1,15 +1,15 @@
-"""Guess a service's ports, health paths and files from its source text; a run must confirm them."""
+"""Guess a service's ports, health paths, files and start command from its sources and hosting files; a run must confirm them."""
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, aside, joined, line_of
 
 HEALTH = re.compile(
@@ -42,15 +42,6 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
-
-
-def read_json(tree: Tree, path: str) -> dict[str, Any]:
-    """A manifest in JSON; empty without one that can be read."""
-    try:
-        document = json.loads(tree.text(path) or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -173,3 +164,32 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     if tree.has(path):
         return bool(_DATA.search(path))
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
+
+
+def web_command(tree: Tree, folder: str) -> str:
+    """The command that serves, as a line for a shell; empty where no file says one."""
+    return next(_commands(tree, folder, "web"), "")
+
+
+def release_command(tree: Tree, folder: str) -> str:
+    """What is done once before a release is served, such as changes of the database; empty where no file says it."""
+    return next(_commands(tree, folder, "release"), "")
+
+
+def _commands(tree: Tree, folder: str, kind: str) -> Iterator[str]:
+    for name, path in TABLES["platforms"][kind].items():
+        file = joined(folder, name)
+        match = re.search(rf"^{path[0]}:\s*(.+)$", tree.text(file), re.MULTILINE) if name == "Procfile" else None
+        command = match[1] if match else _at(tree.data(file), path)
+        if isinstance(command, str) and command.strip():
+            yield command.strip()
+
+
+def _at(document: Any, path: Sequence[str]) -> Any:
+    """What stands at a path; of a list the first service of the web that has it."""
+    for key in path:
+        if isinstance(document, list):
+            web = [each for each in document if isinstance(each, dict) and each.get("type", "web") == "web"]
+            document = next((each for each in web if each.get(key)), None)
+        document = document.get(key) if isinstance(document, dict) else None
+    return document

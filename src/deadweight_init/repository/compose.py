@@ -16,49 +16,13 @@ from deadweight.records.reference import split
 from deadweight_init.dockerfile import read_words, urls
 from deadweight_init.records import Beside, Known, Service, Surroundings
 from deadweight_init.repository.environment import dotenv, env_files, environment, example_file, examples, filled_in
+from deadweight_init.repository.servers import SERVERS, server_of
 from deadweight_init.tree import Tree, aside, folder_of, joined, line_of, with_above
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 ANY = "*"
 FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
-PORTS = {
-    **dict.fromkeys(("postgres", "postgis", "timescaledb", "pgvector"), 5432),
-    **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey", "keydb"), 6379),
-    **dict.fromkeys(("mysql", "mariadb", "percona"), 3306),
-    **dict.fromkeys(("mongo", "mongodb"), 27017),
-    **dict.fromkeys(("elasticsearch", "opensearch"), 9200),
-    **dict.fromkeys(("jaeger", "all-in-one"), 16686),
-    **dict.fromkeys(("mailhog", "mailpit"), 1025),
-    "rabbitmq": 5672,
-    "memcached": 11211,
-    "nats": 4222,
-    "etcd": 2379,
-    "consul": 8500,
-    "minio": 9000,
-    "zookeeper": 2181,
-    "kafka": 9092,
-    "localstack": 4566,
-    "cassandra": 9042,
-    "clickhouse-server": 8123,
-    "influxdb": 8086,
-}
-"""Where the servers of well-known images listen."""
 _OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
-_OPEN = {
-    **dict.fromkeys(("postgres", "postgis"), ("POSTGRES_HOST_AUTH_METHOD", "trust")),
-    "mysql": ("MYSQL_ALLOW_EMPTY_PASSWORD", "yes"),
-    "mariadb": ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "yes"),
-}
-"""How databases are told that nobody needs a password: images that were made before 2020 asked for none, later ones do."""
-_PLAIN = {5432: "postgres:16", 3306: "mysql:8", 6379: "redis:7", 27017: "mongo:7", 11211: "memcached:1"}
-_READ = {
-    5432: r"POSTGRES_|PG",
-    3306: r"MYSQL_|MARIADB_",
-    27017: r"MONGO",
-    6379: r"REDIS_|ALLOW_EMPTY",
-    5672: r"RABBITMQ_",
-}
-"""What databases and queues read of their environment, by where they listen."""
 
 
 def as_list(value: Any) -> list[Any]:
@@ -177,7 +141,7 @@ def own_image(tree: Tree) -> Callable[[str, Any], bool]:
 
     def is_own(path: str, service: Any) -> bool:
         image = _image_of(tree, path, service)
-        if len(image) < 3 or image in PORTS:
+        if len(image) < 3 or image in SERVERS:
             return False
         return image in names or (not exactly and any(image in name or name in image for name in names))
 
@@ -314,12 +278,9 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     files = mounted_files(tree, folder, service)
     secrets = {target: tree.text(path).strip() for target, path in files.items()}
     # of a file of variables that several services share what this one reads, where that is known
-    known = _READ.get(PORTS.get(posixpath.basename(split(reference)[0]), 0))
-    shown = {
-        key: value
-        for key, value in env_files(tree, folder, service.get("env_file")).items()
-        if known and re.match(known, key)
-    }
+    known = server_of(reference)
+    given = env_files(tree, folder, service.get("env_file")).items()
+    shown = {key: value for key, value in given if known and known.reads and re.match(known.reads, key)}
     env = {**shown, **environment(service.get("environment"), values, secrets, read=True)}
     env = {**_open_to_all(reference, env), **env}
     return Beside(name, reference, port, env, command_words(service.get("command"), values), files)
@@ -332,7 +293,7 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
     context = joined(folder, str(fields.get("context") or "."))
     path = joined(context, str(fields.get("dockerfile") or "Dockerfile"))
     words = read_words(tree.text(path), path)
-    known = len(words.bases) == 1 and posixpath.basename(split(words.base)[0]) in PORTS
+    known = len(words.bases) == 1 and server_of(words.base) is not None
     if not build:
         return service
     if context.startswith("..") or not tree.has(path) or not known:
@@ -354,22 +315,24 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
 
 def as_plain_server(need: Beside) -> Beside | None:
     """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
-    image = _PLAIN.get(need.port)
-    if image is None or split(need.image)[0] == split(image)[0]:
+    image = next((server.plain for server in SERVERS.values() if server.port == need.port), "")
+    if not image or split(need.image)[0] == split(image)[0]:
         return None
     return replace(need, image=image, env={**_open_to_all(image, need.env), **need.env})
 
 
 def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:
-    name, value = _OPEN.get(posixpath.basename(split(image)[0]), ("", ""))
-    return {} if not name or any("PASSWORD" in each or each == name for each in env) else {name: value}
+    known = server_of(image)
+    return dict(known.open) if known and not any("PASSWORD" in name or name in known.open for name in env) else {}
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
     given = [*as_list(service.get("expose")), *as_list(service.get("ports"))]
     inner = (str(each).rpartition(":")[2].partition("/")[0] for each in given if not isinstance(each, dict))
-    known = PORTS.get(posixpath.basename(split(image)[0]))
-    return known or next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
+    known = server_of(image)
+    return (
+        known.port if known else next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
+    )
 
 
 def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
+from deadweight_init.dockerfile import VARIABLE, filled
 from deadweight_init.tree import Tree, folder_of, joined
 
 _WORDS = "example|sample|template|dist"
@@ -17,7 +18,6 @@ _EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-]
 """Files that show which variables a service takes. ``.env`` itself holds what is secret: it is read only where git has it."""
 
 _ENDING = re.compile(rf"[._-](?:{_WORDS})")
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?+])([^}]*))?\}|\$(\w+)")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
 
@@ -100,16 +100,6 @@ def environment(
 
 
 def filled_in(text: str, values: Mapping[str, str]) -> str | None:
-    """The text with its variables put in; None where one is not known."""
-    unknown = False
-
-    def value(found: re.Match[str]) -> str:
-        nonlocal unknown
-        known = values.get(found[1] or found[4])
-        if (found[2] or "").endswith("-") and not known:
-            return found[3]
-        unknown = unknown or known is None
-        return known or ""
-
-    filled = _VARIABLE.sub(value, text.replace("$$", "\0"))
-    return None if unknown else filled.replace("\0", "$")
+    """The text with its variables put in; None if one is not known."""
+    plain = filled(text.replace("$$", "\0"), {name: value.replace("$", "\0") for name, value in values.items()})
+    return None if VARIABLE.search(plain) else plain.replace("\0", "$")

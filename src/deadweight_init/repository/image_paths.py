@@ -80,14 +80,7 @@ def _is_in(path: str, folder: str) -> bool:
 
 def beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
     """What the image has of the context as it is there: (source, absolute path in the image)."""
-    copied = [(source, _place(tree, context, source, target, words)) for source, target in words.copied]
-    yield from copied
-    places = {target for _, target in copied}
-    for source, target in words.brought:
-        place = _place(tree, context, source, target, words)
-        if place not in places and _is_no_code(tree, joined(context, source)):
-            places.add(place)
-            yield source, place
+    return ((source, _place(tree, context, source, target, words)) for source, target in words.copied)
 
 
 def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
@@ -136,12 +129,3 @@ def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) 
         or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
     )
     return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
-
-
-def _is_no_code(tree: Tree, path: str) -> bool:
-    """Whether the repository has this, and it is no source code: a compiler's result may have the name of its folder."""
-    below = list(tree.below(path, "")) if not tree.has(path) else []
-    code = (".go", ".rs", ".java", ".kt", ".ts")
-    return (tree.has(path) and not path.endswith(code)) or (
-        bool(below) and not any(each.endswith(code) for each in below)
-    )
