@@ -159,17 +159,14 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     if env:
         run["env"] = Known({key: value.value for key, value in env.items()}, next(iter(env.values())).origin)
     if service.volumes:
-        run["tmpfs"] = Known(["/tmp", *sorted(service.volumes)], _volume_origin(service))  # noqa: S108
+        origin = f"{next(iter(service.volumes.values()))}: its data, in memory, where nothing is kept"
+        run["tmpfs"] = Known(["/tmp", *sorted(service.volumes)], origin)  # noqa: S108
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}
         run["files"] = Known(files, next(iter(service.around.files.values())).origin)
     if (needs := as_data(service.around.needs)) is not None:
         run["needs"] = needs
     return run
-
-
-def _volume_origin(service: Service) -> str:
-    return f"{next(iter(service.volumes.values()))}: its data, in memory, where nothing is kept"
 
 
 def port_hints(service: Service) -> tuple[Known[int], ...]:

@@ -55,7 +55,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
             service = _service(tree, folder, mine, main)
             found.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
-        if not any(_covers(home, folder) for each in found if _is_one(each) for home in _homes(each)):
+        if not any(_covers(known, folder) for known in found):
             service = _service(tree, folder, (), main)
             # a root that only holds packages together (a workspace) is none, and hides none of them
             if service.project and not service.project.problem:
@@ -81,16 +81,14 @@ def problems_of(tree: Tree) -> Iterator[str]:
             yield f"{project.language} ({folder}): {project.problem}"
 
 
-def _is_one(service: Service) -> bool:
-    """Whether anything of it can be built: a Dockerfile alone that waits for another build hides no project below it."""
-    return service.project is not None or any(not each.refused for each in service.dockerfiles)
-
-
-def _homes(service: Service) -> Iterator[str]:
-    """The folders that are its own: also that of its program, where its Dockerfile lies further down."""
-    yield service.folder
-    if service.project is not None:
-        yield service.project.folder
+def _covers(service: Service, folder: str) -> bool:
+    """Whether a folder belongs to a service: to its own folder, or to its program's, which may lie above its Dockerfile. A
+    Dockerfile alone that waits for another build hides no project below it."""
+    project = service.project
+    if project is None and all(own.refused for own in service.dockerfiles):
+        return False
+    homes = (service.folder, *((project.folder,) if project else ()))
+    return any(home in (folder, ".") or folder.startswith(f"{home}/") for home in homes)
 
 
 def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
@@ -138,11 +136,6 @@ def _home(tree: Tree, own: OwnDockerfile) -> str:
         folder_of(each) == folder for each in tree.named(MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js")
     )
     return folder if has_program else own.context
-
-
-def _covers(home: str, folder: str) -> bool:
-    """Whether a folder belongs to a service that is known already."""
-    return home in (folder, ".") or folder.startswith(f"{home}/")
 
 
 def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:

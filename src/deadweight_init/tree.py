@@ -99,7 +99,9 @@ def look(root: Path) -> Tree:
     """List a repository. Links to folders are not followed."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name not in PASSED_OVER and not _is_venv(Path(folder, name)))
+        names[:] = sorted(
+            name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
+        )
         inside = Path(folder).relative_to(root).as_posix()
         found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
         if len(found) > MOST_FILES:
@@ -132,10 +134,6 @@ def joined(folder: str, path: str) -> str:
 def line_of(text: str, at: int) -> int:
     """The line of a place in a text, from 1."""
     return text.count("\n", 0, at) + 1
-
-
-def _is_venv(folder: Path) -> bool:
-    return (folder / "pyvenv.cfg").is_file()
 
 
 def _yaml(text: str) -> list[Any]:

@@ -383,12 +383,10 @@ class _Choice:
         """Packages of the OS of which a program or a library is kept."""
         found: dict[str, list[str]] = {}
         for database, name, files in self._listed():
-            if any(step in self.kept for path in files for step in self.view.walk(path)[-1:] if self._matters(step)):
+            real = (step for path in files for step in self.view.walk(path)[-1:] if not _is_in(step, "usr/share/doc"))
+            if any(step in self.kept and self.view.kind(step) in (columns.FILE, columns.HARDLINK) for step in real):
                 found.setdefault(database, []).append(name)
         return {database: tuple(names) for database, names in found.items()}
-
-    def _matters(self, path: str) -> bool:
-        return self.view.kind(path) in (columns.FILE, columns.HARDLINK) and not _is_in(path, "usr/share/doc")
 
     def _listed(self) -> Iterator[tuple[str, str, list[str]]]:
         """Databases with the packages that they list, and the files of each."""

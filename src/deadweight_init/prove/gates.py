@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -102,13 +102,13 @@ def _mine(data: Mapping[str, Any]) -> dict[str, str]:
 
 def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The secrets that a gate counts, those of hidden files too."""
-    hidden = (mark for file in data.get("hidden") or () for mark in _with_owner(file))
+    hidden = [
+        {**mark, "owner": file.get("owner"), "path": file.get("path")}
+        for file in data.get("hidden") or ()
+        for mark in file.get("secrets") or ()
+    ]
     found = [*(data.get("secrets") or ()), *hidden]
     return [each for each in found if not each.get("allowed") and each.get("confidence") != "low"]
-
-
-def _with_owner(file: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    return ({**mark, "owner": file.get("owner"), "path": file.get("path")} for mark in file.get("secrets") or ())
 
 
 def _owner(found: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ def with_own_mounts(service: Service) -> Service:
     files = {
         target: known
         for target, known in around.files.items()
-        if not _in_image(target, own)
+        if not any(_is_in(target, place) for words in own for place in _places(words))
         and (own or not _CODE.match(target))
         and not ((made or not own) and known.value in (".", service.folder))
     }
@@ -56,11 +56,6 @@ def _is_path_in(name: str, value: str, own: Sequence[ImageWords]) -> bool:
     others it would lead past their own."""
     told = not own or all(name in each.env for each in own)
     return _SEARCHED.fullmatch(name) is not None and value.startswith("/") and told
-
-
-def _in_image(target: str, own: Iterable[ImageWords]) -> bool:
-    """Whether its image has something at this place already, as far as its Dockerfile says."""
-    return any(_is_in(target, place) for words in own for place in _places(words))
 
 
 def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:

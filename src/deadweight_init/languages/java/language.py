@@ -191,10 +191,6 @@ _LIBRARIES = "/libraries"
 """Where the build puts the jars that lie beside the program's: ``/lib`` is the OS's own."""
 
 
-def _build_image(project: JavaProject) -> str:
-    return f"maven:3-eclipse-temurin-{project.jdk}" if project.kind == "maven" else f"gradle:8-jdk{project.jdk}"
-
-
 def _environment(own: ImageWords) -> dict[str, str]:
     """The own image's variables as a JVM without a start script takes them."""
     env = plain_env(own, _OF_SCRIPTS)
@@ -368,7 +364,8 @@ class Java:
 
     def ladder(self, service: Service, project: JavaProject, place: str, port: int, health: str | None) -> Ladder:
         """Ubuntu, Alpine, Chainguard and distroless, and Jib on the first and the last."""
-        version, build = project.version.value, _build_image(project)
+        version, is_maven = project.version.value, project.kind == "maven"
+        build = f"maven:3-eclipse-temurin-{project.jdk}" if is_maven else f"gradle:8-jdk{project.jdk}"
         jre, distroless = f"eclipse-temurin:{version}-jre", f"gcr.io/distroless/java{version}-debian12:nonroot"
         bases = {
             "debian": (build, jre),

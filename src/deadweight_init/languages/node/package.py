@@ -134,8 +134,4 @@ def _all_fit(alternative: str, major: int) -> bool:
     spread = re.fullmatch(r"\s*v?(\d+)[\d.xX]*\s+-\s+v?(\d+)[\d.xX]*\s*", alternative)
     if spread:
         return int(spread[1]) <= major <= int(spread[2])
-    return all(_fits(match, major) for match in _PART.finditer(alternative))
-
-
-def _fits(part: re.Match[str], major: int) -> bool:
-    return bool(_SIGNS.get(part[1], operator.eq)(major, int(part[2])))
+    return all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))

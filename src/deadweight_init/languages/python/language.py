@@ -75,16 +75,6 @@ def included(tree: Tree, folder: str, first: str) -> list[str]:
     return list(paths)
 
 
-def texts_of(tree: Tree, folder: str, first: str, more: Sequence[str]) -> list[str]:
-    """What names its packages: the list of pip's and what it includes, else its manifests."""
-    return [tree.text(joined(folder, name)) for name in ((first, *more) if first else _MANIFESTS)]
-
-
-def is_native(texts: Sequence[str]) -> bool:
-    """Whether packages are compiled, or cloned."""
-    return any(_NATIVE_PACKAGES.search(text) for text in texts)
-
-
 _DEFAULT, _OLDEST, _USUAL = "3.12", (3, 9), (3, 11)
 """One that is out of support is raised, and a range that begins earlier takes the usual one."""
 _FILES = (
@@ -261,7 +251,8 @@ class Python:
         before, served = _on_a_platform(tree, folder)
         start = _everywhere(own or served or of_code)
         more = included(tree, folder, listed)
-        texts = texts_of(tree, folder, listed, more)
+        # the list of pip's and what it includes, else its manifests
+        texts = [tree.text(joined(folder, name)) for name in ((listed, *more) if listed else _MANIFESTS)]
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
@@ -285,7 +276,7 @@ class Python:
             owned=django and any("sqlite3" in each for each in settings),
             listed=listed,
             included=tuple(more),
-            compiles=is_native(texts),
+            compiles=any(map(_NATIVE_PACKAGES.search, texts)),
             extra=tuple(_server(start, texts)),
             inside=where,
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
