@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -223,39 +223,9 @@ Told = Callable[["Evidence"], None]
 ATTACKS, LAYERS = "attacks", "layers"
 
 
-def verified(subjects: Sequence[Subject], on_evidence: Told) -> list[Evidence]:
-    """What the checks of these subjects find but for attacks. The layers of what does not run as it should are not looked at:
-    that takes long in a large image; and what does not come up is waited for once."""
-    from deadweight.checks import table
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.runner import verify
-
-    asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
-    first = [name for name in asked if name not in (ATTACKS, LAYERS)]
-    found = verify(subjects, first, on_evidence=on_evidence, enough=_wrong) if first else []
-    failed = {each.variant for each in found if _wrong(each)}
-    rest = {each.variant.name: each for each in subjects if each.variant.name not in failed}
-    for each in verify(list(rest.values()), (LAYERS,), on_evidence=on_evidence) if rest and LAYERS in asked else ():
-        found.append(each if each.ok else by_owner(each, base_image(rest[each.variant])))
-    return found
-
-
 def _wrong(found: Evidence) -> bool:
-    return not found.ok and not killed(found)
-
-
-def killed(found: Evidence) -> bool:
-    """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
-    return found.check == "runs" and bool(found.data.get("killed"))
-
-
-def why_unattacked(subjects: Sequence[Subject], on_evidence: Told) -> str:
-    """Why the suite's attacks cannot be measured here, tried on the first of its images; empty where they can, or where it asks
-    for none."""
-    from deadweight.checks.runner import run_checks
-
-    found = [each for subject in subjects[:1] for each in run_checks(subject, (ATTACKS,), on_evidence)]
-    return next((each.reason for each in found if each.status != "pass"), "")
+    """Whether a check failed, but for one thing: many services do not end on SIGTERM, and that is no reason to leave one out."""
+    return not found.ok and not (found.check == "runs" and found.data.get("killed"))
 
 
 ATTACK_SECONDS = 300.0
@@ -325,21 +295,28 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
 def _gate(proof: Proof, name: str) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
+    from deadweight.checks import table
     from deadweight.checks.budget import size_of
+    from deadweight.checks.layers import base_image
     from deadweight.checks.runner import run_checks
 
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, name))
-        found = verified([subject], _told(proof))
+        checks = [check.name for check in table.asked(subject.variant) if check.name != ATTACKS]
+        # the layers come last: of what does not run they are not looked at, which takes long in a large image
+        found = run_checks(subject, checks, _told(proof), _wrong)
         size, config = size_of(subject), config_of(subject.archive())
-    wrong = {each.check: each for each in found if not each.ok}
-    running = next((each for each in wrong.values() if each.check != "layers" and not killed(each)), None)
+        wrong = {each.check: each for each in found if not each.ok}
+        if LAYERS in wrong:
+            wrong[LAYERS] = by_owner(wrong[LAYERS], base_image(subject))
+    running = next((each for each in wrong.values() if each.check != LAYERS and _wrong(each)), None)
     if running is not None:
         proof.leave_out(name, f"{running.check}: {running.reason}")
         return
-    checks = measured(size, wrong.get("layers"), killed="runs" in wrong)
-    own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": checks}}
-    accepted = {**proof.draft.accepted, name: let_pass(wrong.get("layers"), killed="runs" in wrong)}
+    layers, is_killed = wrong.get(LAYERS), "runs" in wrong
+    gates = measured(size, layers, killed=is_killed)
+    own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": gates}}
+    accepted = {**proof.draft.accepted, name: let_pass(layers, killed=is_killed)}
     proof.verified.append(name)
     otherwise = proof.draft.set_otherwise
     if proof.draft.config and any(each.name == name and each.is_made for each in proof.draft.rungs):
@@ -352,10 +329,13 @@ def _gate(proof: Proof, name: str) -> None:
 def _attacked(proof: Proof) -> None:
     """Try the suite's attacks on the first rung; if they cannot be measured, or the time is over, the suite asks for none. If
     those on all rungs would take long, it asks for them on the first alone."""
+    from deadweight.checks.runner import run_checks
+
     name, began, why = proof.verified[0], time.monotonic(), proof.bound.reason
     if not proof.bound.over():
         with proof.workspace() as workspace:
-            why = why_unattacked([workspace.subject(proof.variant(workspace, name))], _told(proof))
+            found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), _told(proof))
+        why = next((each.reason for each in found if each.status != "pass"), "")
     seconds, own = time.monotonic() - began, proof.draft.own
     described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:

@@ -294,7 +294,10 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
         at = text.find(what, start.start() if start else 0)
         return f"from {path}:{line_of(text, at)}" if at >= 0 else f"from {path}"
 
-    ports = [Known(port, origin(shown)) for port, shown in map(_inner_port, as_list(service.get("ports"))) if port]
+    ports = list[Known[int]]()
+    for given in as_list(service.get("ports")):
+        if port := _port_pair(given, {})[1]:
+            ports.append(Known(port, origin(f"target: {port}" if isinstance(given, dict) else str(given))))
     test = mapping(service.get("healthcheck")).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
@@ -348,14 +351,14 @@ def _is_in_code(tree: Tree, folder: str, name: str) -> bool:
     return any(host.search(tree.text(path)) for path in tree.code(folder))
 
 
-def _inner_port(given: Any) -> tuple[int | None, str]:
-    """The container's port of one entry under ``ports:``, and the words to look for in the file."""
+def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
+    """The machine's port of one entry under ``ports:`` or ``expose:``, and the container's; None for one that is not known."""
     if isinstance(given, dict):
-        target = str(given.get("target"))
-        return (int(target), f"target: {target}") if target.isdigit() else (None, "")
-    shown = str(given)
-    inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
-    return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
+        outer, inner = str(given.get("published") or ""), str(given.get("target"))
+    else:
+        outer, _, inner = filled(str(given), values).partition("/")[0].rpartition(":")
+        outer = outer.rpartition(":")[2]
+    return outer, int(inner) if inner.isdigit() and 0 < int(inner) < 65536 else None
 
 
 # What a service needs beside it: databases, queues and the like.
@@ -421,12 +424,9 @@ def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
-    given = [*as_list(service.get("expose")), *as_list(service.get("ports"))]
-    inner = (str(each).rpartition(":")[2].partition("/")[0] for each in given if not isinstance(each, dict))
+    given = (each for key in ("expose", "ports") for each in as_list(service.get(key)) if not isinstance(each, dict))
     known = server_of(image)
-    return (
-        known.port if known else next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
-    )
+    return known.port if known else next((port for each in given if (port := _port_pair(each, {})[1])), None)
 
 
 def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -549,9 +549,6 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], in
         for name, each in services.items() if folder in homes else ():
             need = needed(tree, folder, name, each)
             for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
-                if isinstance(given, dict):
-                    words = [str(given.get("published")), str(given.get("target"))]
-                else:
-                    words = (filled_in(str(given), examples(tree, folder)) or "").partition("/")[0].split(":")[-2:]
-                if need and len(words) == 2 and words[0].isdigit() and words[1] == str(need.port):
-                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(words[0])
+                outer, inner = _port_pair(given, examples(tree, folder))
+                if need and outer.isdigit() and inner == need.port:
+                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(outer)
