@@ -16,24 +16,7 @@ HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"
     r"|status|heartbeat|-/healthy))/?[\"'`]"
 )
-_PORTS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
-        r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
-        r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
-        r"ENV(?:\.fetch\(|\[)\s*[\"']PORT[\"'](?:,|\]\s*\|\|)\s*[\"']?(\d{2,5})",
-        r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
-        r"\b(?:DEFAULT|HTTP|SERVER|WEB|APP|LISTEN)_PORT\s*=\s*[\"']?(\d{2,5})\b",
-        r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
-        r"(?i)\bport\b[\"'][^)\]]{0,120}?\bdefault_value(?:_t)?\s*=\s*[\"']?(\d{2,5})",
-        r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
-        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
-        r"\b(?:InetSocketAddress|ServerSocket|forPort)\(\s*(\d{2,5})\b",
-        r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
-        r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
-    )
-)
+_PORTS = tuple(map(re.compile, TABLES["patterns"]["ports"]))
 _OF_OTHERS = frozenset(
     (25, 465, 587, 1025, 1433, 1521, 2181, 3306, 4222, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017)
 )

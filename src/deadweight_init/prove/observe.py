@@ -93,21 +93,7 @@ class NotUp(DeadweightError):
         self.down, self.log, self.variable = down, tuple(log), variable
 
 
-_UNSET = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"KeyError: ['\"]([A-Z][A-Z0-9_]+)['\"]",
-        r"(?i:environment variables?|env(?:ironment)? vars?|variable|setting)s?:? [\"'`$]{0,2}([A-Z][A-Z0-9_]{2,})\b",
-        (
-            r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[\"'`]? (?:environment variable )?(?:(?:is|was|must be|needs to be) )?"
-            r"(?:not set|unset|set|required|missing|undefined|not defined|empty)\b"
-        ),
-        r"(?i:missing|required|unset|undefined|must set|please set)[^A-Z]{0,30}[\"'`$]{0,2}([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
-        r"\b([A-Z][A-Z0-9_]+) not found\. Declare it as envvar",
-        r"[Ss]et the ([A-Z][A-Z0-9_]+) environment variable",
-        r"Could not resolve placeholder '([\w.-]+)'",
-    )
-)
+_UNSET = tuple(map(re.compile, TABLES["patterns"]["missing_variable"]))
 
 
 def missing_variable(lines: Sequence[str]) -> str:

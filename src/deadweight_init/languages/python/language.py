@@ -145,19 +145,6 @@ _INSTALL: Mapping[str, Mapping[str, str]] = tomllib.loads(
 )
 """By what installs packages: ``files`` that it reads and ``install``; ``plain`` is for packages that are cloned."""
 _TO_FOLDER = _INSTALL["own"]["install"]
-_NATIVE = (
-    "# Some packages are compiled or cloned. Alpine and Chainguard have what that needs as packages.",
-    "RUN if command -v apk; then apk add --no-cache build-base git \\",
-    "    && { apk add --no-cache postgresql-dev mariadb-dev || true; }; fi",
-)
-_COMPILED = (
-    "# Some packages come with a .pth file, which Python reads in its own folders alone.",
-    "RUN if ls /site-packages/*.pth >/dev/null 2>&1 && [ ! -e /site-packages/sitecustomize.py ]; then \\",
-    "    echo 'import site; site.addsitedir(\"/site-packages\")' > /site-packages/sitecustomize.py; fi",
-    "# Python cannot keep what it compiles where files are read-only, and would do it anew at each start.",
-    "RUN python3 -m compileall -qq -j 0 --invalidation-mode unchecked-hash /site-packages \\",
-    "    || echo 'not all of it is Python of today'",
-)
 _DROPPED = r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
 """Variables of a Dockerfile of its own that are set anew here, or mean only its build."""
 _IN_TURN = (
@@ -173,7 +160,7 @@ def _build_stage(project: PythonProject) -> Iterator[str]:
     yield from common.AS_ROOT
     yield "WORKDIR /src"
     if project.compiles:
-        yield from _NATIVE
+        yield _INSTALL["instructions"]["native"]
     yield "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base."
     yield from (f"COPY {path} ./{path}" for path in (project.listed, *project.included) if path)
     if "files" in tool:
@@ -185,7 +172,7 @@ def _build_stage(project: PythonProject) -> Iterator[str]:
         yield f"RUN {_TO_FOLDER} {' '.join(project.extra)}"
     if project.compiles:
         yield from common.libraries("/site-packages")
-    yield from _COMPILED
+    yield _INSTALL["instructions"]["compiled"]
     if project.collects:
         within = f"cd {project.inside} && " if project.inside else ""
         yield "COPY . ."
