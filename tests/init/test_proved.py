@@ -13,6 +13,8 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.load_suite import load_suite
+from deadweight.records.paths import State
+from deadweight.report.collect import collect
 from deadweight.suite.model import RunSettings
 from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe as coming_up
@@ -88,6 +90,9 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: ignores SIGTERM" in said
     assert "works on 2 of 3 known operations" in said
     assert said.rstrip().endswith("next: invoke report")
+    checks = ("runs", "api", "budget", "layers")
+    records = collect(suite, State(project), asked={each.name: checks for each in suite.variants}).variants
+    assert {each.why_not for record in records.values() for each in record.checks.values()} == {None}
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text
     (project / "deadweight.yaml").write_text(sooner)
@@ -215,7 +220,7 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     assert process.returncode == 130, "".join(said)
     (today,) = load_suite(root / "deadweight.yaml").variants
     assert (today.name, today.tried) == ("today", False)
-    assert not list(root.glob(".deadweight.yaml-*"))
+    assert not list(root.glob(".deadweight.yaml.*"))
 
 
 @pytest.mark.slow
