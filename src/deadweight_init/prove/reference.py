@@ -32,7 +32,7 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
         try:
             workspace.need_image(variant, name)
         except NoBase as error:
-            missing[name] = error.message.splitlines()[0].partition("; it can stand in for")[0]
+            missing[name] = error.message.splitlines()[0]
             say(f"{name}: not started beside the service: {missing[name]}")
     plain = {each.value.name: other for each in draft.service.around.needs if (other := as_plain_server(each.value))}
     instead = {name: plain[name] for name in missing if name in plain}
