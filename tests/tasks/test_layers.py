@@ -423,7 +423,7 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
-    assert (other.returncode, "holds no image for linux/s390x" in other.stderr) == (2, True)
+    assert (other.returncode, "linux/s390x" in other.stderr) == (2, True)
     gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
     assert gone.returncode != 0
     assert "NAME_UNKNOWN" in gone.stderr
@@ -509,4 +509,4 @@ def test_only_one_platform_of_an_image_in_a_registry_is_fetched(project, local_r
         assert done.returncode == code, done.stderr
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
     assert other.returncode == 2
-    assert "holds no image for linux/s390x\n  hint: it holds linux/amd64, linux/arm64" in other.stderr
+    assert all(platform in other.stderr for platform in ("linux/s390x", "linux/amd64, linux/arm64"))
