@@ -24,7 +24,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import machine
 from deadweight.records import store
-from deadweight_standins import suites
+from deadweight_standins import suites, wording
 from deadweight_standins.machine import Machine, scratch
 from deadweight_standins.suites import repository_of
 
@@ -276,10 +276,7 @@ class Packages:
         }
         absent = [path.name for path in found.values() if not path.is_file()]
         if absent:
-            raise DeadweightError(
-                f"apt ended without an error but did not download {absent[0]} to {self.folder}",
-                hint="apt-get update, then run the command again",
-            )
+            raise DeadweightError(wording("package.not_downloaded", file=self.folder / absent[0]))
         self._files |= found
         return found
 

@@ -33,7 +33,7 @@ from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard
-from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls
+from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls, wording
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
@@ -41,6 +41,7 @@ from deadweight_attacks.load import load_payloads
 from deadweight_attacks.request import PRELUDE
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.usefixtures("playground_image")
@@ -414,7 +415,7 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
     assert [cells[name]["outcome"] for name in ("environ", "fill-disk")] == ["succeeded", "succeeded"]
     assert cells["memory-bomb"]["outcome"] == "not_measured"
     assert "this engine does not enforce limits on processes" in cells["memory-bomb"]["reason"]
-    assert notes["limits"].endswith("attacks on these were not tried")
+    assert notes["limits"] == wording("untried.limits", reason=cells["memory-bomb"]["reason"])
 
 
 @pytest.mark.parametrize(
@@ -501,7 +502,7 @@ def test_a_container_has_its_time_and_no_more(shared, monkeypatch):
     with Yard(shared, walls.OPEN) as castle_yard:
         assert ended_within(guard.LISTING_SECONDS + 8, castle_yard)
         monkeypatch.setattr(yard, "CONTAINER_SECONDS", 1)
-        with pytest.raises(Exception, match="the container of the attacked service reached its limit of 1 s"):
+        with raises(DeadweightError, "service.over_time", seconds=1):
             castle_yard.alive()
         assert castle_yard.get().state().running  # the next attack has a new one
     assert shared.attacker.container.state().running

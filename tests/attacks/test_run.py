@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import textwrap
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from deadweight.checks.runner import keep
 from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
-from deadweight_attacks import lab, sequence, walls
+from deadweight_attacks import lab, sequence, walls, wording
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
@@ -28,6 +29,7 @@ from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.codes import raises
 from tests.support.small_images import reference
 
 PLAYGROUND = reference("playground")
@@ -234,21 +236,23 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("gate", "said"),
+    ("gate", "key", "code", "name"),
     [
-        ("{posture: moat, blocked: [system]}", r"deadweight.yaml:6: .*gates\[0\].posture: no posture 'moat'"),
-        ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:6: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
-        (
-            "{posture: all, blocked: [system]}",
-            r"gates\[0\].posture: no posture 'all'\n  hint: (?!.*\ball\b).*without-image",
-        ),
-        ("{posture: hardened}", r"deadweight.yaml:6: .*gates\[0\]: key 'blocked' is missing"),
-        ("{posture: hardened, blocked: []}", r"deadweight.yaml:6: .*gates\[0\].blocked"),
+        ("{posture: moat, blocked: [system]}", "gates[0].posture", "posture.unknown", "moat"),
+        ("{posture: hardened, blocked: [sistem]}", "gates[0].blocked[0]", "gate.no_attack", "sistem"),
+        ("{posture: all, blocked: [system]}", "gates[0].posture", "posture.unknown", "all"),
+        ("{posture: hardened}", "gates[0]", None, ""),
+        ("{posture: hardened, blocked: []}", "gates[0].blocked", None, ""),
     ],
 )
-def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, key, code, name):
+    with pytest.raises(ConfigError) as caught:
         CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
+    assert (caught.value.line, caught.value.key.partition("attacks.")[2]) == (6, key)
+    if code:
+        assert (caught.value.code, caught.value.fields) == (code, {"name": name})
+        assert ("without-image" in caught.value.hint) == (code == "posture.unknown")
+        assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
 
 
 @pytest.mark.slow
@@ -262,9 +266,7 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     monkeypatch.setattr(lab, "static_shell", none)
     found, postures = attacked(make(), "open")
     assert postures["open"]["system"]["outcome"] == "not_measured"
-    assert (
-        found.data["notes"]["image"] == "the effect of an image without a shell was not measured: no registry in reach"
-    )
+    assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
 
 
 @pytest.mark.slow
@@ -631,10 +633,7 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
         shot = fire_one(shared, yard, bomb)
-    assert (shot.seen, shot.said) == (
-        "not_measured",
-        "the engine does not report what a container uses: its statistics are empty",
-    )
+    assert (shot.seen, shot.said) == ("not_measured", wording("engine.no_statistics"))
 
 
 @pytest.mark.parametrize(
@@ -680,10 +679,9 @@ def test_a_request_that_brings_the_files_content_itself_is_refused(make):
             evidence: {kind: image-file, path: /etc/passwd}
         """
     subject = make("checks: {attacks: {payload_files: [own.yaml]}}", own=textwrap.dedent(own))
-    with pytest.raises(
-        ConfigError, match=r"own.yaml:2: payloads\[0\]: the payload already contains the content that would prove it"
-    ):
+    with raises(ConfigError, "payload.contains_proof", place="/etc/passwd") as caught:
         attacking.attack(subject, postures=("open",))
+    assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
 def pinned(container) -> None:

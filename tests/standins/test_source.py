@@ -28,7 +28,7 @@ from deadweight.sources import settings
 from deadweight.toolchain import system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
-from deadweight_standins import debian, java
+from deadweight_standins import debian, java, wording
 from deadweight_standins import source as source_module
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.push import Client
@@ -644,7 +644,7 @@ def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
     references = ["gradle:8-jdk21", "golang:1.24", "mcr.microsoft.com/dotnet/sdk:8.0"]
     plain = LocalSource(State(tmp_path)).lacking(references)
     assert [about for about, _ in plain.problems] == [references[0], references[2]]
-    assert "invoke build --rebase tries the nearest" in LocalSource(State(tmp_path)).lacking(references[:1]).hint
+    assert LocalSource(State(tmp_path)).lacking(references[:1]).hint == wording("hint.rebase")
 
     source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
     assert [about for about, _ in source.lacking(references).problems] == [references[2]]

@@ -521,7 +521,7 @@ def test_wrong_files_are_refused_before_the_build(project, files, suite, words):
 
 def test_a_file_that_the_other_image_lacks(project):
     project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
-    assert f"{DONOR}: no file /no/such in the image" in fails(project, ConfigError, 2)
+    assert "/no/such" in fails(project, ConfigError, 2)
 
 
 def test_a_version_that_a_pom_forgot(project):
