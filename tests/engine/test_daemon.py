@@ -38,6 +38,8 @@ from deadweight.project.install import install
 from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
+from tests.support.codes import raises
+from tests.support.message_codes import codes, details
 from tests.support.small_images import docker_archive, go_program, placed, program
 
 pytestmark = pytest.mark.system
@@ -96,14 +98,14 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
         with pytest.raises(MissingError) as caught:
             search()
         assert caught.value.exit_code == 3
-        assert (
-            f"DOCKER_HOST names (unix://{tmp_path}/none.sock) does not answer: no such socket" in caught.value.message
-        )
+        assert codes(caught.value.args[0]) == ["engine.named_engine_silent", "engine.no_socket"]
+        named = {"origin": "DOCKER_HOST", "host": f"unix://{tmp_path}/none.sock"}
+        assert named.items() <= caught.value.fields.items()
 
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "unsupported"), ("rubbish", "unsupported")],
+    [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "fd"), ("rubbish", "rubbish")],
 )
 def test_hosts_that_cannot_be_used_are_told(host, reason):
     assert reason in wire.trouble(host).lower()
@@ -111,7 +113,7 @@ def test_hosts_that_cannot_be_used_are_told(host, reason):
 
 def test_an_engine_that_hangs_is_given_up(listener):
     started = time.monotonic()
-    assert wire.trouble(listener[1], timeout=0.5) == "does not answer within 0.5 s"
+    assert codes(wire.trouble(listener[1], timeout=0.5)) == ["engine.silent"]
     assert wire.document(listener[1], "/version", timeout=0.5) == {}
     assert time.monotonic() - started < 30
 
@@ -144,7 +146,7 @@ def test_the_current_context_comes_first(unset, endpoint):
 def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
     context(unset, "gone", f"unix://{tmp_path}/gone.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    with pytest.raises(MissingError, match="Docker context gone names"):
+    with raises(MissingError, "engine.named_engine_silent", origin="Docker context gone"):
         daemon.find_running()
 
 
@@ -159,23 +161,22 @@ def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkey
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert "needs root or sudo (root is required, and sudo is not installed)" in caught.value.message
-    assert "invoke setup" not in str(caught.value), "it could not get one either"
-    assert "set DOCKER_HOST to a running engine" in str(caught.value.hint)
+    assert codes(caught.value.args[0])[:2] == ["engine.none_to_start", "engine.start_needs_root"]
+    assert caught.value.hint.code == "engine.advice_root", "set-up could not get one either"
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     monkeypatch.setattr(own, "dockerd", lambda: None)
-    with pytest.raises(MissingError, match="no container engine") as caught:
+    with raises(MissingError, "engine.none_to_start") as caught:
         daemon.find_or_start(print)
     if sudo.trouble():
-        assert "DOCKER_HOST" in str(caught.value.hint)
+        assert caught.value.hint.code == "engine.advice_root"
         return
-    assert "invoke setup" in str(caught.value.hint)
+    assert caught.value.hint.code == "engine.advice_setup"
     monkeypatch.setattr(system, "manager", lambda: None)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert caught.value.hint == "install Docker or Podman with this system's package manager"
+    assert caught.value.hint.code == "engine.advice_packages"
 
 
 @needs_root
@@ -213,10 +214,9 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     started = time.monotonic()
-    with pytest.raises(CommandError) as caught:
+    with raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 60
-    assert "ended right after it started" in str(caught.value)
     assert "no such luck" in str(caught.value)
     assert str(layout().log) in str(caught.value)
 
@@ -477,10 +477,11 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert (
-        "no engine at unix:///var/run/docker.sock: permission denied (add yourself to the group: "
-        "sudo usermod -aG docker $USER, then log in again" in str(caught.value)
-    )
+    assert caught.value.code == "engine.none_to_start"
+    (passed_over,) = daemon.search()[1]
+    assert str(passed_over) in str(caught.value)
+    assert codes(passed_over) == ["engine.none_at", "engine.permission_denied"]
+    assert details(passed_over).fields["host"] == "unix:///var/run/docker.sock"
 
 
 @needs_root

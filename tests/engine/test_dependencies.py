@@ -109,12 +109,12 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [
-        ("{db: {port: 1}}", "either image"),
-        ("{db: {image: redis, variant: w, port: 1}}", "either image"),
-        ("{db: {image: redis}}", "a port with it, on which it listens"),
-        ("{db: {variant: x, port: 1}}", "no variant 'x'"),
-        ("{db: {variant: v, port: 1}}", "a variant other than v itself"),
-        ("{db: {image: redis, port: 1, imge: x}}", "unknown key"),
+        ("{db: {port: 1}}", "db"),
+        ("{db: {image: redis, variant: w, port: 1}}", "db"),
+        ("{db: {image: redis}}", "port"),
+        ("{db: {variant: x, port: 1}}", "'x'"),
+        ("{db: {variant: v, port: 1}}", " v "),
+        ("{db: {image: redis, port: 1, imge: x}}", "imge"),
     ],
 )
 def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
@@ -122,7 +122,7 @@ def test_a_wrong_need_is_told_with_its_line(tmp_path, yaml, said):
     with pytest.raises(ConfigError) as found:
         write_suite(tmp_path, text)
     assert said in str(found.value)
-    assert "deadweight.yaml:6" in str(found.value)
+    assert found.value.line == 6
 
 
 def test_a_recorder_that_is_gone_waits_for_the_end_of_what_it_recorded(engine, tools_image):

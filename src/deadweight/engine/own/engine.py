@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
 from deadweight.engine.own import bridge, machine
@@ -106,11 +106,11 @@ def dockerd() -> str | None:
 def cannot_start() -> str:
     """Why no engine of ours can be started here; empty where one can."""
     if sys.platform != "linux":
-        return "Deadweight can start an engine only on Linux; start Docker Desktop or Podman"
+        return wording("engine.start_only_on_linux")
     problem = sudo.trouble()
     if problem:
-        return f"starting an engine needs root or sudo ({problem}); start Docker, or add yourself to the docker group"
-    return "dockerd is not installed" if dockerd() is None else ""
+        return wording("engine.start_needs_root", problem=problem)
+    return wording("engine.no_dockerd") if dockerd() is None else ""
 
 
 def advice() -> str:
@@ -118,15 +118,12 @@ def advice() -> str:
     from deadweight.toolchain import catalogue, system
 
     if sys.platform != "linux":
-        return "start Docker Desktop or Podman, or set DOCKER_HOST to a running engine"
+        return wording("engine.advice_desktop")
     if sudo.trouble():
-        return "start Docker or Podman, run this as root, or set DOCKER_HOST to a running engine"
+        return wording("engine.advice_root")
     if not system.can_install():
-        return "install one with invoke setup"
-    return (
-        system.command_for([catalogue.program("dockerd")])
-        or "install Docker or Podman with this system's package manager"
-    )
+        return wording("engine.advice_setup")
+    return system.command_for([catalogue.program("dockerd")]) or wording("engine.advice_packages")
 
 
 def start(say: Say, where: Layout | None = None) -> str:
@@ -136,7 +133,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     """
     problem = cannot_start()
     if problem:
-        raise MissingError(f"no container engine: {problem}", hint=advice())
+        raise MissingError(wording("engine.none_to_start", problem=problem, others=""), hint=advice())
     from filelock import FileLock
 
     where = where or layout()
@@ -289,12 +286,12 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    reason = f"does not answer within {START_SECONDS:g} s"
+    reason = wording("engine.silent", seconds=START_SECONDS)
     while time.monotonic() < deadline and not cancelled():
         if where.socket.exists() and not wire.trouble(where.host, timeout=1.0):
             return
         if where.pid_file.exists() and _our_pid(where) is None:
-            reason = "ended right after it started"
+            reason = wording("engine.ended_at_once")
             break
         time.sleep(0.1)
     pid = _our_pid(where)
