@@ -26,6 +26,7 @@ from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from deadweight_standins.source import LocalSource
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
+from tests.support.codes import raises
 from tests.support.world_content import hard_linked
 
 pytestmark = pytest.mark.tools
@@ -238,9 +239,8 @@ def test_a_version_that_goes_down_is_what_you_get(project):
 
 def test_a_compile_error_is_the_compilers_own_line(project):
     project.write({"app/main.go": BROKEN})
-    with pytest.raises(CommandError) as caught:
+    with raises(CommandError, "builders.not_compiled", what="v: melange.yaml") as caught:
         project.build("v")
-    assert "v: melange.yaml: the service does not compile" in str(caught.value)
     assert "./main.go:4:10: undefined: nope" in str(caught.value)
     assert str(project.site.state.log("v")) in str(caught.value)
     assert [path.name[:8] for path in project.site.state.packages.iterdir()] == ["melange-"]
