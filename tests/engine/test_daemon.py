@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
@@ -231,7 +231,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     said: list[str] = []
     mine = daemon.find_or_start(said.append)
     assert (mine.ours, mine.host) == (True, where.host)
-    assert any("starting Deadweight's container engine" in line for line in said)
+    assert ["engine.starting"] in [codes(line) for line in said]
     assert daemon.find_or_start(said.append) == mine
     with Engine.connect(mine, project="deadweight-tests") as engine:
         app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
@@ -379,8 +379,8 @@ def test_doctor_works_without_an_engine(alone, cache, monkeypatch):
     monkeypatch.setattr(own, "dockerd", lambda: None)
     found = examine(["engine"])
     assert found.engine is None
-    assert "dockerd is not installed" in found.engine_problem
-    assert any(line.startswith("engine: none runs") for line in found.lines())
+    assert wording("engine.no_dockerd") in found.engine_problem
+    assert any(line.startswith("engine: ") and found.engine_problem in line for line in found.lines())
 
 
 def test_a_free_network_overlaps_no_route():
@@ -437,7 +437,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert "Deadweight starts one with sudo when needed" in examine([]).engine_problem
     said: list[str] = []
     install([before], said.append)
-    assert "starting Deadweight's container engine with sudo; stop it with invoke clean --all" in said
+    assert ["engine.starting_with_sudo"] in [codes(line) for line in said]
     where = layout()
     (after,) = survey(["engine"])
     assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
@@ -445,7 +445,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert (facts.st_gid, stat.S_IMODE(facts.st_mode)) == (54321, 0o660)
     assert "--preserve-env=https_proxy" in sudoer.read_text()
     assert daemon.stop_own(said.append) is True
-    assert "stopping the engine that deadweight started" in said
+    assert wording("engine.stopping") in said
     assert not where.run.exists()
     assert daemon.stop_own() is False
     daemon.remove_data()
@@ -490,11 +490,11 @@ def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (
         "from deadweight.engine.own import engine as own, machine; assert not machine.has_cgroups(); said = [];"
-        "own.start(said.append); assert machine.has_cgroups(); own.remove_data(); print(said[0])"
+        "own.start(said.append); assert machine.has_cgroups(); own.remove_data(); print(said[0].code)"
     )
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
     done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)
-    assert done.output.startswith("mounting control groups")
+    assert done.output.split() == ["engine.mounting_cgroups"]
 
 
 @pytest.mark.parametrize(("rootless", "told"), [(True, "have no effect"), (False, "limits work")])

@@ -21,6 +21,7 @@ from deadweight_images.archive.archive import open_archive
 from tests.support import ROOT
 from tests.support.builder_site import BROKEN, GivenSource, Project
 from tests.support.codes import raises
+from tests.support.message_codes import codes
 from tests.support.small_project import write_suite
 
 GO_BASE = "golang:1.21.3-bookworm"
@@ -246,8 +247,8 @@ def test_an_instruction_that_lacks_what_this_machine_has_is_told_with_its_line(p
         project.build("v")
     said = str(caught.value)
     assert "(Dockerfile:3: RUN : go build" in said
-    assert "GOPROXY did not reach this instruction" in said
-    assert "write: RUN --mount=type=secret,id=GOPROXY" in said
+    assert codes(caught.value.hint) == ["dockerfile.secrets_lacked"]
+    assert "RUN --mount=type=secret,id=GOPROXY" in said
 
 
 def test_a_failing_instruction_is_told_in_its_own_words(project):

@@ -28,7 +28,7 @@ from deadweight.toolchain import trivy_cache
 from tests.support import ROOT
 from tests.support.codes import raises
 from tests.support.invoking import invoke
-from tests.support.message_codes import details
+from tests.support.message_codes import codes, details
 from tests.support.sarif_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import go_program
@@ -99,7 +99,7 @@ def test_an_unknown_os_is_not_covered_and_its_go_binary_is_scanned(world, archiv
     database.use(str(write_database(world / "db")))
     data = CHECK.run(subjects(world, archives)["odd"]).data
     assert (data["status"], data["coverage"]) == ("scanned", {"os": "not_covered", "language": "covered"})
-    assert (data["total"], data["gaps"]) == (1, ["the operating system (the scanner does not know it)"])
+    assert (data["total"], [codes(gap) for gap in data["gaps"]]) == (1, [["scan.unknown_system"]])
 
 
 def test_an_os_whose_data_the_database_lacks_is_not_covered(world, archives):
@@ -643,7 +643,7 @@ def test_the_task_ends_as_it_should(world, archives):
     code, output, _ = run_task(world, "scan", "--variant", "odd")
     assert (code, "not covered" in output) == (0, True)
     code, _, errors = run_task(world, "scan", "--strict")
-    assert (code, "coverage: the database does not cover" in errors) == (1, True)
+    assert (code, "coverage: " in errors) == (1, True)
     subjects(world, archives, "{max: {critical: 0}}")
     code, _, errors = run_task(world, "scan")
     assert (code, "1 critical, 0 allowed" in errors) == (1, True)

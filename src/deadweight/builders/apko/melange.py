@@ -215,9 +215,7 @@ class _Melange:
             if name in go_settings:
                 continue
             if common.secret_values({name: value}):
-                self.job.say(
-                    f"{name} contains a password, so it is not passed to melange's sandbox: the package would contain it"
-                )
+                self.job.say(wording("apko.variable_with_password", name=name))
             else:
                 told[name] = value
         return told

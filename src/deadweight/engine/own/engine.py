@@ -141,7 +141,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     try:
         where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not sudo.is_root():
-            say("starting Deadweight's container engine with sudo; stop it with invoke clean --all")
+            say(wording("engine.starting_with_sudo"))
             _as_root("start", say)
             return where.host
         for folder in (where.run, where.data):
@@ -159,9 +159,7 @@ def _tell_of_former_choice(say: Say) -> None:
     kept = user_cache() / "engine.json"
     with contextlib.suppress(OSError):
         if "current" in kept.read_text(encoding="utf-8", errors="replace"):
-            say(
-                f"{kept}: Deadweight no longer builds an engine (engine: current); it starts the operating system's dockerd"
-            )
+            say(wording("engine.no_longer_built", file=kept))
         kept.unlink()
 
 
@@ -186,7 +184,7 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
         _as_root("stop", say)
         return pid is not None
     if pid is not None:
-        say("stopping the engine that deadweight started")
+        say(wording("engine.stopping"))
         _forget_networks(where)
         machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
@@ -223,18 +221,18 @@ def _forget_networks(where: Layout) -> None:
 def _start(where: Layout, say: Say) -> str:
     leftover = _our_pid(where)
     if leftover is not None:  # alive, but it does not answer
-        say("the engine that Deadweight started earlier does not answer: restarting it")
+        say(wording("engine.restarting"))
         machine.end_process(leftover, 5.0)
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
     if not machine.has_cgroups():
-        say("mounting control groups, which are not mounted on this machine")
+        say(wording("engine.mounting_cgroups"))
         machine.mount_cgroups()
     elif points := machine.read_only_cgroups():
-        say("mounting control groups writable: they are read-only in this container")
+        say(wording("engine.mounting_cgroups_writable"))
         machine.make_cgroups_writable(points)
-    say(f"starting Deadweight's container engine (log: {where.log})")
+    say(wording("engine.starting", log=where.log))
     first_line = _line_count(where.log)
     argv = _arguments(where, say)
     held = where.data / "tmp"
@@ -272,14 +270,9 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
         (where.data / NETWORKS).unlink(missing_ok=True)
         if bridge.has_iptables():
             bridge.open_way(where.bridge, network)
-            say(
-                f"another dockerd runs on this machine: Deadweight's engine has firewall chains of its own ({where.bridge})"
-            )
+            say(wording("engine.own_chains", bridge=where.bridge))
         else:
-            say(
-                "another dockerd runs on this machine, and there is no iptables: containers of Deadweight's engine, and RUN lines "
-                "that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
-            )
+            say(wording("engine.no_iptables"))
         return ["--bridge", where.bridge, "--iptables=false"]
     return [] if bridge.has_iptables() else ["--iptables=false"]
 
