@@ -14,6 +14,7 @@ from deadweight._errors import UsageError
 from deadweight.checks.api import prepare, problems, subset_problems
 from deadweight.engine.http import Answer
 from deadweight.suite.requests import HttpExpect, HttpRequest
+from tests.support.codes import raises
 
 
 def answer(body: str | bytes = "{}", status: int = 200, **headers: str) -> Answer:
@@ -154,5 +155,5 @@ def test_large_inputs_are_repeated(tmp_path):
 
 
 def test_a_body_file_that_has_gone(tmp_path):
-    with pytest.raises(UsageError, match="No such file"):
+    with raises(UsageError, "checks.body_file_unreadable", file=tmp_path / "absent"):
         prepare(HttpRequest(body_file="absent"), tmp_path)

@@ -198,8 +198,9 @@ def test_a_registry_that_hangs_ends_with_the_time_limit(project, registry, monke
     monkeypatch.setattr(_common, "BUILD_TIMEOUT_SECONDS", 3.0)
     registry.mode = "hangs"
     started = time.monotonic()
-    with pytest.raises(CommandError, match="did not end within 3 s"):
+    with pytest.raises(CommandError) as caught:
         project.build("v")
+    assert caught.value.exit_code_of_command is None
     assert time.monotonic() - started < 60
     assert nothing_half_written(project)
     monkeypatch.undo()

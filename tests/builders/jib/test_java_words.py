@@ -87,13 +87,13 @@ def heard(lines: list[str], *, gradle: bool = False) -> CommandError:
 )
 def test_a_failed_test_in_all_its_forms(line):
     failure = heard([f"[ERROR]   {line}", "[ERROR] Tests run: 1, Failures: 1, Errors: 0, Skipped: 0"])
-    assert failure.reason == "v: the service's own tests fail"
+    assert failure.code == "builders.tests_fail"
     assert failure.tail == (line,)
 
 
 def test_a_problem_of_a_pom_is_no_failed_test():
     failure = heard(["[ERROR]     'dependencies.dependency.version' for example:x:jar is missing. @ line 9, column 17"])
-    assert "tests" not in failure.reason
+    assert failure.code == "builders.tool_failed"
 
 
 @pytest.mark.slow
@@ -101,8 +101,7 @@ def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     (tmp_path / "my work").mkdir()
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
-    message = fails(project)
-    assert "v: the service does not compile" in message
+    message = fails(project, told="builders.not_compiled")
     assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
 
 
@@ -183,7 +182,7 @@ def test_tests_that_fail_in_gradle():
     ]
     reason = ["* What went wrong:", "Execution failed for task ':test'."]
     lines += ["MainTest > says() FAILED", "", *reason]
-    assert "tests" not in heard(lines).reason  # where Maven runs, that is what the service itself writes
+    assert heard(lines).code != "builders.tests_fail"  # where Maven runs, that is what the service itself writes
     failure = heard(lines, gradle=True)
-    assert failure.reason == "v: the service's own tests fail"
+    assert failure.code == "builders.tests_fail"
     assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
