@@ -25,7 +25,9 @@ class Message(str):
 
     def of(self, what: object) -> Message:
         """The same, said of something: a file, or a part of one."""
-        return Message(f"{what}: {self}", self.code, {**self.fields, "what": what})
+        made = Message(f"{what}: {self}", self.code, {**self.fields, "what": what})
+        made.hint = self.hint
+        return made
 
     def __getnewargs__(self) -> tuple[str, str, Mapping[str, object]]:  # type: ignore[override]
         return str(self), self.code, self.fields
