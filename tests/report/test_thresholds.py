@@ -11,7 +11,6 @@ from deadweight.report.compare import Thresholds, compare
 from deadweight.report.model import Finding, Report, VulnerabilitiesRecord
 from deadweight.tasks.report import thresholds
 from tests.support import report_samples as samples
-from tests.support.codes import raises
 from tests.support.small_project import write_suite
 
 SUITE = """\
@@ -67,15 +66,15 @@ def test_the_same_vulnerability_in_more_places_is_told():
 
 
 @pytest.mark.parametrize(
-    ("values", "code"),
+    ("values", "words"),
     [
-        ("{ratchet_bytes: 5XB}", "suite.size"),
-        ("{noise_percent: -1}", "suite.number_from"),
-        ("{grave: [dire]}", "suite.one_of"),
-        ("{ratchet_megabytes: 5}", "suite.misspelt_key"),
+        ("{ratchet_bytes: 5XB}", "ratchet_bytes.*5XB"),
+        ("{noise_percent: -1}", "noise_percent.*-1"),
+        ("{grave: [dire]}", "grave.*dire"),
+        ("{ratchet_megabytes: 5}", "ratchet_megabytes"),
     ],
 )
-def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, code):
-    with raises(ConfigError, code) as error:
+def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words):
+    with pytest.raises(ConfigError, match=words) as error:
         thresholds(write_suite(tmp_path, SUITE.format(values=values)))
     assert (error.value.exit_code, error.value.line) == (2, 5)

@@ -415,7 +415,8 @@ def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, en
     assert f"1 secret found in {name}" in done.stderr
     assert extracted.returncode == 1
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
-    assert (other.returncode, "linux/s390x" in other.stderr) == (2, True)
+    assert other.returncode == 2
+    assert "linux/s390x" in other.stderr
     assert gone.returncode != 0
     assert f"{name}-not" in gone.stderr
 
@@ -432,8 +433,7 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
-    message = wording("tasks.no_platform", image=image, platform="linux/s390x")
-    assert (other.returncode, message in other.stderr) == (2, True)
+    assert (other.returncode, "linux/s390x" in other.stderr) == (2, True)
     gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
     assert gone.returncode != 0
     assert "NAME_UNKNOWN" in gone.stderr
@@ -519,5 +519,4 @@ def test_only_one_platform_of_an_image_in_a_registry_is_fetched(project, local_r
         assert done.returncode == code, done.stderr
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
     assert other.returncode == 2
-    assert wording("tasks.no_platform", image=image, platform="linux/s390x") in other.stderr
-    assert "linux/amd64, linux/arm64" in other.stderr
+    assert all(platform in other.stderr for platform in ("linux/s390x", "linux/amd64, linux/arm64"))
