@@ -33,6 +33,11 @@ wording = images.Catalogue("deadweight")
 """The core's sentences, by code (``messages.toml``)."""
 
 
+def quoting(message: str, sentence: str) -> str:
+    """A sentence around a message: with the code and the fields of that."""
+    return images.Message(sentence, message.code, message.fields) if isinstance(message, images.Message) else sentence
+
+
 class ConfigError(UsageError):
     """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are others of the same file."""
 

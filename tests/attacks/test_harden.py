@@ -19,6 +19,7 @@ import yaml
 
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
+from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
@@ -81,9 +82,9 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     built = put_built(suite, "tight", playground_archive, playground_image)
     last = []
 
-    def remembered(subject, options, exits):
+    def remembered(subject, options, exits, **more):
         last[:] = [options]
-        return attempt(subject, options, exits)
+        return attempt(subject, options, exits, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
@@ -110,7 +111,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
     """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
     tried = []
 
-    def tell(_subject, options, exits):
+    def tell(_subject, options, exits, **_more):
         tried.append(options)
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
@@ -487,12 +488,68 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
 def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch, tmp_path):
     """A service was learned from 8 of 25, and not a word of it; `--json` had no warning at all."""
     pretend(monkeypatch, lambda _options, _exits: "")
-    paths = {"/a": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
-    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
-    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: /a}}]}"
-    document = tightest(make(f"    checks: {asked}")).document()
-    assert (document["requests"], document["operations_documented"]) == (1, 3)
-    assert "Its OpenAPI document names 3 operations." in document["notes"]
+    paths = {"/a/{id}": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
+    servers = [{"url": "http://localhost/v1"}]
+    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "servers": servers, "paths": paths}))
+    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: '/v1/a/7?b=c'}}]}"
+    found = tightest(make(f"    checks: {asked}"))
+    document = found.document()
+    assert (document["operations_asked"], document["operations_documented"]) == (1, 3)
+    assert set(found.warnings()) < set(document["notes"])
+
+
+CROWD = """\
+    run: {memory: 256MiB}
+    checks:
+      api:
+        - {name: hold, request: {path: '/hold?mib=12'}}
+        - {name: alone, request: {path: /alone}}
+"""
+
+
+def test_limits_do_for_as_many_at_once_as_the_suites_own(make, monkeypatch):
+    """Seven of three hundred requests failed side by side: every trial had asked one at a time. What fails side by side anyway is
+    no limit's fault, and finds a posture all the same."""
+    monkeypatch.setattr(search, "LEAST_MEMORY_BYTES", 8 * 2**20)
+    subject = make(CROWD)
+    got = tightest(subject)
+    assert got.at_once == ("hold",)
+    assert got.options.memory_bytes == 256 * 2**20  # eight times 12 MiB at once, and one of them in 32
+    alone = attempt(subject, hardened_for(subject.variant).but(memory_bytes=32 * 2**20))
+    assert (alone.problem, got.document()["sent_at_once"]) == ("", ["hold"])
+
+
+WALLED = """\
+    run: {seccomp: tight.json, user: '0:0', pids: 16, memory: 64MiB, tmpfs: []}
+    checks:
+      api:
+        - {name: up, request: {path: /healthz}}
+        - {name: address, request: {path: /address}}
+        - {name: children, request: {path: /children}}
+        - {name: hold, request: {path: '/hold?mib=90'}}
+        - {name: keep, request: {path: '/write?path=/tmp/kept'}}
+        - {name: deep, request: {path: '/write?path=/state/kept'}}
+        - {name: gone, request: {path: /gone}}
+"""
+
+
+def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, monkeypatch):
+    """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
+    monkeypatch.setattr(engine, "root", str(tmp_path))
+    known = set(numbers("amd64"))
+    (tmp_path / "tight.json").write_text(json.dumps(profile.document(known, (2, 10), "amd64")))
+    subject = make(WALLED)
+    try:
+        items = {each["name"]: each for each in Api().run(subject).data["items"]}
+    finally:
+        subject.service.close()
+    walls = {name: each["walls"] for name, each in items.items()}
+    assert walls == {
+        "up": (), "address": ("seccomp",), "children": ("pids",), "hold": ("memory",), "keep": ("read_only", "tmpfs"),
+        "deep": ("read_only",), "gone": (),
+    }  # fmt: skip
+    assert "tight.json (it refuses socket)" in items["address"]["reason"]
+    assert "(it writes to /" in items["deep"]["reason"]
 
 
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):

@@ -23,7 +23,7 @@ from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
-from deadweight.suite.model import Variant
+from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking
 from deadweight_attacks import walls
 from deadweight_attacks.harden import health_command
@@ -166,6 +166,17 @@ def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(search
     assert (got.families, got.libc) == ((2,), "musl (ld-musl-x86_64.so.1)")
 
 
+def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
+    """`connect` was recorded and left out, for no check missed it, of a service whose suite names a sidecar."""
+    looking = searching()
+    run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1")}})
+    looking.subject = replace(looking.subject, variant=looking.subject.variant.model_copy(update={"run": run}))
+    seen = recorded(*NEEDED, "connect", "sendto", "uname")
+    got = looking._smallest([seen] * 3, FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p")
+    assert {"connect", "sendto"} <= {call.name for call in got.calls if call.why == "held"}
+    assert got.left_out == ("uname",)
+
+
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = searching()._smallest(
         [recorded(*(NEEDED - {"bind"}))], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
@@ -232,7 +243,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
 def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):
     asked = []
 
-    def slow(_subject, _options, _exits, _architecture, known):
+    def slow(_subject, _options, _exits, _architecture, known, _at_once):
         asked.append(set(known))
         return Trial("" if known else "too late"), Recording((Phase("start", {"read": 9000, "bind": 1}, {}),))
 

@@ -49,7 +49,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
     """What it came to (empty: something was found), and how many trials that took."""
     chance, trials = random.Random(seed), []
 
-    def attempt(_subject, options, _exits):
+    def attempt(_subject, options, _exits, **_more):
         trials.append(options)
         if (options.memory_bytes or 2**40) < NEEDED_BYTES or (options.pids or 2**20) < NEEDED_PIDS:
             return Trial("too little")
@@ -105,7 +105,7 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
     """An engine ends the containers that it has; the next trial would start one more."""
     begun = []
 
-    def attempt(_subject, options, _exits):
+    def attempt(_subject, options, _exits, **_more):
         begun.append(options)
         _run.cancel_all()
         return Trial("it was removed")

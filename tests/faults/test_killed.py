@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.records.lock import locked
 from deadweight.records.paths import State
 from deadweight.report.figures import when
@@ -170,7 +171,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
 
 def test_the_others_are_built_when_one_tool_is_killed(project):
     project.suite(a="kill -9 $$", v="cp src/a.txt $OUT")
-    project.fails(1, "1 of 2 variants were not built")
+    project.fails(1, wording("project.not_built", failed=1, total=2, failures=""))
     assert project.out("v") == "a\n"
 
 

@@ -77,12 +77,12 @@ def test_the_flag_goes_before_the_environment():
 
 @pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/1001", "1/2/3"])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(UsageError, match="expected I/N"):
+    with raises(UsageError, "plan.shard", origin="--shard", most=1000, text=text):
         parse_shard(text)
 
 
 def test_a_job_that_is_not_indexed_is_told():
-    with pytest.raises(UsageError, match="JOB_COMPLETION_INDEX is not"):
+    with raises(UsageError, "plan.no_index", total="DEADWEIGHT_SHARDS", index="JOB_COMPLETION_INDEX"):
         shard_of(None, {"DEADWEIGHT_SHARDS": "4"})
 
 

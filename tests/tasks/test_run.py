@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.engine import foreground, labels
 from deadweight.engine.client import Engine
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
@@ -120,7 +121,7 @@ def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engi
     with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
         wait_for(lambda: foreground.running(elsewhere), 20)
         done = task(with_shell, "logs", code=3)
-        assert "no container is running" in done.stderr
+        assert wording("tasks.no_logs") in done.stderr
         shell = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
         assert theirs.name not in shell.stderr
         assert theirs.id[:12] not in shell.stdout
@@ -192,16 +193,16 @@ def test_logs_of_builds_need_no_engine(project):
     log.write_text("compiled\n")
     assert "compiled\n" in task(project, "logs", DOCKER_HOST="unix:///nowhere.sock").stdout
     log.unlink()
-    assert "there are no logs" in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
+    assert wording("tasks.no_logs") in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
 
 
 def test_push_refuses_a_wrong_place_before_it_makes_an_archive(project, misbehaving_archive):
     digest = f"127.0.0.1:1/team/app@sha256:{'a' * 64}"
     done = task(project, "push", "--variant", "good", "--to", digest, "--insecure", code=2)
-    assert "cannot be pushed to a digest" in done.stderr
-    assert "is not built" not in done.stderr
+    assert wording("publish.to_digest", repository=digest) in done.stderr
+    assert wording("project.image_missing", variant="good") not in done.stderr
     several = task(project, "push", "--to", "127.0.0.1:1/team/app:1.0", code=2)
-    assert "several variants cannot share one tag" in several.stderr
+    assert wording("publish.shared_tag", repository="127.0.0.1:1/team/app:1.0") in several.stderr
 
 
 def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry):
@@ -222,7 +223,8 @@ def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry
 def test_push_pushes_all_or_nothing(project, misbehaving_archive, local_registry):
     put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
     done = task(project, "push", "--to", f"{local_registry}/team/half", "--insecure", code=3)
-    assert done.stderr == "error: other is not built\n  hint: invoke build --variant other\n"
+    message = wording("project.image_missing", variant="other")
+    assert done.stderr == f"error: {message}\n  hint: invoke build --variant other\n"
     with pytest.raises(subprocess.CalledProcessError):
         tags(f"{local_registry}/team/half")
 
@@ -292,7 +294,8 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     put(misbehaving_archive)
     task(project, "report")
     wrong = task(project, "report", "--against", "nowhere", code=2)
-    assert wrong.stderr.startswith("error: --against nowhere: no such file or folder")
+    message = wording("publish.no_such_report", flag="--against", path="nowhere")
+    assert wrong.stderr.startswith(f"error: {message}\n")
     put(playground_archive)
     done = invoke(project, "report", "--against", ".deadweight/report", "--json")
     assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]

@@ -11,12 +11,13 @@ import json
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from deadweight._errors import UsageError, wording
 from deadweight._log_excerpt import plain
+from deadweight._packages import attacks
 from deadweight.checks.protocol import Subject, by_engine, evidence, joined
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
@@ -169,7 +170,8 @@ ANSWER_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What came of one request. ``seconds`` is the time to the whole answer."""
+    """What came of one request. ``seconds`` is the time to the whole answer; ``walls`` are keys under ``run:``: without any one of
+    these settings the same request works (``several``: only without some of them at once)."""
 
     name: str
     status: Literal["pass", "fail"]
@@ -177,6 +179,7 @@ class ItemResult:
     seconds: float
     request: str
     http_status: int | None
+    walls: tuple[str, ...] = ()
 
 
 class Api:
@@ -197,7 +200,19 @@ class Api:
                 results.append(run_item(subject, item))
             except ServiceDown as down:
                 return came_down(subject, down, time.monotonic() - started)
-        return summed_up(subject, results, time.monotonic() - started)
+        return summed_up(subject, _explained(subject, results), time.monotonic() - started)
+
+
+def _explained(subject: Subject, results: Sequence[ItemResult]) -> list[ItemResult]:
+    """With the wall that each failed request fails at, where there is one."""
+    failed = [each.name for each in results if each.status == "fail"]
+    walls = attacks.culprits(subject, failed) if failed else {}
+    return [_at_walls(each, walls[each.name]) if each.name in walls else each for each in results]
+
+
+def _at_walls(result: ItemResult, walls: Mapping[str, str]) -> ItemResult:
+    told = f"it works without {' or without '.join(walls.values())}"
+    return replace(result, reason=f"{result.reason}; {told}", walls=tuple(walls))
 
 
 def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -> Evidence:

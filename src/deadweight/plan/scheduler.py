@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from deadweight import _disk, _run
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
 from deadweight.plan.fingerprint import Digests, FileState
 from deadweight.plan.graph import Plan, Preparation, Task, load_built, record_file, save_success
@@ -79,7 +79,7 @@ def run_plan(
         except KeyboardInterrupt:
             _run.cancel_all()
             pool.shutdown(wait=True, cancel_futures=True)
-            raise Interrupted("interrupted; all running steps were stopped") from None
+            raise Interrupted(wording("plan.interrupted")) from None
     return tuple(run.outcomes[key] for key in run.tasks if key in run.outcomes)
 
 
@@ -210,8 +210,8 @@ class _Run:
         except DeadweightError as error:
             return self.failed(task, error, time.monotonic() - started)
         except OSError as error:
-            what = f"{error.filename or task.step.title}: {error.strerror}"
-            problem = DeadweightError(what, hint=_disk.hint_of(error, self.state.folder))
+            message = wording("plan.disk", path=error.filename or task.step.title, problem=error.strerror)
+            problem = DeadweightError(message, hint=_disk.hint_of(error, self.state.folder))
             return self.failed(task, problem, time.monotonic() - started)
         return Outcome(task, "built", seconds, log, image=image)
 
@@ -280,7 +280,7 @@ class _Run:
         if now.parts == planned:
             save_success(self.state, task, seconds)
         else:
-            self.watcher.said(task, "an input changed during the build, so the next build repeats it")
+            self.watcher.said(task, wording("plan.changed_meanwhile"))
 
 
 __all__ = ["Interrupted", "Outcome", "Result", "Watcher", "run_plan"]

@@ -20,6 +20,7 @@ import yaml
 from deadweight._errors import UsageError
 from deadweight.project.pipelines import ACTIONS, Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
+from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
 from tests.support.forked_programs import programs
 from tests.support.invoking import TASKS
@@ -108,15 +109,15 @@ def test_no_step_that_runs_a_service_has_a_token():
 
 @pytest.mark.parametrize("text", ["0", "-1", "201", "many", "1.5", ""])
 def test_a_wrong_number_of_shards_is_refused(text):
-    with pytest.raises(UsageError, match="--shards"):
+    with raises(UsageError, "project.shards", text=text):
         parse_shards(text)
 
 
 @pytest.mark.parametrize("value", ['a"; curl x', "a\nb", "$(x)", "${{ secrets.X }}", "`x`"])
 def test_a_value_that_would_be_code_is_refused(value):
-    with pytest.raises(UsageError, match="--install"):
+    with raises(UsageError, "project.pipeline_value", flag="--install", value=value):
         render(Pipeline("github", 3, install=value))
-    with pytest.raises(UsageError, match="--image"):
+    with raises(UsageError, "project.pipeline_value", flag="--image", value=value):
         render(Pipeline("kubernetes", 3, image=value))
 
 
