@@ -34,8 +34,10 @@ wording = images.Catalogue("deadweight")
 
 
 def quoting(message: str, sentence: str) -> str:
-    """A sentence around a message: with the code and the fields of that."""
-    return images.Message(sentence, message.code, message.fields) if isinstance(message, images.Message) else sentence
+    """A sentence around a message: with the code, the fields and the hint of that."""
+    if not isinstance(message, images.Message):
+        return sentence
+    return images.Message(sentence, message.code, message.fields, message.hint)
 
 
 class ConfigError(UsageError):

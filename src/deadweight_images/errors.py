@@ -16,21 +16,19 @@ class Message(str):
 
     code: str
     fields: Mapping[str, object]
-    hint: str | None = None
+    hint: str | None
 
-    def __new__(cls, sentence: str, code: str, fields: Mapping[str, object]) -> Message:
+    def __new__(cls, sentence: str, code: str, fields: Mapping[str, object], hint: str | None = None) -> Message:
         made = super().__new__(cls, sentence)
-        made.code, made.fields = code, fields
+        made.code, made.fields, made.hint = code, fields, hint
         return made
 
     def of(self, what: object) -> Message:
         """The same, said of something: a file, or a part of one."""
-        made = Message(f"{what}: {self}", self.code, {**self.fields, "what": what})
-        made.hint = self.hint
-        return made
+        return Message(f"{what}: {self}", self.code, {**self.fields, "what": what}, self.hint)
 
-    def __getnewargs__(self) -> tuple[str, str, Mapping[str, object]]:  # type: ignore[override]
-        return str(self), self.code, self.fields
+    def __getnewargs__(self) -> tuple[str, str, Mapping[str, object], str | None]:  # type: ignore[override]
+        return str(self), self.code, self.fields, self.hint
 
 
 class Catalogue:
@@ -44,9 +42,7 @@ class Catalogue:
         topic, _, name = code.partition(".")
         template = self.sentences[topic][name]
         sentence, hint = (template, None) if isinstance(template, str) else template
-        made = Message(sentence.format_map(fields), code, fields)
-        made.hint = hint and hint.format_map(fields)
-        return made
+        return Message(sentence.format_map(fields), code, fields, hint and hint.format_map(fields))
 
     @cached_property
     def sentences(self) -> Mapping[str, Mapping[str, str | tuple[str, str]]]:

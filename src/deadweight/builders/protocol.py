@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, quoting
 from deadweight.builders.shared.generated_files import generated_files
 from deadweight.records.built_image import Base, BuiltImage, Cache
 from deadweight.records.ignore import virtual_environments
@@ -128,9 +128,8 @@ class WrongKey(ConfigError):
     def __init__(self, variant: Variant, key: str | Key, what: str, path: Path, *, hint: str | None = None) -> None:
         self.inner: Key = (key,) if isinstance(key, str) else key
         self.what, self.path = what, path
-        hint = hint or getattr(what, "hint", None)
-        super().__init__(f"{what} (variants.{variant.name}.{dotted(self.inner)})", file=path, hint=hint)
-        self.code, self.fields = getattr(what, "code", ""), getattr(what, "fields", {})
+        told = quoting(what, f"{what} (variants.{variant.name}.{dotted(self.inner)})")
+        super().__init__(told, file=path, hint=hint)
 
 
 class Builder(Protocol[V]):

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight._errors import MissingError, wording
-from deadweight._packages import images
+from deadweight._errors import MissingError, quoting, wording
 from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
@@ -109,8 +108,7 @@ def by_engine(subject: Subject) -> Provenance:
 
 def joined(*parts: str, separator: str = "; ") -> str:
     """The parts as one reason, with the code and the fields of the first."""
-    text, first = separator.join(parts), parts[0]
-    return images.Message(text, first.code, first.fields) if isinstance(first, images.Message) else text
+    return quoting(parts[0], separator.join(parts))
 
 
 def now() -> str:
