@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
 from deadweight_init.records import Known
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, aside
+from deadweight_init.tree import TABLES, Tree, aside
 
 if TYPE_CHECKING:
     from deadweight.engine.http import Answer

@@ -19,7 +19,7 @@ from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
 from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service
-from deadweight_init.repository.servers import SERVERS
+from deadweight_init.repository.compose import SERVERS
 from deadweight_init.tree import Tree, line_of
 
 

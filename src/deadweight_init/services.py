@@ -25,10 +25,10 @@ from deadweight_init.repository.compose import (
     mapping,
     outside,
     own_names,
+    server_of,
 )
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.repository.servers import server_of
 from deadweight_init.tree import Tree, aside, folder_of, joined, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"

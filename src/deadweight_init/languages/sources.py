@@ -9,8 +9,7 @@ from typing import Any
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, aside, joined, line_of
+from deadweight_init.tree import TABLES, Tree, aside, joined, line_of
 
 HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"

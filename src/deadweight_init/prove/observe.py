@@ -23,7 +23,7 @@ from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
 from deadweight.suite.values import format_bytes
 from deadweight_init.described import WRITTEN, served
-from deadweight_init.tables import TABLES
+from deadweight_init.tree import TABLES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine

@@ -14,8 +14,7 @@ from deadweight_init.languages.node.package import NPM, SERVERS, Manager, as_wis
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan, web_command
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, joined
+from deadweight_init.tree import TABLES, Tree, joined
 
 Words = tuple[str, ...]
 

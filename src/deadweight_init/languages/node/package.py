@@ -12,8 +12,7 @@ from typing import Any
 
 from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, joined, line_of
+from deadweight_init.tree import TABLES, Tree, joined, line_of
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
 _MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]

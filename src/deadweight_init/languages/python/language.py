@@ -15,8 +15,7 @@ from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.python import code
 from deadweight_init.languages.sources import by_depth, release_command, scan, web_command
 from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, aside, joined, line_of
+from deadweight_init.tree import TABLES, Tree, aside, joined, line_of
 
 _INCLUDED = re.compile(
     r"^\s*(?:-r|-c|--requirement|--constraint|-e|--editable)[\s=]*([\w./-]+)|^\s*(\.[\w./-]*)\s*$", re.MULTILINE

@@ -12,8 +12,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, joined, line_of, with_above
+from deadweight_init.tree import TABLES, Tree, joined, line_of, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""

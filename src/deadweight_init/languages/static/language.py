@@ -11,8 +11,7 @@ from deadweight_init.languages.node.package import Manager, manager_of, site_of,
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, joined
+from deadweight_init.tree import TABLES, Tree, joined
 
 PORT = 8080
 """Where the bases listen that run without rights."""
