@@ -9,10 +9,9 @@ from dataclasses import replace
 
 from deadweight.builders.shared import generated_files
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
-from deadweight_init.languages.sources import reads_host, reads_port
+from deadweight_init.languages.sources import in_repository, reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
 from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
