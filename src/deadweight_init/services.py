@@ -363,10 +363,8 @@ _PLAIN = re.compile(
 def absent_program(tree: Tree, own: OwnDockerfile) -> str:
     """The program that an image starts, where only the repository could hold it and does not: nothing in its Dockerfile makes
     anything (``COPY . .`` and ``ENTRYPOINT ["bin/shop"]``). Empty otherwise."""
-    words, runs = (
-        own.words,
-        re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE),
-    )
+    words = own.words
+    runs = re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE)
     program = words.program[0] if words.program else ""
     if runs or "/" not in program or len(words.bases) != 1 or not _PLAIN.match(posixpath.basename(words.base)):
         return ""

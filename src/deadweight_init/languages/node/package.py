@@ -27,6 +27,7 @@ class Manager:
     files: str
     install: str
     prune: str
+    lock: str = ""
     loose: str = ""
     loose_prune: str = ""
     less: str = ""
@@ -46,19 +47,14 @@ def _managers() -> dict[str, Manager]:
 
 _MANAGERS = _managers()
 NPM = _MANAGERS["npm"]
-_LOCKS = {
-    "package-lock.json": "npm-ci",
-    "npm-shrinkwrap.json": "npm-shrinkwrap",
-    "yarn.lock": "yarn",
-    "pnpm-lock.yaml": "pnpm",
-}
 _OF_LOCK = {"5": "@7", "6": "@8", "9": "@10"}
 """The version of pnpm that writes a lock file's format, by its first number."""
 
 
 def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str, Manager]:
     """What installs a package's modules, by its lock file, in the version that the package names or its lock file is of."""
-    kind = next((kind for name, kind in _LOCKS.items() if tree.has(joined(folder, name))), "npm")
+    locked = (kind for kind, each in _MANAGERS.items() if each.lock and tree.has(joined(folder, each.lock)))
+    kind = next(locked, "npm")
     if kind == "yarn" and "__metadata:" in tree.text(joined(folder, "yarn.lock"))[:2000]:
         kind = "berry"
     manager = _MANAGERS[kind]
