@@ -67,6 +67,7 @@ def _up():
     return Health(path="/health", within_seconds=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "project",
     [pytest.param(name, marks=() if name == "cpp" else pytest.mark.services) for name in SERVICES],

@@ -43,7 +43,7 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
         try:
             workspace.need_image(variant, need.name)
         except NoBase as error:
-            reason = error.message.splitlines()[0].partition("; it can stand in for")[0]
+            reason = error.message.splitlines()[0]
             say(f"{need.name}: not started beside the service: {reason}")
             plain = as_plain_server(need)
             if plain is None:
