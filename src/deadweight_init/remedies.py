@@ -68,15 +68,13 @@ def _own_settings(case: Case) -> Draft | None:
     own = service.own.words.env if service.own else {}
     port = service.port_variable.value if service.port_variable else ""
     env, beside = service.around.env, {each.value.name for each in service.around.needs}
-    over = {
-        name
+    kept = {
+        name: known
         for name, known in env.items()
-        if name != port
-        and own.get(name, known.value) != known.value
-        and not any(each in known.value for each in beside)
+        if name == port or own.get(name, known.value) == known.value or any(need in known.value for need in beside)
     }
-    kept = {name: known for name, known in env.items() if name not in over}
-    return _told(case.draft, replace(service, around=replace(service.around, env=kept))) if over else None
+    fewer = len(kept) < len(env)
+    return _told(case.draft, replace(service, around=replace(service.around, env=kept))) if fewer else None
 
 
 def _shown_environment(case: Case) -> Draft | None:
@@ -84,12 +82,9 @@ def _shown_environment(case: Case) -> Draft | None:
     service = case.draft.service
     env = service.around.env
     for spare in service.spare:
-        if new := {name: value for name, value in spare.value.items() if name not in env}:
-            given = {
-                name: Known(value, f"{SEEN}: it does not come up without ({spare.origin})")
-                for name, value in new.items()
-            }
-            return _told(case.draft, replace(service, around=replace(service.around, env={**env, **given})))
+        origin = f"{SEEN}: it does not come up without ({spare.origin})"
+        if new := {name: Known(value, origin) for name, value in spare.value.items() if name not in env}:
+            return _told(case.draft, replace(service, around=replace(service.around, env={**env, **new})))
     return None
 
 
@@ -111,12 +106,10 @@ def _readme_command(case: Case) -> Draft | None:
         given = "args" in draft.run or any(each.args for each in service.dockerfiles)
         if new or (args and not given):
             changed = _told(draft, replace(service, around=replace(service.around, env={**service.around.env, **new})))
-            said = (
-                {}
-                if given or not args
-                else {"args": Known(list(args), f"{SEEN}: it does not come up without ({origin})")}
-            )
-            return replace(changed, run={**changed.run, **said})
+            run = dict(changed.run)
+            if args and not given:
+                run["args"] = Known(list(args), f"{SEEN}: it does not come up without ({origin})")
+            return replace(changed, run=run)
     return None
 
 

@@ -501,14 +501,13 @@ def _mounts(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
     """Files and folders of the repository that are mounted into it."""
-    pairs = (
-        (target, joined(folder, source)) for source, target in _mounts(service) if source.startswith(".") and target
-    )
-    return {
-        target: path
-        for target, path in pairs
-        if not path.startswith("..") and (tree.has(path) or any(tree.below(path, "")))
-    }
+    found = dict[str, str]()
+    for source, target in _mounts(service):
+        path = joined(folder, source)
+        here = source.startswith(".") and not path.startswith("..")
+        if target and here and (tree.has(path) or any(tree.below(path, ""))):
+            found[target] = path
+    return found
 
 
 def mounted_folders(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:

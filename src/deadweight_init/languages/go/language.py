@@ -56,11 +56,8 @@ class _Given:
 def _given(service: Service, project: GoProject) -> _Given:
     own, words = service.own, common.own_words(service)
     files = list(_files(words, project)) if own and own.context == project.folder else []
-    home = (
-        words.workdir
-        if "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
-        else common.HOME
-    )
+    is_plain = "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
+    home = words.workdir if is_plain else common.HOME
     there = [source for source, _ in files]
     reads = [each for each in project.reads if not any(each == one or each.startswith(f"{one}/") for one in there)]
     if files and words.workdir == "/":

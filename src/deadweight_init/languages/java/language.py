@@ -231,11 +231,8 @@ def _command(project: JavaProject) -> str:
 
 
 def _program(project: JavaProject, usual: str, wrapper: str) -> str:
-    return (
-        f"$(sh ./{wrapper} --version >/dev/null 2>&1 && echo sh ./{wrapper} || echo {usual})"
-        if project.wrapper
-        else usual
-    )
+    own = f"$(sh ./{wrapper} --version >/dev/null 2>&1 && echo sh ./{wrapper} || echo {usual})"
+    return own if project.wrapper else usual
 
 
 def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port: int) -> Iterator[str]:
@@ -407,11 +404,8 @@ def _health(
         match = _CONTEXT.search(text)
         if match and (inside := match[1].strip("/")):
             origin = f"from {path}:{line_of(text, match.start())}"
-            return (
-                *(Known(f"/{inside}{known.value}", origin) for known in health),
-                *health,
-                Known(f"/{inside}/", origin),
-            )
+            below = (Known(f"/{inside}{known.value}", origin) for known in health)
+            return (*below, *health, Known(f"/{inside}/", origin))
     return health
 
 

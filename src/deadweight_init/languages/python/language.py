@@ -51,12 +51,9 @@ def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
         return ("pip", listed) if listed else (others, "")
     if lock:
         return lock, ""
-    is_own = re.search(r"^dependencies\s*=", project, re.MULTILINE) or not listed
-    return (
-        ("project" if re.search(r"^\[(?:project|build-system)\]", project, re.MULTILINE) else UNLISTED, "")
-        if is_own
-        else ("pip", listed)
-    )
+    if listed and not re.search(r"^dependencies\s*=", project, re.MULTILINE):
+        return "pip", listed
+    return ("project" if re.search(r"^\[(?:project|build-system)\]", project, re.MULTILINE) else UNLISTED), ""
 
 
 def included(tree: Tree, folder: str, first: str) -> list[str]:
@@ -243,10 +240,8 @@ class Python:
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
         where, by_code = code.inside(tree, folder, start), not (own or served)
-        django, settings = (
-            code.is_django(tree, folder),
-            [tree.text(path) for path in files if "settings" in path and not aside(path)],
-        )
+        settings = [tree.text(path) for path in files if "settings" in path and not aside(path)]
+        django = code.is_django(tree, folder)
         if django and by_code and not before:
             before = (("manage.py", "migrate", "--noinput"),)
         return PythonProject(
@@ -319,11 +314,8 @@ def _as_python(tree: Tree, folder: str, words: Words) -> Words:
     match = next((each for text in texts if program and (each := script.search(text))), None)
     if match is None:
         return ()
-    return (
-        "-c",
-        f"import sys; from {match[1]} import {match[2]}; sys.argv[0] = '{program}'; sys.exit({match[2]}())",
-        *words[1:],
-    )
+    call = f"import sys; from {match[1]} import {match[2]}; sys.argv[0] = '{program}'; sys.exit({match[2]}())"
+    return ("-c", call, *words[1:])
 
 
 def _everywhere(start: Words) -> Words:
