@@ -317,13 +317,9 @@ class Go:
         """The binary on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
         given = _given(service, project)
         build = f"golang:{project.version.value}"
-        dynamic = project.cgo
-        bases = {
-            "debian": (build, "debian:12-slim"),
-            "alpine": (f"{build}-alpine" if dynamic else build, "alpine:3"),
-            "chainguard": (build, f"cgr.dev/chainguard/{'glibc-dynamic' if dynamic else 'static'}:latest"),
-            "distroless": (build, f"gcr.io/distroless/{'base' if dynamic else 'static'}-debian12:nonroot"),
-        }
+        small = ("glibc-dynamic", "base") if project.cgo else ("static", "static")
+        alpine = f"{build}-alpine" if project.cgo else build
+        bases = common.bases_of("go", build=build, alpine=alpine, chainguard=small[0], distroless=small[1])
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(project, given, port)]
         made = common.one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}

@@ -9,7 +9,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deadweight_init.languages.common import AS_ROOT, HOME, arguments, one_dockerfile, own_words, plain_env, run_stage
+from deadweight_init.languages.common import (
+    AS_ROOT,
+    HOME,
+    arguments,
+    bases_of,
+    one_dockerfile,
+    own_words,
+    plain_env,
+    run_stage,
+)
 from deadweight_init.languages.node.package import NPM, SERVERS, Manager, as_wish, manager_of, site_of, version_of
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan, web_command
@@ -250,18 +259,10 @@ class Node:
     def ladder(self, service: Service, project: NodeProject, place: str, port: int, health: str | None) -> Ladder:
         """Debian, Alpine, Chainguard and distroless."""
         version = project.version.value
-        slim, alpine, major = f"node:{version}-slim", f"node:{version}-alpine", version.partition(".")[0]
+        major, whole = version.partition(".")[0], "" if project.compiles else "-slim"  # the whole image has compilers
         even = major if int(major) in (18, 20, 22, 24) else "22"
-        whole = "" if project.compiles else "-slim"  # the whole image has compilers, and Node's headers
-        bases = {
-            "debian": (f"node:{version}{whole}", slim),
-            "alpine": (alpine, alpine),
-            "chainguard": ("cgr.dev/chainguard/node:latest-dev", "cgr.dev/chainguard/node:latest"),
-            "distroless": (
-                f"node:{version if even == major else even}{whole}",
-                f"gcr.io/distroless/nodejs{even}-debian12:nonroot",
-            ),
-        }
+        own = version if even == major else even
+        bases = bases_of("node", version=version, whole=whole, own=own, even=even)
         entry = ("node", *_in_turn(project.before, project.start))
         env = {**plain_env(own_words(service), "PATH|NODE_ENV"), **project.env}
         # the path is distroless', where node is in a folder of its own

@@ -273,13 +273,7 @@ class Python:
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
         later = pair(version) >= (3, 13) or (pair(version) == (3, 12) and "pyproject.toml" in project.version.origin)
         release, own = ("13", "3.13") if later else ("12", "3.11")
-        alpine = f"python:{version}-alpine"
-        bases = {
-            "debian": (f"python:{version}{whole}", f"python:{version}-slim"),
-            "alpine": (alpine, alpine),
-            "chainguard": ("cgr.dev/chainguard/python:latest-dev", "cgr.dev/chainguard/python:latest"),
-            "distroless": (f"python:{own}{whole}", f"gcr.io/distroless/python3-debian{release}:nonroot"),
-        }
+        bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port, health)]
         ignored = (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc")
         return common.one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)

@@ -98,16 +98,9 @@ class Rust:
 
     def ladder(self, service: Service, project: RustProject, place: str, port: int, health: str | None) -> Ladder:
         """Debian, Alpine (built with musl there), Chainguard and distroless."""
-        build = f"rust:{project.version.value}-bookworm"
-        if not (project.links or project.make):  # the whole image has the headers of the OS's libraries, make and Perl
-            build = build.replace("-bookworm", "-slim-bookworm")
-        bases = {
-            "debian": (build, "debian:12-slim"),
-            "chainguard": (build, "cgr.dev/chainguard/glibc-dynamic:latest"),
-            "distroless": (build, "gcr.io/distroless/cc-debian12:nonroot"),
-            # last: it compiles once more, the others all once
-            "alpine": (f"rust:{project.version.value}-alpine", "alpine:3"),
-        }
+        # the whole image has the headers of the OS's libraries, make and Perl
+        whole = "" if project.links or project.make else "-slim"
+        bases = common.bases_of("rust", version=project.version.value, whole=whole)
         needs = (*project.links, *project.installs, *project.make)
         why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
         lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
