@@ -129,22 +129,14 @@ def readme_commands(tree: Tree, service: Service) -> Iterator[tuple[str, dict[st
                 if not sign and _WITH_VALUE.fullmatch(option):
                     value = words.pop(0) if words else ""
                 name, _, text_of = value.partition("=")
-                if (
-                    option in ("-e", "--env")
-                    and re.fullmatch(r"\w+", name)
-                    and text_of
-                    and not _PLACEHOLDER.search(text_of)
-                ):
+                is_given = re.fullmatch(r"\w+", name) and text_of and not _PLACEHOLDER.search(text_of)
+                if option in ("-e", "--env") and is_given:
                     env[name] = text_of
             image = posixpath.basename(split(words[0])[0]) if words else ""
             plain, args = re.sub(r"[^a-z0-9]", "", image.lower()), tuple(words[1:])
-            is_own = (
-                bool(plain)
-                and image not in SERVERS
-                and any(each and (each in plain or plain in each) for each in names)
-            )
+            is_named = any(name and (name in plain or plain in name) for name in names)
             asks = bool(args) and all(map(_TELLS.fullmatch, args))
-            if is_own and not asks:
+            if plain and is_named and image not in SERVERS and not asks:
                 plain_args = () if any(map(_PLACEHOLDER.search, args)) else args
                 yield f"from {path}:{line_of(text, found.start(1))}", env, plain_args
 

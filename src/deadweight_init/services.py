@@ -301,16 +301,11 @@ def with_own_mounts(service: Service) -> Service:
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
     env = {name: known for name, known in around.env.items() if not _is_path_in(name, known.value, own)}
     around = replace(around, files=files, volumes=tuple(volumes), env=env)
-    images = tuple(
-        replace(
-            each,
-            words=replace(
-                each.words, volumes=tuple(known for known in each.words.volumes if _is_data(known.value, own))
-            ),
-        )
-        for each in service.dockerfiles
-    )
-    return replace(service, around=around, dockerfiles=images)
+    images = []
+    for image in service.dockerfiles:
+        data = tuple(known for known in image.words.volumes if _is_data(known.value, own))
+        images.append(replace(image, words=replace(image.words, volumes=data)))
+    return replace(service, around=around, dockerfiles=tuple(images))
 
 
 _SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")

@@ -472,14 +472,8 @@ def as_data(needs: Sequence[Known[Beside]]) -> Known[dict[str, Any]] | None:
 
 
 def _entry(need: Beside) -> dict[str, Any]:
-    fields = {
-        "image": need.image,
-        "port": need.port,
-        "env": dict(need.env),
-        "args": list(need.args),
-        "files": dict(need.files),
-    }
-    return {key: value for key, value in fields.items() if value}
+    fields = {key: getattr(need, key) for key in ("image", "port", "env", "args", "files")}
+    return {key: list(value) if key == "args" else value for key, value in fields.items() if value}
 
 
 # What is mounted.
