@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deadweight_init.languages.common import AS_ROOT, arguments, bases_of, one_dockerfile, run_stage
-from deadweight_init.languages.node.package import Manager, manager_of, site_of, version_of
+from deadweight_init.languages.node.language import Manager, manager_of, site_of, version_of
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
