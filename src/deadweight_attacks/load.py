@@ -10,9 +10,9 @@ from deadweight._errors import ConfigError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.yaml_nodes import Document, read
-from deadweight_attacks import wording
 from deadweight_attacks.model import Payload, PayloadFile, check_places, places_in
 from deadweight_attacks.request import EXAMPLE, examples, holds
+from deadweight_attacks.walls import wording
 
 PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "http", "breach")}
 """Our own attacks, by pack."""

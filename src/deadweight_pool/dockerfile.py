@@ -28,8 +28,8 @@ from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save
 from deadweight.suite.pool import PoolCache
 from deadweight.toolchain.find import find
-from deadweight_pool import wording
 from deadweight_pool.dispatch import Work
+from deadweight_pool.endpoint import wording
 from deadweight_pool.pool import Attempt, Made, Pool
 
 if TYPE_CHECKING:

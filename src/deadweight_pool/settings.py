@@ -16,8 +16,7 @@ from deadweight.suite.pool import CheckEngine as AskedEngine
 from deadweight.suite.pool import Endpoint as Asked
 from deadweight.suite.pool import Pool
 from deadweight.suite.yaml_nodes import read
-from deadweight_pool import wording
-from deadweight_pool.endpoint import Endpoint
+from deadweight_pool.endpoint import Endpoint, wording
 
 # Builders of buildx by name: where their nodes are, from what buildx keeps of them, so that buildx itself need not be here.
 #

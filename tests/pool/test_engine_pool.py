@@ -13,8 +13,8 @@ from deadweight.checks.protocol import evidence
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight_attacks.check import Asked
-from deadweight_pool import settings, wording
-from deadweight_pool.endpoint import ranked
+from deadweight_pool import settings
+from deadweight_pool.endpoint import ranked, wording
 from tests.support.codes import raises
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
