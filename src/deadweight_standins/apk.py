@@ -355,7 +355,7 @@ class _Kitchen:
     def _package(self, flavour: str, spec: Spec, go_root: Path) -> None:
         source = self.work / "source" / flavour / spec.name
         source.mkdir(parents=True)
-        packages = self.shop.packages.get(spec.debs) if spec.debs else {}
+        packages = {deb: self.shop.packages.file(deb) for deb in spec.debs}
         self._unpack([packages[deb] for deb in spec.debs], source / "files.tar")
         version = self._version(spec, packages)
         for name in spec.inputs:

@@ -131,8 +131,6 @@ class LocalSource:
         finally:
             with self._guard:
                 self._lock.release()
-                if not self._lock.is_locked:
-                    self._shop = None
 
     @cached_property
     def _lock(self) -> FileLock:

@@ -100,6 +100,7 @@ def found(laboratory) -> Matrix:
     return Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
 
 
+@pytest.mark.slow
 def test_what_is_started_beside_the_service_has_its_walls(laboratory):
     """Not believed: looked at, in the postures that differ the most."""
     for chosen in (OPEN, DEFAULT, HARDENED):
@@ -202,6 +203,7 @@ def test_what_worked_is_named_and_what_did_not_was_tried_in_every_way(found):
     assert told == {}
 
 
+@pytest.mark.slow
 def test_the_service_is_read_in_another_way_where_one_is_refused(laboratory):
     """The engine's profile refuses ``process_vm_readv``, and ``/proc/PID/mem`` reads the same."""
     found = Runner(laboratory, few("breach-ptrace")).run(Plan((OPEN, DEFAULT, HARDENED), alone=False))
@@ -240,6 +242,7 @@ def wall_by_wall(laboratory) -> Matrix:
     return Runner(laboratory, few(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "through"),
     [
@@ -275,6 +278,7 @@ def test_each_namespace_hides_its_neighbour_and_landlock_what_is_not_the_service
 SUITE = "checks: {attacks: {%s}}"
 
 
+@pytest.mark.slow
 def test_a_service_without_awk_gets_what_applies_to_it_and_passes(tmp_path, engine, image, archive, monkeypatch):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root", "breach-host-read"))
@@ -300,6 +304,7 @@ def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
     assert wording("untried.breach", reason="go is not installed") in found.reason
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(
     tmp_path, engine, image, archive
 ):

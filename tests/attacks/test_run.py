@@ -80,6 +80,7 @@ def attacked(subject, *postures: str, **options):
     return found, found.data["postures"]
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_the_walls_of_an_image_without_a_shell(make, few):
@@ -111,6 +112,7 @@ def test_the_walls_of_an_image_without_a_shell(make, few):
     assert found.status == "pass"
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
@@ -127,6 +129,7 @@ def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
     assert found.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == before.provenance.at
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
@@ -142,6 +145,7 @@ def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
     assert found.data["postures"]["default"]["read-passwd"]["evidence"]["measured_at"]
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
@@ -166,6 +170,7 @@ payloads:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
@@ -221,6 +226,7 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypa
         assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
 
 
+@pytest.mark.slow
 def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
     few("environ", "write-root")
     monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
@@ -250,6 +256,7 @@ def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate,
         assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     few("system")
     from deadweight._errors import MissingError
@@ -263,6 +270,7 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
 def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(
     make, few, misbehaving_image, misbehaving_archive, monkeypatch, gates
@@ -296,6 +304,7 @@ payloads:
 """
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, misbehaving_image, misbehaving_archive):
     few("system")
     yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
@@ -342,6 +351,7 @@ def dying(make, few, misbehaving_image, misbehaving_archive):
     return make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=LAST_WORDS)
 
 
+@pytest.mark.slow
 def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
     real, shots = sequence.fire_one, dict[str, Shot]()
 
@@ -361,6 +371,7 @@ def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answ
     }
 
 
+@pytest.mark.slow
 def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
     """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
     real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
@@ -402,6 +413,7 @@ payloads:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("busy_for", "told"),
     [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
@@ -427,6 +439,7 @@ def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbeh
     )
 
 
+@pytest.mark.slow
 def test_a_question_that_is_not_answered_is_no_dialect(make, few, misbehaving_image, misbehaving_archive):
     few()
     for never, told in (("PROCINFO", "did not report whether it supports gawk: busy"), ("^$", "does not support gawk")):
@@ -495,6 +508,7 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen
     assert (payload in found.control) is (outcome != "not_measured")
 
 
+@pytest.mark.slow
 def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving_image, misbehaving_archive):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
@@ -512,6 +526,7 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving
     assert "gate the posture without-non-root" in postures["only-non-root"]["join"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, monkeypatch):
     """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
     few("environ")
@@ -529,6 +544,7 @@ def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "told"), [("dies-at-once", "exit code 4"), ("dies", "")])
 def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
     make, few, misbehaving_image, misbehaving_archive, mode, told
@@ -547,6 +563,7 @@ def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
         assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "system"])
 def test_a_service_that_never_comes_up_is_never_a_success(
     make, misbehaving_image, misbehaving_archive, monkeypatch, gates
@@ -559,6 +576,7 @@ def test_a_service_that_never_comes_up_is_never_a_success(
     assert found.reason.startswith("nothing was measured: open: not healthy within 0.5 s")
 
 
+@pytest.mark.slow
 def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monkeypatch):
     few("write-root")
     monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
@@ -640,6 +658,7 @@ def test_what_called_the_attacker_arrived(shot, astray):
     assert control.astray(payloads["bind-shell"], shot) is (astray and not waiting)  # it waits for the attacker anyway
 
 
+@pytest.mark.slow
 def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
     payloads = {each.id: each for each in load_payloads().payloads}
     laboratory.attacker.container.signal("SIGKILL")
@@ -673,6 +692,7 @@ def pinned(container) -> None:
         os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor: it can grant no second one"
 )

@@ -132,6 +132,7 @@ def test_without_npm_its_own_program_tells_which_registry_it_asks(monkeypatch):
     assert urlsplit(downloads._npms_own()).hostname.startswith("registry.npm")
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_the_package_program_of_the_stand_in_for_alpine():
     """Its own tests: versions as dpkg compares them, words of a call, what is needed first, links that are replaced."""

@@ -108,7 +108,7 @@ DIGEST = "sha256:" + "a" * 64
         ("gcr.io/distroless/python3-debian13", StandIn("python3", "13")),
         ("gcr.io/distroless/python3:debug", StandIn("python3", "debug")),
         ("gcr.io/distroless/java21-debian12:nonroot", StandIn("java21", "nonroot")),
-        ("cgr.dev/chainguard/static:latest", StandIn("static")),
+        ("cgr.dev/chainguard/static:latest", StandIn("static", "nonroot")),
         ("cgr.dev/chainguard/glibc-dynamic", StandIn("distroless", "cc-nonroot")),
         ("cgr.dev/chainguard/wolfi-base", StandIn("wolfi")),
         ("cgr.dev/chainguard/go:latest", StandIn("golang")),

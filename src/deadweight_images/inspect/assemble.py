@@ -186,9 +186,11 @@ class Assembly:
         return found
 
     def _linked_contents(self) -> set[int]:
-        """Contents that the final view still leads to through a hard link, though the path of the file itself is gone."""
+        """Contents that the final view still leads to through a hard link, though the path of the file itself is gone. A layer's
+        links are followed only if a file of it is gone: there may be a million."""
         merged, seen = self.merged, set()
-        for layer, index in enumerate(self.indices):
+        for layer in {hiding.layer for hiding in merged.hidings()}:
+            index = self.indices[layer]
             for member in index.entries.targets:
                 if index.entries.kinds[member] == columns.HARDLINK:
                     value = packed(layer, member)

@@ -137,6 +137,7 @@ def compiled(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", CONTENTS if FUZZ else CONTENTS[24::8], ids=ascii)
 def test_no_content_takes_longer_than_its_size_explains(tmp_path, compiled, content):
     pieces, size = [], 0

@@ -127,6 +127,7 @@ def save_files(path: Path, layers: list[Path], diff_ids: list[str] | None = None
     return path
 
 
+@pytest.mark.slow
 def test_hundreds_of_thousands_of_empty_files_that_are_removed(tmp_path):
     """In so little memory that a million of them would fit into 300 MB too."""
     empty_files(tmp_path / "layer.tar", 350_000)
@@ -152,6 +153,7 @@ def bomb(compression: str, size: int) -> tuple[bytes, str]:
     return b"".join(out), "sha256:" + digest.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["file", "stream"])
 def test_a_gzip_bomb_is_read_in_little_memory(tmp_path, how):
     packed, diff_id = bomb("gzip", 256 << 20)
@@ -163,6 +165,7 @@ def test_a_gzip_bomb_is_read_in_little_memory(tmp_path, how):
     assert wording("skip.in_pieces") in answer["skipped"]
 
 
+@pytest.mark.slow
 def test_a_zstd_bomb_is_refused(tmp_path):
     packed, diff_id = bomb("zstd", 1200 << 20)
     (tmp_path / "layer").write_bytes(packed)
@@ -180,6 +183,7 @@ def test_a_bomb_in_the_archives_own_compression(tmp_path):
     assert looked(path, "deep", "stream")["error"] == "archive.not_an_image"
 
 
+@pytest.mark.slow
 def test_archives_in_archives_that_fill_every_step_between(tmp_path):
     """Each step decodes to all that is held of one, with the next step at its end; two threads meet such files at a time."""
     chain = gzip.compress(b"x=1\n")
@@ -192,6 +196,7 @@ def test_archives_in_archives_that_fill_every_step_between(tmp_path):
     assert answer["skipped"] == [wording("skip.encoded_too_deep")] * 4
 
 
+@pytest.mark.slow
 def test_small_bombs_by_the_hundred_share_one_limit(tmp_path):
     """300 files of 200 bytes that would decode to 12 GB."""
     packed = bz2.compress(bytes(40 << 20), 9)
@@ -200,6 +205,7 @@ def test_small_bombs_by_the_hundred_share_one_limit(tmp_path):
     assert answer["skipped"].count(wording("skip.too_much_encoded")) > 270
 
 
+@pytest.mark.slow
 def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
     """Half a megabyte that says that it holds 300 GB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -249,6 +255,7 @@ def token() -> bytes:
     return b"ghp_" + "".join(TOKENS.choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)).encode()
 
 
+@pytest.mark.slow
 def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
     """The same one many times is told and counted; of different ones only so many are named, for each costs its fingerprint."""
     same, count = samples.file(b"same", b"k = " + token() + b"\n"), 20_500
@@ -259,6 +266,7 @@ def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
     assert answer["skipped"] == [wording("skip.too_many_secrets", most=400)]
 
 
+@pytest.mark.slow
 def test_empty_files_whose_names_are_candidates(tmp_path):
     """A candidate between the files must not make the reader walk back over all the empty ones before it."""
     names = samples.layer(*[samples.header(b"f%06d" % number) for number in range(150_000)])

@@ -38,6 +38,7 @@ def doubling(count: int) -> list[bytes]:
     return links
 
 
+@pytest.mark.slow
 def test_links_that_double_the_work_are_refused():
     started = time.process_time()
     with raises(ArchiveError, "layer.too_many_steps", what="layer 1"):
@@ -52,6 +53,7 @@ def test_a_few_such_links_are_followed():
     assert view.resolve(b"l4/x") == b"x"
 
 
+@pytest.mark.slow
 def test_asking_for_long_links_again_and_again_ends():
     target = b"/".join([b"a/.."] * 2000) + b"/nowhere"
     link = samples.header(b"L", len(target), b"K") + samples.padded(target) + samples.header(b"l", kind=b"2")

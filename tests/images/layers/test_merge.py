@@ -279,6 +279,7 @@ def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @settings(
     max_examples=12,

@@ -397,6 +397,7 @@ def test_harmless_text_gives_nothing(data, scanner):
     assert [(match.rule, match.redacted) for match in scanner.scan(data, path="x").matches] == []
 
 
+@pytest.mark.slow
 def test_noise_on_real_package_files(scanner):
     """Python's own library: tens of MB that hold no secret but key material for its tests. The count is printed with ``-s``."""
     rules: dict[str, int] = {}
