@@ -54,7 +54,7 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
         for number, payload in enumerate(found.payloads):
             _check(document, number, payload, features)
             if payload.way == "script" and not awk:
-                raise document.error(("payloads", number), wording("payload.no_awk"), hint=wording("hint.awk"))
+                raise document.error(("payloads", number), wording("payload.no_awk"))
             payloads[payload.id], origins[payload.id] = payload, (document, number)
             pack_of[payload.id] = ours.get(file, "")
     return Catalogue(tuple(payloads.values()), features, origins, pack_of)
@@ -96,7 +96,7 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
         raise document.error((*place, key), wording("payload.parallel" if key == "parallel" else "payload.never_sent"))
     if payload.lacks():
         lacking = wording("payload.lacks", kind=payload.evidence.kind, places=" and ".join(payload.lacks()))
-        raise document.error((*place, "evidence"), lacking, hint=wording("hint.places"))
+        raise document.error((*place, "evidence"), lacking)
     for index, name in enumerate(payload.needs):
         if name not in features:
             unknown = wording("payload.no_feature", name=name, known=", ".join(features))

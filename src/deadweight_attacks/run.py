@@ -178,7 +178,7 @@ def _check_document(subject: Subject, name: str) -> None:
     if openapi.paths(read(subject.suite.root / name)):
         return
     key, problem = ("checks", "attacks", "openapi"), wording("gate.no_openapi", file=name)
-    raise subject.suite.error(subject.variant, key, problem, hint=wording("hint.openapi"))
+    raise subject.suite.error(subject.variant, key, problem)
 
 
 def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:

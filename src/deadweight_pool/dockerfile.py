@@ -353,8 +353,7 @@ def _checked(made: Made[Path], request: Request) -> Image:
     got = f"{image.config.os}/{image.config.architecture}"
     if got != request.platform:
         raise ArchiveError(
-            wording("build.platform", endpoint=made.endpoint.name, actual=got, expected=request.platform),
-            hint=wording("hint.base_platform"),
+            wording("build.platform", endpoint=made.endpoint.name, actual=got, expected=request.platform)
         )
     return image
 

@@ -172,7 +172,7 @@ class Spread:
         each = "; ".join(f"{place.asked.name}: {place.lost}" for place in self._places.values())
 
         def none() -> Engine:
-            raise MissingError(wording("pool.no_engine", engines=each), hint=wording("hint.other_engine"))
+            raise MissingError(wording("pool.no_engine", engines=each))
 
         return OnEngine(self._project, none).subject(variant)
 

@@ -276,8 +276,7 @@ class Pool:
         lines = [f"  {name}: {why}" for name, why in seen.lost.items()]
         lines += [f"  {name}: {_builds(*pair)}" for name, pair in self._seen.items()]
         raise MissingError(
-            wording("pool.no_endpoint", file=self._chosen.file, platform=platform, endpoints="\n".join(lines)),
-            hint=wording("hint.other_pool", variable=settings.VARIABLE, none=settings.NONE),
+            wording("pool.no_endpoint", file=self._chosen.file, platform=platform, endpoints="\n".join(lines))
         )
 
     def build(self, work: Work, run: Callable[[Attempt], T]) -> Made[T]:

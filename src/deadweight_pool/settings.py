@@ -63,7 +63,7 @@ def _node(name: str, driver: str, node: Mapping[str, Any], platforms: tuple[str,
     if driver == "docker-container":
         engine = {"DOCKER_HOST": where} if "://" in where else {"DOCKER_CONTEXT": where} if where else {}
         return Endpoint(name, f"docker-container://buildx_buildkit_{node.get('Name')}", (), engine, platforms, places)
-    raise UsageError(wording("buildx.driver", driver=driver), hint=wording("hint.driver"))
+    raise UsageError(wording("buildx.driver", driver=driver))
 
 
 VARIABLE = "DEADWEIGHT_POOL"

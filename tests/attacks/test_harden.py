@@ -35,7 +35,6 @@ from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, ask
 from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.recorder import Hindered
-from deadweight_attacks.walls import wording
 from tests.support.codes import raises
 from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
@@ -387,9 +386,8 @@ def test_checks_that_pass_only_sometimes_find_nothing(make, monkeypatch, fails, 
     """A service that failed one trial of three got every capability, and a text that trials had shown that it needs them."""
     numbers = itertools.count(1)
     pretend(monkeypatch, lambda _options, _exits: "maybe" if next(numbers) in fails else "")
-    with raises(CheckFailed, "harden.wavers", passed=passed, trials=trials, problem="maybe") as raised:
+    with raises(CheckFailed, "harden.wavers", passed=passed, trials=trials, problem="maybe"):
         tightest(make("    run: {memory: 32MiB, pids: 8}"))
-    assert raised.value.hint == wording("hint.quiet_machine")
 
 
 def test_one_hitch_of_the_machine_is_no_wavering(make, monkeypatch):
@@ -449,9 +447,8 @@ def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
 
 def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
     pretend(monkeypatch, lambda _options, _exits: KILLED)
-    with raises(CheckFailed, "harden.plain_fails", problem=KILLED) as raised:
+    with raises(CheckFailed, "harden.plain_killed"):
         tightest(make(""))
-    assert raised.value.hint == wording("hint.killed")
 
 
 def test_what_is_no_service_is_refused(make):

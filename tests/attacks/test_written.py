@@ -101,7 +101,7 @@ def texts() -> Iterator[str]:
             try:
                 yield f"#### {form}\n{FORMATS[form](resolve(found, request))}"
             except DeadweightError as refusal:
-                yield f"#### {form}\n{refusal}\n"
+                yield f"#### {form}\n{refusal.code}: {dict(refusal.fields)}\n"
             if form in COMMENTLESS:
                 yield "".join(f"{line}\n" for line in beside(found, form, request))
 

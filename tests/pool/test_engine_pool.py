@@ -159,7 +159,7 @@ def test_without_any_engine_what_needs_none_is_measured(opened):
     found = {each.check: each for each in verified(workspace)}
     assert (found["budget"].status, found["runs"].status) == ("pass", "not_measured")
     assert found["runs"].reason.startswith(wording("pool.no_engine", engines="a: "))
-    assert found["runs"].data["hint"] == wording("hint.other_engine")
+    assert found["runs"].data["hint"] == wording("pool.no_engine", engines="").hint
     assert len(said) == 2
 
 

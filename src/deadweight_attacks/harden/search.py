@@ -229,9 +229,7 @@ class Tries:
 
     def _wavers(self, passed: int, trials: int) -> CheckFailed:
         facts = {"variant": self.subject.variant.name, "problem": self.last.problem}
-        return CheckFailed(
-            wording("harden.wavers", passed=passed, trials=trials, **facts), hint=wording("hint.quiet_machine")
-        )
+        return CheckFailed(wording("harden.wavers", passed=passed, trials=trials, **facts))
 
 
 ROOT = "0:0"
@@ -372,8 +370,9 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
         folders = ", ".join(each.path for each in named)
         if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
             name, problem = search.subject.variant.name, search.last.problem
-            hint = wording("hint.run_settings", variant=name) if problem != KILLED else wording("hint.killed")
-            raise CheckFailed(wording("harden.plain_fails", variant=name, problem=problem), hint=hint)
+            if problem == KILLED:
+                raise CheckFailed(wording("harden.plain_killed", variant=name, problem=problem))
+            raise CheckFailed(wording("harden.plain_fails", variant=name, problem=problem))
         plain = in_memory
     search.steady("only the limits", plain)
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
@@ -464,8 +463,7 @@ def _limited(search: Tries, found: RunOptions, unheld: Sequence[str] = ()) -> tu
         final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
         if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
             return final, factor
-    failed = wording("harden.fail_together", variant=search.subject.variant.name, problem=search.last.problem)
-    raise CheckFailed(failed, hint=wording("hint.quiet_machine"))
+    raise CheckFailed(wording("harden.fail_together", variant=search.subject.variant.name, problem=search.last.problem))
 
 
 def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:

@@ -232,8 +232,8 @@ def ran(subject: Subject, options: RunOptions, counters: Counters | None = None)
         lines = container.logs(None)
     if UNTOLD in " ".join(lines):
         kernel, reason = subject.engine().info.kernel, lines[-1].rpartition(": ")[2]
-        raise DeadweightError(wording("seccomp.kernel", kernel=kernel, reason=reason), hint=wording("hint.no_seccomp"))
+        raise DeadweightError(wording("seccomp.kernel", kernel=kernel, reason=reason))
     if state.running or state.exit_code != 0:
         failed = wording("seccomp.program_failed", program=what, how=state.told(), output=" ".join(lines)[-300:])
-        raise (Hindered if state.running else DeadweightError)(failed, hint=wording("hint.no_seccomp"))
+        raise (Hindered if state.running else DeadweightError)(failed)
     return lines

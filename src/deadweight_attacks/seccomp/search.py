@@ -152,7 +152,7 @@ class _Search:
                 break
         if problems or len(passed) < RUNS:
             runs = {"passed": len(passed), "runs": number, "problem": (problems or ["too slow"])[0]}
-            raise CheckFailed(wording("seccomp.wavers", variant=self._name, **runs), hint=wording("hint.quiet_machine"))
+            raise CheckFailed(wording("seccomp.wavers", variant=self._name, **runs))
         return passed
 
     # what it needs
@@ -192,8 +192,7 @@ class _Search:
         """Calls that no recording has, without which it does not come up; the profile that lacks them is a broken one."""
         problem = self.last.problem
         if not works(seen | others):
-            problem = wording("seccomp.all_calls_fail", variant=self._name, problem=self.last.problem)
-            raise DeadweightError(problem, hint=wording("hint.arguments"))
+            raise DeadweightError(wording("seccomp.all_calls_fail", variant=self._name, problem=self.last.problem))
         needed = find_fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
         self._say(f"needed but not recorded: {', '.join(needed)} (without them: {problem[:120]})")
         return needed

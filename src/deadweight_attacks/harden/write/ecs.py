@@ -37,8 +37,8 @@ def task(model: Model) -> dict[str, Any]:
     """
     options, seccomp = model.options, model.found.seccomp
     if options.cap_add:
-        needs = wording("write.fargate_capabilities", variant=model.variant.name, names=", ".join(options.cap_add))
-        raise DeadweightError(needs, hint=wording("hint.format_run"))
+        needs = ", ".join(options.cap_add)
+        raise DeadweightError(wording("write.fargate_capabilities", variant=model.variant.name, names=needs))
     units, memory = size(options.cpus or 0.25, _mebibytes(options.memory_bytes))
     # the platform's own default is X86_64
     architecture = {"amd64": "X86_64", "arm64": "ARM64"}[seccomp.architecture] if seccomp else ""
@@ -61,9 +61,7 @@ def size(cpus: float, mebibytes: int) -> tuple[int, int]:
         enough = [memory for memory in sold if memory >= mebibytes]
         if units >= cpus * 1024 and enough:
             return units, enough[0]
-    raise DeadweightError(
-        wording("write.fargate_size", cpus=cpus, mebibytes=mebibytes), hint=wording("hint.fargate_size")
-    )
+    raise DeadweightError(wording("write.fargate_size", cpus=cpus, mebibytes=mebibytes))
 
 
 def _name(name: str) -> str:

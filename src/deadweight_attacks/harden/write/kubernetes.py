@@ -66,8 +66,7 @@ def _refuse(model: Model) -> None:
     root = is_root(str(options.user))
     if root or beyond or "ALL" not in options.cap_drop:
         needs = "root" if root else f"the capabilities {', '.join(beyond) or 'that every container gets'}"
-        refused = wording("write.pod_security", variant=model.variant.name, needs=needs)
-        raise DeadweightError(refused, hint=wording("hint.format_run"))
+        raise DeadweightError(wording("write.pod_security", variant=model.variant.name, needs=needs))
 
 
 def _deployment(model: Model, labels: dict[str, str]) -> dict[str, Any]:
