@@ -34,7 +34,11 @@ def uses(package: str) -> Iterator[tuple[str, str, set[str] | None]]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_code_and_catalogue_agree(package):
     topics = images.Catalogue(package).sentences
-    templates = {f"{topic}.{name}": text for topic, names in topics.items() for name, text in names.items()}
+    templates = {
+        f"{topic}.{name}": text if isinstance(text, str) else " ".join(text)
+        for topic, names in topics.items()
+        for name, text in names.items()
+    }
     used = list(uses(package))
     assert [f"{place}: {code}" for place, code, _fields in used if code not in templates] == []
     assert sorted(set(templates) - {code for _place, code, _fields in used}) == []
