@@ -155,6 +155,7 @@ def test_it_is_up_to_date_until_an_input_changes(walked, invoke, example):
     assert "index.html" not in invoke("build", "--plan").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_every_task_works_with_it(walked, invoke, example):
     assert "buildah" in invoke("variants").stdout

@@ -186,6 +186,7 @@ def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
     assert not State(built_project).evidence("good", "api").exists()
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
     built_project, misbehaving_image, misbehaving_archive
 ):
@@ -223,6 +224,7 @@ def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_arch
         assert (kept.status, kept.data["missing"]) == ("not_measured", True)
 
 
+@pytest.mark.slow
 def test_a_projects_own_tests_get_a_running_container(built_project, engine):
     (built_project / "test_own.py").write_text(
         """
@@ -282,6 +284,7 @@ def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_project, engine):
     """An own test asks in the middle of the checks' run: the lock is the run's, a stranger waits, a child of the run does not."""
     (built_project / "test_own.py").write_text(
@@ -302,6 +305,7 @@ def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_projec
     assert not State(built_project).lock.with_suffix(".holder").exists()
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_who_holds_the_lock_and_says_so(built_project, engine):
     state = State(built_project)
     stranger = {**os.environ, VARIABLE: ""}
@@ -316,6 +320,7 @@ def test_a_run_waits_for_who_holds_the_lock_and_says_so(built_project, engine):
     assert load(Evidence, state.evidence("good", "runs")).status == "pass"
 
 
+@pytest.mark.slow
 def test_the_workers_of_one_run_do_not_wait_for_each_other(built_project, engine):
     """Each has items of its own and none ends before all are done, so a lock per worker would never end."""
     arguments = ("deadweight.yaml", "-n", "2", "--dist", "loadgroup", "-k", "runs and not absent", "-v")

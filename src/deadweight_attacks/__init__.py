@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deadweight_images import public
+from deadweight_images.errors import Catalogue
 
 if TYPE_CHECKING:
     from deadweight_attacks.check import Asked, attack_all
+    from deadweight_attacks.harden.culprit import culprits
     from deadweight_attacks.harden.result import Found
     from deadweight_attacks.harden.search import kept_or_found as find_posture
     from deadweight_attacks.harden.write import FORMATS as HARDEN_FORMATS
@@ -30,6 +32,7 @@ if not TYPE_CHECKING:
     __getattr__ = public(
         __name__,
         {
+            "harden.culprit": "culprits",
             "harden.search": "kept_or_found as find_posture",
             "harden.result": "Found",
             "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
@@ -43,3 +46,6 @@ if not TYPE_CHECKING:
             "walls": "names as posture_names",
         },
     )
+
+wording = Catalogue("deadweight_attacks")
+"""This package's sentences, by code (``messages.toml``)."""

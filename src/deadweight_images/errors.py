@@ -23,6 +23,10 @@ class Message(str):
         made.code, made.fields = code, fields
         return made
 
+    def of(self, what: object) -> Message:
+        """The same, said of something: a file, or a part of one."""
+        return Message(f"{what}: {self}", self.code, {**self.fields, "what": what})
+
     def __getnewargs__(self) -> tuple[str, str, Mapping[str, object]]:  # type: ignore[override]
         return str(self), self.code, self.fields
 

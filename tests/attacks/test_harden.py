@@ -19,6 +19,7 @@ import yaml
 
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
+from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
@@ -81,9 +82,9 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
     built = put_built(suite, "tight", playground_archive, playground_image)
     last = []
 
-    def remembered(subject, options, exits):
+    def remembered(subject, options, exits, **more):
         last[:] = [options]
-        return attempt(subject, options, exits)
+        return attempt(subject, options, exits, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         for name, least in LEAST.items():
@@ -110,7 +111,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
     """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
     tried = []
 
-    def tell(_subject, options, exits):
+    def tell(_subject, options, exits, **_more):
         tried.append(options)
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
@@ -158,6 +159,7 @@ def test_a_service_that_needs_nothing_gets_nothing(playground):
     assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
 
 
+@pytest.mark.slow
 def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
     _, got = writer
     assert got.options.read_only
@@ -166,6 +168,7 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
     assert (got.options.cap_drop, got.options.user, got.outgoing) == (("ALL",), "65532:65532", False)
 
 
+@pytest.mark.slow
 def test_what_the_suite_grants_is_tried_without(make):
     """A root file system that may be written, and root, are what the service is run with, not what it needs."""
     got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
@@ -201,6 +204,7 @@ def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(m
 # the network
 
 
+@pytest.mark.slow
 def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
     got = tightest(
         make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
@@ -208,6 +212,7 @@ def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
     assert not got.outgoing
 
 
+@pytest.mark.slow
 def test_a_service_that_needs_a_way_out_gets_it(make, engine):
     """Here the way leads to this machine by an address that the network without a way out has no route to."""
     ours = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]
@@ -237,6 +242,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 # one trial
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("watch_seconds", "settings", "problem"),
     [
@@ -273,6 +279,7 @@ DATA = """\
 """
 
 
+@pytest.mark.slow
 def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
     """One that is not root writes nowhere else; those that it needs not are tried away."""
     got = tightest(make(DATA))
@@ -358,6 +365,7 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
     assert len(searches) == (1 if kept_so else 2)
 
 
+@pytest.mark.slow
 def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
     with pytest.raises(CheckFailed, match="the checks fail even in a plain container: gone: status: expected 200"):
@@ -480,12 +488,68 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
 def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch, tmp_path):
     """A service was learned from 8 of 25, and not a word of it; `--json` had no warning at all."""
     pretend(monkeypatch, lambda _options, _exits: "")
-    paths = {"/a": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
-    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
-    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: /a}}]}"
-    document = tightest(make(f"    checks: {asked}")).document()
-    assert (document["requests"], document["operations_documented"]) == (1, 3)
-    assert "Its OpenAPI document names 3 operations." in document["notes"]
+    paths = {"/a/{id}": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
+    servers = [{"url": "http://localhost/v1"}]
+    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "servers": servers, "paths": paths}))
+    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: '/v1/a/7?b=c'}}]}"
+    found = tightest(make(f"    checks: {asked}"))
+    document = found.document()
+    assert (document["operations_asked"], document["operations_documented"]) == (1, 3)
+    assert set(found.warnings()) < set(document["notes"])
+
+
+CROWD = """\
+    run: {memory: 256MiB}
+    checks:
+      api:
+        - {name: hold, request: {path: '/hold?mib=12'}}
+        - {name: alone, request: {path: /alone}}
+"""
+
+
+def test_limits_do_for_as_many_at_once_as_the_suites_own(make, monkeypatch):
+    """Seven of three hundred requests failed side by side: every trial had asked one at a time. What fails side by side anyway is
+    no limit's fault, and finds a posture all the same."""
+    monkeypatch.setattr(search, "LEAST_MEMORY_BYTES", 8 * 2**20)
+    subject = make(CROWD)
+    got = tightest(subject)
+    assert got.at_once == ("hold",)
+    assert got.options.memory_bytes == 256 * 2**20  # eight times 12 MiB at once, and one of them in 32
+    alone = attempt(subject, hardened_for(subject.variant).but(memory_bytes=32 * 2**20))
+    assert (alone.problem, got.document()["sent_at_once"]) == ("", ["hold"])
+
+
+WALLED = """\
+    run: {seccomp: tight.json, user: '0:0', pids: 16, memory: 64MiB, tmpfs: []}
+    checks:
+      api:
+        - {name: up, request: {path: /healthz}}
+        - {name: address, request: {path: /address}}
+        - {name: children, request: {path: /children}}
+        - {name: hold, request: {path: '/hold?mib=90'}}
+        - {name: keep, request: {path: '/write?path=/tmp/kept'}}
+        - {name: deep, request: {path: '/write?path=/state/kept'}}
+        - {name: gone, request: {path: /gone}}
+"""
+
+
+def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, monkeypatch):
+    """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
+    monkeypatch.setattr(engine, "root", str(tmp_path))
+    known = set(numbers("amd64"))
+    (tmp_path / "tight.json").write_text(json.dumps(profile.document(known, (2, 10), "amd64")))
+    subject = make(WALLED)
+    try:
+        items = {each["name"]: each for each in Api().run(subject).data["items"]}
+    finally:
+        subject.service.close()
+    walls = {name: each["walls"] for name, each in items.items()}
+    assert walls == {
+        "up": (), "address": ("seccomp",), "children": ("pids",), "hold": ("memory",), "keep": ("read_only", "tmpfs"),
+        "deep": ("read_only",), "gone": (),
+    }  # fmt: skip
+    assert "tight.json (it refuses socket)" in items["address"]["reason"]
+    assert "(it writes to /" in items["deep"]["reason"]
 
 
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
@@ -520,6 +584,7 @@ def test_one_failure_of_the_machines_does_not_double_the_memory():
 FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: answers, request: {path: /healthz}}]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "yaml_text"), [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGINT, FREEZE)])
 def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
     """Between two trials, or while a service does not answer."""
@@ -584,6 +649,7 @@ def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
 # Kubernetes
 
 
+@pytest.mark.slow
 def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
     _, got = writer

@@ -23,7 +23,7 @@ from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
-from deadweight.suite.model import Variant
+from deadweight.suite.model import Need, Variant
 from deadweight_attacks import run as attacking
 from deadweight_attacks import walls
 from deadweight_attacks.harden import health_command
@@ -166,6 +166,17 @@ def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(search
     assert (got.families, got.libc) == ((2,), "musl (ld-musl-x86_64.so.1)")
 
 
+def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
+    """`connect` was recorded and left out, for no check missed it, of a service whose suite names a sidecar."""
+    looking = searching()
+    run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1")}})
+    looking.subject = replace(looking.subject, variant=looking.subject.variant.model_copy(update={"run": run}))
+    seen = recorded(*NEEDED, "connect", "sendto", "uname")
+    got = looking._smallest([seen] * 3, FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p")
+    assert {"connect", "sendto"} <= {call.name for call in got.calls if call.why == "held"}
+    assert got.left_out == ("uname",)
+
+
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = searching()._smallest(
         [recorded(*(NEEDED - {"bind"}))], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
@@ -232,7 +243,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
 def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):
     asked = []
 
-    def slow(_subject, _options, _exits, _architecture, known):
+    def slow(_subject, _options, _exits, _architecture, known, _at_once):
         asked.append(set(known))
         return Trial("" if known else "too late"), Recording((Phase("start", {"read": 9000, "bind": 1}, {}),))
 
@@ -276,6 +287,7 @@ def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path
     assert shutil.rmtree(tmp_path) is None, "nothing of it is mounted or in use any more"
 
 
+@pytest.mark.slow
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
     needed = (runtime_calls.kept_floor(runtime) or runtime_calls.find_floor(runtime)).needed
@@ -312,6 +324,7 @@ def found(subject, posture) -> Seccomp:
         return search.search(subject, posture, print, runtime_calls.kept_floor(runtime_of(subject.engine())))[0]
 
 
+@pytest.mark.slow
 def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, engine):
     with engine.network(PURPOSE, internal=True) as network:
         trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
@@ -351,6 +364,7 @@ def test_a_kernel_that_tells_of_no_calls_is_told_in_one_sentence(subject, postur
     assert not isinstance(raised.value, recorder.Hindered), "nothing to be tried once more"
 
 
+@pytest.mark.slow
 def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found, engine, tmp_path):
     assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(found.names)
     assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
@@ -385,6 +399,7 @@ def asking(found: Seccomp) -> dict[str, object]:
     return profile.document({*found.names, *OF_ASKING}, found.families, found.architecture)
 
 
+@pytest.mark.slow
 def test_what_was_found_is_told_with_its_circumstances(found):
     document = found.document()
     assert (document["libc"], document["architecture"]) == ("none (a static program)", "amd64")
@@ -400,6 +415,7 @@ def test_what_was_found_is_told_with_its_circumstances(found):
     assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
 
 
+@pytest.mark.slow
 def test_attacks_are_made_under_either_profile(subject, found):
     """For real: a socket of a kind that the service never asks for, a map of BPF, and more. What is read through files, and code in
     memory that everybody may have, no list of calls stops."""
@@ -415,6 +431,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
     assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
+@pytest.mark.slow
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
     find.leave(subject, found)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
@@ -426,6 +443,7 @@ def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, fo
         assert file is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
 def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
     subject, found, monkeypatch, call, problem

@@ -49,7 +49,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
     """What it came to (empty: something was found), and how many trials that took."""
     chance, trials = random.Random(seed), []
 
-    def attempt(_subject, options, _exits):
+    def attempt(_subject, options, _exits, **_more):
         trials.append(options)
         if (options.memory_bytes or 2**40) < NEEDED_BYTES or (options.pids or 2**20) < NEEDED_PIDS:
             return Trial("too little")
@@ -65,6 +65,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
     return "", len(trials)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", [False, True])
 def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatch, root):
     said = [searched(subject, monkeypatch, 0.3, seed, root=root)[0] for seed in range(SEARCHES)]
@@ -104,7 +105,7 @@ def test_of_many_trials_at_once_none_is_begun_after_an_interrupt(subject, monkey
     """An engine ends the containers that it has; the next trial would start one more."""
     begun = []
 
-    def attempt(_subject, options, _exits):
+    def attempt(_subject, options, _exits, **_more):
         begun.append(options)
         _run.cancel_all()
         return Trial("it was removed")

@@ -45,6 +45,7 @@ def pid_of(project: FaultProject, words: str) -> int:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(4))
 def test_kill_9_of_the_task_at_a_random_moment(project, moment):
     delay = random.Random(f"moment {moment}").uniform(0.0, 1.6)  # another moment each, the same in every run
@@ -86,6 +87,7 @@ def test_interrupted(project, number, words):
     project.builds()
 
 
+@pytest.mark.slow
 def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
     process = project.start("build")
@@ -113,6 +115,7 @@ def test_a_tool_that_fails_shows_its_own_last_words(project):
     project.builds()
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     """It is there and can be looked at, but nobody takes it for what was asked for.
 
@@ -137,6 +140,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     assert '"state": "built"' in project.invoke("variants", "--json").output
 
 
+@pytest.mark.slow
 def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     """The image before is still there; while the build goes on it is told who is at it, and afterwards that it did not end."""
     project.suite(v="touch started; while [ -e hold ]; do sleep 0.05; done; cp src/a.txt $OUT")

@@ -436,6 +436,7 @@ def mark(monkeypatch) -> str:
     return made
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_every_child(site, mark):
     """Also what a child has put in the background, and one that does not heed SIGTERM."""
     site = make_site(site.root, one="sleep 60 & sleep 60", two="trap '' TERM; while :; do sleep 1; done")

@@ -66,7 +66,7 @@ def test_the_users_own_pool_stands_over_the_suites(suite, tmp_path, monkeypatch)
     monkeypatch.setenv(settings.VARIABLE, "none")
     assert settings.chosen(loaded) is None
     monkeypatch.setenv(settings.VARIABLE, str(tmp_path / "gone.yaml"))
-    with pytest.raises(UsageError, match=r"gone\.yaml: no such file"):
+    with raises(UsageError, "pool.no_file", file=str(tmp_path / "gone.yaml")):
         settings.chosen(loaded)
 
 
@@ -78,8 +78,9 @@ def test_a_certificate_that_is_not_there(suite, tmp_path):
     (tmp_path / "cert.pem").unlink()
     found = settings.chosen(suite())
     assert found is not None
-    with pytest.raises(ConfigError, match=r"pool\.endpoints\.east\.cert: no such file"):
+    with raises(ConfigError, "pool.no_certificate", path=tmp_path / "cert.pem") as caught:
         settings.endpoints(found)
+    assert caught.value.key == "pool.endpoints.east.cert"
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,10 @@ def test_builders_of_buildx(suite, tmp_path, monkeypatch):
     assert (second.name, second.env, second.wanted) == ("near.farm1", {"DOCKER_CONTEXT": "default"}, ())
     (far,) = endpoints("far")
     assert far.words == ("--addr", "tcp://h:1", "--tlscacert", "/ca", "--tlscert", "/c", "--tlskey", "/k")
-    with pytest.raises(ConfigError, match=r"pool\.endpoints\.near\.builder: buildx has no builder 'gone'"):
+    with raises(ConfigError, "buildx.no_builder", builder="gone", known="far, farm, pods") as caught:
         endpoints("gone")
-    with pytest.raises(ConfigError, match="the driver 'kubernetes' has no address"):
+    assert caught.value.key == "pool.endpoints.near.builder"
+    with raises(ConfigError, "buildx.driver", driver="kubernetes"):
         endpoints("pods")
 
 

@@ -139,6 +139,7 @@ def nox(project: FaultProject, session: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_nox_builds_and_checks_what_it_can(project):
     one = nox(project, "verify-v")
     said = one.stdout + one.stderr

@@ -73,6 +73,7 @@ def test_publishing_again_replaces_the_whole_report(written, tmp_path) -> None:
     assert not (target / "ladder-1.svg").exists()
 
 
+@pytest.mark.slow
 def test_marks_since_an_earlier_report_are_published_too(tmp_path) -> None:
     """On the page, and in the file that the page names; both go with the next report that was compared with nothing."""
     new = report_demo.failing()

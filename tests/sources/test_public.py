@@ -98,6 +98,7 @@ def ask(world, tmp_path):
     return asked
 
 
+@pytest.mark.slow
 def test_registry_resolves_public_names_and_checks_the_apk_repository(ask, world):
     got = ask("registry", *BASES, apk=True)
 
@@ -202,6 +203,7 @@ def test_auto_takes_the_registry_where_it_answers_and_remembers_it(ask, tmp_path
     assert got["said"][0] == "source for base images: the public registries (cgr.dev answered)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", [DEAF, ABSENT, "no-such-name.example.com"])
 def test_auto_falls_back_to_local_within_three_seconds_and_says_why(ask, host):
     got = ask("auto", suite=SUITE.replace("cgr.dev", host))
@@ -213,6 +215,7 @@ def test_auto_falls_back_to_local_within_three_seconds_and_says_why(ask, host):
     )
 
 
+@pytest.mark.slow
 def test_a_deaf_registry_ends_in_an_error_and_not_in_silence(ask):
     got = ask("registry", f"{DEAF}/one/two:3", TEST_CHECK_SECONDS="3")
 

@@ -87,6 +87,7 @@ def with_shell(project, shell_image) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_a_shell_joins_the_container_that_run_started(with_shell, engine):
     with running(with_shell, engine, "good") as there:
         done = task(with_shell, "shell", "--variant", "good", stdin="cat /proc/1/cmdline; cat /etc/hostname\n")
@@ -96,6 +97,7 @@ def test_a_shell_joins_the_container_that_run_started(with_shell, engine):
     wait_for(lambda: containers(engine) == [], 20)
 
 
+@pytest.mark.slow
 def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, engine):
     """A check's container is none to join: it ends without asking."""
     mine = Engine(engine.api, engine.host, PROJECT)
@@ -109,6 +111,7 @@ def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, e
     assert containers(engine) == []
 
 
+@pytest.mark.slow
 def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engine):
     """It may well run in the same engine, and both are told apart by nothing but their folder."""
     from deadweight.engine.options import RunOptions
@@ -144,6 +147,7 @@ def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playgrou
     assert b"getcwd" not in seen
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine):
     config = {"Entrypoint": ["/bin/sh", "-c", "echo no configuration here; exit 7"], "User": "65534"}
     layer = {"/bin/sh": "/usr/bin/dash", **program("dash")}
@@ -158,6 +162,7 @@ def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine
     forget_image(engine, kept_name(built.reference, built.config_digest))
 
 
+@pytest.mark.slow
 def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
     for name in ("good", "other"):
         log = State(with_shell).log(name)
@@ -241,6 +246,7 @@ def tags(repository: str) -> list[str]:
 FEW_ATTACKS = "checks: {api: [{name: json, request: {path: /json}}], attacks: {packs: [http]}}"
 
 
+@pytest.mark.slow
 def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image):
     """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan; nothing where none does."""
     suite = write_suite(project, SUITE.replace("defaults: {", f"defaults: {{{FEW_ATTACKS}, "))
@@ -300,6 +306,7 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n"
 
 
+@pytest.mark.slow
 def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_archive, playground_archive):
     """And the history beside them, also where a machine begins with an empty state folder; until a report compares with nothing."""
     suite = write_suite(project, SUITE)
@@ -324,6 +331,7 @@ def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_arc
     assert 'href="#changes"' not in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project, misbehaving_archive):
     """Nothing of it is "nothing changed", and nothing a traceback: by exit code 1 what failed, by 3 what nobody could look at."""
     suite = write_suite(project, SUITE)

@@ -210,6 +210,7 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     assert find("buildx").path == plugin
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_looking_at_every_tool_again_starts_no_program(cache, monkeypatch):
     for name in catalogue.PROGRAMS:
@@ -317,6 +318,7 @@ def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, mon
     assert made == ["amd64", "amd64", "amd64"]
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.parametrize(
     "source", [helper.SOURCE, tunnel_client.SOURCE, recorders.SOURCE], ids=lambda source: source.name

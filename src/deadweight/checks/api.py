@@ -11,13 +11,14 @@ import json
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight._log_excerpt import plain
-from deadweight.checks.protocol import Subject, by_engine, evidence
+from deadweight._packages import attacks
+from deadweight.checks.protocol import Subject, by_engine, evidence, joined
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
@@ -70,9 +71,7 @@ def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
         try:
             return None, file.read_bytes() * request.repeat_body
         except OSError as error:
-            raise UsageError(
-                f"body_file {file}: cannot be read: {error.strerror}", hint="paths are relative to deadweight.yaml"
-            ) from error
+            raise UsageError(wording("checks.body_file_unreadable", file=file, problem=error.strerror)) from error
     return None, None
 
 
@@ -171,7 +170,8 @@ ANSWER_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What came of one request. ``seconds`` is the time to the whole answer."""
+    """What came of one request. ``seconds`` is the time to the whole answer; ``walls`` are keys under ``run:``: without any one of
+    these settings the same request works (``several``: only without some of them at once)."""
 
     name: str
     status: Literal["pass", "fail"]
@@ -179,6 +179,7 @@ class ItemResult:
     seconds: float
     request: str
     http_status: int | None
+    walls: tuple[str, ...] = ()
 
 
 class Api:
@@ -199,15 +200,27 @@ class Api:
                 results.append(run_item(subject, item))
             except ServiceDown as down:
                 return came_down(subject, down, time.monotonic() - started)
-        return summed_up(subject, results, time.monotonic() - started)
+        return summed_up(subject, _explained(subject, results), time.monotonic() - started)
+
+
+def _explained(subject: Subject, results: Sequence[ItemResult]) -> list[ItemResult]:
+    """With the wall that each failed request fails at, where there is one."""
+    failed = [each.name for each in results if each.status == "fail"]
+    walls = attacks.culprits(subject, failed) if failed else {}
+    return [_at_walls(each, walls[each.name]) if each.name in walls else each for each in results]
+
+
+def _at_walls(result: ItemResult, walls: Mapping[str, str]) -> ItemResult:
+    told = f"it works without {' or without '.join(walls.values())}"
+    return replace(result, reason=f"{result.reason}; {told}", walls=tuple(walls))
 
 
 def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -> Evidence:
     """The evidence of all items together."""
     failed = [result for result in results if result.status == "fail"]
-    reason = f"{len(results) - len(failed)} of {len(results)} answers as expected"
+    reason: str = wording("checks.answers", passed=len(results) - len(failed), total=len(results))
     if failed:
-        reason += f"; {failed[0].name}: {failed[0].reason}"
+        reason = joined(reason, f"{failed[0].name}: {failed[0].reason}")
     return evidence(
         subject,
         "api",
@@ -238,7 +251,7 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
         answer = _send(container, request)
         found = problems(item.expect, answer)
     except (OSError, http.client.HTTPException, Ended) as error:
-        found = [f"no answer: {error or type(error).__name__}"]
+        found = [wording("checks.no_answer", problem=error or type(error).__name__)]
     obituary = subject.service.obituary() if answer is None else None
     if obituary:
         found.append(obituary)

@@ -51,8 +51,8 @@ class Task:
     seconds: float = 0.0
 
 
-Lane = Literal["fetch", "compile", "make"]
-"""What set-up does: it downloads, compiles a tool of ours, or makes something of packages."""
+Lane = Literal["fetch", "make"]
+"""What set-up does: it mostly waits (for downloads, for the engine), or it keeps a core busy."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Plan:
     waits: dict[str, frozenset[str]] = field(default_factory=dict)
     digests: Mapping[FileState, str] = field(default_factory=dict)
     """What the plan read, for looking again after a build."""
+    first: frozenset[str] = frozenset()
+    """What goes before all else: what the variant needs that can be built soonest."""
 
     def chains(self) -> dict[str, float]:
         """For each step, the seconds of the longest chain of steps that begins with it."""
@@ -83,6 +85,16 @@ class Plan:
             for before in self.waits[key]:
                 found[before] = max(found[before], found[key])
         return found
+
+    def before(self, keys: Iterable[str]) -> frozenset[str]:
+        """These steps and all that they wait for."""
+        found, stack = set[str](), list(keys)
+        while stack:
+            key = stack.pop()
+            if key in self.waits and key not in found:
+                found.add(key)
+                stack += self.waits[key]
+        return frozenset(found)
 
     def of(self, variant: str) -> tuple[Task, ...]:
         """The tasks that a variant needs."""

@@ -198,7 +198,10 @@ def preparations(
     needs = workspace.needs(variants)
     if start_engine and any(need.engine for need in needs) and all(task.step.key != ENGINE for task in tasks):
         log, after = logs / "setup-engine.log", ("dockerd", "docker-cli")
-        tasks.append(preparation(ENGINE, ENGINE, lambda _: workspace.endpoint, log, ENGINE_SECONDS, after=after))
+        start = preparation(
+            ENGINE, ENGINE, lambda _: workspace.endpoint, log, ENGINE_SECONDS, after=after, lane="fetch"
+        )
+        tasks.append(start)
     made = _base_tasks(workspace, needs)
     tasks += made.values()
     if database is not None:
@@ -207,13 +210,15 @@ def preparations(
         work = partial(_call, database)
         tasks.append(preparation("database", "vulnerability database", work, log, DATABASE_SECONDS, behind=behind))
     there = {task.step.key for task in tasks}
-    return Preparations(
-        prepare_plan(tasks),
-        {
-            variant.name: frozenset(_keys(workspace, need, made) & there)
-            for variant, need in zip(variants, needs, strict=True)
-        },
-    )
+    plan = prepare_plan(tasks)
+    waits = {
+        variant.name: frozenset(_keys(workspace, need, made) & there)
+        for variant, need in zip(variants, needs, strict=True)
+    }
+    seconds = {task.step.key: task.seconds for task in tasks}
+    ways = [plan.before(keys) for keys in waits.values()]
+    soonest = min(ways, key=lambda way: sum(seconds[key] for key in way), default=frozenset[str]())
+    return Preparations(replace(plan, first=soonest), waits)
 
 
 def _call(work: Callable[[], object], _log: Path) -> None:

@@ -95,7 +95,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     if (starts := _engine_work(engine)) is not None:
         log = logs / f"setup-{ENGINE}.log"
         work = partial(get, ENGINE, lambda _log: starts(say))
-        tasks.append(preparation(ENGINE, ENGINE, work, log, 5, after=("dockerd", "docker-cli")))
+        tasks.append(preparation(ENGINE, ENGINE, work, log, 5, after=("dockerd", "docker-cli"), lane="fetch"))
     return tuple(tasks)
 
 
@@ -143,7 +143,7 @@ def _go_tasks(built: Sequence[tuple[Program, bool]], get: _Getting) -> list[Task
         log = get.logs / f"setup-{entry.name}-modules.log"
         tasks.append(preparation(modules, modules, partial(_fetch, entry), log, 5, after=("go",), lane="fetch"))
         work = partial(golang.build, entry, anew=anew)
-        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before), lane="compile"))
+        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before)))
         before = (entry.name,)
     return tasks
 

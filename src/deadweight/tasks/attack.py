@@ -326,7 +326,7 @@ def harden(
         named = chosen.run.seccomp if found.seccomp is None else None
         root = workspace.suite.root
         profile = root / named if named else workspace.state.seccomp(chosen.name)
-    for line in attacks.seccomp_lines(found.seccomp) if found.seccomp else ():
+    for line in (*found.warnings(), *(attacks.seccomp_lines(found.seccomp) if found.seccomp else ())):
         say(f"{chosen.name}: {line}")
     if json:
         print_json(found.document())

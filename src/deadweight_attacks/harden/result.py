@@ -10,7 +10,7 @@ from deadweight.checks.service import posture
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import refused_calls
 from deadweight.suite.model import Variant
-from deadweight_attacks.harden.trial import OUTGOING
+from deadweight_attacks.harden.trial import CROWD, OUTGOING
 from deadweight_attacks.machine import MEMORY, PROCESSES, listed
 from deadweight_attacks.seccomp.model import Seccomp
 
@@ -30,7 +30,8 @@ class Tightest:
     ``own_check``: whether the image has a health check of its own, which an engine runs where it is not told otherwise.
     ``need_asks`` are the same of each container that it needs, by its name; empty where nothing in it tells. ``need_stand_ins``
     are those of them that are of local stand-ins.
-    ``documented`` is how many operations the OpenAPI document names that the suite names (``checks.attacks.openapi``).
+    ``documented``: of the operations in its OpenAPI document, how many the suite asks, and how many there are.
+    ``at_once`` are the requests that it also withstood eight at a time.
     ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
     """
 
@@ -45,7 +46,8 @@ class Tightest:
     own_check: bool = False
     need_asks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     need_stand_ins: tuple[str, ...] = ()
-    documented: int = 0
+    documented: tuple[int, int] = (0, 0)
+    at_once: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
@@ -106,7 +108,7 @@ class Found(Tightest):
             *_limits(self),
             *_seccomp(self),
             f"What the service does beyond {beyond} was not tried, and may be refused: name it under checks.api.",
-            *([f"Its OpenAPI document names {self.documented} operations."] if self.documented else []),
+            *self.warnings(),
         ]
         if variant.run.needs:
             needs = ", ".join(f"{name} ({need.image or need.variant})" for name, need in variant.run.needs.items())
@@ -123,6 +125,19 @@ class Found(Tightest):
             lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
         return lines
 
+    def warnings(self) -> list[str]:
+        """What the requests of the suite leave open."""
+        asked, there = self.documented
+        apart = [item.name for item in self.variant.checks.api if item.name not in self.at_once]
+        return [
+            *([f"checks.api asks {asked} of {there} documented operations."] if there else []),
+            *(
+                [f"Not sent {CROWD} at once, as they change data or fail so anyway: {', '.join(apart)}."]
+                if apart
+                else []
+            ),
+        ]
+
     def document(self) -> dict[str, Any]:
         """For ``--json``: the posture, and each trial with what came of it."""
         found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
@@ -136,7 +151,9 @@ class Found(Tightest):
             "image": self.image,
             "posture": found,
             "requests": len(self.variant.checks.api),
-            "operations_documented": self.documented or None,
+            "operations_asked": self.documented[0] if self.documented[1] else None,
+            "operations_documented": self.documented[1] or None,
+            "sent_at_once": list(self.at_once),
             "notes": self.notes(),
             "checks_not_tried": list(self.variant.checks.other),
             "limits_not_tried": list(self.unheld),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ from deadweight_attacks.harden.trial import (
     PURPOSE,
     Trial,
     Written,
+    ask,
+    ask_at_once,
     attempt,
     covering,
     run_in_worker,
@@ -52,9 +55,10 @@ from deadweight_attacks.seccomp.recorder import Hindered
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
 
 # What a search found is kept: asked for in another format, or once more, it is written anew without one trial.
-EDITION = 7
+EDITION = 8
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
@@ -152,7 +156,7 @@ TOLD = 200
 class Tries:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
     the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
-    the trials that passed since then."""
+    the trials that passed since then. ``at_once`` are the requests that are also sent at once."""
 
     subject: Subject
     told: Callable[[str], None]
@@ -165,6 +169,7 @@ class Tries:
     seconds: float = 0.0
     wavered: bool = False
     passed: int = 0
+    at_once: tuple[str, ...] = ()
 
     def passes(self, what: str, options: RunOptions) -> bool:
         started = time.monotonic()
@@ -175,7 +180,8 @@ class Tries:
     def _attempt(self, options: RunOptions) -> Trial:
         if _run.cancelled():  # of many at once, those that wait for their turn are not begun
             raise Interrupted("interrupted")
-        return attempt(self.subject, options.but(hosts=self.hosts.get(options.network, {})), self.exits)
+        options = options.but(hosts=self.hosts.get(options.network, {}))
+        return attempt(self.subject, options, self.exits, at_once=self.at_once)
 
     def note(self, what: str, trial: Trial) -> None:
         failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
@@ -260,6 +266,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     ):
         search.hosts = {network: inside, OUTGOING: outside}
         usual = hardened_for(variant, image_user)
+        search.at_once, documented = reference(subject, usual.but(hosts=outside))
         not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
         tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
         plain = _plain(usual, variant.run.user or image_user or ROOT)
@@ -272,31 +279,67 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         search.believed("all together", found)
         again = found.but(hosts=search.hosts[found.network])
         asked = health_command.found(subject, again)
-        documented = _documented(subject, again)
     known = Tightest(
         found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
+        at_once=search.at_once,
     )  # fmt: skip
     return Found.of(known, subject)
 
 
-def _documented(subject: Subject, options: RunOptions) -> int:
-    """How many operations the document names that the suite names, a file or a path of the service's: those were not all tried."""
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
+REFERENCE_TIMES = 3
+DOCUMENT = "/openapi.json"
+
+
+def reference(subject: Subject, options: RunOptions) -> tuple[tuple[str, ...], tuple[int, int]]:
+    """The requests that can be sent eight at once; and of how many documented operations how many are asked. Seen with the suite's
+    own settings (``options``): what fails at once even there is no wall's fault. What a service needs lives on from trial to trial,
+    so nothing that may change it is sent at once."""
     variant = subject.variant
-    name = variant.checks.attacks.openapi if variant.checks.attacks is not None else None
-    if name is None:
-        return 0
-    if not name.startswith("/"):
-        return len(list(operations(read(subject.suite.root / name))))
+    if not variant.checks.api or variant.health.kind == "exit":
+        return (), (0, 0)
+    names = [each.name for each in variant.checks.api if not variant.run.needs or each.request.method in SAFE]
     try:
         with subject.engine().start(
             subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
         ) as container:
-            container.wait_healthy(variant.health, variant.port)
-            answer = container.http(variant.port).request("GET", name, timeout=8.0)
-    except (OSError, HTTPException, DeadweightError):
-        return 0
-    return len(list(operations(openapi.parsed(answer.text()))))
+            if not container.wait_healthy(variant.health, variant.port).healthy:
+                return (), (0, 0)
+            documented = _documented(subject, container)
+            if ask(subject, container):
+                return (), documented
+            failed = ask_at_once(subject, container, names, REFERENCE_TIMES)
+    except Interrupted:
+        raise
+    except DeadweightError:
+        return (), (0, 0)
+    return tuple(name for name in names if name not in failed), documented
+
+
+def _documented(subject: Subject, container: Container) -> tuple[int, int]:
+    """Of the operations that its OpenAPI document names, how many ``checks.api`` asks, and how many there are. The document is the
+    one that the suite names, a file or a path of the service's."""
+    variant = subject.variant
+    name = (variant.checks.attacks.openapi if variant.checks.attacks is not None else None) or DOCUMENT
+    try:
+        served = name.startswith("/")
+        document = (
+            openapi.parsed(_asked_for(container, variant.port, name)) if served else read(subject.suite.root / name)
+        )
+    except (OSError, HTTPException):
+        return 0, 0
+    known = set(operations(document))
+    base = openapi.prefix(document) if known else ""
+    routes = {each: re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(base + each[1])) for each in known}
+    asked = [(each.request.method.lower(), each.request.path.partition("?")[0]) for each in variant.checks.api]
+    hit = {each for each in known for method, path in asked if method == each[0] and re.fullmatch(routes[each], path)}
+    return len(hit), len(known)
+
+
+def _asked_for(container: Container, port: int | None, path: str) -> str:
+    return container.http(port).request("GET", path, timeout=8.0).text()
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:

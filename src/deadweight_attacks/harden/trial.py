@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from deadweight.engine.sidecar import user_of
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Stopped
     from deadweight.suite.model import Variant
+    from deadweight.suite.requests import ApiCheck
 
 # Which folders a service has to be able to write to, from what its container changed.
 ADDED = 1
@@ -137,7 +139,9 @@ class _Given(Service):
 Mark = Callable[[str], None]
 """Told of the end of a phase."""
 Begun = Callable[["Container"], None]
-START, IDLE, END = "start", "idle", "end"
+START, AT_ONCE, IDLE, END = "start", "asked at once", "idle", "end"
+CROWD, CROWD_REQUESTS, CROWD_SECONDS = 8, 24, 10.0
+"""So many requests are sent at once, so many in all (twice each if there are more), and none is begun later than that."""
 
 
 def attempt(
@@ -148,8 +152,10 @@ def attempt(
     watch_seconds: float | None = None,
     mark: Mark = lambda _phase: None,
     begun: Begun = lambda _container: None,
+    at_once: Collection[str] = (),
 ) -> Trial:
     """Start, ask everything that the suite asks, watch and stop as ``runs`` does; ``exits`` are the exit codes to take (None: any).
+    Then the requests named ``at_once`` are sent eight at a time: memory and processes that do for one may not do for many.
 
     ``watch_seconds`` is how long it has to stay up (None: as long as ``runs`` asks). ``mark`` is told of the end of each phase: the
     start, each request by its name, the watch, the end; ``begun`` is told of the container once it runs. What goes wrong is the
@@ -171,6 +177,10 @@ def attempt(
         healthy_at, user = time.monotonic(), user_of(container)
         mark(START)
         problem = _slow(subject, readiness.seconds) or ask(subject, container, mark)
+        if at_once and not problem:
+            failed = ask_at_once(subject, container, at_once)
+            problem = next((f"asked {CROWD} at once: {name}: {why}" for name, why in failed.items()), "")
+            mark(AT_ONCE)
         watched = WATCH_SECONDS if watch_seconds is None else watch_seconds
         problem = problem or _watched(container, watched - (time.monotonic() - healthy_at))
         mark(IDLE)
@@ -229,6 +239,56 @@ def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None
             return f"{item.name}: {result.reason}"
         mark(item.name)
     return ""
+
+
+class _Under(Service):
+    """A service that runs with given options, and is started again when it ended."""
+
+    def __init__(self, subject: Subject, options: RunOptions) -> None:
+        super().__init__(subject.variant, subject.engine, subject.engine_image, subject.need_image, subject.suite.root)
+        self._options = options
+
+    def options(self) -> RunOptions:
+        return self._options
+
+    def refused(self, told: str, options: RunOptions) -> str:  # noqa: ARG002 - of ``Service``
+        return told
+
+
+def passing(subject: Subject, options: RunOptions) -> tuple[set[str], Written]:
+    """The names of all requests that a container with these options answers as expected, in turn; and where it wrote to."""
+    asked, names, wrote = replace(subject, service=_Under(subject, options)), set[str](), NOTHING
+    try:
+        for item in subject.variant.checks.api:
+            if run_item(asked, item).status == "pass":
+                names.add(item.name)
+        wrote = _written(asked.service.get())
+    except ServiceDown:
+        pass
+    finally:
+        asked.service.close()
+    return names, wrote
+
+
+def ask_at_once(subject: Subject, container: Container, names: Collection[str], times: int = 1) -> dict[str, str]:
+    """Send the requests of these names again and again, eight at a time; what was wrong with those that failed. ``times``
+    as many."""
+    asked = replace(subject, service=_Given(subject, container))
+    items = [item for item in subject.variant.checks.api if item.name in names]
+    ends = time.monotonic() + CROWD_SECONDS * times
+
+    def problem(item: ApiCheck) -> str:
+        if time.monotonic() > ends or _run.cancelled():
+            return ""
+        try:
+            return run_item(asked, item).reason
+        except ServiceDown as down:
+            return down.message
+
+    crowd = list(itertools.islice(itertools.cycle(items), max(CROWD_REQUESTS, 2 * len(items)) * times))
+    with ThreadPoolExecutor(CROWD) as pool:
+        problems = list(pool.map(problem, crowd))
+    return {item.name: why for item, why in zip(crowd, problems, strict=True) if why}
 
 
 def _written(container: Container) -> Written:

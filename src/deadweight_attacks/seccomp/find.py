@@ -37,9 +37,9 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
         helper_programs.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):
-        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks), subject, told)
+        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks, found.at_once), subject, told)
     else:
-        order = Order(options, found.cut_off, known, found.asks)
+        order = Order(options, found.cut_off, known, found.asks, found.at_once)
         reply = run_in_worker(subject, lambda: _obey(order, subject, told))
     if known is None:
         keep_floor(runtime, reply.floor)
@@ -49,12 +49,13 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
 
 @dataclass(frozen=True)
 class Order:
-    """Under which posture to search, and what the runtime needs, where that is known. ``asks`` are as in ``Tightest``."""
+    """Under which posture to search, and what the runtime needs, where that is known. The others are as in ``Tightest``."""
 
     options: RunOptions
     cut_off: Mapping[str, str]
     floor: Floor | None
     asks: tuple[str, ...] = ()
+    at_once: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def _obey(order: Order, subject: Subject, told: Told) -> Reply:
         0,
         (),
         asks=order.asks,
+        at_once=order.at_once,
         variant=subject.variant,
         suite=subject.suite.name,
         image=subject.engine_image(),

@@ -186,11 +186,12 @@ def recorded(
     exits: Collection[int] | None,
     architecture: str,
     known: Collection[str] = (),
+    at_once: Collection[str] = (),
 ) -> tuple[Trial, Recording]:
     """A whole trial, recorded but for the ``known`` calls. Raises as ``attempt`` does."""
     words = argv(subject.engine().images.need(subject.engine_image()), options)
     with counting(subject, options, words, architecture, known) as (counted, under, counters):
-        trial = attempt(counted, under, exits, mark=counters.mark, begun=counters.begun)
+        trial = attempt(counted, under, exits, mark=counters.mark, begun=counters.begun, at_once=at_once)
         return trial, counters.recording()
 
 

@@ -15,7 +15,7 @@ from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import calls, profile
 from deadweight.engine.seccomp.bisection import find_fewest
-from deadweight.engine.seccomp.calls import BY_TIMING, HELD, LENIENT
+from deadweight.engine.seccomp.calls import BY_TIMING, CLIENT, HELD, LENIENT
 from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of
 from deadweight.engine.seccomp.runtime import find_floor as find
 from deadweight_attacks.harden import health_command
@@ -127,6 +127,11 @@ class _Search:
         profile.write(file, found.profile())
         return health_command.found(self.subject, self.options.but(seccomp=str(file)))
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """Calls that stay once they were seen: no check may miss the way to what the suite says that the service needs."""
+        return frozenset(HELD) | (frozenset(CLIENT) if self.subject.variant.run.needs else frozenset())
+
     # what it calls
 
     def _recordings(self, architecture: str) -> list[Recording]:
@@ -136,7 +141,9 @@ class _Search:
         problems = []
         for number in range(1, MOST_RUNS + 1):
             _stop_if_cancelled()
-            trial, recording = recorder.recorded(_patient(self.subject), self.options, None, architecture, known)
+            trial, recording = recorder.recorded(
+                _patient(self.subject), self.options, None, architecture, known, self.found.at_once
+            )
             often = recording.often(OFTEN) - known
             self._say(f"recording {number}: {len(recording.calls | known)} system calls" + _but(trial.problem))
             if not trial.problem:
@@ -159,7 +166,7 @@ class _Search:
     def _smallest(self, recordings: Sequence[Recording], floor: Floor, engines: frozenset[str], file: Path) -> Seccomp:
         seen = frozenset[str]().union(*(each.calls for each in recordings)) & engines
         families = tuple(sorted(frozenset[int]().union(*(each.families for each in recordings))))
-        held = frozenset(floor.calls) | (seen & frozenset(HELD))
+        held = frozenset(floor.calls) | (seen & self.kept)
 
         def works(allowed: Collection[str]) -> bool:
             return not self._problem(file, held | frozenset(allowed), families, floor.architecture)
@@ -216,7 +223,7 @@ class _Search:
         profile.write(file, profile.document(allowed, families, architecture))
         options = self.options.but(seccomp=str(file))
         if whole:
-            self.last = attempt(self.subject, options, self.exits)
+            self.last = attempt(self.subject, options, self.exits, at_once=self.found.at_once)
         else:
             self.last = attempt(self.hurried or self.subject, options, self.exits, watch_seconds=0.0)
         said = self.last.problem[:120] if self.last.problem else "works"
@@ -248,7 +255,7 @@ class _Search:
             return Call(name, "unseen", without=self.without.get(name, ""))
         if name in floor.needed or not seen:
             return Call(name, "runtime", seen, phases)
-        why: Reason = "held" if name in HELD or name in floor.held else "needed"
+        why: Reason = "held" if name in self.kept or name in floor.held else "needed"
         return Call(name, why, seen, phases, self.without.get(name, ""))
 
 

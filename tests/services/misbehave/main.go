@@ -23,7 +23,8 @@
 //
 // GET /join?a=A&b=B answers AB; /given answers its environment and arguments; /dial?address=A says whether a connection leads there,
 // /address whether it has one that is not its own machine's; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
-// root; after /freeze nothing is answered any more. /as-root?a=A&b=B answers AB to root, else it is busy.
+// root; after /freeze nothing is answered any more. /as-root?a=A&b=B answers AB to root, else it is busy. /hold?mib=N holds memory
+// for a while; /alone is busy while it is asked by another; /children starts many programs.
 //
 // Where AWK_NEVER is set, POST /api/v1/awk knows one thing of AWK: print "A" "B" gives AB. It is busy for scripts that match AWK_NEVER,
 // and, where it is not root, for those that match AWK_ROOT_ONLY (both are patterns).
@@ -40,6 +41,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -51,8 +53,8 @@ import (
 )
 
 var (
-	eaten  [][]byte
-	frozen sync.Mutex
+	eaten         [][]byte
+	frozen, asked sync.Mutex
 )
 
 func main() {
@@ -207,6 +209,32 @@ func serve(mode string) {
 	http.HandleFunc("/fear-root", func(w http.ResponseWriter, _ *http.Request) {
 		if os.Getuid() == 0 {
 			os.Exit(3)
+		}
+	})
+	http.HandleFunc("/hold", func(_ http.ResponseWriter, r *http.Request) {
+		mib, _ := strconv.Atoi(r.URL.Query().Get("mib"))
+		held, _ := syscall.Mmap(-1, 0, mib<<20, syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_POPULATE)
+		time.Sleep(200 * time.Millisecond)
+		syscall.Munmap(held)
+	})
+	http.HandleFunc("/alone", func(w http.ResponseWriter, _ *http.Request) {
+		if !asked.TryLock() {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+		asked.Unlock()
+	})
+	http.HandleFunc("/children", func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < 16; i++ {
+			child := exec.Command("/proc/self/exe")
+			child.Env = []string{"MODE=deaf"}
+			if child.Start() != nil {
+				http.Error(w, "no child", http.StatusInternalServerError)
+				return
+			}
+			defer child.Wait()
+			defer child.Process.Kill()
 		}
 	})
 	http.HandleFunc("/freeze", func(w http.ResponseWriter, _ *http.Request) {

@@ -62,6 +62,12 @@ HELD = (
 """What schedulers and allocators make or not, as the load wants it: where a recording has one, that a trial passes without it says
 nothing about the next hour."""
 
+CLIENT = (
+    "connect", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto",
+    "setsockopt", "shutdown", "socket",
+)  # fmt: skip
+"""What leads to another service."""
+
 STARTERS = (
     *BY_TIMING, "access", "arch_prctl", "brk", "capget", "capset", "chdir", "clock_gettime", "clock_nanosleep", "close",
     "close_range", "dup", "dup2", "dup3", "epoll_create1", "epoll_ctl", "eventfd2", "execve", "execveat", "faccessat", "faccessat2",

@@ -1,0 +1,114 @@
+"""Name the wall that a failed request fails at: send it again to fresh containers, each with one wall less."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine.options import Tmpfs
+from deadweight.engine.seccomp import profile, refused_calls
+from deadweight.engine.seccomp.bisection import find_missing
+from deadweight.suite.values import format_bytes
+from deadweight_attacks.harden.search import ROOT
+from deadweight_attacks.harden.trial import NOTHING, PURPOSE, Written, passing
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.options import RunOptions
+
+BUDGET_SECONDS = 120.0
+MOST_CALLS = 6
+
+
+def culprits(subject: Subject, failed: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Of each request by its name that works without one wall: that wall's key under ``run:``, and what is to be said of it.
+    Nothing of what fails without any wall, passes when it is sent again, or is not found within two minutes."""
+    try:
+        return _Replays(subject, subject.service.options().but(host_port=None), failed).found()
+    except Interrupted:
+        raise
+    except DeadweightError:
+        return {}
+
+
+def opened(options: RunOptions) -> dict[str, dict[str, Any]]:
+    """What each wall of a posture is without it, by its key under ``run:``."""
+    roomy = tuple(replace(each, noexec=False, size_bytes=each.size_bytes * 8) for each in options.tmpfs)
+    own = "default" if refused_calls.is_file(options.seccomp) else "unconfined"
+    walls: dict[str, dict[str, Any]] = {
+        "seccomp": {"seccomp": own},
+        "pids": {"pids": None},
+        "memory": {"memory_bytes": None, "swap_bytes": None},
+        "read_only": {"read_only": False},
+        "tmpfs": {"tmpfs": roomy or (Tmpfs("/tmp", noexec=False),)},  # noqa: S108 - a path in the container
+        "user": {"user": ROOT, "cap_drop": (), "cap_add": (), "no_new_privileges": False},
+        "cpus": {"cpus": None},
+    }
+    return {wall: change for wall, change in walls.items() if options.but(**change) != options}
+
+
+class _Replays:
+    """``options`` are those under which requests ``failed``."""
+
+    def __init__(self, subject: Subject, options: RunOptions, failed: Sequence[str]) -> None:
+        self.subject, self.options, self.failed = subject, options, failed
+        self.ends = time.monotonic() + BUDGET_SECONDS
+
+    def found(self) -> dict[str, dict[str, str]]:
+        walls = opened(self.options)
+        without_any = {key: value for change in walls.values() for key, value in change.items()}
+        open_to, _ = self._passing(without_any)
+        left = open_to and open_to - self._passing({})[0]
+        found: dict[str, dict[str, str]] = {name: {} for name in self.failed if name in left}
+        for wall, change in walls.items() if left else ():
+            names, wrote = self._passing(change)
+            sentence = self._told(wall, names & left, wrote) if names & left else ""
+            for name in names & left:
+                found[name][wall] = sentence
+        in_time = time.monotonic() < self.ends
+        several = {"several": "several protections at once"} if in_time else {}
+        return {name: walls or several for name, walls in found.items() if walls or several}
+
+    def _passing(self, change: Mapping[str, Any]) -> tuple[set[str], Written]:
+        """Which of the requests that failed do not with these options changed, and where the service then wrote."""
+        if time.monotonic() > self.ends:
+            return set(), NOTHING
+        names, wrote = passing(self.subject, self.options.but(**change))
+        return names & set(self.failed), wrote
+
+    def _told(self, wall: str, names: Collection[str], wrote: Written) -> str:
+        options = self.options
+        settings = {
+            "seccomp": options.seccomp,
+            "pids": options.pids,
+            "memory": format_bytes(options.memory_bytes or 0),
+            "read_only": "true",
+            "tmpfs": ", ".join(each.path for each in options.tmpfs) or "without /tmp",
+            "user": options.user,
+            "cpus": options.cpus,
+        }
+        more = ""
+        if wall == "seccomp" and refused_calls.is_file(options.seccomp) and (calls := self._refused(names)):
+            more = f" (it refuses {', '.join(calls)})"
+        elif wall == "read_only" and wrote.lasting:
+            more = f" (it writes to {', '.join(wrote.lasting)})"
+        return f"run.{wall}: {settings[wall]}{more}"
+
+    def _refused(self, names: Collection[str]) -> tuple[str, ...]:
+        """The calls without which these requests fail; none where they are not found in time."""
+        engine = self.subject.engine()
+        document = profile.read_profile(engine.profile(self.options.seccomp))
+        refused = profile.refused(document, profile.where(engine.info, self.options))
+        with TemporaryDirectory(prefix=f"deadweight-{PURPOSE}-") as folder:
+
+            def works(more: tuple[str, ...]) -> bool:
+                file = profile.write(Path(folder) / "profile.json", profile.allowing(document, more))
+                return set(names) <= self._passing({"seccomp": str(file)})[0]
+
+            calls, whole = find_missing(refused, works, MOST_CALLS)
+        return calls if whole else ()
