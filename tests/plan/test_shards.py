@@ -168,16 +168,16 @@ def test_junit_of_several_machines_is_one_document(tmp_path):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "junit_damaged"),
-        ("<a/>", "not_junit"),
-        ("<!DOCTYPE x><testsuites/>", "junit_doctype"),
-        ('<testsuite tests="many"/>', "junit_damaged"),
-        ("{}", "junit_damaged"),
+        ("", "report.junit_damaged"),
+        ("<a/>", "report.not_junit"),
+        ("<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
+        ('<testsuite tests="many"/>', "report.junit_damaged"),
+        ("{}", "report.junit_damaged"),
     ],
 )
 def test_what_is_no_junit_is_refused(tmp_path, text, code):
     (tmp_path / "x.xml").write_text(text)
-    with raises(ConfigError, f"report.{code}"):
+    with raises(ConfigError, code):
         joined_junit([tmp_path / "x.xml"])
 
 
@@ -192,14 +192,14 @@ def test_sarif_of_several_machines_is_one_log(tmp_path):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "not_sarif"),
-        ("[]", "not_sarif"),
-        ("{}", "not_sarif"),
-        ('{"version": "2.0.0", "runs": []}', "sarif_version"),
-        ('{"version": "2.1.0", "runs": [1]}', "not_sarif"),
+        ("", "report.not_sarif"),
+        ("[]", "report.not_sarif"),
+        ("{}", "report.not_sarif"),
+        ('{"version": "2.0.0", "runs": []}', "report.sarif_version"),
+        ('{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),
     ],
 )
 def test_what_is_no_sarif_is_refused(tmp_path, text, code):
     (tmp_path / "x.sarif").write_text(text)
-    with raises(ConfigError, f"report.{code}"):
+    with raises(ConfigError, code):
         joined_sarif([tmp_path / "x.sarif"])

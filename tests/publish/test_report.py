@@ -120,9 +120,8 @@ def test_a_file_or_a_link_is_no_folder(written, tmp_path) -> None:
 
 
 def test_there_must_be_a_report(tmp_path) -> None:
-    with raises(ConfigError, "report.unreadable") as caught:
+    with raises(ConfigError, "report.unreadable"):
         publish(tmp_path, "ci")
-    assert caught.value.file == str(tmp_path / "report.json")
 
 
 def test_the_step_summary_is_appended_to(written, tmp_path) -> None:
