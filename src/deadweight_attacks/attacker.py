@@ -13,10 +13,10 @@ from deadweight.engine import netns
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.sidecar import shell_in
-from deadweight_attacks import wording
 from deadweight_attacks.helper import TARGET
 from deadweight_attacks.listeners import Listener, Word, call
 from deadweight_attacks.remote import ENTERED, FarListener
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

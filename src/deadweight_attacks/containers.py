@@ -9,11 +9,10 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.health import NO_ANSWER, unanswered
-from deadweight_attacks import wording
 from deadweight_attacks.guard import CONTAINER_SECONDS
 from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.session import Session
-from deadweight_attacks.walls import LANDLOCK, OPEN, Posture
+from deadweight_attacks.walls import LANDLOCK, OPEN, Posture, wording
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -15,7 +15,6 @@ from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
-from deadweight_attacks import wording
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Listener
@@ -24,6 +23,7 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.request import Filled, examples, fill, holds, ordered, put
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import SENT, Order, Session, Try
+from deadweight_attacks.walls import wording
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02

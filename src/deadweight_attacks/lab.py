@@ -22,7 +22,7 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 from deadweight.engine.program_image import Packing
 from deadweight.suite.checks import AttacksCheck
-from deadweight_attacks import remote, wording
+from deadweight_attacks import remote
 from deadweight_attacks.attacker import Attacker, as_neighbour
 from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight_attacks.helper import TARGET, Helper, Shell, own_helper, static_shell
@@ -35,7 +35,7 @@ from deadweight_attacks.network import cut_off, fence, unfence
 from deadweight_attacks.profile import found_profile, named_profile
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.run_options import NOWHERE, Ground, options
-from deadweight_attacks.walls import LANDLOCK, Posture
+from deadweight_attacks.walls import LANDLOCK, Posture, wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -12,8 +12,9 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.yaml_nodes import Document, read
-from deadweight_attacks import walls, wording
+from deadweight_attacks import walls
 from deadweight_attacks.model import ALL, Payload, PayloadFile, check_places, places_in
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.suite.model import Suite, Variant
@@ -58,7 +59,7 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
         for number, payload in enumerate(found.payloads):
             _check(document, number, payload, features)
             if payload.way == "script" and not awk:
-                raise document.error(("payloads", number), wording("payload.no_awk"), hint=wording("hint.awk"))
+                raise document.error(("payloads", number), wording("payload.no_awk"))
             payloads[payload.id], origins[payload.id] = payload, (document, number)
             pack_of[payload.id] = ours.get(file, "")
     return Catalogue(tuple(payloads.values()), features, origins, pack_of)
@@ -134,7 +135,7 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
         raise document.error((*place, key), wording("payload.parallel" if key == "parallel" else "payload.never_sent"))
     if payload.lacks():
         lacking = wording("payload.lacks", kind=payload.evidence.kind, places=" and ".join(payload.lacks()))
-        raise document.error((*place, "evidence"), lacking, hint=wording("hint.places"))
+        raise document.error((*place, "evidence"), lacking)
     for index, name in enumerate(payload.needs):
         if name not in features:
             unknown = wording("payload.no_feature", name=name, known=", ".join(features))

@@ -22,7 +22,6 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
 from deadweight.suite.requests import HttpRequest
-from deadweight_attacks import wording
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
@@ -32,6 +31,7 @@ from deadweight_attacks.request import fill, ordered
 from deadweight_attacks.resource_lock import resource_lock
 from deadweight_attacks.routes import BODY
 from deadweight_attacks.session import OBEYED, Order
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -16,7 +16,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records.paths import user_cache
-from deadweight_attacks import wording
+from deadweight_attacks.walls import wording
 
 MACHINE = Path("/run/deadweight-attack.lock")
 """Who may not write there takes turns with themselves."""

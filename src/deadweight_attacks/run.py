@@ -23,7 +23,7 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import helper_programs
-from deadweight_attacks import outcomes, walls, wording
+from deadweight_attacks import outcomes, walls
 from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import PACKS, Catalogue, check_gates, suite_payloads
@@ -32,6 +32,7 @@ from deadweight_attacks.model import ALL
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
 from deadweight_attacks.routes import read
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.suite.checks import AttackGate
@@ -149,7 +150,7 @@ def _check_document(subject: Subject, name: str) -> None:
     if openapi.paths(read(subject.suite.root / name)):
         return
     key, problem = ("checks", "attacks", "openapi"), wording("gate.no_openapi", file=name)
-    raise subject.suite.error(subject.variant, key, problem, hint=wording("hint.openapi"))
+    raise subject.suite.error(subject.variant, key, problem)
 
 
 def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:

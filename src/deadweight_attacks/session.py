@@ -24,8 +24,8 @@ from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer
 from deadweight.engine.sidecar import user_of
 from deadweight.engine.stream import STDOUT, frame, hijacked
-from deadweight_attacks import wording
 from deadweight_attacks.helper import TARGET
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
 from deadweight.engine.options import is_root
-from deadweight_attacks import wording
+from deadweight_images.errors import Catalogue
+
+wording = Catalogue("deadweight_attacks")
+"""This package's sentences, by code (``messages.toml``)."""
+
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo

@@ -78,7 +78,7 @@ def _analysed(given: argparse.Namespace) -> LayersReport:
 
         return analyse_stream(sys.stdin.buffer, what=_title(STDIN), **asked)
     if not os.path.lexists(given.image):
-        raise UsageError(wording("archive.no_such_file", what=given.image), hint=wording("hint.image"))
+        raise UsageError(wording("archive.no_such_file", what=given.image))
     return analyse(Path(given.image), **asked)
 
 

@@ -63,10 +63,7 @@ def print_layers(report: LayersReport, title: str, out: Console) -> None:
 def judge(report: LayersReport, title: str, *, allow_unread: bool = False) -> None:
     """Raises CheckFailed for secrets, and for what could not be looked at."""
     if count := report.counted_secrets:
-        raise CheckFailed(
-            wording("secrets.one" if count == 1 else "secrets.several", secrets=count, what=title),
-            hint=wording("hint.secrets"),
-        )
+        raise CheckFailed(wording("secrets.one" if count == 1 else "secrets.several", secrets=count, what=title))
     if (count := sum(report.unread.values())) and not allow_unread:
         raise CheckFailed(wording("secrets.unread", what=title, places=count))
 

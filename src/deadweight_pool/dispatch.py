@@ -18,8 +18,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight_pool import wording
-from deadweight_pool.endpoint import Endpoint, Seen, ranked
+from deadweight_pool.endpoint import Endpoint, Seen, ranked, wording
 
 
 # Every decision of a pool, with its time and reason: a line in ``logs/pool.log``, and kept with what is built.

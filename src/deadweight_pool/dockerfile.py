@@ -28,8 +28,8 @@ from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save
 from deadweight.suite.pool import PoolCache
 from deadweight.toolchain.find import find
-from deadweight_pool import wording
 from deadweight_pool.dispatch import Work
+from deadweight_pool.endpoint import wording
 from deadweight_pool.pool import Attempt, Made, Pool
 
 if TYPE_CHECKING:
@@ -353,8 +353,7 @@ def _checked(made: Made[Path], request: Request) -> Image:
     got = f"{image.config.os}/{image.config.architecture}"
     if got != request.platform:
         raise ArchiveError(
-            wording("build.platform", endpoint=made.endpoint.name, actual=got, expected=request.platform),
-            hint=wording("hint.base_platform"),
+            wording("build.platform", endpoint=made.endpoint.name, actual=got, expected=request.platform)
         )
     return image
 

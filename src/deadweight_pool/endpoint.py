@@ -14,8 +14,10 @@ from deadweight import _run
 from deadweight._errors import CommandError
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
-from deadweight_images.errors import Message
-from deadweight_pool import wording
+from deadweight_images.errors import Catalogue, Message
+
+wording = Catalogue("deadweight_pool")
+"""This package's sentences, by code (``messages.toml``)."""
 
 
 @dataclass(frozen=True)

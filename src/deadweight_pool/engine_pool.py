@@ -20,9 +20,8 @@ from deadweight.engine.daemon import Endpoint
 from deadweight.project.on_engine import OnEngine, Project
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
-from deadweight_pool import wording
 from deadweight_pool.dispatch import Journal
-from deadweight_pool.endpoint import ranked
+from deadweight_pool.endpoint import ranked, wording
 from deadweight_pool.settings import CheckEngine
 
 Told = Callable[[Evidence], None]
@@ -173,7 +172,7 @@ class Spread:
         each = "; ".join(f"{place.asked.name}: {place.lost}" for place in self._places.values())
 
         def none() -> Engine:
-            raise MissingError(wording("pool.no_engine", engines=each), hint=wording("hint.other_engine"))
+            raise MissingError(wording("pool.no_engine", engines=each))
 
         return OnEngine(self._project, none).subject(variant)
 

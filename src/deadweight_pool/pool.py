@@ -16,9 +16,9 @@ from typing import Generic, Literal, TypeVar
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.suite.pool import PoolCache
-from deadweight_pool import settings, wording
+from deadweight_pool import settings
 from deadweight_pool.dispatch import TICK_SECONDS, Dispatcher, Journal, Member, NobodyLeft, Work
-from deadweight_pool.endpoint import Endpoint, Seen, Unreachable, probe
+from deadweight_pool.endpoint import Endpoint, Seen, Unreachable, probe, wording
 
 T = TypeVar("T")
 
@@ -276,8 +276,7 @@ class Pool:
         lines = [f"  {name}: {why}" for name, why in seen.lost.items()]
         lines += [f"  {name}: {_builds(*pair)}" for name, pair in self._seen.items()]
         raise MissingError(
-            wording("pool.no_endpoint", file=self._chosen.file, platform=platform, endpoints="\n".join(lines)),
-            hint=wording("hint.other_pool", variable=settings.VARIABLE, none=settings.NONE),
+            wording("pool.no_endpoint", file=self._chosen.file, platform=platform, endpoints="\n".join(lines))
         )
 
     def build(self, work: Work, run: Callable[[Attempt], T]) -> Made[T]:

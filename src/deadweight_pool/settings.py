@@ -16,8 +16,7 @@ from deadweight.suite.pool import CheckEngine as AskedEngine
 from deadweight.suite.pool import Endpoint as Asked
 from deadweight.suite.pool import Pool
 from deadweight.suite.yaml_nodes import read
-from deadweight_pool import wording
-from deadweight_pool.endpoint import Endpoint
+from deadweight_pool.endpoint import Endpoint, wording
 
 # Builders of buildx by name: where their nodes are, from what buildx keeps of them, so that buildx itself need not be here.
 #
@@ -64,7 +63,7 @@ def _node(name: str, driver: str, node: Mapping[str, Any], platforms: tuple[str,
     if driver == "docker-container":
         engine = {"DOCKER_HOST": where} if "://" in where else {"DOCKER_CONTEXT": where} if where else {}
         return Endpoint(name, f"docker-container://buildx_buildkit_{node.get('Name')}", (), engine, platforms, places)
-    raise UsageError(wording("buildx.driver", driver=driver), hint=wording("hint.driver"))
+    raise UsageError(wording("buildx.driver", driver=driver))
 
 
 VARIABLE = "DEADWEIGHT_POOL"

@@ -24,10 +24,10 @@ from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import Say
 from deadweight.toolchain import catalogue, golang
 from deadweight.toolchain.find import find
-from deadweight_standins import changelogs, wording
+from deadweight_standins import changelogs
 from deadweight_standins.changelogs import Fixes
 from deadweight_standins.debian import Packages
-from deadweight_standins.machine import os_release, this_machine
+from deadweight_standins.machine import os_release, this_machine, wording
 
 MODULE = "golang.org/x/vulndb"
 GO_BUCKET = "go::The Go Vulnerability Database"

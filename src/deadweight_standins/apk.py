@@ -24,8 +24,8 @@ from deadweight._errors import DeadweightError
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
-from deadweight_standins import busybox, wording
-from deadweight_standins.machine import require, scratch
+from deadweight_standins import busybox
+from deadweight_standins.machine import require, scratch, wording
 from deadweight_standins.workshop import Workshop
 
 # The packages of the APK repositories: their names are Wolfi's and Alpine's, their files are this OS's. Plain tables.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deadweight._errors import ConfigError
-from deadweight_standins import wording
+from deadweight_standins.machine import wording
 
 T = TypeVar("T")
 HERE = Path(__file__).parent

@@ -24,8 +24,8 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import machine
 from deadweight.records import store
-from deadweight_standins import suites, wording
-from deadweight_standins.machine import Machine, scratch
+from deadweight_standins import suites
+from deadweight_standins.machine import Machine, scratch, wording
 from deadweight_standins.suites import repository_of
 
 # What apt would install, kept until its lists or its configuration change: each question takes half a second of a processor.

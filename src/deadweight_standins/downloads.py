@@ -23,7 +23,7 @@ from typing import Any
 from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.records import store
-from deadweight_standins import wording
+from deadweight_standins.machine import wording
 from deadweight_standins.workshop import Workshop
 
 MAX_BYTES = 200 * 2**20

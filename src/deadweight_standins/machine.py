@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import MissingError
-from deadweight_standins import wording
+from deadweight_images.errors import Catalogue
+
+wording = Catalogue("deadweight_standins")
+"""This package's sentences, by code (``messages.toml``)."""
+
 
 PROGRAMS = {
     "apt-get": "apt",

@@ -15,8 +15,8 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records import store
 from deadweight.sources.protocol import APK as PACKAGES
 from deadweight.sources.protocol import NoBase, Say
-from deadweight_standins import catalogue, wording
-from deadweight_standins.machine import this_machine
+from deadweight_standins import catalogue
+from deadweight_standins.machine import this_machine, wording
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
 from deadweight_standins.stand_in import StandIn

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import Layer
-from deadweight_standins import wording
+from deadweight_standins.machine import wording
 from deadweight_standins.workshop import Settings
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

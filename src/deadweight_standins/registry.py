@@ -21,7 +21,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.records import store
-from deadweight_standins import wording
+from deadweight_standins.machine import wording
 
 HEADER = "X-Deadweight-Registry"
 START_SECONDS = 60.0

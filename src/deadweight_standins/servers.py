@@ -10,10 +10,11 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight_standins import alpine, wording
+from deadweight_standins import alpine
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
 from deadweight_standins.bases import Base, bases, filled, names
 from deadweight_standins.languages import account
+from deadweight_standins.machine import wording
 from deadweight_standins.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
 from deadweight_standins.workshop import Settings, Workshop, link, put
 

@@ -17,9 +17,9 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import alpine, catalogue, debian, recipes, wording
+from deadweight_standins import alpine, catalogue, debian, recipes
 from deadweight_standins.bases import bases
-from deadweight_standins.machine import authorities, require, this_machine
+from deadweight_standins.machine import authorities, require, this_machine, wording
 from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from deadweight.records.reference import parse
 from deadweight.sources.protocol import STAND_INS, NoBase
-from deadweight_standins import wording
 from deadweight_standins.bases import bases
+from deadweight_standins.machine import wording
 from deadweight_standins.table import Row, images, kin, nearest
 
 

@@ -16,10 +16,9 @@ from typing import TypeVar, cast
 from deadweight import _run
 from deadweight._errors import CommandError, MissingError
 from deadweight_images.archive.pack import FAST, LEVEL, Layer, from_tar, from_tree
-from deadweight_standins import wording
 from deadweight_standins.busybox import Busybox, busybox
 from deadweight_standins.debian import Packages
-from deadweight_standins.machine import Machine, scratch
+from deadweight_standins.machine import Machine, scratch, wording
 
 T = TypeVar("T")
 

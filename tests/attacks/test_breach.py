@@ -22,7 +22,7 @@ from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.suite.checks import AwkRequest
 from deadweight.tasks.attack import by_delivery, unmeasured
-from deadweight_attacks import helper, lab, session, wording
+from deadweight_attacks import helper, lab, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -34,7 +34,7 @@ from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.session import Order
-from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
+from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture, wording
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises

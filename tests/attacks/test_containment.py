@@ -33,12 +33,13 @@ from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from deadweight.suite.model import Health
 from deadweight_attacks import containers as yard
-from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls, wording
+from deadweight_attacks import guard, helper, host, lab, machine, network, run_options, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.request import PRELUDE
+from deadweight_attacks.walls import wording
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises

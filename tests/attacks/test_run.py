@@ -18,7 +18,7 @@ from deadweight.checks.runner import keep
 from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
-from deadweight_attacks import lab, sequence, walls, wording
+from deadweight_attacks import lab, sequence, walls
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
@@ -28,6 +28,7 @@ from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
+from deadweight_attacks.walls import wording
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
 from tests.support.small_images import reference

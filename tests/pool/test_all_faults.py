@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight_pool import wording
+from deadweight_pool.endpoint import wording
 from tests.support.buildkit_world import Daemon, authority, daemons, disturbed
 from tests.support.demo_ladder import built, ladder, project, same_secrets, way_out
 from tests.support.go_programs import OLDER_BUILDKIT

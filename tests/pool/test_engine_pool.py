@@ -13,8 +13,8 @@ from deadweight.checks.protocol import evidence
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight_attacks.check import Asked
-from deadweight_pool import settings, wording
-from deadweight_pool.endpoint import ranked
+from deadweight_pool import settings
+from deadweight_pool.endpoint import ranked, wording
 from tests.support.codes import raises
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
@@ -159,7 +159,7 @@ def test_without_any_engine_what_needs_none_is_measured(opened):
     found = {each.check: each for each in verified(workspace)}
     assert (found["budget"].status, found["runs"].status) == ("pass", "not_measured")
     assert found["runs"].reason.startswith(wording("pool.no_engine", engines="a: "))
-    assert found["runs"].data["hint"] == wording("hint.other_engine")
+    assert found["runs"].data["hint"] == wording("pool.no_engine", engines="").hint
     assert len(said) == 2
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import MissingError
-from deadweight_pool import dispatch, wording
+from deadweight_pool import dispatch
+from deadweight_pool.endpoint import wording
 from tests.support import ROOT
 from tests.support.buildkit_world import Daemon, authority, daemons, disturbed, saying_version
 from tests.support.codes import raises

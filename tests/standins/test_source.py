@@ -28,9 +28,9 @@ from deadweight.sources import settings
 from deadweight.toolchain import system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
-from deadweight_standins import debian, java, wording
+from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
-from deadweight_standins.machine import Machine, this_machine
+from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.push import Client
 from deadweight_standins.registry import START_SECONDS, LocalRegistry
 from deadweight_standins.source import LocalSource

@@ -51,6 +51,7 @@ from deadweight_attacks.network import trial_network
 from deadweight_attacks.routes import operations, read
 from deadweight_attacks.seccomp.find import find
 from deadweight_attacks.seccomp.recorder import Hindered
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -179,7 +180,7 @@ class Tries:
 
     def _attempt(self, options: RunOptions) -> Trial:
         if _run.cancelled():  # of many at once, those that wait for their turn are not begun
-            raise Interrupted("interrupted")
+            raise Interrupted(wording("attacker.interrupted"))
         options = options.but(hosts=self.hosts.get(options.network, {}))
         return attempt(self.subject, options, self.exits, at_once=self.at_once)
 
@@ -217,7 +218,7 @@ class Tries:
         with ThreadPoolExecutor(min(missing, at_once)) as together:
             trials = list(together.map(self._attempt, [options] * missing))
         if _run.cancelled():
-            raise Interrupted("interrupted")
+            raise Interrupted(wording("attacker.interrupted"))
         wavered, failed = self.wavered, [each for each in trials if each.problem]
         for trial in (*(each for each in trials if not each.problem), *failed):
             self.note(f"{what}{AGAIN}", trial)
@@ -227,11 +228,8 @@ class Tries:
             self.steady(what, options, AFTER_A_HITCH)
 
     def _wavers(self, passed: int, trials: int) -> CheckFailed:
-        return CheckFailed(
-            f"{self.subject.variant.name}: the checks pass only sometimes with the same settings ({passed} of "
-            f"{trials} trials), so no trial would prove anything: {self.last.problem}",
-            hint="run it again on a quiet machine, or give the checks more time",
-        )
+        facts = {"variant": self.subject.variant.name, "problem": self.last.problem}
+        return CheckFailed(wording("harden.wavers", passed=passed, trials=trials, **facts))
 
 
 ROOT = "0:0"
@@ -250,7 +248,7 @@ def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None)
 def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     variant = subject.variant
     if not variant.runnable:
-        raise UsageError(f"{variant.name} has runnable: false, and harden tries settings on a running service")
+        raise UsageError(wording("harden.not_runnable", variant=variant.name))
     engine = subject.engine()
     unheld = unenforced(engine)
     if unheld:
@@ -372,10 +370,9 @@ def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tu
         folders = ", ".join(each.path for each in named)
         if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
             name, problem = search.subject.variant.name, search.last.problem
-            hint = f"check run: in the suite (user, memory, tmpfs, env); start it with invoke run --variant {name}"
             if problem == KILLED:
-                hint = "have it end on SIGTERM, or accept that it is killed: checks: {runs: {if_killed: warn}}"
-            raise CheckFailed(f"{name}: the checks fail even in a plain container: {problem}", hint=hint)
+                raise CheckFailed(wording("harden.plain_killed", variant=name, problem=problem))
+            raise CheckFailed(wording("harden.plain_fails", variant=name, problem=problem))
         plain = in_memory
     search.steady("only the limits", plain)
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
@@ -466,10 +463,7 @@ def _limited(search: Tries, found: RunOptions, unheld: Sequence[str] = ()) -> tu
         final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
         if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
             return final, factor
-    raise CheckFailed(
-        f"{search.subject.variant.name}: the settings that passed one by one fail together: {search.last.problem}",
-        hint="the checks may depend on time; run it again on a quiet machine",
-    )
+    raise CheckFailed(wording("harden.fail_together", variant=search.subject.variant.name, problem=search.last.problem))
 
 
 def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:

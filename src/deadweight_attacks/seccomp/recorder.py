@@ -26,6 +26,7 @@ from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight_attacks.helper import TARGET as ATTACKER
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -158,7 +159,7 @@ def counting(
         file.write_bytes(bytes(SIZE))
         with piped([helper_programs.built(architecture, SOURCE), "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
-                raise Hindered("the helper program that records system calls did not start", hint=AGAIN)
+                raise Hindered(wording("seccomp.recorder_not_started"), hint=AGAIN)
             bound = options.but(
                 mounts=(*options.mounts, Mount(socket, SOCKET, read_only=False)),
                 entrypoint=(TARGET, "record", SOCKET, skipped, *argv),
@@ -230,15 +231,9 @@ def ran(subject: Subject, options: RunOptions, counters: Counters | None = None)
             counters.mark(what)
         lines = container.logs(None)
     if UNTOLD in " ".join(lines):
-        raise DeadweightError(
-            f"Linux {subject.engine().info.kernel} does not tell which system calls a service makes (seccomp_unotify(2), "
-            f"Linux 5.5 and later): {lines[-1].rpartition(': ')[2]}",
-            hint="invoke harden --no-seccomp searches without a seccomp profile",
-        )
+        kernel, reason = subject.engine().info.kernel, lines[-1].rpartition(": ")[2]
+        raise DeadweightError(wording("seccomp.kernel", kernel=kernel, reason=reason))
     if state.running or state.exit_code != 0:
-        raise (Hindered if state.running else DeadweightError)(
-            f"{what}, a program of Deadweight's that runs in the container to find its system calls, {state.told()}: "
-            f"{' '.join(lines)[-300:]}",
-            hint="invoke harden --no-seccomp searches without a seccomp profile",
-        )
+        failed = wording("seccomp.program_failed", program=what, how=state.told(), output=" ".join(lines)[-300:])
+        raise (Hindered if state.running else DeadweightError)(failed)
     return lines

@@ -24,6 +24,7 @@ from deadweight_attacks.network import trial_network
 from deadweight_attacks.seccomp import recorder
 from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
 from deadweight_attacks.seccomp.recorder import Recording
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -46,11 +47,9 @@ def search(
     Raises DeadweightError where there can be none (the reason in its words), CheckFailed where the checks waver, and nothing can be
     proven by trying; Interrupted."""
     if not found.options.no_new_privileges:
-        raise DeadweightError(
-            "the service needs a set-uid program, and system calls can only be recorded where those are forbidden"
-        )
+        raise DeadweightError(wording("seccomp.set_uid"))
     if not subject.engine().info.seccomp:
-        raise DeadweightError("this engine does not support seccomp")
+        raise DeadweightError(wording("seccomp.no_engine"))
     return _Search(subject, found, told).run(floor)
 
 
@@ -78,9 +77,7 @@ class _Search:
             attacker = recorder.rehearsed(self.subject, self.options, architecture).calls
             first = attempt(self.subject, self.options)
             if first.problem:
-                raise CheckFailed(
-                    f"{self._name}: the checks fail with the settings that passed before: {first.problem}"
-                )
+                raise CheckFailed(wording("harden.failed_again", variant=self._name, problem=first.problem))
             self.exits, self.hurried = (first.exit_code,), _within(self.subject, first.seconds)
             recordings = self._recordings(architecture)
             with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
@@ -154,11 +151,8 @@ class _Search:
             if len(passed) == RUNS:
                 break
         if problems or len(passed) < RUNS:
-            raise CheckFailed(
-                f"{self._name}: the checks pass only sometimes while system calls are recorded ({len(passed)} of {number} "
-                f"runs), so no trial would prove anything; the first failure: {(problems or ['too slow'])[0]}",
-                hint="run it again on a quiet machine, or give the checks more time",
-            )
+            runs = {"passed": len(passed), "runs": number, "problem": (problems or ["too slow"])[0]}
+            raise CheckFailed(wording("seccomp.wavers", variant=self._name, **runs))
         return passed
 
     # what it needs
@@ -189,9 +183,7 @@ class _Search:
             )
             final = held | seen | frozenset(unseen)
             if not self._proven(file, final, families, floor.architecture):
-                raise CheckFailed(
-                    f"{self._name}: the checks pass only sometimes with all recorded system calls allowed: {self.last.problem}"
-                )
+                raise CheckFailed(wording("seccomp.wavers_allowed", variant=self._name, problem=self.last.problem))
         return self._result(final, recordings, floor, unseen, families if "socket" in final else ())
 
     def _unseen(
@@ -200,10 +192,7 @@ class _Search:
         """Calls that no recording has, without which it does not come up; the profile that lacks them is a broken one."""
         problem = self.last.problem
         if not works(seen | others):
-            raise DeadweightError(
-                f"{self._name} does not work even with every system call that the engine allows by name: {self.last.problem}",
-                hint="the engine's own profile also checks arguments of system calls, which this one cannot; use --no-seccomp",
-            )
+            raise DeadweightError(wording("seccomp.all_calls_fail", variant=self._name, problem=self.last.problem))
         needed = find_fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
         self._say(f"needed but not recorded: {', '.join(needed)} (without them: {problem[:120]})")
         return needed
@@ -291,4 +280,4 @@ def _but(problem: str) -> str:
 
 def _stop_if_cancelled() -> None:
     if _run.cancelled():
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("attacker.interrupted"))

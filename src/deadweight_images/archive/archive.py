@@ -244,7 +244,7 @@ def read_image(
         if oci is None or _is_for(found[0], platform):
             return _fitting(found, platform, what)
     if oci is None:
-        raise ArchiveError(wording("archive.not_an_image", what=what), hint=wording("hint.image_tools"))
+        raise ArchiveError(wording("archive.not_an_image", what=what))
     descriptor = chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
     return _fitting(_oci_image(blob, head, what, descriptor), None if descriptor.platform else platform, what)
 

@@ -357,9 +357,7 @@ class _Search:
             if _name(path[: -len(_name(path)) - 1]) not in _LIBRARIES:
                 return False  # a file of the service that only looks like one
             shown = path.decode("utf-8", "replace")
-            raise ArchiveError(
-                wording("archive.jar_damaged", what=shown, error=str(error)), hint=wording("hint.maven_repository")
-            ) from error
+            raise ArchiveError(wording("archive.jar_damaged", what=shown, error=str(error))) from error
         versions, ending = b"META-INF/versions/", b"/" + self.wanted
         return any(name == self.wanted or (name.startswith(versions) and name.endswith(ending)) for name in names)
 

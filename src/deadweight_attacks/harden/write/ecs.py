@@ -9,6 +9,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight_attacks.harden.write.model import PORT_SYSCTL, Model, filled
+from deadweight_attacks.walls import wording
 
 STOP_SECONDS, MOST_STOP_SECONDS = 30, 120
 MOST_START_SECONDS = 300
@@ -37,10 +38,7 @@ def task(model: Model) -> dict[str, Any]:
     options, seccomp = model.options, model.found.seccomp
     if options.cap_add:
         needs = ", ".join(options.cap_add)
-        raise DeadweightError(
-            f"{model.variant.name} needs the capabilities {needs}: Fargate adds none but SYS_PTRACE",
-            hint="invoke harden --format run shows what it needs",
-        )
+        raise DeadweightError(wording("write.fargate_capabilities", variant=model.variant.name, names=needs))
     units, memory = size(options.cpus or 0.25, _mebibytes(options.memory_bytes))
     # the platform's own default is X86_64
     architecture = {"amd64": "X86_64", "arm64": "ARM64"}[seccomp.architecture] if seccomp else ""
@@ -63,10 +61,7 @@ def size(cpus: float, mebibytes: int) -> tuple[int, int]:
         enough = [memory for memory in sold if memory >= mebibytes]
         if units >= cpus * 1024 and enough:
             return units, enough[0]
-    raise DeadweightError(
-        f"no task of Fargate's has {cpus:g} processors and {mebibytes} MiB of memory",
-        hint="lower run.cpus and run.memory, or take --format kubernetes",
-    )
+    raise DeadweightError(wording("write.fargate_size", cpus=cpus, mebibytes=mebibytes))
 
 
 def _name(name: str) -> str:

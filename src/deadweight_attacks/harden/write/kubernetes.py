@@ -9,6 +9,7 @@ from typing import Any
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import is_root
 from deadweight_attacks.harden.write.model import PORT_SYSCTL, Model, Quoted, escaped, filled, label, short, yaml_text
+from deadweight_attacks.walls import wording
 
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
 """All that ``restricted`` lets a container add (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
@@ -65,10 +66,7 @@ def _refuse(model: Model) -> None:
     root = is_root(str(options.user))
     if root or beyond or "ALL" not in options.cap_drop:
         needs = "root" if root else f"the capabilities {', '.join(beyond) or 'that every container gets'}"
-        raise DeadweightError(
-            f"{model.variant.name} needs {needs}: the restricted Pod Security Standard does not allow that",
-            hint="invoke harden --format run shows what it needs",
-        )
+        raise DeadweightError(wording("write.pod_security", variant=model.variant.name, needs=needs))
 
 
 def _deployment(model: Model, labels: dict[str, str]) -> dict[str, Any]:
