@@ -53,23 +53,38 @@ def _through_sudo(session: nox.Session, name: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Set up what the tests use, and run all of them, each file in one worker (``nox -s tests -- -k NAME`` for some).
+    """Set up what the tests use, and run those that take less than three seconds each (``nox -s tests -- -k NAME`` for some).
 
     ``nox -s tests -- --changed`` runs those of the packages that differ from the main branch.
-    Many make networks, mounts and engines, which is root's: who has sudo runs the session through it, in root's own home.
     """
+    _side_by_side(session, "tests")
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that take three seconds or more, which CI runs on each change too (``nox -s slow -- -k seccomp`` for some)."""
+    _side_by_side(session, "slow", "-m", "slow")
+
+
+def _side_by_side(session: nox.Session, name: str, *marked: str) -> None:
+    """Each file in one worker. Many make networks, mounts and engines, which is root's: who has sudo runs the session through it,
+    in root's own home."""
     if os.geteuid() != 0 and shutil.which("sudo"):
-        _through_sudo(session, "tests")
+        _through_sudo(session, name)
         return
     _set_up(session)
     workers = str(2 * (os.cpu_count() or 1))  # half of the time is waiting for engines, builds and containers
-    side_by_side = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
     words = (
-        session.posargs
-        if set(session.posargs) - {"--changed"}
-        else [*side_by_side, "--durations", "15", *session.posargs]
-    )
-    session.run("pytest", *words, env=_compiled(session))
+        "-n",
+        workers,
+        "--dist",
+        "loadfile",
+        "--no-loadscope-reorder",
+        "--durations",
+        "15",
+    )  # in tests/conftest.py's order
+    some = set(session.posargs) - {"--changed"}
+    session.run("pytest", *(() if some else words), *marked, *session.posargs, env=_compiled(session))
 
 
 ALONE = 'ip link set lo up && exec unshare --user --map-user=1000 --map-group=1000 -- "$@"'

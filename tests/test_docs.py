@@ -30,7 +30,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?<![\w/.-])(invoke|nox)((?: +[^\s`#|&();]+)+)")
 CORE_FLAGS = {"--dry", "--help", "--list", "--version"}
-SLOW = {"bases", "engines", "java", "pool", "services"}
+SLOW = {"bases", "engines", "java", "pool", "services", "slow"}
 """Sessions that have the tests with a marker of that name, which ``nox -s tests`` leaves out."""
 SESSIONS = {"tests", "fmt", "lint", "types", "unit", "verify", "bench", "docs", "fuzz", *SLOW}
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/|(?<![\w.~])/tmp/\w")

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.system
     [
         pytest.param(("ruff", "check"), id="style"),
         pytest.param(("ruff", "format", "--check"), id="formatting"),
-        pytest.param(("mypy", "--cache-dir", user_cache() / "mypy"), id="types"),  # a fresh clone's own would be empty
+        pytest.param(  # a fresh clone's own cache would be empty
+            ("mypy", "--cache-dir", user_cache() / "mypy"), id="types", marks=pytest.mark.slow
+        ),
         pytest.param(("lint-imports", "--no-cache"), id="floors"),
     ],
 )
@@ -52,6 +54,7 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_archives_are_unpacked_as_the_oldest_python_can():
     """Debian 12 has Python 3.11.2, whose tarfile knows no argument ``filter``: the README's line ended in a traceback there."""
     modules = {path: ast.walk(ast.parse(path.read_text())) for path in (ROOT / "src").rglob("*.py")}

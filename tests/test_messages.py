@@ -10,6 +10,7 @@ from string import Formatter
 
 import pytest
 
+from deadweight._errors import ConfigError, UsageError, wording
 from deadweight._packages import TABLE, images
 from tests.support import ROOT
 
@@ -34,7 +35,11 @@ def uses(package: str) -> Iterator[tuple[str, str, set[str] | None]]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_code_and_catalogue_agree(package):
     topics = images.Catalogue(package).sentences
-    templates = {f"{topic}.{name}": text for topic, names in topics.items() for name, text in names.items()}
+    templates = {
+        f"{topic}.{name}": text if isinstance(text, str) else " ".join(text)
+        for topic, names in topics.items()
+        for name, text in names.items()
+    }
     used = list(uses(package))
     assert [f"{place}: {code}" for place, code, _fields in used if code not in templates] == []
     assert sorted(set(templates) - {code for _place, code, _fields in used}) == []
@@ -49,3 +54,11 @@ def test_a_message_is_text_that_knows_its_code(tmp_path: Path):
     made = images.Message("no layer 3", "archive.layer_missing", {"name": 3})
     again = pickle.loads(pickle.dumps(made))
     assert (again, again.code, again.fields) == ("no layer 3", "archive.layer_missing", {"name": 3})
+
+
+def test_an_error_takes_the_hint_of_its_message():
+    message = wording("engine.no_such_mount", path="x", root="/project")
+    assert message.hint is not None
+    assert "/project" in message.hint
+    assert UsageError(message).hint == ConfigError(message, file="f").hint == message.hint
+    assert UsageError(message, hint="another").hint == "another"

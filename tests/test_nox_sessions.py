@@ -45,6 +45,7 @@ def nox(project, session):
     return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):
     """They are in JUnit, and the session fails at its end, for the build. Without an engine its check fails, as not measured."""
     project = FaultProject.make(tmp_path, good="cp src/a.txt $OUT", bad="echo the compiler said this; exit 3")
@@ -60,6 +61,7 @@ def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path
     assert said.rstrip().splitlines()[-1].endswith("Session verify failed.")
 
 
+@pytest.mark.slow
 def test_a_variant_is_checked_against_the_one_that_it_is_to_be_smaller_than(tmp_path, playground_archive):
     """That one is built for it, and not checked; what is not smaller fails the session."""
     copy = f"cp {playground_archive} $OUT"

@@ -65,6 +65,7 @@ def test_a_cascade_is_one_cause_and_the_first_failure_gives_it(tmp_path, workers
     assert "1 failed, 1 passed, 11 errors in " in told[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_the_first_failure_in_time_is_told_and_others_by_their_size(tmp_path):
     files = {"a": CASCADE.format(delay=2, count=2), "b": FAULT}
@@ -76,6 +77,7 @@ def test_the_first_failure_in_time_is_told_and_others_by_their_size(tmp_path):
     assert told[4] == "3 others: the registry at 127.0.0.1:4711 is gone"
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_a_file_that_cannot_be_read_and_a_worker_that_dies_are_told(tmp_path):
     broken = run(tmp_path, "-p", "no:xdist", broken="import nothing_of_that_name\n")

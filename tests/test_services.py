@@ -80,6 +80,7 @@ def service(argv, tmp_path_factory) -> Iterator[Running]:
         yield started
 
 
+@pytest.mark.slow
 def test_go_service_passes_its_own_tests() -> None:
     # As every image compiles it; no C headers are asked for, and what tools were compiled of (trimmed) is compiled already.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
@@ -90,6 +91,7 @@ def test_go_service_passes_its_own_tests() -> None:
             assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_java_service_passes_its_own_tests(java_project) -> None:
     suites = [ElementTree.parse(file).getroot() for file in java_project.glob("target/surefire-reports/TEST-*.xml")]
     cases = [case for suite in suites for case in suite.iter("testcase")]
@@ -167,12 +169,14 @@ def test_scripts_run_side_by_side_and_do_not_mix(service) -> None:
     assert [f"{n}\n{n}\n" for n in range(24)] == [answer["stdout"] for answer in answers]
 
 
+@pytest.mark.slow
 def test_no_output_is_lost_when_awk_ends_before_it_is_read(service) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: json.loads(service.awk("{ print $1 }", input=f"{n}\n").body), range(300)))
     assert [f"{n}\n" for n in range(300)] == [answer["stdout"] for answer in answers]
 
 
+@pytest.mark.slow
 def test_health_is_answered_while_scripts_run_and_wait(argv, tmp_path) -> None:
     """Two run, the others wait for their turn, and some callers are slow."""
     with running(argv, tmp_path / "log", AWK_CONCURRENCY="2") as one, ThreadPoolExecutor(18) as pool:

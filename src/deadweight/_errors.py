@@ -33,6 +33,11 @@ wording = images.Catalogue("deadweight")
 """The core's sentences, by code (``messages.toml``)."""
 
 
+def quoting(message: str, sentence: str) -> str:
+    """A sentence around a message: with the code and the fields of that."""
+    return images.Message(sentence, message.code, message.fields) if isinstance(message, images.Message) else sentence
+
+
 class ConfigError(UsageError):
     """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are others of the same file."""
 
@@ -48,6 +53,7 @@ class ConfigError(UsageError):
         hint: str | None = None,
     ) -> None:
         place = str(file) if line is None else f"{file}:{line}"
+        hint = hint or getattr(message, "hint", None)
         super().__init__(f"{place}: {key}: {message}" if key else f"{place}: {message}", hint=hint)
         self.file, self.line, self.key, self.problem = str(file), line, key, message
         self.code, self.fields = getattr(message, "code", ""), getattr(message, "fields", {})
@@ -99,6 +105,7 @@ class CommandError(DeadweightError):
     ) -> None:
         shown = "\n".join(f"  | {line}" for line in tail)
         where = f"\n  log: {log}" if log else ""
+        hint = hint or getattr(reason, "hint", None)
         super().__init__(f"{Path(argv[0]).name} {reason}{where}" + (f"\n{shown}" if shown else ""), hint=hint)
         self.argv, self.exit_code_of_command, self.tail, self.log = tuple(argv), exit_code_of_command, tuple(tail), log
         self.reason = reason

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from deadweight._errors import wording
+
 MAX_DEPTH = 200
 """Whatever walks a document afterwards, or writes it, does so by recursion."""
 MAX_BYTES = 16 * 2**20
@@ -19,13 +21,13 @@ def parsed(data: bytes | str) -> Any:
     try:
         return bounded(json.loads(data))
     except RecursionError:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+        raise ValueError(wording("json.too_deep", most=MAX_DEPTH)) from None
 
 
 def small(data: bytes | str) -> None:
     """Raises ValueError for what is larger than 16 MiB."""
     if len(data) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES // 2**20} MiB")
+        raise ValueError(wording("json.too_large", mebibytes=MAX_BYTES // 2**20))
 
 
 def bounded(document: Any) -> Any:
@@ -37,8 +39,8 @@ def bounded(document: Any) -> Any:
             inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
             below += [one for one in inner if isinstance(one, dict | list)]
             if len(below) > left:
-                raise ValueError(f"more than {MAX_LISTS:,} lists and mappings")
+                raise ValueError(wording("json.too_many", most=MAX_LISTS))
         if not below:
             return document
         level, left = below, left - len(below)
-    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    raise ValueError(wording("json.too_deep", most=MAX_DEPTH))

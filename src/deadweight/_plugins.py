@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -29,12 +29,13 @@ class Whose:
 
     def wrong(self, variant: str, what: str) -> DeadweightError:
         """The error for something that the plug-in did wrongly with a variant."""
-        return DeadweightError(f"{self} failed on {variant}: {what}", hint=AUTHORS)
+        return DeadweightError(wording("plugins.failed", plugin=self, variant=variant, problem=what), hint=AUTHORS)
 
     def checked(self, variant: str, call: str, value: object, kind: type[T]) -> T:
         """The value that a call returned. Raises DeadweightError where it is of another kind."""
         if not isinstance(value, kind):
-            raise self.wrong(variant, f"{call} must return {kind.__name__}, but returned {type(value).__name__}")
+            expected, found = kind.__name__, type(value).__name__
+            raise self.wrong(variant, wording("plugins.returned", call=call, expected=expected, found=found))
         return value
 
     @contextmanager
@@ -59,23 +60,26 @@ def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -
     everybody = entry_points(group=GROUPS[kind])
     for point in everybody:
         if point.name in ours:
-            what = f"{_described(point)} registers the {kind} {point.name!r}, which comes with Deadweight"
-            raise DeadweightError(what, hint="uninstall it, or rename it")
+            message = wording("plugins.name_taken", plugin=_described(point), kind=kind, name=point.name)
+            raise DeadweightError(message, hint="uninstall it, or rename it")
     found = [point for point in everybody if point.name == name]
     if not found:
         raise LookupError(name)
     if len(found) > 1:
         owners = ", ".join(sorted(_described(point) for point in found))
-        raise DeadweightError(f"{kind} {name!r} is registered more than once: {owners}", hint="uninstall all but one")
+        message = wording("plugins.registered_twice", kind=kind, name=name, owners=owners)
+        raise DeadweightError(message, hint="uninstall all but one")
     whose = Whose(f"{kind} {name!r} ({_described(found[0])})")
     try:
         made = found[0].load()
         made = made() if isinstance(made, type) else made
     except Exception as error:
-        raise DeadweightError(f"cannot load {whose}: {type(error).__name__}: {error}", hint=AUTHORS) from error
+        problem = f"{type(error).__name__}: {error}"
+        raise DeadweightError(wording("plugins.not_loaded", plugin=whose, problem=problem), hint=AUTHORS) from error
     missing = [method for method in methods if not callable(getattr(made, method, None))]
     if missing:
-        raise DeadweightError(f"{whose} is not a {kind}: it has no {' and no '.join(missing)}", hint=AUTHORS)
+        message = wording("plugins.lacks_methods", plugin=whose, kind=kind, methods=" and no ".join(missing))
+        raise DeadweightError(message, hint=AUTHORS)
     return made, whose
 
 

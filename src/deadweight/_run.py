@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from deadweight import _disk
-from deadweight._errors import CommandError, Interrupted, MissingError
+from deadweight._errors import CommandError, Interrupted, MissingError, wording
 
 # What an external program says, line by line: its log, its caller, and the last lines for an error.
 TAIL_LINES = 15
@@ -182,16 +182,19 @@ def _raise_if_failed(
     done: Completed, sink: Sink, timeout: float | None, env: Mapping[str, str] | None, hint: str | None, *, check: bool
 ) -> None:
     if _cancelled:
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("run.interrupted"))
     if sink.expired:
-        raise sink.failure(done, f"did not end within {timeout:g} s", None, hint)
+        raise sink.failure(done, wording("run.timed_out", seconds=timeout), None, hint)
     if not check or done.exit_code == 0:
         return
     output = f"{done.output}\n{done.errors}"
     if _disk.met(output, env):
         hint = _disk.hint(output, env)
-    ended = f"was ended by {signal.Signals(-done.exit_code).name}" if done.exit_code < 0 else ""
-    raise sink.failure(done, ended or f"failed with exit code {done.exit_code}", done.exit_code, hint)
+    if done.exit_code < 0:
+        reason = wording("run.ended_by", signal=signal.Signals(-done.exit_code).name)
+    else:
+        reason = wording("run.failed", code=done.exit_code)
+    raise sink.failure(done, reason, done.exit_code, hint)
 
 
 def _listen(lines: IO[bytes] | None, sink: Sink) -> None:
@@ -282,12 +285,11 @@ def _start(
     merged: bool,
 ) -> subprocess.Popen[bytes]:
     if _cancelled:
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("run.interrupted"))
     words = tuple(str(word) for word in argv)
     if shutil.which(words[0], path=(env or {}).get("PATH")) is None:
-        raise MissingError(
-            f"{words[0]}: not found", hint="install it with invoke setup; invoke doctor shows what is missing"
-        )
+        hint = "install it with invoke setup; invoke doctor shows what is missing"
+        raise MissingError(wording("run.not_found", program=words[0]), hint=hint)
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
         if isinstance(stdin, bytes):
@@ -305,7 +307,8 @@ def _start(
                 start_new_session=True,
             )
         except OSError as error:
-            raise CommandError(words, exit_code_of_command=None, reason=f"could not be started: {error}") from error
+            reason = wording("run.not_started", problem=error)
+            raise CommandError(words, exit_code_of_command=None, reason=reason) from error
     with _guard:
         _live[process.pid] = process
         late = _cancelled

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, wording
 from deadweight._run import Completed
 from deadweight._run import run as run_program
 
@@ -25,12 +25,12 @@ def trouble() -> str:
     if is_root():
         return ""
     if shutil.which("sudo") is None:
-        return "root is required, and sudo is not installed"
+        return wording("sudo.not_installed")
     asked = _ask()
     if asked.exit_code == 0 or _on_terminal():
         return ""
-    said = asked.errors.strip().splitlines()
-    return f"root is required, and sudo cannot ask for a password without a terminal{f': {said[-1]}' if said else ''}"
+    *_, said = ["", *asked.errors.strip().splitlines()]
+    return wording("sudo.no_terminal", said=said or f"exit code {asked.exit_code}")
 
 
 def silent() -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deadweight._errors import DeadweightError, MissingError, UsageError, wording
+
 if TYPE_CHECKING:
-    from deadweight._errors import DeadweightError, MissingError
     from deadweight.checks.api import ItemResult
     from deadweight.checks.protocol import Subject
     from deadweight.checks.service import ServiceDown
@@ -30,7 +31,6 @@ class SuiteFile(pytest.File):
     workspace: Workspace
 
     def collect(self) -> Iterable[pytest.Collector]:
-        from deadweight._errors import DeadweightError
         from deadweight.project.workspace import Workspace
         from deadweight.suite.select import select
 
@@ -58,7 +58,6 @@ class VariantNode(pytest.Collector):
             self.add_marker(pytest.mark.xdist_group(variant.name))
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        from deadweight._errors import DeadweightError
         from deadweight.checks import table
 
         try:
@@ -104,8 +103,6 @@ class _Item(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Our own errors as their message; everything else as pytest shows it."""
-        from deadweight._errors import DeadweightError
-
         if isinstance(excinfo.value, (CheckFailure, DeadweightError)):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -133,13 +130,13 @@ def conclude(found: Evidence) -> None:
     What was not measured is a failure too: nobody knows whether it holds.
     """
     if found.status == "not_measured":
-        hint = f" ({found.data['hint']})" if found.data.get("hint") else ""
-        before = "" if found.ok else "was to fail, but was "
-        raise CheckFailure(f"{before}not measured: {found.reason}{hint}")
+        reason = _with_hint(found.reason, found.data.get("hint"))
+        raise CheckFailure(wording("pytest.not_measured" if found.ok else "pytest.fail_not_measured", reason=reason))
     if found.status == "fail" and found.ok:
         pytest.xfail(found.reason)
     if not found.ok:
-        raise CheckFailure(found.reason if found.status == "fail" else f"expected to fail, but did not: {found.reason}")
+        passed = found.status != "fail"
+        raise CheckFailure(wording("pytest.passed", reason=found.reason) if passed else found.reason)
 
 
 class ApiNode(pytest.Collector):
@@ -185,7 +182,6 @@ class ApiItem(_Item):
         self.check = check
 
     def runtest(self) -> None:
-        from deadweight._errors import DeadweightError, MissingError, UsageError
         from deadweight.checks.api import run_item
         from deadweight.checks.service import ServiceDown
 
@@ -224,8 +220,10 @@ class ApiItem(_Item):
 
 def _told(error: DeadweightError) -> Exception:
     """What is missing is told as "not measured", as in ``conclude``; all else as it is."""
-    from deadweight._errors import MissingError
-
     if isinstance(error, MissingError):
-        return CheckFailure(f"not measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+        return CheckFailure(wording("pytest.not_measured", reason=_with_hint(error.message, error.hint)))
     return error
+
+
+def _with_hint(reason: str, hint: str | None) -> str:
+    return f"{reason} ({hint})" if hint else reason

@@ -50,7 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--deadweight"):
         suite = next((config.rootpath / name for name in SUITE_FILES if (config.rootpath / name).is_file()), None)
         if suite is None:
-            raise pytest.UsageError(f"--deadweight: there is no {SUITE_FILES[0]} in {config.rootpath}")
+            from deadweight._errors import wording
+
+            raise pytest.UsageError(wording("pytest.no_suite", file=SUITE_FILES[0], folder=config.rootpath))
         config.args.append(str(suite))
         config.stash[ADDED] = suite
 

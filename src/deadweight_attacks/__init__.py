@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deadweight_images import public
+from deadweight_images.errors import Catalogue
 
 if TYPE_CHECKING:
     from deadweight_attacks.check import Asked, attack_all
@@ -45,3 +46,6 @@ if not TYPE_CHECKING:
             "walls": "names as posture_names",
         },
     )
+
+wording = Catalogue("deadweight_attacks")
+"""This package's sentences, by code (``messages.toml``)."""

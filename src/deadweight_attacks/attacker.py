@@ -13,6 +13,7 @@ from deadweight.engine import netns
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.sidecar import shell_in
+from deadweight_attacks import wording
 from deadweight_attacks.helper import TARGET
 from deadweight_attacks.listeners import Listener, Word, call
 from deadweight_attacks.remote import ENTERED, FarListener
@@ -66,9 +67,7 @@ class Attacker:
         if self._network is None or not can_enter_namespace(pid, container.id):
             self.close()
             self.check(NOTICE_SECONDS)
-            raise DeadweightError(
-                "the attack network cannot be entered: the engine's processes cannot be seen from here"
-            )
+            raise DeadweightError(wording("network.unseen"))
 
     def check(self, wait: float = 0.0) -> None:
         """Raises DeadweightError where it does not run (any more): then nothing arrives at it. ``wait`` in seconds. Podman starts
@@ -76,9 +75,9 @@ class Attacker:
         state = self.container.wait_ended(wait)
         if not state.running:
             told = with_last_lines(f"the service {state.told()}", self.container)
-            raise DeadweightError(f"the container that the attack runs in has ended: {told}")
+            raise DeadweightError(wording("attacker.ended", reason=told))
         if state.started_at != self._since:
-            raise DeadweightError("the container that the attack runs in had ended, and the engine has started it anew")
+            raise DeadweightError(wording("attacker.restarted"))
 
     def within(self, work: Callable[[], T]) -> T:
         """Do something in its network. Raises OSError, also that of ``work``."""

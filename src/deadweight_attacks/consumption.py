@@ -16,6 +16,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.counters import Counters, Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.health import NO_ANSWER
+from deadweight_attacks import wording
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import Reply, Shot, status_of, told
 from deadweight_attacks.lab import Lab
@@ -70,7 +71,7 @@ class Watch:
         self._peak = self._wanted = self._slowest = 0.0
         self.begun = time.monotonic()
         if not self._before.pids and yard.alive():
-            raise DeadweightError("the engine does not report what a container uses: its statistics are empty")
+            raise DeadweightError(wording("engine.no_statistics"))
 
     def look(self) -> Shot | None:
         """Look once; what that proves, if anything."""

@@ -9,9 +9,9 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.health import NO_ANSWER, unanswered
+from deadweight_attacks import wording
 from deadweight_attacks.guard import CONTAINER_SECONDS
 from deadweight_attacks.lab import Lab, NoService
-from deadweight_attacks.metadata import ADDRESS as METADATA
 from deadweight_attacks.session import Session
 from deadweight_attacks.walls import LANDLOCK, OPEN, Posture
 
@@ -80,7 +80,7 @@ class Yard:
                 message = with_last_lines(readiness.reason, container)
                 container.remove()
                 self.lab.starts.held()
-                raise NoService(f"{self.posture.name}: {message}")
+                raise NoService(wording("service.not_up", posture=self.posture.name, reason=message))
             self._at = self._address(container)
             self._lead(container)
             self._container = container
@@ -111,7 +111,7 @@ class Yard:
                 self.started > 1 or self.posture is not OPEN
             ):  # elsewhere an attack would look as if a wall had stopped it
                 container.remove()
-                raise NoService(f"{self.posture.name}: no way to {METADATA} could be laid: {error}") from error
+                raise NoService(wording("service.no_metadata", posture=self.posture.name, error=str(error))) from error
             self.lab.without_metadata(str(error))
 
     def alive(self, wait: float = 0.0) -> bool:
@@ -135,9 +135,7 @@ class Yard:
         """Raise where it was the guard that ended it: that is no outcome of an attack."""
         self.lab.starts.held()
         if time.monotonic() - container.started > CONTAINER_SECONDS - EARLIER_SECONDS:
-            raise DeadweightError(
-                f"the container of the attacked service reached its limit of {CONTAINER_SECONDS} s and was ended"
-            )
+            raise DeadweightError(wording("service.over_time", seconds=CONTAINER_SECONDS))
 
     @property
     def kept(self) -> bool:

@@ -15,6 +15,7 @@ from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
+from deadweight_attacks import wording
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Listener
@@ -125,7 +126,7 @@ def _tries(lab: Lab, payload: Payload, places: Sequence[Aim]) -> Iterator[tuple[
 
 def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
     if _run.cancelled():
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("attacker.interrupted"))
     yard.get()
     path = payload.evidence.path
     if path is not None and lab.files.telling_line(path) is None:
@@ -221,7 +222,7 @@ def _watch(
     while True:
         if _run.cancelled():
             yard.spoil()
-            raise Interrupted("interrupted")
+            raise Interrupted(wording("attacker.interrupted"))
         answered = sent.done()  # once: what comes after this look is looked at in the next
         proof = _outside(lab, yard, filled, listener) or (_inside(lab, filled, sent.result()) if answered else None)
         if proof is not None:
@@ -294,9 +295,7 @@ def check_requests(lab: Lab, catalogue: Catalogue) -> None:
         line = lab.files.telling_line(path) if path is not None else None
         proofs = [lab.planted.environment, lab.planted.host, lab.planted.metadata, *([line] if line else [])]
         if any(holds(request, proofs) for request in examples(payload, lab.subject.suite.root)):
-            raise catalogue.error(
-                payload, f"the payload already contains the content that would prove it ({path or 'the service'})"
-            )
+            raise catalogue.error(payload, wording("payload.contains_proof", place=path or "the service"))
 
 
 def status_of(answer: Answer | Exception) -> int:

@@ -22,7 +22,7 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 from deadweight.engine.program_image import Packing
 from deadweight.suite.checks import AttacksCheck
-from deadweight_attacks import remote
+from deadweight_attacks import remote, wording
 from deadweight_attacks.attacker import Attacker, as_neighbour
 from deadweight_attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight_attacks.helper import TARGET, Helper, Shell, own_helper, static_shell
@@ -111,9 +111,7 @@ def putting_on(container: Container, hard: RunOptions, port: int | None, handed_
     except (DeadweightError, OSError) as error:
         said = str(error)
     if said != "".join(HALVES):
-        raise DeadweightError(
-            f"this machine cannot put Landlock on a container's service (Linux 5.13 and later): {said}"
-        )
+        raise DeadweightError(wording("engine.no_landlock", reason=said))
     return start
 
 
@@ -172,8 +170,6 @@ class Starts:
 
 BREACH = "breach"
 """The note on why nothing can be started beside the service."""
-UNTRIED = "attacks after a breach were not tried"
-SHELL_LESS = "the effect of an image without a shell was not measured"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 RESERVE_BYTES = 2 * 2**30
 
@@ -238,7 +234,7 @@ class Lab:
         if hard.hosts:
             needed = ", ".join(hard.hosts)
             self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
-        self._brought = self._got(self._own_helper, BREACH, UNTRIED)
+        self._brought = self._got(self._own_helper, BREACH)
         self._bound(self._place(hard))
         self._lay_out(hard)
 
@@ -260,7 +256,7 @@ class Lab:
             else:
                 cut_off(bridge)
         except DeadweightError as error:
-            raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
+            raise NoService(wording("network.not_isolated", reason=error.message)) from error
         self.reach = replace(self.reach, processes=self.attacker.seen)
         try:
             self.metadata = self._stand_in()
@@ -285,15 +281,13 @@ class Lab:
                 return self.starts.start(as_neighbour(hard, self._brought, self.planted.neighbour), mine)
             except CannotStart as error:
                 self._brought = ()
-                self.notes[BREACH] = (
-                    f"{UNTRIED}: the attacker's program cannot be started in this image: {error.message}"
-                )
+                self.notes[BREACH] = wording("untried.breach_in_image", reason=error.message)
         return self.starts.start(hard, mine)
 
     def without_metadata(self, why: str) -> None:
         """Nothing that goes for it is tried."""
         self.metadata = None
-        self.notes["metadata"] = f"the stand-in for the cloud's metadata could not be set up: {why}"
+        self.notes["metadata"] = wording("untried.metadata", reason=why)
 
     def _bound(self, bridge: str) -> None:
         """The host folder, what is watched, the guard over it, and the firewall."""
@@ -301,18 +295,16 @@ class Lab:
             handed = not self.far or self.reach.user is not None
             self.host = HostFolder(self.planted.host, handed=handed, owner=self.reach.user)
         except OSError as error:
-            raise NoService(
-                f"attacks need a small file system in memory, which could not be mounted: {error}"
-            ) from error
+            raise NoService(wording("engine.no_tmpfs", error=str(error))) from error
         self._stack.callback(self.host.close)
         if self.reach.user is not None and (why := self.engine.tunnels.refused(self.host.handed())):
-            self.notes["host"] = f"a folder of this machine cannot be handed to a container: {why}"
+            self.notes["host"] = wording("untried.host_folder", reason=why)
             self.reach = replace(self.reach, user=None)
         if self.far:
             self.notes["elsewhere"] = remote.note(self.reach, metadata=self.metadata is not None)
         self._disks = () if self.far and not self.reach.disks else disks_of(self.engine.host, self.engine.info)
         if not self._disks:
-            self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
+            self.notes["disk"] = wording("untried.disk")
         if self.engine.info.podman:
             self.notes["read-only"] = (
                 "Podman mounts /tmp, /run and /var/tmp in memory, writable and without a bound of their own, where the root "
@@ -320,7 +312,7 @@ class Lab:
             )
         self.unenforced = unenforced(self.engine)
         if self.unenforced:
-            self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on these were not tried"
+            self.notes["limits"] = wording("untried.limits", reason=not_held(self.unenforced))
         guard = Guard(
             self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates
         )
@@ -347,7 +339,7 @@ class Lab:
             hard=hard,
             network=self.network,
             mounts=mounts,
-            shell=() if self.has_shell else self._got(self._static_shell, "image", SHELL_LESS),
+            shell=() if self.has_shell else self._got(self._static_shell, "image"),
             helper=self._brought,
             unstartable=unstartable,
             env={SECRET: self.planted.environment},
@@ -360,7 +352,7 @@ class Lab:
             command=self._command,
         )
         if self.ground.too_much:
-            self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
+            self.notes["memory"] = wording("untried.memory", reason=self.ground.too_much)
 
     def options(self, posture: Posture) -> RunOptions:
         return options(posture, self.ground)
@@ -379,7 +371,7 @@ class Lab:
         try:
             return self.attacker.listen(word, does)
         except OSError as error:
-            raise DeadweightError(f"the attack network cannot be entered: {error}") from error
+            raise DeadweightError(wording("network.closed", error=str(error))) from error
 
     def no_room_on_disk(self) -> str:
         """Why attacks that write have no room: the engine's disk cannot be watched, or is too full; empty where they have."""
@@ -401,14 +393,14 @@ class Lab:
             self.notes[LANDLOCK] = error.message
             return ()
 
-    def _got(self, made: Shell | Helper, note: str, without: str) -> tuple[Mount, ...]:
-        """What brings a program in; nothing, with a note on what is ``without`` it, where that cannot be had."""
+    def _got(self, made: Shell | Helper, note: str) -> tuple[Mount, ...]:
+        """What brings a program in; nothing, with a note on what was not tried, if that cannot be had."""
         try:
             return made(self.subject)
         except Interrupted:
             raise
         except DeadweightError as error:
-            self.notes[note] = f"{without}: {error.message}"
+            self.notes[note] = wording("untried.breach" if note == BREACH else "untried.shell", reason=error.message)
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:

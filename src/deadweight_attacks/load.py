@@ -10,6 +10,7 @@ from deadweight._errors import ConfigError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.yaml_nodes import Document, read
+from deadweight_attacks import wording
 from deadweight_attacks.model import Payload, PayloadFile, check_places, places_in
 from deadweight_attacks.request import EXAMPLE, examples, holds
 
@@ -53,12 +54,7 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
         for number, payload in enumerate(found.payloads):
             _check(document, number, payload, features)
             if payload.way == "script" and not awk:
-                hint = (
-                    "set checks.attacks.awk: {path: …} in deadweight.yaml; payloads with request or breach need no AWK"
-                )
-                raise document.error(
-                    ("payloads", number), "the suite does not say how an AWK script reaches the service", hint=hint
-                )
+                raise document.error(("payloads", number), wording("payload.no_awk"), hint=wording("hint.awk"))
             payloads[payload.id], origins[payload.id] = payload, (document, number)
             pack_of[payload.id] = ours.get(file, "")
     return Catalogue(tuple(payloads.values()), features, origins, pack_of)
@@ -79,12 +75,9 @@ def _check_features(document: Document, found: PayloadFile) -> None:
         try:
             check_places(script, ("a", "b"))
         except ValueError as error:
-            raise document.error(("features", name), f"expected {error}") from error
+            raise document.error(("features", name), wording("payload.expected", expected=str(error))) from error
         if places_in(script) != {"a", "b"} or "@a@@b@" in script or "@b@@a@" in script:
-            raise document.error(
-                ("features", name),
-                "expected @a@ and @b@ in it, separately: it prints @a@@b@ where this AWK has the feature, else @b@@a@",
-            )
+            raise document.error(("features", name), wording("payload.feature"))
 
 
 def _check_ids(document: Document, found: PayloadFile) -> None:
@@ -92,7 +85,7 @@ def _check_ids(document: Document, found: PayloadFile) -> None:
     for number, payload in enumerate(found.payloads):
         if payload.id in seen:
             first = document.line(("payloads", seen[payload.id], "id"))
-            raise document.error(("payloads", number, "id"), f"duplicate of line {first}")
+            raise document.error(("payloads", number, "id"), wording("payload.duplicate", line=first))
         seen[payload.id] = number
 
 
@@ -100,24 +93,16 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
     """What no record tells by itself."""
     place = ("payloads", number)
     for key in payload.idle():
-        message = "remove it: with request or breach it would never be sent"
-        if key == "parallel":
-            message = "allowed only with kind: resource, and not with breach"
-        raise document.error((*place, key), message)
+        raise document.error((*place, key), wording("payload.parallel" if key == "parallel" else "payload.never_sent"))
     if payload.lacks():
-        lacking = " and ".join(payload.lacks())
-        message = f"kind {payload.evidence.kind} is impossible: the payload does not contain {lacking}"
-        hint = "@a@ and @b@ are the halves of the word that proves the attack; docs/reference/attacks.md lists the other places"
-        raise document.error((*place, "evidence"), message, hint=hint)
+        lacking = wording("payload.lacks", kind=payload.evidence.kind, places=" and ".join(payload.lacks()))
+        raise document.error((*place, "evidence"), lacking, hint=wording("hint.places"))
     for index, name in enumerate(payload.needs):
         if name not in features:
-            hint = f"features: {', '.join(features)}"
-            raise document.error((*place, "needs", index), f"no feature {name!r}", hint=hint)
+            unknown = wording("payload.no_feature", name=name, known=", ".join(features))
+            raise document.error((*place, "needs", index), unknown)
     if _echoes(payload):
-        message = (
-            "the payload contains @a@ next to @b@, so an echo of the request would look like success; separate them"
-        )
-        raise document.error(place, message)
+        raise document.error(place, wording("payload.echo"))
 
 
 def _echoes(payload: Payload) -> bool:

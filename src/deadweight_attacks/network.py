@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.engine.dialect import bridge_of
+from deadweight_attacks import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -37,7 +38,7 @@ def cut_off(bridge: str) -> None:
         try:
             file.write_text(value)
         except OSError as error:
-            raise DeadweightError(f"{file}: {error.strerror}") from error
+            raise DeadweightError(wording("network.setting", file=file, error=error.strerror)) from error
 
 
 def fence(bridge: str) -> None:

@@ -22,6 +22,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
 from deadweight.suite.requests import HttpRequest
+from deadweight_attacks import wording
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
@@ -146,7 +147,7 @@ NOTHING = Order(("hello", "", ""))
 def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send the attack, and watch until the container took more than granted, or a moment has passed."""
     if _run.cancelled():
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("attacker.interrupted"))
     if payload.flood is None:
         return _by_each_technique(lab, yard, payload)
     shot, said = Shot("not_measured", UNSENDABLE), []
@@ -221,7 +222,7 @@ def _ready(yard: Yard, payload: Payload) -> Container:
         try:
             yard.session.obey(NOTHING, START_SECONDS)
         except OSError as error:
-            raise DeadweightError(f"the attacker's program cannot be started beside the service: {error}") from error
+            raise DeadweightError(wording("attacker.not_started", error=str(error))) from error
     return container
 
 
@@ -240,7 +241,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
     seconds = PROCESSOR_SECONDS if limited and of == "cpu" else PATIENCE_SECONDS
     while time.monotonic() - watch.begun < seconds:
         if _run.cancelled():
-            raise Interrupted("interrupted")
+            raise Interrupted(wording("attacker.interrupted"))
         time.sleep(LOOK_SECONDS)
         over = all(each.done() for each in sent)
         if (shot := watch.look()) is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records.paths import user_cache
+from deadweight_attacks import wording
 
 MACHINE = Path("/run/deadweight-attack.lock")
 """Who may not write there takes turns with themselves."""
@@ -49,7 +50,7 @@ def _held(file: Path, kind: int) -> Iterator[None]:
     try:
         while not _taken(number, kind):
             if _run.cancelled():
-                raise Interrupted("interrupted")
+                raise Interrupted(wording("attacker.interrupted"))
             time.sleep(PAUSE_SECONDS)
         yield
     finally:
@@ -60,10 +61,7 @@ def _opened(file: Path) -> int:
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise DeadweightError(
-            f"{file}: cannot be locked, and attacks on resources must take turns: {error.strerror}",
-            hint=f"remove {file} if another user owns it",
-        ) from error
+        raise DeadweightError(wording("engine.no_lock", file=file, error=error.strerror)) from error
 
 
 def _taken(number: int, kind: int) -> bool:

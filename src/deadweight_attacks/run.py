@@ -23,7 +23,7 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import helper_programs
-from deadweight_attacks import outcomes, walls
+from deadweight_attacks import outcomes, walls, wording
 from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import PACKS, Catalogue, pack_ids, suite_payloads
@@ -52,9 +52,8 @@ def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], cat
             raise suite.error(variant, (*place, "posture"), error.message, hint=hint) from error
         for index, name in enumerate(gate.blocked):
             if name != ALL and name not in known:
-                raise suite.error(
-                    variant, (*place, "blocked", index), f"no attack {name!r}", hint=_instead(name, known)
-                )
+                unknown = wording("gate.no_attack", name=name)
+                raise suite.error(variant, (*place, "blocked", index), unknown, hint=_instead(name, known))
 
 
 def _instead(name: str, known: Set[str]) -> str:
@@ -177,12 +176,8 @@ def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue,
 def _check_document(subject: Subject, name: str) -> None:
     if openapi.paths(read(subject.suite.root / name)):
         return
-    raise subject.suite.error(
-        subject.variant,
-        ("checks", "attacks", "openapi"),
-        f"{name} is no OpenAPI document with paths",
-        hint="name a file beside deadweight.yaml, or the path where the service serves one, such as /openapi.json",
-    )
+    key, problem = ("checks", "attacks", "openapi"), wording("gate.no_openapi", file=name)
+    raise subject.suite.error(subject.variant, key, problem, hint=wording("hint.openapi"))
 
 
 def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:

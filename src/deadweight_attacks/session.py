@@ -24,6 +24,7 @@ from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer
 from deadweight.engine.sidecar import user_of
 from deadweight.engine.stream import STDOUT, frame, hijacked
+from deadweight_attacks import wording
 from deadweight_attacks.helper import TARGET
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Session:
         deadline = time.monotonic() + NOTED_SECONDS
         while not (pid := int(self.container.api.exec_inspect(made)["Pid"] or 0)):
             if time.monotonic() >= deadline:
-                raise DeadweightError("the engine does not tell the process of the attacker's program")
+                raise DeadweightError(wording("attacker.no_pid"))
             time.sleep(0.05)
         return pid
 
@@ -136,7 +137,7 @@ class Session:
         while b"\n" not in self._unread:
             number, data = frame(self._raw, max(0.01, deadline - time.monotonic()))
             if not data and not number:
-                raise ConnectionError("the attacker's program has ended")
+                raise ConnectionError(wording("attacker.program_ended"))
             self._unread += data if number == STDOUT else b""
         line, _, self._unread = self._unread.partition(b"\n")
         return line
@@ -155,7 +156,7 @@ class Session:
         try:
             service, ours = json.loads(said)
         except ValueError:
-            raise OSError(f"its walls cannot be compared with the service's: {said.strip()}") from None
+            raise OSError(wording("attacker.other_walls", reason=said.strip())) from None
         return _facts(service), _facts(ours)
 
     def close(self) -> None:

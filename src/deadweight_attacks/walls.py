@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
 from deadweight.engine.options import is_root
+from deadweight_attacks import wording
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
@@ -100,7 +101,7 @@ def posture(name: str) -> Posture:
         return known[name]
     if name not in names():
         hint = f"postures: {', '.join((*MAIN, *EXTRA))}, privileged, only-WALL, without-WALL, all; walls: {', '.join(WALLS)}"
-        raise UsageError(f"no posture {name!r}", hint=hint)
+        raise UsageError(wording("posture.unknown", name=name), hint=hint)
     if name.startswith(ONLY):
         return only(name.removeprefix(ONLY))
     return HARDENED.minus(name.removeprefix(WITHOUT))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight_images.cache_files import user_cache
-from deadweight_images.errors import DeadweightError, UsageError
+from deadweight_images.errors import DeadweightError, UsageError, wording
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.show import judge, print_layers
 
@@ -78,7 +78,7 @@ def _analysed(given: argparse.Namespace) -> LayersReport:
 
         return analyse_stream(sys.stdin.buffer, what=_title(STDIN), **asked)
     if not os.path.lexists(given.image):
-        raise UsageError(f"{given.image}: no such file", hint="name an image archive, a layout folder, or - for stdin")
+        raise UsageError(wording("archive.no_such_file", what=given.image), hint=wording("hint.image"))
     return analyse(Path(given.image), **asked)
 
 

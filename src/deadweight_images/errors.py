@@ -16,11 +16,16 @@ class Message(str):
 
     code: str
     fields: Mapping[str, object]
+    hint: str | None = None
 
     def __new__(cls, sentence: str, code: str, fields: Mapping[str, object]) -> Message:
         made = super().__new__(cls, sentence)
         made.code, made.fields = code, fields
         return made
+
+    def of(self, what: object) -> Message:
+        """The same, said of something: a file, or a part of one."""
+        return Message(f"{what}: {self}", self.code, {**self.fields, "what": what})
 
     def __getnewargs__(self) -> tuple[str, str, Mapping[str, object]]:  # type: ignore[override]
         return str(self), self.code, self.fields
@@ -35,11 +40,15 @@ class Catalogue:
     def __call__(self, code: str, /, **fields: object) -> Message:
         """The message of ``code`` (``topic.name``), filled in with its fields."""
         topic, _, name = code.partition(".")
-        return Message(self.sentences[topic][name].format_map(fields), code, fields)
+        template = self.sentences[topic][name]
+        sentence, hint = (template, None) if isinstance(template, str) else template
+        made = Message(sentence.format_map(fields), code, fields)
+        made.hint = hint and hint.format_map(fields)
+        return made
 
     @cached_property
-    def sentences(self) -> Mapping[str, Mapping[str, str]]:
-        """The templates, by topic and name."""
+    def sentences(self) -> Mapping[str, Mapping[str, str | tuple[str, str]]]:
+        """The templates, by topic and name: a sentence, or a sentence and its hint."""
         import tomllib
 
         return tomllib.loads((files(self._package) / "messages.toml").read_text(encoding="utf-8"))
@@ -62,7 +71,7 @@ class DeadweightError(Exception):
         self.message = message
         self.code = message.code if isinstance(message, Message) else ""
         self.fields = message.fields if isinstance(message, Message) else {}
-        self.hint = hint
+        self.hint = hint or getattr(message, "hint", None)
 
     def __str__(self) -> str:
         return _shown(self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}")
@@ -91,4 +100,4 @@ class ArchiveError(DeadweightError):
     )
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint or self.HINT)
+        super().__init__(message, hint=hint or getattr(message, "hint", None) or self.HINT)

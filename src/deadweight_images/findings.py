@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeVar
 SCHEMA = 1
 MAX_FINDINGS = 5000
 """Of each kind of finding so many are listed; the rest is counted."""
-NOT_LISTED = "are not listed"
 MINE, BASE = "mine", "base"
 Scanned = Literal["deep", "plain", "hidden", "no"]
 
@@ -181,7 +180,7 @@ class SkippedItem:
     @property
     def was_looked_at(self) -> bool:
         """Whether this only says that a list was cut: what is missing there was looked at and counted."""
-        return self.path is None and self.layer is None and self.reason.endswith(NOT_LISTED)
+        return self.path is None and self.layer is None and not (self.unread or self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

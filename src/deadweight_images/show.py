@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deadweight_images.archive.model import format_bytes, printable
-from deadweight_images.errors import CheckFailed
+from deadweight_images.errors import CheckFailed, wording
 from deadweight_images.findings import MINE, placed
 
 if TYPE_CHECKING:
@@ -64,15 +64,11 @@ def judge(report: LayersReport, title: str, *, allow_unread: bool = False) -> No
     """Raises CheckFailed for secrets, and for what could not be looked at."""
     if count := report.counted_secrets:
         raise CheckFailed(
-            f"{_counted(count, 'secret')} found in {title}",
-            hint="see the secrets listed above: build without them, and revoke those that were ever published",
+            wording("secrets.one" if count == 1 else "secrets.several", secrets=count, what=title),
+            hint=wording("hint.secrets"),
         )
     if (count := sum(report.unread.values())) and not allow_unread:
-        places = "1 place was" if count == 1 else f"{count} places were"
-        raise CheckFailed(
-            f"{places} not looked at in {title}: these could contain a secret",
-            hint="see the lines 'not looked at' above; --allow-unread accepts them",
-        )
+        raise CheckFailed(wording("secrets.unread", what=title, places=count))
 
 
 def _counted(number: int, word: str) -> str:

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
 from deadweight_init.records import Known
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, aside
 
 if TYPE_CHECKING:
     from deadweight.engine.http import Answer
 
-SERVED = (
-    "/openapi.json",
-    "/swagger.json",
-    "/v3/api-docs",
-    "/swagger/v1/swagger.json",
-    "/api-docs",
-    "/api/openapi.json",
-    "/q/openapi",
-)
+SERVED: Sequence[str] = TABLES["paths"]["openapi"]
 """Where frameworks serve it."""
 
 WRITTEN = re.compile(r"[\"'`](/[\w./-]*(?:openapi|swagger|api-docs)[\w-]*(?:\.json)?)[\"'`]")

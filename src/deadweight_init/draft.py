@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
 from deadweight_init.derive import dockerfile as derived
+from deadweight_init.derive.changes import Change
 from deadweight_init.derive.ladder import ladder as derived_ladder
-from deadweight_init.derive.lost import lost
+from deadweight_init.derive.ladder import lost
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
@@ -77,6 +78,10 @@ class Draft:
     suite: str = ""
     own_fails: bool = False
     runtime: RuntimeFiles | str = UNWATCHED
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The settings of the own image as it was built."""
+    set_otherwise: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+    """Which of these settings other rungs do not have, as these were built."""
     untried: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
     works: int = 0
@@ -100,7 +105,14 @@ class Draft:
         """All rungs with what is known by now, those that are left out marked."""
         made = _made(self)
         rungs = (*own_rungs(self.service), *made.rungs)
-        marked = (replace(each, refused=each.refused or self.left_out.get(each.name, "")) for each in rungs)
+        marked = (
+            replace(
+                each,
+                refused=each.refused or self.left_out.get(each.name, ""),
+                changes=(*each.changes, *self.set_otherwise.get(each.name, ())),
+            )
+            for each in rungs
+        )
         return Ladder(tuple(marked), made.files)
 
     @property
@@ -147,17 +159,14 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[Any]]:
     if env:
         run["env"] = Known({key: value.value for key, value in env.items()}, next(iter(env.values())).origin)
     if service.volumes:
-        run["tmpfs"] = Known(["/tmp", *sorted(service.volumes)], _volume_origin(service))  # noqa: S108
+        origin = f"{next(iter(service.volumes.values()))}: its data, in memory, where nothing is kept"
+        run["tmpfs"] = Known(["/tmp", *sorted(service.volumes)], origin)  # noqa: S108
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}
         run["files"] = Known(files, next(iter(service.around.files.values())).origin)
     if (needs := as_data(service.around.needs)) is not None:
         run["needs"] = needs
     return run
-
-
-def _volume_origin(service: Service) -> str:
-    return f"{next(iter(service.volumes.values()))}: its data, in memory, where nothing is kept"
 
 
 def port_hints(service: Service) -> tuple[Known[int], ...]:
@@ -239,7 +248,7 @@ def _made(draft: Draft) -> Ladder:
     if parsed is not None:
         more = [replace(each, changes=lost(parsed, each, made.files)) for each in more]
     if parsed is not None and not draft.own_fails:
-        ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime)
+        ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
 

@@ -13,7 +13,7 @@ from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
-from deadweight_init.derive.dockerfile import on_another_base, parse, with_more
+from deadweight_init.derive.dockerfile import instruction_lines, on_another_base, parse, with_more
 from deadweight_init.draft import Draft, first_draft, port_hints
 from deadweight_init.records import Project, Rung, Service
 from deadweight_init.tree import Tree
@@ -97,12 +97,15 @@ def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
     parsed = parse(own) if own is not None else None
     if own is None or parsed is None:
         return
-    begins = {"Dockerfile": on_another_base(parsed), "minimal.Dockerfile": with_more(parsed, [])}
+    begins = {
+        "Dockerfile": instruction_lines(on_another_base(parsed, {})),
+        "minimal.Dockerfile": instruction_lines(with_more(parsed, [])),
+    }
     for variant in suite.variants:
         name = _dockerfile(variant) or ""
         place, _, file = name.rpartition("/")
         derived = place == draft.place and file in begins and is_generated(tree.text(name))
-        if derived and not tree.text(name).startswith(begins[file].rstrip()):
+        if derived and instruction_lines(tree.text(name))[: len(begins[file])] != begins[file]:
             yield f"{variant.name}: {name} is of an older {own.path}"
 
 

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import posixpath
 import re
-import tomllib
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import yaml
+from collections.abc import Iterator
 
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.services import dockerfiles
-from deadweight_init.tree import MOST_BYTES, Tree, aside
+from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside
 
-_READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    ".json": ("JSON", json.loads),
-    ".toml": ("TOML", tomllib.loads),
-    ".yaml": ("YAML", lambda text: list(yaml.parse(text))),
-    ".yml": ("YAML", lambda text: list(yaml.parse(text))),
-}
 MOST = 5
 """So many are told: some repositories keep parts of files under such names."""
 
@@ -56,14 +45,14 @@ def instead(tree: Tree) -> Iterator[str]:
 
 
 def _broken(path: str, text: str) -> str:
-    kind, read = _READERS.get(posixpath.splitext(path)[1], ("", None))
+    kind, read = PARSERS.get(posixpath.splitext(path)[1], ("", None))
     if read is None:
         of_image = not re.fullmatch(MANIFESTS, posixpath.basename(path), re.IGNORECASE)
         has_from = is_generated(text) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
         return "it has no FROM, so it builds no image" if of_image and not has_from else ""
     try:
         read(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except NOT_PARSED as error:
         told = " ".join(str(error).split())
         return f"is not {kind}: {told[:120]}"
     return ""

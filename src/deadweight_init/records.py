@@ -39,7 +39,6 @@ class ImageWords:
 
     ports: tuple[Known[int], ...] = ()
     health: tuple[Known[str], ...] = ()
-    user: Known[str] | None = None
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     workdir: str = "/"
@@ -52,10 +51,6 @@ class ImageWords:
     taken: tuple[str, ...] = ()
     """Where the last stage copies to, from wherever; absolute."""
     volumes: tuple[Known[str], ...] = ()
-    stages: tuple[str, ...] = ()
-    """The names of all stages; empty for one without."""
-    brought: tuple[tuple[str, str], ...] = ()
-    """As ``copied``, through an earlier stage that may have changed it, or made it."""
 
     def on(self, pattern: str) -> str:
         """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""
@@ -77,18 +72,21 @@ _INITS = ("tini", "dumb-init", "catatonit", "su-exec", "gosu", "exec", "--")
 _SHELLS = ("sh", "bash", "ash", "dash")
 
 
+def simple_command(text: str) -> tuple[str, ...]:
+    """The words of a command; nothing for one that only a shell can run."""
+    try:
+        return () if re.search(r"[;&|<>$`()]", text) else tuple(shlex.split(text))
+    except ValueError:
+        return ()
+
+
 def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
     """A command without the shell, init program and settings around it; empty for what only a shell can run."""
     while words and (posixpath.basename(words[0]) in _INITS or re.fullmatch(r"\w+=\S*", words[0])):
         words = words[2:] if posixpath.basename(words[0]) in ("su-exec", "gosu") else words[1:]
     if not words or posixpath.basename(words[0]) not in _SHELLS:
         return words
-    if len(words) < 3 or words[1] != "-c" or re.search(r"[;&|<>$`()]", words[2]):
-        return ()
-    try:
-        return unwrapped(tuple(shlex.split(words[2])))
-    except ValueError:
-        return unwrapped(tuple(words[2].split()))
+    return unwrapped(simple_command(words[2])) if len(words) > 2 and words[1] == "-c" else ()
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.records.reference import split
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
-from deadweight_init.prove.proof import Failure
-from deadweight_init.records import GUESSED, SEEN, Known, Rung, Service
-from deadweight_init.repository.compose import PORTS
+from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service
+from deadweight_init.repository.servers import SERVERS
 from deadweight_init.tree import Tree, line_of
 
 
@@ -33,14 +33,6 @@ class Case:
     tree: Tree
     step: str = ""
     log: tuple[str, ...] = ()
-
-    @classmethod
-    def of_build(cls, draft: Draft, rung: Rung, failure: Failure, tree: Tree) -> Case:
-        return cls(draft, rung, failure.code, tree, failure.step)
-
-    @classmethod
-    def of_start(cls, draft: Draft, rung: Rung, error: NotUp, tree: Tree) -> Case:
-        return cls(draft, rung, error.down, tree, log=error.log)
 
 
 @dataclass(frozen=True)
@@ -154,7 +146,9 @@ def readme_commands(tree: Tree, service: Service) -> Iterator[tuple[str, dict[st
             image = posixpath.basename(split(words[0])[0]) if words else ""
             plain, args = re.sub(r"[^a-z0-9]", "", image.lower()), tuple(words[1:])
             is_own = (
-                bool(plain) and image not in PORTS and any(each and (each in plain or plain in each) for each in names)
+                bool(plain)
+                and image not in SERVERS
+                and any(each and (each in plain or plain in each) for each in names)
             )
             asks = bool(args) and all(map(_TELLS.fullmatch, args))
             if is_own and not asks:
@@ -169,12 +163,17 @@ _NOT_WRITABLE = re.compile(
 )
 
 
-def _own_files(case: Case) -> Draft | None:
-    """A recipe whose files are its user's: it could not write among them."""
-    project = case.draft.service.project
-    if project is None or project.owned or not any(map(_NOT_WRITABLE.search, case.log)):
-        return None
-    return replace(case.draft, service=replace(case.draft.service, project=replace(project, owned=True)))
+def _with(field: str, applies: Callable[[Case], object]) -> Callable[[Case], Draft | None]:
+    """The change that sets a field of a recipe's program, once."""
+
+    def change(case: Case) -> Draft | None:
+        project = case.draft.service.project
+        if project is None or getattr(project, field) or not applies(case):
+            return None
+        changed: dict[str, Any] = {field: True}
+        return _rebuilt(case, replace(project, **changed))
+
+    return change
 
 
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b|npm_config_nodedir=")
@@ -196,38 +195,27 @@ def _older_version(case: Case) -> Draft | None:
     if older is None:
         return None
     version = Known(older, f"{SEEN}: its packages do not work with {now}")
-    return _rebuilt(case, replace(case.draft.service, project=replace(project, version=version)))
+    return _rebuilt(case, replace(project, version=version))
 
 
 def _number(version: str) -> tuple[int, ...]:
     return tuple(int(each) for each in version.split(".") if each.isdigit())
 
 
-def _compiler(case: Case) -> Draft | None:
-    """A recipe on a complete base: some packages compile what they cannot fetch ready-made."""
-    project = case.draft.service.project
-    if project is None or project.compiles or not _INSTALLS.search(case.step):
-        return None
-    return _rebuilt(case, replace(case.draft.service, project=replace(project, compiles=True)))
-
-
-def _open_lock(case: Case) -> Draft | None:
-    """A recipe that installs without the lock file, which does not fit ``package.json``."""
-    project = case.draft.service.project
-    if project is None or project.unlocked:
-        return None
-    return _rebuilt(case, replace(case.draft.service, project=replace(project, unlocked=True)))
-
-
-def _rebuilt(case: Case, service: Service) -> Draft:
+def _rebuilt(case: Case, project: Project) -> Draft:
     left_out = {name: why for name, why in case.draft.left_out.items() if name != case.rung.name}
-    return replace(case.draft, service=service, left_out=left_out)
+    return replace(case.draft, service=replace(case.draft.service, project=project), left_out=left_out)
 
 
 _ENDS = frozenset((Down.ENDED, Down.ENDED_WITH_0, Down.MISSING_VARIABLE, Down.NOT_LISTENING))
 _BUILDS = frozenset(
     (Code.UNKNOWN, Code.COMPILER, Code.HEADER, Code.NOT_COMPILED, Code.VERSION, Code.PACKAGE, Code.PEERS)
 )
+
+# A lock file may not fit its manifest; some packages compile what they cannot fetch; some services write among their files.
+_open_lock = _with("unlocked", lambda _: True)
+_compiler = _with("compiles", lambda case: _INSTALLS.search(case.step))
+_own_files = _with("owned", lambda case: any(map(_NOT_WRITABLE.search, case.log)))
 
 REMEDIES = (
     Remedy("open_lock", frozenset((Code.LOCK,)), _open_lock, is_for_recipes=True),

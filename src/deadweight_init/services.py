@@ -1,29 +1,35 @@
-"""Find all services in a repository, by Dockerfiles and language projects, and collect what is known of each."""
+"""Find all services in a repository, by Dockerfiles, language projects and apko files, and collect what is known of each."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deadweight.builders.shared import generated_files
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight.records.reference import split
-from deadweight_init import declared
 from deadweight_init.described import in_repository
-from deadweight_init.dockerfile import context_of, read_words
+from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
-from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight_init.repository.builds import Build, apart, builds, contexts, in_order, likely, stage_of
-from deadweight_init.repository.compose import ANY, PORTS, ComposeService, compose, outside, own_names
+from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
+from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
+from deadweight_init.repository.compose import (
+    ANY,
+    ComposeService,
+    compose,
+    dotenv,
+    example_file,
+    mapping,
+    outside,
+    own_names,
+)
 from deadweight_init.repository.compose import commands as compose_commands
-from deadweight_init.repository.environment import dotenv, example_file
-from deadweight_init.repository.image_paths import absent_program, beside, beside_binary, with_own_mounts
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.stages import unknown_bases, without_default
-from deadweight_init.tree import Tree, aside, folder_of, with_above
+from deadweight_init.repository.servers import server_of
+from deadweight_init.tree import Tree, aside, folder_of, joined, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(
@@ -43,12 +49,11 @@ LOOKED_FOR = (
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     composed = compose(tree)
-    told = contexts(tree, composed)
     commands, built = compose_commands(tree, composed), builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in dockerfiles(tree):
         command = commands.get(path) or commands.get(ANY, ())
-        own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
+        own = _own(tree, path, likely(built, path), command, built.get(path, Build()))
         if own is not None:
             homes.setdefault(_home(tree, own), []).append(own)
     found = []
@@ -57,7 +62,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
             service = _service(tree, folder, mine, main)
             found.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
-        if not any(_covers(home, folder) for each in found if _is_one(each) for home in _homes(each)):
+        if not any(_covers(known, folder) for known in found):
             service = _service(tree, folder, (), main)
             # a root that only holds packages together (a workspace) is none, and hides none of them
             if service.project and not service.project.problem:
@@ -83,16 +88,14 @@ def problems_of(tree: Tree) -> Iterator[str]:
             yield f"{project.language} ({folder}): {project.problem}"
 
 
-def _is_one(service: Service) -> bool:
-    """Whether anything of it can be built: a Dockerfile alone that waits for another build hides no project below it."""
-    return service.project is not None or any(not each.refused for each in service.dockerfiles)
-
-
-def _homes(service: Service) -> Iterator[str]:
-    """The folders that are its own: also that of its program, where its Dockerfile lies further down."""
-    yield service.folder
-    if service.project is not None:
-        yield service.project.folder
+def _covers(service: Service, folder: str) -> bool:
+    """Whether a folder belongs to a service: to its own folder, or to its program's, which may lie above its Dockerfile. A
+    Dockerfile alone that waits for another build hides no project below it."""
+    project = service.project
+    if project is None and all(own.refused for own in service.dockerfiles):
+        return False
+    homes = (service.folder, *((project.folder,) if project else ()))
+    return any(home in (folder, ".") or folder.startswith(f"{home}/") for home in homes)
 
 
 def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
@@ -107,8 +110,7 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     text = tree.text(path)
     if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
-    stages = list(read_words(text, path).stages)
-    target = stage_of(build.target, stages)
+    target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
     context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
     build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
     words = read_words(text, path, target, build_args)
@@ -143,11 +145,6 @@ def _home(tree: Tree, own: OwnDockerfile) -> str:
     return folder if has_program else own.context
 
 
-def _covers(home: str, folder: str) -> bool:
-    """Whether a folder belongs to a service that is known already."""
-    return home in (folder, ".") or folder.startswith(f"{home}/")
-
-
 def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:
     ordered = in_order(own, own_names(tree))
     words = ordered[0].words if ordered else None
@@ -163,7 +160,7 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     code = code_of(project)
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
     spare = tuple(_spare(tree, folder, home, code))
-    more = tuple(declared.apko(tree, home))
+    more = tuple(_own_apko(tree, home))
     return Service(
         *(plain_name(name), folder, tuple(ordered), project),
         port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
@@ -266,7 +263,7 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
     of that. A database with settings of the repository's is what its services need."""
     usable = any(not each.refused for each in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem
-    database = any(posixpath.basename(split(each.words.base)[0]) in PORTS for each in service.dockerfiles)
+    database = any(server_of(each.words.base) is not None for each in service.dockerfiles)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
     pages = is_pages(service.project)
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
@@ -278,3 +275,142 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
 def listens(service: Service) -> bool:
     """Whether its Dockerfile or a Compose file names a port of it."""
     return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)
+
+
+_MADE = frozenset(
+    ("node_modules", ".venv", "venv", "vendor", "target", ".next", ".cache", "__pycache__", ".gradle", ".m2")
+)
+"""Folders that an image or a build fills: a volume only keeps them from what is mounted around them."""
+
+
+_CODE = re.compile(r"/(?:app|code|src|usr/src|workspaces?|home/node|var/www|opt/app|go/src)(?:/|$)")
+"""Where images of others are given code: one that is made here has its own there."""
+
+
+def with_own_mounts(service: Service) -> Service:
+    """The service with what its platform gives it: data and settings, and no code that its image has already."""
+    own = [each.words for each in service.dockerfiles]
+    around = service.around
+    made = service.project is not None and not is_pages(service.project)
+    files = {
+        target: known
+        for target, known in around.files.items()
+        if not any(_is_in(target, place) for words in own for place in _places(words))
+        and (own or not _CODE.match(target))
+        and not ((made or not own) and known.value in (".", service.folder))
+    }
+    volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
+    env = {name: known for name, known in around.env.items() if not _is_path_in(name, known.value, own)}
+    around = replace(around, files=files, volumes=tuple(volumes), env=env)
+    images = tuple(
+        replace(
+            each,
+            words=replace(
+                each.words, volumes=tuple(known for known in each.words.volumes if _is_data(known.value, own))
+            ),
+        )
+        for each in service.dockerfiles
+    )
+    return replace(service, around=around, dockerfiles=images)
+
+
+_SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")
+
+
+def _is_path_in(name: str, value: str, own: Sequence[ImageWords]) -> bool:
+    """Whether a variable says where programs or packages lie in an image that says so itself, or in one that is not there: in
+    others it would lead past their own."""
+    told = not own or all(name in each.env for each in own)
+    return _SEARCHED.fullmatch(name) is not None and value.startswith("/") and told
+
+
+def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:
+    """Whether nothing of the image is hidden where this folder is empty."""
+    if posixpath.basename(folder) in _MADE or folder in ("/", "/tmp"):  # noqa: S108 - in the container
+        return False
+    return not any(_is_in(place, folder) for words in own for place in _places(words))
+
+
+def _places(words: ImageWords) -> tuple[str, ...]:
+    return tuple(place for place in (words.workdir, *words.taken) if place != "/")
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
+    """What the image has of the context as it is there: (source, absolute path in the image)."""
+    return ((source, _place(tree, context, source, target, words)) for source, target in words.copied)
+
+
+def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
+    """Without what no binary alone needs, or can have: what another build makes, and scripts for a shell."""
+
+    def is_there(source: str) -> bool:
+        path = joined(own.context, source)
+        there = tree.has_folder(path) and not tree.text(path).startswith("#!")
+        return there or bool(re.search(r"[*?$]", source))
+
+    return replace(own, words=replace(own.words, copied=tuple(each for each in own.words.copied if is_there(each[0]))))
+
+
+_PLAIN = re.compile(
+    r"(?:alpine|debian|ubuntu|busybox|scratch|static|base|cc|wolfi-base|glibc-dynamic|ubi\d*)(?:[-:@].*)?$"
+)
+"""Bases that hold no program of their own, and build nothing when an image is made of them."""
+
+
+def absent_program(tree: Tree, own: OwnDockerfile) -> str:
+    """The program that an image starts, where only the repository could hold it and does not: nothing in its Dockerfile makes
+    anything (``COPY . .`` and ``ENTRYPOINT ["bin/shop"]``). Empty otherwise."""
+    words, runs = (
+        own.words,
+        re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE),
+    )
+    program = words.program[0] if words.program else ""
+    if runs or "/" not in program or len(words.bases) != 1 or not _PLAIN.match(posixpath.basename(words.base)):
+        return ""
+    path = posixpath.normpath(posixpath.join("/", words.workdir, program))
+    for source, said in words.copied:
+        target = said.rstrip("/") or "/"
+        inside = posixpath.relpath(path, target)
+        place = joined(own.context, posixpath.join(source, inside))
+        if not inside.startswith("..") and tree.has_folder(joined(own.context, source)) and not tree.has_folder(place):
+            return posixpath.relpath(place, own.context)
+    return ""
+
+
+def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
+    """Where it lies: a file that is copied into a folder keeps its name there."""
+    is_file, target = "*" not in source and tree.has(joined(context, source)), said.rstrip("/") or "/"
+    into_folder = (
+        said.endswith("/")
+        or target == words.workdir.rstrip("/")
+        or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
+    )
+    return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
+
+
+_APKO = r"(?:[\w.-]+\.)?apko(?:[.-][\w.-]+)?\.ya?ml"
+_MELANGE = r"(?:[\w.-]+\.)?melange(?:[.-][\w.-]+)?\.ya?ml"
+
+
+def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
+    """The apko files of a service, each with the melange files whose packages it lists."""
+    mine = [path for path in tree.named(_APKO) if not aside(path) and folder in with_above(folder_of(path))]
+    melange = (path for path in tree.named(_MELANGE) if not tree.text(path).startswith(generated_files.MELANGE))
+    packages = {path: mapping(tree.data(path).get("package")).get("name") for path in melange}
+    taken: set[str] = set()
+    for path in mine:
+        contents = tree.data(path).get("contents")
+        if tree.text(path).startswith(generated_files.APKO) or not isinstance(contents, dict):
+            continue
+        listed = {re.split(r"[=<>~@]", str(each))[0] for each in contents.get("packages") or ()}
+        made = [file for file, name in packages.items() if name in listed]
+        name = "today-apko" if "today-apko" not in taken else f"today-apko-{len(taken) + 1}"
+        taken.add(name)
+        keys = {"config": path, **({"packages": f"[{', '.join(made)}]"} if made else {})}
+        if folder != ".":
+            keys["source"] = folder
+        yield Rung(name, "apko", f"{path}, as it is", keys)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 
 from deadweight.records.paths import STATE_DIR
+from deadweight_init.tables import TABLES
 
 T = TypeVar("T")
 MOST_FILES = 50_000
@@ -22,31 +25,8 @@ _MOST_CODE = 500
 MOST_BYTES = 512 * 1024
 _LANGUAGES = "go py js mjs cjs ts java kt rs rb php ex exs properties toml ini conf"
 _CODE = (*(f".{each}" for each in _LANGUAGES.split(" ")), "application.yml", "application.yaml")
-PASSED_OVER = frozenset(
-    (
-        *(".git", ".hg", ".svn", STATE_DIR, "node_modules", "vendor", ".venv", "venv", "target", "__pycache__", ".tox"),
-        *(".nox", ".gradle", ".idea", ".mypy_cache", ".pytest_cache", "third_party", "site-packages", ".terraform"),
-    )
-)
-ASIDE = frozenset(
-    (
-        *(
-            "example",
-            "examples",
-            "sample",
-            "samples",
-            "test",
-            "tests",
-            "testing",
-            "testdata",
-            "e2e",
-            "integration",
-            "spec",
-        ),
-        *("docs", "doc", "hack", "scripts", "tools", "benchmark", "benchmarks", "contrib", "packaging", "initial"),
-        *(".devcontainer", ".github", ".circleci", "seed-data", "loadgenerator"),
-    )
-)
+PASSED_OVER = frozenset((*TABLES["folders"]["passed_over"], STATE_DIR))
+ASIDE = frozenset(TABLES["folders"]["aside"])
 """Folders whose programs are not what a repository is about."""
 
 
@@ -84,8 +64,12 @@ class Tree:
         return self._texts[path]
 
     def documents(self, path: str) -> list[dict[str, Any]]:
-        """The mappings of a YAML file; none where it is a template."""
-        return self.once(lambda _: _documents(self.text(path)), path)
+        """The mappings in a JSON, TOML or YAML file; none where it is a template."""
+        return self.once(lambda _: _documents(path, self.text(path)), path)
+
+    def data(self, path: str) -> dict[str, Any]:
+        """The first of these; empty without one."""
+        return next(iter(self.documents(path)), {})
 
     def code(self, folder: str) -> Iterator[str]:
         """Files below a folder in which a service may name what it needs."""
@@ -115,7 +99,9 @@ def look(root: Path) -> Tree:
     """List a repository. Links to folders are not followed."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if name not in PASSED_OVER and not _is_venv(Path(folder, name)))
+        names[:] = sorted(
+            name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
+        )
         inside = Path(folder).relative_to(root).as_posix()
         found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
         if len(found) > MOST_FILES:
@@ -150,16 +136,26 @@ def line_of(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
-def _is_venv(folder: Path) -> bool:
-    return (folder / "pyvenv.cfg").is_file()
+def _yaml(text: str) -> list[Any]:
+    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
 
 
-def _documents(text: str) -> list[dict[str, Any]]:
+PARSERS: Mapping[str, tuple[str, Callable[[str], list[Any]]]] = {
+    **dict.fromkeys((".json", ".lock"), ("JSON", lambda text: [json.loads(text)])),
+    ".toml": ("TOML", lambda text: [tomllib.loads(text)]),
+    **dict.fromkeys((".yaml", ".yml"), ("YAML", _yaml)),
+}
+"""The name of a format, and what parses it, by the endings of its files."""
+NOT_PARSED = (ValueError, yaml.YAMLError, RecursionError)
+"""What parsers raise."""
+
+
+def _documents(path: str, text: str) -> list[dict[str, Any]]:
     try:
-        found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
-    except (yaml.YAMLError, ValueError, RecursionError):
+        parsed = PARSERS[ending][1](text) if (ending := posixpath.splitext(path)[1]) in PARSERS else []
+    except NOT_PARSED:
         return []
-    return [each for each in found if isinstance(each, dict)]
+    return [document for document in parsed if isinstance(document, dict)]
 
 
 def _text(file: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deadweight_images import public
+from deadweight_images.errors import Catalogue
 
 if TYPE_CHECKING:
     from deadweight_pool.dockerfile import build as build_dockerfile
@@ -27,3 +28,6 @@ if not TYPE_CHECKING:
             "settings": "chosen as chosen_pool, engines as check_engines",
         },
     )
+
+wording = Catalogue("deadweight_pool")
+"""This package's sentences, by code (``messages.toml``)."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight_pool import wording
 from deadweight_pool.endpoint import Endpoint, Seen, ranked
 
 
@@ -139,9 +140,12 @@ class Dispatcher:
             try:
                 while mine.given is None:
                     if _run.cancelled():
-                        raise Interrupted("interrupted")
+                        raise Interrupted(wording("build.interrupted"))
                     if not self._fitting(mine):
-                        raise NobodyLeft(f"{work.variant}: no endpoint of the pool is left that builds {work.platform}")
+                        lost = "\n".join(f"  {name}: {why}" for name, why in self.lost.items())
+                        raise NobodyLeft(
+                            wording("build.no_endpoint", variant=work.variant, platform=work.platform, lost=lost)
+                        )
                     self._assign()
                     if mine.given is None:
                         self._changed.wait(TICK_SECONDS)

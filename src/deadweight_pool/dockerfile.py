@@ -28,6 +28,7 @@ from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save
 from deadweight.suite.pool import PoolCache
 from deadweight.toolchain.find import find
+from deadweight_pool import wording
 from deadweight_pool.dispatch import Work
 from deadweight_pool.pool import Attempt, Made, Pool
 
@@ -331,9 +332,7 @@ class _One:
             error,
             self.variant.name,
             stand_in=any(base.stand_in for base in bases.values()),
-            full_disk=lambda: (
-                "the disk of the endpoint, or of the build itself, is full: see .deadweight/logs/pool.log for where"
-            ),
+            full_disk=lambda: wording("build.disk_full"),
             advice=reach.advice,
         )
 
@@ -354,8 +353,8 @@ def _checked(made: Made[Path], request: Request) -> Image:
     got = f"{image.config.os}/{image.config.architecture}"
     if got != request.platform:
         raise ArchiveError(
-            f"{made.endpoint.name} built an image for {got}, expected {request.platform}",
-            hint="its base is of another platform: name one that has both, or an endpoint that is of it",
+            wording("build.platform", endpoint=made.endpoint.name, actual=got, expected=request.platform),
+            hint=wording("hint.base_platform"),
         )
     return image
 

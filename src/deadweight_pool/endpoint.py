@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from deadweight import _run
 from deadweight._errors import CommandError
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
+from deadweight_images.errors import Message
+from deadweight_pool import wording
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,19 @@ def ranked(key: str, names: Iterable[str]) -> list[str]:
 LEAST = "0.16"
 """BuildKit that rewrites times of files (0.13) and gives a build's secret as a variable (Dockerfile 1.10)."""
 
-SILENT = "it gives no answer"
-NOT_ACCEPTED = "it ends the TLS handshake: it does not accept the client certificate (cert and key)"
 _REASON = re.compile(r'(?:desc = "(?P<inner>.*)"|(?P<outer>Unavailable: .*|rpc error: .*))$', re.DOTALL)
-_WHY = (
-    ("x509: certificate signed by unknown authority", "its certificate is not signed by the ca that the pool names"),
-    ("x509: ", "its certificate does not match: {0}"),
-    ("first record does not look like a TLS handshake", "it does not speak TLS: no BuildKit daemon, or one without certificates"),
-    ("remote error: tls", NOT_ACCEPTED),
-    ("frame too large", "it does not speak BuildKit's protocol (HTTP/2)"),
-    ("connection refused", "nothing listens there (connection refused)"),
-    ("no such host", "its host name is unknown: {0}"),
-    ("authentication handshake failed: context deadline", SILENT),
-    ("authentication handshake failed: EOF", "it does not speak TLS, or refuses ours"),
-    ("deadline exceeded", SILENT),
-    ("no such file or directory", "nothing is there: {0}"),
+_WHY: tuple[tuple[str, Callable[[str], Message]], ...] = (
+    ("x509: certificate signed by unknown authority", lambda _: wording("endpoint.ca")),
+    ("x509: ", lambda reason: wording("endpoint.certificate", reason=reason)),
+    ("first record does not look like a TLS handshake", lambda _: wording("endpoint.no_tls")),
+    ("remote error: tls", lambda _: wording("endpoint.not_accepted")),
+    ("frame too large", lambda _: wording("endpoint.no_http2")),
+    ("connection refused", lambda _: wording("endpoint.no_listener")),
+    ("no such host", lambda reason: wording("endpoint.unknown_host", reason=reason)),
+    ("authentication handshake failed: context deadline", lambda _: wording("endpoint.silent")),
+    ("authentication handshake failed: EOF", lambda _: wording("endpoint.no_tls_or_refused")),
+    ("deadline exceeded", lambda _: wording("endpoint.silent")),
+    ("no such file or directory", lambda reason: wording("endpoint.missing", reason=reason)),
 )  # fmt: skip
 _CLOSED = ("broken pipe", "connection reset", "EOF", "connection closed", "error reading server preface")
 
@@ -82,7 +82,7 @@ _CLOSED = ("broken pipe", "connection reset", "EOF", "connection closed", "error
 class Unreachable(Exception):
     """Why an endpoint cannot be used. ``lasting``: another try will say the same."""
 
-    def __init__(self, why: str, *, lasting: bool) -> None:
+    def __init__(self, why: Message, *, lasting: bool) -> None:
         super().__init__(why)
         self.why, self.lasting = why, lasting
 
@@ -96,7 +96,7 @@ def probe(endpoint: Endpoint, seconds: float) -> Seen:
         ).output
     except CommandError as error:
         if error.exit_code_of_command is None:
-            raise Unreachable(SILENT, lasting=False) from None
+            raise Unreachable(wording("endpoint.silent"), lasting=False) from None
         raise _unreachable(endpoint, "\n".join(error.tail)) from None
     return _seen(told)
 
@@ -107,9 +107,9 @@ def _seen(told: str) -> Seen:
         version = str(workers[0]["buildkitVersion"]["version"]).removeprefix("v")
         platforms = [_platform(platform) for worker in workers for platform in worker["platforms"]]
     except (ValueError, LookupError, TypeError):
-        raise Unreachable("its answer is not that of a BuildKit daemon", lasting=True) from None
+        raise Unreachable(wording("endpoint.not_buildkit"), lasting=True) from None
     if re.match(r"\d", version) and number(version) < number(LEAST):
-        raise Unreachable(f"it is BuildKit {version}, required is {LEAST} or later", lasting=True)
+        raise Unreachable(wording("endpoint.too_old", version=version, least=LEAST), lasting=True)
     return Seen(version, tuple(dict.fromkeys(platforms)))
 
 
@@ -125,9 +125,10 @@ def _unreachable(endpoint: Endpoint, said: str) -> Unreachable:
     last = last.rpartition("stderr=")[
         2
     ]  # a helper program's own words, at the end of long ones about how it was started
-    for words, why in _WHY:
+    for words, say in _WHY:
         if words in reason:
-            return Unreachable(why.format(last[:200]), lasting="x509" in words or "tls" in words.lower())
+            return Unreachable(say(last[:200]), lasting="x509" in words or "tls" in words.lower())
     if endpoint.tls and any(words in reason for words in _CLOSED):
-        return Unreachable(NOT_ACCEPTED, lasting=False)
-    return Unreachable(last[:300] or SILENT, lasting=False)
+        return Unreachable(wording("endpoint.not_accepted"), lasting=False)
+    why = wording("endpoint.other", reason=last[:300]) if last else wording("endpoint.silent")
+    return Unreachable(why, lasting=False)

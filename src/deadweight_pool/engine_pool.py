@@ -20,6 +20,7 @@ from deadweight.engine.daemon import Endpoint
 from deadweight.project.on_engine import OnEngine, Project
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
+from deadweight_pool import wording
 from deadweight_pool.dispatch import Journal
 from deadweight_pool.endpoint import ranked
 from deadweight_pool.settings import CheckEngine
@@ -27,8 +28,6 @@ from deadweight_pool.settings import CheckEngine
 Told = Callable[[Evidence], None]
 Measure = Callable[[Subject, Told], list[Evidence]]
 """What is done with a variant on an engine; each evidence is told when it is there."""
-
-HINT = "start one of them, or check with the engine here: DEADWEIGHT_POOL=none invoke verify"
 
 
 class _Place:
@@ -174,7 +173,7 @@ class Spread:
         each = "; ".join(f"{place.asked.name}: {place.lost}" for place in self._places.values())
 
         def none() -> Engine:
-            raise MissingError(f"no engine of the pool is left: {each}", hint=HINT)
+            raise MissingError(wording("pool.no_engine", engines=each), hint=wording("hint.other_engine"))
 
         return OnEngine(self._project, none).subject(variant)
 

@@ -16,17 +16,15 @@ from typing import Generic, Literal, TypeVar
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.suite.pool import PoolCache
-from deadweight_pool import settings
+from deadweight_pool import settings, wording
 from deadweight_pool.dispatch import TICK_SECONDS, Dispatcher, Journal, Member, NobodyLeft, Work
-from deadweight_pool.endpoint import NOT_ACCEPTED, SILENT, Endpoint, Seen, Unreachable, probe
+from deadweight_pool.endpoint import Endpoint, Seen, Unreachable, probe
 
 T = TypeVar("T")
 
 # One build at a pool: on an endpoint, on another when that one is lost, and on two where one is slow.
 MOST_TRIES = 4
 """A build that so many endpoints were lost under is not begun once more: it may be what ends them."""
-
-FULL = "its disk is full"
 
 
 @dataclass(frozen=True)
@@ -89,19 +87,12 @@ class Build(Generic[T]):
             self.pool.look_again()
         try:
             return self.dispatcher.take(self.work, ())
-        except NobodyLeft:
-            raise self._nobody() from None
+        except NobodyLeft as error:
+            raise MissingError(error.message, hint=wording("hint.start_endpoints")) from None
 
     def _why(self, member: Member) -> str:
         home = self.dispatcher.home(self.work)
         return "its home" if home == member.endpoint.name else f"its home {home} has more than its share"
-
-    def _nobody(self) -> MissingError:
-        lines = "\n".join(f"  {name}: {why}" for name, why in self.dispatcher.lost.items())
-        return MissingError(
-            f"{self.work.variant}: no endpoint of the pool is left that builds {self.work.platform}:\n{lines}",
-            hint="see .deadweight/logs/pool.log; start them again and repeat the build: what is built stays",
-        )
 
     def _begin(self, member: Member, why: str) -> None:
         self.begun += 1
@@ -142,7 +133,7 @@ class Build(Generic[T]):
         self._note(f"was built on {name} in {seconds:.1f} s")
         self._forget(ended, seconds)
         for full in self.full:
-            self.pool.lose(full, FULL)
+            self.pool.lose(full, wording("endpoint.full"))
         for other in self.running:
             self._note(f"is stopped on {other}: {name} was quicker")
         assert ended.error is None
@@ -172,7 +163,7 @@ class Build(Generic[T]):
         """What an endpoint is at fault for; None where the build is to fail."""
         name = ended.attempt.endpoint.name
         if isinstance(error, Interrupted) or _run.cancelled():
-            raise error if isinstance(error, Interrupted) else Interrupted("interrupted")
+            raise error if isinstance(error, Interrupted) else Interrupted(wording("build.interrupted"))
         if not isinstance(error, CommandError):
             return None
         fault: Fault = "lost" if ended.lost else judge_fault(error)
@@ -190,12 +181,12 @@ class Build(Generic[T]):
             self._note(f"found a full disk on {endpoint.name}")
             return
         if fault == "disk":
-            self.pool.lose(endpoint.name, FULL)
+            self.pool.lose(endpoint.name, wording("endpoint.full"))
         elif not ended.lost:
             why = self.pool.answers(endpoint)
             if why is not None:
                 self.pool.lose(endpoint.name, why)
-        why = self.dispatcher.lost.get(endpoint.name, "the connection broke")
+        why = self.dispatcher.lost.get(endpoint.name, wording("endpoint.connection_lost"))
         self._note(f"is lost on {endpoint.name}: {why}")
 
     def _forget(self, ended: _Running[T], seconds: float | None = None) -> None:
@@ -283,10 +274,10 @@ class Pool:
         if any(seen_of.fits(endpoint, platform) for endpoint, seen_of in self._seen.values()):
             return
         lines = [f"  {name}: {why}" for name, why in seen.lost.items()]
-        lines += [f"  {name}: builds {_builds(*pair)}" for name, pair in self._seen.items()]
+        lines += [f"  {name}: {_builds(*pair)}" for name, pair in self._seen.items()]
         raise MissingError(
-            f"no endpoint of the pool in {self._chosen.file} builds {platform}:\n" + "\n".join(lines),
-            hint=f"start or add one that does; or build with the engine here: {settings.VARIABLE}={settings.NONE}",
+            wording("pool.no_endpoint", file=self._chosen.file, platform=platform, endpoints="\n".join(lines)),
+            hint=wording("hint.other_pool", variable=settings.VARIABLE, none=settings.NONE),
         )
 
     def build(self, work: Work, run: Callable[[Attempt], T]) -> Made[T]:
@@ -359,9 +350,9 @@ class Pool:
 
     def look_again(self) -> None:
         """Use those lost endpoints again that answer. Those whose disk was full are left alone."""
-        lost = self._dispatcher.lost
+        lost, full = self._dispatcher.lost, wording("endpoint.full")
         for endpoint in self.endpoints:
-            if lost.get(endpoint.name, FULL) == FULL:
+            if lost.get(endpoint.name, full) == full:
                 continue
             seen = self._look(endpoint)[1]
             if isinstance(seen, Seen):
@@ -371,10 +362,11 @@ class Pool:
     def answers(self, endpoint: Endpoint) -> str | None:
         """None where an endpoint still answers, else why not."""
         why = self._problem(endpoint)
-        if why is not None and why != SILENT:  # what broke off in the middle says little: the next try tells why
+        if why not in (None, wording("endpoint.silent")):  # after a broken connection, the next try says why
             time.sleep(AGAIN_SECONDS)
             why = self._problem(endpoint)
-        return "it breaks off every connection" if why == NOT_ACCEPTED else why  # it took our certificate before
+        broken = why == wording("endpoint.not_accepted")  # it took our certificate before
+        return wording("endpoint.connections_broken") if broken else why
 
     def _problem(self, endpoint: Endpoint) -> str | None:
         try:
@@ -387,6 +379,5 @@ class Pool:
 def _builds(endpoint: Endpoint, seen: Seen) -> str:
     told = ", ".join(seen.platforms)
     if not endpoint.wanted:
-        return told
-    asked = ", ".join(endpoint.wanted)
-    return f"{told}, and may be given {asked} alone"
+        return wording("endpoint.builds", platforms=told)
+    return wording("endpoint.builds_some", platforms=told, wanted=", ".join(endpoint.wanted))

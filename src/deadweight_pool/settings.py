@@ -16,6 +16,7 @@ from deadweight.suite.pool import CheckEngine as AskedEngine
 from deadweight.suite.pool import Endpoint as Asked
 from deadweight.suite.pool import Pool
 from deadweight.suite.yaml_nodes import read
+from deadweight_pool import wording
 from deadweight_pool.endpoint import Endpoint
 
 # Builders of buildx by name: where their nodes are, from what buildx keeps of them, so that buildx itself need not be here.
@@ -44,9 +45,9 @@ def nodes(name: str, builder: str, platforms: Sequence[str], places: int) -> Ite
         driver, found = str(kept["Driver"]), list(kept["Nodes"])
     except FileNotFoundError:
         known = ", ".join(sorted(each.name for each in folder().glob("*"))) or "none"
-        raise UsageError(f"buildx has no builder {builder!r}", hint=f"builders in {folder()}: {known}") from None
+        raise UsageError(wording("buildx.no_builder", builder=builder, folder=folder(), known=known)) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{file}: not a buildx builder ({error})") from None
+        raise UsageError(wording("buildx.not_a_builder", file=file, error=str(error))) from None
     for node in found:
         whole = name if len(found) == 1 else f"{name}.{node.get('Name', '')}"
         told = tuple(
@@ -63,10 +64,7 @@ def _node(name: str, driver: str, node: Mapping[str, Any], platforms: tuple[str,
     if driver == "docker-container":
         engine = {"DOCKER_HOST": where} if "://" in where else {"DOCKER_CONTEXT": where} if where else {}
         return Endpoint(name, f"docker-container://buildx_buildkit_{node.get('Name')}", (), engine, platforms, places)
-    raise UsageError(
-        f"a builder with the driver {driver!r} has no address",
-        hint="name a builder with the driver docker-container or remote, or its pods as kube-pod://NAME",
-    )
+    raise UsageError(wording("buildx.driver", driver=driver), hint=wording("hint.driver"))
 
 
 VARIABLE = "DEADWEIGHT_POOL"
@@ -102,7 +100,7 @@ def chosen(suite: Suite) -> Chosen | None:
         return None
     if named:
         if not Path(named).is_file():
-            raise UsageError(f"{VARIABLE}={named}: no such file", hint=f"name a pool file, or {NONE}")
+            raise UsageError(wording("pool.no_file", variable=VARIABLE, file=named, none=NONE))
         return _read(Path(named).absolute())
     own = user_file()
     if own.is_file():
@@ -136,12 +134,8 @@ def _engine(found: Chosen, name: str, asked: AskedEngine) -> CheckEngine:
     folder = found.root / Path(asked.certificates).expanduser()
     for file in ("ca.pem", "cert.pem", "key.pem"):
         if not (folder / file).is_file():
-            raise ConfigError(
-                f"no {file} in this folder",
-                file=found.file,
-                key=f"pool.engines.{name}.certificates",
-                hint=f"it was looked for in {folder}; paths are relative to {found.root}",
-            )
+            missing = wording("pool.no_certificate", path=folder / file, root=found.root)
+            raise ConfigError(missing, file=found.file, key=f"pool.engines.{name}.certificates")
     return CheckEngine(name, asked.host, str(folder), asked.places)
 
 
@@ -160,12 +154,8 @@ def _resolved(found: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:
             continue
         path = found.root / Path(given).expanduser()
         if not path.is_file():
-            raise ConfigError(
-                "no such file",
-                file=found.file,
-                key=f"pool.endpoints.{name}.{key}",
-                hint=f"it was looked for at {path}; paths are relative to {found.root}",
-            )
+            missing = wording("pool.no_certificate", path=path, root=found.root)
+            raise ConfigError(missing, file=found.file, key=f"pool.endpoints.{name}.{key}")
         tls += [flag, str(path)]
     if asked.server_name is not None:
         tls += ["--tlsservername", asked.server_name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deadweight_images import public
+from deadweight_images.errors import Catalogue
 
 if TYPE_CHECKING:
     from deadweight_standins.advisories import make as make_database
@@ -23,3 +24,6 @@ if not TYPE_CHECKING:
             "source": "LocalSource, stop_local_registry",
         },
     )
+
+wording = Catalogue("deadweight_standins")
+"""This package's sentences, by code (``messages.toml``)."""

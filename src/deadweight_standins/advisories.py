@@ -24,7 +24,7 @@ from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import Say
 from deadweight.toolchain import catalogue, golang
 from deadweight.toolchain.find import find
-from deadweight_standins import changelogs
+from deadweight_standins import changelogs, wording
 from deadweight_standins.changelogs import Fixes
 from deadweight_standins.debian import Packages
 from deadweight_standins.machine import os_release, this_machine
@@ -84,9 +84,7 @@ def _go_records(log: Path) -> _GoRecords:
         info = json.loads(Path(found["Info"]).read_bytes())
         return _GoRecords(Path(found["Dir"]), str(found["Version"]), str(info["Time"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeadweightError(
-            f"go mod download gave an answer about {MODULE} that was not understood: {error!r} (log: {log})"
-        ) from error
+        raise DeadweightError(wording("advisories.answer", module=MODULE, error=repr(error), log=log)) from error
 
 
 def _go_part(records: _GoRecords, count: int) -> Part:

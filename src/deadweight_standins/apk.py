@@ -24,7 +24,7 @@ from deadweight._errors import DeadweightError
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
-from deadweight_standins import busybox
+from deadweight_standins import busybox, wording
 from deadweight_standins.machine import require, scratch
 from deadweight_standins.workshop import Workshop
 
@@ -355,7 +355,7 @@ class _Kitchen:
     def _package(self, flavour: str, spec: Spec, go_root: Path) -> None:
         source = self.work / "source" / flavour / spec.name
         source.mkdir(parents=True)
-        packages = self.shop.packages.get(spec.debs) if spec.debs else {}
+        packages = {deb: self.shop.packages.file(deb) for deb in spec.debs}
         self._unpack([packages[deb] for deb in spec.debs], source / "files.tar")
         version = self._version(spec, packages)
         for name in spec.inputs:
@@ -458,7 +458,7 @@ def _upstream(version: str) -> str:
     """An OS package's version as APK can hold it: ``1:5.2.1+dfsg-2`` is ``5.2.1``."""
     match = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", version)
     if match is None:
-        raise DeadweightError(f"package version {version!r} has no number")
+        raise DeadweightError(wording("package.no_number", version=version))
     return match.group(1)
 
 

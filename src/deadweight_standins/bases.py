@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deadweight._errors import ConfigError
+from deadweight_standins import wording
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -133,7 +134,7 @@ def filled(text: str, values: Mapping[str, str], file: str, key: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found[1] not in values:
             known = ", ".join(sorted(values))
-            raise ConfigError(f"{found[0]} has no value; known: {known}", file=file, key=key, hint=HINT)
+            raise ConfigError(wording("bases.no_value", name=found[0], known=known), file=file, key=key, hint=HINT)
         return values[found[1]]
 
     return re.sub(r"@([a-z_]+)@", value, text)

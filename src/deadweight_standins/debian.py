@@ -24,7 +24,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import machine
 from deadweight.records import store
-from deadweight_standins import suites
+from deadweight_standins import suites, wording
 from deadweight_standins.machine import Machine, scratch
 from deadweight_standins.suites import repository_of
 
@@ -119,6 +119,7 @@ class Packages:
         self._foreign = self.suite != machine.codename
         self._state = folder / ("state" if not self._foreign else f"state-{self.suite}")
         self._guard, self._own_lists, self._updated = threading.Lock(), self._foreign, not self._foreign
+        self._files: dict[str, Path] = {}
 
     def get(self, names: Sequence[str]) -> dict[str, Path]:
         """Fetch packages with all they depend on (no recommended ones): package name to file.
@@ -139,6 +140,10 @@ class Packages:
             self._own_lists = True
             self._apt("update")
             return self._fetch(names)
+
+    def file(self, name: str) -> Path:
+        """One package's file. Call ``get`` for all that you need before: apt takes a second to plan, for one as for fifty."""
+        return self._files.get(name) or self.get([name])[name]
 
     def latest(self, names: Sequence[str]) -> dict[str, list[Candidate]]:
         """The newest version of these packages that the machine's sources have, by source package, the smallest first.
@@ -172,7 +177,7 @@ class Packages:
 
     def unpack(self, name: str, target: Path) -> Path:
         """Unpack one package's files into a folder that ``target`` names (anew, whole or not at all)."""
-        package = self.get([name])[name]
+        package = self.file(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as work:
             self.extract(package, Path(work) / "x")
@@ -271,10 +276,8 @@ class Packages:
         }
         absent = [path.name for path in found.values() if not path.is_file()]
         if absent:
-            raise DeadweightError(
-                f"apt ended without an error but did not download {absent[0]} to {self.folder}",
-                hint="apt-get update, then run the command again",
-            )
+            raise DeadweightError(wording("package.not_downloaded", file=self.folder / absent[0]))
+        self._files |= found
         return found
 
     def _plan(self, names: Sequence[str]) -> list[Package]:

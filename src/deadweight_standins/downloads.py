@@ -23,6 +23,7 @@ from typing import Any
 from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.records import store
+from deadweight_standins import wording
 from deadweight_standins.workshop import Workshop
 
 MAX_BYTES = 200 * 2**20
@@ -32,19 +33,14 @@ SECONDS = 120
 def download(url: str, whose: str) -> bytes:
     """``whose`` is told in errors (``npm's registry``). Raises MissingError for what is no address, out of reach or too large."""
     if not url.startswith(("https://", "http://")):
-        raise MissingError(f"{url}: not an address of {whose}", hint=f"correct it in the settings that name {whose}")
+        raise MissingError(wording("download.not_an_address", url=url, whose=whose))
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http and https only
             raw: bytes = answer.read(MAX_BYTES + 1)
     except OSError as error:
-        raise MissingError(
-            f"{whose} cannot be reached: {error}", hint="check network and proxies: invoke doctor"
-        ) from error
+        raise MissingError(wording("download.unreachable", whose=whose, error=str(error))) from error
     if len(raw) > MAX_BYTES:
-        raise MissingError(
-            f"{url}: is larger than {MAX_BYTES} bytes, more than is downloaded of any file",
-            hint="check that this address is the right one",
-        )
+        raise MissingError(wording("download.too_large", url=url, most=MAX_BYTES))
     return raw
 
 
@@ -84,10 +80,7 @@ def _npms_own() -> str:
         text = wheel.read(next(name for name in wheel.namelist() if name.endswith(ending))).decode("utf-8")
     told = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
     if told is None:
-        raise MissingError(
-            "cannot find out which registry npm uses",
-            hint="set it in the environment: npm_config_registry=https://…",
-        )
+        raise MissingError(wording("npm.no_registry"))
     return told[1]
 
 
@@ -113,7 +106,7 @@ def newest_npm(package: str, wanted: str) -> str:
         later = sorted({_number(one)[0] for one in versions if _number(one)[0] >= major})
         fitting = [one for one in versions if later and _number(one)[0] == later[0]]
     if not fitting:
-        raise MissingError(f"npm's registry has no {package} {wanted}", hint="name another version")
+        raise MissingError(wording("npm.no_version", package=package, version=wanted))
     found: str = max(fitting, key=_number)
     return found
 
@@ -134,10 +127,7 @@ def unpack_npm(package: str, version: str, target: Path) -> None:
     raw = download(told["tarball"], "npm's registry")
     kind, _, digest = told["integrity"].partition("-")
     if kind != "sha512" or base64.b64encode(hashlib.sha512(raw).digest()).decode() != digest:
-        raise MissingError(
-            f"{package} {version} was changed on the way: its digest is not the registry's",
-            hint="run the command again; if it stays, look at the mirror or proxy on the way",
-        )
+        raise MissingError(wording("download.digest", name=f"{package} {version}"))
     with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as files:
         for member in files:
             name = PurePosixPath(member.name)
@@ -185,10 +175,7 @@ def fetch_from_maven(shop: Workshop, path: str, sha256: str) -> Path:
         return target
     raw = download(f"{central(shop)}/{path}", "Maven's repository")
     if hashlib.sha256(raw).hexdigest() != sha256:
-        raise MissingError(
-            f"{target.name} was changed on the way: its digest is not its publisher's",
-            hint="run the command again; if it stays, look at the mirror or proxy on the way",
-        )
+        raise MissingError(wording("download.digest", name=target.name))
     target.parent.mkdir(parents=True, exist_ok=True)
     store.write_atomically(target, raw)
     return target
@@ -223,7 +210,7 @@ def _programs_own(shop: Workshop) -> str:
         return _told_by(here[0])
     candidates = next(iter(shop.packages.latest([MAVEN_PACKAGE]).values()), [])
     if not candidates:
-        raise MissingError(f"apt has no package {MAVEN_PACKAGE}, whose files name Maven's central repository")
+        raise MissingError(wording("maven.no_package", package=MAVEN_PACKAGE))
     shop.packages.download([MAVEN_PACKAGE])
     with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
         shop.packages.extract(shop.packages.folder / candidates[0].file, Path(work))
@@ -234,8 +221,5 @@ def _told_by(jar: Path) -> str:
     with zipfile.ZipFile(jar) as model:
         found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
     if found is None:
-        raise MissingError(
-            "the OS's Maven package names no central repository",
-            hint="name the repository in ~/.m2/settings.xml, or use another source: invoke setup --source registry",
-        )
+        raise MissingError(wording("maven.no_repository"))
     return found[1]

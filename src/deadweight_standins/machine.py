@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import MissingError
+from deadweight_standins import wording
 
 PROGRAMS = {
     "apt-get": "apt",
@@ -51,16 +52,10 @@ def this_machine() -> Machine:
     release = os_release()
     debian = "debian" in (release.get("ID", ""), *release.get("ID_LIKE", "").split())
     if kind is not None and debian and shutil.which("apt-get") is None:
-        raise MissingError(
-            "the local source makes its stand-ins from Debian packages, and apt-get is not on PATH",
-            hint="add its folder to PATH (/usr/bin), or use another source: invoke setup --source registry",
-        )
+        raise MissingError(wording("machine.no_apt"))
     if kind is None or not debian:
         name = release.get("PRETTY_NAME", platform.platform())
-        raise MissingError(
-            f"the local source makes its stand-ins from Debian or Ubuntu packages on x86_64 or arm64; this is {name}",
-            hint="use another source: invoke setup --source registry, or --source mirror",
-        )
+        raise MissingError(wording("machine.other", name=name))
     return Machine(*kind, codename=release.get("VERSION_CODENAME", "stable"))
 
 
@@ -74,9 +69,7 @@ def require(programs: tuple[str, ...]) -> None:
     absent = [name for name in programs if shutil.which(name) is None]
     if absent:
         packages = " ".join(dict.fromkeys(PROGRAMS.get(name, name) for name in absent))
-        raise MissingError(
-            f"the local source needs {', '.join(absent)}", hint=f"invoke setup, or: apt-get install -y {packages}"
-        )
+        raise MissingError(wording("machine.no_program", programs=", ".join(absent), packages=packages))
 
 
 def os_release() -> dict[str, str]:

@@ -15,7 +15,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records import store
 from deadweight.sources.protocol import APK as PACKAGES
 from deadweight.sources.protocol import NoBase, Say
-from deadweight_standins import catalogue
+from deadweight_standins import catalogue, wording
 from deadweight_standins.machine import this_machine
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
@@ -90,7 +90,7 @@ def unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str
     for item, error in failed.items():
         said = error.message + "".join(f"\n  | {line}" for line in getattr(error, "tail", ())[-4:])
         names = [name for name, each in wanted.items() if each == item] if item is not None else [PACKAGES]
-        problems += [(name, f"{name}: its stand-in could not be made: {said}") for name in names]
+        problems += [(name, wording("stand_in.failed", reference=name, reason=said)) for name in names]
     return NoBase(*problems, hint=next((error.hint for error in failed.values() if error.hint), None))
 
 

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from deadweight._errors import DeadweightError
 from deadweight_images.archive.pack import Layer
+from deadweight_standins import wording
 from deadweight_standins.workshop import Settings
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 EPOCH = "1970-01-01T00:00:00Z"
-AGAIN = "run it again: a registry that has ended is started anew; if this repeats, see its log"
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,8 @@ class Client:
     def _expect(self, wanted: int, answer: Answer, path: str) -> None:
         if answer.status != wanted:
             said = answer.body[:300].decode(errors="replace").strip() or "nothing more"
-            raise DeadweightError(
-                f"the local registry at {self.address} answered {answer.status} to {path}: {said}", hint=AGAIN
-            )
+            where = {"address": self.address, "path": path}
+            raise DeadweightError(wording("registry.answer", status=answer.status, answer=said, **where))
 
     def _ask(
         self, method: str, path: str, *, body: IO[bytes] | bytes | None = None, headers: Mapping[str, str] | None = None
@@ -96,9 +95,7 @@ class Client:
             answer = connection.getresponse()
             return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
         except (OSError, http.client.HTTPException) as error:
-            raise DeadweightError(
-                f"the local registry at {self.address} does not answer: {error}", hint=AGAIN
-            ) from error
+            raise DeadweightError(wording("registry.silent", address=self.address, error=str(error))) from error
         finally:
             connection.close()
 

@@ -88,6 +88,7 @@ def distroless_base(shop: Workshop, parameter: str) -> Made:
 
 def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite: str = "") -> None:
     """The shared objects of packages where the loader looks, and the loader at its fixed name."""
+    shop.of(suite).get(packages)
     for name in packages:
         package = shop.unpacked(name, suite)
         for path in sorted(package.rglob("*.so*")):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.records import store
+from deadweight_standins import wording
 
 HEADER = "X-Deadweight-Registry"
 START_SECONDS = 60.0
@@ -85,10 +86,7 @@ class LocalRegistry:
             with FileLock(lock, timeout=LOCK_SECONDS):
                 yield
         except Timeout as error:
-            raise DeadweightError(
-                f"another run has been starting the local registry for {LOCK_SECONDS:g} s and still holds {lock}",
-                hint="wait until it has finished, or stop it",
-            ) from error
+            raise DeadweightError(wording("registry.locked", seconds=LOCK_SECONDS, lock=lock)) from error
 
     def _answering(self) -> str | None:
         """One that listens is waited for: on a busy machine its answer takes a while, and others may be using it."""
@@ -111,9 +109,7 @@ class LocalRegistry:
                 store.save(place, self.folder / "place.json")
                 return _address(place)
             self._end_silent()
-        raise DeadweightError(
-            f"the local registry did not start: {self._last_words()}", hint=f"see {self.folder / 'log'}"
-        )
+        raise DeadweightError(wording("registry.not_started", reason=self._last_words(), log=self.folder / "log"))
 
     def forget(self, digest: str) -> None:
         """Remove one blob's file, so that the next upload writes it anew (the registry keeps a damaged one otherwise)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight_standins import alpine
+from deadweight_standins import alpine, wording
 from deadweight_standins.alpine import APK_KNOWS, place_for_apk
 from deadweight_standins.bases import Base, bases, filled, names
 from deadweight_standins.languages import account
@@ -132,10 +132,8 @@ def _ferretdb(shop: Workshop, work: Path) -> Path:
     words: list[str | Path] = [go, "mod", "download", "-json", f"{_FERRETDB}@{_FERRETDB_VERSION}"]
     found = json.loads(_run.run(words, env=environment, cwd=work, timeout=300).output)
     if found.get("Sum") != _FERRETDB_SUM:
-        raise DeadweightError(
-            f"{_FERRETDB} {_FERRETDB_VERSION} has the checksum {found.get('Sum')}, not {_FERRETDB_SUM}",
-            hint="check GOPROXY: it serves another module under this name",
-        )
+        name = f"{_FERRETDB} {_FERRETDB_VERSION}"
+        raise DeadweightError(wording("go.checksum", name=name, actual=found.get("Sum"), expected=_FERRETDB_SUM))
     source = shutil.copytree(found["Dir"], work / "source")
     for folder in (source, source / "build/version"):
         folder.chmod(0o755)

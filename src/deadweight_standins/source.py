@@ -17,13 +17,13 @@ from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
 from deadweight.sources.settings import Settings, decided
-from deadweight_standins import alpine, catalogue, debian, recipes
+from deadweight_standins import alpine, catalogue, debian, recipes, wording
 from deadweight_standins.bases import bases
 from deadweight_standins.machine import authorities, require, this_machine
 from deadweight_standins.making import Stamps, pushed, registry_program, side_by_side, told
 from deadweight_standins.push import Client
 from deadweight_standins.registry import LocalRegistry
-from deadweight_standins.stand_in import REBASE, StandIn, nearest_to, stand_in
+from deadweight_standins.stand_in import StandIn, nearest_to, stand_in
 from deadweight_standins.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class LocalSource:
                 self._stand_in(reference)
             except NoBase as error:
                 problems += error.problems
-                hint = hint if hint and hint.startswith(REBASE) else error.hint
+                hint = hint if hint == wording("hint.rebase") else error.hint
         return NoBase(*problems, hint=hint) if problems else None
 
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
@@ -119,22 +119,18 @@ class LocalSource:
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
-                say("another run is making stand-ins: waiting for it")
+                say(wording("stand_in.waiting"))
                 try:
                     self._lock.acquire(timeout=LOCK_SECONDS)
                 except Timeout as error:
-                    raise DeadweightError(
-                        f"another run has been making stand-ins for {LOCK_SECONDS:g} s and still holds {self._lock.lock_file}",
-                        hint="wait until it has finished, or stop it",
-                    ) from error
+                    lock = self._lock.lock_file
+                    raise DeadweightError(wording("stand_in.locked", seconds=LOCK_SECONDS, lock=lock)) from error
             self._shop = shop = self._shop or self._workshop()
         try:
             yield shop
         finally:
             with self._guard:
                 self._lock.release()
-                if not self._lock.is_locked:
-                    self._shop = None
 
     @cached_property
     def _lock(self) -> FileLock:

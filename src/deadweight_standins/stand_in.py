@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from deadweight.records.reference import parse
 from deadweight.sources.protocol import STAND_INS, NoBase
+from deadweight_standins import wording
 from deadweight_standins.bases import bases
 from deadweight_standins.table import Row, images, kin, nearest
-
-REBASE = "invoke build --rebase tries the nearest"
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,12 @@ def stand_in(reference: str) -> StandIn:
     name = _hubs_own(f"{parsed.host}/{parsed.repository}")
     shown = nearest(name, {row.name: row.shown for row in images().image if row.shown})
     near = kin(name, parsed.tag or "latest") or shown or nearest_to(reference)
-    beside = f"the nearest is {near}" if near else "none is near"
-    can = f"it can stand in for {'; '.join(row.shown for row in images().image if row.shown)}. Use one of these, or another source:"
-    if nearest_to(reference):
-        can = f"{REBASE}, or use another source:"
-    raise NoBase(
-        (reference, f"the local source has no stand-in for {reference}; {beside}"),
-        hint=f"{can} invoke setup --source registry",
-    )
+    known = "; ".join(row.shown for row in images().image if row.shown)
+    hint = wording("hint.rebase") if nearest_to(reference) else wording("hint.known", known=known)
+    problem = wording("stand_in.none_near", reference=reference)
+    if near:
+        problem = wording("stand_in.none", reference=reference, near=near)
+    raise NoBase((reference, problem), hint=hint)
 
 
 def nearest_to(reference: str) -> str | None:

@@ -16,12 +16,12 @@ from typing import TypeVar, cast
 from deadweight import _run
 from deadweight._errors import CommandError, MissingError
 from deadweight_images.archive.pack import FAST, LEVEL, Layer, from_tar, from_tree
+from deadweight_standins import wording
 from deadweight_standins.busybox import Busybox, busybox
 from deadweight_standins.debian import Packages
 from deadweight_standins.machine import Machine, scratch
 
 T = TypeVar("T")
-GO_HINT = "check that GOPROXY can be reached (go env GOPROXY), or use a tag of another version"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Workshop:
             later = [one for one in known if _go_number(one) >= _go_number(wanted)] or known[-1:]
             fitting = [one for one in later if _go_number(one)[:2] == _go_number(later[0])[:2]]
         if not fitting:
-            raise MissingError(f"no Go {wanted} can be downloaded from the Go module proxy", hint=GO_HINT)
+            raise MissingError(wording("go.no_version", version=wanted))
         return fitting[-1]
 
     def go_toolchain(self, version: str) -> Path:
@@ -175,9 +175,7 @@ class Workshop:
             root = _run.run([go, "env", "GOROOT"], env=environment, cwd=Path("/"), timeout=300).output.strip()
         except CommandError as error:
             said = error.tail[-1] if error.tail else error.reason
-            raise MissingError(
-                f"Go {version} cannot be downloaded from the Go module proxy: {said}", hint=GO_HINT
-            ) from error
+            raise MissingError(wording("go.not_downloaded", version=version, reason=said)) from error
         return Path(root)
 
     def certificates(self) -> bytes:

@@ -22,7 +22,7 @@ from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.suite.checks import AwkRequest
 from deadweight.tasks.attack import by_delivery, unmeasured
-from deadweight_attacks import helper, lab, session
+from deadweight_attacks import helper, lab, session, wording
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
@@ -37,6 +37,7 @@ from deadweight_attacks.session import Order
 from deadweight_attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
+from tests.support.codes import raises
 from tests.support.report_samples import full_report
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 
@@ -99,6 +100,7 @@ def found(laboratory) -> Matrix:
     return Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
 
 
+@pytest.mark.slow
 def test_what_is_started_beside_the_service_has_its_walls(laboratory):
     """Not believed: looked at, in the postures that differ the most."""
     for chosen in (OPEN, DEFAULT, HARDENED):
@@ -201,6 +203,7 @@ def test_what_worked_is_named_and_what_did_not_was_tried_in_every_way(found):
     assert told == {}
 
 
+@pytest.mark.slow
 def test_the_service_is_read_in_another_way_where_one_is_refused(laboratory):
     """The engine's profile refuses ``process_vm_readv``, and ``/proc/PID/mem`` reads the same."""
     found = Runner(laboratory, few("breach-ptrace")).run(Plan((OPEN, DEFAULT, HARDENED), alone=False))
@@ -239,6 +242,7 @@ def wall_by_wall(laboratory) -> Matrix:
     return Runner(laboratory, few(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "through"),
     [
@@ -274,6 +278,7 @@ def test_each_namespace_hides_its_neighbour_and_landlock_what_is_not_the_service
 SUITE = "checks: {attacks: {%s}}"
 
 
+@pytest.mark.slow
 def test_a_service_without_awk_gets_what_applies_to_it_and_passes(tmp_path, engine, image, archive, monkeypatch):
     """It got 37 attacks through an AWK that it does not have, none of them measured."""
     monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root", "breach-host-read"))
@@ -296,9 +301,10 @@ def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
     found = attacking.attack(castle(tmp_path, engine, archive, reference=image, awk=False), brief=True)
     assert found.status == "not_measured"
     assert found.reason.startswith("nothing was measured in open, default, hardened: ")
-    assert "attacks after a breach were not tried: go is not installed" in found.reason
+    assert wording("untried.breach", reason="go is not installed") in found.reason
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(
     tmp_path, engine, image, archive
 ):
@@ -314,7 +320,7 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     assert found.cells["open"]["http-environment"].outcome == "not_applicable"
     cell = found.cells["open"]["breach-write-root"]
     assert cell.outcome == "not_measured"
-    assert "the attacker's program cannot be started in this image: " in cell.reason
+    assert cell.reason.startswith(wording("untried.breach_in_image", reason=""))
     assert "permission denied" in cell.reason
     assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
@@ -367,10 +373,9 @@ def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archi
 def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):
     own = 'payloads:\n  - {id: x, title: ours, attack: T1059, script: \'BEGIN { print "@a@" "@b@" }\', evidence: {kind: output}}\n'
     subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
-    with pytest.raises(
-        ConfigError, match=r"own\.yaml:2: payloads\[0\]: the suite does not say how an AWK script reaches the service"
-    ):
+    with raises(ConfigError, "payload.no_awk") as caught:
         attacking.check_request(subject, ())
+    assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
 @pytest.mark.parametrize(

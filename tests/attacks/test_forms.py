@@ -75,6 +75,7 @@ def shell(text: str, folder: Path, *inside: str, **env: str) -> None:
 # docker run, Compose
 
 
+@pytest.mark.slow
 @OUTGOING
 def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, tmp_path, outgoing):
     found, docker = shop(name, image, outgoing=outgoing, asked=outgoing), shutil.which("docker") or "docker"
@@ -108,6 +109,7 @@ def _as_found(pid: int, published: dict[str, object], *, outgoing: bool, needs: 
     assert {port for port, places in published.items() if places} == ({"8080/tcp", "9090/tcp"} if outgoing else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("outgoing", "asked"), [(False, True), (True, True), (False, False)])
 def test_compose_waits_until_it_is_healthy(image, engine, name, tmp_path, outgoing, asked):
     """By docker-compose. Where its profile refuses what could ask, no check is written, and none calls it unhealthy."""
@@ -193,6 +195,7 @@ def generated(folder: Path, *more: str) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
+@pytest.mark.slow
 @OUTGOING
 def test_the_units_run(podman, archive, name, tmp_path, outgoing):
     """Podman's generator reads them, and what it has systemd start is started, in systemd's order."""
@@ -238,6 +241,7 @@ network."""
 # What tells that a need is up
 
 
+@pytest.mark.slow
 def test_what_tells_of_a_container_beside_it_is_found_by_asking_there(image, engine, tmp_path):
     """Of a port that nobody listens on, it says no; where nothing in the image can ask, nothing is named."""
     needs = {

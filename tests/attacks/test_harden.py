@@ -159,6 +159,7 @@ def test_a_service_that_needs_nothing_gets_nothing(playground):
     assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
 
 
+@pytest.mark.slow
 def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
     _, got = writer
     assert got.options.read_only
@@ -167,6 +168,7 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
     assert (got.options.cap_drop, got.options.user, got.outgoing) == (("ALL",), "65532:65532", False)
 
 
+@pytest.mark.slow
 def test_what_the_suite_grants_is_tried_without(make):
     """A root file system that may be written, and root, are what the service is run with, not what it needs."""
     got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
@@ -202,6 +204,7 @@ def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(m
 # the network
 
 
+@pytest.mark.slow
 def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
     got = tightest(
         make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
@@ -209,6 +212,7 @@ def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
     assert not got.outgoing
 
 
+@pytest.mark.slow
 def test_a_service_that_needs_a_way_out_gets_it(make, engine):
     """Here the way leads to this machine by an address that the network without a way out has no route to."""
     ours = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]
@@ -238,6 +242,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
 # one trial
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("watch_seconds", "settings", "problem"),
     [
@@ -274,6 +279,7 @@ DATA = """\
 """
 
 
+@pytest.mark.slow
 def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
     """One that is not root writes nowhere else; those that it needs not are tried away."""
     got = tightest(make(DATA))
@@ -359,6 +365,7 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
     assert len(searches) == (1 if kept_so else 2)
 
 
+@pytest.mark.slow
 def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
     with pytest.raises(CheckFailed, match="the checks fail even in a plain container: gone: status: expected 200"):
@@ -577,6 +584,7 @@ def test_one_failure_of_the_machines_does_not_double_the_memory():
 FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: answers, request: {path: /healthz}}]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "yaml_text"), [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGINT, FREEZE)])
 def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
     """Between two trials, or while a service does not answer."""
@@ -641,6 +649,7 @@ def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
 # Kubernetes
 
 
+@pytest.mark.slow
 def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
     _, got = writer

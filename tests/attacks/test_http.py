@@ -74,6 +74,7 @@ BY_THE_NETWORK = {"http-ssrf", "http-metadata"}
 """What leads nowhere without a network. All else comes in the way that users come, and no wall is in it."""
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.parametrize(("safe", "outcome"), [("", "succeeded"), ("SAFE: '1'", "not_applicable")])
 def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, image, archive, monkeypatch, safe, outcome):
@@ -103,6 +104,7 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, imag
         )
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.parametrize(("safe", "outcome"), [("", "succeeded"), ("SAFE: '1'", "not_applicable")])
 def test_a_way_to_files_is_found_in_an_image_without_users(tmp_path, engine, without_users, safe, outcome):
@@ -143,6 +145,7 @@ def test_a_document_that_the_service_does_not_serve_is_told(tmp_path, engine, im
     )
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(tmp_path, engine, image, archive):
     """Its routes may be full of holes: not looked at is not measured."""
@@ -164,6 +167,7 @@ BARE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.parametrize(("safe", "outcome"), [("", "succeeded"), ("SAFE: '1'", "not_applicable")])
 def test_routes_whose_values_nobody_names_are_tried_in_places_that_are_guessed(

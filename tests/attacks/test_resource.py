@@ -27,6 +27,7 @@ from deadweight.suite.model import Health
 from deadweight_attacks import consumption, deliver, listeners, resource_lock
 from deadweight_attacks.listeners import Listener, Word
 from deadweight_attacks.load import load_payloads
+from tests.support.codes import raises
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system
@@ -133,7 +134,7 @@ def test_who_waits_for_the_machine_can_be_interrupted():
 def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
     monkeypatch.setattr(resource_lock, "MACHINE", tmp_path / "nowhere" / "machine.lock")
     with (
-        pytest.raises(DeadweightError, match=r"nowhere/machine\.next: cannot be locked"),
+        raises(DeadweightError, "engine.no_lock", file=tmp_path / "nowhere" / "machine.next"),
         resource_lock.resource_lock(alone=True),
     ):
         pass

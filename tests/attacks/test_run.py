@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import textwrap
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from deadweight.checks.runner import keep
 from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad
 from deadweight_attacks import control as control_module
-from deadweight_attacks import lab, sequence, walls
+from deadweight_attacks import lab, sequence, walls, wording
 from deadweight_attacks import run as attacking
 from deadweight_attacks.check import CHECK
 from deadweight_attacks.containers import DIED, Yard
@@ -28,6 +29,7 @@ from deadweight_attacks.outcomes import Cell, Matrix, Plan
 from deadweight_attacks.resource import fire_resource
 from deadweight_attacks.sequence import LATER, ONCE, fire_all, fire_one
 from tests.support.attack_grounds import castle, left, quiet_lab
+from tests.support.codes import raises
 from tests.support.small_images import reference
 
 PLAYGROUND = reference("playground")
@@ -77,6 +79,7 @@ def attacked(subject, *postures: str, **options):
     return found, found.data["postures"]
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_the_walls_of_an_image_without_a_shell(make, few):
@@ -108,6 +111,7 @@ def test_the_walls_of_an_image_without_a_shell(make, few):
     assert found.status == "pass"
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
@@ -124,6 +128,7 @@ def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
     assert found.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == before.provenance.at
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
@@ -139,6 +144,7 @@ def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
     assert found.data["postures"]["default"]["read-passwd"]["evidence"]["measured_at"]
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
@@ -163,6 +169,7 @@ payloads:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
 def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
@@ -218,6 +225,7 @@ def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypa
         assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
 
 
+@pytest.mark.slow
 def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
     few("environ", "write-root")
     monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
@@ -228,23 +236,26 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("gate", "said"),
+    ("gate", "key", "code", "name"),
     [
-        ("{posture: moat, blocked: [system]}", r"deadweight.yaml:6: .*gates\[0\].posture: no posture 'moat'"),
-        ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:6: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
-        (
-            "{posture: all, blocked: [system]}",
-            r"gates\[0\].posture: no posture 'all'\n  hint: (?!.*\ball\b).*without-image",
-        ),
-        ("{posture: hardened}", r"deadweight.yaml:6: .*gates\[0\]: key 'blocked' is missing"),
-        ("{posture: hardened, blocked: []}", r"deadweight.yaml:6: .*gates\[0\].blocked"),
+        ("{posture: moat, blocked: [system]}", "gates[0].posture", "posture.unknown", "moat"),
+        ("{posture: hardened, blocked: [sistem]}", "gates[0].blocked[0]", "gate.no_attack", "sistem"),
+        ("{posture: all, blocked: [system]}", "gates[0].posture", "posture.unknown", "all"),
+        ("{posture: hardened}", "gates[0]", None, ""),
+        ("{posture: hardened, blocked: []}", "gates[0].blocked", None, ""),
     ],
 )
-def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, key, code, name):
+    with pytest.raises(ConfigError) as caught:
         CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
+    assert (caught.value.line, caught.value.key.partition("attacks.")[2]) == (6, key)
+    if code:
+        assert (caught.value.code, caught.value.fields) == (code, {"name": name})
+        assert ("without-image" in caught.value.hint) == (code == "posture.unknown")
+        assert "all" not in re.findall(r"[\w-]+", caught.value.hint)
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     few("system")
     from deadweight._errors import MissingError
@@ -255,11 +266,10 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     monkeypatch.setattr(lab, "static_shell", none)
     found, postures = attacked(make(), "open")
     assert postures["open"]["system"]["outcome"] == "not_measured"
-    assert (
-        found.data["notes"]["image"] == "the effect of an image without a shell was not measured: no registry in reach"
-    )
+    assert found.data["notes"]["image"] == wording("untried.shell", reason="no registry in reach")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
 def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(
     make, few, misbehaving_image, misbehaving_archive, monkeypatch, gates
@@ -293,6 +303,7 @@ payloads:
 """
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, misbehaving_image, misbehaving_archive):
     few("system")
     yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
@@ -339,6 +350,7 @@ def dying(make, few, misbehaving_image, misbehaving_archive):
     return make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=LAST_WORDS)
 
 
+@pytest.mark.slow
 def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
     real, shots = sequence.fire_one, dict[str, Shot]()
 
@@ -358,6 +370,7 @@ def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answ
     }
 
 
+@pytest.mark.slow
 def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
     """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
     real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
@@ -399,6 +412,7 @@ payloads:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("busy_for", "told"),
     [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
@@ -424,6 +438,7 @@ def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbeh
     )
 
 
+@pytest.mark.slow
 def test_a_question_that_is_not_answered_is_no_dialect(make, few, misbehaving_image, misbehaving_archive):
     few()
     for never, told in (("PROCINFO", "did not report whether it supports gawk: busy"), ("^$", "does not support gawk")):
@@ -492,6 +507,7 @@ def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen
     assert (payload in found.control) is (outcome != "not_measured")
 
 
+@pytest.mark.slow
 def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving_image, misbehaving_archive):
     """``run.user: root`` takes no wall away: the service then does not come up behind it."""
     few()
@@ -509,6 +525,7 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving
     assert "gate the posture without-non-root" in postures["only-non-root"]["join"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, monkeypatch):
     """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
     few("environ")
@@ -526,6 +543,7 @@ def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "told"), [("dies-at-once", "exit code 4"), ("dies", "")])
 def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
     make, few, misbehaving_image, misbehaving_archive, mode, told
@@ -544,6 +562,7 @@ def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
         assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gates", ["", GATES % "system"])
 def test_a_service_that_never_comes_up_is_never_a_success(
     make, misbehaving_image, misbehaving_archive, monkeypatch, gates
@@ -556,6 +575,7 @@ def test_a_service_that_never_comes_up_is_never_a_success(
     assert found.reason.startswith("nothing was measured: open: not healthy within 0.5 s")
 
 
+@pytest.mark.slow
 def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monkeypatch):
     few("write-root")
     monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
@@ -613,10 +633,7 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monke
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
         shot = fire_one(shared, yard, bomb)
-    assert (shot.seen, shot.said) == (
-        "not_measured",
-        "the engine does not report what a container uses: its statistics are empty",
-    )
+    assert (shot.seen, shot.said) == ("not_measured", wording("engine.no_statistics"))
 
 
 @pytest.mark.parametrize(
@@ -640,6 +657,7 @@ def test_what_called_the_attacker_arrived(shot, astray):
     assert control.astray(payloads["bind-shell"], shot) is (astray and not waiting)  # it waits for the attacker anyway
 
 
+@pytest.mark.slow
 def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory):
     payloads = {each.id: each for each in load_payloads().payloads}
     laboratory.attacker.container.signal("SIGKILL")
@@ -661,10 +679,9 @@ def test_a_request_that_brings_the_files_content_itself_is_refused(make):
             evidence: {kind: image-file, path: /etc/passwd}
         """
     subject = make("checks: {attacks: {payload_files: [own.yaml]}}", own=textwrap.dedent(own))
-    with pytest.raises(
-        ConfigError, match=r"own.yaml:2: payloads\[0\]: the payload already contains the content that would prove it"
-    ):
+    with raises(ConfigError, "payload.contains_proof", place="/etc/passwd") as caught:
         attacking.attack(subject, postures=("open",))
+    assert (Path(caught.value.file).name, caught.value.line, caught.value.key) == ("own.yaml", 2, "payloads[0]")
 
 
 def pinned(container) -> None:
@@ -674,6 +691,7 @@ def pinned(container) -> None:
         os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor: it can grant no second one"
 )

@@ -287,6 +287,7 @@ def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path
     assert shutil.rmtree(tmp_path) is None, "nothing of it is mounted or in use any more"
 
 
+@pytest.mark.slow
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
     needed = (runtime_calls.kept_floor(runtime) or runtime_calls.find_floor(runtime)).needed
@@ -323,6 +324,7 @@ def found(subject, posture) -> Seccomp:
         return search.search(subject, posture, print, runtime_calls.kept_floor(runtime_of(subject.engine())))[0]
 
 
+@pytest.mark.slow
 def test_every_call_is_counted_and_in_which_part_of_a_trial(subject, posture, engine):
     with engine.network(PURPOSE, internal=True) as network:
         trial, recording = recorder.recorded(subject, posture.options.but(network=network), None, "amd64")
@@ -362,6 +364,7 @@ def test_a_kernel_that_tells_of_no_calls_is_told_in_one_sentence(subject, postur
     assert not isinstance(raised.value, recorder.Hindered), "nothing to be tried once more"
 
 
+@pytest.mark.slow
 def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found, engine, tmp_path):
     assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(found.names)
     assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
@@ -396,6 +399,7 @@ def asking(found: Seccomp) -> dict[str, object]:
     return profile.document({*found.names, *OF_ASKING}, found.families, found.architecture)
 
 
+@pytest.mark.slow
 def test_what_was_found_is_told_with_its_circumstances(found):
     document = found.document()
     assert (document["libc"], document["architecture"]) == ("none (a static program)", "amd64")
@@ -411,6 +415,7 @@ def test_what_was_found_is_told_with_its_circumstances(found):
     assert re.search(r"only 'keep' needs .*\bmkdirat\b", text)  # a busy runtime makes calls of its own meanwhile
 
 
+@pytest.mark.slow
 def test_attacks_are_made_under_either_profile(subject, found):
     """For real: a socket of a kind that the service never asks for, a map of BPF, and more. What is read through files, and code in
     memory that everybody may have, no list of calls stops."""
@@ -426,6 +431,7 @@ def test_attacks_are_made_under_either_profile(subject, found):
     assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
+@pytest.mark.slow
 def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, found):
     find.leave(subject, found)
     newer = replace(subject, built=replace(subject.built, config_digest="sha256:" + "0" * 64))
@@ -437,6 +443,7 @@ def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, fo
         assert file is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
 def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
     subject, found, monkeypatch, call, problem

@@ -31,6 +31,7 @@ def told(file: Path) -> str:
 KINDS = [("plain", False), ("plain", True), ("needy", False), ("bare", False)]
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.parametrize(("kind", "budget"), KINDS)
 def test_trivy_finds_nothing_that_no_comment_answers(tmp_path, kind, budget):

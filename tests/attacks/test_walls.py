@@ -23,6 +23,7 @@ from deadweight_attacks import walls as w
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.outcomes import NOT_TRIED, TOGETHER, Cell, Matrix, completed, data
 from deadweight_attacks.run import breaches, plan_for, unmeasured
+from tests.support.codes import raises
 
 INFO = dataclasses.replace(
     parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30
@@ -150,7 +151,7 @@ def test_no_posture_asks_a_name_server_that_is_there():
 
 @pytest.mark.parametrize("name", ["bastion", "only-", "without-moat", "only-image", ""])
 def test_a_posture_that_does_not_exist_is_refused(name):
-    with pytest.raises(UsageError, match="no posture"):
+    with raises(UsageError, "posture.unknown", name=name):
         plan_for([name], ())
 
 

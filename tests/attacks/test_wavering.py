@@ -65,6 +65,7 @@ def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tu
     return "", len(trials)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", [False, True])
 def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatch, root):
     said = [searched(subject, monkeypatch, 0.3, seed, root=root)[0] for seed in range(SEARCHES)]

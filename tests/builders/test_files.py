@@ -30,13 +30,13 @@ def project(tmp_path):
     )
 
 
-def refused(project, fields):
+def refused(project, fields) -> ConfigError:
     project.suite("  v:\n" + "".join(f"    {line}\n" for line in fields))
     variant = project.variant("v")
     with pytest.raises(ConfigError) as caught:
         table.builder(variant.builder).needs(variant, project.root)
     assert caught.value.exit_code == 2
-    return str(caught.value)
+    return caught.value
 
 
 DOCKERFILE = ["builder: dockerfile", "source: app"]
@@ -44,77 +44,91 @@ APKO_FIELDS = ["builder: apko", "source: app"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "code", "named"),
     [
-        ([*DOCKERFILE], "the builder dockerfile needs a Dockerfile"),
-        ([*DOCKERFILE, "dockerfile: build/None"], "build/None: no such file"),
-        ([*DOCKERFILE, "dockerfile: app"], "app: is a folder"),
-        ([*DOCKERFILE, "dockerfile: empty"], "empty: is empty"),
-        ([*DOCKERFILE, "dockerfile: binary"], "binary: is binary"),
-        (["builder: dockerfile", "source: nowhere", "dockerfile: Dockerfile"], "nowhere: no such source folder"),
-        (["builder: dockerfile", "source: token", "dockerfile: Dockerfile"], "token: is a file, not a folder"),
-        (["builder: dockerfile", "source: void", "dockerfile: Dockerfile"], "void: the source folder is empty"),
-        ([*DOCKERFILE, "dockerfile: Dockerfile", "bases: {BSE: x}"], "no ARG BSE before the first FROM"),
-        ([*DOCKERFILE, "dockerfile: Dockerfile", "target: lst"], "no stage 'lst'"),
-        ([*DOCKERFILE, "dockerfile: Dockerfile", "secrets: {t: nope.txt}"], "nope.txt: no such file"),
-        ([*DOCKERFILE, "dockerfile: Dockerfile", "ssh: {default: nope}"], "nope: no such file"),
-        (["builder: ko", "source: app"], "the builder ko needs a base image"),
-        (["builder: ko", "source: .", "base: x"], "has no go.mod"),
-        (["builder: ko", "source: app", "base: x", "config: nope.yaml"], "nope.yaml: no such file"),
-        ([*APKO_FIELDS], "the builder apko needs an apko.yaml"),
-        ([*APKO_FIELDS, "config: nope.yaml"], "nope.yaml: no such file"),
-        ([*APKO_FIELDS, "config: apko.yaml", "packages: [nope.yaml]"], "nope.yaml: no such file"),
-        ([*APKO_FIELDS, "config: apko.yaml", "packages: [apko.yaml]"], "apko.yaml:1: is not a melange file"),
-        (["builder: apko", "source: absent", "config: apko.yaml", "packages: [melange.yaml]"], "no such source folder"),
+        ([*DOCKERFILE], "dockerfile.no_dockerfile", ""),
+        ([*DOCKERFILE, "dockerfile: build/None"], "builders.no_such_file", "build/None"),
+        ([*DOCKERFILE, "dockerfile: app"], "builders.is_a_folder", "app"),
+        ([*DOCKERFILE, "dockerfile: empty"], "builders.empty_file", "empty"),
+        ([*DOCKERFILE, "dockerfile: binary"], "builders.binary_file", "binary"),
+        (["builder: dockerfile", "source: nowhere", "dockerfile: Dockerfile"], "builders.no_such_source", "nowhere"),
+        (["builder: dockerfile", "source: token", "dockerfile: Dockerfile"], "builders.source_is_a_file", "token"),
+        (["builder: dockerfile", "source: void", "dockerfile: Dockerfile"], "builders.empty_source", "void"),
+        ([*DOCKERFILE, "dockerfile: Dockerfile", "bases: {BSE: x}"], "dockerfile.no_such_arg", "BSE"),
+        ([*DOCKERFILE, "dockerfile: Dockerfile", "target: lst"], "dockerfile.no_such_stage", "lst"),
+        ([*DOCKERFILE, "dockerfile: Dockerfile", "secrets: {t: nope.txt}"], "builders.no_such_file", "nope.txt"),
+        ([*DOCKERFILE, "dockerfile: Dockerfile", "ssh: {default: nope}"], "builders.no_such_file", "nope"),
+        (["builder: ko", "source: app"], "ko.no_base", ""),
+        (["builder: ko", "source: .", "base: x"], "ko.no_go_mod", ""),
+        (["builder: ko", "source: app", "base: x", "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
+        ([*APKO_FIELDS], "apko.no_config", ""),
+        ([*APKO_FIELDS, "config: nope.yaml"], "builders.no_such_file", "nope.yaml"),
+        ([*APKO_FIELDS, "config: apko.yaml", "packages: [nope.yaml]"], "builders.no_such_file", "nope.yaml"),
+        ([*APKO_FIELDS, "config: apko.yaml", "packages: [apko.yaml]"], "apko.not_melange", "apko.yaml:1: "),
+        (
+            ["builder: apko", "source: absent", "config: apko.yaml", "packages: [melange.yaml]"],
+            "builders.no_such_source",
+            "absent",
+        ),
     ],
 )
-def test_refused(project, fields, words):
+def test_refused(project, fields, code, named):
     (project.root / "binary").write_bytes(b"FROM x\x00\x01")
     (project.root / "void").mkdir()
-    assert words in refused(project, fields)
+    error = refused(project, fields)
+    assert error.code == code
+    assert named in str(error)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "code", "line", "key"),
     [
-        ("builds:\n  - id: a\n    flag: [-x]\n", "ko.yaml:3: builds[0].flag: unknown key, did you mean flags?"),
-        ("buids: []\n", "ko.yaml:1: buids: unknown key, did you mean builds?"),
-        ("builds: {a: b}\n", "ko.yaml:1: builds: expected a list"),
-        ("builds:\n  - [a]\n", "ko.yaml:2: builds[0]: expected a mapping"),
-        ("builds:\n  - env: {A: b}\n", "ko.yaml:2: builds[0].env: expected a list"),
-        ("baseImageOverrides:\n  a: b\n", "bases come from the suite"),
-        ("builds: [\n", "is not YAML"),
+        ("builds:\n  - id: a\n    flag: [-x]\n", "ko.unknown_key", 3, "builds[0].flag"),
+        ("buids: []\n", "ko.unknown_key", 1, "buids"),
+        ("builds: {a: b}\n", "ko.not_builds", 1, "builds"),
+        ("builds:\n  - [a]\n", "ko.not_a_mapping", 2, "builds[0]"),
+        ("builds:\n  - env: {A: b}\n", "ko.not_a_list", 2, "builds[0].env"),
+        ("baseImageOverrides:\n  a: b\n", "ko.bases_from_suite", 1, "baseImageOverrides"),
     ],
 )
-def test_a_wrong_ko_file(project, text, words):
+def test_a_wrong_ko_file(project, text, code, line, key):
     project.write({"ko.yaml": text})
-    assert words in refused(project, ["builder: ko", "source: app", "base: x", "config: ko.yaml"])
+    error = refused(project, ["builder: ko", "source: app", "base: x", "config: ko.yaml"])
+    assert (error.code, error.line, error.key) == (code, line, key)
+    assert error.fields.get("near") in (None, "flags", "builds")
+
+
+def test_a_ko_file_that_is_not_yaml(project):
+    project.write({"ko.yaml": "builds: [\n"})
+    assert refused(project, ["builder: ko", "source: app", "base: x", "config: ko.yaml"]).line
 
 
 @pytest.mark.parametrize(
-    ("accounts", "words"),
+    ("accounts", "kind", "name", "near"),
     [
-        (
-            "{users: [{username: nobody, uid: 65534}], run-as: nobdy}",
-            "no user 'nobdy' under accounts.users, did you mean",
-        ),
-        ("{users: [{username: nobody, uid: 65534}], run-as: 'nobody:wheel'}", "no group 'wheel' under accounts.groups"),
-        ("{run-as: nobody}", "no user 'nobody' under accounts.users"),
+        ("{users: [{username: nobody, uid: 65534}], run-as: nobdy}", "user", "nobdy", "nobody"),
+        ("{users: [{username: nobody, uid: 65534}], run-as: 'nobody:wheel'}", "group", "wheel", ""),
+        ("{run-as: nobody}", "user", "nobody", ""),
     ],
 )
-def test_apko_would_take_an_unknown_user_without_a_word(project, accounts, words):
+def test_apko_would_take_an_unknown_user_without_a_word(project, accounts, kind, name, near):
     project.write({"apko.yaml": f"{APKO}\naccounts: {accounts}\n"})
-    said = refused(project, [*APKO_FIELDS, "config: apko.yaml"])
-    assert "apko.yaml:5: accounts.run-as: " + words in said
+    error = refused(project, [*APKO_FIELDS, "config: apko.yaml"])
+    assert (error.code, error.line, error.key) == ("apko.unknown_account", 5, "accounts.run-as")
+    assert (error.fields["kind"], error.fields["name"]) == (kind, name)
+    assert near in error.fields["guess"]
+    assert bool(error.fields["guess"]) == bool(near)
 
 
 @pytest.mark.parametrize("others", ["[riscv64]", "[ppc64le, s390x]", "riscv64"])
 def test_files_for_other_machines_alone_do_not_become_images_for_this_one(project, others):
     fields = [*APKO_FIELDS, "config: apko.yaml", "packages: [melange.yaml]"]
     project.write({"apko.yaml": f"{APKO}archs: {others}\n"})
-    assert "apko.yaml:4: archs: names " in refused(project, fields)
+    error = refused(project, fields)
+    assert (error.code, error.line, error.key) == ("apko.other_architecture", 4, "archs")
     project.write({"apko.yaml": APKO, "melange.yaml": f"{MELANGE}  target-architecture: {others}\n"})
-    assert "melange.yaml:3: package.target-architecture: names " in refused(project, fields)
+    error = refused(project, fields)
+    assert (error.code, error.line, error.key) == ("apko.other_architecture", 3, "package.target-architecture")
 
 
 @pytest.mark.parametrize("ours", ["[amd64, arm64]", "[riscv64, x86_64, aarch64]", "[all]", "[]"])
@@ -135,7 +149,7 @@ def test_known_users_and_numbers_pass(project, run_as):
 @pytest.mark.parametrize("text", ["[]\n", "contents: {}\n", "contents:\n  packages: []\n"])
 def test_an_apko_file_without_packages(project, text):
     project.write({"apko.yaml": text})
-    assert "apko.yaml:1: " in refused(project, [*APKO_FIELDS, "config: apko.yaml"])
+    assert refused(project, [*APKO_FIELDS, "config: apko.yaml"]).line == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from deadweight._errors import UsageError
 from deadweight.checks.api import prepare, problems, subset_problems
 from deadweight.engine.http import Answer
 from deadweight.suite.requests import HttpExpect, HttpRequest
+from tests.support.codes import raises
 
 
 def answer(body: str | bytes = "{}", status: int = 200, **headers: str) -> Answer:
@@ -43,6 +44,7 @@ def test_a_subset_of_json_is_compared_key_by_key(expected, actual, said):
     assert said == list(subset_problems(expected, actual))
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
@@ -153,5 +155,5 @@ def test_large_inputs_are_repeated(tmp_path):
 
 
 def test_a_body_file_that_has_gone(tmp_path):
-    with pytest.raises(UsageError, match="No such file"):
+    with raises(UsageError, "checks.body_file_unreadable", file=tmp_path / "absent"):
         prepare(HttpRequest(body_file="absent"), tmp_path)

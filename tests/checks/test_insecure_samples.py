@@ -55,15 +55,17 @@ def found(project, engine):
     return results
 
 
+@pytest.mark.slow
 def test_a_deleted_file_fails_as_expected_and_names_both_instructions(found):
     evidence, _ = found[DELETED]
     assert (evidence.status, evidence.expected) == ("fail", True)
-    assert evidence.reason == "secrets: 2 secrets"  # in the file, and in the text of the instruction
+    assert [gate["name"] for gate in evidence.data["gates"] if not gate["held"]] == ["secrets"]
     assert len(evidence.data["layers"]) == 4
     (hidden,) = [file for file in evidence.data["hidden"] if file["secrets"]]
     assert (hidden["path"], hidden["how"]) == ("/etc/secret.txt", "removed")
     assert 'echo "db_password = ' in hidden["added_by"]
     assert "rm /etc/secret.txt" in hidden["hidden_by"]
+    assert len(hidden["secrets"]) == 1
     assert [each["where"].partition("[")[0] for each in evidence.data["secrets"]] == ["history"]
 
 

@@ -28,7 +28,7 @@ from tests.support.scan_samples import write_database
 from tests.support.small_images import forget_image
 from tests.support.small_project import own_leftovers, subject_of
 
-pytestmark = pytest.mark.tools
+pytestmark = [pytest.mark.tools, pytest.mark.slow]
 
 NAMES = ("jib", "jib-distroless")
 DATABIND = "com.fasterxml.jackson.core:jackson-databind"

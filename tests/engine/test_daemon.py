@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
@@ -38,6 +38,8 @@ from deadweight.project.install import install
 from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
+from tests.support.codes import raises
+from tests.support.message_codes import codes, details
 from tests.support.small_images import docker_archive, go_program, placed, program
 
 pytestmark = pytest.mark.system
@@ -96,14 +98,14 @@ def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeyp
         with pytest.raises(MissingError) as caught:
             search()
         assert caught.value.exit_code == 3
-        assert (
-            f"DOCKER_HOST names (unix://{tmp_path}/none.sock) does not answer: no such socket" in caught.value.message
-        )
+        assert codes(caught.value.args[0]) == ["engine.named_engine_silent", "engine.no_socket"]
+        named = {"origin": "DOCKER_HOST", "host": f"unix://{tmp_path}/none.sock"}
+        assert named.items() <= caught.value.fields.items()
 
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "unsupported"), ("rubbish", "unsupported")],
+    [("tcp://127.0.0.1:9", "refused"), ("fd://somewhere", "fd"), ("rubbish", "rubbish")],
 )
 def test_hosts_that_cannot_be_used_are_told(host, reason):
     assert reason in wire.trouble(host).lower()
@@ -111,7 +113,7 @@ def test_hosts_that_cannot_be_used_are_told(host, reason):
 
 def test_an_engine_that_hangs_is_given_up(listener):
     started = time.monotonic()
-    assert wire.trouble(listener[1], timeout=0.5) == "does not answer within 0.5 s"
+    assert codes(wire.trouble(listener[1], timeout=0.5)) == ["engine.silent"]
     assert wire.document(listener[1], "/version", timeout=0.5) == {}
     assert time.monotonic() - started < 30
 
@@ -144,7 +146,7 @@ def test_the_current_context_comes_first(unset, endpoint):
 def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
     context(unset, "gone", f"unix://{tmp_path}/gone.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    with pytest.raises(MissingError, match="Docker context gone names"):
+    with raises(MissingError, "engine.named_engine_silent", origin="Docker context gone"):
         daemon.find_running()
 
 
@@ -159,23 +161,22 @@ def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkey
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert "needs root or sudo (root is required, and sudo is not installed)" in caught.value.message
-    assert "invoke setup" not in str(caught.value), "it could not get one either"
-    assert "set DOCKER_HOST to a running engine" in str(caught.value.hint)
+    assert codes(caught.value.args[0])[:2] == ["engine.none_to_start", "engine.start_needs_root"]
+    assert caught.value.hint.code == "engine.advice_root", "set-up could not get one either"
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     monkeypatch.setattr(own, "dockerd", lambda: None)
-    with pytest.raises(MissingError, match="no container engine") as caught:
+    with raises(MissingError, "engine.none_to_start") as caught:
         daemon.find_or_start(print)
     if sudo.trouble():
-        assert "DOCKER_HOST" in str(caught.value.hint)
+        assert caught.value.hint.code == "engine.advice_root"
         return
-    assert "invoke setup" in str(caught.value.hint)
+    assert caught.value.hint.code == "engine.advice_setup"
     monkeypatch.setattr(system, "manager", lambda: None)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert caught.value.hint == "install Docker or Podman with this system's package manager"
+    assert caught.value.hint.code == "engine.advice_packages"
 
 
 @needs_root
@@ -213,14 +214,14 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     started = time.monotonic()
-    with pytest.raises(CommandError) as caught:
+    with raises(CommandError, "engine.ended_at_once") as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 60
-    assert "ended right after it started" in str(caught.value)
     assert "no such luck" in str(caught.value)
     assert str(layout().log) in str(caught.value)
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.engine
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
@@ -231,7 +232,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     said: list[str] = []
     mine = daemon.find_or_start(said.append)
     assert (mine.ours, mine.host) == (True, where.host)
-    assert any("starting Deadweight's container engine" in line for line in said)
+    assert ["engine.starting"] in [codes(line) for line in said]
     assert daemon.find_or_start(said.append) == mine
     with Engine.connect(mine, project="deadweight-tests") as engine:
         app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
@@ -303,6 +304,7 @@ def far() -> Iterator[str]:
         run(["ip", "netns", "del", name])
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.engine
 def test_beside_another_engine_builds_and_containers_reach_the_network(alone, endpoint, cache, far, tmp_path):
@@ -379,8 +381,8 @@ def test_doctor_works_without_an_engine(alone, cache, monkeypatch):
     monkeypatch.setattr(own, "dockerd", lambda: None)
     found = examine(["engine"])
     assert found.engine is None
-    assert "dockerd is not installed" in found.engine_problem
-    assert any(line.startswith("engine: none runs") for line in found.lines())
+    assert wording("engine.no_dockerd") in found.engine_problem
+    assert any(line.startswith("engine: ") and found.engine_problem in line for line in found.lines())
 
 
 def test_a_free_network_overlaps_no_route():
@@ -437,7 +439,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert "Deadweight starts one with sudo when needed" in examine([]).engine_problem
     said: list[str] = []
     install([before], said.append)
-    assert "starting Deadweight's container engine with sudo; stop it with invoke clean --all" in said
+    assert ["engine.starting_with_sudo"] in [codes(line) for line in said]
     where = layout()
     (after,) = survey(["engine"])
     assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
@@ -445,7 +447,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     assert (facts.st_gid, stat.S_IMODE(facts.st_mode)) == (54321, 0o660)
     assert "--preserve-env=https_proxy" in sudoer.read_text()
     assert daemon.stop_own(said.append) is True
-    assert "stopping the engine that deadweight started" in said
+    assert wording("engine.stopping") in said
     assert not where.run.exists()
     assert daemon.stop_own() is False
     daemon.remove_data()
@@ -477,10 +479,11 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert (
-        "no engine at unix:///var/run/docker.sock: permission denied (add yourself to the group: "
-        "sudo usermod -aG docker $USER, then log in again" in str(caught.value)
-    )
+    assert caught.value.code == "engine.none_to_start"
+    (passed_over,) = daemon.search()[1]
+    assert str(passed_over) in str(caught.value)
+    assert codes(passed_over) == ["engine.none_at", "engine.permission_denied"]
+    assert details(passed_over).fields["host"] == "unix:///var/run/docker.sock"
 
 
 @needs_root
@@ -489,11 +492,11 @@ def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (
         "from deadweight.engine.own import engine as own, machine; assert not machine.has_cgroups(); said = [];"
-        "own.start(said.append); assert machine.has_cgroups(); own.remove_data(); print(said[0])"
+        "own.start(said.append); assert machine.has_cgroups(); own.remove_data(); print(said[0].code)"
     )
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
     done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)
-    assert done.output.startswith("mounting control groups")
+    assert done.output.split() == ["engine.mounting_cgroups"]
 
 
 @pytest.mark.parametrize(("rootless", "told"), [(True, "have no effect"), (False, "limits work")])

@@ -15,6 +15,7 @@ from deadweight.engine.health import Listener, parse
 from deadweight.engine.health import explain_listeners as told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
+from tests.support.message_codes import codes, details
 
 HEALTH = Health(path="/healthz", within_seconds=15)
 TABLE = """\
@@ -67,7 +68,7 @@ def test_a_published_port_behind_which_nobody_listens_is_not(engine, misbehaving
     with engine.start(misbehaving_image, service("deaf")) as container:
         found = container.wait_healthy(Health(kind="tcp", within_seconds=1))
     assert not found.healthy
-    assert "it listens on no TCP port" in found.reason
+    assert found.reason.fields["advice"].code == "engine.listens_nowhere"
 
 
 def test_a_program_in_the_container_tells_its_health(engine, tools_image):
@@ -78,14 +79,15 @@ def test_a_program_in_the_container_tells_its_health(engine, tools_image):
         bad = container.wait_healthy(
             Health(kind="exec", command=("/bin/sh", "-c", "echo no >&2; exit 3"), within_seconds=0.5)
         )
-    assert bad.reason == "not healthy within 0.5 s (/bin/sh ended with 3 (no))"
+    assert codes(bad.reason) == ["engine.not_healthy", "engine.command_failed"]
+    assert bad.reason.fields["answer"].fields == {"program": "/bin/sh", "exit_code": 3, "output": " (no)"}
 
 
+@pytest.mark.slow
 def test_the_port_that_it_really_listens_on_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service(port=9000)) as container:
-        assert container.wait_healthy(Health(path="/healthz", within_seconds=3)).reason.endswith(
-            "; it listens on 8080, but port: is 9000: set port: 8080"
-        )
+        advice = container.wait_healthy(Health(path="/healthz", within_seconds=3)).reason.fields["advice"]
+        assert (advice.code, advice.fields["port"], advice.fields["likely"]) == ("engine.listens_on_other", 9000, 8080)
         assert [each.port for each in container.listeners()] == [8080]
 
 
@@ -107,43 +109,51 @@ def test_an_address_that_only_the_container_reaches_is_told(engine, misbehaving_
         # through the published port, as everybody but root on this very machine comes
         found = container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1))
         assert not found.healthy
-        assert told(container.listeners(), 8080) == (
-            "it listens on 127.0.0.1:8080 only, which cannot be reached from outside the container: bind it to 0.0.0.0"
+        only = told(container.listeners(), 8080)
+        assert (details(only).code, details(only).fields) == (
+            "engine.only_loopback",
+            {"address": "127.0.0.1", "port": 8080},
         )
-        assert told(container.listeners(), 80, (80,)).endswith(
-            "it listens on 8080, but port: is 80: set port: 8080, and bind it to 0.0.0.0 instead of 127.0.0.1"
-        )
+        other = told(container.listeners(), 80, (80,))
+        assert (details(other).code, details(other).fields["likely"]) == ("engine.listens_on_other_loopback", 8080)
 
 
 @pytest.mark.parametrize(
-    ("port", "exposed", "said"),
-    [
-        (8080, (80,), "it listens on 80, 9090, but port: is 8080, EXPOSE declares 80: set port: 80"),
-        (8080, (9090,), "it listens on 80, 9090, but port: is 8080, EXPOSE declares 9090: set port: 9090"),
-        (8080, (), "it listens on 80, 9090, but port: is 8080: set port: 80"),
-        (9090, (80,), ""),
-    ],
+    ("port", "exposed", "likely"), [(8080, (80,), 80), (8080, (9090,), 9090), (8080, (), 80), (9090, (80,), None)]
 )
-def test_of_several_ports_the_exposed_one_is_proposed(port, exposed, said):
-    assert told([Listener(80, "0.0.0.0"), Listener(9090, "::")], port, exposed) == said
+def test_of_several_ports_the_exposed_one_is_proposed(port, exposed, likely):
+    said = told([Listener(80, "0.0.0.0"), Listener(9090, "::")], port, exposed)
+    assert codes(said) == (["engine.listens_on_other"] if likely else [])
+    assert likely is None or (
+        details(said).fields["ports"],
+        details(said).fields["port"],
+        details(said).fields["likely"],
+    ) == (
+        "80, 9090",
+        8080,
+        likely,
+    )
+    assert likely is None or bool(details(said).fields["exposed"]) == bool(exposed)
 
 
 def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
-    assert told(None, 8080, (80,)) == "EXPOSE declares 80, but port: is 8080"
+    said = told(None, 8080, (80,))
+    assert (details(said).code, details(said).fields) == ("engine.exposes_other", {"exposed": "80", "port": 8080})
     assert told(None, 8080, (8080,)) == ""
 
 
 @pytest.mark.parametrize(
-    ("mode", "path", "said"),
+    ("mode", "path", "told"),
     [
-        ("good", "/no/such/route", "GET /no/such/route answers 404); set health.path to another route"),
-        ("speechless", "/healthz", "; if the service does not speak HTTP, use health: {kind: tcp}"),
+        ("good", "/no/such/route", ["engine.not_healthy_advice", "engine.wrong_status"]),
+        ("speechless", "/healthz", ["engine.not_healthy_advice", "engine.question_failed", "engine.advice_kind"]),
     ],
 )
-def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, said):
+def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, told):
     with engine.start(misbehaving_image, service(mode)) as container:
-        assert said.partition(")")[0] in container.wait_healthy(Health(path=path, within_seconds=1)).reason
-        assert said.rpartition("; ")[2] in container.wait_healthy(Health(path=path, within_seconds=1)).reason
+        reason = container.wait_healthy(Health(path=path, within_seconds=1)).reason
+    assert codes(reason) == told
+    assert path in reason
 
 
 class GrpcServer:
@@ -180,21 +190,22 @@ class GrpcServer:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "code", "fields"),
     [
-        (b"\x08\x01", "0", ""),
-        (b"\x08\x02", "0", "gRPC: NOT_SERVING"),
-        (b"", "0", "gRPC: UNKNOWN"),
-        (b"", "12", "gRPC: UNIMPLEMENTED: it has no grpc.health.v1"),
-        (b"", "5", "gRPC: NOT_FOUND: no such service"),
+        (b"\x08\x01", "0", "", {}),
+        (b"\x08\x02", "0", "engine.grpc_health", {"status": "NOT_SERVING"}),
+        (b"", "0", "engine.grpc_health", {"status": "UNKNOWN"}),
+        (b"", "12", "engine.grpc_unimplemented", {}),
+        (b"", "5", "engine.grpc_not_found", {}),
     ],
 )
-def test_grpc_health_is_asked_for(body, status, said):
+def test_grpc_health_is_asked_for(body, status, code, fields):
     from deadweight.engine.grpc_health import check
     from deadweight.engine.http import direct
 
     server = GrpcServer(body, [("grpc-status", status)])
-    assert check(direct("address", "127.0.0.1", server.port), "shop.v1.Cart", 5) == said
+    said = check(direct("address", "127.0.0.1", server.port), "shop.v1.Cart", 5)
+    assert (getattr(said, "code", ""), getattr(said, "fields", {})) == (code, fields)
     assert server.asked == b"\0\0\0\0\x0e\x0a\x0cshop.v1.Cart"
 
 
@@ -202,23 +213,23 @@ def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service()) as container:
         assert container.wait_healthy(HEALTH).healthy
         found = container.wait_healthy(Health(kind="grpc", within_seconds=1))
-    assert "gRPC: " in found.reason
+    assert found.reason.fields["answer"].code.startswith("engine.grpc_")
     assert not found.healthy
 
 
 @pytest.mark.parametrize(
-    ("script", "healthy", "said"),
+    ("script", "healthy", "told"),
     [
-        ("exit 0", True, ""),
-        ("exit 3", False, "it ended with exit code 3"),
-        ("exec sleep 30", False, "it had not ended after 1 s"),
+        ("exit 0", True, []),
+        ("exit 3", False, ["engine.job_failed", "engine.ended"]),
+        ("exec sleep 30", False, ["engine.still_running"]),
     ],
 )
-def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, said):
+def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, told):
     options = RunOptions(entrypoint=("/bin/sh", "-c", script))
     with engine.start(tools_image, options) as container:
         found = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
-    assert (found.healthy, found.reason) == (healthy, said)
+    assert (found.healthy, codes(found.reason)) == (healthy, told)
 
 
 def test_http_over_tls_is_asked_whoever_signed_its_certificate(engine, misbehaving_image):
@@ -228,8 +239,12 @@ def test_http_over_tls_is_asked_whoever_signed_its_certificate(engine, misbehavi
         assert container.http().request("GET", "/join?a=A&b=B").text() == "AB\n"
     with engine.start(misbehaving_image, service("tls")) as container:
         found = container.wait_healthy(Health(path="/healthz", within_seconds=1.0))
-    assert "GET /healthz: the port speaks TLS" in found.reason
-    assert "set health.tls to true" in found.reason
+    answer = found.reason.fields["answer"]
+    assert (answer.code, answer.fields, found.reason.fields["advice"]) == (
+        "engine.speaks_tls",
+        {"path": "/healthz"},
+        answer.hint,
+    )
 
 
 def test_what_was_answered_is_told_rather_than_that_the_last_question_had_no_time(monkeypatch):

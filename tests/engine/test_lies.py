@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import MissingError
 from deadweight.engine import api, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
+from tests.support.codes import raises
 from tests.support.lying_engine import Lies, lying
+from tests.support.message_codes import codes, details
 from tests.support.pretended_engine import HONEST, Pretended, pretended
 
 pytestmark = pytest.mark.engine  # of a pretended one, behind a socket
@@ -34,7 +36,7 @@ def there(told) -> Endpoint:
 )  # fmt: skip
 def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(told, there, version):
     told.documents["/version"] = version
-    with pytest.raises(MissingError, match=f"connect to {there.host}: .*API"):
+    with raises(MissingError, "engine.api_unusable", host=there.host):
         Engine.connect(there)
 
 
@@ -63,13 +65,13 @@ def test_what_it_says_of_its_machine_breaks_nothing(told, there, key, value):
 @pytest.mark.parametrize("info", [[], "banana", None, 7])
 def test_no_document_of_its_machine_is_one_error(told, there, info):
     told.documents["/info"] = info
-    with Engine.connect(there) as engine, pytest.raises(DeadweightError, match="engine: info: "):
+    with Engine.connect(there) as engine, raises(MissingError, "engine.not_an_engine", host=there.host):
         assert engine.info
 
 
 def test_an_engine_without_buildkit_is_found_out_before_a_build(there):
     """Where it has none, buildx would start one from a public registry."""
-    assert api.buildkit_trouble(there.host) == "HTTP status 501 to POST /grpc"
+    assert codes(api.buildkit_trouble(there.host)) == ["engine.no_grpc"]
 
 
 @pytest.mark.engine
@@ -79,12 +81,13 @@ def test_a_real_engine_behind_something_that_lies(endpoint, tmp_path):
     newer = Lies({"/version": lambda said: {**said, "ApiVersion": "1.99"}})
     assert api.buildkit_trouble(endpoint.host) == ""
     with lying(socket, tmp_path, refused) as host:
-        assert api.buildkit_trouble(host) == "HTTP status 404 to POST /grpc"
+        assert details(api.buildkit_trouble(host)).fields == {"status": 404}
         with Engine.connect(host) as engine:
             assert not engine.has("deadweight-tests/none:1")
     with (
         lying(socket, tmp_path, newer) as host,
         Engine.connect(host) as engine,
-        pytest.raises(MissingError, match=r"refuses the version of its API that it names itself: client version 1\.99"),
+        raises(MissingError, "engine.api_refused") as caught,
     ):
         engine.has("deadweight-tests/none:1")
+    assert "1.99" in caught.value.fields["problem"]

@@ -14,6 +14,8 @@ from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
 from deadweight.toolchain import find as find_module
 from tests.support.builder_site import GivenSource
+from tests.support.codes import raises
+from tests.support.message_codes import details
 from tests.support.pretended_engine import HONEST, Pretended, pretended
 
 
@@ -49,12 +51,10 @@ def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_bot
 ):
     endpoint = Endpoint(demanding.host, ours=False)
     client(tmp_path / "bin", monkeypatch, "1.41")
-    with pytest.raises(
-        MissingError, match=r"too old for this engine: .* up to 1\.41, but this engine requires 1\.44"
-    ) as told:
+    with raises(MissingError, "engine.client_too_old") as told:
         daemon.docker_cli(endpoint)
-    assert "run invoke setup to get a newer buildx" in str(told.value.hint)
-    assert "DOCKER_HOST" in str(told.value.hint)
+    problem = details(told.value).fields["problem"].fields
+    assert (problem["newest"], problem["oldest"]) == ("1.41", "1.44")
     demanding.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
     assert daemon.docker_cli(endpoint).docker == str(tmp_path / "bin" / "docker")
 

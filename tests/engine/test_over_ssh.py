@@ -45,6 +45,7 @@ def of_ssh() -> list[str]:
     return found.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image):
     before = set(of_ssh())
     with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
@@ -95,8 +96,8 @@ def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypat
     monkeypatch.setenv("DOCKER_HOST", host)
     with pytest.raises(MissingError) as caught:
         daemon.search()
-    assert "does not answer: root@127.0.0.1: Permission denied (publickey" in caught.value.message
-    assert "ssh-add" in caught.value.hint
+    assert "root@127.0.0.1: Permission denied (publickey" in caught.value.fields["problem"]
+    assert caught.value.hint.code == "engine.connect_by_ssh"
     assert f"ssh -p {served[1]} root@127.0.0.1 docker version" in caught.value.hint
 
 
@@ -109,7 +110,7 @@ def test_no_engine_behind_it_is_told_in_its_own_words(host):
 
 @pytest.mark.parametrize("address", ["ssh://", "ssh://user:secret@host", "ssh://host?x=y"])
 def test_what_is_no_address_is_said(address):
-    assert "expected ssh://[USER@]HOST[:PORT]" in wire.trouble(address)
+    assert address in wire.trouble(address)
 
 
 def test_nothing_in_an_address_becomes_an_option_or_a_command_of_the_shell():

@@ -14,6 +14,7 @@ from deadweight.engine import connect
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import translated
+from tests.support.codes import raises
 from tests.support.pretended_engine import Pretended, pretended
 
 LONG = 20
@@ -40,12 +41,12 @@ def ask(engine: Engine) -> None:
 def test_it_is_waited_for_once(engine, silent, monkeypatch):
     monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.5)
     silent.awake.clear()
-    with pytest.raises(MissingError, match="list: no answer in time"):
+    with raises(MissingError, "engine.no_answer_in_time", action="list"):
         ask(engine)
     monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
     before = time.monotonic()
     for _ in range(3):
-        with pytest.raises(MissingError, match="list: no answer in time"):
+        with raises(MissingError, "engine.no_answer_in_time", action="list"):
             ask(engine)
     assert time.monotonic() - before < LONG
     silent.awake.set()
@@ -58,7 +59,10 @@ def test_one_look_keeps_removals_from_waiting(engine, silent, monkeypatch):
     silent.awake.clear()
     connect.look(engine.api)
     before = time.monotonic()
-    with pytest.raises(MissingError, match="no answer in time"), translated("remove a container"):
+    with (
+        raises(MissingError, "engine.no_answer_in_time", action="remove a container"),
+        translated("remove a container"),
+    ):
         engine.api.remove_container("x")
     assert time.monotonic() - before < LONG
 
@@ -72,14 +76,17 @@ def test_after_ctrl_c_each_removal_waits_a_moment_only(engine, silent, monkeypat
     monkeypatch.setattr(_run, "_cancelled", True)
     before = time.monotonic()
     for name in ("x", "y", "z"):
-        with pytest.raises(MissingError, match="no answer in time"), translated("remove a container"):
+        with (
+            raises(MissingError, "engine.no_answer_in_time", action="remove a container"),
+            translated("remove a container"),
+        ):
             engine.api.remove_container(name)
     assert time.monotonic() - before < LONG
 
 
 def test_who_did_not_want_to_wait_calls_nobody_paused(engine, silent):
     silent.awake.clear()
-    with pytest.raises(MissingError, match="wait: no answer in time"), translated("wait"):
+    with raises(MissingError, "engine.no_answer_in_time", action="wait"), translated("wait"):
         engine.api.wait("x", timeout=0.2)
     assert engine.api not in connect._paused
 
@@ -94,7 +101,7 @@ def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monk
         time.sleep(0.1)
         assert not asked.done()
         monkeypatch.setattr(_run, "cancelled", lambda: True)
-        with pytest.raises(MissingError, match="list: no answer in time"):
+        with raises(MissingError, "engine.no_answer_in_time", action="list"):
             asked.result()
     assert time.monotonic() - before < LONG
     assert engine.api not in connect._paused, "removals then have their usual time"
@@ -111,6 +118,6 @@ def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
         _run.run(["sleep", "0.5"], stop=stop)
     silent.awake.clear()
     before = time.monotonic()
-    with pytest.raises(MissingError, match="fell silent meanwhile"), connect.watch_engine(endpoint) as stop:
+    with raises(MissingError, "engine.fell_silent", host=silent.host), connect.watch_engine(endpoint) as stop:
         _run.run(["sleep", str(LONG)], stop=stop)
     assert time.monotonic() - before < LONG

@@ -179,8 +179,7 @@ def test_root_builds_nothing_in_it_and_its_user_goes_on(podman, tmp_path):
     before, store = theirs(folder), engine.images.need(reference("playground"))
     done = invoke(tmp_path, "build", env={"DOCKER_HOST": engine.host})
     assert done.returncode not in (0, 130), done.stdout
-    assert "as another user" in done.stderr
-    assert "build on that machine, as that user, or with Docker" in done.stderr
+    assert engine.host in done.stderr
     assert "Traceback" not in done.stderr
     assert theirs(folder) == before
     assert engine.images.need(reference("playground")) == store

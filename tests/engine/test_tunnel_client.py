@@ -18,6 +18,8 @@ from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight.toolchain import helper_programs
+from tests.support.codes import raises
+from tests.support.message_codes import codes
 from tests.support.tls_engine import elsewhere
 
 HEALTH = Health(path="/healthz", within_seconds=15)
@@ -46,6 +48,7 @@ def of_tunnels(engine: Engine) -> list[str]:
     return [each.id for each in found if each.kind == "container" and "tunnel" in each.name]
 
 
+@pytest.mark.slow
 def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, misbehaving_image):
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:
         assert container.wait_healthy(HEALTH).healthy
@@ -75,7 +78,7 @@ def test_a_port_of_this_machine_leads_there(there, misbehaving_image):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as answer:
                 assert json.load(answer)["count"] == 3
             with (
-                pytest.raises(DeadweightError, match=f"port {port} on 127.0.0.1 is in use"),
+                raises(DeadweightError, "engine.port_in_use", port=port),
                 forwarded(container.http(), port),
             ):
                 pass
@@ -105,7 +108,7 @@ def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(there,
 
     monkeypatch.setattr(helper_programs, "built", no_go)
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:
-        with pytest.raises(Unreachable, match="go is not here") as caught:
+        with raises(Unreachable, "engine.unreachable", problem="go is not here") as caught:
             container.wait_healthy(HEALTH)
         assert (caught.value.exit_code, caught.value.hint) == (3, "invoke setup")
 
@@ -114,4 +117,4 @@ def test_a_container_that_ended_is_told_as_that(there, misbehaving_image):
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:
         container.signal("KILL")
         container.wait_ended(10)
-        assert "before it was healthy" in container.wait_healthy(HEALTH).reason
+        assert codes(container.wait_healthy(HEALTH).reason)[0] == "engine.ended_early"

@@ -89,6 +89,7 @@ def verdicts(found: dict[str, str]) -> dict[str, str]:
     return {task: told.partition(":")[0] for task, told in found.items() if task != "version"}
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.parametrize("kind", ["podman", *(pytest.param(kind, marks=pytest.mark.engines) for kind in BUILT)])
 def test_what_the_page_says_of_an_engine_is_what_comes_of_it(kind, tmp_path):

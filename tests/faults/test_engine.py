@@ -67,6 +67,7 @@ def project_on(root: Path, engine) -> Project:
     return made.suite(SUITE)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
@@ -110,6 +111,7 @@ def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
         each.close()
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engine):
     engine.images.load(base_archive(tmp_path))

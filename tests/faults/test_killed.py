@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.records.lock import locked
 from deadweight.records.paths import State
 from deadweight.report.figures import when
@@ -44,6 +45,7 @@ def pid_of(project: FaultProject, words: str) -> int:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(4))
 def test_kill_9_of_the_task_at_a_random_moment(project, moment):
     delay = random.Random(f"moment {moment}").uniform(0.0, 1.6)  # another moment each, the same in every run
@@ -85,6 +87,7 @@ def test_interrupted(project, number, words):
     project.builds()
 
 
+@pytest.mark.slow
 def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
     process = project.start("build")
@@ -112,6 +115,7 @@ def test_a_tool_that_fails_shows_its_own_last_words(project):
     project.builds()
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     """It is there and can be looked at, but nobody takes it for what was asked for.
 
@@ -136,6 +140,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     assert '"state": "built"' in project.invoke("variants", "--json").output
 
 
+@pytest.mark.slow
 def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     """The image before is still there; while the build goes on it is told who is at it, and afterwards that it did not end."""
     project.suite(v="touch started; while [ -e hold ]; do sleep 0.05; done; cp src/a.txt $OUT")
@@ -166,7 +171,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
 
 def test_the_others_are_built_when_one_tool_is_killed(project):
     project.suite(a="kill -9 $$", v="cp src/a.txt $OUT")
-    project.fails(1, "1 of 2 variants were not built")
+    project.fails(1, wording("project.not_built", failed=1, total=2, failures=""))
     assert project.out("v") == "a\n"
 
 

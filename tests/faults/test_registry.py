@@ -161,6 +161,7 @@ def nothing_half_written(project: Project) -> bool:
     return not [path for path in project.site.state.image("v").iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
@@ -192,12 +193,14 @@ def test_a_slow_registry_only_takes_longer(project, registry):
     assert project.build("v").config_digest
 
 
+@pytest.mark.slow
 def test_a_registry_that_hangs_ends_with_the_time_limit(project, registry, monkeypatch):
     monkeypatch.setattr(_common, "BUILD_TIMEOUT_SECONDS", 3.0)
     registry.mode = "hangs"
     started = time.monotonic()
-    with pytest.raises(CommandError, match="did not end within 3 s"):
+    with pytest.raises(CommandError) as caught:
         project.build("v")
+    assert caught.value.exit_code_of_command is None
     assert time.monotonic() - started < 60
     assert nothing_half_written(project)
     monkeypatch.undo()
@@ -236,6 +239,7 @@ def test_an_apk_repository_with_a_wrong_signature(apko):
     project.build("v")
 
 
+@pytest.mark.slow
 def test_an_apk_that_is_not_what_its_index_says(apko):
     project, root = apko
     (package,) = root.glob(f"repository/{_common.architecture().apk}/wolfi-baselayout-*.apk")

@@ -283,6 +283,7 @@ def test_what_kill_9_left_is_told_and_removed_by_the_next_command(castle, words)
     assert "killed" not in castle.invoke(*words.split()).stderr
 
 
+@pytest.mark.slow
 def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine, playground_archive):
     """Another run of this project; and what a killed run of another project left, of which that one's own next command tells."""
     other = Castle(tmp_path / "other", engine, playground_archive)
@@ -361,6 +362,7 @@ def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
     assert not imported & {"docker", "requests", "deadweight.project.clean"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("-n", "2")])
 def test_a_closed_terminal_ends_pytest(castle, words):
     argv = ["deadweight.yaml", "-k", "runs", "-p", "no:cacheprovider", *words]
@@ -372,6 +374,7 @@ def test_a_closed_terminal_ends_pytest(castle, words):
     assert not runs.there(State(castle.root))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_ends_nox_ends_what_it_runs(project, number):
     """The tool takes longer to end than nox would wait. The terminal's Ctrl-C reaches all, SIGTERM nox alone."""

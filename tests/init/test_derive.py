@@ -11,12 +11,12 @@ import pytest
 
 from deadweight.sources.dockerfile_lines import instructions
 from deadweight_init.derive import dockerfile, minimal
-from deadweight_init.derive.changes import Code
+from deadweight_init.derive.changes import Code, of_settings
 from deadweight_init.derive.elf import asked
-from deadweight_init.derive.ladder import MINIMAL
-from deadweight_init.derive.lost import lost
+from deadweight_init.derive.ladder import MINIMAL, lost
 from deadweight_init.derive.runtime import Folder, RuntimeFiles
 from deadweight_init.draft import first_draft
+from deadweight_init.drift import drift
 from deadweight_init.prove.recording import _DANGEROUS, of_health, of_log, of_operations, of_port, routes
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
@@ -62,7 +62,7 @@ CONFIG = {
     "Cmd": ["--port", "8080"],
 }
 FILES = RuntimeFiles(
-    ("srv", "usr/lib/it's here.so"), (Folder("home", 0o711, 5, 6),), {"var/lib/dpkg/status": ("libc6",)}, CONFIG,
+    ("srv", "usr/lib/it's here.so"), (Folder("home", 0o711, 5, 6),), {"var/lib/dpkg/status": ("libc6",)},
     ("sh", "apt-get"), ("var/cache",),
 )  # fmt: skip
 
@@ -103,7 +103,7 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
         OWN.replace('CMD ["--port", "8080"]\n', "ARG TOKEN\n").rstrip() + '\nFROM debian:12 AS tests\nCMD ["pytest"]\n'
     )
     draft = draft_of(tmp_path, text, **{"compose.yaml": compose, "Dockerfile.dockerignore": "*\n!out\n"})
-    draft = replace(draft, runtime=FILES)
+    draft = replace(draft, runtime=FILES, config=CONFIG)
     today, rest = draft.rungs[0], draft.rungs[1:]
     assert [each.name for each in rest] == ["minimal", "slim"]
     for each in rest:
@@ -114,10 +114,58 @@ def test_what_the_own_image_is_built_with_is_the_derived_ones_too(tmp_path):
     assert "FROM debian:12 AS tests" in draft.files["build/Dockerfile"]
 
 
+@pytest.mark.parametrize(
+    ("config", "lines", "added"),
+    [
+        ({"User": "65532", "WorkingDir": "/home/nonroot"}, "", ["USER 65532", "WORKDIR /home/nonroot"]),
+        ({"User": "65532", "WorkingDir": "/srv"}, "WORKDIR /srv\n", ["USER 65532"]),
+        ({"User": "7", "WorkingDir": "/home/nonroot"}, "USER 7\n", ["WORKDIR /home/nonroot"]),
+        ({"User": "0", "WorkingDir": "/"}, "", []),
+        ({}, "", []),
+    ],
+)
+def test_what_the_image_has_from_its_base_is_said_on_another_one(tmp_path, config, lines, added):
+    own = f'FROM gcr.io/distroless/static:nonroot\n{lines}COPY x /x\nCMD ["/x"]\n'
+    draft = replace(draft_of(tmp_path, own, x=""), config=config)
+    made = draft.ladder.files["build/Dockerfile"]
+    before, after = said(own), said(made)
+    assert after == [
+        ("ARG BASE=gcr.io/distroless/static:nonroot", ""),
+        ("FROM ${BASE}", ""),
+        *((each, "") for each in added),
+        *before[1:],
+    ]
+    assert "# Copied from Dockerfile. Only the base image differs: line 1 there, the argument BASE here.\n" in made
+    (tmp_path / "shop/deadweight.yaml").write_text(suite_text(draft))
+    written(tmp_path / "shop", draft.files)
+    tree = look(tmp_path / "shop")
+    assert list(drift(tree, find_services(tree))) == []
+    (tmp_path / "shop/Dockerfile").write_text(own.replace("COPY x /x", "COPY x /y"))
+    tree = look(tmp_path / "shop")
+    assert any("is of an older Dockerfile" in each for each in drift(tree, find_services(tree)))
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "changed"),
+    [
+        ({"User": "65532"}, {"User": "0", "WorkingDir": "/"}, [(Code.USER, "65532 -> root")]),
+        ({"User": "65532:65532"}, {"User": "65532", "WorkingDir": ""}, []),
+        ({"User": ""}, {"User": "root:root"}, []),
+        ({}, {"User": "nonroot", "WorkingDir": "/x"}, [(Code.USER, "root -> nonroot"), (Code.WORKDIR, "/ -> /x")]),
+    ],
+)
+def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, changed):
+    found = tuple(of_settings(own, other))
+    assert [(each.code, each.what) for each in found] == changed
+    draft = draft_of(tmp_path, 'FROM scratch\nCOPY x /x\nCMD ["/x"]\n', x="")
+    text = suite_text(replace(draft, set_otherwise={"chainguard": found}))
+    assert all(f"#   {each}\n" in text for each in found)
+
+
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
     own = find_services(look(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
     parsed = dockerfile.parse(own)
-    text = minimal.text(parsed, FILES)
+    text = minimal.text(parsed, FILES, CONFIG)
     before, after = said(own.text), said(text)
     assert [one for one, other in zip(before, after, strict=False) if one != other] == [before[3]]
     assert after[3] == ("FROM --platform=$TARGETPLATFORM debian:12 AS own-image", "")
@@ -144,7 +192,7 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
         'ENTRYPOINT ["/srv/shop"]',
         'CMD ["--port", "8080"]',
     ]
-    without = minimal.text(parsed, replace(FILES, checks_health=False))
+    without = minimal.text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
     told = minimal.changes(parsed, replace(FILES, checks_health=False))
     assert [(each.code, each.line) for each in told] == [
@@ -192,7 +240,7 @@ STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chaing
             True,
             {"chainguard": "cgr.dev/chainguard/glibc-dynamic:latest", "debian": "debian:12-slim"},
         ),
-        ("cgr.dev/chainguard/static", True, {"distroless": STATIC}),
+        ("cgr.dev/chainguard/static", True, {"distroless": "gcr.io/distroless/static-debian12:nonroot"}),
     ],
 )
 def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, base, brings, others):

@@ -23,9 +23,34 @@ def project(request, engine, tmp_path):
     name = f"derived{request.param}{os.getpid()}"
     root = written(tmp_path / name, SERVICES[request.param])
     yield root
+    _remove_images(engine, name)
+
+
+def _remove_images(engine, name: str) -> None:
     for image in engine.api.images(filters={"reference": f"deadweight/{name}/*"}):
         for tag in image["RepoTags"] or ():
             engine.images.remove(tag, force=True)
+
+
+@pytest.fixture
+def nonroot(engine, tmp_path):
+    """A service whose user and working folder are those of its base; its images go at the end."""
+    name = f"nonroot{os.getpid()}"
+    source = SERVICES["cpp"]["Dockerfile"].partition("FROM debian:12\n")[0].replace("g++ -O1", "g++ -static")
+    end = (
+        "FROM gcr.io/distroless/static-debian12:nonroot\nENV SHOP_VERSION=7 GREETING=hi\nCOPY --from=build /server /\n"
+    )
+    source += f'{end}CMD ["/server"]\n'
+    yield written(tmp_path / name, {**SERVICES["cpp"], "Dockerfile": source})
+    _remove_images(engine, name)
+
+
+def test_the_user_of_the_own_base_stays_on_another_one(engine, nonroot, capfd, monkeypatch):
+    monkeypatch.chdir(nonroot)
+    assert run("init", "--yes", "--minutes", "0") == 0, capfd.readouterr().err
+    images = (engine.api.inspect_image(f"deadweight/{nonroot.name}/{name}:latest") for name in ("today", "chainguard"))
+    settings = [(each["Config"]["User"], each["Config"]["WorkingDir"]) for each in images]
+    assert settings == [("65532", "/home/nonroot")] * 2
 
 
 def answers(engine, image: str) -> dict[str, tuple[int, bytes]]:
@@ -42,6 +67,7 @@ def _up():
     return Health(path="/health", within_seconds=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "project",
     [pytest.param(name, marks=() if name == "cpp" else pytest.mark.services) for name in SERVICES],

@@ -51,7 +51,6 @@ def test_the_image_is_read_from_its_dockerfile():
     )
     assert words.base == "alpine:3.20"
     assert [(each.value, each.origin) for each in words.ports] == [(9000, "from Dockerfile:9")]
-    assert words.user.value == "1000:1000"
     assert words.words == ("./app", "serve")
     assert words.workdir == "/srv"
     assert words.copied == (("ui", "/srv/ui/"),)

@@ -10,9 +10,9 @@ import pytest
 from deadweight.project.load_suite import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight_images.findings import MAX_FINDINGS, BaseImage
-from deadweight_init.prove.run import MOST_NAMED, by_owner
-from deadweight_init.prove.run import measured as measured_data
-from deadweight_init.write.suite import flow
+from deadweight_init.languages.common import flow
+from deadweight_init.prove.gates import MOST_NAMED, by_owner
+from deadweight_init.prove.gates import measured as measured_data
 from tests.support.small_project import write_suite
 
 SECRET = {"owner": "mine", "confidence": "high", "allowed": None}

@@ -15,6 +15,7 @@ def run(folder, *words):
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_it_writes_the_suite_that_the_task_writes(tmp_path):
     suites = []
     for name in ("own", "task"):

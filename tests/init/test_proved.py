@@ -13,6 +13,8 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.load_suite import load_suite
+from deadweight.records.paths import State
+from deadweight.report.collect import collect
 from deadweight.suite.model import RunSettings
 from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe as coming_up
@@ -88,6 +90,9 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: ignores SIGTERM" in said
     assert "works on 2 of 3 known operations" in said
     assert said.rstrip().endswith("next: invoke report")
+    checks = ("runs", "api", "budget", "layers")
+    records = collect(suite, State(project), asked={each.name: checks for each in suite.variants}).variants
+    assert {each.why_not for record in records.values() for each in record.checks.values()} == {None}
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text
     (project / "deadweight.yaml").write_text(sooner)
@@ -95,6 +100,7 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert run("verify", *(word for name in ("runs", "api", "budget", "layers") for word in ("--check", name))) == 0
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with(engine, project, capfd, monkeypatch):
     script = "echo error: DATABASE_URL is not set >&2; exit 3"
     shutil.rmtree(project / "www")
@@ -111,6 +117,7 @@ def test_a_service_that_does_not_come_up_is_a_failure_with_a_suite_to_go_on_with
     assert run("verify") == 1
 
 
+@pytest.mark.slow
 def test_what_runs_and_proves_little_is_told_by_exit_code_3(engine, project, capfd, monkeypatch):
     for name in ("Dockerfile.broken", "Dockerfile.stubborn", "www/index.html", "www/openapi.json", "www/prices.json"):
         (project / name).unlink()
@@ -135,6 +142,7 @@ def seen(**changes) -> Seen:
     return Seen(**{**fields, **changes})
 
 
+@pytest.mark.slow
 def test_what_a_service_does_is_seen(engine, misbehaving_image):
     found = observe(engine, misbehaving_image, (9, 8080), ("/json",), {}, "v")
     assert (found.ports, found.health.port, found.health.path, found.health.status) == ((8080,), 8080, "/json", 200)
@@ -143,11 +151,13 @@ def test_what_a_service_does_is_seen(engine, misbehaving_image):
     assert found.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, misbehaving_image):
     found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "late"}, "v")
     assert (found.health.kind, found.health.path) == ("http", "/healthz")
 
 
+@pytest.mark.slow
 def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
     tree = look(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
     recorder = Recorder(tree, None)
@@ -176,11 +186,13 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
 
 
+@pytest.mark.slow
 def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image):
     with pytest.raises(NotUp, match=r"it listened, and then ended with exit code 3: .*misbehave: giving up"):
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "speechless", "DIES_AFTER": "3s"}, "v")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "said"),
     [
@@ -195,6 +207,7 @@ def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image,
         coming_up.wait_listening(container, (8080,), seconds=2)
 
 
+@pytest.mark.slow
 def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
     words = [sys.executable, "-m", "deadweight", "init", "--yes"]
@@ -207,9 +220,10 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     assert process.returncode == 130, "".join(said)
     (today,) = load_suite(root / "deadweight.yaml").variants
     assert (today.name, today.tried) == ("today", False)
-    assert not list(root.glob(".deadweight.yaml-*"))
+    assert not list(root.glob(".deadweight.yaml.*"))
 
 
+@pytest.mark.slow
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
     assert posture.tightest(engine, misbehaving_image, seen(), RunSettings(), "v").told == {}
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-disk"}), "v")
@@ -225,12 +239,14 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     assert "capabilities" not in found.told
 
 
+@pytest.mark.slow
 def test_root_keeps_what_it_needs_to_become_another_user(engine, misbehaving_image):
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "changes-user"}), "v")
     assert (found.problem, found.settings.read_only, found.settings.user) == ("", True, "0:0")
     assert found.told["capabilities"].value == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 
 
+@pytest.mark.slow
 def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
     monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
     found = posture.tightest(
@@ -240,6 +256,7 @@ def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehav
     assert found.told == {}
 
 
+@pytest.mark.slow
 def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_image):
     env = {"ALSO": ":9000"}
     found = observe(engine, misbehaving_image, (9000, 8080), (), env, "v")
@@ -260,6 +277,7 @@ def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine,
     assert (today.name, today.tried) == ("today", False)
 
 
+@pytest.mark.slow
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     from deadweight.tasks.init import _build
     from deadweight_init.command import Wanted, init

@@ -62,7 +62,7 @@ def serve() -> Iterator[object]:
 )
 def test_a_service_without_a_health_route_is_asked_for_its_description(serve, answers, path, status):
     container, port = serve(**answers)
-    assert find_health(container, (port,), (), ()) == Health("http", port, path, status)
+    assert find_health(container, (port,), ()) == Health("http", port, path, status)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_service_without_a_health_route_is_asked_for_its_description(serve, an
 )
 def test_a_route_that_fails_tells_nothing_of_health(serve, answers, kind, path):
     container, port = serve(**answers)
-    health = find_health(container, (port,), (), ())
+    health = find_health(container, (port,), ())
     assert (health.kind, health.path) == (kind, path)
     assert ("GET / answers 500" in kind_told(health)) is (kind == "tcp")
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Inputs
 from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint
 from deadweight.records.ignore import Ignore, ignore_lines
+from tests.support.codes import parts, raises
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
 trees = st.dictionaries(
@@ -120,7 +121,9 @@ def test_what_was_read_is_not_read_again_unless_it_may_have_changed(tmp_path):
 
 def test_a_rule_that_takes_files_away_is_why_they_are_gone():
     before = Fingerprint("1", {"a.md": "x", "(ignore)": ""})
-    assert Fingerprint("2", {"(ignore)": "*.md"}).difference(before) == "the list of ignored files changed (and 1 more)"
+    assert Fingerprint("2", {"(ignore)": "*.md"}).difference(before) == wording(
+        "plan.inputs_differ", input=wording("plan.ignored_files"), how="changed", others=1
+    )
 
 
 def test_ignored_files_do_not_count(tmp_path):
@@ -140,25 +143,37 @@ def test_the_difference_names_what_changed(tmp_path):
     inputs = Inputs((tmp_path / "src",), values={"tool": "ko 1"})
     before = Digests().of(inputs, tmp_path)
     (tmp_path / "src" / "main.go").write_bytes(b"2")
-    assert Digests().of(inputs, tmp_path).difference(before) == "src/main.go changed"
+    changed = Digests().of(inputs, tmp_path).difference(before)
+    assert parts(changed) == ("plan.input_differs", {"input": "src/main.go", "how": "changed"})
     (tmp_path / "src" / "gone.go").unlink()
-    assert Digests().of(inputs, tmp_path).difference(before) == "src/gone.go is gone (and 1 more)"
-    assert before.difference(None) == "not built yet"
+    gone = Digests().of(inputs, tmp_path).difference(before)
+    assert parts(gone) == (
+        "plan.inputs_differ",
+        {"input": "src/gone.go", "how": "is gone", "others": 1},
+    )
+    assert parts(before.difference(None)) == ("plan.not_built", {})
 
 
 def test_the_difference_is_told_in_words(tmp_path):
     def told(now: dict[str, str], earlier: dict[str, str]) -> str:
         return Fingerprint("2", now).difference(Fingerprint("1", earlier))
 
-    assert told({"(base base)": "a"}, {"(base base)": "b"}) == "the base image changed"
-    assert told({"(base BASE)": "a"}, {}) == "the base image BASE is new"
-    assert told({"(ignore)": "a"}, {"(ignore)": "b"}) == "the list of ignored files changed"
-    assert told({"(step before 1)": "a"}, {"(step before 1)": "b"}) == "the result of an earlier step changed"
-    assert told({"(ko)": "1", "z.go": "1"}, {"(ko)": "2", "z.go": "2"}) == "z.go changed (and 1 more)"
+    def differs(what: str, how: str = "changed") -> str:
+        return wording("plan.input_differs", input=what, how=how)
+
+    assert told({"(base base)": "a"}, {"(base base)": "b"}) == differs(wording("plan.base"))
+    assert told({"(base BASE)": "a"}, {}) == differs(wording("plan.named_base", name="BASE"), "is new")
+    assert told({"(ignore)": "a"}, {"(ignore)": "b"}) == differs(wording("plan.ignored_files"))
+    assert told({"(step before 1)": "a"}, {"(step before 1)": "b"}) == differs(wording("plan.earlier_step"))
+    assert told({"(ko)": "1"}, {"(ko)": "2"}) == differs("ko")
+    several = told({"(ko)": "1", "z.go": "1"}, {"(ko)": "2", "z.go": "2"})
+    assert several == wording("plan.inputs_differ", input="z.go", how="changed", others=1)
 
 
 def test_an_input_that_cannot_be_read_is_one_clear_error(tmp_path):
-    with pytest.raises(DeadweightError, match=r"nowhere: cannot be read: No such file"):
+    with raises(
+        DeadweightError, "plan.unreadable", path=str(tmp_path / "nowhere"), problem="No such file or directory"
+    ):
         Digests().of(Inputs((tmp_path / "nowhere",)), tmp_path)
 
 

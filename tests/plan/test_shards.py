@@ -16,6 +16,7 @@ from deadweight.report.merge import merged
 from deadweight.report.model import Report
 from deadweight.report.sarif import JunitCase, JunitSuite, SarifFinding, joined_junit, joined_sarif, junit, sarif
 from tests.support import report_samples as samples
+from tests.support.codes import raises
 
 NAMES = [f"service-{number}" for number in range(300)]
 SECONDS = {name: 1.0 + (number * 37 % 101) for number, name in enumerate(NAMES)}
@@ -76,12 +77,12 @@ def test_the_flag_goes_before_the_environment():
 
 @pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/1001", "1/2/3"])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(UsageError, match="expected I/N"):
+    with raises(UsageError, "plan.shard", origin="--shard", most=1000, text=text):
         parse_shard(text)
 
 
 def test_a_job_that_is_not_indexed_is_told():
-    with pytest.raises(UsageError, match="JOB_COMPLETION_INDEX is not"):
+    with raises(UsageError, "plan.no_index", total="DEADWEIGHT_SHARDS", index="JOB_COMPLETION_INDEX"):
         shard_of(None, {"DEADWEIGHT_SHARDS": "4"})
 
 
@@ -119,32 +120,39 @@ def rescoped(name: str, **changes: object) -> dict[str, Report]:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "code", "fields", "shown"),
     [
-        (lambda: {name: each for name, each in shards().items() if name != "shard-2"}, r"a shard is missing: 2/3"),
-        (lambda: {"shard-1": shards()["shard-1"]}, r"shards are missing: 2/3, 3/3"),
-        (lambda: {**shards(), "again": shards()["shard-2"]}, r"shard 2/3 appears 2 times: shard-2, again"),
-        (lambda: rescoped("shard-3", commit="decaf"), r"of different commits(?s:.*)shard-3: decaf"),
-        (lambda: broken("shard-1", suite="other"), r"of different suites(?s:.*)shard-1: other"),
-        (lambda: broken("shard-1", tool_version="9"), r"different versions of Deadweight"),
-        (lambda: broken("shard-1", scope=None), r"shard-1: is not the report of a shard"),
-        (lambda: rescoped("shard-2", total=4), r"different numbers of shards"),
-        (lambda: rescoped("shard-2", mine=("jib",)), r"were divided differently"),
         (
-            lambda: rescoped("shard-2", mine=("nobody",)),
-            r"these variants belong to its shard but are not in it: nobody",
+            lambda: {name: each for name, each in shards().items() if name != "shard-2"},
+            "report.shards_missing", {"shards": "2/3"}, "",
         ),
+        (lambda: {"shard-1": shards()["shard-1"]}, "report.shards_missing", {"shards": "2/3, 3/3"}, ""),
+        (
+            lambda: {**shards(), "again": shards()["shard-2"]},
+            "report.shard_twice", {"shard": "2/3", "count": 2, "files": "shard-2, again"}, "",
+        ),
+        (lambda: rescoped("shard-3", commit="decaf"), "report.different_runs", {"difference": "commit"}, "shard-3: decaf"),
+        (lambda: broken("shard-1", suite="other"), "report.different_runs", {"difference": "suite"}, "shard-1: other"),
+        (
+            lambda: broken("shard-1", tool_version="9"),
+            "report.different_runs", {"difference": "version of Deadweight"}, "shard-1: 9",
+        ),
+        (lambda: broken("shard-1", scope=None), "report.no_shard", {"file": "shard-1"}, ""),
+        (lambda: rescoped("shard-2", total=4), "report.different_runs", {"difference": "number of shards"}, "shard-2: 4"),
+        (lambda: rescoped("shard-2", mine=("jib",)), "report.shards_divided_differently", {}, ""),
+        (lambda: rescoped("shard-2", mine=("nobody",)), "report.shard_incomplete", {"variants": "nobody"}, ""),
     ],
-)
-def test_a_mixture_is_refused_by_name(given, said):
-    with pytest.raises(UsageError, match=said) as raised:
+)  # fmt: skip
+def test_a_mixture_is_refused_by_name(given, code, fields, shown):
+    with raises(UsageError, code, **fields) as raised:
         merged(given())
     assert raised.value.exit_code == 2
+    assert shown in str(raised.value)
 
 
 def test_a_report_of_another_schema_is_refused(tmp_path):
     document = json.loads(to_json(shards()["shard-1"]))
-    with pytest.raises(ConfigError, match="not a report of schema 1"):
+    with raises(ConfigError, "report.not_of_schema", schema=1):
         parse_report(json.dumps({**document, "schema": 2}).encode(), origin="shard-1")
 
 

@@ -18,6 +18,7 @@ from deadweight._errors import MissingError
 from deadweight.toolchain.find import find
 from tests.support import ROOT
 from tests.support.buildkit_world import find_daemon, find_runc
+from tests.support.codes import raises
 from tests.support.pool_project import PoolProject, listening
 from tests.support.small_images import docker_archive, forget_image, go_program
 
@@ -120,7 +121,8 @@ def test_a_container_that_is_not_there_is_named(engine, tmp_path, monkeypatch):
     with listening("127.0.0.1") as told:
         project = PoolProject(tmp_path / "project", Path("/bin/true"), told)
         project.write({"one": 0.1}, {"endpoints": {"box": {"address": "docker-container://nobody-made-it"}}})
-        with pytest.raises(MissingError) as caught:
+        with raises(MissingError, "pool.no_endpoint") as caught:
             project.build()
-    assert "box: " in str(caught.value)
-    assert "No such container: nobody-made-it" in str(caught.value)
+    endpoints = str(caught.value.fields["endpoints"])
+    assert endpoints.startswith("  box: ")
+    assert "No such container: nobody-made-it" in endpoints

@@ -13,8 +13,9 @@ from deadweight.checks.protocol import evidence
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight_attacks.check import Asked
-from deadweight_pool import settings
+from deadweight_pool import settings, wording
 from deadweight_pool.endpoint import ranked
+from tests.support.codes import raises
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, write_suite
 from tests.support.tls_engine import cuttable, elsewhere
@@ -69,6 +70,7 @@ def places(found: list[Evidence]) -> dict[str, str | None]:
     return {each.variant: each.provenance.place for each in found if each.check == "runs"}
 
 
+@pytest.mark.slow
 def test_each_engine_checks_its_own(opened, engine, tmp_path):
     certificates = tmp_path / "certificates"
     certificates.mkdir()
@@ -89,6 +91,7 @@ def test_each_engine_checks_its_own(opened, engine, tmp_path):
     assert own_leftovers(engine) == []
 
 
+@pytest.mark.slow
 def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(opened, engine):
     workspace, said = opened({"near": f'host: "{engine.host}"', "far": 'host: "tcp://127.0.0.1:9"'})
     found = verified(workspace)
@@ -99,6 +102,7 @@ def test_an_engine_where_nobody_listens_is_told_once_and_the_other_does_it_all(o
     assert "refused" in line.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [runs.CHECK, api.CHECK], ids=lambda check: check.name)
 def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monkeypatch, check):
     workspace, said = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
@@ -154,24 +158,25 @@ def test_without_any_engine_what_needs_none_is_measured(opened):
     workspace, said = opened({"a": 'host: "tcp://127.0.0.1:9"', "b": 'host: "unix:///nonexistent.sock"'}, NAMES[:1])
     found = {each.check: each for each in verified(workspace)}
     assert (found["budget"].status, found["runs"].status) == ("pass", "not_measured")
-    assert "no engine of the pool is left: a: " in found["runs"].reason
-    assert "DEADWEIGHT_POOL=none" in found["runs"].data["hint"]
+    assert found["runs"].reason.startswith(wording("pool.no_engine", engines="a: "))
+    assert found["runs"].data["hint"] == wording("hint.other_engine")
     assert len(said) == 2
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "key", "code", "fields"),
     [
-        ("host: 'http://x'", r"deadweight\.yaml:4: pool\.engines\.east\.host: expected what DOCKER_HOST takes"),
-        ("host: 'ssh://me@big', certificates: c", r"certificates with a tcp:// host alone"),
-        ("host: 'ssh://me@big', places: 0", r"pool\.engines\.east\.places: must be 1 to 256, not 0"),
-        ("hosts: 'ssh://me@big'", r"unknown key \(did you mean 'host'\?\)"),
+        ("host: 'http://x'", ".host", "engine_host", {"found": "http://x"}),
+        ("host: 'ssh://me@big', certificates: c", "", "certificates_of_tcp", {}),
+        ("host: 'ssh://me@big', places: 0", ".places", "number_between", {"low": 1, "high": 256, "found": 0}),
+        ("hosts: 'ssh://me@big'", ".hosts", "misspelt_key", {"near": "host"}),
     ],
 )
-def test_what_is_written_wrongly(tmp_path, wrong, message):
+def test_what_is_written_wrongly(tmp_path, wrong, key, code, fields):
     text = f"name: s\npool:\n  engines:\n    east: {{{wrong}}}\nvariants:\n  v: {{builder: ko}}\n"
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, f"suite.{code}", **fields) as caught:
         write_suite(tmp_path, text)
+    assert (caught.value.line, caught.value.key) == (4, f"pool.engines.east{key}")
 
 
 def test_certificates_that_are_not_there(tmp_path):
@@ -180,5 +185,6 @@ def test_certificates_that_are_not_there(tmp_path):
     text = "name: s\npool:\n  engines:\n    east: {host: 'tcp://h:1', certificates: certs}\nvariants:\n  v: {builder: ko}\n"
     found = settings.chosen(write_suite(tmp_path, text))
     assert found is not None
-    with pytest.raises(ConfigError, match=r"pool\.engines\.east\.certificates: no cert\.pem in this folder"):
+    with raises(ConfigError, "pool.no_certificate", path=tmp_path / "certs/cert.pem") as caught:
         settings.engines(found)
+    assert caught.value.key == "pool.engines.east.certificates"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.builders.protocol import Needs
 from deadweight.project.needs import split_by_base
 from deadweight.records.paths import State
@@ -45,23 +46,22 @@ def project(tmp_path, monkeypatch) -> FaultProject:
 
 def told(text: str) -> None:
     """Each with its variants, its place and what comes nearest; what to do about it once."""
-    assert "one.Dockerfile:1: the local source has no stand-in for golang:0.9; the nearest is golang:" in text
+    lines = text.splitlines()
+    assert len([line for line in lines if "one.Dockerfile:1: " in line and "golang:0.9; " in line]) == 1
     assert (
-        "two.Dockerfile:3: the local source has no stand-in for eclipse-temurn:17; the nearest is eclipse-temurin:"
-        in text
+        len([line for line in lines if "two.Dockerfile:3: " in line and "; the nearest is eclipse-temurin:" in line])
+        == 1
     )
-    assert "no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near" in text
-    assert text.count("hint: invoke build --rebase tries the nearest") == 1
+    assert len([line for line in lines if "mcr.microsoft.com/dotnet/sdk:8.0; " in line]) == 1
+    assert text.count("invoke build --rebase") == 1
 
 
 def test_the_others_are_built(project):
-    done = project.fails(3, "1 of 2 variants were not built", "build", "--variant", "v,three")
+    first = wording("project.not_built", failed=1, total=2, failures="three: build: base: ")
+    done = project.fails(3, first, "build", "--variant", "v,three")
     assert project.out() == "a\n"
-    assert "three: not built: a base image is not available" in done.errors
-    assert (
-        "three: build: base: the local source has no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near"
-        in done.errors
-    )
+    assert wording("project.left_for_base", variant="three") in done.errors
+    assert "mcr.microsoft.com/dotnet/sdk:8.0" in done.errors.partition(first)[2]
     rows = json.loads(project.invoke("build", "--variant", "v,three", "--json").output)["variants"]
     assert (rows["v"]["result"], rows["three"]["result"]) == ("cached", "failed")
 
@@ -69,11 +69,11 @@ def test_the_others_are_built(project):
 def test_a_plan_shows_the_others_and_names_all_that_are_missing(project):
     done = project.invoke("build", "--plan")
     assert done.code == 3
-    assert done.output == "run   v  (not built yet)\n" + "".join(
+    assert done.output == f"run   v  ({wording('plan.not_built')})\n" + "".join(
         f"skip  {name}  (a base image is not available)\n" for name in ("one", "two", "three")
     )
     told(done.errors)
-    assert "two: two.Dockerfile:2; three: base: the local source" in done.errors
+    assert "two: two.Dockerfile:2; three: base: " in done.errors
     document = json.loads(project.invoke("build", "--plan", "--json").output)
     assert [step["key"] for step in document["steps"]] == ["image:v"]
     assert set(document["lacking"]) == {"one", "two", "three"}
@@ -85,8 +85,9 @@ def test_a_misspelt_stage_is_told_beside_the_image_that_docker_takes_it_for(proj
         "FROM golang:1.21.3-bookworm AS build\nFROM scratch\nCOPY --from=biuld /a /a\n"
     )
     done = project.fails(3, "", "build", "--plan", "--variant", "one")
-    where = "one.Dockerfile:3, where no stage is called 'biuld' (did you mean 'build'?)"
-    assert f"{where}: the local source has no stand-in for biuld" in done.errors
+    near = wording("suite.did_you_mean", near="build")
+    (line,) = (line for line in done.errors.splitlines() if "one.Dockerfile:3, " in line)
+    assert f"'biuld'{near}: " in line
 
 
 def test_doctor_and_setup_name_all_that_are_missing(project):
@@ -101,7 +102,7 @@ def test_doctor_and_setup_name_all_that_are_missing(project):
 
 def test_a_build_of_what_stands_on_missing_bases_alone_tells_of_all_of_them(project, engine, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    done = project.fails(3, "none is near", "build", "--variant", "one,two,three")
+    done = project.fails(3, "golang:0.9", "build", "--variant", "one,two,three")
     told(done.errors)
 
 

@@ -19,6 +19,7 @@ from deadweight.project.workspace import Workspace
 from deadweight.records.scope import load_scope
 from deadweight.report.model import BuildRecord, Report
 from tests.support import report_samples as samples
+from tests.support.codes import parts, raises
 
 SUITE = """\
 name: many
@@ -152,9 +153,12 @@ def test_defaults_reach_whom_they_change(root):
     assert list(since(root)) == ["two", "slim"]
 
 
-@pytest.mark.parametrize("revision", ["nowhere", "-x", "", "HEAD~5"])
-def test_a_revision_that_is_none_is_told(root, revision):
-    with pytest.raises(UsageError, match="--since"):
+@pytest.mark.parametrize(
+    ("revision", "code"),
+    [("nowhere", "no_common_commit"), ("-x", "no_revision"), ("", "no_revision"), ("HEAD~5", "no_common_commit")],
+)
+def test_a_revision_that_is_none_is_told(root, revision, code):
+    with raises(UsageError, f"project.{code}", revision=revision):
         since(root, revision)
 
 
@@ -162,7 +166,7 @@ def test_outside_of_git_that_is_told(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match="not in a git work tree"):
+    with raises(UsageError, "project.not_in_git", folder=tmp_path):
         since(tmp_path)
     assert head(tmp_path) is None
 
@@ -204,7 +208,7 @@ def test_a_run_notes_what_it_was_for(root):
     assert scope is not None
     assert scope.chosen == ("two", "slim")
     assert scope.mine == tuple(each.name for each in found.variants)
-    assert (scope.index, scope.total, scope.why) == (1, 2, "changed since HEAD")
+    assert (scope.index, scope.total, scope.why.split()[-1]) == (1, 2, "HEAD")
     assert scope.commit == git(root, "rev-parse", "HEAD")
     choose(workspace, (), {})
     assert load_scope(workspace.state) is None
@@ -215,7 +219,8 @@ def test_shards_of_ci_do_not_divide_what_was_named(root):
     ci = {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "3"}
     named = choose(workspace, ("one", "two"), ci)
     assert [each.name for each in named.variants] == ["one", "two"]
-    assert "is ignored" in named.told[0]
+    code, fields = parts(named.told[0])
+    assert (code, fields["origin"]) == ("project.shard_ignored", "CI_NODE_INDEX/CI_NODE_TOTAL")
     shares = [choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
     assert sorted(each.name for share in shares for each in share) == ["one", "two"]
 
@@ -223,7 +228,8 @@ def test_shards_of_ci_do_not_divide_what_was_named(root):
 def test_a_pod_that_does_not_know_how_many_there_are_says_so(root):
     found = choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
     assert len(found.variants) == 3
-    assert "set DEADWEIGHT_SHARDS" in found.told[0]
+    names = {"index": "JOB_COMPLETION_INDEX", "total": "DEADWEIGHT_SHARDS"}
+    assert parts(found.told[0]) == ("project.how_many_pods", names)
     assert choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
 
 
@@ -271,7 +277,7 @@ def test_git_is_asked_before_the_suite_is_read(root):
     workspace.asked.paths()
     (root.parent / ".git").rename(root.parent / "gone")
     assert set(changed.since(workspace, "HEAD", workspace.suite.variants)) == {"one"}
-    with pytest.raises(UsageError, match="not in a git work tree"):
+    with raises(UsageError, "project.not_in_git"):
         changed.since(workspace, "HEAD~1", workspace.suite.variants)
 
 

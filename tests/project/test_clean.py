@@ -33,6 +33,7 @@ def ours(engine) -> set[str]:
     return {tag for tag in tags if tag.startswith("deadweight/small/")}
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, engine):
     state = project.site.state

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.engine import daemon
 from deadweight.engine.own import engine as own
 from deadweight.records.evidence import Evidence
@@ -69,9 +70,10 @@ def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable
         if os.geteuid() != 0 or own.dockerd() is None or daemon.find_running() is not None:
             pytest.skip("needs root, dockerd, and no engine at the usual places")
     reason = how(project)
-    done = project.fails(3, "1 of 2 variants were not built\nneeds-engine: build: ", "build")
+    first = wording("project.not_built", failed=1, total=2, failures="needs-engine: build: ")
+    done = project.fails(3, first, "build")
     assert reason in done.errors.partition("error: ")[2]
-    assert "needs-engine: not built: it needs an engine" in done.errors.partition("error: ")[0]
+    assert wording("project.left_for_engine", variant="needs-engine") in done.errors.partition("error: ")[0]
     assert project.out() == "a\n"
     again = project.invoke("build", "--json")
     assert again.code == 3
@@ -81,27 +83,28 @@ def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable
 
 
 def test_who_wants_to_fail_fast_builds_nothing(project):
-    project.fails(3, "does not answer", "build", "--fail-fast")
+    project.fails(3, NOWHERE, "build", "--fail-fast")
     assert not (project.state / "images" / "v" / "out").exists()
 
 
 def test_setup_prepares_what_needs_none(project):
     alone = project.invoke("setup", "--yes", "--variant", "v", "--json")
     assert alone.code == 0, alone.errors
-    assert f"no container engine available (engine: the engine that DOCKER_HOST names ({NOWHERE})" in alone.errors
+    assert NOWHERE in alone.errors
     tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
     assert tools["engine"] == "unusable"
     assert "docker-cli" not in tools
-    done = project.fails(3, "needs-engine cannot be built here: engine: ", "setup", "--yes")
+    first = wording("tasks.not_buildable", variants="needs-engine", problem="engine: ")
+    done = project.fails(3, first, "setup", "--yes")
     assert done.errors.endswith(START_IT)
 
 
 def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project):
     """Not a package to install, nor setup, which would send you back here."""
-    done = project.fails(3, "missing or unusable: engine", "doctor")
+    done = project.fails(3, wording("tasks.missing", names="engine"), "doctor")
     assert done.errors.endswith(START_IT)
     (line,) = [line for line in done.output.splitlines() if line.startswith("engine  ")]
-    assert line.split(None, 2)[2].startswith("start it, or unset DOCKER_HOST  [the engine that DOCKER_HOST names ")
+    assert f"({NOWHERE})" in line
 
 
 @pytest.mark.parametrize("words", [(), ("--all",)])
@@ -111,9 +114,8 @@ def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words
     )  # --all ends what a cache's engine and registry run
     project.invoke("build")
     (log,) = project.state.glob("logs/v.log")
-    done = project.fails(
-        3, f"the engine was not cleaned: the engine that DOCKER_HOST names ({NOWHERE})", "clean", *words
-    )
+    done = project.fails(3, wording("tasks.engine_not_cleaned", problem=""), "clean", *words)
+    assert NOWHERE in done.errors.partition("error: ")[2]
     assert done.errors.endswith(START_IT)
     assert "removed 0 containers and networks, 0 images, " in done.errors
     assert not log.exists()
@@ -122,12 +124,13 @@ def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words
 
 def test_checks_that_run_an_image_are_not_measured(project):
     project.invoke("build")
-    done = project.fails(3, "1 of 1 check was not measured: v/runs. 1 not measured", "verify")
-    assert "does not answer: no such socket" in done.errors
+    first = wording("tasks.check_unmeasured", count=1, checks="1 check", names="v/runs", tally="1 not measured")
+    done = project.fails(3, first, "verify")
+    assert NOWHERE in done.errors
     kept = load(Evidence, State(project.root).evidence("v", "runs"))
     assert kept is not None
     assert (kept.status, kept.data["missing"]) == ("not_measured", True)
-    assert "does not answer" in kept.reason
+    assert NOWHERE in kept.reason
 
 
 def nox(project: FaultProject, session: str) -> subprocess.CompletedProcess[str]:
@@ -136,6 +139,7 @@ def nox(project: FaultProject, session: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_nox_builds_and_checks_what_it_can(project):
     one = nox(project, "verify-v")
     said = one.stdout + one.stderr
@@ -146,9 +150,9 @@ def test_nox_builds_and_checks_what_it_can(project):
     both = nox(project, "verify")
     said = both.stdout + both.stderr
     assert both.returncode != 0
-    assert "needs-engine is not built" in said
-    assert "1 of 2 variants were not built" in said
-    assert "not measured: the engine that DOCKER_HOST names" in said
+    assert wording("project.image_missing", variant="needs-engine") in said
+    assert wording("project.not_built", failed=1, total=2, failures="needs-engine: ") in said
+    assert NOWHERE in said
 
 
 def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
@@ -176,13 +180,12 @@ def test_verify_ends_with_the_total_and_the_next_command(project):
     done = project.invoke("verify", "--variant", "needs-engine")
     assert done.code == 1, done.errors
     said = done.errors.splitlines()
-    assert said[-2].startswith(
-        "error: 2 of 2 checks did not come out as expected: needs-engine/budget, needs-engine/layers. "
-    )
-    assert said[-2].endswith(". 1 passed, though expected to fail, 1 failed")
+    names, tally = "needs-engine/budget, needs-engine/layers", "1 passed, though expected to fail, 1 failed"
+    message = wording("tasks.checks_failed", failed=2, checks="2 checks", names=names, tally=tally)
+    assert said[-2] == f"error: {message}"
     assert done.errors.count("over the hard limit") == 1
     suite.write_text(f"{whole.partition('    checks: {layers')[0]}")
-    done = project.fails(3, "nothing was measured: the suite has no checks", "verify", "--variant", "needs-engine")
+    project.fails(3, wording("tasks.no_checks"), "verify", "--variant", "needs-engine")
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")

@@ -79,8 +79,8 @@ run() { # COMMAND LOG: its exit code; each line of the log begins with the secon
 }
 
 {
-    echo "| mode | command | exit | seconds | first variant | CPU seconds | counts |"
-    echo "|---|---|---:|---:|---:|---:|---|"
+    echo "| mode | command | exit | seconds | first variant | all built | CPU seconds | counts |"
+    echo "|---|---|---:|---:|---:|---:|---:|---|"
 } | tee "$out/summary.md"
 failed=0
 for mode in "${@:-quiet loaded user}"; do
@@ -92,9 +92,10 @@ for mode in "${@:-quiet loaded user}"; do
             code=$? seconds=$((SECONDS - started))
             sleep 1 # for the log's last lines; who holds it open is ended later
             first=$(awk '/: built in / { print $1; exit }' "$log")
+            last=$(awk '/: built in / { at = $1 } END { print at }' "$log")
             counts=$(grep -oE '[0-9]+ (passed|failed|skipped|error|not measured)[^=]*' "$log" | tail -1)
             [ "$code" = 0 ] || failed=1
-            echo "| $mode | $([ "$number" = 1 ] && echo demo || echo tests) | $code | $seconds | ${first:--} | $(($(cpu_seconds) - before)) | $counts |" | tee -a "$out/summary.md"
+            echo "| $mode | $([ "$number" = 1 ] && echo demo || echo tests) | $code | $seconds | ${first:--} | ${last:--} | $(($(cpu_seconds) - before)) | $counts |" | tee -a "$out/summary.md"
         done
         clean_up
         trap 'clean_up; exit 130' INT TERM

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import MissingError, UsageError
+from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.publish.comment import Busy, NoRights, keep_up, place, post
 from deadweight.report.pull_request import marker
+from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
 
 START = "<!-- deadweight verdict: app run "
@@ -133,7 +134,7 @@ def test_githubs_second_kind_of_limit_is_no_lack_of_rights(job, server):
 
 def test_a_limit_that_lasts_too_long_is_told(job, server):
     server.faults = [(429, {"Retry-After": "3600"})]
-    with pytest.raises(Busy, match="rate limit"):
+    with raises(Busy, "publish.rate_limit"):
         job("look")
     assert job.waited == []
 
@@ -146,7 +147,7 @@ def test_failures_of_the_forge_are_waited_out(job, server):
 
 def test_a_forge_that_stays_down_is_told(job, server):
     server.faults = [(503, {})] * 50
-    with pytest.raises(Busy, match="503"):
+    with raises(Busy, "publish.status", status=503):
         job("look")
     assert len(job.waited) <= 6
 
@@ -184,7 +185,7 @@ def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
 
 def test_a_token_without_rights_is_told(job, server):
     server.may_write = False
-    with pytest.raises(NoRights, match="not accessible") as raised:
+    with raises(NoRights, "publish.refused", status=403) as raised:
         job("look")
     assert raised.value.exit_code == 3
     assert job.waited == []
@@ -193,22 +194,22 @@ def test_a_token_without_rights_is_told(job, server):
 def test_a_wrong_token_is_told_and_never_shown(provider, server, tmp_path):
     found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
     where = place(provider, found)
-    with pytest.raises(NoRights) as raised:
+    with raises(NoRights, "publish.refused", status=401) as raised:
         post(where, START, "x", silent=False)
     assert "wr0ng" not in str(raised.value) + repr(where)
 
 
-@pytest.mark.parametrize("token", ["", " ", "a\nb"])
-def test_no_token_is_told(provider, server, tmp_path, token):
+@pytest.mark.parametrize(("token", "code"), [("", "no_token"), (" ", "no_token"), ("a\nb", "wrong_token")])
+def test_no_token_is_told(provider, server, tmp_path, token, code):
     found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
-    with pytest.raises(NoRights, match="_TOKEN"):
+    with raises(NoRights, f"publish.{code}", variable=f"{provider.upper()}_TOKEN"):
         place(provider, found)
 
 
 def test_a_token_goes_to_no_other_host(job, server):
     other = ForgeServer()
     server.faults = [(307, {"Location": f"{other.url}/elsewhere"})]
-    with pytest.raises(Exception, match="307"):
+    with raises(DeadweightError, "publish.refused", status=307):
         job("look")
     other.close()
     assert other.asked == []
@@ -220,7 +221,8 @@ def test_a_forks_job_asks_nobody(provider, server, tmp_path):
 
 
 def test_outside_of_a_pull_request_that_is_told(provider):
-    with pytest.raises(MissingError, match=r"not a Git(Hub|Lab) job"):
+    code = {"github": "publish.no_pull_request", "gitlab": "publish.no_merge_request"}[provider]
+    with raises(MissingError, code):
         place(provider, {})
-    with pytest.raises(UsageError, match="github or gitlab"):
+    with raises(UsageError, "tasks.choice", flag="--post", choices="github, gitlab", value="bitbucket"):
         place("bitbucket", {})

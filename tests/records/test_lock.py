@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.records.lock import VARIABLE, holder, locked
 from deadweight.records.paths import State
+from tests.support.codes import raises
 from tests.support.fault_project import FaultProject, wait_for
 
 pytestmark = pytest.mark.system
@@ -33,10 +34,11 @@ def test_the_second_waits_and_names_the_holder(tmp_path):
         assert other.stdout.readline() == "held\n"
         said: list[str] = []
         with (
-            pytest.raises(DeadweightError, match=f"pid {other.pid}"),
+            raises(DeadweightError, "records.locked", file=State(tmp_path).lock) as caught,
             locked(State(tmp_path), said.append, timeout=0.3),
         ):
             pass
+        assert f"pid {other.pid}" in caught.value.fields["holder"]
         assert f"pid {other.pid}" in said[0]
         other.kill()  # as hard as it gets: the kernel frees the lock
         other.wait()
@@ -77,8 +79,9 @@ def test_to_hold_one_lock_is_not_to_hold_another(tmp_path):
         other = subprocess.Popen([*command, str(tmp_path / "other")], stdin=subprocess.PIPE, env=stranger)
         with other:
             wait_for((tmp_path / "other" / ".deadweight" / "lock.holder").exists)
-            with pytest.raises(DeadweightError, match=f"pid {other.pid}"):
+            with raises(DeadweightError, "records.locked") as caught:
                 locked(State(tmp_path / "other"), print, timeout=0).__enter__()
+            assert f"pid {other.pid}" in caught.value.fields["holder"]
             other.kill()
 
 
@@ -112,8 +115,9 @@ def busy(tmp_path) -> Iterator[FaultProject]:
 )
 def test_what_writes_to_the_state_folder_waits(busy, words):
     process = busy.start(*words.split())
-    told = next(line for line in process.stderr if "waiting" in line)
+    told = wording("records.waiting", holder=holder(State(busy.root)), folder=State(busy.root).folder)
     assert f"pid {os.getpid()}" in told
+    assert f"{told}\n" in process.stderr
     process.send_signal(signal.SIGINT)
     assert busy.finish(process).code == 130
 
@@ -121,7 +125,7 @@ def test_what_writes_to_the_state_folder_waits(busy, words):
 @pytest.mark.parametrize("words", ["variants", "doctor", "logs", "build --plan", "setup --plan", "--dry build"])
 def test_what_only_reads_does_not(busy, words):
     done = busy.invoke(*words.split())
-    assert "waiting" not in done.errors
+    assert f"pid {os.getpid()}" not in done.errors
     assert done.code in (0, 3)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.records.reference import in_registry, names_registry, parse, short, split, with_registry
+from tests.support.codes import raises
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -32,7 +33,7 @@ def test_references_are_read_as_the_engine_reads_them(text, full):
     "text", ["", "Ubuntu", "a b", "ubuntu:", "x@sha256:12", "ubuntu@", "a//b", "-a", "a:b:c/d", "a/../b"]
 )
 def test_what_is_no_reference_is_refused(text):
-    with pytest.raises(UsageError, match="is not an image reference"):
+    with raises(UsageError, "records.not_a_reference", text=text):
         parse(text)
 
 
@@ -75,12 +76,12 @@ def test_a_registry_s_client_wants_the_registry(reference, name, tag):
 
 @pytest.mark.parametrize("reference", ["", "a", "a:1", "h/", "h/A", "h/a:", "h/a@", "h/a@sha256:1", "h/a b", "h/a:1:2"])
 def test_what_names_no_registry_or_is_no_reference(reference):
-    with pytest.raises(UsageError, match="is not a registry reference"):
+    with raises(UsageError, "records.not_in_registry", text=reference):
         in_registry(reference)
 
 
 def test_a_password_is_not_repeated():
-    with pytest.raises(UsageError) as caught:
+    with raises(UsageError, "records.credentials") as caught:
         in_registry("me:secret@h/a")
     assert "secret" not in str(caught.value)
 

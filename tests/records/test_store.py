@@ -10,6 +10,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.records.store import write_where_told
+from tests.support.codes import raises
 
 
 def test_a_pipe_is_written_into_and_stays_one(tmp_path):
@@ -56,5 +57,5 @@ def test_a_link_to_an_open_pipe_as_standard_output_is_one(tmp_path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(DeadweightError, match="cannot be written: Is a directory"):
+    with raises(DeadweightError, "records.unwritable", path=tmp_path, problem="Is a directory"):
         write_where_told(tmp_path, "x")

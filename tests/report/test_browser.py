@@ -104,6 +104,7 @@ def heavy_page(chromium, heavy) -> Iterator[Any]:
     assert seen.said == []
 
 
+@pytest.mark.slow
 def test_nothing_is_requested_and_nothing_is_logged(visit, address) -> None:
     seen = visit()
     seen.page.evaluate(OPEN_ALL)
@@ -585,6 +586,7 @@ def test_copies_are_marked_in_the_tree_and_on_the_map(visit, heavy) -> None:
     assert "are copies" in box.locator(".note").first.inner_text()
 
 
+@pytest.mark.slow
 def test_forced_colours_lose_nothing(visit, changed) -> None:
     """Where the system chooses all colours, what only a colour told is told by a border or a word."""
     seen = visit(changed.as_uri(), forced_colors="active", viewport=WIDE)

@@ -24,6 +24,7 @@ from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
 from deadweight.suite.model import Reference, Suite, Variant, criteria_of
 from deadweight_images.inspect.summary import summary
 from tests.support import report_samples as samples
+from tests.support.message_codes import codes, details
 from tests.support.small_images import docker_archive
 
 
@@ -74,7 +75,7 @@ def test_a_project_where_nothing_was_done_yet(suite, state) -> None:
     assert (record.image, record.build, record.startup_seconds, record.layers) == (None, None, None, None)
     assert record.vulnerabilities.status == "not_scanned"
     assert record.checks == {}
-    assert "invoke build --variant small" in record.notes[0]
+    assert codes(record.notes[0]) == ["report.not_built"]
     assert record.reference is not None
     assert (record.reference.size_bytes, record.reference.vulnerabilities) == (15_300_000, 4)
 
@@ -155,7 +156,10 @@ def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, bu
     assert record.startup_seconds is None
     assert (record.checks["runs"].status, record.checks["runs"].why_not) == ("not_measured", "stale")
     assert record.checks["runs"].evidence == {}
-    assert "runs: measured on an earlier image" in record.notes[0]
+    assert (details(record.notes[0]).code, details(record.notes[0]).fields["check"]) == (
+        "report.check_of_earlier_image",
+        "runs",
+    )
 
 
 def test_stale_results_and_those_that_were_never_got_stay_in_the_denominator(suite, state, built) -> None:
@@ -181,7 +185,8 @@ def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, bu
     put(state, built, "runs", {})
     record = collect(suite, state, asked={"small": ["runs"]}).variants["small"]
     assert record.checks.keys() == {"runs"}
-    assert record.notes == ("budget: the suite no longer has this check; its last result is not shown",)
+    (note,) = record.notes
+    assert (details(note).code, details(note).fields) == ("report.check_not_in_suite", {"check": "budget"})
     assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
 
 
@@ -198,7 +203,8 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
     assert record().checks.keys() == {"runs", "budget"}
     limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
     assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
-    assert limited.notes == ("budget: the suite has changed since; `invoke verify --variant small` checks it again",)
+    (note,) = limited.notes
+    assert (note.code, note.fields) == ("report.suite_changed", {"check": "budget", "variant": "small"})
     elsewhere = record(port=9090)
     assert {name: check.why_not for name, check in elsewhere.checks.items()} == {"runs": "stale", "budget": None}
     assert elsewhere.startup_seconds == 0.3
@@ -213,10 +219,8 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     assert record.build.failed_at == samples.WHEN
     assert record.failed == f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/small.log)"
     (note,) = record.notes
-    assert note.startswith(
-        f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/small.log); image and figures"
-    )
-    assert note.endswith(f"are from the build before ({built.built_at})")
+    assert (details(note).code, details(note).fields["built_at"]) == ("report.figures_of_earlier_build", built.built_at)
+    assert str(details(note).fields["failure"]) == record.failed
     found = verdict(report)
     assert (found.status, found.title) == ("fail", "1 build failed")
     assert found.counts.endswith("0 of 1 variant built.")
@@ -230,7 +234,7 @@ def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> Non
     record = collect(suite, state).variants["small"]
     assert record.image is not None
     assert record.image.size_bytes is None
-    assert any("a different image" in note for note in record.notes)
+    assert "report.archive_of_other_image" in [code for note in record.notes for code in codes(note)]
 
 
 def test_without_an_archive_the_budget_check_knows_the_sizes(suite, state, built) -> None:

@@ -25,6 +25,7 @@ from deadweight.report.model import (
     VulnerabilitiesRecord,
 )
 from tests.support import report_samples as samples
+from tests.support.message_codes import codes
 
 
 def one(record: VariantRecord) -> Report:
@@ -127,7 +128,7 @@ def test_a_stand_in_is_not_compared_with_the_real_base() -> None:
     found = between(sized(10_000_000), replace(sized(90_000_000), base=real))
     assert found.regressions == ()
     assert [change.kind for change in found.changes] == ["base"]
-    assert "stand-in" in found.notes[0]
+    assert codes(found.notes[0]) == ["report.one_on_stand_in"]
 
 
 def test_more_layers_are_a_regression_unless_the_ratchet_allows() -> None:
@@ -144,7 +145,7 @@ def test_a_figure_that_one_report_lacks_is_a_note_and_no_change(missing: str) ->
     partial = replace(whole, image=replace(whole.image, size_bytes=None, compressed_bytes=None), startup_seconds=None)
     found = between(partial, whole) if missing == "old" else between(whole, partial)
     assert found.changes == ()
-    assert any("only" in note for note in found.notes)
+    assert {note.code for note in found.notes} == {"report.measured_in_one"}
     assert bool(found.unmeasured) is (missing == "new")
     assert "Nothing changed beyond noise." not in comparison_markdown(found)
 
@@ -258,9 +259,9 @@ def test_attacks(posture, before, after, regression) -> None:
     for silent in ({posture: {"system": AttackRecord("not_measured")}}, {}):
         unmeasured = between(old, samples.variant(attacks=silent))
         assert unmeasured.changes == ()
-        assert unmeasured.notes == (
-            f"it: 1 attack was measured under posture {posture} then, and was not now (invoke attack measures it): system",
-        )
+        (note,) = unmeasured.notes
+        assert note.code == "report.attacks_not_measured"
+        assert note.fields == {"variant": "it", "posture": posture, "attacks": "system"}
         assert "in what was measured in both reports" in comparison_markdown(unmeasured)
 
 
@@ -305,7 +306,7 @@ def test_a_package_that_moved_but_kept_its_flaw_is_no_change() -> None:
 def test_a_scan_that_did_not_happen_fixes_nothing(status) -> None:
     found = between(scan(HIGH), samples.variant(vulnerabilities=VulnerabilitiesRecord(status)))
     assert found.changes == ()
-    assert "not compared" in found.notes[0]
+    assert codes(found.notes[0]) == ["report.scans_not_compared"]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ import json
 import subprocess
 from dataclasses import replace
 
-import pytest
-
 from deadweight._errors import DeadweightError
 from deadweight.project.git import Commit, commit_of
 from deadweight.publish.report import publish
@@ -16,6 +14,7 @@ from deadweight.report.history import load_report
 from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint
 from deadweight.report.write import write_report
 from tests.support import report_samples as samples
+from tests.support.codes import raises
 from tests.support.fault_project import FaultProject
 
 
@@ -71,7 +70,7 @@ def test_a_damaged_line_costs_itself_only(tmp_path):
 
 def test_a_file_that_is_no_history_is_one_error(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DeadweightError, match="cannot be read"):
+    with raises(DeadweightError, "report.history_unreadable", file=tmp_path / "folder"):
         history.read(tmp_path / "folder", "x")
 
 

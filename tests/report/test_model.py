@@ -15,7 +15,9 @@ from deadweight._errors import ConfigError
 from deadweight.report import history as written
 from deadweight.report.schema import generated
 from tests.support import report_samples as samples
+from tests.support.codes import raises
 from tests.support.json_schema import refusal, validator
+from tests.support.message_codes import details
 
 PUBLISHED = json.loads(resources.files("deadweight.report").joinpath("report.schema.json").read_bytes())
 
@@ -79,8 +81,9 @@ REQUIRED = ("schema", "suite", "generated_at", "tool_version", "variants")
 def test_a_missing_key_is_named(key: str) -> None:
     document = json.loads(written.to_json(samples.report()))
     del document[key]
-    with pytest.raises(ConfigError, match=key):
+    with raises(ConfigError, "report.not_of_schema") as caught:
         written.parse_report(json.dumps(document).encode(), origin="old.json")
+    assert details(caught.value).key == key
     assert refusal(PUBLISHED, document)
 
 
@@ -92,17 +95,18 @@ def test_a_missing_key_is_named(key: str) -> None:
 def test_what_is_no_report_is_one_clear_error(content: bytes, tmp_path) -> None:
     file = tmp_path / "report.json"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"report\.json: .*not a report of schema 1"):
+    with raises(ConfigError, "report.not_of_schema", schema=1) as caught:
         written.load_report(file)
+    assert details(caught.value).file == str(file)
 
 
 def test_a_missing_or_huge_file_is_one_clear_error(tmp_path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with raises(ConfigError, "report.unreadable"):
         written.load_report(tmp_path / "none.json")
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(written.MAX_REPORT_BYTES + 1)
-    with pytest.raises(ConfigError, match="larger than"):
+    with raises(ConfigError, "report.too_large", limit=written.MAX_REPORT_BYTES):
         written.load_report(huge)
 
 

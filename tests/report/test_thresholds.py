@@ -68,10 +68,10 @@ def test_the_same_vulnerability_in_more_places_is_told():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ("{ratchet_bytes: 5XB}", "expected a size"),
-        ("{noise_percent: -1}", "must be 0 or more, not -1"),
-        ("{grave: [dire]}", "critical"),
-        ("{ratchet_megabytes: 5}", "unknown key"),
+        ("{ratchet_bytes: 5XB}", "ratchet_bytes.*5XB"),
+        ("{noise_percent: -1}", "noise_percent.*-1"),
+        ("{grave: [dire]}", "grave.*dire"),
+        ("{ratchet_megabytes: 5}", "ratchet_megabytes"),
     ],
 )
 def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words):

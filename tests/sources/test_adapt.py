@@ -9,6 +9,7 @@ import yaml
 
 from deadweight._errors import ConfigError
 from deadweight.sources import adapt, adapt_dockerfile
+from tests.support.codes import raises
 
 APKO = """\
 # a comment
@@ -87,13 +88,22 @@ def test_the_flavour_is_told_by_package_names(file, packages, flavour):
     assert adapt.apk_flavour(file(f"contents: {{packages: {packages}}}\n")) == flavour
 
 
-@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "\x00"])
-def test_a_damaged_file_is_an_error_with_its_name(file, text):
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "sources.no_mapping"),
+        ("- a\n", "sources.no_mapping"),
+        ("a: [\n", "suite.not_yaml"),
+        ("\x00", "suite.not_yaml"),
+    ],
+)
+def test_a_damaged_file_is_an_error_with_its_name(file, text, code):
     path = file(text)
 
     assert adapt.apk_flavour(path) == "wolfi"
-    with pytest.raises(ConfigError, match=r"file\.yaml"):
+    with raises(ConfigError, code) as caught:
         adapt.derived(path)
+    assert caught.value.file == str(path)
 
 
 DOCKERFILE = """\

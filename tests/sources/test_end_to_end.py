@@ -110,6 +110,7 @@ def project(tmp_path, compiled):
     cache.rename(compiled)
 
 
+@pytest.mark.slow
 def test_an_engine_that_does_not_trust_the_private_ca_is_told_what_it_lacks(world, engine, project):
     words = {"DEADWEIGHT_SOURCE": "mirror", "DEADWEIGHT_MIRROR": f"{MIRROR}/all", "DOCKER_HOST": engine}
     done = _invoke(world, project, "--variant", "insecure-layer-sample", **words)
@@ -163,6 +164,7 @@ def _largest_is_many_times_the_smallest(engine, built) -> None:
     assert largest / smallest >= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

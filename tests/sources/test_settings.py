@@ -12,6 +12,7 @@ from deadweight.records.paths import State
 from deadweight.sources import network, settings
 from deadweight.sources.choose import _references, choose, remember
 from deadweight.sources.settings import registry_access
+from tests.support.codes import raises
 
 SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
 
@@ -142,14 +143,15 @@ def test_a_file_of_the_users_own_may_say_nothing(project, content):
 def test_an_unknown_source_names_the_choices(project):
     suite, state = project()
 
-    with pytest.raises(UsageError, match="choose one of auto, registry, mirror, local"):
+    with raises(UsageError, "suite.unknown", kind="source", name="cloud") as caught:
         remember(suite, state, "cloud")
+    assert "auto, registry, mirror, local" in (caught.value.hint or "")
 
 
 def test_a_mirror_that_is_not_configured_is_refused_and_not_recorded(project):
     suite, state = project()
 
-    with pytest.raises(ConfigError, match="no mirror is configured"):
+    with raises(ConfigError, "sources.no_mirror"):
         remember(suite, state, "mirror")
 
     assert not state.settings.exists()
@@ -157,18 +159,19 @@ def test_a_mirror_that_is_not_configured_is_refused_and_not_recorded(project):
 
 @pytest.mark.parametrize("text", ["", "ftp://x", "https://", "a b"])
 def test_what_is_no_mirror_is_refused(text):
-    with pytest.raises(UsageError):
+    with raises(UsageError, "sources.not_a_mirror", text=text):
         settings.mirror_at(text)
 
 
-@pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), ("hello", "contains no PEM certificate")])
-def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, problem):
+@pytest.mark.parametrize(("content", "code"), [(None, "bundle_unreadable"), ("hello", "no_certificate")])
+def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, code):
     suite, state = project("sources: {ca_bundle: ca.pem}\n")
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
 
-    with pytest.raises(ConfigError, match=problem):
+    with raises(ConfigError, f"sources.{code}") as caught:
         choose(suite, state, print, {"source": "registry"}).environment()
+    assert caught.value.file == str(tmp_path / "ca.pem")
 
 
 def test_finding_a_source_with_a_private_ca_changes_nothing_on_disk(project, tmp_path, monkeypatch):
@@ -180,7 +183,7 @@ def test_finding_a_source_with_a_private_ca_changes_nothing_on_disk(project, tmp
 
     monkeypatch.setattr(network, "ask_all", answers)
     suite, state = project("sources: {ca_bundle: ca.pem}\n")
-    with pytest.raises(ConfigError, match="the CA bundle cannot be read"):
+    with raises(ConfigError, "sources.bundle_unreadable"):
         choose(suite, state, print)
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
 

@@ -85,6 +85,7 @@ def subject(tmp_path, scanner_on_path, monkeypatch):
     return subject_of(suite, "v", put_built(suite, "v", archive, "deadweight-tests/advisories:1"), archive, None)
 
 
+@pytest.mark.slow
 def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, subject):
     used = database.use(str(made))
     assert used.updated_at == "2030-01-02T03:04:05+00:00"

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from deadweight._errors import ConfigError
 from deadweight_standins import bases, catalogue, pythons, servers, table
 from deadweight_standins.bases import Base, filled
+from tests.support.codes import raises
 
 CONFIG = ConfigDict(extra="forbid", strict=True)
 TABLES = {
@@ -76,7 +77,7 @@ def test_every_row_of_images_has_patterns_a_base_and_a_rule_that_there_are():
 
 def test_a_value_that_is_not_there_is_told_with_its_place():
     assert filled("PATH=@paths@ '@'%'", {"paths": "/bin"}, "f", "k") == "PATH=/bin '@'%'"
-    with pytest.raises(ConfigError) as error:
+    with raises(ConfigError, "bases.no_value", name="@nothing@") as error:
         filled("@nothing@", {"paths": "/bin"}, "bases.toml", "redis.env")
     assert error.value.key == "redis.env"
 

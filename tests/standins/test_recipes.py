@@ -20,6 +20,7 @@ from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_of, installs_renamed
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
+from tests.support.codes import raises
 
 
 def test_a_variable_is_there_once_with_its_last_value():
@@ -307,7 +308,7 @@ def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch
     monkeypatch.setattr(downloads, "central", lambda _shop: "https://maven.example.com")
     monkeypatch.setattr(downloads, "download", lambda url, _whose: url.encode())
     shop = SimpleNamespace(folder=tmp_path)
-    with pytest.raises(MissingError, match="was changed on the way"):
+    with raises(MissingError, "download.digest", name="b-1.jar"):
         downloads.fetch_from_maven(shop, "a/b/b-1.jar", "0" * 64)
     assert not (tmp_path / "jars").exists()
     good = hashlib.sha256(b"https://maven.example.com/a/b/b-1.jar").hexdigest()

@@ -28,7 +28,7 @@ from deadweight.sources import settings
 from deadweight.toolchain import system
 from deadweight.toolchain.find import find
 from deadweight_images.archive.pack import from_tree
-from deadweight_standins import debian, java
+from deadweight_standins import debian, java, wording
 from deadweight_standins import source as source_module
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.push import Client
@@ -76,9 +76,10 @@ def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_pa
             assert told.wait(10)
             assert not waiting.done()
         assert waiting.result(10) is not shop
-    assert enter(one) is not shop, "what a later call makes may not be what an earlier one remembers"
+    assert enter(one) is shop, "a later call makes no part again"
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_path, monkeypatch):
     asked = tmp_path / "asked"
@@ -216,6 +217,7 @@ def test_another_homes_registry_on_our_port_is_not_ours(registry, tmp_path):
     assert registry.running() == address
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_registry_that_answers_late_is_waited_for(registry, monkeypatch):
     """On a busy machine: to end it would cut off those who pull from it."""
@@ -642,7 +644,7 @@ def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
     references = ["gradle:8-jdk21", "golang:1.24", "mcr.microsoft.com/dotnet/sdk:8.0"]
     plain = LocalSource(State(tmp_path)).lacking(references)
     assert [about for about, _ in plain.problems] == [references[0], references[2]]
-    assert "invoke build --rebase tries the nearest" in LocalSource(State(tmp_path)).lacking(references[:1]).hint
+    assert LocalSource(State(tmp_path)).lacking(references[:1]).hint == wording("hint.rebase")
 
     source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
     assert [about for about, _ in source.lacking(references).problems] == [references[2]]

@@ -95,6 +95,7 @@ def test_generated_documents(folder, document):
     check(folder, content)
 
 
+@pytest.mark.slow
 def test_mutated_bytes(tmp_path):
     """The project's own suite file, damaged in 7,500 ways (each from its seed, so that a failure can be seen again)."""
     whole = (ROOT / "deadweight.yaml").read_bytes()

@@ -1,19 +1,29 @@
-"""Assert which error came, by its code and fields: the wording is for people, and lives in each package's messages.toml."""
+"""Assert which error or message came, by code and fields: the wording is for people, and lives in each package's messages.toml."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight._packages import images
+
+E = TypeVar("E", bound=DeadweightError)
 
 
 @contextmanager
-def raises(kind: type[DeadweightError], code: str, **fields: object) -> Iterator[pytest.ExceptionInfo[DeadweightError]]:
+def raises(kind: type[E], code: str, /, **fields: object) -> Iterator[pytest.ExceptionInfo[E]]:
     """The block raises an error of this kind with this code and, among its fields, these."""
     with pytest.raises(kind) as caught:
         yield caught
     assert code == caught.value.code, str(caught.value)
     assert fields == {name: caught.value.fields.get(name) for name in fields}
+
+
+def parts(message: object) -> tuple[str, dict[str, Any]]:
+    """The code and the fields of a message."""
+    assert isinstance(message, images.Message), message
+    return message.code, dict(message.fields)

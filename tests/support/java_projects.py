@@ -107,11 +107,12 @@ def emptied(folder: Path, kept: str = "") -> Path:
     return folder
 
 
-def fails(project: Project, kind: type[DeadweightError] = CommandError, code: int = 1) -> str:
-    """The one message of a build that must fail."""
+def fails(project: Project, kind: type[DeadweightError] = CommandError, code: int = 1, *, told: str = "") -> str:
+    """The one message of a build that must fail. ``told``: its code in the catalogue."""
     with pytest.raises(kind) as caught:
         project.build("v")
     assert caught.value.exit_code == code
+    assert told in ("", caught.value.code), str(caught.value)
     return str(caught.value)
 
 

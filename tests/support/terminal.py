@@ -103,6 +103,8 @@ class Terminal:
             code = self._ended()
             if code is not None:
                 self.code = code if code >= 0 else 128 - code
+                while self._screen >= 0 and select.select([self._screen], [], [], 0)[0] and self.read(0):
+                    pass  # its last words, which nobody had read yet
                 break
             assert time.monotonic() < deadline, f"still runs after {seconds} s\n{self.text}"
             if self._screen < 0 or not self.read(0.02):

@@ -117,6 +117,7 @@ def test_what_was_not_measured_or_broke_a_gate_is_said_first():
     assert second == "holed: fail: write-root succeeded in hardened"
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
 def test_what_is_not_built_keeps_nobody_from_attacking_the_others_and_notes_reach_whoever_reads_the_matrix(

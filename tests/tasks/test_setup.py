@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from deadweight._errors import wording
 from deadweight.toolchain.find import look
 from tests.support.fault_project import FaultProject
 from tests.support.invoking import start
@@ -98,7 +99,7 @@ def test_yes_installs_and_stdout_is_the_document_alone(project):
 def test_no_and_ctrl_d_install_nothing(project, answer):
     seen = on_terminal(project, "setup", "--json", answer=answer)
     assert (seen.code, seen.output) == (3, "")
-    assert "error: nothing was installed" in seen.terminal
+    assert f"error: {wording('tasks.not_installed')}" in seen.terminal
     assert "Traceback" not in seen.terminal
     assert look("nfpm").status == "missing"
 
@@ -128,12 +129,15 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--source", "public"), "unknown source 'public'"),
-        (("--source", ""), "unknown source ''"),
-        (("--mirror", "ftp://x"), "'ftp://x' is not a mirror"),
-        (("--source", "mirror"), "no mirror is configured"),
-        (("--ca-bundle", "nowhere.pem"), "the CA bundle cannot be read: No such file or directory"),
-        (("--ca-bundle", "deadweight.yaml"), "the CA bundle contains no PEM certificate"),
+        (("--source", "public"), wording("suite.unknown", kind="source", name="public")),
+        (("--source", ""), wording("suite.unknown", kind="source", name="")),
+        (("--mirror", "ftp://x"), wording("sources.not_a_mirror", text="ftp://x")),
+        (("--source", "mirror"), wording("sources.no_mirror")),
+        (
+            ("--ca-bundle", "nowhere.pem"),
+            f"nowhere.pem: {wording('sources.bundle_unreadable', problem='No such file or directory')}",
+        ),
+        (("--ca-bundle", "deadweight.yaml"), f"deadweight.yaml: {wording('sources.no_certificate')}"),
     ],
 )
 def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):

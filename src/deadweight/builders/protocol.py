@@ -128,7 +128,9 @@ class WrongKey(ConfigError):
     def __init__(self, variant: Variant, key: str | Key, what: str, path: Path, *, hint: str | None = None) -> None:
         self.inner: Key = (key,) if isinstance(key, str) else key
         self.what, self.path = what, path
+        hint = hint or getattr(what, "hint", None)
         super().__init__(f"{what} (variants.{variant.name}.{dotted(self.inner)})", file=path, hint=hint)
+        self.code, self.fields = getattr(what, "code", ""), getattr(what, "fields", {})
 
 
 class Builder(Protocol[V]):

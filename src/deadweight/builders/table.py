@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deadweight import _plugins
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight._plugins import AUTHORS, Whose
 from deadweight.builders.protocol import Builder, BuiltImage, Job, Needs, Site, Step
 from deadweight.suite.model import Variant
@@ -84,7 +84,7 @@ class Guarded:
 
         wrong = _wrong_record(getattr(inner, "record", None))
         if wrong:
-            raise DeadweightError(f"{whose}: {wrong}", hint=AUTHORS)
+            raise DeadweightError(wording("builders.wrong_plugin", plugin=whose, problem=wrong), hint=AUTHORS)
         catalogue.add(getattr(inner, "programs", ()), str(whose))
         self.inner, self.name, self._whose = inner, name, whose
         self.record: type[Variant] = inner.record
@@ -100,14 +100,14 @@ class Guarded:
         last = f"image:{variant.name}"
         if [step.key for step in steps[-1:]] != [last]:
             found = repr(steps[-1].key) if steps else "missing"
-            raise self._whose.wrong(variant.name, f"the key of its last step must be {last!r}, but is {found}")
+            raise self._whose.wrong(variant.name, wording("builders.wrong_last_key", expected=last, found=found))
         return (*(self._guarded(step) for step in steps[:-1]), self._guarded(steps[-1], last=True))
 
     def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
         with self._whose.at_work(variant.name):
             path = self._whose.checked(variant.name, "archive()", self.inner.archive(variant, built, site), Path)
         if not path.exists():
-            raise self._whose.wrong(variant.name, f"archive() returned {path}, which does not exist")
+            raise self._whose.wrong(variant.name, wording("builders.no_archive", path=path))
         return path
 
     def _guarded(self, step: Step, *, last: bool = False) -> Step:
@@ -132,21 +132,19 @@ class Guarded:
 def _wrong_record(record: object) -> str:
     """What is wrong with a record of keys, as the end of a sentence; empty where nothing is."""
     if record is None:
-        return "it has no record (its keys)"
+        return wording("builders.no_record")
     if not (isinstance(record, type) and issubclass(record, Variant)):
-        return f"its record must be a subclass of Variant, but is {record!r:.60}"
+        return wording("builders.wrong_record", record=record)
     ours = [
         key
         for key in Variant.model_fields
         if any(key in vars(each).get("__annotations__", {}) for each in _own(record))
     ]
     if ours:
-        return f"its record declares {', '.join(ours)}, which every variant has already"
+        return wording("builders.reserved_keys", keys=", ".join(ours))
     changed = [name for name in ("frozen", "extra") if record.model_config.get(name) != Variant.model_config.get(name)]
     if changed:
-        return (
-            f"its record changes {' and '.join(changed)} in model_config: records are frozen and take no unknown keys"
-        )
+        return wording("builders.changed_config", keys=" and ".join(changed))
     return ""
 
 

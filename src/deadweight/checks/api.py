@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight._log_excerpt import plain
 from deadweight._packages import attacks
-from deadweight.checks.protocol import Subject, by_engine, evidence
+from deadweight.checks.protocol import Subject, by_engine, evidence, joined
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
@@ -71,9 +71,7 @@ def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
         try:
             return None, file.read_bytes() * request.repeat_body
         except OSError as error:
-            raise UsageError(
-                f"body_file {file}: cannot be read: {error.strerror}", hint="paths are relative to deadweight.yaml"
-            ) from error
+            raise UsageError(wording("checks.body_file_unreadable", file=file, problem=error.strerror)) from error
     return None, None
 
 
@@ -220,9 +218,9 @@ def _at_walls(result: ItemResult, walls: Mapping[str, str]) -> ItemResult:
 def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -> Evidence:
     """The evidence of all items together."""
     failed = [result for result in results if result.status == "fail"]
-    reason = f"{len(results) - len(failed)} of {len(results)} answers as expected"
+    reason: str = wording("checks.answers", passed=len(results) - len(failed), total=len(results))
     if failed:
-        reason += f"; {failed[0].name}: {failed[0].reason}"
+        reason = joined(reason, f"{failed[0].name}: {failed[0].reason}")
     return evidence(
         subject,
         "api",
@@ -253,7 +251,7 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
         answer = _send(container, request)
         found = problems(item.expect, answer)
     except (OSError, http.client.HTTPException, Ended) as error:
-        found = [f"no answer: {error or type(error).__name__}"]
+        found = [wording("checks.no_answer", problem=error or type(error).__name__)]
     obituary = subject.service.obituary() if answer is None else None
     if obituary:
         found.append(obituary)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from deadweight import _run
 from deadweight import _sudo as sudo
-from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError, wording
 from deadweight.checks.protocol import Subject
 from deadweight.engine import labels
 from deadweight.records import store
@@ -135,10 +135,7 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
             raise kind(fault.message, hint=fault.hint) from None
         found = store.load(work.reply, folder / FOUND)
     if found is None:
-        raise DeadweightError(
-            f"{subject.variant.name}: the helper process that runs as root ended without a result",
-            hint="run the same command as root: sudo -E",
-        )
+        raise DeadweightError(wording("checks.helper_without_result", variant=subject.variant.name))
     return found
 
 
@@ -236,9 +233,7 @@ def _subject(place: Place, engine: Engine) -> Subject:
 
 
 def _no_archive() -> Path:
-    raise DeadweightError(
-        "the image was removed from the engine during the check", hint="invoke build, then run this again"
-    )
+    raise DeadweightError(wording("checks.image_removed"))
 
 
 def _tell(line: str) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
-from deadweight.checks.protocol import Subject, evidence
+from deadweight.checks.protocol import Subject, evidence, joined
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit
@@ -60,7 +60,7 @@ class Budget:
             "compressed_bytes": weighed.compressed_bytes,
             "layers": len(weighed.layers),
         }
-        why_not = {"compressed_bytes": "its layers are stored uncompressed, so their compressed size was not measured"}
+        why_not: dict[str, str] = {"compressed_bytes": wording("checks.size_not_measured")}
         if budget.startup_seconds is not None:
             figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
         found = {
@@ -97,9 +97,8 @@ def judge(name: str, value: float | None, limit: tuple[float | None, float | Non
     """Compare a figure with its (soft, hard) limits. A figure equal to its limit is within it."""
     soft, hard = limit
     if value is None:
-        return Finding(
-            "not_measured", f"{_WORDS[name]} not measured: {why_not}", {"value": None, "soft": soft, "hard": hard}
-        )
+        told = wording("checks.not_measured", name=_WORDS[name], reason=why_not)
+        return Finding("not_measured", told, {"value": None, "soft": soft, "hard": hard})
     data = {
         "value": value,
         "soft": soft,
@@ -109,9 +108,10 @@ def judge(name: str, value: float | None, limit: tuple[float | None, float | Non
     }
     for bound, which, status in ((hard, "hard", _FAIL), (soft, "soft", _WARN)):
         if bound is not None and value > bound:
-            over = shown(name, _rounded(value - bound))
-            text = f"{_WORDS[name]} {shown(name, value)}, {over} over the {which} limit of {shown(name, bound)}"
-            return Finding(status, text, data)
+            over, most = shown(name, _rounded(value - bound)), shown(name, bound)
+            figure = f"{_WORDS[name]} {shown(name, value)}"
+            told = wording("checks.over_limit", figure=figure, excess=over, kind=which, limit=most)
+            return Finding(status, told, data)
     nearest = min(bound for bound in (soft, hard) if bound is not None)
     share = f" ({value / nearest:.0%})" if nearest else ""
     return Finding(
@@ -142,7 +142,7 @@ def _startup(subject: Subject) -> tuple[float | None, str]:
     from deadweight.checks.runs import CHECK as runs
 
     if not subject.variant.runnable:
-        return None, "the variant is not a service"
+        return None, wording("checks.not_a_service")
     kept = store.load(Evidence, subject.state.evidence(subject.variant.name, runs.name))
     if kept is None or kept.provenance.image_digest != subject.built.config_digest:
         try:
@@ -158,12 +158,13 @@ def _compared(subject: Subject, size: int, name: str) -> Finding:
     other = subject.subject_of(name)
     if other is None:
         hint = f"invoke build --variant {name}"
-        return Finding("not_measured", f"not compared with {name}: it is not built", {"other": name, "hint": hint})
+        return Finding("not_measured", wording("checks.not_compared", variant=name), {"other": name, "hint": hint})
     theirs = weigh(other).size_bytes
     data = {"other": name, "other_size_bytes": theirs, "ratio": round(size / theirs, 4) if theirs else None}
     if size < theirs:
-        return Finding("pass", f"{format_bytes(theirs - size)} smaller than {name}", data)
-    return Finding("fail", f"{format_bytes(size)} is not smaller than {name} ({format_bytes(theirs)})", data)
+        return Finding("pass", wording("checks.smaller", bytes=format_bytes(theirs - size), variant=name), data)
+    told = wording("checks.not_smaller", size=format_bytes(size), variant=name, other=format_bytes(theirs))
+    return Finding("fail", told, data)
 
 
 def _worst(findings: list[Finding]) -> Status:
@@ -174,7 +175,7 @@ def _worst(findings: list[Finding]) -> Status:
 def _told(findings: list[Finding], status: Status) -> str:
     """The findings that decide, else all."""
     deciding = [finding.text for finding in findings if finding.status == status]
-    return "; ".join(deciding) or "no limit is set"
+    return joined(*deciding) if deciding else wording("checks.no_limit")
 
 
 CHECK = Budget()

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
 from deadweight.checks.protocol import Gate, Subject, evidence
 from deadweight.records.evidence import Evidence, Status
@@ -70,9 +70,7 @@ def base_image(subject: Subject) -> images.BaseImage:
             document = config(base.resolved, images.machine_platform(), insecure=base.stand_in)
             write_atomically(kept, json.dumps(document))
         except DeadweightError as error:
-            subject.say(
-                f"{subject.variant.name}: the layers of the base image are unknown, so all findings count: {error.message}"
-            )
+            subject.say(wording("checks.base_layers_unknown", variant=subject.variant.name, problem=error.message))
             return images.BaseImage()
     layers, steps = document.get("rootfs", {}).get("diff_ids", []), document.get("history") or []
     return images.BaseImage(frozenset(map(str, layers)), len(steps))
@@ -88,15 +86,15 @@ def allow_list(variant: Variant) -> tuple[images.AllowEntry, ...]:
 
 
 def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
-    yield from _apart("secrets", asked.secrets, report.counted, ("secret", "secrets"))
+    yield from _apart("secrets", asked.secrets, report.counted)
     if report.unread:
-        yield from _apart("unread", asked.unread, report.unread, ("place not looked at", "places not looked at"))
+        yield from _apart("unread", asked.unread, report.unread)
     if asked.max_hidden_bytes is not None:
         limit, hidden = parse_bytes(asked.max_hidden_bytes), report.hidden_bytes
         shown, allowed_too = format_bytes(hidden), format_bytes(limit)
         if shown == allowed_too:  # rounded: the reader must see which is larger
             shown, allowed_too = f"{hidden} bytes", f"{limit} bytes"
-        said = f"{shown} hidden, {allowed_too} allowed"
+        said = wording("checks.hidden_bytes", hidden=shown, allowed=allowed_too)
         yield Gate("max_hidden_bytes", hidden <= limit, said)
     for name, allowed, things in (
         ("setuid", asked.setuid, report.setuid),
@@ -106,21 +104,28 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         if not allowed:
             first = ", ".join(thing.described for thing in things[:3])
             why = next((f" ({thing.why})" for thing in things if thing.why), "")
-            yield Gate(name, not things, f"{len(things)} found: {first}{why}" if things else "none")
+            told = (
+                wording("checks.found", count=len(things), first=first, why=why) if things else wording("checks.none")
+            )
+            yield Gate(name, not things, told)
     if asked.users:
         user = (report.user or "root").split(":")[0]
-        yield Gate("users", user in asked.users, f"runs as {user}")
+        yield Gate("users", user in asked.users, wording("checks.runs_as", user=user))
 
 
-def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str], words: tuple[str, str]) -> Iterator[Gate]:
-    """A gate that judges what is mine and what came with the base apart; ``words`` are for one of them and for several."""
+def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str]) -> Iterator[Gate]:
+    """A gate that judges what is mine and what came with the base apart."""
     gated = [owner for owner, verdict in (("mine", asked.mine), ("base", asked.base)) if verdict == "none"]
     if not gated:
         return
     count = sum(found[owner] for owner in gated)
-    told = f"{count} {words[0] if count == 1 else words[1]}" if count else f"no {words[1]}"
-    if len(gated) == 1:
-        told += f" of {'mine' if gated == ['mine'] else 'the base'} ({sum(found.values()) - count} others allowed)"
+    if len(gated) == 2:
+        yield Gate(name, not count, wording("checks.findings", count=count))
+        return
+    others = sum(found.values()) - count
+    told = wording(
+        "checks.findings_of_mine" if gated == ["mine"] else "checks.findings_of_base", count=count, others=others
+    )
     yield Gate(name, not count, told)
 
 
@@ -134,13 +139,13 @@ def _allow_notes(report: LayersReport, allow: tuple[images.AllowEntry, ...]) -> 
             if report.more_secrets:
                 continue
             yield Gate(
-                "allow", False, f"allow-list entry {entry.fingerprint[:12]} matches no finding; remove it", warning=True
+                "allow", False, wording("checks.allowance_unused", fingerprint=entry.fingerprint[:12]), warning=True
             )
         elif entry.expires is not None and entry.expires < today:
             yield Gate(
                 "allow",
                 False,
-                f"allow-list entry {entry.fingerprint[:12]} expired on {entry.expires}, so its finding counts again",
+                wording("checks.allowance_expired", fingerprint=entry.fingerprint[:12], date=entry.expires),
                 warning=True,
             )
 
@@ -155,17 +160,14 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
     if bad:
         return "; ".join(bad)
-    files = _counted(report.hidden_files, "file")
-    hidden = f"{format_bytes(report.hidden_bytes)} hidden in {files}" if report.hidden_files else "nothing hidden"
-    secrets, unread = sum(report.counted.values()), sum(report.unread.values())
-    parts = [f"{_counted(len(report.layers), 'layer')}, {hidden}"]
-    parts += [f"{_counted(secrets, 'secret')} (allowed)"] if secrets else []
-    parts += [f"not looked at: {unread} (invoke layers lists them)"] if unread else []
-    return "; ".join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return wording(
+        "checks.layers",
+        layers=len(report.layers),
+        hidden=format_bytes(report.hidden_bytes),
+        files=report.hidden_files,
+        secrets=sum(report.counted.values()),
+        unread=sum(report.unread.values()),
+    )
 
 
 CHECK = Layers()

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import get_args
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight._plugins import AUTHORS, Whose
 from deadweight.checks.protocol import Check, Subject
 from deadweight.records.evidence import Evidence, Status
@@ -26,9 +26,7 @@ class Guarded:
         self.needs_engine = bool(getattr(inner, "needs_engine", False))
         self.record: type[Record] | None = getattr(inner, "record", None)
         if self.record is not None and not (isinstance(self.record, type) and issubclass(self.record, Record)):
-            raise DeadweightError(
-                f"{whose}: its record must be a subclass of Record, but is {self.record!r}", hint=AUTHORS
-            )
+            raise DeadweightError(wording("checks.wrong_record", plugin=whose, record=self.record), hint=AUTHORS)
 
     def applies(self, variant: Variant) -> bool:
         """A plug-in's check runs where the suite names it."""
@@ -40,9 +38,9 @@ class Guarded:
             found = self._whose.checked(variant, "run()", self.inner.run(subject), Evidence)
         if found.status not in get_args(Status):
             allowed = ", ".join(get_args(Status))
-            raise self._whose.wrong(variant, f"the status must be one of {allowed}, but is {found.status!r}")
+            raise self._whose.wrong(variant, wording("checks.wrong_status", allowed=allowed, status=found.status))
         try:
             json.dumps(found.data)
         except (TypeError, ValueError) as error:
-            raise self._whose.wrong(variant, f"the evidence's data cannot be written as JSON: {error}") from error
+            raise self._whose.wrong(variant, wording("checks.data_not_json", problem=error)) from error
         return replace(found, check=self.name, variant=variant)

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, wording
+from deadweight._packages import images
 from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _no_need(name: str) -> str:
-    raise MissingError(f"the image of {name}, which the service needs, is unknown")
+    raise MissingError(wording("checks.dependency_unknown", name=name))
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,12 @@ def by_engine(subject: Subject) -> Provenance:
     return Provenance(subject.built.config_digest, f"{info.name} engine", info.version, now(), place=place)
 
 
+def joined(*parts: str, separator: str = "; ") -> str:
+    """The parts as one reason, with the code and the fields of the first."""
+    text, first = separator.join(parts), parts[0]
+    return images.Message(text, first.code, first.fields) if isinstance(first, images.Message) else text
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -131,4 +138,5 @@ def evidence(
         seconds=0.0 if started is None else round(time.monotonic() - started, 3),
         data=data or {},
         gated=gated,
+        code=getattr(reason, "code", ""),
     )

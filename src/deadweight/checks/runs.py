@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError, wording
 from deadweight.checks.protocol import Subject, by_engine, evidence
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
@@ -107,15 +107,16 @@ class Runs:
             course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
             course.data["printed"] = lines[:PRINTED_LINES]
             if wanted is not None and not values.matches_pattern(wanted, "\n".join(lines)):
-                raise _Failed(with_last_lines(f"it did not print what matches {wanted!r}", container))
-        return "pass", f"ended with exit code 0 after {course.samples[0]:.2f} s"
+                raise _Failed(with_last_lines(wording("checks.not_printed", pattern=wanted), container))
+        return "pass", wording("checks.job_done", seconds=course.samples[0])
 
     def _start(self, subject: Subject, course: _Course) -> Container:
         container, readiness = subject.service.start_timed()
         if readiness.seconds is None:
             course.data["log_tail"] = last_lines(container, 20)
             reason = subject.service.why_down(readiness.reason, container)
-            raise _Failed(reason if not course.samples else f"start {len(course.samples) + 1} of {STARTS}: {reason}")
+            number = len(course.samples) + 1
+            raise _Failed(reason if number == 1 else wording("checks.further_start", number=number, reason=reason))
         course.samples.append(readiness.seconds)
         return container
 
@@ -136,13 +137,13 @@ class Runs:
         for port in variant.run.ports:
             found = container.wait_healthy(Health(kind="tcp", within_seconds=variant.health.within_seconds), port)
             if not found.healthy:
-                raise _Failed(with_last_lines(f"run.ports: {port}: {found.reason}", container))
+                raise _Failed(with_last_lines(wording("checks.port_closed", port=port, reason=found.reason), container))
 
     def _watch(self, container: Container, healthy_at: float, course: _Course) -> None:
         state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
         if not state.running:
             course.data["log_tail"], course.data["exit_code"] = last_lines(container, 20), state.exit_code
-            raise _Failed(with_last_lines(f"it became healthy, then {state.told()}", container))
+            raise _Failed(with_last_lines(wording("checks.ended_later", outcome=state.told()), container))
 
     def _stop(self, subject: Subject, container: Container, course: _Course) -> tuple[Status, str]:
         limit = subject.variant.checks.runs.stops_within_seconds
@@ -151,13 +152,9 @@ class Runs:
         if not stopped.in_time:
             course.data["log_tail"], course.data["killed"] = last_lines(container, 20), True
             judged = subject.variant.checks.runs.if_killed
-            return judged, with_last_lines(f"did not end within {limit:g} s of SIGTERM and was killed", container)
+            return judged, with_last_lines(wording("checks.not_stopped", seconds=limit), container)
         course.data["stop_seconds"] = round(stopped.seconds, 4)
-        told = (
-            f"healthy after {course.data['startup_seconds']:.2f} s, ended {stopped.seconds:.2f} s after SIGTERM "
-            f"with exit code {stopped.exit_code}"
-        )
-        return ("pass" if stopped.exit_code in CLEAN_EXITS else "warn"), told
+        return ("pass" if stopped.exit_code in CLEAN_EXITS else "warn"), _healthy(course.data)
 
 
 def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> dict[str, Evidence]:
@@ -178,7 +175,7 @@ def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> d
         except DeadweightError as error:
             del samples[name]
             status: Status = "not_measured" if isinstance(error, CannotStart | MissingError) else "fail"
-            evidence[name] = replace(found[name], status=status, reason=f"start {number + 2}: {error.message}")
+            evidence[name] = _again(found[name], status, number + 2, error.message)
             continue
         with container:
             if readiness.seconds is not None:
@@ -186,8 +183,13 @@ def interleaved(subjects: Sequence[Subject], found: Mapping[str, Evidence]) -> d
                 continue
             reason = subject.service.why_down(readiness.reason, container)
         del samples[name]
-        evidence[name] = replace(found[name], status="fail", reason=f"start {number + 2}: {reason}")
+        evidence[name] = _again(found[name], "fail", number + 2, reason)
     return evidence | {name: _timed(found[name], times) for name, times in samples.items()}
+
+
+def _again(found: Evidence, status: Status, number: int, reason: str) -> Evidence:
+    told = wording("checks.further_start", number=number, reason=reason)
+    return replace(found, status=status, reason=told, code=told.code)
 
 
 def _can_be_timed(found: Evidence) -> bool:
@@ -196,11 +198,17 @@ def _can_be_timed(found: Evidence) -> bool:
 
 
 def _timed(found: Evidence, times: Sequence[float]) -> Evidence:
-    median = round(statistics.median(times), 4)
-    first = f"healthy after {found.data['startup_seconds']:.2f} s"
-    told = f"healthy after {median:.2f} s ({min(times):.2f} to {max(times):.2f} s in {len(times)} starts)"
-    data = {**found.data, "startup_seconds": median, "startup_samples": [round(each, 4) for each in times]}
-    return replace(found, data=data, reason=found.reason.replace(first, told, 1))
+    samples = [round(each, 4) for each in times]
+    data = {**found.data, "startup_seconds": round(statistics.median(times), 4), "startup_samples": samples}
+    return replace(found, data=data, reason=found.reason if data.get("killed") else _healthy(data))
+
+
+def _healthy(data: Mapping[str, Any]) -> str:
+    """How it started and stopped; the span of several starts that were made in turns with other variants'."""
+    times = [] if data.get("startup_alone") or len(data["startup_samples"]) < 2 else data["startup_samples"]
+    span = f" ({min(times):.2f} to {max(times):.2f} s in {len(times)} starts)" if times else ""
+    start, stop, code = data["startup_seconds"], data["stop_seconds"], data["exit_code"]
+    return wording("checks.healthy", startup=start, span=span, stop=stop, exit_code=code)
 
 
 ONCE = Runs(once=True)

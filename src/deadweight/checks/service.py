@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _log_excerpt
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
+from deadweight.checks.protocol import joined
 from deadweight.engine.dependencies import BRIDGE, started_dependencies
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import refused_calls
@@ -75,7 +76,7 @@ class Service:
             variant = self.variant
             asked = options.but(seccomp=variant.run.seccomp or options.seccomp)
             self._refused = refused_calls.explained(self._engine(), self._image(), asked, variant.health, variant.port)
-        return f"{self._refused}; {told}" if self._refused else told
+        return joined(self._refused, told) if self._refused else told
 
     def beside(
         self, network: str = BRIDGE, up: Callable[[str, Container], None] = lambda _name, _container: None
@@ -130,7 +131,7 @@ class Service:
         state = self._shared.wait_ended(MOURNING_SECONDS) if self._shared is not None else None
         if self._shared is None or state is None or state.running:
             return None
-        return with_last_lines(f"the service {state.told()}", self._shared)
+        return with_last_lines(wording("checks.service_ended", outcome=state.told()), self._shared)
 
     def close(self) -> None:
         """Remove the shared container, and what was started beside it."""
@@ -146,8 +147,9 @@ def with_last_lines(reason: str, container: Container) -> str:
     lines = _heard(container)
     last = _log_excerpt.last_lines(lines, SHOWN_LINES)
     above = [line for line in _log_excerpt.exceptions(lines) if not any(line in each for each in last)]
-    first = f"; its first exception: {' | '.join(above)}" if above else ""
-    return f"{reason}{first}; its last lines: {' | '.join(last)}" if last else f"{reason}; the service printed nothing"
+    first = wording("checks.first_exception", lines=" | ".join(above)) if above else ""
+    rest = wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")
+    return joined(reason, first, rest, separator="")
 
 
 def last_lines(container: Container, count: int) -> list[str]:

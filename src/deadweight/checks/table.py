@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from deadweight import _packages, _plugins
-from deadweight._errors import MissingError, UsageError
+from deadweight._errors import MissingError, UsageError, wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Check
@@ -44,9 +44,7 @@ def check(name: str) -> Check:
         made, whose = _plugins.load("check", name, ("run",), _OURS)
     except LookupError:
         known = ", ".join(_OURS)
-        raise MissingError(
-            f"no check {name!r}", hint=f"checks: {known}; plug-ins add others (entry point group {GROUP})"
-        ) from None
+        raise MissingError(wording("checks.unknown_check", name=name, known=known, group=GROUP)) from None
     from deadweight.checks.plugin import Guarded
 
     return Guarded(made, name, whose)
@@ -67,7 +65,7 @@ def refuse_unknown(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
     known = [*_OURS, *dict.fromkeys(name for variant in variants for name in variant.checks.other)]
     for name in wanted:
         if name not in known:
-            raise UsageError(f"no check {name!r}", hint=f"checks: {', '.join(known)}")
+            raise UsageError(wording("checks.no_such_check", name=name, known=", ".join(known)))
 
 
 def refuse_unasked(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
@@ -78,4 +76,4 @@ def refuse_unasked(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
             asked_for = dict.fromkeys(check.name for variant in variants for check in asked(variant))
             whom = "any variant" if len(variants) > 1 else variants[0].name
             hint = f"checks in the suite: {', '.join(asked_for) or 'none'}"
-            raise UsageError(f"the suite has no check {name!r} for {whom}", hint=hint)
+            raise UsageError(wording("checks.not_asked_for", name=name, variants=whom), hint=hint)

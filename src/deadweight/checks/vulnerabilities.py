@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from deadweight._errors import ConfigError, MissingError
+from deadweight._errors import ConfigError, MissingError, wording
 from deadweight.checks.protocol import Gate, Subject, evidence, now
 from deadweight.checks.scan import cache
 from deadweight.checks.scan import model as knows
@@ -77,13 +77,13 @@ def _vex(file: Path, image_names: set[str]) -> Iterator[Acceptance]:
     document, lines = _read(file)
     statements = document.get("statements")
     if "openvex" not in str(document.get("@context", "")) or not isinstance(statements, list):
-        raise ConfigError("is not an OpenVEX document", file=file, hint="https://openvex.dev describes the format")
+        raise ConfigError(wording("scan.not_vex"), file=file)
     for index, statement in enumerate(statements):
         if not isinstance(statement, dict):
-            raise _wrong(file, lines, index, "a statement must be a mapping")
+            raise _wrong(file, lines, index, wording("scan.vex_statement_type"))
         status = statement.get("status")
         if status not in STATUSES:
-            raise _wrong(file, lines, index, f"expected a status of {', '.join(STATUSES)}, found {status!r}")
+            raise _wrong(file, lines, index, wording("scan.vex_status", expected=", ".join(STATUSES), found=status))
         if status in QUIETING:
             yield from _accepted(file, lines, index, statement, image_names)
 
@@ -97,13 +97,13 @@ def _accepted(
     )
     if not reason:
         if statement["status"] == "not_affected":
-            raise _wrong(file, lines, index, "the status not_affected needs a justification or an impact_statement")
+            raise _wrong(file, lines, index, wording("scan.vex_no_reason"))
         reason = "fixed"
     vulnerability = statement.get("vulnerability")
     name = vulnerability.get("name") or vulnerability.get("@id") if isinstance(vulnerability, dict) else vulnerability
     products = statement.get("products")
     if not name or not isinstance(products, list) or not products:
-        raise _wrong(file, lines, index, "a statement must name a vulnerability and at least one product")
+        raise _wrong(file, lines, index, wording("scan.vex_incomplete"))
     for product in products:
         identity = str(product.get("@id") or "") if isinstance(product, dict) else str(product)
         parts = product.get("subcomponents") or [] if isinstance(product, dict) else []
@@ -127,24 +127,17 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
     try:
         data = file.read_bytes()[: MAX_VEX_BYTES + 1]
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None
+        raise ConfigError(wording("report.unreadable_file", problem=error.strerror), file=file) from None
     if len(data) > MAX_VEX_BYTES:
-        raise ConfigError(
-            f"is larger than {MAX_VEX_BYTES // 2**20} MiB, the most that is read of an OpenVEX document",
-            file=file,
-            line=1,
-            hint="keep only the statements about this suite's images",
-        )
+        raise ConfigError(wording("scan.vex_too_large", limit=MAX_VEX_BYTES // 2**20), file=file, line=1)
     try:
         document = json.loads(data)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"is not JSON: {error.msg}", file=file, line=error.lineno) from None
+        raise ConfigError(wording("scan.not_json", problem=error.msg), file=file, line=error.lineno) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"is not JSON: {error}", file=file, line=1) from None
+        raise ConfigError(wording("scan.not_json", problem=error), file=file, line=1) from None
     if not isinstance(document, dict):
-        raise ConfigError(
-            "is not an OpenVEX document", file=file, line=1, hint="https://openvex.dev describes the format"
-        )
+        raise ConfigError(wording("scan.not_vex"), file=file, line=1)
     return document, _lines(data.decode("utf-8", "replace"), file)
 
 
@@ -209,19 +202,19 @@ def severity_gates(
             rows = [row for row in counted if row.severity == severity]
             named = ", ".join(dict.fromkeys(row.id for row in rows[:20]))
             kind = " ".join([*words, severity])
-            said = f"{len(rows)} {kind}, {limit} allowed" + (f": {named[:120]}" if len(rows) > limit else "")
-            yield Gate(f"max.{severity}", len(rows) <= limit, said)
+            held = len(rows) <= limit
+            shown = "" if held else f": {named[:120]}"
+            said = wording("scan.severity_limit", count=len(rows), kind=kind, limit=limit, ids=shown)
+            yield Gate(f"max.{severity}", held, said)
 
 
 def exception_gates(accepted: Sequence[Acceptance], used: set[Acceptance], today: date) -> Iterator[Gate]:
     """An entry that has expired fails; one that nothing needs is told."""
     for entry in accepted:
         if entry.expired(today):
-            yield Gate(
-                "exceptions", False, f"{entry.origin} expired on {entry.expires}; fix the finding, or renew the entry"
-            )
+            yield Gate("exceptions", False, wording("scan.acceptance_expired", origin=entry.origin, date=entry.expires))
         elif entry not in used:
-            yield Gate("exceptions", False, f"{entry.origin} matches no finding", warning=True)
+            yield Gate("exceptions", False, wording("scan.acceptance_unused", origin=entry.origin), warning=True)
 
 
 def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, str]] | None:
@@ -235,16 +228,12 @@ def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, s
     file = suite.root / asked.baseline
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(
-                f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report",
-                file=file,
-                hint="invoke report writes one",
-            )
+            raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=file)
         record = json.loads(file.read_bytes())["variants"].get(variant.name)
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from None
+        raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
+        raise ConfigError(wording("report.not_a_report"), file=file) from None
     return _keys(record, file)
 
 
@@ -254,19 +243,10 @@ def _keys(record: Any, file: Any) -> frozenset[tuple[str, str, str]]:
     try:
         scan = record["vulnerabilities"]
         if scan["status"] != "scanned":
-            raise ConfigError(
-                f"the images in this report were {scan['status'].replace('_', ' ')}, so new findings cannot be told from old ones",
-                file=file,
-                hint="make the baseline with invoke scan and invoke report",
-            )
+            raise ConfigError(wording("report.not_scanned", status=scan["status"].replace("_", " ")), file=file)
         return frozenset((str(row["id"]), str(row["kind"]), str(row["package"])) for row in scan["findings"])
     except (KeyError, TypeError, AttributeError):
-        raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
-
-
-NOT_COVERED_HINT = (
-    "if no database covers this image, turn the check off for the variant with checks: {vulnerabilities: null}"
-)
+        raise ConfigError(wording("report.not_a_report"), file=file) from None
 
 
 @dataclass(frozen=True)
@@ -319,7 +299,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         return _not_scanned(subject, missing, started)
     image = cache.scan(subject, database, buckets).image
     seen = knows.coverage(image, buckets, has_os=subject.built.base is not None, lacks=database.lacks)
-    observation = observed(subject, may_run=may_run) if seen.anything else "the scanner recognized nothing in the image"
+    observation = observed(subject, may_run=may_run) if seen.anything else wording("scan.nothing_recognized")
     flags: tuple[bool | None, ...] = (None,) * len(image.findings)
     if not isinstance(observation, str):
         flags = reachable(image.findings, image.owners, observation)
@@ -355,16 +335,17 @@ def _gates(
     age = database.age_days()
     if age > asked.max_database_age_days:
         anew = f"invoke scan --database {LOCAL if database.made_here else 'download'}"
-        said = f"the database is {age:.0f} days old, {asked.max_database_age_days} allowed; {anew}"
+        said = wording("scan.database_old", age=age, limit=asked.max_database_age_days, command=anew)
         gates.append(Gate("database_age", False, said, warning=not strict))
     if strict and "not_covered" in (seen.os, seen.language):
-        gates.append(Gate("coverage", False, f"the database does not cover {', '.join(seen.gaps)}"))
+        gates.append(Gate("coverage", False, wording("scan.not_covered", gaps=", ".join(seen.gaps))))
     return gates
 
 
 def _not_scanned(subject: Subject, missing: MissingError, started: float) -> Evidence:
     data = {"status": "not_scanned", "reason": missing.message, "hint": missing.hint}
-    reason = f"not scanned: {missing.message}" + (f" ({missing.hint})" if missing.hint else "")
+    hint = f" ({missing.hint})" if missing.hint else ""
+    reason = wording("scan.not_scanned", problem=missing.message, hint=hint)
     where = Provenance(subject.built.config_digest, "trivy", "unknown", now())
     return evidence(subject, CHECK.name, "not_measured", reason, provenance=where, started=started, data=data)
 
@@ -396,7 +377,7 @@ def _reason(judged: _Judged) -> str:
     made = datetime.fromisoformat(judged.database.updated_at).astimezone(UTC).date()
     parts = [f"{gate.name}: {gate.reason}" for gate in judged.gates if not gate.held and not gate.warning]
     if not judged.coverage.anything:
-        parts.append(f"not covered: the database does not cover {', '.join(judged.coverage.gaps)}")
+        parts.append(wording("scan.not_covered", gaps=", ".join(judged.coverage.gaps)))
     else:
         counts = _counts(judged.counted)
         by = ", ".join(f"{counts.by_severity[name]} {name}" for name in SEVERITIES if counts.by_severity[name])
@@ -427,14 +408,14 @@ def _data(judged: _Judged) -> dict[str, Any]:
         "status": "scanned" if seen.anything else "not_covered",
         "coverage": {"os": seen.os, "language": seen.language},
         "gaps": list(seen.gaps),
-        **({} if seen.anything else {"hint": NOT_COVERED_HINT}),
+        **({} if seen.anything else {"hint": wording("scan.not_covered_hint")}),
         "os": {"family": image.os_family or None, "version": image.os_version or None, "packages": image.os_packages},
         "languages": dict(image.languages),
         "database": _database_data(judged.database),
         "gates": [asdict(gate) for gate in judged.gates],
         "used_exceptions": sorted(judged.used),
         "unused_exceptions": [gate.reason for gate in judged.gates if gate.name == "exceptions" and gate.warning],
-        "reason": f"the database does not cover {', '.join(seen.gaps)}" if seen.gaps else None,
+        "reason": wording("scan.not_covered", gaps=", ".join(seen.gaps)) if seen.gaps else None,
     }
     if not seen.anything:
         return data

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from deadweight._errors import wording
 from deadweight.engine import api, over_ssh
 
 PING_SECONDS = 3.0
@@ -75,14 +76,14 @@ def trouble(host: str, certificates: str | None = None, *, timeout: float = PING
     try:
         status, _ = _get(host, "/_ping", certificates, timeout)
     except PermissionError:
-        return "permission denied (add yourself to the group: sudo usermod -aG docker $USER, then log in again)"
+        return wording("engine.permission_denied")
     except FileNotFoundError:
-        return "there is no ssh on this machine" if host.startswith(over_ssh.SCHEME) else "no such socket"
+        return wording("engine.no_ssh") if host.startswith(over_ssh.SCHEME) else wording("engine.no_socket")
     except TimeoutError:
-        return f"does not answer within {timeout:g} s"
+        return wording("engine.silent", seconds=timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "" if status == http.client.OK else f"answers with HTTP status {status}"
+    return "" if status == http.client.OK else wording("engine.http_status", status=status)
 
 
 def document(host: str, path: str, certificates: str | None = None, *, timeout: float = 15.0) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def buildkit_trouble(host: str, certificates: str | None = None) -> str:
         status, _ = _get(host, "/grpc", certificates, 15.0, "POST", headers)
     except (OSError, http.client.HTTPException):
         return ""
-    return f"HTTP status {status} to POST /grpc" if status in _NOT_THERE else ""
+    return wording("engine.no_grpc", status=status) if status in _NOT_THERE else ""
 
 
 def _get(
@@ -150,7 +151,7 @@ def _connect(host: str, certificates: str | None, timeout: float) -> http.client
     if parts.scheme == "ssh":
         return _SshConnection(host, timeout)
     if parts.scheme not in ("tcp", "http", "https"):
-        raise ValueError(f"{parts.scheme or host}: unsupported kind of address; use unix://, tcp:// or ssh://")
+        raise ValueError(wording("engine.unsupported_address", scheme=parts.scheme or host))
     name, port = parts.hostname or "localhost", parts.port
     if certificates is None and parts.scheme != "https":
         return http.client.HTTPConnection(name, port or 2375, timeout=timeout)

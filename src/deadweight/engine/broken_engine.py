@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _disk
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine import program_image
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 20.0
 PURPOSE = "probe"
 _PORT = 9
-_OWN_NAMES = re.compile(r"^a container of deadweight/probe:\w+ cannot be started: | deadweight-probe-\w+|/probe:\w+")
+_OWN_NAMES = re.compile(r" deadweight-probe-\w+|/probe:\w+")
 """What differs from one probe to the next, and tells a reader nothing."""
 _BASE = 0x400000
 _MACHINES = {
@@ -48,10 +48,7 @@ def broken_engine(engine: Engine) -> MissingError | None:
         return error
     if not problem:
         return None
-    return MissingError(
-        f"the container engine at {engine.host} answers, but cannot run a container: {problem}",
-        hint=remedy(engine, problem),
-    )
+    return MissingError(wording("engine.cannot_run", host=engine.host, problem=problem), hint=remedy(engine, problem))
 
 
 def broken_engine_at(endpoint: HasHost) -> MissingError | None:
@@ -78,7 +75,7 @@ def trouble(engine: Engine) -> str:
         with translated("load a tiny image"):
             for message in engine.api.load_image(image(architecture, name, engine.marks(PURPOSE))):
                 if "error" in message:
-                    raise DeadweightError(_shortened(str(message["error"])))
+                    raise DeadweightError(str(message["error"]))
         engine.images.need(name)
         try:
             return _ran(engine, name)
@@ -87,45 +84,37 @@ def trouble(engine: Engine) -> str:
                 engine.images.remove(name, force=True)
     except MissingError:
         engine.ask()  # told as what it is where it does not answer at all
-        return UNKEPT
+        return wording("engine.images_not_kept")
     except DeadweightError as error:
-        return _OWN_NAMES.sub("", error.message.removeprefix("engine: "))
-
-
-def _shortened(said: str) -> str:
-    """containerd tells the path of the file that it could not write, which is another one each time."""
-    return FULL if _disk.FULL.search(said) else said
+        problem = str(error.fields.get("problem", error.message))  # the engine's own words
+        return wording("engine.disk_full") if _disk.FULL.search(problem) else _OWN_NAMES.sub("", problem)
 
 
 def _ran(engine: Engine, name: str) -> str:
     with engine.start(name, RunOptions(publish=_PORT, cap_drop=("ALL",)), purpose=PURPOSE) as container:
         state = container.wait_ended(PROBE_SECONDS)
     if state.running:
-        return f"a program that ends at once still runs after {PROBE_SECONDS:g} s"
-    return "" if state.exit_code == 0 else f"a program that ends with 0 {state.told()}"
-
-
-UNKEPT = "it accepts images but does not keep them"
-FULL = "its disk is full (no space left on device)"
+        return wording("engine.probe_runs_on", seconds=PROBE_SECONDS)
+    return "" if state.exit_code == 0 else wording("engine.probe_failed", outcome=state.told())
 
 
 def remedy(engine: Engine, problem: str) -> str:
     """The command that gets this engine back."""
-    if "no space left" in problem.lower():
-        return "free space on the disk where the engine keeps its images"
+    code = getattr(problem, "code", "")
+    if code == "engine.disk_full":
+        return wording("engine.free_space")
     info, host = engine.info, engine.host
     if host == layout().host:
-        kept = "its images are lost, and invoke build makes them again" if problem == UNKEPT else "its images are kept"
-        return f"restart it with invoke setup; {kept}"
+        return wording("engine.set_up_anew" if code == "engine.images_not_kept" else "engine.set_up_again")
     if not host.startswith("unix://"):
-        return f"restart the engine at {host}"
+        return wording("engine.restart_at", host=host)
     if info.desktop:
-        return "restart Docker Desktop"
+        return wording("engine.restart_desktop")
     unit = engine.dialect.unit
     if info.rootless:
-        return f"restart it: systemctl --user restart {unit}"
+        return wording("engine.restart", command=f"systemctl --user restart {unit}")
     systemd = Path("/run/systemd/system").is_dir()
-    return f"restart it: {f'systemctl restart {unit}' if systemd else f'service {unit} restart'}"
+    return wording("engine.restart", command=f"systemctl restart {unit}" if systemd else f"service {unit} restart")
 
 
 def image(architecture: str, name: str, labels: Mapping[str, str]) -> bytes:

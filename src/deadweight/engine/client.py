@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight import _run, _sudo
-from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.engine import container_options, http, labels
 from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
@@ -235,7 +235,7 @@ class Engine:
         """
         inside = port or container.options.publish
         if inside is None:
-            raise DeadweightError("this container publishes no port: pass the port that the service listens on")
+            raise DeadweightError(wording("engine.no_published_port"))
         closed, cut_off = self._networks.get(container.options.network, (False, False))
         return route_to(container, inside, self.host, self.info, self.tunnels, closed=closed, cut_off=cut_off)
 

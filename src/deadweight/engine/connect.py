@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run
-from deadweight._errors import CommandError, Interrupted, MissingError
+from deadweight._errors import CommandError, Interrupted, MissingError, wording
 from deadweight._run import Stop
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
-from deadweight.engine.faults import DOCTOR_HINT, NO_ENGINE_HINT, translated
+from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -55,7 +55,7 @@ def connected(host: str, certificates: str | None) -> APIClient:
     """The SDK's client of the engine at this address. Raises MissingError where nothing answers."""
     problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
     if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
-        raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
+        raise MissingError(wording("engine.no_answer_at", host=host, problem=problem))
     if host.startswith(over_ssh.SCHEME):
         return _over_ssh(host)
     with translated(f"connect to {host}"), _spoken(host):
@@ -78,10 +78,7 @@ def _spoken(host: str) -> Iterator[None]:
     except (DockerException, ValueError) as error:
         if isinstance(error.__cause__, (RequestException, OSError)):
             raise
-        raise MissingError(
-            f"engine: connect to {host}: it tells no version of its API that can be used ({error})",
-            hint="Docker 20.10 or later and Podman 4 or later can be used; unset DOCKER_HOST if it names something else",
-        ) from error
+        raise MissingError(wording("engine.api_unusable", host=host, problem=error)) from error
 
 
 def _over_ssh(host: str) -> APIClient:
@@ -90,7 +87,7 @@ def _over_ssh(host: str) -> APIClient:
     version = "" if problem else wire.document(host, "/version", timeout=over_ssh.PING_SECONDS).get("ApiVersion", "")
     if not version:
         raise MissingError(
-            f"the container engine at {host} does not answer: {problem or 'it does not tell its version'}",
+            wording("engine.no_answer_at", host=host, problem=problem or wording("engine.no_version")),
             hint=over_ssh.hint(host),
         )
     with translated(f"connect to {host}"), _spoken(host):
@@ -166,7 +163,7 @@ def _unless_ending(send: Callable[[], Any]) -> Any:
     while not answer_in([answer], LOOK_SECONDS).done:
         left -= LOOK_SECONDS if _run.cancelled() else 0
         if left <= 0:
-            raise Timeout("the engine gave no answer before the end") from Interrupted("interrupted")
+            raise Timeout(wording("engine.no_answer_before_end")) from Interrupted("interrupted")
     return answer.result()
 
 
@@ -206,9 +203,7 @@ def watch_engine(endpoint: HasHost) -> Iterator[Stop]:
     except CommandError as error:
         if not silent:
             raise
-        raise MissingError(
-            f"the container engine at {endpoint.host} fell silent meanwhile ({silent[0]})", hint=DOCTOR_HINT
-        ) from error
+        raise MissingError(wording("engine.fell_silent", host=endpoint.host, problem=silent[0])) from error
     finally:
         over.set()
 

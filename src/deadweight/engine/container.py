@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run, _signals
-from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
 from deadweight.engine import labels, netns
@@ -65,11 +65,11 @@ class ContainerState:
     def told(self) -> str:
         """One clause for a message: how it ended."""
         if self.running:
-            return "is running"
+            return wording("engine.is_running")
         if self.oom_killed:
-            return f"was ended for using more memory than allowed (exit code {self.exit_code})"
+            return wording("engine.out_of_memory", exit_code=self.exit_code)
         why = self.error or (UNTOLD if self.exit_code == KILLED else "")
-        return f"ended with exit code {self.exit_code}" + (f" ({why})" if why else "")
+        return wording("engine.ended", exit_code=self.exit_code, why=f" ({why})" if why else "")
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class Container:
                 if last == NO_ANSWER or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
                     last = questions.unanswered(health, error)
             if not self.known_to_run and not (state := self.state()).running:
-                return Readiness(False, None, f"it {state.told()} before it was healthy")
+                return Readiness(False, None, wording("engine.ended_early", outcome=state.told()))
             if time.monotonic() >= deadline:
                 return Readiness(False, None, self._unhealthy(health, port, last))
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
@@ -238,16 +238,20 @@ class Container:
         """A job is well where it ends with 0 in time."""
         state = self.wait_ended(max(0.0, self.started + health.within_seconds - time.monotonic()))
         if state.running:
-            return Readiness(False, None, f"it had not ended after {health.within_seconds:g} s")
+            return Readiness(False, None, wording("engine.still_running", seconds=health.within_seconds))
         well = state.exit_code == 0
-        return Readiness(well, time.monotonic() - self.started if well else None, "" if well else f"it {state.told()}")
+        reason = "" if well else wording("engine.job_failed", outcome=state.told())
+        return Readiness(well, time.monotonic() - self.started if well else None, reason)
 
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
         instead = ""
         if health.kind != "exec":
             instead = questions.explain_listeners(self.listeners(), port or self.options.publish, self.exposed())
         further = instead or questions.advice(health, last)
-        return f"not healthy within {health.within_seconds:g} s ({last})" + (f"; {further}" if further else "")
+        seconds = health.within_seconds
+        if further:
+            return wording("engine.not_healthy_advice", seconds=seconds, answer=last, advice=further)
+        return wording("engine.not_healthy", seconds=seconds, answer=last)
 
     def exposed(self) -> tuple[int, ...]:
         """The TCP ports that its image's EXPOSE names; none where the engine cannot tell."""
@@ -384,7 +388,7 @@ def read_file(api: APIClient, container: str, path: str, most: int) -> bytes:
         member = archive.next()
         file = archive.extractfile(member) if member is not None and member.isreg() else None
         if file is None:
-            raise MissingError(f"{path}: not a regular file")
+            raise MissingError(wording("engine.not_a_regular_file", path=path))
         return file.read(most)
 
 
@@ -401,6 +405,6 @@ def _bounded(stream: Iterable[bytes], most: int, path: str) -> list[bytes]:
     for chunk in stream:
         size += len(chunk)
         if size > most:
-            raise DeadweightError(f"{path}: larger than {most} bytes")
+            raise DeadweightError(wording("engine.file_too_large", path=path, most=most))
         chunks.append(chunk)
     return chunks

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from deadweight._errors import DeadweightError, UsageError
+from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.engine.container import read_file
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, is_root
 from deadweight.engine.program_image import Host
@@ -22,7 +22,7 @@ def mounted(root: str, options: RunOptions) -> RunOptions:
         return options
     absent = next((path for path in options.files.values() if not (Path(root) / path).exists()), None)
     if absent is not None:
-        raise UsageError(f"run.files: no such file or folder: {absent}", hint=f"paths are relative to {root}")
+        raise UsageError(wording("engine.no_such_mount", path=absent, root=root))
     mounts = (Mount(Path(root) / path, target) for target, path in options.files.items())
     return options.but(mounts=(*options.mounts, *mounts), files={})
 
@@ -31,7 +31,7 @@ def profile(root: str, seccomp: str) -> Path:
     """The file of a seccomp profile. Raises UsageError where there is none."""
     file = Path(root) / seccomp
     if not file.is_file():
-        raise UsageError(f"run.seccomp: no such file: {seccomp}", hint=f"paths are relative to {root}")
+        raise UsageError(wording("engine.no_such_profile", path=seccomp, root=root))
     return file
 
 

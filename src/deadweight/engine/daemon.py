@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
 from deadweight.engine.own import engine as own
@@ -105,7 +105,7 @@ class DockerCli:
     def command(self, *arguments: str) -> list[str]:
         """Any other command of the Docker client. Raises MissingError where there is only buildx."""
         if self.docker is None:
-            raise MissingError("the docker client is missing, only buildx is installed", hint="invoke setup")
+            raise MissingError(wording("engine.only_buildx"))
         return [self.docker, *arguments]
 
 
@@ -120,7 +120,7 @@ def too_old_for(oldest: str) -> str:
     newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
     if newest is None or number(newest) >= number(oldest):
         return ""
-    return f"{docker.path} {docker.version} supports the Engine API up to {newest}, but this engine requires {oldest}"
+    return wording("engine.api_too_new", program=docker.path, version=docker.version, newest=newest, oldest=oldest)
 
 
 def _building_client(env: Mapping[str, str]) -> DockerCli:
@@ -137,10 +137,7 @@ def _building_client(env: Mapping[str, str]) -> DockerCli:
         return DockerCli(
             str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env}, version=docker.version
         )
-    raise MissingError(
-        f"no Docker client here can build with BuildKit: {look('docker-cli').reason or 'docker is not there'}",
-        hint="install one with invoke setup",
-    )
+    raise MissingError(wording("engine.no_buildkit_client", problem=look("docker-cli").reason or "docker is not there"))
 
 
 Say = Callable[[str], None]
@@ -171,8 +168,8 @@ def find_or_start(say: Say) -> Endpoint:
         return found
     problem = own.cannot_start()
     if problem:
-        seen = "".join(f"\n  {line}" for line in passed_over)
-        raise MissingError(f"no container engine: {problem}{seen}", hint=own.advice())
+        others = "".join(f"\n  {line}" for line in passed_over)
+        raise MissingError(wording("engine.none_to_start", problem=problem, others=others), hint=own.advice())
     for line in passed_over:
         say(f"{line}; it is not used")
     return _ours(own.start(say))
@@ -216,10 +213,7 @@ def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
     """The client to build with, bound to an engine. Raises MissingError where none can build with BuildKit, or speak to it."""
     problem = client_too_old(endpoint) if endpoint else ""
     if problem:
-        raise MissingError(
-            f"the Docker client is too old for this engine: {problem}",
-            hint="run invoke setup to get a newer buildx, install a newer docker, or set DOCKER_HOST to another engine",
-        )
+        raise MissingError(wording("engine.client_too_old", problem=problem))
     return _building_client(endpoint.cli_env if endpoint else {})
 
 
@@ -240,21 +234,19 @@ def search() -> tuple[Endpoint | None, list[str]]:
             ), passed_over
         if place.asked:
             raise MissingError(
-                f"the engine that {place.why} names ({place.host}) does not answer: {problem}",
+                wording("engine.named_engine_silent", origin=place.why, host=place.host, problem=problem),
                 hint=_way_back(place),
             )
-        passed_over.append(f"no engine at {place.host}: {problem}")
+        passed_over.append(wording("engine.none_at", host=place.host, problem=problem))
     host = own.running_host()
     return (_ours(host) if host else None), passed_over
 
 
 def _way_back(place: Place) -> str:
-    unset = f"unset {place.why.replace('Docker context', 'DOCKER_CONTEXT, now')}"
-    return (
-        f"{over_ssh.hint(place.host)}; or {unset}"
-        if place.host.startswith(over_ssh.SCHEME)
-        else f"start it, or {unset}"
-    )
+    variable = "DOCKER_HOST" if os.environ.get("DOCKER_HOST") else "DOCKER_CONTEXT"
+    if place.host.startswith(over_ssh.SCHEME):
+        return wording("engine.connect_by_ssh", advice=over_ssh.hint(place.host), variable=variable)
+    return wording("engine.start_it", variable=variable)
 
 
 def _ours(host: str) -> Endpoint:

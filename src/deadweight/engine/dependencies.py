@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _log_excerpt
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine.options import Mount, RunOptions, Tmpfs
 from deadweight.suite.values import parse_tmpfs
 
@@ -80,10 +80,9 @@ def _wait(container: Container, name: str, need: Need) -> None:
     if found.healthy:
         return
     last = _log_excerpt.last_lines(_heard(container), SHOWN_LINES)
-    said = f"; its last lines: {' | '.join(last)}" if last else "; it printed nothing"
+    said = wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")
     raise MissingError(
-        f"{name} ({need.image or need.variant}), which the service needs, did not come up: {found.reason}{said}",
-        hint=f"run.needs.{name} in deadweight.yaml sets how it is started (env, args, port, health)",
+        wording("engine.dependency_down", name=name, image=need.image or need.variant, reason=found.reason, output=said)
     )
 
 
@@ -100,8 +99,5 @@ def _address(container: Container, name: str, network: str) -> str:
     address = (networks.get(network) or {}).get("IPAddress") or settings.get("IPAddress")
     found = address or next((each.get("IPAddress") for each in networks.values() if each.get("IPAddress")), "")
     if not found:
-        raise MissingError(
-            f"{name}, which the service needs, has no address that other containers can reach",
-            hint="a rootless engine may not give containers an address: use an engine that runs as root",
-        )
+        raise MissingError(wording("engine.dependency_has_no_address", name=name))
     return str(found)

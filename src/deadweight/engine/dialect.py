@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import DeadweightError, UsageError
+from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.engine import api as wire
 from deadweight.engine.info import EngineInfo
 from deadweight.engine.options import RunOptions, Tmpfs, Ulimit
@@ -135,10 +135,7 @@ class Docker:
         try:
             return json.dumps(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{path}: is not a seccomp profile: {error}",
-                hint="it must be a JSON file in the format of Docker's profiles",
-            ) from error
+            raise UsageError(wording("seccomp.not_a_profile", file=path, problem=error)) from error
 
     def _ulimits(self, options: RunOptions) -> tuple[Ulimit, ...]:
         return options.ulimits
@@ -218,7 +215,8 @@ class Podman(Docker):
         }
         answer = api.post(f"{api.base_url}{LIBPOD}/networks/create", json=asked)
         if not answer.ok:
-            raise DeadweightError(f"engine: create network {name}: {answer.text.strip()}")
+            action = f"create network {name}"
+            raise DeadweightError(wording("engine.refused", action=action, problem=answer.text.strip()))
 
     def namespaces(self) -> tuple[str, ...]:
         """Its machine's; without root a namespace for all bridges of its user. Its place follows from where that Podman keeps

@@ -6,11 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from deadweight._errors import DeadweightError, MissingError
-
-DOCTOR_HINT = "run it again; if this repeats, check the engine with invoke doctor"
-NO_ENGINE_HINT = "start one with invoke setup, or set DOCKER_HOST to a running engine"
-
+from deadweight._errors import DeadweightError, MissingError, wording
 
 _UNSPOKEN = re.compile(r"client version [\d.]+ is too (?:new|old)")
 
@@ -50,21 +46,15 @@ def _translate(what: str, error: Exception) -> Exception:
     from docker import errors
 
     if isinstance(error, errors.NotFound):
-        return MissingError(f"engine: {what}: {explained(error)}", hint=DOCTOR_HINT)
+        return MissingError(wording("engine.refused", action=what, problem=explained(error)))
     if isinstance(error, errors.APIError) and _UNSPOKEN.search(explained(error)):
-        return MissingError(
-            f"engine: {what}: the engine refuses the version of its API that it names itself: {explained(error)}",
-            hint="something before the engine, such as a proxy of its socket, answers for another one: check DOCKER_HOST",
-        )
+        return MissingError(wording("engine.api_refused", action=what, problem=explained(error)))
     if isinstance(error, errors.APIError):
-        return DeadweightError(f"engine: {what}: {explained(error)}", hint=DOCTOR_HINT)
+        return DeadweightError(wording("engine.refused", action=what, problem=explained(error)))
     if isinstance(error, requests.exceptions.Timeout):
-        return MissingError(f"engine: {what}: no answer in time", hint=DOCTOR_HINT)
+        return MissingError(wording("engine.no_answer_in_time", action=what))
     if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
-        return MissingError(
-            f"engine: {what}: the container engine does not answer ({_innermost(error)})",
-            hint=NO_ENGINE_HINT,
-        )
+        return MissingError(wording("engine.no_answer", action=what, problem=_innermost(error)))
     return error
 
 
@@ -85,9 +75,12 @@ def _innermost(error: BaseException) -> str:
 def refused_start(image: str, port: int | None, said: str) -> DeadweightError:
     """Why a container was not started: its port is taken (None: the engine chose it), or the engine refuses it."""
     if _is_port_trouble(said):
-        hint = "stop the program that uses it, or choose another port" if port else "run it again"
-        return PortInUse(f"port {port or 'chosen by the engine'} on 127.0.0.1 is in use: {said}", hint=hint)
-    return CannotStart(f"engine: a container of {image} cannot be started: {said}")
+        return PortInUse(
+            wording("engine.port_in_use", port=port, problem=said)
+            if port
+            else wording("engine.chosen_port_in_use", problem=said)
+        )
+    return CannotStart(wording("engine.cannot_start", image=image, problem=said))
 
 
 def _is_port_trouble(said: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from deadweight import _run, _signals
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.engine import labels
 from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
@@ -82,12 +82,10 @@ def log_lines(
     found = running(engine, variants)
     if not found:
         which = f"variant {' or '.join(variants)}" if variants else "this project"
-        raise DeadweightError(f"no container of {which} is running", hint="invoke run --variant V starts one")
+        raise DeadweightError(wording("engine.none_running", owner=which))
     if follow and len(found) > 1:
         names = ", ".join(sorted({name for _, name in found}))
-        raise DeadweightError(
-            f"several containers are running ({names}), and only one can be followed", hint="choose one: --variant V"
-        )
+        raise DeadweightError(wording("engine.several_running", names=names))
     for container_id, name in found:
         container = Container(engine, container_id, "", RunOptions())
         lead = f"{name}: " if len(found) > 1 else ""
@@ -127,10 +125,7 @@ def forwarded(route: Route, port: int | None = None) -> Iterator[int]:
     try:
         server = Server(("127.0.0.1", port or 0), Handler)
     except OSError as error:
-        raise DeadweightError(
-            f"port {port} on 127.0.0.1 is in use: {error.strerror}",
-            hint="stop the program that uses it, or choose another port",
-        ) from error
+        raise DeadweightError(wording("engine.port_in_use", port=port, problem=error.strerror)) from error
     with server:
         threading.Thread(target=server.serve_forever, name="forward", daemon=True).start()
         try:

@@ -17,6 +17,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 
+from deadweight._errors import wording
+
 if TYPE_CHECKING:
     from deadweight.engine.http import Route
 
@@ -25,7 +27,6 @@ MAX_BYTES = 65536
 """An answer takes seven bytes."""
 _ANSWERS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 _SERVING = 1
-_STATUSES = {"5": "NOT_FOUND: no such service", "12": "UNIMPLEMENTED: it has no grpc.health.v1"}
 _STREAM = 1
 
 
@@ -46,15 +47,15 @@ def check(route: Route, service: str, limit: float) -> str:
             _ask(connection, wire, service)
             while not answer.ended:
                 if (left := deadline - time.monotonic()) <= 0 or len(answer.body) > MAX_BYTES:
-                    return "gRPC: the answer has no end"
+                    return wording("engine.grpc_cut_off")
                 wire.settimeout(left)
                 data = wire.recv(65536)
                 if not data:
-                    return "gRPC: the service closed the connection"
+                    return wording("engine.grpc_closed")
                 _take(connection, connection.receive_data(data), answer)
                 wire.sendall(connection.data_to_send())
     except ProtocolError:
-        return "gRPC: the service does not speak HTTP/2"
+        return wording("engine.grpc_no_http2")
     return _judged(answer)
 
 
@@ -95,9 +96,11 @@ def _take(connection: H2Connection, said: list[events.Event], answer: _Answer) -
 def _judged(answer: _Answer) -> str:
     status = answer.headers.get("grpc-status")
     if status is None:
-        return f"gRPC: the service answered HTTP {answer.headers.get(':status', '?')}, without a grpc-status"
+        return wording("engine.grpc_http", status=answer.headers.get(":status", "?"))
+    if status in ("5", "12"):
+        return wording("engine.grpc_not_found" if status == "5" else "engine.grpc_unimplemented")
     if status != "0":
-        return f"gRPC: {_STATUSES.get(status) or answer.headers.get('grpc-message') or f'status {status}'}"
+        return wording("engine.grpc_health", status=answer.headers.get("grpc-message") or status)
     message = bytes(answer.body[5:])  # after one byte of flags and four of length
     number = message[1] if message[:1] == b"\x08" and len(message) > 1 else 0  # HealthCheckResponse: enum status = 1
-    return "" if number == _SERVING else f"gRPC: {_ANSWERS.get(number, number)}"
+    return "" if number == _SERVING else wording("engine.grpc_health", status=_ANSWERS.get(number, number))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.engine import netns
 from deadweight.suite.model import Health, status_matches
 
@@ -67,26 +67,19 @@ def unanswered(health: Health, error: Exception) -> str:
     if isinstance(error, DeadweightError):
         return error.message
     asked = {"http": f"GET {health.path}", "tcp": "TCP"}.get(health.kind, health.kind)
-    return f"{asked}: {error or type(error).__name__}"
+    return wording("engine.question_failed", question=asked, problem=error if str(error) else type(error).__name__)
 
 
 def advice(health: Health, last: str) -> str:
-    """The next step where the right port is open and its answer is not what is healthy; empty where none is known."""
+    """The next step if the right port is open and its answer is not what is healthy; empty if none is known."""
     if health.kind != "http":
         return ""
-    if " MiB" in last:
-        return "set health.path to a route with a short answer"
-    if "speaks TLS" in last:
-        return "set health.tls to true"
-    if " answers " in last:
-        return "set health.path to another route, or health.status to the answers that mean healthy"
+    if hint := getattr(last, "hint", None):
+        return str(hint)
     if any(
         word in last for word in ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
     ):
-        return (
-            "if the service does not speak HTTP, use health: {kind: tcp} to test the port, or {kind: exec} to run a program; "
-            "if it speaks HTTP over TLS, {tls: true}"
-        )
+        return wording("engine.advice_kind")
     return ""
 
 
@@ -97,10 +90,13 @@ ERRORS = (*NO_ANSWER, DeadweightError)
 def _http(route: Route, health: Health, limit: float) -> str:
     answer = route.request("GET", health.path, timeout=limit, most=MAX_HEALTH_BYTES)
     if answer.truncated:
-        return f"GET {health.path} answers {answer.status} with more than {MAX_HEALTH_BYTES // 2**20} MiB"
+        limit_mib = MAX_HEALTH_BYTES // 2**20
+        return wording("engine.answer_too_long", path=health.path, status=answer.status, limit=limit_mib)
     if answer.status == 400 and not route.tls and speaks_tls(answer.body):
-        return f"GET {health.path}: the port speaks TLS"
-    return "" if status_matches(health.status, answer.status) else f"GET {health.path} answers {answer.status}"
+        return wording("engine.speaks_tls", path=health.path)
+    if status_matches(health.status, answer.status):
+        return ""
+    return wording("engine.wrong_status", path=health.path, status=answer.status)
 
 
 def speaks_tls(body: bytes) -> bool:
@@ -114,7 +110,7 @@ def _tcp(route: Route, limit: float) -> str:
             return ""
         connection.settimeout(min(PEEK_SECONDS, limit))
         try:
-            return "" if connection.recv(1, socket.MSG_PEEK) else "TCP: nothing listens on the published port"
+            return "" if connection.recv(1, socket.MSG_PEEK) else wording("engine.nothing_listens")
         except TimeoutError:
             return ""
 
@@ -124,7 +120,8 @@ def _exec(run: Run, health: Health, limit: float) -> str:
     if done.exit_code == 0:
         return ""
     said = (done.errors or done.output).decode(errors="replace").strip().splitlines()
-    return f"{health.command[0]} ended with {done.exit_code}" + (f" ({said[-1][:200]})" if said else "")
+    last = f" ({said[-1][:200]})" if said else ""
+    return wording("engine.command_failed", program=health.command[0], exit_code=done.exit_code, output=last)
 
 
 # Which TCP ports a container's processes listen on, read from the kernel: no tool in the image is needed.
@@ -153,24 +150,28 @@ def explain_listeners(found: Sequence[Listener] | None, port: int | None, expose
 
     ``exposed`` are the ports that the image's EXPOSE names.
     """
-    says = f"EXPOSE declares {', '.join(map(str, exposed))}" if exposed and port not in exposed else ""
-    if found is None:
-        return f"{says}, but port: is {port}" if says else ""
+    declared = ", ".join(map(str, exposed)) if port not in exposed else ""
+    if not found and declared:
+        return wording(
+            "engine.exposes_other" if found is None else "engine.exposes_unused", exposed=declared, port=port
+        )
     if not found:
-        return "it listens on no TCP port" + (f"; {says}, but port: is {port}" if says else "")
+        return "" if found is None else wording("engine.listens_nowhere")
     right = [each for each in found if each.port == port]
     if right and all(each.loopback for each in right):
-        where = right[0].address
-        return (
-            f"it listens on {where}:{port} only, which cannot be reached from outside the container: bind it to 0.0.0.0"
-        )
+        return wording("engine.only_loopback", address=right[0].address, port=port)
     if right:
         return ""
     reached = [each for each in found if not each.loopback] or found
     likely = next((each for each in reached if each.port in exposed), reached[0])
     ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
-    local = "" if not likely.loopback else f", and bind it to 0.0.0.0 instead of {likely.address}"
-    return f"it listens on {ports}, but port: is {port}{f', {says}' if says else ''}: set port: {likely.port}{local}"
+    return wording(
+        "engine.listens_on_other_loopback" if likely.loopback else "engine.listens_on_other",
+        ports=ports,
+        port=port,
+        exposed=f", EXPOSE declares {declared}" if declared else "",
+        likely=likely.port,
+    )
 
 
 def parse(text: str) -> Iterator[Listener]:

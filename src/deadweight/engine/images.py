@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.engine.faults import translated
 from deadweight.records.reference import split
 
@@ -131,10 +131,7 @@ class Images:
         """An image that must be there. Raises MissingError."""
         image = self.get(reference)
         if image is None:
-            raise MissingError(
-                f"image {reference} is not in the engine",
-                hint="build it with invoke build; docker image ls lists all images",
-            )
+            raise MissingError(wording("engine.no_such_image", image=reference))
         return image
 
     def identity(self, reference: str) -> Identity | None:
@@ -160,21 +157,16 @@ class Images:
         Raises DeadweightError where the engine does not take it, MissingError where there is no such file.
         """
         if not archive.is_file():
-            raise MissingError(f"{archive}: no such image archive", hint="invoke build makes it")
+            raise MissingError(wording("engine.no_such_archive", archive=archive))
         loaded: list[str] = []
         with translated(f"load {archive}"), archive.open("rb") as file:
             # The generator is given, not the file: the client would otherwise read the file with no chance to stop.
             for message in self._api.load_image(_chunks(file, progress)):
                 if "error" in message:
-                    raise DeadweightError(
-                        f"engine: load {archive}: {message['error']}",
-                        hint="if the archive is damaged, build it again; else see the engine's log",
-                    )
+                    raise DeadweightError(wording("engine.archive_refused", archive=archive, problem=message["error"]))
                 loaded += re.findall(r"Loaded image(?: ID)?: (\S+)", str(message.get("stream", "")))
         if not loaded:
-            raise DeadweightError(
-                f"engine: load {archive}: the engine loaded no image", hint="check that it is a docker-save archive"
-            )
+            raise DeadweightError(wording("engine.nothing_loaded", archive=archive))
         image = self.need(loaded[-1])
         if tag is not None and tag not in image.tags:
             self.tag(image.id, tag)
@@ -206,9 +198,7 @@ class Images:
             Path(temporary).chmod(0o644)
             Path(temporary).replace(out)
         except OSError as error:
-            raise DeadweightError(
-                f"{out}: cannot be written: {error.strerror or error}", hint="make its folder writable"
-            ) from error
+            raise DeadweightError(wording("engine.unwritable", path=out, problem=error.strerror or error)) from error
         finally:
             Path(temporary).unlink(missing_ok=True)
         return out
@@ -288,4 +278,4 @@ def pull(api: APIClient, reference: str, dialect: Docker) -> None:
         # An engine that fails after its first words has answered 200.
         failures = [str(message["error"]) for message in dialect.pull(api, reference) if message.get("error")]
     if failures:
-        raise DeadweightError(f"engine: pull {reference}: {failures[-1]}", hint="see the engine's log")
+        raise DeadweightError(wording("engine.not_pulled", image=reference, problem=failures[-1]))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import MissingError
-from deadweight.engine.faults import NO_ENGINE_HINT, translated
+from deadweight._errors import MissingError, wording
+from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -55,7 +55,7 @@ def asked(api: APIClient, host: str) -> Documents:
     with translated("info"):
         version, info = api.version(), api.info()
     if not isinstance(version, Mapping) or not isinstance(info, Mapping):
-        raise MissingError(f"engine: info: {host} answers, but not as a container engine does", hint=NO_ENGINE_HINT)
+        raise MissingError(wording("engine.not_an_engine", host=host))
     return version, info
 
 

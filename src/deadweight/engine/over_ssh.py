@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from deadweight._errors import wording
 from deadweight.records.paths import user_cache
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def login(host: str, *more: str) -> list[str]:
     FileNotFoundError where this machine has no ssh."""
     parts = urlsplit(host)
     if not parts.hostname or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError(f"{host}: expected ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]")
+        raise ValueError(wording("engine.wrong_ssh_address", host=host))
     program = shutil.which("ssh")
     if program is None:
-        raise FileNotFoundError(2, "there is no ssh on this machine")
+        raise FileNotFoundError(2, wording("engine.no_ssh"))
     argv = [program, "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
     argv += [*_sharing(), *more]
     if parts.username:

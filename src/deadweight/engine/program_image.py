@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.toolchain import helper_programs
@@ -161,6 +161,6 @@ def made_with(engine: Host, image: str, files: Mapping[str, bytes], name: str, p
     ):
         # Podman's reader has gone at the end mark: what a tape's record is filled up with would meet a broken pipe.
         if not engine.api.put_archive(container.id, "/", content.getvalue()[:end]):
-            raise DeadweightError("the engine takes no files for a container")
+            raise DeadweightError(wording("engine.takes_no_files"))
         engine.api.commit(container.id, repository=name, tag=tag)
     return f"{name}:{tag}"

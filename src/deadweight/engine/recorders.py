@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.program_image import Companions, Host, Packing
@@ -102,7 +102,7 @@ class Heard:
     def joined(self) -> None:
         number, said = self._next(JOIN_SECONDS)
         if number != STDERR or said.strip() != b"joined":
-            raise Gone(f"who listens to the recorder said: {said.decode(errors='replace').strip() or 'nothing'}")
+            raise Gone(wording("engine.recorder_refused", problem=said.decode(errors="replace").strip() or "nothing"))
 
     def content(self, count: int) -> bytes:
         """So many bytes of an answer. Raises Gone."""
@@ -124,19 +124,19 @@ class Heard:
         try:
             self._raw.sendall(b"\n")
         except OSError as error:
-            raise Gone(f"who listens to the recorder has gone: {error}") from error
+            raise Gone(wording("engine.recorder_gone", problem=error)) from error
 
     def _more(self) -> None:
         number, data = self._next(ANSWER_SECONDS)
         if number != STDOUT:
-            raise Gone(f"who listens to the recorder said: {data.decode(errors='replace').strip() or 'nothing'}")
+            raise Gone(wording("engine.recorder_refused", problem=data.decode(errors="replace").strip() or "nothing"))
         self._said += data
 
     def _next(self, seconds: float) -> tuple[int, bytes]:
         try:
             return frame(self._raw, seconds)
         except OSError as error:
-            raise Gone(f"who listens to the recorder does not answer: {error}") from error
+            raise Gone(wording("engine.recorder_silent", problem=error)) from error
 
 
 def recording(options: RunOptions, argv: Sequence[str], told: str = "") -> tuple[RunOptions, str]:

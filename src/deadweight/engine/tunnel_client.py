@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.engine import http
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended, Unreachable, translated
@@ -90,9 +90,12 @@ class Tunnels(Companions):
         try:
             done = self.beside(container, rules=True).exec([PROGRAM, *words], seconds=END_SECONDS)
         except TimeoutError:
-            raise DeadweightError(f"{' '.join(words)} did not end within {END_SECONDS:g} s") from None
+            raise DeadweightError(
+                wording("engine.tunnel_timeout", command=" ".join(words), seconds=END_SECONDS)
+            ) from None
         if done.exit_code:
-            raise DeadweightError(done.errors.decode(errors="replace").strip() or f"exit code {done.exit_code}")
+            problem = done.errors.decode(errors="replace").strip() or f"exit code {done.exit_code}"
+            raise DeadweightError(wording("engine.rules_failed", command=" ".join(words), problem=problem))
 
     def refused(self, mounts: tuple[Mount, ...]) -> str:
         """Why the engine starts no container with these mounts; empty where it does. Raises DeadweightError without the program."""
@@ -201,7 +204,7 @@ def route_to(
     """
     document = container.settled()
     if not container.known_to_run and not (document := container.inspect())["State"].get("Running"):
-        raise Ended(f"container {container.name} is not running")
+        raise Ended(wording("engine.container_ended", name=container.name))
     settings = document["NetworkSettings"]
     local = host.startswith(("unix://", "npipe://", "http+unix://"))
     bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()
@@ -220,10 +223,9 @@ def route_to(
         tunnels.beside(container)
     except DeadweightError as error:
         if not container.state().running:
-            raise Ended(f"container {container.name} is not running") from error
+            raise Ended(wording("engine.container_ended", name=container.name)) from error
         raise Unreachable(
-            f"port {inside} of container {container.name} cannot be reached: it is not published here, its network cannot be "
-            f"entered from here, and nothing can be started beside it: {error.message}",
+            wording("engine.unreachable", port=inside, name=container.name, problem=error.message),
             hint=error.hint or "run this as root on the Linux machine where the engine runs",
         ) from error
     return tunnels.route(container, inside)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Inputs
 from deadweight.records.ignore import Ignore, walk
 
@@ -22,17 +22,18 @@ FileState = tuple[int, ...]
 """Device, inode, size and times of a file."""
 
 RULES = "1"  # raise it when the way fingerprints are made changes
-_TOLD = {"ignore": "the list of ignored files", "base base": "the base image"}
 
 
-def _told(name: str) -> str:
+def _described(name: str) -> str:
     """An input as people call it; values stand in brackets, files do not."""
-    if not name.startswith("("):
-        return name
-    inner = name[1:-1]
-    if inner.startswith("step before"):
-        return "the result of an earlier step"
-    return _TOLD.get(inner, f"the base image {inner[5:]}" if inner.startswith("base ") else inner)
+    inner = name.removeprefix("(").removesuffix(")") if name.startswith("(") else ""
+    if inner == "ignore":
+        return wording("plan.ignored_files")
+    if inner == "base base":
+        return wording("plan.base")
+    if inner.startswith("base "):
+        return wording("plan.named_base", name=inner.removeprefix("base "))
+    return wording("plan.earlier_step") if inner.startswith("step before") else inner or name
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,19 @@ class Fingerprint:
     def difference(self, earlier: Fingerprint | None) -> str:
         """Why this is not the earlier one, in a few words."""
         if earlier is None:
-            return "not built yet"
+            return wording("plan.not_built")
         names = sorted(
             (name for name in {*self.parts, *earlier.parts} if self.parts.get(name) != earlier.parts.get(name)),
             key=lambda name: (name.startswith("("), name),  # a file says more than what follows from it
         )
         if not names:
-            return "the fingerprint rules changed"
+            return wording("plan.rules_changed")
         # a rule that was added takes files away: those are still there, and it is the rule that says why they do not count
         first = "(ignore)" if "(ignore)" in names else names[0]
-        verb = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
-        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        return f"{_told(first)} {verb}{more}"
+        how = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
+        if len(names) == 1:
+            return wording("plan.input_differs", input=_described(first), how=how)
+        return wording("plan.inputs_differ", input=_described(first), how=how, others=len(names) - 1)
 
 
 SETTLED_NS = 2 * 10**9
@@ -110,10 +112,9 @@ class Digests:
             else:
                 yield path, self._digest(path.resolve())  # who is told of a link reads what it leads to
         except OSError as error:
-            raise DeadweightError(
-                f"{error.filename or path}: cannot be read: {error.strerror}",
-                hint="make it readable, or exclude it from the build in .dockerignore",
-            ) from error
+            message = wording("plan.unreadable", path=error.filename or path, problem=error.strerror)
+            hint = "make it readable, or exclude it from the build in .dockerignore"
+            raise DeadweightError(message, hint=hint) from error
 
     def _digest(self, path: Path) -> str:
         facts = os.lstat(path)

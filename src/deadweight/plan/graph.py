@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
 from deadweight.plan.fingerprint import Digests, FileState, Fingerprint
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
@@ -51,8 +51,8 @@ class Task:
     seconds: float = 0.0
 
 
-Lane = Literal["fetch", "compile", "make"]
-"""What set-up does: it downloads, compiles a tool of ours, or makes something of packages."""
+Lane = Literal["fetch", "make"]
+"""What set-up does: it mostly waits (for downloads, for the engine), or it keeps a core busy."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Plan:
     waits: dict[str, frozenset[str]] = field(default_factory=dict)
     digests: Mapping[FileState, str] = field(default_factory=dict)
     """What the plan read, for looking again after a build."""
+    first: frozenset[str] = frozenset()
+    """What goes before all else: what the variant needs that can be built soonest."""
 
     def chains(self) -> dict[str, float]:
         """For each step, the seconds of the longest chain of steps that begins with it."""
@@ -83,6 +85,16 @@ class Plan:
             for before in self.waits[key]:
                 found[before] = max(found[before], found[key])
         return found
+
+    def before(self, keys: Iterable[str]) -> frozenset[str]:
+        """These steps and all that they wait for."""
+        found, stack = set[str](), list(keys)
+        while stack:
+            key = stack.pop()
+            if key in self.waits and key not in found:
+                found.add(key)
+                stack += self.waits[key]
+        return frozenset(found)
 
     def of(self, variant: str) -> tuple[Task, ...]:
         """The tasks that a variant needs."""
@@ -125,8 +137,7 @@ def _told_if_slow(say: Callable[[str], None] | None) -> Iterator[Callable[..., N
     folder = Path()
 
     def tell() -> None:
-        hint = "add a .dockerignore there, or set source: to a smaller folder, to skip what the build does not need"
-        (say or str)(f"still reading the inputs in {os.path.normpath(folder)}; {hint}")
+        (say or str)(wording("plan.still_reading", folder=os.path.normpath(folder)))
 
     def look_into(*place: Path) -> None:
         nonlocal folder
@@ -169,15 +180,15 @@ def _task(
     rebuilt = next((task for task in before if task.reason is not None), None)
     reason: str | None = None
     if force:
-        reason = "forced"
+        reason = wording("plan.forced")
     elif saved is None or saved.fingerprint.digest != fingerprint.digest:
         failed = None if saved else next(filter(None, (load_failed(site.state, name) for name in variants)), None)
         earlier = saved.fingerprint if saved else None
-        reason = f"its last build {failed.how}" if failed else fingerprint.difference(earlier)
+        reason = wording("plan.last_build", how=failed.how) if failed else fingerprint.difference(earlier)
     elif rebuilt is not None:
-        reason = f"{rebuilt.step.title} comes first"
+        reason = wording("plan.comes_first", step=rebuilt.step.title)
     elif not step.there():
-        reason = "its output is gone"
+        reason = wording("plan.output_gone")
     seconds = 0.0 if reason is None else saved.seconds if saved else UNKNOWN_SECONDS
     return Task(step, fingerprint, reason, variants, seconds)
 
@@ -220,4 +231,4 @@ def _in_order(waits: dict[str, frozenset[str]]) -> tuple[str, ...]:
     try:
         return tuple(TopologicalSorter(waits).static_order())
     except CycleError as error:
-        raise DeadweightError(f"steps depend on each other: {' -> '.join(error.args[1])}") from None
+        raise DeadweightError(wording("plan.cycle", steps=" -> ".join(error.args[1]))) from None

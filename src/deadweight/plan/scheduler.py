@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from deadweight import _disk, _run
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.builders.protocol import Job, Step
 from deadweight.plan.fingerprint import Digests, FileState
 from deadweight.plan.graph import Plan, Preparation, Task, load_built, record_file, save_success
@@ -68,10 +68,10 @@ def run_plan(
     """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended.
 
     ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
-    at once, so that it can choose. So does set-up, which waits for disks and the network half of its time. ``grow`` is asked, at
+    at once, so that it can choose. Set-up has as many of its own, since a build often waits for containers. ``grow`` is asked, at
     the start and whenever a step has ended, what can be planned now; a step that is known already stays as it is.
     """
-    places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": 2 * jobs}
+    places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "make": jobs}
     run = _Run(plan, state, watcher, fail_fast)
     with ThreadPoolExecutor(max_workers=sum(places.values()), thread_name_prefix="step") as pool:
         try:
@@ -79,7 +79,7 @@ def run_plan(
         except KeyboardInterrupt:
             _run.cancel_all()
             pool.shutdown(wait=True, cancel_futures=True)
-            raise Interrupted("interrupted; all running steps were stopped") from None
+            raise Interrupted(wording("plan.interrupted")) from None
     return tuple(run.outcomes[key] for key in run.tasks if key in run.outcomes)
 
 
@@ -96,6 +96,7 @@ class _Run:
         self.digests: dict[FileState, str] = {}
         self.tasks: dict[str, Task] = {}
         self.chains: dict[str, float] = {}
+        self.first: frozenset[str] = frozenset()
         self.ready: list[str] = []
         self.left: dict[str, set[str]] = {}
         self.followers: dict[str, list[str]] = {}
@@ -108,6 +109,7 @@ class _Run:
 
     def add(self, plan: Plan) -> None:
         """Take in the tasks that are new."""
+        self.first |= plan.first
         self.digests |= plan.digests
         self.chains = plan.chains() | self.chains
         for task in plan.tasks:
@@ -145,10 +147,10 @@ class _Run:
                     self.end(future.result())
 
     def next(self, running: Collection[str], places: Mapping[str, int]) -> str | None:
-        """The step to begin now: of those that a place is free for the one with the longest chain."""
+        """The step to begin now: of those that a place is free for one that goes first, else the one with the longest chain."""
         taken = Counter(_lane(self.tasks[key].step) for key in running)
         able = [key for key in self.ready if taken[lane := _lane(self.tasks[key].step)] < places[lane]]
-        return max(able, key=self.chains.__getitem__) if able else None
+        return max(able, key=lambda key: (key in self.first, self.chains[key])) if able else None
 
     def log(self, task: Task) -> Path:
         return task.step.log if isinstance(task.step, Preparation) else self.state.log(task.step.variant)
@@ -208,8 +210,8 @@ class _Run:
         except DeadweightError as error:
             return self.failed(task, error, time.monotonic() - started)
         except OSError as error:
-            what = f"{error.filename or task.step.title}: {error.strerror}"
-            problem = DeadweightError(what, hint=_disk.hint_of(error, self.state.folder))
+            message = wording("plan.disk", path=error.filename or task.step.title, problem=error.strerror)
+            problem = DeadweightError(message, hint=_disk.hint_of(error, self.state.folder))
             return self.failed(task, problem, time.monotonic() - started)
         return Outcome(task, "built", seconds, log, image=image)
 
@@ -278,7 +280,7 @@ class _Run:
         if now.parts == planned:
             save_success(self.state, task, seconds)
         else:
-            self.watcher.said(task, "an input changed during the build, so the next build repeats it")
+            self.watcher.said(task, wording("plan.changed_meanwhile"))
 
 
 __all__ = ["Interrupted", "Outcome", "Result", "Watcher", "run_plan"]

@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 
 MAX_SHARDS = 1000
 SLACK = 1.1
@@ -41,9 +41,7 @@ def parse_shard(text: str, origin: str = "--shard") -> Shard:
     """``2/5``. Raises UsageError for anything else."""
     match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text.strip())
     if match is None or not 1 <= int(match[1]) <= int(match[2]) <= MAX_SHARDS:
-        raise UsageError(
-            f"{origin}: expected I/N with I from 1 to N and N up to {MAX_SHARDS}, such as 2/5; found {text!r}"
-        )
+        raise UsageError(wording("plan.shard", origin=origin, most=MAX_SHARDS, text=text))
     return Shard(int(match[1]), int(match[2]), origin)
 
 
@@ -64,10 +62,8 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> Shard | None:
     if not pods:
         return None
     if not pod:
-        raise UsageError(
-            f"{TOTAL_VARIABLE} is set and {INDEX_VARIABLE} is not",
-            hint="set completionMode: Indexed in the Job, or unset it",
-        )
+        message = wording("plan.no_index", total=TOTAL_VARIABLE, index=INDEX_VARIABLE)
+        raise UsageError(message, hint="set completionMode: Indexed in the Job, or unset it")
     number = str(int(pod) + 1) if re.fullmatch(r"[0-9]{1,4}", pod) else pod
     return parse_shard(f"{number}/{pods}", f"{INDEX_VARIABLE}/{TOTAL_VARIABLE}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
+from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError, wording
 from deadweight.builders.protocol import Needs
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, make_plan, preparation, prepare_plan
@@ -39,7 +39,7 @@ class VariantOutcome:
     def why(self) -> str:
         """What went wrong, without the program and the variant that builders put first: the step's title names them."""
         if self.error is None:
-            return "not tried, because another step failed"
+            return wording("project.not_tried")
         if isinstance(self.error, NoBase):
             return self.error.message  # what can be done is the same for all: it is told once
         text = str(self.error)
@@ -87,8 +87,8 @@ def build(
 
 def _tell_left(workspace: Workspace, left: Mapping[str, DeadweightError]) -> None:
     for name, why in left.items():
-        lack = "a base image is not available" if isinstance(why, NoBase) else "it needs an engine"
-        workspace.say(f"{name}: not built: {lack}")
+        no_base = isinstance(why, NoBase)
+        workspace.say(wording("project.left_for_base" if no_base else "project.left_for_engine", variant=name))
 
 
 def _made(
@@ -136,7 +136,7 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
     if not failed:
         return
     if any(isinstance(outcome.error, Interrupted) for outcome in failed):
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("run.interrupted"))
     errors = [outcome.error for outcome in failed if outcome.error is not None]
     missing = [error for error in errors if isinstance(error, MissingError)]
     if missing and len(outcomes) == 1:
@@ -144,12 +144,11 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
     told: dict[str, list[str]] = {}
     for outcome in failed:
         told.setdefault(f"{outcome.step or 'build'}: {outcome.why}", []).append(outcome.variant)
-    each, were = ("variant", "was") if len(outcomes) == 1 else ("variants", "were")
-    lines = [f"{len(failed)} of {len(outcomes)} {each} {were} not built"]
-    lines += [f"{', '.join(names)}: {what}" for what, names in told.items()]
+    failures = "\n".join(f"{', '.join(names)}: {what}" for what, names in told.items())
     kind = MissingError if missing and missing == errors else BuildFailed
     hints = dict.fromkeys(error.hint for error in errors if isinstance(error, NoBase) and error.hint)
-    raise kind("\n".join(lines), hint="; ".join(hints) or None)
+    message = wording("project.not_built", failed=len(failed), total=len(outcomes), failures=failures)
+    raise kind(message, hint="; ".join(hints) or None)
 
 
 def _of_variant(name: str, mine: Sequence[Outcome]) -> VariantOutcome:
@@ -199,7 +198,10 @@ def preparations(
     needs = workspace.needs(variants)
     if start_engine and any(need.engine for need in needs) and all(task.step.key != ENGINE for task in tasks):
         log, after = logs / "setup-engine.log", ("dockerd", "docker-cli")
-        tasks.append(preparation(ENGINE, ENGINE, lambda _: workspace.endpoint, log, ENGINE_SECONDS, after=after))
+        start = preparation(
+            ENGINE, ENGINE, lambda _: workspace.endpoint, log, ENGINE_SECONDS, after=after, lane="fetch"
+        )
+        tasks.append(start)
     made = _base_tasks(workspace, needs)
     tasks += made.values()
     if database is not None:
@@ -208,13 +210,15 @@ def preparations(
         work = partial(_call, database)
         tasks.append(preparation("database", "vulnerability database", work, log, DATABASE_SECONDS, behind=behind))
     there = {task.step.key for task in tasks}
-    return Preparations(
-        prepare_plan(tasks),
-        {
-            variant.name: frozenset(_keys(workspace, need, made) & there)
-            for variant, need in zip(variants, needs, strict=True)
-        },
-    )
+    plan = prepare_plan(tasks)
+    waits = {
+        variant.name: frozenset(_keys(workspace, need, made) & there)
+        for variant, need in zip(variants, needs, strict=True)
+    }
+    seconds = {task.step.key: task.seconds for task in tasks}
+    ways = [plan.before(keys) for keys in waits.values()]
+    soonest = min(ways, key=lambda way: sum(seconds[key] for key in way), default=frozenset[str]())
+    return Preparations(replace(plan, first=soonest), waits)
 
 
 def _call(work: Callable[[], object], _log: Path) -> None:

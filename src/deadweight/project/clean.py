@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine import labels
 from deadweight.project.workspace import Workspace
 from deadweight.records import runs
@@ -184,9 +184,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
     try:
         engine = _engine(state, run, run.host)
     except DeadweightError as error:
-        say(
-            f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}; the next run looks again"
-        )
+        say(wording("project.leftovers_not_searched", run=run.told(), problem=error.message))
         return False
     with engine:
         try:
@@ -196,7 +194,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             gone = [_one_removed(engine, leftover, run, say) for leftover in left]
             return all(gone)
         except DeadweightError as error:
-            say(f"{run.told()}, was killed; what it left behind could not be removed: {error.message}")
+            say(wording("project.leftovers_not_removed", run=run.told(), problem=error.message))
             return False
 
 

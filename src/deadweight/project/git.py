@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import CommandError, DeadweightError, MissingError, UsageError
+from deadweight._errors import CommandError, DeadweightError, MissingError, UsageError, wording
 from deadweight._run import run
 
 GIT_SECONDS = 120.0
@@ -35,7 +35,7 @@ class GitAnswers:
         try:
             top = Path(os.path.realpath(self._top.result().strip("\n")))
         except CommandError as error:
-            raise UsageError(f"--since: {self.root} is not in a git work tree", hint=_said(error)) from error
+            raise UsageError(wording("project.not_in_git", folder=self.root), hint=_said(error)) from error
         try:
             changed = self._diff.result()
         except CommandError:  # git before 2.30, or nothing in common: the other way tells which
@@ -52,7 +52,7 @@ class GitAnswers:
 def ask_git(root: Path, revision: str) -> GitAnswers:
     """Begin to ask git; what is done before ``paths`` is done meanwhile. Raises UsageError for what can be no revision."""
     if not revision.strip() or revision.startswith("-"):
-        raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
+        raise UsageError(wording("project.no_revision", revision=revision))
     threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="git")
     top = threads.submit(_git, root, "rev-parse", "--show-toplevel")
     diff = threads.submit(_git, root, *_DIFF, "--merge-base", revision, "--")
@@ -75,10 +75,9 @@ def parted(root: Path, revision: str) -> str:
     try:
         return run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()[0]
     except CommandError as error:
-        raise UsageError(
-            f"--since {revision}: git finds no common commit with HEAD: {_said(error) or 'none in this clone'}",
-            hint="fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)",
-        ) from error
+        message = wording("project.no_common_commit", revision=revision, problem=_said(error) or "none in this clone")
+        hint = "fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
+        raise UsageError(message, hint=hint) from error
 
 
 def _git(root: Path, *words: str) -> str:

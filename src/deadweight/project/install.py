@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from deadweight import _sudo as sudo
-from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.engine import daemon
 from deadweight.plan.graph import Lane, Preparation, Task, preparation, prepare_plan
 from deadweight.plan.scheduler import Outcome, run_plan
@@ -69,10 +69,10 @@ def raise_if_missing(outcomes: Iterable[Outcome]) -> None:
         outcome for outcome in outcomes if isinstance(outcome.task.step, Preparation) and outcome.error is not None
     ]
     if any(isinstance(outcome.error, Interrupted) for outcome in failed):
-        raise Interrupted("interrupted")
+        raise Interrupted(wording("run.interrupted"))
     if failed:
         lines = dict.fromkeys(f"{outcome.task.step.title}: {outcome.error}" for outcome in failed)
-        raise MissingError("could not get: " + "\n".join(lines), hint="fix this and try again")
+        raise MissingError(wording("project.not_installed", failures="\n".join(lines)), hint="fix this and try again")
 
 
 def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Task, ...]:
@@ -95,7 +95,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     if (starts := _engine_work(engine)) is not None:
         log = logs / f"setup-{ENGINE}.log"
         work = partial(get, ENGINE, lambda _log: starts(say))
-        tasks.append(preparation(ENGINE, ENGINE, work, log, 5, after=("dockerd", "docker-cli")))
+        tasks.append(preparation(ENGINE, ENGINE, work, log, 5, after=("dockerd", "docker-cli"), lane="fetch"))
     return tuple(tasks)
 
 
@@ -143,7 +143,7 @@ def _go_tasks(built: Sequence[tuple[Program, bool]], get: _Getting) -> list[Task
         log = get.logs / f"setup-{entry.name}-modules.log"
         tasks.append(preparation(modules, modules, partial(_fetch, entry), log, 5, after=("go",), lane="fetch"))
         work = partial(golang.build, entry, anew=anew)
-        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before), lane="compile"))
+        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before)))
         before = (entry.name,)
     return tasks
 
@@ -172,12 +172,10 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
     """Say what only the user can install before any work is begun."""
     hopeless = [finding for finding in wanted if not finding.gettable]
     if hopeless:
-        lines = [
-            f"{finding.name}: {finding.reason or finding.status} (get it with: {finding.how})" for finding in hopeless
-        ]
+        lines = (f"{found.name}: {found.reason or found.status} (get it with: {found.how})" for found in hopeless)
         why = system.can_install()
-        head = "install these by hand" + (f" ({why})" if why else "")
-        raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then run invoke setup")
+        message = wording("project.by_hand", why=f" ({why})" if why else "", programs="\n  ".join(lines))
+        raise MissingError(message, hint="then run invoke setup")
 
 
 def turn(name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deadweight._errors import ConfigError, DeadweightError, MissingError, UsageError
+from deadweight._errors import ConfigError, DeadweightError, MissingError, UsageError, wording
 from deadweight.builders import table
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.load import read_suite
@@ -51,7 +51,8 @@ def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], pro
         if not (suite.root / name).is_file():
             absent = True
             with problems.kept():
-                raise suite.error(variant, key, f"no such file: {name}", hint=f"paths are relative to {suite.root}")
+                hint = f"paths are relative to {suite.root}"
+                raise suite.error(variant, key, wording("project.no_such_file", name=name), hint=hint)
     for name in variant.checks.other:
         with problems.kept():
             _plug_in(suite, variant, name)
@@ -68,11 +69,9 @@ def _ports(suite: Suite) -> None:
         variant for variant in suite.variants if variant.runnable and variant.port is None and _asked_at_one(variant)
     ]
     if lacking:
-        others = f" (and {len(lacking) - 1} more lack it)" if lacking[1:] else ""
-        raise suite.error(
-            lacking[0], "port", f"is missing{others}: where the service listens in its container",
-            hint="port: in defaults is for all; a job has health: {kind: exit}, an image that is only to be built runnable: false",
-        )  # fmt: skip
+        message = wording("project.port_missing", variants=", ".join(variant.name for variant in lacking))
+        hint = "port: in defaults is for all; a job has health: {kind: exit}, an image that is never run has runnable: false"
+        raise suite.error(lacking[0], "port", message, hint=hint)
 
 
 def _asked_at_one(variant: Variant) -> bool:
@@ -104,9 +103,9 @@ def _registered(suite: Suite, variant: Variant) -> None:
 def no_builder(suite: Suite, variant: Variant) -> ConfigError:
     """For a builder that nobody registered."""
     from deadweight.builders.table import names
-    from deadweight.suite.explain import did_you_mean
+    from deadweight.suite.explain import unknown
 
-    what = f"no builder {variant.builder!r}{did_you_mean(variant.builder, names())}"
+    what = unknown("builder", variant.builder, names())
     return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names())}; plug-ins add others")
 
 
@@ -142,7 +141,7 @@ def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
         record = getattr(check(name), "record", None)
     except MissingError:
         hint = f"install the package that has it (entry point group {GROUP})"
-        raise suite.error(variant, key, f"no check {name!r}", hint=hint) from None
+        raise suite.error(variant, key, wording("suite.unknown", kind="check", name=name), hint=hint) from None
     except DeadweightError as error:
         raise suite.error(variant, key, error.message, hint=error.hint) from error
     if record is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
 from deadweight.project.survey import ENGINE, Finding
@@ -115,7 +115,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
         except DeadweightError as error:
             missing.append(error.message)
     if missing:
-        raise MissingError("; ".join(missing), hint="invoke setup")
+        raise MissingError(wording("project.tools_missing", problems="; ".join(missing)), hint="invoke setup")
     if workspace.pool is not None and any("buildctl" in need.tools for need in workspace.needs(lacking.able)):
         from deadweight._packages import pool
 

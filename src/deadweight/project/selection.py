@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deadweight._errors import wording
 from deadweight.plan.shards import INDEX_VARIABLE, TOTAL_VARIABLE, Shard, divide, shard_of
 from deadweight.project import changed
 from deadweight.project.git import head
@@ -55,12 +56,10 @@ def choose(
     told: list[str] = []
     part = shard_of(shard, environment)
     if part is not None and named and shard is None:
-        told.append(f"{part.origin} is ignored because variants are named; use --shard {part} to divide them")
+        told.append(wording("project.shard_ignored", origin=part.origin, shard=part))
         part = None
     if part is None and not named and environment.get(INDEX_VARIABLE) and not environment.get(TOTAL_VARIABLE):
-        told.append(
-            f"{INDEX_VARIABLE} alone does not say how many pods there are: set {TOTAL_VARIABLE}; this one does it all"
-        )
+        told.append(wording("project.how_many_pods", index=INDEX_VARIABLE, total=TOTAL_VARIABLE))
     whys: list[str] = []
     if since is not None:
         variants = _narrowed(variants, changed.since(workspace, since, variants), f"since {since}", whys, told)
@@ -79,7 +78,7 @@ def _narrowed(
     variants: tuple[Variant, ...], found: Mapping[str, str], what: str, whys: list[str], told: list[str]
 ) -> tuple[Variant, ...]:
     whys.append(f"changed {what}")
-    told.append(f"{len(found)} of {len(variants)} variants changed {what}")
+    told.append(wording("project.changed", count=len(found), total=len(variants), since=what))
     told += [f"  {name}: {why}" for name, why in found.items()]
     return tuple(variant for variant in variants if variant.name in found)
 
@@ -87,7 +86,9 @@ def _narrowed(
 def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
     names = divide([variant.name for variant in variants], part.total, seconds_of(times))[part.index - 1]
     shown = ", ".join(names) or "none, so there is nothing to do here"
-    told.append(f"shard {part} ({part.origin}): {len(names)} of {len(variants)} variants: {shown}")
+    told.append(
+        wording("project.share", shard=part, origin=part.origin, count=len(names), total=len(variants), names=shown)
+    )
     return tuple(variant for variant in variants if variant.name in names)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from deadweight import _sudo as sudo
+from deadweight._errors import wording
 from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import Look, Status, look
 from deadweight.toolchain.pins import Program
@@ -64,7 +65,7 @@ def _kind(name: str) -> str:
 def _examine(entry: Program) -> Finding:
     seen = look(entry.name)
     if seen.tool is not None and seen.tool.ours and not tool_cache.sound(entry):
-        seen = Look(entry.name, "unusable", None, seen.path, seen.version, f"{seen.path} is damaged")
+        seen = Look(entry.name, "unusable", None, seen.path, seen.version, wording("project.damaged", path=seen.path))
     return Finding(
         name=entry.name,
         status=seen.status,

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError, quoting, wording
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
@@ -95,7 +95,7 @@ class Workspace:
         except MissingError as error:
             return error
         except CommandError as error:
-            return MissingError(f"no container engine: {error.message}", hint="invoke doctor")
+            return MissingError(wording("project.no_engine", problem=error.message), hint="invoke doctor")
 
     @cached_property
     def _engine(self) -> Engine:
@@ -192,7 +192,7 @@ class Workspace:
         except WrongKey as error:
             root = self.suite.root
             whose = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path
-            what = error.what if error.path == root else f"{whose}: {error.what}"
+            what = error.what if error.path == root else quoting(error.what, f"{whose}: {error.what}")
             raise self.suite.error(variant, error.inner, what, hint=error.hint) from None
 
     def built(self, name: str) -> BuiltImage | None:
@@ -239,9 +239,10 @@ class Workspace:
     def built_or_raise(self, variant: Variant) -> BuiltImage:
         built = self.built(variant.name)
         if built is None:
-            raise MissingError(f"{variant.name} is not built", hint=f"invoke build --variant {variant.name}")
+            hint = f"invoke build --variant {variant.name}"
+            raise MissingError(wording("project.image_missing", variant=variant.name), hint=hint)
         if variant.name not in self._told:
             self._told.add(variant.name)
             if (failed := self.failed(variant.name)) is not None:
-                self.say(f"{variant.name}: {failed}: using its image of {built.built_at}")
+                self.say(wording("project.older_image", variant=variant.name, why=failed, when=built.built_at))
         return built

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from deadweight._errors import DeadweightError, MissingError, UsageError
+from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 
 ROUNDS = 5
 """How often all is looked at anew where a comment is deleted meanwhile, or nobody knows whether one was made."""
@@ -35,7 +35,7 @@ def keep_up(forge: Forge, start: str, body: str, *, run: int = 0, create: bool =
             return _once(forge, start, body, run, create=create)
         except (Gone, Unsure) as error:
             last = error
-    raise Busy(f"the comment could not be updated in {ROUNDS} attempts: {last}")
+    raise Busy(wording("publish.not_updated", attempts=ROUNDS, problem=last))
 
 
 def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Done:
@@ -92,7 +92,7 @@ def place(provider: str, environment: Mapping[str, str], **api: Any) -> Place:
         return _github(environment, **api)
     if provider == "gitlab":
         return _gitlab(environment, **api)
-    raise UsageError(f"--post: expected github or gitlab, found {provider!r}")
+    raise UsageError(wording("tasks.choice", flag="--post", choices="github, gitlab", value=provider))
 
 
 def _github(environment: Mapping[str, str], **api: Any) -> Place:
@@ -101,10 +101,8 @@ def _github(environment: Mapping[str, str], **api: Any) -> Place:
     pull = _event(environment).get("pull_request")
     run = _number(environment.get("GITHUB_RUN_ID"))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or not isinstance(pull, dict) or "number" not in pull:
-        raise MissingError(
-            "not a GitHub job of a pull request",
-            hint="run it on: pull_request; the number is read from GITHUB_EVENT_PATH",
-        )
+        hint = "run it on: pull_request; the number is read from GITHUB_EVENT_PATH"
+        raise MissingError(wording("publish.no_pull_request"), hint=hint)
     head = ((pull.get("head") or {}).get("repo") or {}).get("full_name")
     if head != repository:
         return Place(None, run)
@@ -123,9 +121,8 @@ def _gitlab(environment: Mapping[str, str], **api: Any) -> Place:
     number, project = environment.get("CI_MERGE_REQUEST_IID", ""), environment.get("CI_MERGE_REQUEST_PROJECT_ID", "")
     run = _number(environment.get("CI_PIPELINE_ID"))
     if not number.isdecimal() or not project.isdecimal():
-        raise MissingError(
-            "not a GitLab job of a merge request", hint="rules: if: $CI_PIPELINE_SOURCE == 'merge_request_event'"
-        )
+        hint = "rules: if: $CI_PIPELINE_SOURCE == 'merge_request_event'"
+        raise MissingError(wording("publish.no_merge_request"), hint=hint)
     if environment.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", project) != project:
         return Place(None, run)
     url = checked(environment.get("CI_API_V4_URL", ""), "CI_API_V4_URL")
@@ -138,9 +135,9 @@ def _gitlab(environment: Mapping[str, str], **api: Any) -> Place:
 def _token(environment: Mapping[str, str], name: str, hint: str) -> str:
     token = environment.get(name, "").strip()
     if not token:
-        raise NoRights(f"{name} is not set", hint=hint)
+        raise NoRights(wording("publish.no_token", variable=name), hint=hint)
     if not token.isascii() or not token.isprintable():
-        raise NoRights(f"{name} contains characters that are not allowed in a token", hint=hint)
+        raise NoRights(wording("publish.wrong_token", variable=name), hint=hint)
     return token
 
 
@@ -159,9 +156,7 @@ def _number(text: str | None) -> int:
 def post(where: Place, start: str, body: str, *, silent: bool) -> Done:
     """Keep the comment up to date. Where there is nothing to tell (``silent``), an earlier comment says so and none is made."""
     if where.forge is None:
-        raise DeadweightError(
-            "the job of a fork's pull request has no right to comment: its verdict goes to the job's summary"
-        )
+        raise DeadweightError(wording("publish.fork"))
     return keep_up(where.forge, start, body, run=where.run, create=not silent)
 
 
@@ -170,6 +165,7 @@ def post(where: Place, start: str, body: str, *, silent: bool) -> Done:
 SECONDS = 20.0
 PAGE, MAX_PAGES = 100, 50
 ATTEMPTS = 6
+NO_ANSWER = 600
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
@@ -243,10 +239,14 @@ class Api:
                 raise _refusal(status, method, path, answer)
             wait = _wait(headers, attempt)
             if wait > left or attempt == ATTEMPTS - 1 or (method == "POST" and not limited):
-                why = (
-                    "the rate limit is used up" if limited else f"HTTP status {status}" if status < 600 else str(answer)
-                )
-                raise (Unsure if method == "POST" and not limited else Busy)(f"{method} {self.url}{path}: {why}")
+                request = f"{method} {self.url}{path}"
+                if limited:
+                    raise Busy(wording("publish.rate_limit", request=request))
+                if status < NO_ANSWER:
+                    why = wording("publish.status", request=request, status=status)
+                else:
+                    why = wording("publish.no_answer", request=request, problem=answer)
+                raise Unsure(why) if method == "POST" else Busy(why)
             self.sleep(wait)
             left -= wait
         raise AssertionError
@@ -266,13 +266,14 @@ class Api:
                     text = error.read(4096)
                 return error.code, dict(error.headers), _json(text)
         except (OSError, http.client.HTTPException) as error:
-            return 600, {}, f"no answer: {getattr(error, 'reason', error)}"
+            return NO_ANSWER, {}, str(getattr(error, "reason", error))
 
 
 def checked(url: str, variable: str) -> str:
     """An API's address. Raises MissingError for none, and for what is none."""
     if not url.startswith(("https://", "http://")):
-        raise MissingError(f"{variable} is not an API address: {url!r}", hint="run it in a job of that CI system")
+        message = wording("publish.no_address", variable=variable, url=url)
+        raise MissingError(message, hint="run it in a job of that CI system")
     return url.rstrip("/")
 
 
@@ -309,12 +310,12 @@ def _wait(headers: Mapping[str, str], attempt: int) -> float:
 
 def _refusal(status: int, method: str, path: str, answer: Any) -> DeadweightError:
     said = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
-    text = f"{method} {path}: HTTP status {status}" + (f": {said}" if said else "")
+    message = wording("publish.refused", request=f"{method} {path}", status=status, answer=said or "no reason given")
     if status in (404, 410):
-        return Gone(text)
+        return Gone(message)
     if status in (401, 403):
-        return NoRights(text, hint="GitHub: permissions: pull-requests: write; GitLab: a token with the scope api")
-    return DeadweightError(text)
+        return NoRights(message, hint="GitHub: permissions: pull-requests: write; GitLab: a token with the scope api")
+    return DeadweightError(message)
 
 
 @dataclass(frozen=True)
@@ -331,7 +332,7 @@ class _Rest:
             query = f"per_page={PAGE}&page={page}"
             found = self.api.call("GET", f"{self.listed}?{query}")
             if not isinstance(found, list):
-                raise Busy(f"GET {self.listed}: the answer is not a list")
+                raise Busy(wording("publish.no_list", path=self.listed))
             yield from (Comment(int(one["id"]), str(one.get("body") or "")) for one in found)
             if len(found) < PAGE:
                 return
@@ -339,7 +340,7 @@ class _Rest:
     def create(self, body: str) -> Comment:
         made = self.api.call("POST", self.listed, {"body": body})
         if not isinstance(made, dict) or "id" not in made:
-            raise Unsure(f"POST {self.listed}: the answer is not a comment")
+            raise Unsure(wording("publish.no_comment", path=self.listed))
         return Comment(int(made["id"]), body)
 
     def update(self, comment: Comment, body: str) -> None:

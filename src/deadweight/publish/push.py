@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import CommandError, DeadweightError, UsageError
+from deadweight._errors import CommandError, DeadweightError, UsageError, wording
 from deadweight.checks.scan.sbom import MEDIA_TYPES, SbomFile
 from deadweight.records.reference import in_registry, split
 from deadweight.records.store import write_where_told
@@ -33,12 +33,10 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
     """
     given = in_registry(repository)
     if given.digest:
-        raise UsageError(f"{repository}: an image cannot be pushed to a digest", hint="remove @sha256:…, or name a tag")
+        raise UsageError(wording("publish.to_digest", repository=repository), hint="remove @sha256:…, or name a tag")
     if several and given.tag:
-        raise UsageError(
-            f"{repository}: several variants cannot share one tag",
-            hint="remove the tag: each variant's name becomes its tag",
-        )
+        hint = "remove the tag: each variant's name becomes its tag"
+        raise UsageError(wording("publish.shared_tag", repository=repository), hint=hint)
     return f"{given.name}:{given.tag or (variant if several else 'latest')}"
 
 
@@ -75,10 +73,9 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
     described = crane.described(image, insecure=insecure)
     repository, _, digest = split(image)
     if described["digest"] != digest:
-        raise DeadweightError(
-            f"{image}: the registry answered with another image, whose digest is {described['digest']}",
-            hint="push again; if this repeats, a proxy on the way or the registry alters manifests",
-        )
+        message = wording("publish.other_image", image=image, digest=described["digest"])
+        hint = "push again; if this repeats, a proxy on the way or the registry alters manifests"
+        raise DeadweightError(message, hint=hint)
     subject = Subject(described["digest"], described["size"], described["mediaType"])
     plain = digest.replace(":", "-")
     return tuple(_attach(repository, plain, subject, file, insecure) for file in files)

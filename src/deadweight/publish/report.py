@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deadweight._errors import CommandError, DeadweightError, UsageError
+from deadweight._errors import CommandError, DeadweightError, UsageError, wording
 from deadweight._run import run
 from deadweight.records.reference import in_registry
 from deadweight.report.compare import Comparison
@@ -62,9 +62,8 @@ def publish(
     if to == "ci":
         return _to_ci(report, changed, os.environ if environment is None else environment)
     if not to or "://" in to:
-        raise UsageError(
-            f"--to {to!r}: unknown destination", hint="use a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]"
-        )
+        hint = "use a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]"
+        raise UsageError(wording("publish.destination", to=to), hint=hint)
     return _to_folder(report, Path(to).absolute(), changed, history)
 
 
@@ -77,12 +76,12 @@ def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry,
 
 def _to_folder(report: Report, target: Path, changed: Comparison | None, history: Path | None) -> Published:
     """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UsageError(wording("publish.no_folder", path=target), hint="use a new or empty folder")
     foreign = _foreign(target)
     if foreign:
-        raise UsageError(
-            f"{target}: contains {foreign}, which does not belong to a report; nothing was written",
-            hint="use a new or empty folder, or one that contains only a published report",
-        )
+        hint = "use a new or empty folder, or one that contains only a published report"
+        raise UsageError(wording("publish.foreign_file", folder=target, file=foreign), hint=hint)
     report, kept = _with_history(report, history, read(target / HISTORY_FILE, report.suite))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,16 +98,12 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
                 target.rename(Path(beside) / "old")
             fresh.rename(target)
     except OSError as error:
-        raise DeadweightError(
-            f"{target}: the report cannot be written there: {error.strerror}",
-            hint="publish to a folder that you can write to",
-        ) from error
+        message = wording("records.unwritable", path=target, problem=error.strerror)
+        raise DeadweightError(message, hint="publish to a folder that you can write to") from error
     return Published(str(target / PAGE_FILE))
 
 
 def _foreign(target: Path) -> str | None:
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        return "something that is not a folder"
     entries = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
     strange = [
         name for name in entries if name not in OURS and not (name.startswith("ladder-") and name.endswith(".svg"))
@@ -132,10 +127,8 @@ def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str,
         with file.open("a", encoding="utf-8") as stream:
             stream.write(fitted(text, room))
     except OSError as error:
-        raise DeadweightError(
-            f"{file}: the step summary cannot be written: {error.strerror}",
-            hint="GITHUB_STEP_SUMMARY must name a file that this job can write",
-        ) from error
+        message = wording("records.unwritable", path=file, problem=error.strerror)
+        raise DeadweightError(message, hint="GITHUB_STEP_SUMMARY must name a file that this job can write") from error
     return Published(str(file))
 
 
@@ -208,14 +201,14 @@ def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--
     if against.startswith(OCI_PREFIX):
         return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
     if not against.strip():
-        raise UsageError(f"{flag}: no report is given", hint=HINT)
+        raise UsageError(wording("publish.no_report_given", flag=flag), hint=HINT)
     for path in (Path.cwd() / against, root / against):
         if path.exists():
             return load_report(path)
     revision, colon, inside = against.partition(":")
     if colon and revision and inside and not revision.startswith("-"):
         return _from_git(revision, inside, root, flag)
-    raise UsageError(f"{flag} {against}: no such file or folder", hint=HINT)
+    raise UsageError(wording("publish.no_such_report", flag=flag, path=against), hint=HINT)
 
 
 def _from_registry(reference: str, *, insecure: bool) -> Report:
@@ -224,9 +217,8 @@ def _from_registry(reference: str, *, insecure: bool) -> Report:
 
     digest = file_digest(crane.manifest(reference, insecure=insecure), REPORT_FILE)
     if digest is None:
-        raise UsageError(
-            f"{OCI_PREFIX}{reference}: holds no {REPORT_FILE}", hint="invoke publish --to oci://… pushes one"
-        )
+        message = wording("publish.no_report", reference=f"{OCI_PREFIX}{reference}", file=REPORT_FILE)
+        raise UsageError(message, hint="invoke publish --to oci://… pushes one")
     text = crane.text_blob(reference, digest, insecure=insecure)
     return parse_report(text.encode(), origin=f"{OCI_PREFIX}{reference}")
 
@@ -237,7 +229,6 @@ def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
         text = run(["git", "cat-file", "blob", "--end-of-options", name], cwd=root, timeout=60).output
     except CommandError as error:
         reason = error.tail[-1] if error.tail else error.reason
-        raise UsageError(
-            f"{flag} {name}: git has no such file: {reason}", hint="check both with git show REVISION:PATH"
-        ) from error
+        message = wording("publish.not_in_git", flag=flag, name=name, problem=reason)
+        raise UsageError(message, hint="check both with git show REVISION:PATH") from error
     return parse_report(text.encode(), origin=name)

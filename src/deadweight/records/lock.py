@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _disk
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import State
 from deadweight.records.runs import command
 from deadweight.records.store import write_atomically
@@ -41,10 +41,8 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
         lock = FileLock(state.lock)
         taken = _take(lock, state, say, timeout)
     except OSError as error:
-        raise DeadweightError(
-            f"{error.filename or state.folder}: cannot be written: {error.strerror}",
-            hint=_disk.hint_of(error, state.folder) or "make it writable",
-        ) from error
+        message = wording("records.unwritable", path=error.filename or state.folder, problem=error.strerror)
+        raise DeadweightError(message, hint=_disk.hint_of(error, state.folder) or "make it writable") from error
     if not taken:
         yield
         return
@@ -77,12 +75,11 @@ def _take(lock: FileLock, state: State, say: Callable[[str], None], timeout: flo
             if _key(state) in _held():
                 return False
             if not told:
-                say(f"waiting for {holder(state)}, which is using {state.folder}")
+                say(wording("records.waiting", holder=holder(state), folder=state.folder))
                 told = True
             if timeout is not None and time.monotonic() - started > timeout:
-                raise DeadweightError(
-                    f"{state.lock} is held by {holder(state)}", hint="wait until it has finished, or stop it"
-                ) from None
+                message = wording("records.locked", file=state.lock, holder=holder(state))
+                raise DeadweightError(message, hint="wait until it has finished, or stop it") from None
 
 
 def held_since(state: State) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 
 DOCKER_HUB = "docker.io"
 
@@ -66,10 +66,8 @@ def parse(text: str) -> ImageReference:
         host, name = DOCKER_HUB, name if "/" in name else f"library/{name}"
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or ("@" in text and not _DIGEST.fullmatch(digest)) or rest.partition("@")[0].endswith(":"):
-        raise UsageError(
-            f"{text!r} is not an image reference" + (": names are in lower case" if name != name.lower() else ""),
-            hint="write it as REPOSITORY:TAG or HOST/REPOSITORY:TAG, for example ubuntu:23.10",
-        )
+        hint = "write REPOSITORY:TAG or HOST/REPOSITORY:TAG in lower case, for example ubuntu:23.10"
+        raise UsageError(wording("records.not_a_reference", text=text), hint=hint)
     return ImageReference(host, name, tag or (None if digest else "latest"), digest or None)
 
 
@@ -99,15 +97,13 @@ def in_registry(text: str) -> ImageReference:
     """
     host, _, rest = text.partition("/")
     if "@" in host:
-        raise UsageError("a registry reference must not carry credentials", hint="use `docker login`")
+        raise UsageError(wording("records.credentials"), hint="use `docker login`")
     name, tag, digest = split(rest)
     found = ImageReference(host, name, tag or None, digest or None)
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or (digest and not _DIGEST.fullmatch(digest)) or str(found) != text:
-        raise UsageError(
-            f"{text!r} is not a registry reference",
-            hint="write REGISTRY/REPOSITORY[:TAG], for example ghcr.io/me/app:1",
-        )
+        hint = "write REGISTRY/REPOSITORY[:TAG], for example ghcr.io/me/app:1"
+        raise UsageError(wording("records.not_in_registry", text=text), hint=hint)
     return found
 
 

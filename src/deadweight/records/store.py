@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight import _disk
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write_where_told(path: Path, content: str) -> None:
 
 def _refused(path: Path, error: OSError) -> DeadweightError:
     hint = "remount that disk" if error.errno == errno.EROFS else _disk.hint_of(error, path) or "make it writable"
-    return DeadweightError(f"{path}: cannot be written: {error.strerror}", hint=hint)
+    return DeadweightError(wording("records.unwritable", path=path, problem=error.strerror), hint=hint)
 
 
 def save(record: object, path: Path) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
@@ -158,7 +159,7 @@ def _read_figures(
         return _from_archive(built, path, state, evidence.get("layers"))
     if "budget" in evidence:
         return replace(_from_budget(built, evidence["budget"]), note=lost, runtime=_said_by_builder(built))
-    note = lost or "no image archive yet, so its size is not measured"
+    note = lost or wording("report.no_archive")
     return ImageFigures(ImageRecord(built.config_digest), None, note, _said_by_builder(built))
 
 
@@ -172,7 +173,7 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
 
     seen = images.summary(path, cache_dir=state.cache / "image")
     if built.config_digest != seen.config_digest:
-        note = "the archive contains a different image than the last build, so its size is not measured"
+        note = wording("report.archive_of_other_image")
         return ImageFigures(ImageRecord(built.config_digest), None, note)
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")
@@ -394,12 +395,12 @@ def _check_notes(
     """Which results are left out, and why. All but the first are names of checks."""
     for name in all_evidence:
         if name not in fresh:
-            yield f"{name}: measured on an earlier image; `invoke verify --variant {variant}` measures this one"
+            yield wording("report.check_of_earlier_image", check=name, variant=variant)
     for name in fresh:
         if name not in wanted and name not in OWN_SECTIONS:
-            yield f"{name}: the suite no longer has this check; its last result is not shown"
+            yield wording("report.check_not_in_suite", check=name)
         if name in wanted and name in changed:
-            yield f"{name}: the suite has changed since; `invoke verify --variant {variant}` checks it again"
+            yield wording("report.suite_changed", check=name, variant=variant)
 
 
 def _build_notes(
@@ -407,10 +408,13 @@ def _build_notes(
 ) -> Iterator[str]:
     """Why there is no image, or not the one that was asked for, or no figures of it."""
     if failed is not None:
-        earlier = f"; image and figures are from the build before ({built.built_at})" if built else ""
-        yield f"{failed}{earlier}"
+        yield (
+            wording("report.figures_of_earlier_build", failure=failed, built_at=built.built_at)
+            if built
+            else str(failed)
+        )
     if built is None:
-        yield f"not built; `invoke build --variant {variant}` builds it"
+        yield wording("report.not_built", variant=variant)
     if figures and figures.note:
         yield figures.note
 

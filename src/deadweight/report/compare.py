@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.report import figures
 from deadweight.report.model import SEVERITIES, Finding, LayerRecord, Report, VariantRecord
@@ -85,10 +86,8 @@ def scan_changes(
     before, after = old.vulnerabilities, new.vulnerabilities
     if before.status != "scanned" or after.status != "scanned":
         if before.status != after.status:
-            notes.append(
-                f"{name}: vulnerabilities were {before.status.replace('_', ' ')} then and are {after.status.replace('_', ' ')} now:"
-                " not compared"
-            )
+            then, since = before.status.replace("_", " "), after.status.replace("_", " ")
+            notes.append(wording("report.scans_not_compared", variant=name, before=then, after=since))
         return
     moved = before.database.updated_at != after.database.updated_at
     was, now = _by_key(before.findings), _by_key(after.findings)
@@ -170,7 +169,7 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
     notes: list[str] = []
     lost: list[str] = []
     if old.suite != new.suite:
-        notes.append(f"the earlier report is of another suite ({old.suite}); variants of the same name are compared")
+        notes.append(wording("report.other_suite", suite=old.suite))
     for name, record in new.variants.items():
         if name not in old.variants:
             changes.append(Change(name, "variant", f"new variant, {figures.size(size_of(record))}"))
@@ -210,9 +209,7 @@ def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[s
     if old.build is None or new.build is None or old.stand_in == new.stand_in:
         return True
     which = "earlier" if old.stand_in else "new"
-    notes.append(
-        f"{name}: the {which} report's figures rest on a {figures.STAND_IN} of the base, the other's do not: not compared"
-    )
+    notes.append(wording("report.one_on_stand_in", variant=name, report=which, stand_in=figures.STAND_IN))
     return False
 
 
@@ -224,7 +221,8 @@ def _size(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds,
     for kind, word, before, after in pairs:
         if before is None or after is None:
             if (before is None) != (after is None):
-                notes.append(f"{name}: {word} is measured in the {'new' if before is None else 'earlier'} report only")
+                which = "new" if before is None else "earlier"
+                notes.append(wording("report.measured_in_one", variant=name, figure=word, report=which))
             continue
         delta = after - before
         if not _beyond(abs(delta), before, limits.noise_bytes, limits.noise_percent):
@@ -343,7 +341,7 @@ def _startup(
     before, after = old.startup_seconds, new.startup_seconds
     if before is None or after is None:
         if before is not None:
-            notes.append(f"{name}: start-up is measured in the earlier report only")
+            notes.append(wording("report.measured_in_one", variant=name, figure="start-up", report="earlier"))
         return
     delta = after - before
     if startup_differs(old, new) is False:
@@ -382,12 +380,7 @@ def _attacks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]
         known = {payload: item.outcome for payload, item in before.items() if item.outcome != "not_measured"}
         now_of = {payload: after[payload].outcome if payload in after else "not_measured" for payload in known}
         if gone := [payload for payload, now in now_of.items() if now == "not_measured"]:
-            count = figures.plural(len(gone), "attack")
-            were = "was" if len(gone) == 1 else "were"
-            notes.append(
-                f"{name}: {count} {were} measured under posture {posture} then, and {were} not now (invoke attack measures "
-                f"{'it' if len(gone) == 1 else 'them'}): {_some(gone)}"
-            )
+            notes.append(wording("report.attacks_not_measured", variant=name, posture=posture, attacks=_some(gone)))
         for payload, was in sorted(known.items()):
             now = now_of[payload]
             if now in (was, "not_measured"):

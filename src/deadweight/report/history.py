@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import ConfigError, DeadweightError
+from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight.records.store import write_atomically
 from deadweight.report.model import (
     REPORT_FILE,
@@ -26,7 +26,6 @@ from deadweight.report.table import size_of
 # ``report.json`` as bytes: written, and read by whoever compares, joins or publishes reports.
 
 MAX_REPORT_BYTES = 64 * 1024 * 1024
-HINT = "use a report.json that invoke report of this version wrote"
 
 
 def to_json(report: Report) -> bytes:
@@ -44,17 +43,14 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     from pydantic import TypeAdapter, ValidationError
 
     if len(content) > MAX_REPORT_BYTES:
-        raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=origin, hint=HINT)
+        raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=origin)
     try:
         return TypeAdapter(Report).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None
         raise ConfigError(
-            f"is not a report of schema {SCHEMA}: {first['msg']}",
-            file=origin,
-            key=key,
-            hint=HINT,
+            wording("report.not_of_schema", schema=SCHEMA, problem=first["msg"]), file=origin, key=key
         ) from error
 
 
@@ -63,10 +59,10 @@ def load_report(path: Path) -> Report:
     file = path / REPORT_FILE if path.is_dir() else path
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=file, hint=HINT)
+            raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=file)
         return parse_report(file.read_bytes(), origin=file)
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from error
+        raise ConfigError(wording("report.unreadable", problem=error.strerror), file=file) from error
 
 
 HISTORY_FILE = "history.jsonl"
@@ -123,16 +119,12 @@ def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
     """The entries of a file; none where there is no file. Raises DeadweightError where it is too large to be one."""
     try:
         if file.stat().st_size > MAX_BYTES:
-            raise DeadweightError(
-                f"{file}: larger than {MAX_BYTES // 2**20} MiB, which is too large for a history", hint="remove it"
-            )
+            raise DeadweightError(wording("report.history_too_large", file=file, limit=MAX_BYTES // 2**20))
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise DeadweightError(
-            f"{file}: cannot be read: {error.strerror}", hint="make it readable, or remove it"
-        ) from error
+        raise DeadweightError(wording("report.history_unreadable", file=file, problem=error.strerror)) from error
     return parse(text, suite)
 
 

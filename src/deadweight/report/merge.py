@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.records.scope import Scope
 from deadweight.report.attacks import with_splits
 from deadweight.report.model import Report, VariantRecord
@@ -40,36 +40,27 @@ def merged(given: Mapping[str, Report]) -> Report:
 
 def _scope(name: str, report: Report) -> Scope:
     if report.scope is None:
-        raise UsageError(
-            f"{name}: is not the report of a shard: it does not list its variants",
-            hint="build and verify with --shard I/N, then invoke report",
-        )
+        raise UsageError(wording("report.no_shard", file=name))
     missing = [each for each in report.scope.mine if each not in report.variants]
     if missing:
-        raise UsageError(
-            f"{name}: these variants belong to its shard but are not in it: {', '.join(missing)}",
-            hint="run invoke report in that shard's job after its build and verify",
-        )
+        raise UsageError(wording("report.shard_incomplete", file=name, variants=", ".join(missing)))
     return report.scope
 
 
 def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
-    _agree("of different suites", {name: each.suite for name, each in given.items()})
-    _agree("made by different versions of Deadweight", {name: each.tool_version for name, each in given.items()})
-    _agree("of different commits", {name: each.commit or "no commit" for name, each in scopes.items()})
-    _agree("of different numbers of shards", {name: str(each.total) for name, each in scopes.items()})
-    _agree("of different choices of variants", {name: each.why for name, each in scopes.items()})
-    _agree("of different variants", {name: _some(each.chosen) for name, each in scopes.items()})
+    _agree("suite", {name: each.suite for name, each in given.items()})
+    _agree("version of Deadweight", {name: each.tool_version for name, each in given.items()})
+    _agree("commit", {name: each.commit or "no commit" for name, each in scopes.items()})
+    _agree("number of shards", {name: str(each.total) for name, each in scopes.items()})
+    _agree("choice of variants", {name: each.why for name, each in scopes.items()})
+    _agree("variants", {name: _some(each.chosen) for name, each in scopes.items()})
 
 
 def _agree(what: str, values: Mapping[str, str]) -> None:
     if len(set(values.values())) < 2:
         return
     shown = "\n".join(f"  {name}: {value}" for name, value in values.items())
-    raise UsageError(
-        f"these reports are {what}, so they are not shards of one run\n{shown}",
-        hint="pass only the reports of one CI run",
-    )
+    raise UsageError(wording("report.different_runs", difference=what, reports=shown))
 
 
 def _some(names: Sequence[str]) -> str:
@@ -84,20 +75,13 @@ def _complete(scopes: Mapping[str, Scope]) -> None:
     if double:
         names = [name for name, each in scopes.items() if each.index in double]
         raise UsageError(
-            f"shard {double[0]}/{total} appears {there[double[0]]} times: {', '.join(names)}",
-            hint="pass each shard's report once",
+            wording("report.shard_twice", shard=f"{double[0]}/{total}", count=there[double[0]], files=", ".join(names))
         )
     missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
     if missing:
-        raise UsageError(
-            f"{'shards are' if len(missing) > 1 else 'a shard is'} missing: {', '.join(missing)}",
-            hint="check the jobs of these shards: their reports were not saved",
-        )
+        raise UsageError(wording("report.shards_missing", shards=", ".join(missing)))
     taken = Counter(variant for each in scopes.values() for variant in each.mine)
     chosen = next(iter(scopes.values())).chosen
     wrong = [name for name in chosen if taken[name] != 1]
     if wrong:
-        raise UsageError(
-            f"the shards were divided differently: {', '.join(wrong)} is with {taken[wrong[0]]} shards",
-            hint="use the same --times for all shards",
-        )
+        raise UsageError(wording("report.shards_divided_differently", variants=", ".join(wrong), count=taken[wrong[0]]))

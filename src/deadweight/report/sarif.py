@@ -20,7 +20,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight._packages import images
 from deadweight.records.evidence import Evidence
 
@@ -367,16 +367,16 @@ def joined_junit(files: Sequence[Path]) -> str:
 def _joined_suites(file: Path) -> list[Element]:
     content = _read(file)
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:  # entities are how XML grows; no JUnit file has any
-        raise ConfigError("not a JUnit file: it declares a document type", file=file)
+        raise ConfigError(wording("report.junit_doctype"), file=file)
     try:
         root = ElementTree.fromstring(content)  # noqa: S314 - without entities it cannot grow
         found = [root] if root.tag == "testsuite" else list(root.iter("testsuite"))
         for each in found:
             [int(each.get(name) or 0) for name in COUNTS]
     except (ElementTree.ParseError, ValueError) as error:
-        raise ConfigError(f"not a JUnit file: {error}", file=file) from error
+        raise ConfigError(wording("report.junit_damaged", problem=error), file=file) from error
     if root.tag not in ("testsuite", "testsuites"):
-        raise ConfigError(f"not a JUnit file: its root element is {root.tag}", file=file)
+        raise ConfigError(wording("report.not_junit", root=root.tag), file=file)
     return found
 
 
@@ -388,11 +388,11 @@ def joined_sarif(files: Sequence[Path]) -> str:
             log = json.loads(_read(file))
             found = list(log["runs"])
             if log["version"] != "2.1.0":
-                raise ConfigError(f"not SARIF 2.1.0: version {log['version']!r}", file=file)
+                raise ConfigError(wording("report.sarif_version", version=log["version"]), file=file)
             for number, run in enumerate(found):
                 runs[(run.get("automationDetails") or {}).get("id") or f"{file}#{number}"] = run
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ConfigError(f"not a SARIF log: {error}", file=file) from error
+            raise ConfigError(wording("report.not_sarif", problem=error), file=file) from error
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": list(runs.values())}, indent=2) + "\n"
 
 
@@ -400,4 +400,4 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="make it readable") from error
+        raise ConfigError(wording("report.unreadable_file", problem=error.strerror), file=file) from error

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.sources.protocol import ApkFlavour
 
 if TYPE_CHECKING:
@@ -99,14 +99,14 @@ def _compose(path: Path) -> MappingNode:
         # the parser in C, where there is one: some files are read more than once for a plan
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=path) from error
+        raise ConfigError(wording("suite.unreadable", problem=error), file=path) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise ConfigError(f"is not YAML: {error.problem}", file=path, line=line) from error
+        raise ConfigError(wording("suite.not_yaml", problem=error.problem), file=path, line=line) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"is not YAML: {error}", file=path) from error
+        raise ConfigError(wording("suite.not_yaml", problem=error), file=path) from error
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError("expected a mapping", file=path, line=1)
+        raise ConfigError(wording("sources.no_mapping"), file=path, line=1)
     return root
 
 

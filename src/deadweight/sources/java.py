@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.records import store
 from deadweight.records.paths import State
 
@@ -31,9 +31,9 @@ def trust_store(state: State, bundle: Path) -> Path:
     try:
         data = jks(bundle.read_bytes())
     except OSError as error:
-        raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=bundle) from error
+        raise ConfigError(wording("sources.bundle_unreadable", problem=error.strerror), file=bundle) from error
     except binascii.Error as error:
-        raise ConfigError(f"the CA bundle contains a damaged certificate: {error}", file=bundle) from error
+        raise ConfigError(wording("sources.certificate_damaged", problem=error), file=bundle) from error
     target = state.cache / "trust-store.jks"
     if not target.is_file() or target.read_bytes() != data:
         store.write_atomically(target, data)

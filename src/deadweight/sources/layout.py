@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -60,7 +60,7 @@ def _blobs(digest: str, blob: Callable[[str], Path]) -> list[str]:
             found += [inner for each in found[1:] for inner in _blobs(each, blob)]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DeadweightError(
-            f"{digest}: the local registry's image is damaged ({error})", hint="invoke setup"
+            wording("sources.image_damaged", digest=digest, problem=error), hint="invoke setup"
         ) from error
     return found
 

@@ -16,7 +16,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.settings import BUNDLE_VARIABLES
@@ -65,13 +65,10 @@ def certificates(private: Path) -> bytes:
     try:
         own = private.read_bytes()
     except OSError as error:
-        raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
+        raise ConfigError(wording("sources.bundle_unreadable", problem=error.strerror), file=private) from error
     if b"-----BEGIN CERTIFICATE-----" not in own:
-        raise ConfigError(
-            "the CA bundle contains no PEM certificate",
-            file=private,
-            hint="convert it: openssl x509 -inform der -in FILE",
-        )
+        hint = "convert it: openssl x509 -inform der -in FILE"
+        raise ConfigError(wording("sources.no_certificate"), file=private, hint=hint)
     return own
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, quoting
 from deadweight.records.built_image import Base
 
 Say = Callable[[str], None]
@@ -121,10 +121,13 @@ class NoBase(MissingError):
     """
 
     def __init__(self, *problems: tuple[str | None, str], hint: str | None = None, absent: bool = False) -> None:
-        super().__init__("\n".join(text for _, text in problems), hint=hint)
+        super().__init__(problems[0][1] if len(problems) == 1 else "\n".join(text for _, text in problems), hint=hint)
         self.problems, self.absent = problems, absent
 
     def placed(self, places: Mapping[str, str]) -> NoBase:
         """The same, each line led by the place of its reference."""
-        leads = {about: f"{place}: " for about, place in places.items()}
-        return NoBase(*((about, leads.get(about or "", "") + text) for about, text in self.problems), hint=self.hint)
+        placed = (
+            (about, quoting(text, f"{places[about]}: {text}") if about and about in places else text)
+            for about, text in self.problems
+        )
+        return NoBase(*placed, hint=self.hint)

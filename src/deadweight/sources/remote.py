@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
+from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError, wording
 from deadweight.records import store
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
@@ -43,12 +43,8 @@ def mirror(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> 
     """The same through a mirror. Raises ConfigError where none is configured."""
     given = settings.mirror
     if given is None or not (given.registries or given.apk):
-        raise ConfigError(
-            "no mirror is configured",
-            file="sources",
-            key="mirror",
-            hint="invoke setup --source mirror --mirror HOST/PREFIX, or sources: in deadweight.yaml",
-        )
+        hint = "invoke setup --source mirror --mirror HOST/PREFIX, or sources: in deadweight.yaml"
+        raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror", hint=hint)
     keys = dict.fromkeys(given.apk, given.apk_keys)
     names = Names(lambda reference: mirrored(given, reference), given.apk, keys, given.insecure)
     return RemoteSource("mirror", names, state, settings, flavours)
@@ -166,12 +162,9 @@ class RemoteSource:
         """See the protocol. Raises ConfigError where a mirror names no repository for this flavour."""
         repositories = self.names.repositories.get(flavour, ())
         if not repositories:
-            raise ConfigError(
-                f"the mirror has no APK repository with {flavour}'s packages",
-                file="sources",
-                key=f"mirror.apk.{flavour}",
-                hint="set it under sources: in deadweight.yaml or in your own sources.yaml",
-            )
+            message, key = wording("sources.no_apk_repository", flavour=flavour), f"mirror.apk.{flavour}"
+            hint = "set it under sources: in deadweight.yaml or in your own sources.yaml"
+            raise ConfigError(message, file="sources", key=key, hint=hint)
         keys = self.names.keys.get(flavour, ())
         return ApkRepositories(repositories, keys, stand_in=False, credentials=network.http_auth(repositories))
 
@@ -215,15 +208,13 @@ class RemoteSource:
             failure = explained(error, reference, name)
             near = self._near_tags(name) if failure.absent else ()
             if near:
-                text = f"{failure.message}; the nearest there: {', '.join(near)}"
+                text = wording("sources.nearest_tags", problem=failure.message, tags=", ".join(near))
                 failure = NoBase((reference, text), hint=failure.hint, absent=True)
             raise failure from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
-            raise DeadweightError(
-                f"{name}: the registry answered {digest[:80]!r}, expected a digest",
-                hint="check that a registry answers there: it may be a proxy or a login page",
-            )
+            hint = "check that a registry answers there: it may be a proxy or a login page"
+            raise DeadweightError(wording("sources.no_digest", image=name, answer=digest[:80]), hint=hint)
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:
@@ -260,7 +251,7 @@ class RemoteSource:
         )
         problems = [_apk_problem(url, answers[url]) for url in remote if answers[url].status != 200]
         absent = [url for url in urls if "://" not in url and not Path(url).exists()]
-        return [*problems, *(NoBase((APK, f"{path}: no such file")) for path in absent)]
+        return [*problems, *(NoBase((APK, wording("sources.no_apk_file", path=path))) for path in absent)]
 
 
 def architecture() -> tuple[str, str]:
@@ -273,7 +264,7 @@ class _Reason:
     """What crane's words mean: the first whose ``marks`` are among them counts."""
 
     marks: tuple[str, ...]
-    problem: str
+    problem: Callable[..., str]
     hint: str
     absent: bool = False
 
@@ -281,35 +272,35 @@ class _Reason:
 _REASONS = (
     _Reason(
         ("UNAUTHORIZED", "401 Unauthorized", "DENIED", "403 Forbidden", "no basic auth credentials"),
-        "the registry requires credentials, or rejected them",
+        lambda **fields: wording("sources.denied", **fields),
         "docker login {host} (uses Docker's configuration and credential helpers)",
     ),
     _Reason(
         ("x509:", "tls: failed to verify", "certificate signed by unknown authority", "tls: "),
-        "the registry's TLS certificate is not trusted",
+        lambda **fields: wording("sources.untrusted", **fields),
         "set your private CA: sources: {{ca_bundle: FILE}} in deadweight.yaml, or DEADWEIGHT_CA_BUNDLE=FILE",
     ),
     _Reason(
         ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "404 Not Found", "NOT_FOUND", "manifest unknown"),
-        "there is no such image",
+        lambda **fields: wording("sources.no_image", **fields),
         "check the name and the tag",
         absent=True,
     ),
     _Reason(
         ("no child with platform",),
-        "there is no such image for this machine's architecture",
+        lambda **fields: wording("sources.no_platform", **fields),
         "choose another base",
         absent=True,
     ),
     _Reason(
         ("server gave HTTP response to HTTPS client",),
-        "the registry speaks plain HTTP",
+        lambda **fields: wording("sources.plain_http", **fields),
         "if you trust the network, allow it: sources: {{mirror: {{insecure: true}}}} in deadweight.yaml",
     ),
     _Reason(
         ("no such host", "connection refused", "connection reset", "i/o timeout", "unreachable", "deadline exceeded", "EOF",
          "proxyconnect"),
-        "the registry does not answer",
+        lambda **fields: wording("sources.no_answer", **fields),
         "check the network and the proxies, or use another source: invoke setup --source auto",
     ),
 )  # fmt: skip
@@ -320,7 +311,7 @@ def explained(error: CommandError, reference: str, name: str) -> NoBase:
     host = parse(name).host
     where = reference if reference == name else f"{reference} (as {name})"
     if error.exit_code_of_command is None:
-        silent = f"{where}: the registry at {host} did not answer within {CHECK_SECONDS:g} s"
+        silent = wording("sources.late_answer", image=where, host=host, seconds=CHECK_SECONDS)
         return NoBase((reference, silent), hint="check the network")
     last = error.tail[-1] if error.tail else error.reason
     # all lines may tell of the first reason, the last line alone of the others
@@ -329,23 +320,21 @@ def explained(error: CommandError, reference: str, name: str) -> NoBase:
     reason = reason or next((other for other in others if any(mark in last for mark in other.marks)), None)
     if reason is None:
         hint = "check the reference, the network and the proxies (invoke doctor)"
-        return NoBase((reference, f"{where}: {last}"), hint=hint)
-    text = f"{where}: {reason.problem} ({host})"
-    return NoBase((reference, text), hint=reason.hint.format(host=host), absent=reason.absent)
+        return NoBase((reference, wording("sources.other_answer", image=where, answer=last)), hint=hint)
+    return NoBase(
+        (reference, reason.problem(image=where, host=host)), hint=reason.hint.format(host=host), absent=reason.absent
+    )
 
 
 def _apk_problem(url: str, answer: network.Answer) -> NoBase:
     if answer.untrusted:
-        return NoBase(
-            (APK, f"{url}: its certificate is not trusted ({answer.problem})"),
-            hint="set your private CA: invoke setup --ca-bundle FILE",
-        )
+        untrusted = wording("sources.apk_untrusted", url=url, problem=answer.problem)
+        return NoBase((APK, untrusted), hint="set your private CA: invoke setup --ca-bundle FILE")
     if answer.status in (401, 403):
-        return NoBase(
-            (APK, f"{url}: the APK repository requires credentials"),
-            hint="put them in ~/.netrc, or in the variable HTTP_AUTH",
-        )
-    return NoBase((APK, f"{url}: {answer.problem or f'HTTP status {answer.status}'}"))
+        denied = wording("sources.apk_denied", url=url)
+        return NoBase((APK, denied), hint="put them in ~/.netrc, or in the variable HTTP_AUTH")
+    problem = answer.problem or f"HTTP status {answer.status}"
+    return NoBase((APK, wording("sources.apk_answer", url=url, problem=problem)))
 
 
 def _joined(problems: Sequence[DeadweightError]) -> MissingError:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from deadweight._errors import ConfigError, UsageError
+from deadweight._errors import ConfigError, UsageError, wording
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.records.reference import parse
@@ -128,7 +128,8 @@ def decided(state: State, settings: Settings, name: str) -> None:
 def source_name(text: str) -> SourceName:
     """Raises UsageError that names the choices."""
     if text not in get_args(SourceName):
-        raise UsageError(f"unknown source {text!r}", hint=f"choose one of {', '.join(get_args(SourceName))}")
+        hint = f"choose one of {', '.join(get_args(SourceName))}"
+        raise UsageError(wording("suite.unknown", kind="source", name=text), hint=hint)
     return cast(SourceName, text)
 
 
@@ -137,9 +138,7 @@ def mirror_at(prefix: str) -> Mirror:
     scheme, mark, rest = prefix.rpartition("://")
     place = rest.strip("/")
     if not _is_place(place) or (mark and scheme not in ("http", "https")):
-        raise UsageError(
-            f"{prefix!r} is not a mirror", hint="write HOST or HOST/PREFIX, for example mirror.example.com/proxy"
-        )
+        raise UsageError(wording("sources.not_a_mirror", text=prefix))
     return Mirror(registries={"*": place}, insecure=scheme == "http")
 
 
@@ -173,14 +172,14 @@ def _whole_mirror(value: Any) -> Any:
         return value
     try:
         mirror = mirror_at(check_text(value))
-    except UsageError as error:
-        raise ValueError(error.hint or error.message) from None
+    except UsageError:
+        raise ValueError(wording("sources.host")) from None
     return {"registries": mirror.registries, "insecure": mirror.insecure}
 
 
 def _prefix(text: str) -> str:
     if not _is_place(text.rstrip("/")):
-        raise ValueError("HOST or HOST/PREFIX")
+        raise ValueError(wording("sources.host"))
     return text
 
 
@@ -271,11 +270,8 @@ def registry_access(reference: str, settings: Settings) -> Access:
     private = settings.private_ca
     if private is not None:
         if not private.is_file():
-            raise ConfigError(
-                "the CA bundle cannot be read",
-                file=private,
-                hint="invoke setup --ca-bundle FILE sets it",
-            )
+            message = wording("sources.bundle_unreadable", problem="no such file")
+            raise ConfigError(message, file=private, hint="invoke setup --ca-bundle FILE sets it")
         values["SSL_CERT_FILE"] = str(private)  # Go programs read the system's certificate folders beside it
     mirror = settings.mirror
     hosts = {place.partition("/")[0] for place in mirror.registries.values()} if mirror else set()

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from deadweight._errors import wording
 from deadweight.suite.requests import ApiCheck
 from deadweight.suite.values import (
     STRICT,
@@ -56,7 +57,7 @@ class Limit(Record):
     def _not_below_soft(cls, hard: float | None, info: ValidationInfo) -> float | None:
         soft = info.data.get("soft")
         if hard is not None and soft is not None and hard < soft:
-            raise ValueError(f"a hard limit of at least the soft one ({soft:,.10g})")
+            raise ValueError(wording("suite.hard_below_soft", soft=soft))
         return hard
 
 
@@ -119,7 +120,7 @@ class UnreadGate(Record):
     @model_validator(mode="after")
     def _with_a_reason(self) -> UnreadGate:
         if "allow" in (self.mine, self.base) and len(self.reason) < 3:
-            raise ValueError("a reason with allow: {base: allow, reason: test archives of the compiler}")
+            raise ValueError(wording("suite.allow_reason"))
         return self
 
 
@@ -171,7 +172,7 @@ class AwkRequest(Record):
     @classmethod
     def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name is not None and info.data.get("encoding") == "raw":
-            raise ValueError("no args or input with encoding raw: the body is the script alone")
+            raise ValueError(wording("suite.raw_script_alone"))
         return name
 
 
@@ -199,7 +200,7 @@ class AttacksCheck(Record):
     @model_validator(mode="after")
     def _reachable(self) -> AttacksCheck:
         if self.awk is None and "awk" in (self.packs or ()):
-            raise ValueError("the key awk (with a path) with the pack awk: how a script reaches the service")
+            raise ValueError(wording("suite.pack_awk_key"))
         return self
 
     @property
@@ -243,7 +244,7 @@ class VulnerabilitiesCheck(Record):
     @classmethod
     def _against_something(cls, new_only: bool, info: ValidationInfo) -> bool:
         if new_only and info.data.get("baseline") is None:
-            raise ValueError("a baseline with it (baseline: published/report.json)")
+            raise ValueError(wording("suite.new_only_baseline"))
         return new_only
 
 

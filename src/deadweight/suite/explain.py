@@ -10,32 +10,23 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
+from deadweight._packages import images
 from deadweight.suite.model import Variant
 from deadweight.suite.yaml_nodes import Document, Key, Problems
 
 M = TypeVar("M", bound=BaseModel)
 
-_EXPECTED = {
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "int_parsing_size": "a whole number",
-    "float_parsing": "a number",
-    "finite_number": "a number",
-    "string_type": "text",
-    "dict_type": "a mapping (key: value)",
-    "model_type": "a mapping (key: value)",
-    "model_attributes_type": "a mapping (key: value)",
-    "tuple_type": "a list",
-    "list_type": "a list",
+_OF_TYPE: dict[str, Callable[[], str]] = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), lambda: wording("suite.true_or_false")),
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float", "int_parsing_size"), lambda: wording("suite.whole_number")
+    ),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), lambda: wording("suite.number")),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), lambda: wording("suite.mapping")),
+    **dict.fromkeys(("tuple_type", "list_type"), lambda: wording("suite.list")),
+    "string_type": lambda: wording("suite.text"),
 }
-
-
-_BOUNDS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
 
 
 def validated(document: Document, model: type[M], value: Any, place: Callable[[Key], Key]) -> M:
@@ -78,43 +69,49 @@ def _explained(
         location = location[:-1]
     key = place(location)
     if kind == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
-        return document.error(
-            key, f"unknown key{did_you_mean(str(location[-1]), known)}", hint=f"known here: {', '.join(known)}"
-        )
+        return unknown_key(document, key, _known_keys(model, location[:-1]))
     if kind == "missing":
-        return document.error(
-            place(location[:-1]), f"key {location[-1]!r} is missing", hint=f"add {location[-1]}: here"
-        )
+        name = location[-1]
+        return document.error(place(location[:-1]), wording("suite.key_missing", name=name), hint=f"add {name}: here")
     if kind == "secret":  # what was found is not shown
-        return document.error(key, problem["msg"])
-    if kind == "literal_error":
-        expected = str(problem.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "")
-        return document.error(key, f"expected one of {expected}, found {_kind(found)}")
+        return document.error(key, wording("suite.secret_in_cache", name=problem["ctx"]["name"]))
     if kind == "string_pattern_mismatch":  # only names have a pattern
-        return document.error(
-            place(()) if issubclass(model, Variant) and location == ("name",) else key,
-            f"invalid name {found!r}",
-            hint="use lower-case letters, digits, dots, dashes and underscores, at most 64",
-        )
-    if kind == "string_too_short":
-        least = problem["ctx"]["min_length"]
-        wanted = "text that is not empty" if least == 1 else f"text of at least {least} characters"
-        return document.error(key, f"expected {wanted}, found {_kind(found)}")
-    if kind in _BOUNDS:
-        return document.error(key, f"must be {_range(model, location, problem)}, not {found}")
-    expected = _EXPECTED.get(kind) or problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return document.error(key, f"expected {expected}, found {_kind(found)}")
+        hint = "use lower-case letters, digits, dots, dashes and underscores, at most 64"
+        own = issubclass(model, Variant) and location == ("name",)
+        return document.error(place(()) if own else key, wording("suite.invalid_name", name=found), hint=hint)
+    return document.error(key, _instead(_expected(model, location, problem), found))
 
 
-def _range(model: type[BaseModel], location: Key, problem: ErrorDetails) -> str:
-    """What a number may be: ``1 to 65535`` where both bounds are known, else the one that was passed."""
-    bounds = {name: value for name, value in _bounds(model, location).items() if value is not None}
-    if {"ge", "le"} <= bounds.keys():
-        return f"{bounds['ge']:g} to {bounds['le']:g}"
-    name = _BOUNDS[problem["type"]]
-    words = {"ge": "{:g} or more", "gt": "more than {:g}", "le": "{:g} or less", "lt": "less than {:g}"}
-    return words[name].format(problem["ctx"][name])
+def _expected(model: type[BaseModel], location: Key, problem: ErrorDetails) -> str:
+    """What a value has to be."""
+    match problem["type"], problem.get("ctx", {}):
+        case kind, _ if kind in _OF_TYPE:
+            return _OF_TYPE[kind]()
+        case "value_error", {"error": ValueError(args=(str(expected),))}:
+            return expected
+        case "literal_error", {"expected": choices}:
+            return wording("suite.one_of", choices=choices.replace(" or ", ", ").replace("'", ""))
+        case "string_too_short", {"min_length": least}:
+            return wording("suite.text_of_length", least=least)
+        case "too_short", {"min_length": least}:
+            return wording("suite.list_of_length", least=least)
+    match {**problem.get("ctx", {}), **_bounds(model, location)}:
+        case {"ge": low, "le": high}:
+            return wording("suite.number_between", low=low, high=high)
+        case {"gt": low, "le": high}:
+            return wording("suite.number_above_up_to", low=low, high=high)
+        case {"ge": low}:
+            return wording("suite.number_from", low=low)
+        case {"gt": low}:
+            return wording("suite.number_above", low=low)
+    return wording("suite.rule", rule=problem["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
+
+
+def _instead(expected: str, found: object) -> images.Message:
+    """The message about another value than what was expected, with the code of that."""
+    whole = wording("suite.expected", expected=expected, found=_kind(found))
+    code, fields = getattr(expected, "code", whole.code), getattr(expected, "fields", {})
+    return images.Message(whole, code, {**fields, "found": found})
 
 
 def _bounds(model: type[BaseModel], location: Key) -> dict[str, Any]:
@@ -124,7 +121,8 @@ def _bounds(model: type[BaseModel], location: Key) -> dict[str, Any]:
         model = _model_in(field.annotation) or model if field else model
     field = _field(model, str(location[-1])) if location else None
     marks = [*field.metadata, *_marks_within(field.annotation)] if field else []
-    return {name: getattr(mark, name) for mark in marks for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)}
+    named = ((name, getattr(mark, name, None)) for mark in marks for name in ("ge", "gt", "le"))
+    return {name: bound for name, bound in named if bound is not None}
 
 
 def _marks_within(annotation: Any) -> list[Any]:
@@ -169,14 +167,33 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise document.error(key, f"expected a mapping (key: value), found {_kind(value)}")
+        raise document.error(key, _instead(wording("suite.mapping"), value))
     return value
 
 
+def unknown_key(document: Document, key: Key, known: Sequence[str]) -> ConfigError:
+    """The error for a key that is none of these."""
+    near = _nearest(str(key[-1]), known)
+    message = wording("suite.misspelt_key", near=near) if near else wording("suite.unknown_key")
+    return document.error(key, message, hint=f"known here: {', '.join(known)}")
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> images.Message:
+    """The message for the name of something that is not there."""
+    near = _nearest(name, known)
+    if near:
+        return wording("suite.misspelt", kind=kind, name=name, near=near)
+    return wording("suite.unknown", kind=kind, name=name)
+
+
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
-    """The words for the end of an error's first sentence; none where nothing is close."""
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    """The words for the end of an error's first sentence; none if nothing is close."""
+    near = _nearest(word, choices)
+    return wording("suite.did_you_mean", near=near) if near else ""
+
+
+def _nearest(word: str, choices: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(word, choices, n=1, cutoff=0.6)), "")
 
 
 def _kind(value: Any) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.suite.checks import Checks
-from deadweight.suite.explain import did_you_mean, mapping, validated
+from deadweight.suite.explain import mapping, unknown, unknown_key, validated
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.sections import Records, VariantReader, place_in, sections
 from deadweight.suite.yaml_nodes import Document, Key, Problems, read
@@ -48,13 +48,13 @@ def _check_top(document: Document, top: Mapping[str, Any], problems: Problems) -
     for key in top:
         if key not in TOP_KEYS:
             with problems.kept():
-                what = f"unknown key{did_you_mean(key, TOP_KEYS)}"
-                raise document.error((key,), what, hint=f"known here: {', '.join(TOP_KEYS)}")
+                raise unknown_key(document, (key,), TOP_KEYS)
     missing = [] if "name" in top else ["name"]
     missing += [] if "variants" in top or "services" in top else ["variants"]
     if missing:
         problems.tell()  # a misspelt one is why
-        raise document.error((), f"key {missing[0]!r} is missing", hint=f"add {missing[0]}: at the top level")
+        hint = f"add {missing[0]}: at the top level"
+        raise document.error((), wording("suite.key_missing", name=missing[0]), hint=hint)
 
 
 def find_suite_file(start: Path | None = None) -> Path:
@@ -65,13 +65,13 @@ def find_suite_file(start: Path | None = None) -> Path:
             return folder / SUITE_FILE
     there = here / SUITE_FILE
     if there.is_dir():
-        problem, hint = "is a folder, not a file", "rename the folder, then: deadweight init"
+        problem, hint = wording("suite.is_folder"), "rename the folder, then: deadweight init"
     elif there.exists():
-        problem, hint = "is a device, a pipe or a socket, not a file", "make it a file, or remove it"
+        problem, hint = wording("suite.not_a_file"), "make it a file, or remove it"
     elif there.is_symlink():
-        problem, hint = "is a broken link", "make it lead to a suite file, or remove it"
+        problem, hint = wording("suite.broken_link"), "make it lead to a suite file, or remove it"
     else:
-        problem = "was not found, here or in any folder above"
+        problem = wording("suite.no_suite")
         hint = "deadweight init writes one for this repository; docs/tutorial.md explains it"
     raise ConfigError(problem, file=there, hint=hint)
 
@@ -97,7 +97,7 @@ def _check_others(document: Document, place: Callable[[Key], Key], suite: Suite,
     named |= {("run", "needs", name, "variant"): need.variant for name, need in variant.run.needs.items()}
     for location, other in named.items():
         if other == variant.name:
-            raise document.error(place(location), f"expected a variant other than {variant.name} itself")
+            raise document.error(place(location), wording("suite.itself", variant=variant.name))
         if other is not None and other not in suite.names():
             raise _no_such(document, place(location), "variant", other, suite.names())
 
@@ -106,9 +106,8 @@ def _check_checks(document: Document, place: Callable[[Key], Key], variant: Vari
     ours = [name for name in Checks.model_fields if name != "other"]
     for name in variant.checks.other:
         if name in ours:
-            raise document.error(
-                place(("checks", "other", name)), f"{name} is a built-in check", hint=f"write it as checks.{name}"
-            )
+            key = place(("checks", "other", name))
+            raise document.error(key, wording("suite.built_in_check", name=name), hint=f"write it as checks.{name}")
     known = [*ours, *variant.checks.other]
     for name in variant.expect:
         if name not in known:
@@ -121,8 +120,8 @@ def _check_requests(document: Document, place: Callable[[Key], Key], names: Sequ
         return
     second = next(index for index, name in enumerate(names) if name in names[:index])
     first = document.line(place(("checks", "api", names.index(names[second]), "name")))
-    raise document.error(place(("checks", "api", second, "name")), f"duplicate of line {first}")
+    raise document.error(place(("checks", "api", second, "name")), wording("suite.duplicate", line=first))
 
 
 def _no_such(document: Document, key: Key, kind: str, name: str, known: Sequence[str]) -> ConfigError:
-    return document.error(key, f"no {kind} {name!r}{did_you_mean(name, known)}", hint=f"{kind}s: {', '.join(known)}")
+    return document.error(key, unknown(kind, name, known), hint=f"{kind}s: {', '.join(known)}")

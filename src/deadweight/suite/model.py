@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.suite.checks import Checks, Severity
 from deadweight.suite.pool import Pool
 from deadweight.suite.values import (
@@ -63,14 +63,14 @@ class Health(Record):
     @classmethod
     def _of_http(cls, tls: bool, info: ValidationInfo) -> bool:
         if tls and info.data.get("kind", "http") != "http":
-            raise ValueError("tls with kind: http alone")
+            raise ValueError(wording("suite.tls_of_http"))
         return tls
 
     @field_validator("command")
     @classmethod
     def _what_to_run(cls, command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if info.data.get("kind") == "exec" and not command:
-            raise ValueError("a command with kind: exec (command: [redis-cli, ping])")
+            raise ValueError(wording("suite.exec_command"))
         return command
 
 
@@ -100,9 +100,9 @@ class Need(Record):
     @model_validator(mode="after")
     def _that_can_be_started(self) -> Need:
         if (self.image is None) == (self.variant is None):
-            raise ValueError("either image (redis:7) or variant (another variant of this suite)")
+            raise ValueError(wording("suite.need_image_or_variant"))
         if self.port is None and self.health.kind not in ("exec", "exit"):
-            raise ValueError("a port with it, on which it listens (port: 6379)")
+            raise ValueError(wording("suite.need_port"))
         return self
 
 

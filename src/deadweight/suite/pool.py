@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from deadweight._errors import wording
 from deadweight.suite.values import STRICT, AnyPath, Name, Record, Seconds, Text, matching
 
 _TCP_OR_UNIX = r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+"
@@ -17,14 +18,10 @@ _CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*
 
 def _cache(text: str) -> str:
     if not _CACHE.fullmatch(text):
-        raise ValueError("a BuildKit cache such as type=registry,ref=registry.example.com/cache:{service}")
+        raise ValueError(wording("suite.buildkit_cache"))
     for secret in _SECRETS:
         if f",{secret}=" in text:
-            raise PydanticCustomError(
-                "secret",
-                f"has {secret}, which everybody who reads this file has then; give it to the daemon of s3 in its environment "
-                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), and of gha to the job",
-            )
+            raise PydanticCustomError("secret", "{name}", {"name": secret})
     return text
 
 
@@ -32,17 +29,17 @@ Address = Annotated[
     str,
     matching(
         rf"{_TCP_OR_UNIX}|docker-container://[\w.-]+|kube-pod://[\w.-]+(?:\?[\w.=&-]+)?",
-        "tcp://HOST:PORT, unix:///PATH, docker-container://NAME or kube-pod://NAME",
+        lambda: wording("suite.buildkit_address"),
     ),
 ]
 Host = Annotated[
     str,
     matching(
         rf"{_TCP_OR_UNIX}|ssh://[^\s/]+(?:/[^\s]*)?",
-        "what DOCKER_HOST takes: ssh://USER@HOST, tcp://HOST:PORT or unix:///PATH",
+        lambda: wording("suite.engine_host"),
     ),
 ]
-Platform = Annotated[str, matching(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?", "a platform such as linux/amd64 or linux/arm64")]
+Platform = Annotated[str, matching(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?", lambda: wording("suite.platform"))]
 Cache = Annotated[str, AfterValidator(_cache)]
 
 
@@ -66,12 +63,12 @@ class Endpoint(Record):
     @model_validator(mode="after")
     def _one_of_both(self) -> Endpoint:
         if (self.address is None) == (self.builder is None):
-            raise ValueError("one of address (tcp://10.0.0.2:1234) and builder (a buildx builder's name)")
+            raise ValueError(wording("suite.address_or_builder"))
         tls = (self.ca, self.cert, self.key)
         if any(tls) and not (self.address or "").startswith("tcp://"):
-            raise ValueError("ca, cert and key with a tcp:// address alone")
+            raise ValueError(wording("suite.certificates_of_tcp"))
         if any(tls) and not all(tls):
-            raise ValueError("ca, cert and key together: the daemon proves who it is, and so do you")
+            raise ValueError(wording("suite.certificates_together"))
         return self
 
 
@@ -89,7 +86,7 @@ class CheckEngine(Record):
     @model_validator(mode="after")
     def _tls_over_tcp(self) -> CheckEngine:
         if self.certificates is not None and not self.host.startswith("tcp://"):
-            raise ValueError("certificates with a tcp:// host alone")
+            raise ValueError(wording("suite.certificates_of_tcp"))
         return self
 
 
@@ -117,5 +114,5 @@ class Pool(Record):
     @model_validator(mode="after")
     def _some(self) -> Pool:
         if not self.endpoints and not self.engines:
-            raise ValueError("at least one of endpoints (NAME: {address: tcp://…}) and engines (NAME: {host: ssh://…})")
+            raise ValueError(wording("suite.empty_pool"))
         return self

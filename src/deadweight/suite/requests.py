@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
+from deadweight._errors import wording
 from deadweight.suite.values import STRICT, HeaderName, HeaderValue, Pattern, Port, Record, RelativePath, UrlPath
 
 MAX_SENT_BYTES = 256 * 2**20
@@ -35,7 +36,7 @@ class HttpRequest(Record):
             key for key in ("json_body", "form", "body") if key != info.field_name and info.data.get(key) is not None
         ]
         if value is not None and before:
-            raise ValueError(f"only one body: {before[0].removesuffix('_body')} or {info.field_name}")
+            raise ValueError(wording("suite.one_body", first=before[0].removesuffix("_body"), second=info.field_name))
         return value
 
     @field_validator("repeat_body")
@@ -43,7 +44,7 @@ class HttpRequest(Record):
     def _of_a_body(cls, times: int, info: ValidationInfo) -> int:
         body = info.data.get("body")
         if times > 1 and body is None and info.data.get("body_file") is None:
-            raise ValueError("a body or body_file to repeat")
+            raise ValueError(wording("suite.repeat_needs_body"))
         return _sendable(len((body or "").encode()), times)
 
     @field_validator("repeat")
@@ -53,14 +54,14 @@ class HttpRequest(Record):
         for key, times in repeat.items():
             text = content.get(key) if isinstance(content, dict) else None
             if not isinstance(text, str):
-                raise ValueError(f"keys in json or form whose value is text (no text at {key!r})")
+                raise ValueError(wording("suite.repeat_needs_text", key=key))
             _sendable(len(text.encode()), times)
         return repeat
 
 
 def _something(value: Any) -> Any:
     if value is None:
-        raise ValueError("what the answer must contain (null would check nothing)")
+        raise ValueError(wording("suite.json_null"))
     return value
 
 
@@ -84,5 +85,5 @@ class ApiCheck(Record):
 
 def _sendable(size: int, times: int) -> int:
     if size * times > MAX_SENT_BYTES:
-        raise ValueError(f"at most {MAX_SENT_BYTES // 2**20} MiB in all")
+        raise ValueError(wording("suite.body_too_large", mebibytes=MAX_SENT_BYTES // 2**20))
     return times

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from deadweight._errors import DeadweightError
-from deadweight.suite.explain import did_you_mean, mapping, validated
+from deadweight._errors import DeadweightError, wording
+from deadweight.suite.explain import mapping, unknown, unknown_key, validated
 from deadweight.suite.model import Variant
 from deadweight.suite.yaml_nodes import Document, Key, Problems
 
@@ -69,7 +69,8 @@ def sections(document: Document, given: Mapping[str, Any], problems: Problems) -
     with problems.kept():
         services = mapping(document, ("services",), given.get("services", {}))
         if "services" in given and not services:
-            raise document.error(("services",), "has no service", hint="add one: services: {NAME: {variants: …}}")
+            hint = "add one: services: {NAME: {variants: …}}"
+            raise document.error(("services",), wording("suite.no_service"), hint=hint)
     for name in services:
         with problems.kept():
             found.append(_of_service(document, str(name), services[name], common))
@@ -80,12 +81,11 @@ def _of_service(document: Document, name: str, value: Any, common: Mapping[str, 
     place: Key = ("services", name)
     if not NAME.fullmatch(name):
         hint = "use lower-case letters, digits, dashes and underscores, at most 32"
-        raise document.error(place, f"invalid service name {name!r}", hint=hint)
+        raise document.error(place, wording("suite.service_name", name=name), hint=hint)
     fields = mapping(document, place, value)
     for key in fields:
         if key not in ("defaults", "variants"):
-            near = did_you_mean(str(key), ("defaults", "variants"))
-            raise document.error((*place, key), f"unknown key{near}", hint="known here: defaults, variants")
+            raise unknown_key(document, (*place, key), ("defaults", "variants"))
     own = mapping(document, (*place, "defaults"), fields.get("defaults") or {})
     defaults = merge({"ladder": name, **common}, own)
     below: tuple[Key, ...] = ((*place, "defaults"), ("defaults",))
@@ -96,7 +96,7 @@ def _variants(document: Document, place: Key, value: Any) -> dict[str, Any]:
     key: Key = (*place, "variants")
     found = mapping(document, key, value)
     if not found:
-        raise document.error(key, "is empty", hint="add at least one way to build the service")
+        raise document.error(key, wording("suite.no_variants"), hint="add at least one way to build the service")
     return found
 
 
@@ -168,7 +168,7 @@ class VariantReader:
         for key in ("name", "service"):
             if key in {**self._defaults, **own}:
                 place = self._section.in_file(self._document, name)((key,))
-                raise self._document.error(place, "unknown key; a variant is named by its key under variants:")
+                raise self._document.error(place, wording("suite.name_key"))
 
     def _builder(self, own: Mapping[str, Any]) -> str:
         """The builder's name; empty where there is none, which its record then tells."""
@@ -186,8 +186,8 @@ class VariantReader:
             record = self._records.record(builder)
             if record is None:
                 ours = self._records.names()
-                what, hint = f"no builder {builder!r}{did_you_mean(builder, ours)}", f"builders: {', '.join(ours)}"
-                self._problems.also.append(self._document.error(key, what, hint=f"{hint}; plug-ins add others"))
+                hint = f"builders: {', '.join(ours)}; plug-ins add others"
+                self._problems.also.append(self._document.error(key, unknown("builder", builder, ours), hint=hint))
         except DeadweightError as error:
             self._problems.found.append(self._document.error(key, error.message, hint=error.hint))
         if record is None:
@@ -204,7 +204,7 @@ class VariantReader:
                 continue  # it is nobody's: validation says so
             del merged[key]
             if key in own and builder in self._used:
-                what = f"the builder {builder} has no key {key}"
+                what = wording("suite.key_of_another_builder", builder=builder, key=key)
                 hint = f"its keys: {', '.join(record.own_keys()) or 'none'}"
                 self._problems.found.append(self._document.error((*self._section.at(name), key), what, hint=hint))
         values = {"name": self._section.full(name), "service": self._section.service, **merged}

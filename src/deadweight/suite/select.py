@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from deadweight._errors import UsageError
-from deadweight.suite.explain import did_you_mean
+from deadweight._errors import UsageError, wording
+from deadweight.suite.explain import unknown
 from deadweight.suite.model import Suite, Variant
 
 TAG = "tag:"
@@ -22,7 +22,7 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     for name in names:
         found = _meant(suite, name)
         if not found:
-            raise UsageError(f"no variant {name!r}{did_you_mean(name, words(suite))}", hint=_hint(suite))
+            raise UsageError(unknown("variant", name, words(suite)), hint=_hint(suite))
         meant |= found
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
@@ -30,13 +30,11 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
 def select_one(suite: Suite, name: str | None) -> Variant:
     """The one variant that is meant; with None the only one that there is. Raises UsageError for none and for several."""
     if name is None and len(suite.variants) > 1:
-        raise UsageError("--variant is missing", hint=f"choose one: {', '.join(suite.names())}")
+        raise UsageError(wording("suite.variant_missing"), hint=f"choose one: {', '.join(suite.names())}")
     found = select(suite, () if name is None else (name,))
     if len(found) > 1:
-        told = ", ".join(each.name for each in found)
-        raise UsageError(
-            f"{name!r} selects {len(found)} variants, but this works on only one", hint=f"choose one: {told}"
-        )
+        hint = f"choose one: {', '.join(variant.name for variant in found)}"
+        raise UsageError(wording("suite.several_variants", name=name, count=len(found)), hint=hint)
     return found[0]
 
 

@@ -1,6 +1,6 @@
 """Validate special values in a suite file (sizes, paths, patterns): each error says what was expected.
 
-A message ends a sentence that starts with "expected" (``suite.load`` writes it, with file, line, key and what was found).
+A message ends a sentence that starts with "expected" (``suite.explain`` adds file, line, key and what was found).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import os
 import re
 import stat
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -24,9 +25,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from deadweight._errors import wording
 from deadweight._packages import images
 
-A_SIZE = "a size (bytes, or a number with KB, MB, GB, KiB, MiB or GiB)"
 MIN_MEMORY_BYTES = 6 * 2**20
 """The least that an engine takes (moby, ``daemon_unix.go``: ``linuxMinMemory``)."""
 
@@ -47,13 +48,13 @@ class Record(BaseModel):
         return self
 
 
-def matching(pattern: str, expected: str) -> AfterValidator:
-    """For text that matches the whole pattern; ``expected`` ends the sentence that tells of any other."""
+def matching(pattern: str, expected: Callable[[], str]) -> AfterValidator:
+    """For text that matches the whole pattern; ``expected`` gives the message about any other."""
     whole = re.compile(pattern)
 
     def check(text: str) -> str:
         if not whole.fullmatch(text):
-            raise ValueError(expected)
+            raise ValueError(expected())
         return text
 
     return AfterValidator(check)
@@ -67,41 +68,32 @@ def parse_tmpfs(entry: str) -> tuple[str, int | None]:
     except ValueError:
         size_bytes = 0
     if not path.startswith("/") or _CONTROL.search(path) or size_bytes == 0:
-        raise ValueError("an absolute path, with a size or without (/tmp, /tmp:16MiB)")
+        raise ValueError(wording("suite.tmpfs"))
     return path, size_bytes
 
 
 def _absolute(text: str) -> str:
     if not re.fullmatch(r"/[^\x00-\x1f]+", text) or ".." in text.split("/") or text.rstrip("/") == "":
-        raise ValueError("an absolute path in the image, such as /app/templates (without ..)")
+        raise ValueError(wording("suite.absolute_path"))
     return text.rstrip("/")
 
 
-def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(A_SIZE)
-    try:
-        return parse_bytes(value)
-    except ValueError:
-        raise ValueError(A_SIZE) from None
-
-
-def _memory(value: Any) -> int:
-    if (size := _size(value)) < MIN_MEMORY_BYTES:
-        raise ValueError("at least 6MiB, the minimum of container engines")
+def _memory(value: object) -> int:
+    if (size := parse_bytes(value)) < MIN_MEMORY_BYTES:
+        raise ValueError(wording("suite.least_memory"))
     return size
 
 
 def check_text(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("text without NUL characters")
+        raise ValueError(wording("suite.text_without_nul"))
     return text
 
 
 def check_path(text: str) -> str:
     long = len(text.encode()) > MAX_PATH_BYTES
     if not text.strip() or "\x00" in text or long or any(len(p.encode()) > MAX_PART_BYTES for p in text.split("/")):
-        raise ValueError("a path")
+        raise ValueError(wording("suite.path"))
     return text
 
 
@@ -118,17 +110,17 @@ def _refuse_outside(root: str, text: str) -> None:
     path = os.path.realpath(os.path.join(root, text))  # noqa: PTH118 - thousands of them
     real = os.path.realpath(root)
     if os.path.commonpath([real, path]) != real:
-        raise ValueError(f"a path within {root}, links followed (it leads to {path})")
+        raise ValueError(wording("suite.path_outside", folder=root, path=path))
     with contextlib.suppress(OSError):
         if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):  # noqa: PTH116
-            raise ValueError("a file or a folder (this is a device, a pipe or a socket)")
+            raise ValueError(wording("suite.special_file"))
 
 
 def _pattern(text: str) -> str:
     try:
         compile_pattern(text)
     except ValueError as error:
-        raise ValueError(f"a regular expression in RE2 syntax ({error})") from None
+        raise ValueError(wording("suite.pattern", problem=error)) from None
     return text
 
 
@@ -136,7 +128,7 @@ def _day(value: Any) -> str:
     try:
         datetime.date.fromisoformat(value)
     except (TypeError, ValueError):
-        raise ValueError("a date such as 2027-01-31") from None
+        raise ValueError(wording("suite.date")) from None
     return str(value)
 
 
@@ -147,19 +139,19 @@ def _tmpfs(text: str) -> str:
 
 def check_env_name(text: str) -> str:
     if not text or "=" in text or "\x00" in text:
-        raise ValueError("the name of an environment variable")
+        raise ValueError(wording("suite.variable_name"))
     return text
 
 
 def _url_path(text: str) -> str:
     if not text or _URL.match(text) or _CONTROL.search(text):
-        raise ValueError("a path on the service, such as /healthz (without host and port)")
+        raise ValueError(wording("suite.url_path"))
     return text
 
 
 def plain_url_path(text: str) -> str:
     if not re.fullmatch(r"/[!-~]*", text):
-        raise ValueError("a path on the service that starts with a slash, without blanks, such as /healthz")
+        raise ValueError(wording("suite.plain_url_path"))
     return text
 
 
@@ -168,12 +160,12 @@ def _http_status(value: Any) -> int | str:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
         return value
-    raise ValueError("an HTTP status (100 to 599) or a class of them (2xx)")
+    raise ValueError(wording("suite.http_status"))
 
 
 def _header_value(text: str) -> str:
     if _CONTROL.search(text.replace("\t", " ")) or any(ord(letter) > 255 for letter in text):
-        raise ValueError("the value of an HTTP header: one line of Latin-1")
+        raise ValueError(wording("suite.header_value"))
     return text
 
 
@@ -194,7 +186,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600), STRICT]
 Count = Annotated[int, Field(ge=0), STRICT]
 Flag = Annotated[bool, STRICT]
 _NUMBER_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
-Size = Annotated[int, BeforeValidator(_size), _NUMBER_OR_TEXT]
+Size = Annotated[int, BeforeValidator(lambda value: parse_bytes(value)), _NUMBER_OR_TEXT]
 """Bytes; a file may write ``15MB`` (10^6) and ``15MiB`` (2^20)."""
 
 Memory = Annotated[int, BeforeValidator(_memory), _NUMBER_OR_TEXT]
@@ -202,13 +194,10 @@ Day = Annotated[str, BeforeValidator(_day)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
 _USER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-User = Annotated[str, matching(rf"{_USER_NAME}(:{_USER_NAME})?", "a user, or user:group, by name or number")]
-Capability = Annotated[
-    str,
-    matching(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", "the name of a Linux capability without CAP_, such as SETUID"),
-]
+User = Annotated[str, matching(rf"{_USER_NAME}(:{_USER_NAME})?", lambda: wording("suite.user"))]
+Capability = Annotated[str, matching(r"(?!CAP_|ALL$)[A-Z][A-Z_]*[A-Z]", lambda: wording("suite.capability"))]
 EnvName = Annotated[str, AfterValidator(check_env_name)]
-MountId = Annotated[str, matching(r"[A-Za-z0-9_.-]+", "an id of letters, digits, dots, dashes and underscores")]
+MountId = Annotated[str, matching(r"[A-Za-z0-9_.-]+", lambda: wording("suite.id"))]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 PlainUrlPath = Annotated[str, AfterValidator(plain_url_path)]
 Unproven = Literal["health_is_an_error", "error_in_log", "undeclared_port", "no_operation"]
@@ -221,7 +210,7 @@ HttpStatus = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]}
     ),
 ]
-HeaderName = Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of an HTTP header")]
+HeaderName = Annotated[str, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", lambda: wording("suite.header_name"))]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 
@@ -242,7 +231,7 @@ def compile_pattern(pattern: str) -> Any:
     try:
         return re2.compile(f"(?m){pattern}", options)
     except UnicodeEncodeError:
-        raise ValueError("half a character") from None
+        raise ValueError(wording("suite.half_character")) from None
     except re2.error as error:
         said = error.args[0]
         told = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
@@ -261,14 +250,12 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMG]?I?B?)", re.IGNORECASE)
 
 
-def parse_bytes(value: float | str) -> int:
+def parse_bytes(value: object) -> int:
     """Bytes of a size such as ``12.5MB``. Raises ValueError for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not 0 <= value < 2**60:
-            raise ValueError(f"{value!r} is not a size in bytes")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**60:
         return int(value)
-    match = _SIZE.fullmatch(str(value).strip())
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     unit = _UNITS.get(match.group(2).upper()) if match else None
     if match is None or unit is None:
-        raise ValueError(f"{value!r} is not a size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
+        raise ValueError(wording("suite.size"))
     return int(float(match.group(1)) * unit)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
@@ -78,13 +78,16 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         hint = "indent with spaces, not with tabs" if _has_tabs(text, line) else None
-        raise ConfigError(f"is not YAML: {error.problem or error.context}", file=file, line=line, hint=hint) from None
+        message = wording("suite.not_yaml", problem=error.problem or error.context)
+        raise ConfigError(message, file=file, line=line, hint=hint) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"is not YAML: {str(error).splitlines()[0]}", file=file, line=1) from None
+        raise ConfigError(wording("suite.not_yaml", problem=str(error).splitlines()[0]), file=file, line=1) from None
     if root is None and may_be_empty:
         return document
     if root is None:
-        raise ConfigError("is empty", file=file, line=1, hint="docs/tutorial.md shows how to write one")
+        raise ConfigError(
+            wording("suite.empty_file"), file=file, line=1, hint="docs/tutorial.md shows how to write one"
+        )
     _Reader(document).place((), root)
     document.value = _Reader(document).value(root, ())
     return document
@@ -98,30 +101,26 @@ def _has_tabs(text: str, line: int) -> bool:
 def _text(file: Path) -> str:
     try:
         if file.exists() and not file.is_file() and not file.is_dir():
-            raise ConfigError("is a device, a pipe or a socket, not a file", file=file)
+            raise ConfigError(wording("suite.not_a_file"), file=file)
         with file.open("rb") as handle:
             data = handle.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(
-            "is missing", file=file, hint="run it in the folder that contains it, or write one: docs/tutorial.md"
-        ) from None
+        hint = "run it in the folder that contains it, or write one: docs/tutorial.md"
+        raise ConfigError(wording("suite.missing_file"), file=file, hint=hint) from None
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None
+        raise ConfigError(wording("suite.unreadable", problem=error.strerror), file=file) from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"is larger than {MAX_BYTES // 2**20} MiB", file=file, line=1)
+        raise ConfigError(wording("suite.too_large", mebibytes=MAX_BYTES // 2**20), file=file, line=1)
+    hint = "save it as text in UTF-8"
     if b"\x00" in data:
         raise ConfigError(
-            "is binary, not YAML",
-            file=file,
-            line=1 + data[: data.index(b"\x00")].count(b"\n"),
-            hint="save it as text in UTF-8",
+            wording("suite.binary"), file=file, line=1 + data[: data.index(b"\x00")].count(b"\n"), hint=hint
         )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            "is not UTF-8", file=file, line=1 + data[: error.start].count(b"\n"), hint="save it as text in UTF-8"
-        ) from None
+        line = 1 + data[: error.start].count(b"\n")
+        raise ConfigError(wording("suite.not_utf8"), file=file, line=line, hint=hint) from None
 
 
 class _Reader:
@@ -137,14 +136,14 @@ class _Reader:
     def value(self, node: yaml.Node, key: Key) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise self.fail(node, key, f"more than {MAX_NODES} values (aliases count each time)")
+            raise self.fail(node, key, wording("suite.too_many_values", most=MAX_NODES))
         if len(key) > MAX_DEPTH:
-            raise self.fail(node, key[:3], f"nested deeper than {MAX_DEPTH} levels, which no suite needs")
+            raise self.fail(node, key[:3], wording("suite.too_deep", most=MAX_DEPTH))
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             if node.tag != "tag:yaml.org,2002:seq":
-                raise self.fail(node, key, f"tag {node.tag!r} is not allowed")
+                raise self.fail(node, key, wording("suite.yaml_tag", tag=node.tag))
             for index, item in enumerate(node.value):
                 self.place((*key, index), item)
             return [self.value(item, (*key, index)) for index, item in enumerate(node.value)]
@@ -152,17 +151,17 @@ class _Reader:
 
     def mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         if node.tag != "tag:yaml.org,2002:map":
-            raise self.fail(node, key, f"tag {node.tag!r} is not allowed")
+            raise self.fail(node, key, wording("suite.yaml_tag", tag=node.tag))
         result: dict[str, Any] = {}
         for name_node, value_node in node.value:
             if not isinstance(name_node, yaml.ScalarNode):
-                raise self.fail(name_node, key, "a key must be text")
+                raise self.fail(name_node, key, wording("suite.key_not_text"))
             name = str(name_node.value)
             if name_node.tag == "tag:yaml.org,2002:merge":
-                raise self.fail(name_node, key, "merge keys (<<) are not supported; use defaults:")
+                raise self.fail(name_node, key, wording("suite.merge_key"))
             if name in result:
-                first = self.document.line((*key, name))
-                raise self.fail(name_node, (*key, name), f"duplicate of line {first}")
+                line = self.document.line((*key, name))
+                raise self.fail(name_node, (*key, name), wording("suite.duplicate", line=line))
             self.place((*key, name), name_node)
             result[name] = self.value(value_node, (*key, name))
         return result
@@ -176,15 +175,15 @@ class _Reader:
                 return yaml.SafeLoader.bool_values[node.value.lower()]
             if node.tag == "tag:yaml.org,2002:int":
                 if len(node.value) > MAX_DIGITS:
-                    raise self.fail(node, key, f"a number of more than {MAX_DIGITS} digits; quote it if it is text")
+                    raise self.fail(node, key, wording("suite.too_many_digits", most=MAX_DIGITS))
                 return _integer(node.value)
             if node.tag == "tag:yaml.org,2002:float":
                 return float(
                     node.value.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan")
                 )
         except (KeyError, ValueError):
-            raise self.fail(node, key, f"{node.value[:40]!r} is not a value; quote it if it is text") from None
-        raise self.fail(node, key, f"tag {node.tag!r} is not allowed")
+            raise self.fail(node, key, wording("suite.no_value", value=node.value[:40])) from None
+        raise self.fail(node, key, wording("suite.yaml_tag", tag=node.tag))
 
 
 def _integer(text: str) -> int:

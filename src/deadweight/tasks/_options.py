@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.tasks._progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from deadweight.project.selection import Selection
@@ -28,7 +27,7 @@ def parse_jobs(value: str | int | None) -> int:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = str(value)
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_JOBS:
-        raise UsageError(f"--jobs: expected a whole number from 1 to {MAX_JOBS}, found {text!r}")
+        raise UsageError(wording("tasks.jobs", most=MAX_JOBS, value=text))
     return int(text)
 
 
@@ -38,7 +37,7 @@ def parse_days(value: str | None) -> float | None:
         return None
     match = re.fullmatch(r"(\d{1,5})([hd])", value)
     if match is None:
-        raise UsageError(f"--older-than: expected hours or days such as 36h or 7d, found {value!r}")
+        raise UsageError(wording("tasks.older_than", value=value))
     return int(match.group(1)) / (24.0 if match.group(2) == "h" else 1.0)
 
 
@@ -47,14 +46,21 @@ def parse_port(value: str | None) -> int | None:
     if value is None:
         return None
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
-        raise UsageError(f"--port: expected a number from 1 to 65535, found {value!r}")
+        raise UsageError(wording("tasks.port", value=value))
     return int(value)
+
+
+def one_of(value: str, flag: str, choices: Collection[str]) -> str:
+    """A flag that takes one of these words."""
+    if value not in choices:
+        raise UsageError(wording("tasks.choice", flag=flag, choices=", ".join(choices), value=value))
+    return value
 
 
 def one(value: str | None, flag: str) -> str:
     """A flag that must be given."""
     if not value:
-        raise UsageError(f"{flag} is missing", hint="--help shows an example")
+        raise UsageError(wording("tasks.flag_missing", flag=flag), hint="--help shows an example")
     return value
 
 

@@ -21,7 +21,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, wording
 
 P = ParamSpec("P")
 Body = Callable[Concatenate[Context, P], None]
@@ -125,7 +125,8 @@ def guard(work: Callable[[], None]) -> int:
             if isinstance(error.__context__, DeadweightError):  # what could not be written was told of before it ended
                 show_error(str(error.__context__))
             advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
-            show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}{advice}")
+            message = wording("records.unwritable", path=error.filename or "standard output", problem=error.strerror)
+            show_error(f"{message}{advice}")
             _drop_output()
             return 1
     return 0
@@ -165,7 +166,7 @@ def _flush_at_the_end() -> None:
     except BrokenPipeError:
         os._exit(141)
     except OSError as error:
-        show_error(f"standard output: cannot be written: {error.strerror}")
+        show_error(wording("records.unwritable", path="standard output", problem=error.strerror))
         os._exit(1)
     except (AttributeError, ValueError):  # there is none, or it was closed
         pass

@@ -49,7 +49,7 @@ def attack(
     Example: invoke attack --variant apko --posture hardened
     Example: invoke attack --since origin/main
     """
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight._packages import attacks
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
@@ -67,7 +67,7 @@ def attack(
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         if not chosen:
-            raise UsageError("none of these variants is a service", hint="see invoke variants")
+            raise UsageError(wording("tasks.no_service"), hint="see invoke variants")
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             if workspace.spread is not None:
@@ -313,14 +313,12 @@ def harden(
     Example: invoke harden --variant apko --format kubernetes
     Example: invoke harden --variant apko --format compose --to deploy
     """
-    from deadweight._errors import UsageError
     from deadweight._packages import attacks
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
 
-    if format not in attacks.HARDEN_FORMATS:
-        raise UsageError(f"--format: expected one of {', '.join(attacks.HARDEN_FORMATS)}, found {format!r}")
+    _options.one_of(format, "--format", attacks.HARDEN_FORMATS)
     with Workspace.open(say) as workspace:
         chosen = select_one(workspace.suite, variant)
         with locked(workspace.state, say), pulse("harden"):

@@ -120,15 +120,13 @@ def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_js
 
 def _rebase(workspace: Workspace, *, keep: bool) -> None:
     """Take the nearest base where one cannot be had, from now on or (``keep`` is False) for this look only."""
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight.sources import settings
     from deadweight.sources.choose import choose
 
     if workspace.source.name != "local":
-        raise UsageError(
-            f"--rebase is for the source local, and this is {workspace.source.name}",
-            hint="name another base in the Dockerfile, or under bases: in the suite",
-        )
+        hint = "name another base in the Dockerfile, or under bases: in the suite"
+        raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name), hint=hint)
     if keep:
         settings.record(workspace.state, rebase=True)
     workspace.source = choose(workspace.suite, workspace.state, say, {"rebase": True})

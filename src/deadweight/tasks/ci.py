@@ -70,7 +70,7 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     Example: invoke merge --report shards
     Example: invoke merge --report shard-1/report.json --report shard-2/report.json
     """
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight.records.store import write_atomically
     from deadweight.report.history import load_report
     from deadweight.report.merge import merged
@@ -79,7 +79,7 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     from deadweight.suite.load import find_suite_file
 
     if not report:
-        raise UsageError("no report is given", hint="invoke merge --report FOLDER")
+        raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
     places = [place for name in names(report) for place in _reports(Path(name))]
     made = merged({str(place): load_report(place) for place in places})
     target = Path(to) if to else find_suite_file().parent / ".deadweight" / "merged"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks._options import one
+from deadweight.tasks._options import one, one_of
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -68,15 +68,10 @@ def completion(c: Context, shell: str | None = None, words: str | None = None) -
     Example: source <(invoke completion --shell zsh)
     Example: invoke completion --shell fish | source
     """
-    from deadweight._errors import UsageError
-
     if words is not None:
         print("".join(f"{word}\n" for word in following(words)), end="")
         return
-    name = one(shell, "--shell")
-    if name not in SCRIPTS:
-        raise UsageError(f"--shell: expected one of {', '.join(SCRIPTS)}, found {name!r}")
-    print(SCRIPTS[name], end="")
+    print(SCRIPTS[one_of(one(shell, "--shell"), "--shell", SCRIPTS)], end="")
 
 
 def following(line: str) -> list[str]:

@@ -101,15 +101,14 @@ def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failu
 
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
-    from deadweight._errors import CheckFailed
+    from deadweight._errors import CheckFailed, wording
     from deadweight._packages import init
 
     tree = init.read_tree(root)
     found = list(init.drifted(tree, init.find_services(tree)))
     if found:
-        lines = "\n".join(found)
         hint = "edit deadweight.yaml, or write it anew: deadweight init --force deadweight.yaml"
-        raise CheckFailed(f"the suite no longer matches the repository\n{lines}", hint=hint)
+        raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)), hint=hint)
     say("the suite matches the repository")
 
 
@@ -132,7 +131,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
 
 def _show(outcome: Outcome) -> None:
     """Say what was found. Raises MissingError (exit 3) where what runs proves too little."""
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
 
     for draft in outcome.drafts:
         if draft.proven and draft.known:
@@ -155,10 +154,8 @@ def _show(outcome: Outcome) -> None:
     doubted = [doubt for draft in outcome.drafts for doubt in draft.doubts]
     if doubted:
         told = "\n".join(f"{each.code}: {each.what}" for each in doubted)
-        raise MissingError(
-            f"unproven: it runs, but that proves little\n{told}",
-            hint=f"settle it in deadweight.yaml and remove unproven: there, then run {outcome.program} verify",
-        )
+        hint = f"settle it in deadweight.yaml and remove unproven: there, then run {outcome.program} verify"
+        raise MissingError(wording("tasks.unproven_draft", doubts=told), hint=hint)
     then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
     say(f"next: {outcome.program} {then}")
 
@@ -166,16 +163,16 @@ def _show(outcome: Outcome) -> None:
 def _folder(given: str) -> Path:
     from pathlib import Path
 
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
 
     root = Path(given).resolve()
     if not root.is_dir():
-        raise UsageError(f"--dir {given}: no such folder")
+        raise UsageError(wording("tasks.no_folder", flag="--dir", folder=given))
     return root
 
 
 def _path(given: str | None) -> str | None:
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight.suite.values import plain_url_path
 
     if given is None:
@@ -183,14 +180,14 @@ def _path(given: str | None) -> str | None:
     try:
         return plain_url_path(given)
     except ValueError as error:
-        raise UsageError(f"--health-path: expected {error}, found {given!r}") from None
+        raise UsageError(wording("tasks.expected", flag="--health-path", expected=error.args[0], value=given)) from None
 
 
 def _minutes(given: str) -> float:
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
 
     if not re.fullmatch(r"\d+(\.\d+)?", given, re.ASCII):
-        raise UsageError(f"--minutes: expected a number of minutes such as 10, or 0 for no limit, found {given!r}")
+        raise UsageError(wording("tasks.minutes", value=given))
     return float(given)
 
 

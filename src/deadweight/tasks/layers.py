@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from invoke.context import Context
 
 from deadweight._packages import images
+from deadweight.tasks._options import one_of
 from deadweight.tasks._progress import console, print_utf8, pulse, say
 from deadweight.tasks._task import task
 
@@ -123,31 +124,31 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
 
 
 def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
 
     if (variant is None) == (archive is None):
-        raise UsageError("use either --variant or --archive", hint="invoke layers --variant apko")
-    if scan not in SCANS:
-        raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
+        raise UsageError(wording("tasks.variant_or_archive"), hint="invoke layers --variant apko")
+    one_of(scan, "--scan", SCANS)
     if archive == STDIN and extract is not None:
-        raise UsageError("--extract reads the image twice and cannot use standard input", hint="--archive image.tar")
+        raise UsageError(wording("tasks.extract_stdin"), hint="--archive image.tar")
 
 
 def _refuse_targets(archive: str | None, *targets: str | None) -> None:
     """Findings must replace neither the image nor one another. ``-`` would be a file of that name."""
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
 
     taken: list[Path] = []
     image = Path(os.path.realpath(archive)) if archive else None
     for target in (target for target in targets if target is not None):
         place = Path(os.path.realpath(target))
         if target == "-" or place.is_dir():
-            what = "is a folder" if place.is_dir() else "is no file name"
-            raise UsageError(f"{target}: {what}; findings are written to a file", hint="use a file, or /dev/stdout")
+            raise UsageError(wording("tasks.not_a_file", target=target), hint="use a file, or /dev/stdout")
         if image is not None and (place == image or image in place.parents):
-            raise UsageError(f"{target}: is the image itself or part of it", hint="write findings to another file")
+            raise UsageError(wording("tasks.image_itself", target=target), hint="write findings to another file")
         if place in taken and not place.is_char_device():
-            raise UsageError(f"{target}: is named twice", hint="use a different file for --sarif and --junit")
+            raise UsageError(
+                wording("tasks.named_twice", target=target), hint="use a different file for --sarif and --junit"
+            )
         taken.append(place)
 
 
@@ -230,13 +231,10 @@ class LookedAt:
 
     def platforms(self) -> tuple[str, ...]:
         """The platforms of an image in a registry, one empty name for an image of one platform. Raises UsageError."""
-        from deadweight._errors import UsageError
+        from deadweight._errors import UsageError, wording
 
         if self.list_platforms is None:
-            raise UsageError(
-                "--platform all works only for images in a registry",
-                hint="choose one, for example --platform linux/arm64",
-            )
+            raise UsageError(wording("tasks.all_platforms"), hint="choose one, for example --platform linux/arm64")
         return self.list_platforms() or ("",)
 
     def _in_store(
@@ -267,13 +265,12 @@ class LookedAt:
 @contextlib.contextmanager
 def looked_at(variant: str | None, archive: str | None, platform: str | None) -> Iterator[LookedAt]:
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight.records.paths import user_cache
 
     if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
-        raise UsageError(
-            f"--archive {archive!r}: no image is given", hint="use docker:REFERENCE, oci://REFERENCE, or a file"
-        )
+        hint = "use docker:REFERENCE, oci://REFERENCE, or a file"
+        raise UsageError(wording("tasks.no_image", archive=archive), hint=hint)
     cache = user_cache() / "layers"
     if variant is not None:
         with _in_suite(variant) as found:
@@ -327,12 +324,12 @@ def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
 
 def _refuse_absent(file: Path) -> None:
     """A wrong argument, exit 2: 1 would say that a secret was found. What else is wrong with a file whoever opens it tells."""
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
 
     try:
         file.lstat()
     except FileNotFoundError:
-        raise UsageError(f"--archive: {file}: no such file", hint=NO_ARCHIVE) from None
+        raise UsageError(wording("tasks.no_archive", file=file), hint=NO_ARCHIVE) from None
     except OSError:
         return
 
@@ -372,7 +369,7 @@ def _access(reference: str) -> Access:
 
 def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight.toolchain.crane import platforms
 
     there = platforms(reference, insecure=way.insecure, env=way.environment)
@@ -381,5 +378,6 @@ def _one_platform(reference: str, platform: str | None, way: Access) -> str | No
     wanted = platform or images.machine_platform()
     fitting = [each for each in there if images.fits(each, wanted)]
     if there and not fitting:
-        raise UsageError(f"{reference}: holds no image for {wanted}", hint=f"it holds {', '.join(there)}: --platform")
+        hint = f"it holds {', '.join(there)}: --platform"
+        raise UsageError(wording("tasks.no_platform", image=reference, platform=wanted), hint=hint)
     return wanted if wanted in fitting or not fitting else fitting[0]

@@ -130,7 +130,7 @@ def push(
 
     Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
     """
-    from deadweight._errors import UsageError
+    from deadweight._errors import UsageError, wording
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import destination
     from deadweight.records.lock import locked
@@ -144,7 +144,7 @@ def push(
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
-            raise UsageError("--digest-file works only for one variant", hint="choose one with --variant")
+            raise UsageError(wording("tasks.digest_file"), hint="choose one with --variant")
         places = {variant.name: destination(target, variant.name, several=several) for variant in chosen}
         with locked(workspace.state, say), pulse("push"):
             done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
@@ -199,12 +199,12 @@ def _attach(
 
 
 def _print_history(json: bool, *, alone: bool) -> None:
-    from deadweight._errors import MissingError, UsageError
+    from deadweight._errors import MissingError, UsageError, wording
     from deadweight.project.workspace import Workspace
     from deadweight.report.history import read
 
     if not alone:
-        raise UsageError("--history takes no other option than --json", hint="invoke report --history --json")
+        raise UsageError(wording("tasks.history_alone"), hint="invoke report --history --json")
     with Workspace.open(say) as workspace:
         entries = read(workspace.state.history, workspace.suite.name)
     if json:
@@ -212,7 +212,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
 
         print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
     elif not entries:
-        raise MissingError("there is no history yet", hint="run invoke report: each run adds to it")
+        raise MissingError(wording("tasks.no_history"), hint="run invoke report: each run adds to it")
     else:
         print_history(entries, console())
 
@@ -272,18 +272,19 @@ def thresholds(suite: Suite) -> Thresholds:
 
 def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
-    from deadweight._errors import CheckFailed, MissingError
+    from deadweight._errors import CheckFailed, MissingError, wording
     from deadweight.report import figures
     from deadweight.report.markdown import comparison_markdown
 
     tell(comparison_markdown(found))
-    since, lost = f"since the report of {found.old_generated_at}", len(found.unmeasured)
+    since, lost = found.old_generated_at, len(found.unmeasured)
     if found.regressions:
         told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")
-        raise CheckFailed(f"{figures.plural(len(found.regressions), 'regression')} {since}: {told}")
+        count = figures.plural(len(found.regressions), "regression")
+        raise CheckFailed(wording("tasks.regressions", count=count, since=since, regressions=told))
     if lost:
         hint = "invoke build, invoke verify, then this again"
-        raise MissingError(f"{lost} no longer measured {since}; see above", hint=hint)
+        raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since), hint=hint)
 
 
 # The history of a comparison on a terminal.

@@ -69,7 +69,7 @@ def shell(c: Context, variant: str | None = None) -> None:
     import os
     import subprocess
 
-    from deadweight._errors import DeadweightError
+    from deadweight._errors import DeadweightError, wording
     from deadweight.engine.daemon import docker_cli
     from deadweight.engine.sidecar import shell_in, words_beside, words_inside
     from deadweight.project.workspace import Workspace
@@ -86,8 +86,7 @@ def shell(c: Context, variant: str | None = None) -> None:
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
         raise DeadweightError(
-            "could not start a shell; see docker's message above",
-            hint="if the engine is at fault, invoke doctor shows its state",
+            wording("tasks.no_shell"), hint="if the engine is at fault, invoke doctor shows its state"
         )
 
 
@@ -103,7 +102,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
 
     Example: invoke logs --variant apko
     """
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
     from deadweight.engine.foreground import log_lines, running
     from deadweight.project.workspace import Workspace
     from deadweight.suite.select import select
@@ -121,7 +120,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             if workspace.state.log(variant.name).exists()
         ]
         if not found:
-            raise MissingError("no container is running, and there are no logs", hint="run invoke build to write logs")
+            raise MissingError(wording("tasks.no_logs"), hint="run invoke build to write logs")
         for each, file in found:
             print(f"==> {each.name}: {file} <==")
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
@@ -160,7 +159,7 @@ def _prepared(workspace: Workspace, name: str | None, port: int) -> tuple[Varian
 
 def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib.ExitStack) -> Container:
     """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
-    from deadweight._errors import DeadweightError
+    from deadweight._errors import DeadweightError, wording
     from deadweight.checks.service import with_last_lines
     from deadweight.engine.foreground import started_by_run
     from deadweight.suite.select import select_one
@@ -175,7 +174,8 @@ def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:
-        raise DeadweightError(f"{chosen.name}: {with_last_lines(readiness.reason, container)}")
+        problem = with_last_lines(readiness.reason, container)
+        raise DeadweightError(wording("tasks.not_started", variant=chosen.name, problem=problem))
     if not readiness.healthy:
         say(f"{chosen.name}: {readiness.reason}")
     return container

@@ -131,7 +131,7 @@ def _tell(
 
 def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[Variant, ...]:
     """The named variants; without names all that are built. Raises MissingError where nothing is."""
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
 
     chosen = selection.variants
     if named:
@@ -141,7 +141,7 @@ def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[
         if variant not in built:
             say(f"{variant.name}: not scanned because not built")
     if not built:
-        raise MissingError("no variant is built", hint="invoke build")
+        raise MissingError(wording("tasks.nothing_built"), hint="invoke build")
     return built
 
 
@@ -158,26 +158,23 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
 def _raise_if_bad(results: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
     """Exit 1 where a scan failed or a gate is broken; exit 3 where something missing is all that was in the way: an engine, a
     database."""
-    from deadweight._errors import CheckFailed, MissingError
+    from deadweight._errors import CheckFailed, MissingError, wording
 
     bad = [f"{name}: {error.message}" for name, error in failed.items()]
     bad += [f"{result.variant}: {result.reason}" for result in results if not result.ok]
     if bad:
         lacking = len(bad) == len(failed) and all(isinstance(error, MissingError) for error in failed.values())
         hints = dict.fromkeys(error.hint for error in failed.values() if error.hint)
-        raise (MissingError if lacking else CheckFailed)(
-            f"{len(bad)} of {len(results) + len(failed)} images failed\n" + "\n".join(bad),
-            hint="; ".join(hints) or None,
-        )
+        total, failures = len(results) + len(failed), "\n".join(bad)
+        message = wording("tasks.scans_failed", failed=len(bad), total=total, failures=failures)
+        raise (MissingError if lacking else CheckFailed)(message, hint="; ".join(hints) or None)
     missing = [result for result in results if result.data.get("status") == "not_scanned"]
     if missing:
         raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))
     unknown = [result.variant for result in results if result.data.get("status") == "not_covered"]
     if strict and unknown:
-        raise CheckFailed(
-            f"the vulnerability database does not cover {', '.join(unknown)}, so nothing is known about these images",
-            hint="use another database (invoke scan --database …), or leave out --strict",
-        )
+        hint = "use another database (invoke scan --database …), or leave out --strict"
+        raise CheckFailed(wording("tasks.not_covered", variants=", ".join(unknown)), hint=hint)
 
 
 # Scans and SBOMs on a terminal.

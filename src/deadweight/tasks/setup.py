@@ -95,7 +95,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
     Example: invoke doctor --json
     """
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, quoting, wording
     from deadweight.project.doctor import examine
     from deadweight.project.needs import hopeless, known_bases, to_make, tools_of
     from deadweight.project.workspace import Workspace
@@ -123,12 +123,12 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     if found.unwritable:
         missing += [f"a folder that can be written to ({folder})" for folder in found.unwritable]
         how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
-    lines = [f"missing or unusable: {', '.join(missing)}"] if missing else []
+    lines: list[str] = [wording("tasks.missing", names=", ".join(missing))] if missing else []
     if lacking is not None:
         lines.append(lacking.message)
         how += [lacking.hint] if lacking.hint else []
     if lines:
-        raise MissingError("\n".join(lines), hint="; ".join(dict.fromkeys(how)))
+        raise MissingError(quoting(lines[0], "\n".join(lines)), hint="; ".join(dict.fromkeys(how)))
 
 
 def prepare(
@@ -221,7 +221,7 @@ def _survey(
 
 
 def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], found: Sequence[Finding]) -> None:
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
     from deadweight.project.needs import ENGINE_TOOLS, hopeless, no_engine, without_engine
 
     engineless = no_engine(found)
@@ -231,7 +231,8 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
     left = [variant.name for variant in chosen if variant.name not in built]
     if left:
         how = dict.fromkeys(finding.how for finding in hopeless(found) if finding.name in ENGINE_TOOLS)
-        raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
+        message = wording("tasks.not_buildable", variants=", ".join(left), problem=engineless)
+        raise MissingError(message, hint="; ".join(how))
 
 
 def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:
@@ -262,7 +263,7 @@ def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
 
 
 def _ask(yes: bool) -> None:
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
 
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
@@ -272,7 +273,7 @@ def _ask(yes: bool) -> None:
     if not answer:  # Ctrl-D, which leaves the cursor behind the question
         say("")
     if answer.strip().lower() not in ("y", "yes") and answer != "\n":
-        raise MissingError("nothing was installed", hint="use invoke setup --yes to install without asking")
+        raise MissingError(wording("tasks.not_installed"), hint="use invoke setup --yes to install without asking")
 
 
 def _problems(lacking: NoBase | None) -> list[str]:
@@ -300,7 +301,7 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
 
     Example: invoke clean --project
     """
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
     from deadweight.project.clean import clean as clean_up
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
@@ -314,4 +315,4 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
     say(f"removed {first}, {plural(done.images, 'image')}, {plural(done.files, 'file')} ({freed})")
     if done.left is not None:
-        raise MissingError(f"the engine was not cleaned: {done.left.message}", hint=done.left.hint)
+        raise MissingError(wording("tasks.engine_not_cleaned", problem=done.left.message), hint=done.left.hint)

@@ -104,20 +104,18 @@ def conclude(results: Sequence[Evidence], left: str = "", then: str = "invoke re
 
     Raises CheckFailed naming the checks that did not end as the suite expects, MissingError where something was not measured.
     """
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
 
     if not results and not left:
-        raise MissingError(
-            "nothing was measured: the suite has no checks for these variants",
-            hint="add checks: to deadweight.yaml, or port: to a variant that is a service",
-        )
+        hint = "add checks: to deadweight.yaml, or port: to a variant that is a service"
+        raise MissingError(wording("tasks.no_checks"), hint=hint)
     raise_if_bad(results, left)
     say(tally(results) + (f". Next: {then}" if then else ""))
 
 
 def refuse_unproven(chosen: Sequence[Variant]) -> None:
     """Raises MissingError (exit 3) where the suite says that what was seen of a variant proves little."""
-    from deadweight._errors import MissingError
+    from deadweight._errors import MissingError, wording
 
     by_code: dict[str, list[str]] = {}
     for variant in chosen:
@@ -125,10 +123,8 @@ def refuse_unproven(chosen: Sequence[Variant]) -> None:
             by_code.setdefault(code, []).append(variant.name)
     if by_code:
         told = "\n".join(f"{code}: {', '.join(names)}" for code, names in by_code.items())
-        raise MissingError(
-            f"unproven: the checks pass, but they prove little\n{told}",
-            hint="add api checks for what the service does, and remove unproven: from deadweight.yaml",
-        )
+        hint = "add api checks for what the service does, and remove unproven: from deadweight.yaml"
+        raise MissingError(wording("tasks.unproven", doubts=told), hint=hint)
 
 
 def tally(results: Sequence[Evidence]) -> str:
@@ -154,28 +150,33 @@ def raise_if_bad(results: Sequence[Evidence], left: str = "") -> None:
     """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be measured,
     or where something was ``left`` for want of a build.
     """
-    from deadweight._errors import CheckFailed, MissingError
+    from deadweight._errors import CheckFailed, MissingError, wording
     from deadweight.report import figures
 
     unmeasured = [result for result in results if result.status == "not_measured"]
     bad = [result for result in results if not result.ok and result not in unmeasured]
-    also = f"; {left}" if left else ""
+    tallied = "; ".join(filter(None, (tally(results), left)))
+    checks = figures.plural(len(results), "check")
     if bad:
-        named = ", ".join(f"{result.variant}/{result.check}" for result in bad)
-        raise CheckFailed(
-            f"{len(bad)} of {figures.plural(len(results), 'check')} did not come out as expected: {named}. {tally(results)}{also}",
-            hint="invoke report shows all results",
-        )
+        message = wording("tasks.checks_failed", failed=len(bad), checks=checks, names=_names(bad), tally=tallied)
+        raise CheckFailed(message, hint="invoke report shows all results")
     if unmeasured:
-        named = ", ".join(f"{result.variant}/{result.check}" for result in unmeasured)
         hints = dict.fromkeys(str(result.data["hint"]) for result in unmeasured if result.data.get("hint"))
-        raise MissingError(
-            f"{len(unmeasured)} of {figures.plural(len(results), 'check')} {'was' if len(unmeasured) == 1 else 'were'} "
-            f"not measured: {named}. {tally(results)}{also}",
-            hint="; ".join([*hints, *(["invoke build"] if left else [])]) or "see the reasons above",
+        hint = "; ".join([*hints, *(["invoke build"] if left else [])]) or "see the reasons above"
+        message = wording(
+            "tasks.check_unmeasured" if len(unmeasured) == 1 else "tasks.checks_unmeasured",
+            count=len(unmeasured),
+            checks=checks,
+            names=_names(unmeasured),
+            tally=tallied,
         )
+        raise MissingError(message, hint=hint)
     if left:
-        raise MissingError(f"{left}. {tally(results)}", hint="invoke build")
+        raise MissingError(wording("tasks.not_checked", left=left, tally=tally(results)), hint="invoke build")
+
+
+def _names(results: Sequence[Evidence]) -> str:
+    return ", ".join(f"{result.variant}/{result.check}" for result in results)
 
 
 def _line(evidence: Evidence) -> str:

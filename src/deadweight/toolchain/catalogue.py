@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.toolchain.pins import HERE, NUMBER
 from deadweight.toolchain.pins import Program as Program
 
@@ -57,12 +57,11 @@ def add(programs: object, whose: str) -> None:
     """
     for entry in programs if isinstance(programs, tuple) else (programs,):
         if not isinstance(entry, Program) or entry.kind != "system":
-            what = f"{whose}: programs must be a tuple of system_program(…), but holds {entry!r}"
-            raise UsageError(what, hint=PLUGIN_HINT)
+            raise UsageError(wording("toolchain.no_program", plugin=whose, entry=entry), hint=PLUGIN_HINT)
         known = PROGRAMS.setdefault(entry.name, entry)
         if (known.kind, known.commands) != (entry.kind, entry.commands):
-            what = f"{whose}: the program {entry.name!r} is already known, and is another one"
-            raise UsageError(what, hint="this is an error in the plug-in: it must use another name")
+            message = wording("toolchain.name_taken", plugin=whose, program=entry.name)
+            raise UsageError(message, hint="this is an error in the plug-in: it must use another name")
 
 
 def program(name: str) -> Program:
@@ -70,4 +69,5 @@ def program(name: str) -> Program:
     try:
         return PROGRAMS[name]
     except KeyError:
-        raise UsageError(f"unknown tool {name!r}; known: {', '.join(sorted(PROGRAMS))}") from None
+        known = f"tools: {', '.join(sorted(PROGRAMS))}"
+        raise UsageError(wording("suite.unknown", kind="tool", name=name), hint=known) from None

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from deadweight._errors import ArchiveError, CommandError, DeadweightError
+from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
 from deadweight._run import Completed, piped, run
 from deadweight.records.reference import DOCKER_HUB, NO_MANIFEST, in_registry
 
@@ -48,10 +48,8 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
         done = _told(insecure, "push", *many, str(ready), reference)
     match = _PUSHED.search(done.output)
     if match is None:
-        raise DeadweightError(
-            f"crane pushed {reference} but printed no digest: {done.output.strip()[-200:]!r}",
-            hint="push again: what is there already is not sent twice",
-        )
+        message = wording("toolchain.no_digest", reference=reference, output=done.output.strip()[-200:])
+        raise DeadweightError(message, hint="push again: what is there already is not sent twice")
     return match.group(1)
 
 
@@ -77,7 +75,7 @@ def _parsed(text: str, reference: str, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not {what}", hint=NO_MANIFEST)
+        raise DeadweightError(wording("toolchain.other_answer", reference=reference, expected=what), hint=NO_MANIFEST)
     return document
 
 
@@ -107,10 +105,8 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     address = _at(reference, digest)
     text = _told(insecure, "blob", address, timeout=300).output
     if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
-        raise DeadweightError(
-            f"{address}: the registry's answer does not have this digest",
-            hint="run it again; if this repeats, a proxy on the way or the registry alters content",
-        )
+        hint = "run it again; if this repeats, a proxy on the way or the registry alters content"
+        raise DeadweightError(wording("toolchain.other_digest", blob=address), hint=hint)
     return text
 
 
@@ -234,7 +230,7 @@ def _pushable(path: Path) -> Iterator[Path]:
             _lay_out(path, Path(folder))
             yield Path(folder)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise ArchiveError(f"{path}: not an image archive: {error}") from error
+        raise ArchiveError(wording("toolchain.no_archive", path=path, problem=error)) from error
 
 
 def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> bool:
@@ -287,4 +283,4 @@ def _manifest_count(folder: Path) -> int:
     try:
         return len(json.loads((folder / "index.json").read_bytes())["manifests"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(f"{folder}: not an OCI layout: {error}") from error
+        raise ArchiveError(wording("toolchain.no_layout", path=folder, problem=error)) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, wording
 from deadweight.toolchain import catalogue, pins, tool_cache
 from deadweight.toolchain.pins import Program
 from deadweight.toolchain.probe import ask, number
@@ -56,9 +56,12 @@ def find(name: str) -> Tool:
     if seen.tool is not None:
         return seen.tool
     entry = catalogue.program(name)
-    wanted = f" {entry.pinned}" if entry.pinned else (f" {entry.least} or later" if entry.least else "")
-    what = f"{name}{wanted} is missing" if not seen.reason else f"{name}{wanted} is missing: {seen.reason}"
-    raise MissingError(what, hint="install it with invoke setup; invoke doctor shows all tools")
+    program = " ".join(filter(None, (name, entry.pinned or (f"{entry.least} or later" if entry.least else ""))))
+    if seen.reason:
+        message = wording("toolchain.passed_over", program=program, why=seen.reason)
+    else:
+        message = wording("toolchain.missing", program=program)
+    raise MissingError(message, hint="install it with invoke setup; invoke doctor shows all tools")
 
 
 @contextlib.contextmanager
@@ -92,7 +95,8 @@ def _looked(name: str) -> Look:
         passed_over.append(seen)
     mine = _ours(entry)
     worst = passed_over[0] if passed_over else Look(name, "missing")
-    worst = replace(worst, reason="; ".join(word for word in (promise, worst.reason) if word))
+    if promise:
+        worst = replace(worst, reason=f"{promise}; {worst.reason}" if worst.reason else promise)
     if mine is None:
         return worst
     if mine.status == "present":
@@ -105,17 +109,17 @@ def _unkept_promise(entry: Program) -> str:
     home = os.environ.get("JAVA_HOME")
     if entry.name != "java" or not home or (Path(home) / "bin" / "java").is_file():
         return ""
-    return f"JAVA_HOME={home} has no bin/java"
+    return wording("toolchain.no_java_home", folder=home)
 
 
 def _judge(entry: Program, path: Path) -> Look:
     answer = ask(path, entry.probe, entry.pattern, _environment(entry))
-    if answer.version is None and not (entry.least is None and entry.pinned is None and "no version" in answer.problem):
-        return Look(entry.name, "unusable", None, path, None, f"{path} {answer.problem}")
+    if answer.version is None and not (entry.least is None and entry.pinned is None and answer.ran):
+        return Look(entry.name, "unusable", None, path, None, answer.problem)
     version = answer.version or "unknown"
-    problem = _refusal(entry, version) or _shortcoming(entry, path, version)
+    problem = _refusal(entry, path, version) or _shortcoming(entry, path, version)
     if problem:
-        return Look(entry.name, "wrong_version", None, path, version, f"{path} {problem}")
+        return Look(entry.name, "wrong_version", None, path, version, problem)
     return Look(entry.name, "present", Tool(entry.name, path, version, ours=False), path, version)
 
 
@@ -125,12 +129,12 @@ def _environment(entry: Program) -> dict[str, str]:
     return {"JAVA_HOME": str(java.path.resolve().parent.parent)} if java else {}
 
 
-def _refusal(entry: Program, version: str) -> str:
+def _refusal(entry: Program, path: Path, version: str) -> str:
     """Why this version will not do; empty if it will."""
     if entry.exact and pins.gettable(entry) and version != entry.pinned:
-        return f"is {version}, required is {entry.pinned}"
+        return wording("toolchain.other_version", path=path, version=version, required=entry.pinned)
     if entry.least is not None and number(version) < number(entry.least):
-        return f"is {version}, required is {entry.least} or later"
+        return wording("toolchain.too_old", path=path, version=version, least=entry.least)
     return ""
 
 
@@ -139,9 +143,9 @@ def _shortcoming(entry: Program, path: Path, version: str) -> str:
     if entry.name == "java":
         beside = path.resolve().parent
         lacking = [name for name in ("javac", "jlink") if not os.access(beside / name, os.X_OK)]
-        return f"is a runtime without {' and '.join(lacking)}" if lacking else ""
+        return wording("toolchain.no_jdk", path=path, lacking=" and ".join(lacking)) if lacking else ""
     if entry.name == "docker-cli" and number(version) >= (23,) and look("buildx").tool is None:
-        return f"is {version}, which cannot build with BuildKit unless buildx is there too"
+        return wording("toolchain.no_buildx", path=path, version=version)
     return ""
 
 
@@ -180,5 +184,5 @@ def _ours(entry: Program) -> Look | None:
         return None
     answer = ask(path, entry.probe, entry.pattern)
     if answer.version is None:
-        return Look(entry.name, "unusable", None, path, None, f"{path} {answer.problem}")
+        return Look(entry.name, "unusable", None, path, None, answer.problem)
     return Look(entry.name, "present", Tool(entry.name, path, answer.version, ours=True), path, answer.version)

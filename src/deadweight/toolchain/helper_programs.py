@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
@@ -24,7 +24,7 @@ _one_at_a_time = threading.Lock()
 def go_architecture(machine: str) -> str:
     """Go's name of an engine's architecture. Raises DeadweightError for one that our programs are not made for."""
     if machine not in ARCHITECTURES:
-        raise DeadweightError(f"our helper program does not support {machine} (only amd64 and arm64)")
+        raise DeadweightError(wording("toolchain.architecture", machine=machine))
     return ARCHITECTURES[machine]
 
 

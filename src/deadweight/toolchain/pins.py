@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 
 Kind = Literal["go", "wheel", "deb", "system"]
 HERE = Path(__file__).parent
@@ -114,7 +114,7 @@ def wheel_pin(project: str) -> WheelPin:
         if words and words[0].startswith(f"{project}=="):
             hashes = tuple(word.removeprefix("--hash=sha256:") for word in words[1:])
             return WheelPin(project, words[0].split("==")[1], hashes)
-    raise UsageError(f"{WHEELS.name}: {project} is not pinned")
+    raise UsageError(wording("toolchain.not_pinned", file=WHEELS.name, project=project))
 
 
 def go_needed(entry: Program) -> str:

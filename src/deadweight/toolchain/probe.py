@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError, quoting, wording
 from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
@@ -24,10 +24,11 @@ _guard = threading.Lock()
 
 @dataclass(frozen=True)
 class Answer:
-    """What a probe gave: a version, or why there is none."""
+    """What a probe gave: a version, or why there is none. ``ran``: the program ran to its end, and told none."""
 
     version: str | None
     problem: str = ""
+    ran: bool = False
 
 
 def tools_folder() -> Path:
@@ -40,9 +41,9 @@ def ask(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, 
     try:
         state = path.stat()
     except OSError as error:
-        return Answer(None, f"cannot be read: {error.strerror}")
+        return Answer(None, wording("toolchain.unreadable", path=path, problem=error.strerror))
     if not os.access(path, os.X_OK):
-        return Answer(None, "is not executable")
+        return Answer(None, wording("toolchain.not_executable", path=path))
     key, stamp = f"{path} {' '.join(arguments)}", [state.st_mtime_ns, state.st_size]
     known = _remembered().get(key)
     if isinstance(known, list) and known[:2] == stamp and len(known) == 3:
@@ -63,17 +64,14 @@ def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[
     try:
         done = run([path, *arguments], timeout=_probe_seconds(), check=False, env={"GOTOOLCHAIN": "local", **env})
     except CommandError as error:
-        return Answer(None, error.reason)
+        return Answer(None, quoting(error.reason, f"{path} {error.reason}"))
     except MissingError:
-        return Answer(None, "cannot be started")
+        return Answer(None, wording("toolchain.not_startable", path=path))
     found = re.search(pattern, f"{done.output}\n{done.errors}")
     if found:
         return Answer(found.group(1))
-    if done.exit_code < 0:
-        return Answer(None, f"prints no version (ended by {signal.Signals(-done.exit_code).name})")
-    if done.exit_code != 0:
-        return Answer(None, f"prints no version (exit code {done.exit_code})")
-    return Answer(None, "prints no version")
+    code = signal.Signals(-done.exit_code).name if done.exit_code < 0 else done.exit_code
+    return Answer(None, wording("toolchain.no_version", path=path, code=code), ran=True)
 
 
 def _probe_seconds() -> float:

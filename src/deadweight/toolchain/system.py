@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, MissingError, quoting, wording
 from deadweight._run import Completed, run
 from deadweight.toolchain import tool_cache
 from deadweight.toolchain.pins import Program
@@ -46,7 +46,7 @@ def chosen(packages: str) -> str:
 def can_install() -> str:
     """Empty if we may install system packages here without asking for anything, else what stands in the way."""
     if manager() != "apt":
-        return "Deadweight cannot install packages on this system"
+        return wording("toolchain.no_apt")
     return sudo.trouble()
 
 
@@ -58,7 +58,8 @@ def install(programs: Sequence[Program], log: Path) -> None:
     problem = can_install()
     if problem:
         names = ", ".join(entry.name for entry in programs)
-        raise MissingError(f"{names}: {problem}", hint=command_for(programs) or "install them and put them on PATH")
+        hint = command_for(programs) or "install them and put them on PATH"
+        raise MissingError(quoting(problem, f"{names}: {problem}"), hint=hint)
     wanted = [package for entry in programs for package in entry.packages["apt"]]
     packages = _existing(wanted)
     if packages is None:
@@ -66,10 +67,7 @@ def install(programs: Sequence[Program], log: Path) -> None:
         packages = _existing(wanted)
     if packages is None:
         missing = ", ".join(sorted({_plain(package) for package in wanted}))
-        raise MissingError(
-            f"apt has no package for some of these: {missing}",
-            hint="see apt-cache policy NAME",
-        )
+        raise MissingError(wording("toolchain.no_package", packages=missing), hint="see apt-cache policy NAME")
     arguments = ["install", "--no-install-recommends", *packages]
     try:
         _apt(arguments, log)
@@ -81,7 +79,8 @@ def install(programs: Sequence[Program], log: Path) -> None:
 def unpack(entry: Program, log: Path, *, anew: bool = False) -> Path:
     """Put a Debian package's program into our copies without installing the package, so that no service is started."""
     if manager() != "apt" or shutil.which("dpkg") is None:
-        raise MissingError(f"{entry.name} is missing", hint=command_for([entry]) or f"put {entry.name} on PATH")
+        hint = command_for([entry]) or f"put {entry.name} on PATH"
+        raise MissingError(wording("toolchain.missing", program=entry.name), hint=hint)
 
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as name:

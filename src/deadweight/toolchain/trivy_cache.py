@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from deadweight._errors import wording
+
 # Read the names in the root of a bbolt file, which is what a vulnerability database is: enough to tell what it covers. And write
 # one with no names.
 #
@@ -40,7 +42,7 @@ def buckets(file: Path) -> frozenset[str]:
         size = file.stat().st_size
         root, page_size, pages = _newest_meta(stream, size)
         if pages * page_size > size:
-            raise NotBolt(f"it is cut off: {size} of {pages * page_size} bytes")
+            raise NotBolt(wording("toolchain.bolt_cut_off", size=size, whole=pages * page_size))
         return frozenset(name.decode("utf-8", "replace") for name in _names(stream, root, page_size, size))
 
 
@@ -58,7 +60,7 @@ def empty_bolt() -> bytes:
 
 def _newest_meta(stream: BinaryIO, size: int) -> tuple[int, int, int]:
     if size == 0:
-        raise NotBolt("it is empty")
+        raise NotBolt(wording("toolchain.bolt_empty"))
     found = []
     first = _meta(stream, 0)
     for place in (0, first[0] if first else 4096):
@@ -66,7 +68,7 @@ def _newest_meta(stream: BinaryIO, size: int) -> tuple[int, int, int]:
         if meta is not None:
             found.append(meta)
     if not found:
-        raise NotBolt("it is not a bbolt file")
+        raise NotBolt(wording("toolchain.no_bolt"))
     page_size, root, pages, _ = max(found, key=lambda meta: meta[3])
     return root, page_size, pages
 
@@ -97,32 +99,32 @@ def _names(stream: BinaryIO, root: int, page_size: int, size: int) -> Iterator[b
     while waiting:
         seen += 1
         if seen > MAX_PAGES:
-            raise NotBolt("its pages refer to each other in a loop")
+            raise NotBolt(wording("toolchain.bolt_loop"))
         data = _page(stream, waiting.pop(), page_size, size)
         flags, count = struct.unpack_from("<HH", data, 8)
         for index in range(count):
             place = 16 + index * 16
             if place + 16 > len(data):
-                raise NotBolt("one of its pages is damaged")
+                raise NotBolt(wording("toolchain.bolt_damaged"))
             if flags & BRANCH:
                 waiting.append(struct.unpack_from("<Q", data, place + 8)[0])
             else:
                 kind, offset, length, _ = struct.unpack_from("<IIII", data, place)
                 name = data[place + offset : place + offset + length]
                 if len(name) != length or not flags & LEAF:
-                    raise NotBolt("one of its pages is damaged")
+                    raise NotBolt(wording("toolchain.bolt_damaged"))
                 if kind & BUCKET:
                     yield name
 
 
 def _page(stream: BinaryIO, number: int, page_size: int, size: int) -> bytes:
     if number * page_size + 16 > size:
-        raise NotBolt("it refers to a page beyond its end")
+        raise NotBolt(wording("toolchain.bolt_beyond_end"))
     stream.seek(number * page_size)
     head = stream.read(16)
     (overflow,) = struct.unpack_from("<I", head, 12)
     if (number + 1 + overflow) * page_size > size:
-        raise NotBolt("it refers to a page beyond its end")
+        raise NotBolt(wording("toolchain.bolt_beyond_end"))
     return head + stream.read((1 + overflow) * page_size - 16)
 
 

@@ -30,8 +30,8 @@ def chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> S
         return fitting[0]
     known = ", ".join(sorted(tag for item in items for tag in item.names)[:20]) or "(without names)"
     if not fitting:
-        raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
-    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"choose one with --name: {known}")
+        raise UsageError(wording("archive.name_missing", what=what, name=name, known=known))
+    raise UsageError(wording("archive.name_ambiguous", what=what, images=len(distinct), known=known))
 
 
 def chosen_descriptor(
@@ -41,7 +41,7 @@ def chosen_descriptor(
         known = ", ".join(sorted({each.name for each in top if each.name})[:20]) or "(without names)"
         top = tuple(descriptor for descriptor in top if descriptor.name == name)
         if not top:
-            raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
+            raise UsageError(wording("archive.name_missing", what=what, name=name, known=known))
     every = {leaf.digest: leaf for leaf in leaves(blob, what, top, 0) if not (leaf.attestation or leaf.artifact)}
     wanted = platform or machine_platform()
     fitting = [leaf for leaf in every.values() if leaf.platform is None or fits(leaf.platform, wanted)]
@@ -53,8 +53,9 @@ def chosen_descriptor(
     if len(there) == 1:
         return there[0]
     known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in every.values()})[:20]) or "nothing"
-    problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
-    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; choose one with --platform and --name")
+    if not there:
+        raise UsageError(wording("archive.platform_missing", what=what, platform=wanted, known=known))
+    raise UsageError(wording("archive.platform_ambiguous", what=what, images=len(there), platform=wanted, known=known))
 
 
 def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]:
@@ -97,7 +98,7 @@ def _named(leaf: Descriptor, name: str) -> Descriptor:
 
 def verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
     if len(data) != descriptor.size:
-        raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes, expected {descriptor.size}")
+        raise ArchiveError(wording("archive.blob_size", what=what, size=len(data), descriptor=descriptor))
     documents.check(data, descriptor.digest, what)
 
 
@@ -243,10 +244,7 @@ def read_image(
         if oci is None or _is_for(found[0], platform):
             return _fitting(found, platform, what)
     if oci is None:
-        raise ArchiveError(
-            f"{what}: is not an image archive: it has neither manifest.json nor index.json",
-            hint="docker image save, ko, apko, jib and buildx --output type=oci write such archives",
-        )
+        raise ArchiveError(wording("archive.not_an_image", what=what), hint=wording("hint.image_tools"))
     descriptor = chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
     return _fitting(_oci_image(blob, head, what, descriptor), None if descriptor.platform else platform, what)
 
@@ -255,7 +253,7 @@ def _fitting(found: tuple[Image, tuple[str, ...]], platform: str | None, what: s
     """The image, unless its own config says that it is for another platform than was asked for. Raises UsageError."""
     if _is_for(found[0], platform):
         return found
-    raise UsageError(f"{what}: holds no image for {platform}", hint=f"it holds {_platform(found[0])}")
+    raise UsageError(wording("archive.platform_missing", what=what, platform=platform, known=_platform(found[0])))
 
 
 def _is_for(image: Image, platform: str | None) -> bool:
@@ -273,11 +271,11 @@ def _saved_image(
 ) -> tuple[Image, tuple[str, ...]]:
     raw = blob(item.config)
     if raw is None:
-        raise ArchiveError(f"{what}: manifest.json names the config {item.config[:200]!r}, which is missing")
+        raise ArchiveError(wording("archive.config_missing", what=what, name=item.config))
     config_digest = documents.of(raw)
     claimed = item.config.rpartition("/")[2].removesuffix(".json").removeprefix("sha256:")
     if len(claimed) == 64 and all(c in "0123456789abcdef" for c in claimed) and "sha256:" + claimed != config_digest:
-        raise ArchiveError(f"{what}: the config {item.config!r} does not match the digest in its name")
+        raise ArchiveError(wording("archive.config_digest", what=what, name=item.config))
     manifest_digest, manifest = _manifest_of(blob, what, oci, config_digest)
     descriptors = manifest.layers if manifest else None
     return _image(head, what, raw, item.layers, descriptors, manifest_digest, item.names, layout="docker-save")
@@ -300,18 +298,18 @@ def _manifest_of(
         manifest = documents.manifest(data, f"{what}: manifest {descriptor.digest}", descriptor.media_type)
         if manifest.config.digest == config_digest:
             return descriptor.digest, manifest
-    raise ArchiveError(f"{what}: manifest.json and index.json name different images")
+    raise ArchiveError(wording("archive.two_images", what=what))
 
 
 def _oci_image(blob: Blob, head: Head, what: str, descriptor: Descriptor) -> tuple[Image, tuple[str, ...]]:
     data = blob(place(descriptor.digest))
     if data is None:
-        raise ArchiveError(f"{what}: the manifest {descriptor.digest} is missing")
+        raise ArchiveError(wording("archive.manifest_missing", what=what, name=descriptor.digest))
     verify(data, descriptor, what)
     manifest = documents.manifest(data, f"{what}: manifest {descriptor.digest}", descriptor.media_type)
     raw = blob(place(manifest.config.digest))
     if raw is None:
-        raise ArchiveError(f"{what}: the config {manifest.config.digest} is missing")
+        raise ArchiveError(wording("archive.config_missing", what=what, name=manifest.config.digest))
     verify(raw, manifest.config, what)
     members = tuple(place(layer.digest) for layer in manifest.layers)
     names = (descriptor.name,) if descriptor.name else ()
@@ -332,7 +330,7 @@ def _image(
     digest = documents.of(raw)
     config = documents.config(raw, f"{what}: config {digest}")
     if len(config.diff_ids) != len(members) or (descriptors is not None and len(descriptors) != len(members)):
-        raise ArchiveError(f"{what}: the config names {len(config.diff_ids)} layers, the manifest {len(members)}")
+        raise ArchiveError(wording("archive.layer_count", what=what, config=len(config.diff_ids), layers=len(members)))
     texts = documents.instructions(config)
     layers = tuple(
         _layer(
@@ -357,16 +355,12 @@ def _layer(
 ) -> Layer:
     found = head(member)
     if found is None:
-        raise ArchiveError(wording("archive.layer_missing", what=what, name=member[:200]))
+        raise ArchiveError(wording("archive.layer_missing", what=what, name=member))
     size, first = found
     if descriptor is not None and size != descriptor.size:
-        raise ArchiveError(
-            f"{what}: the layer {descriptor.digest} has {size} bytes, the manifest says {descriptor.size}"
-        )
+        raise ArchiveError(wording("archive.blob_size", what=what, size=size, descriptor=descriptor))
     if other := refused_compression(first):
-        raise ArchiveError(
-            f"{what}: the layer {member[:200]!r} is compressed with {other}, which image layers do not use"
-        )
+        raise ArchiveError(wording("archive.compression", what=f"{what}: {member}", compression=other))
     compression = recognize_compression(first)
     digest = descriptor.digest if descriptor else None
     if digest is None and compression == "none":
@@ -398,12 +392,12 @@ def attestations(blob: Blob, what: str, manifest_digest: str | None) -> tuple[At
             continue
         data = blob(place(leaf.digest))
         if data is None:
-            raise ArchiveError(f"{what}: the attestation {leaf.digest} is missing")
+            raise ArchiveError(wording("archive.attestation_missing", what=what, name=leaf.digest))
         verify(data, leaf, what)
         for statement in documents.manifest(data, f"{what}: attestation {leaf.digest}", leaf.media_type).layers:
             held = blob(place(statement.digest))
             if held is None:
-                raise ArchiveError(f"{what}: the attestation's statement {statement.digest} is missing")
+                raise ArchiveError(wording("archive.statement_missing", what=what, name=statement.digest))
             verify(held, statement, what)
             found[statement.digest] = Attestation(statement.predicate or "", statement.digest, statement.size)
     return tuple(found.values())

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight_images.archive.model import Compression
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Compression
@@ -153,9 +153,7 @@ class _Meter:
     def add(self, output: int) -> None:
         self.given += output
         if self.given > MAX_OUTPUT or (self.given > RATIO_FREE and self.given > MAX_RATIO * max(self.taken, 1)):
-            raise ArchiveError(
-                f"{self.what}: {self.taken} bytes expand to more than {self.given}: refusing to decompress (decompression bomb)"
-            )
+            raise ArchiveError(wording("compression.bomb", what=self.what, size=self.given))
 
 
 @cache
@@ -184,7 +182,9 @@ def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
             try:
                 output = decoder.decompress(data, PIECE)
             except damaged as error:
-                raise ArchiveError(f"{what}: damaged gzip data ({error})") from error
+                raise ArchiveError(
+                    wording("compression.damaged", what=what, format="gzip", error=str(error))
+                ) from error
             used = True
             data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             meter.add(len(output))
@@ -195,7 +195,7 @@ def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
     while used and not decoder.eof:
         output = decoder.decompress(b"", PIECE)
         if not output:
-            raise ArchiveError(f"{what}: truncated gzip data")
+            raise ArchiveError(wording("compression.truncated", what=what, format="gzip"))
         meter.add(len(output))
         yield output
 
@@ -204,7 +204,7 @@ def _behind(data: bytes, what: str) -> bytes:
     """What follows a gzip member without padding, as of a blob that was written in blocks: gzip passes zeros over too."""
     data = data.lstrip(b"\0")
     if not b"\x1f\x8b".startswith(data[:2]):
-        raise ArchiveError(f"{what}: damaged gzip data (other bytes behind its end)")
+        raise ArchiveError(wording("compression.trailing_data", what=what, format="gzip"))
     return data
 
 
@@ -216,9 +216,7 @@ def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
     try:
         window = zstandard.get_frame_parameters(first[:_ZSTD_HEAD]).window_size if len(first) >= _ZSTD_HEAD else 0
         if window > _ZSTD_WINDOW:
-            raise ArchiveError(
-                f"{what}: needs {window >> 20} MiB of memory to decompress, at most {_ZSTD_WINDOW >> 20} are allowed"
-            )
+            raise ArchiveError(wording("compression.window", what=what, needed=window >> 20, most=_ZSTD_WINDOW >> 20))
         reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
             cast(IO[bytes], _Pull(blob, meter, frames)), read_size=_INPUT, read_across_frames=True, closefd=False
         )
@@ -226,9 +224,9 @@ def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
             meter.add(len(output))
             yield output
         if not frames.whole:
-            raise ArchiveError(f"{what}: truncated zstd data")
+            raise ArchiveError(wording("compression.truncated", what=what, format="zstd"))
     except zstandard.ZstdError as error:
-        raise ArchiveError(f"{what}: damaged zstd data ({error})") from error
+        raise ArchiveError(wording("compression.damaged", what=what, format="zstd", error=str(error))) from error
 
 
 class _Pull(io.RawIOBase):
@@ -339,9 +337,7 @@ class _Gunzip(Source):
             raise self._refused(error) from error
         self._given += got
         if self._given > MAX_OUTPUT:
-            raise ArchiveError(
-                f"{self._what}: expands to more than {self._given} bytes: refusing to decompress (decompression bomb)"
-            )
+            raise ArchiveError(wording("compression.bomb", what=self._what, size=self._given))
         return got
 
     def _refused(self, error: Exception) -> ArchiveError:
@@ -353,8 +349,8 @@ class _Gunzip(Source):
             except ArchiveError as told:
                 return told
         if isinstance(error, EOFError):
-            return ArchiveError(f"{self._what}: truncated gzip data")
-        return ArchiveError(f"{self._what}: damaged gzip data ({error})")
+            return ArchiveError(wording("compression.truncated", what=self._what, format="gzip"))
+        return ArchiveError(wording("compression.damaged", what=self._what, format="gzip", error=str(error)))
 
 
 class _Feed:

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from deadweight_images.archive.model import HistoryStep, ImageConfig
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 
 # Digest strings and what they must be the digest of.
 #
@@ -30,7 +30,7 @@ _FORM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 def valid(text: object, what: str) -> str:
     """The digest itself if it is a SHA-256 in its exact form. Raises ArchiveError (SHA-512 is registered too; nobody uses it)."""
     if not isinstance(text, str) or _FORM.fullmatch(text) is None:
-        raise ArchiveError(f"{what}: {str(text)[:100]!r} is not a valid SHA-256 digest")
+        raise ArchiveError(wording("document.digest", what=what, digest=text))
     return text
 
 
@@ -42,7 +42,7 @@ def of(data: bytes | memoryview) -> str:
 def check(data: bytes | memoryview, digest: str, what: str) -> None:
     """Raise ArchiveError where the content is not what its digest says."""
     if of(data) != digest:
-        raise ArchiveError(f"{what}: the content does not match its digest {digest}")
+        raise ArchiveError(wording("archive.digest", what=what, digest=digest, actual=of(data)))
 
 
 class Running:
@@ -181,18 +181,18 @@ class SavedImage:
 def parsed(data: bytes | memoryview, what: str) -> Any:
     """JSON of bounded size and depth, with no text in it that UTF-8 could not hold. Raises ArchiveError."""
     if len(data) > MAX_DOCUMENT:
-        raise ArchiveError(f"{what}: {len(data)} bytes, at most {MAX_DOCUMENT} are allowed")
+        raise ArchiveError(wording("document.too_large", what=what, size=len(data), most=MAX_DOCUMENT))
     try:
-        return _encodable(json.loads(bytes(data), object_pairs_hook=_no_twins))
+        return _encodable(json.loads(bytes(data), object_pairs_hook=lambda pairs: _no_twins(pairs, what)), what)
     except (ValueError, RecursionError) as error:
-        raise ArchiveError(f"{what}: is not valid JSON ({str(error)[:200]})") from error
+        raise ArchiveError(wording("document.not_json", what=what, error=str(error))) from error
 
 
 def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
     """The items of manifest.json."""
     items = parsed(data, what)
     if not isinstance(items, list) or not items:
-        raise ArchiveError(f"{what}: is not a list of images")
+        raise ArchiveError(wording("document.not_images", what=what))
     found = []
     for item in items:
         fields = _object(item, what, _SAVED)
@@ -204,7 +204,7 @@ def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
             )
         )
         if len(found[-1].layers) > MAX_LAYERS:
-            raise ArchiveError(f"{what}: an image has more than {MAX_LAYERS} layers")
+            raise ArchiveError(wording("document.too_many_layers", what=what, most=MAX_LAYERS))
     return tuple(found)
 
 
@@ -212,10 +212,10 @@ def index(data: bytes | memoryview, what: str) -> tuple[Descriptor, ...]:
     """The descriptors of an index."""
     fields = _object(parsed(data, what), what, _DOCUMENT)
     if fields.keys() & {"layers", "config", "fsLayers"}:
-        raise ArchiveError(f"{what}: has the fields of an index and of a manifest")
+        raise ArchiveError(wording("document.two_kinds", what=what))
     media_type = fields.get("mediaType")
     if media_type is not None and media_type not in INDEX_TYPES:
-        raise ArchiveError(f"{what}: is an index but declares the type {str(media_type)[:100]!r}")
+        raise ArchiveError(wording("document.media_type", what=what, expected=INDEX_TYPES[0], actual=media_type))
     return tuple(_descriptor(item, what) for item in _list(fields.get("manifests"), what, "manifests"))
 
 
@@ -223,13 +223,13 @@ def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifes
     """An image manifest. ``expected_type`` is the media type by which it was found."""
     fields = _object(parsed(data, what), what, _DOCUMENT)
     if fields.keys() & {"manifests", "fsLayers"}:
-        raise ArchiveError(f"{what}: claims to be a manifest and another kind of document at once")
+        raise ArchiveError(wording("document.two_kinds", what=what))
     media_type = fields.get("mediaType")
     if media_type is not None and media_type != expected_type:
-        raise ArchiveError(f"{what}: is referenced as {expected_type[:100]!r} but declares {str(media_type)[:100]!r}")
+        raise ArchiveError(wording("document.media_type", what=what, expected=expected_type, actual=media_type))
     layers = tuple(_descriptor(item, what) for item in _list(fields.get("layers"), what, "layers"))
     if len(layers) > MAX_LAYERS:
-        raise ArchiveError(f"{what}: has more than {MAX_LAYERS} layers")
+        raise ArchiveError(wording("document.too_many_layers", what=what, most=MAX_LAYERS))
     config = _descriptor(fields.get("config"), what)
     artifact = _is_artifact(fields.get("artifactType")) or config.media_type not in CONFIG_TYPES
     return Manifest(config, layers, artifact, refers=fields.get("subject") is not None)
@@ -290,7 +290,7 @@ def _descriptor(item: Any, what: str) -> Descriptor:
     fields = _object(item, what, _DESCRIPTOR)
     size = fields.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 62:
-        raise ArchiveError(f"{what}: a descriptor without a valid size")
+        raise ArchiveError(wording("document.size", what=what))
     notes = _object(fields.get("annotations") or {}, what)
     platform = fields.get("platform")
     shown = None
@@ -320,33 +320,33 @@ def _is_artifact(kind: Any) -> bool:
     return kind not in (None, "", *CONFIG_TYPES)
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_twins(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
+        raise ArchiveError(wording("document.key_twice", what=what))
     return found
 
 
-def _encodable(value: Any) -> Any:
+def _encodable(value: Any, what: str) -> Any:
     """The same with lone surrogates as their escapes: JSON can write them (``\\ud800``), nothing could print or hash them."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, list):
-        return [_encodable(item) for item in value]
+        return [_encodable(item, what) for item in value]
     if isinstance(value, dict):
-        return _no_twins([(_encodable(key), _encodable(item)) for key, item in value.items()])
+        return _no_twins([(_encodable(key, what), _encodable(item, what)) for key, item in value.items()], what)
     return value
 
 
 def _object(value: Any, what: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
     """An object, none of whose keys is one of ``fields`` in another case."""
     if not isinstance(value, dict):
-        raise ArchiveError(f"{what}: is not an object")
+        raise ArchiveError(wording("document.not_an_object", what=what))
     written = {field.casefold(): field for field in fields}
     for key in value:
         field = written.get(key.casefold(), key)
         if field != key:
-            raise ArchiveError(f"{what}: has {key!r} instead of {field!r}; tools disagree on what it means")
+            raise ArchiveError(wording("document.key_case", what=what, key=key, expected=field))
     return value
 
 
@@ -354,18 +354,18 @@ def _list(value: Any, what: str, key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ArchiveError(f"{what}: {key} is not a list")
+        raise ArchiveError(wording("document.not_a_list", what=what, key=key))
     return value
 
 
 def _text(value: Any, what: str, key: str) -> str:
     if not isinstance(value, str):
-        raise ArchiveError(f"{what}: {key} is not a string")
+        raise ArchiveError(wording("document.not_text", what=what, key=key))
     return value
 
 
 def _texts(value: Any, what: str, key: str) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else _list(value, what, key)
     if not all(isinstance(item, str) for item in items):
-        raise ArchiveError(f"{what}: {key} is not a list of strings")
+        raise ArchiveError(wording("document.not_texts", what=what, key=key))
     return tuple(items)

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 
 if TYPE_CHECKING:
     from deadweight_images.archive.model import Entry, EntryKind
@@ -46,10 +46,7 @@ class Room:
         """Make room for members that were read before. Raises ArchiveError."""
         self.left -= entries.weight()
         if self.left < 0:
-            raise ArchiveError(f"{what}: {TOO_MANY}")
-
-
-TOO_MANY = f"holds, with the layers below it, more members and names than fit into {ROOM // 1_000_000} MB of memory"
+            raise ArchiveError(wording("tar.memory", megabytes=ROOM // 1_000_000).of(what))
 
 
 class Entries:
@@ -149,11 +146,11 @@ class Entries:
         """A member's path and kind. Raises ArchiveError."""
         if kind == 0 and name.endswith(b"/"):  # how archives older than folders in tar write one
             if stored:
-                raise fail("a folder that has content; tools disagree on what follows", offset)
+                raise fail(wording("tar.folder_with_content"), offset)
             code = DIRECTORY
         path = clean(name)
         if path is None:
-            raise fail(f"the member name {name[:200]!r} points outside the image", offset)
+            raise fail(wording("tar.name_outside", name=name), offset)
         return path, code
 
     def _hold(self, path: bytes, target: bytes | None, fail: Callable[..., ArchiveError]) -> None:
@@ -161,13 +158,11 @@ class Entries:
         size = len(path) + (len(target) if target else 0)
         self._name_bytes += size
         if len(self.paths) >= MAX_ENTRIES or self._name_bytes > MAX_NAME_BYTES:
-            raise fail(
-                f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names, more than is read of any image"
-            )
+            raise fail(wording("tar.too_many_members", members=MAX_ENTRIES, name_bytes=MAX_NAME_BYTES))
         if self._room is not None:
             self._room.left -= MEMBER_BYTES + size
             if self._room.left < 0:
-                raise fail(TOO_MANY)
+                raise fail(wording("tar.memory", megabytes=ROOM // 1_000_000))
 
     def weight(self) -> int:
         """Bytes of memory that the members take, about."""
@@ -273,7 +268,7 @@ def _mode(field: bytes, fail: Callable[..., ArchiveError], offset: int) -> int:
     try:
         return int(field.strip(b" \0") or b"0", 8) & 0o7777
     except ValueError:
-        raise fail("the mode of a member is damaged", offset) from None
+        raise fail(wording("tar.number", field="mode", value=field), offset) from None
 
 
 def _owner(field: bytes, given: int | None, fail: Callable[..., ArchiveError], offset: int) -> int:
@@ -282,9 +277,9 @@ def _owner(field: bytes, given: int | None, fail: Callable[..., ArchiveError], o
         try:
             value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int(field.strip(b" \0") or b"0", 8)
         except ValueError:
-            raise fail("the owner of a member is damaged", offset) from None
+            raise fail(wording("tar.number", field="owner id", value=field), offset) from None
     if value >= 1 << 32:
-        raise fail(f"a member has the owner id {value}, which is too large", offset)
+        raise fail(wording("tar.number_too_large", field="owner id", value=value), offset)
     return value
 
 

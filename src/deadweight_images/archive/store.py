@@ -12,7 +12,7 @@ from deadweight_images.archive import entries as columns
 from deadweight_images.archive.compression import recognize_compression, refused_compression
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.tarwalk import TarWalker
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 
 # Files of archives, mapped into memory instead of read.
 
@@ -22,9 +22,9 @@ def is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
-        raise ArchiveError(f"{path}: no such file") from None
+        raise ArchiveError(wording("archive.no_such_file", what=path)) from None
     except (OSError, ValueError) as error:
-        raise ArchiveError(f"{path}: cannot be read: {error}") from error
+        raise ArchiveError(wording("archive.unreadable", what=path, error=str(error))) from error
 
 
 def mapped(path: Path) -> memoryview:
@@ -34,14 +34,14 @@ def mapped(path: Path) -> memoryview:
         try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise ArchiveError(f"{path}: is not a regular file")
+                raise ArchiveError(wording("archive.not_a_file", what=path))
             if status.st_size == 0:
                 return memoryview(b"")
             return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
         finally:
             os.close(handle)
     except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ArchiveError(wording("archive.unreadable", what=path, error=error.strerror)) from error
 
 
 def released(view: memoryview) -> None:
@@ -95,16 +95,16 @@ class TarStore:
         self._view = mapped(path)
         packed = refused_compression(self._view[:6]) or recognize_compression(self._view[:4])
         if packed != "none":
-            raise ArchiveError(f"{path}: the whole archive is compressed with {packed}", hint="decompress it first")
+            raise ArchiveError(wording("archive.whole_compressed", what=path, compression=packed))
         if len(self._view) < 1024:
-            raise ArchiveError(f"{path}: is not a tar archive")
+            raise ArchiveError(wording("archive.not_a_tar", what=path))
         self.entries = Entries()
         walker = TarWalker(self.entries, str(path))
         end = walker.walk(self._view, 0, final=True)
         if len(self.entries) > MAX_MEMBERS:
-            raise ArchiveError(f"{path}: holds {len(self.entries)} members, at most {MAX_MEMBERS} are allowed")
+            raise ArchiveError(wording("archive.too_many_members", what=path, most=MAX_MEMBERS))
         if not walker.ended and end != len(self._view):
-            raise ArchiveError(f"{path}: is truncated")
+            raise ArchiveError(wording("tar.truncated").of(path))
         self._index: dict[bytes, int] = {}
         self._twice: set[bytes] = set()
         for index, name in enumerate(self.entries.paths):
@@ -141,22 +141,22 @@ def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: s
     wanted = clean(name.encode("utf-8", "surrogateescape"))
     for _hop in range(_HOPS):
         if wanted is None:
-            raise ArchiveError(f"{path}: {name[:200]!r} points outside the archive")
+            raise ArchiveError(wording("archive.name_outside", what=path, name=name))
         found = index.get(wanted)
         if found is None:
             return None
         if wanted in twice and entries.kinds[found] != columns.DIRECTORY:
-            raise ArchiveError(f"{path}: holds {name[:200]!r} twice; tools disagree on which one counts")
+            raise ArchiveError(wording("archive.name_twice", what=path, name=name))
         kind = entries.kinds[found]
         if kind == columns.FILE and found not in entries.sparse:
             return found
         if kind not in (columns.SYMLINK, columns.HARDLINK):
-            raise ArchiveError(f"{path}: {name[:200]!r} is not a regular file")
+            raise ArchiveError(wording("archive.not_a_file", what=f"{path}: {name}"))
         target = entries.targets[found]
         if kind == columns.SYMLINK and not target.startswith(b"/"):
             target = wanted.rpartition(b"/")[0] + b"/" + target
         wanted = clean(target)
-    raise ArchiveError(f"{path}: the link {name[:200]!r} leads back to itself")
+    raise ArchiveError(wording("archive.link_loop", what=path, name=name))
 
 
 class FolderStore:
@@ -171,7 +171,7 @@ class FolderStore:
             try:
                 path = self._place(name)
             except (OSError, ValueError) as error:
-                raise ArchiveError(f"{self._folder}: {name[:200]!r} cannot be read: {error}") from error
+                raise ArchiveError(wording("archive.unreadable", what=self._folder / name, error=str(error))) from error
             if path is None:
                 return None
             self._views[name] = mapped(path)
@@ -182,9 +182,7 @@ class FolderStore:
         for part in Path(name).parts:
             path = path / part
             if part in ("..", "/") or path.is_symlink():
-                raise ArchiveError(
-                    f"{path}: is a link or points outside the layout, which an OCI layout must not contain"
-                )
+                raise ArchiveError(wording("archive.layout_link", what=path))
         return path if path.is_file() else None
 
     def sizes(self) -> dict[str, int]:

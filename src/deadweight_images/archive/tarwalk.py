@@ -15,14 +15,14 @@ from struct import Struct
 
 from deadweight_images.archive.compression import adler32
 from deadweight_images.archive.entries import Entries
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, Message, wording
 
 # Extension headers of a tar: GNU long names and pax records, which say of the member behind them what its own header cannot.
 #
 # What two readers could take in two ways is refused, as in ``tarwalk``.
 
 MAX_FILE = 1 << 44
-Fail = Callable[[str], ArchiveError]
+Fail = Callable[[Message], ArchiveError]
 """Makes the error of a problem; it names the tar."""
 _PAX_TAKEN = frozenset(
     (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
@@ -49,12 +49,12 @@ class Pending:
 
     def take(self, kind: int, data: bytes, fail: Fail) -> None:
         if kind != 0x67 and kind in self.taken:
-            raise fail("two extension headers of the same kind for one member")
+            raise fail(wording("tar.extension_twice"))
         if kind == 0x67 and set(self.taken) - {0x67}:
-            raise fail("a global pax header between a member and its name; tools disagree on its name")
+            raise fail(wording("tar.global_between"))
         self.taken.append(kind)
         if len(self.taken) > 16:
-            raise fail("too many extension headers for one member")
+            raise fail(wording("tar.too_many_extensions"))
         if kind == 0x4C:
             self._named(data.partition(b"\0")[0], fail)
         elif kind == 0x4B:
@@ -63,13 +63,13 @@ class Pending:
             records = dict(_pax_records(data, fail))
             if kind == 0x67:
                 if records.keys() & _PAX_TAKEN:
-                    raise fail("a global pax header sets names or sizes; tools disagree on what it means")
+                    raise fail(wording("tar.global_names"))
                 return
             self._pax(records, fail)
 
     def _pax(self, records: dict[bytes, bytes], fail: Fail) -> None:
         if records.keys() & _SPARSE and not _is_sparse(records):
-            raise fail("a file is sparse in a way that no tar describes; tools disagree on what it holds")
+            raise fail(wording("tar.sparse_unknown"))
         self.sparse = bool(records.keys() & _SPARSE)
         name = records.get(b"GNU.sparse.name", records.get(b"path"))
         if name is not None:
@@ -82,7 +82,7 @@ class Pending:
         if real is not None:
             self.real = _decimal(real, fail, "real size of a sparse file")
             if self.real > MAX_FILE:
-                raise fail(f"a member declares {self.real} bytes, more than is allowed")
+                raise fail(wording("tar.member_too_large", size=self.real))
         owners = [records.get(b"uid"), records.get(b"gid")]
         self.owner = (
             None if owners[0] is None else _decimal(owners[0], fail, "uid"),
@@ -93,12 +93,12 @@ class Pending:
 
     def _named(self, name: bytes, fail: Fail) -> None:
         if self.name is not None and self.name != name:
-            raise fail("a GNU and a pax header give a member two different names")
+            raise fail(wording("tar.two_names"))
         self.name = name
 
     def _linked(self, link: bytes, fail: Fail) -> None:
         if self.link is not None and self.link != link:
-            raise fail("a GNU and a pax header give a link two different targets")
+            raise fail(wording("tar.two_targets"))
         self.link = link
 
     def size(self, header_size: int, fail: Fail) -> int:
@@ -107,7 +107,7 @@ class Pending:
             return header_size
         if self._size > 0o77777777777 and header_size in (0, 0o77777777777):
             return self._size
-        raise fail(f"pax says {self._size} bytes and the header {header_size}; tools disagree on what follows")
+        raise fail(wording("tar.pax_size", pax=self._size, header=header_size))
 
 
 def _pax_records(data: bytes, fail: Fail) -> list[tuple[bytes, bytes]]:
@@ -119,10 +119,10 @@ def _pax_records(data: bytes, fail: Fail) -> list[tuple[bytes, bytes]]:
         length = int(data[position:space]) if space > position and data[position:space].isdigit() else 0
         record = data[space + 1 : position + length]
         if not length > space - position + 1 > 1 or position + length > len(data) or not record.endswith(b"\n"):
-            raise fail("a damaged pax header")
+            raise fail(wording("tar.pax_damaged"))
         key, equals, value = record[:-1].partition(b"=")
         if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
-            raise fail("a pax header that contradicts itself")
+            raise fail(wording("tar.pax_contradiction"))
         found[key] = value
         position += length
     return list(found.items())
@@ -137,7 +137,7 @@ def _is_sparse(records: dict[bytes, bytes]) -> bool:
 
 def _decimal(text: bytes, fail: Fail, what: str) -> int:
     if not text.isdigit() or len(text) > 19:
-        raise fail(f"a pax header has {text[:40]!r} where a {what} was expected")
+        raise fail(wording("tar.number", field=what, value=text))
     return int(text)
 
 
@@ -194,19 +194,16 @@ class TarWalker:
             position += (size + 511) & ~511
         return self._rest(view, position, base, final)
 
-    def fail(self, problem: str, offset: int | None = None) -> ArchiveError:
+    def fail(self, problem: Message, offset: int | None = None) -> ArchiveError:
         """An error that names the tar and, if known, the offset in it."""
-        place = "" if offset is None else f" at byte {offset}"
-        return ArchiveError(f"{self.what}{place}: {problem}")
+        return ArchiveError(problem.of(self.what if offset is None else f"{self.what} at byte {offset}"))
 
     def _end(self, view: memoryview, position: int, base: int, final: bool) -> int:
         if len(view) - position < 2 * BLOCK and not final:
             return base + position
         follower = bytes(view[position + BLOCK : position + 2 * BLOCK])
         if follower.strip(b"\0"):
-            raise self.fail(
-                "a single empty block lies between members; tools disagree on what follows", base + position
-            )
+            raise self.fail(wording("tar.empty_block"), base + position)
         self.ended = True
         return base + min(position + 2 * BLOCK, len(view))
 
@@ -215,7 +212,7 @@ class TarWalker:
             # Padding of the very last member may be missing; content may not.
             if position > len(view) and self.entries.last_end() <= base + len(view):
                 return base + len(view)
-            raise self.fail("is truncated", base + len(view))
+            raise self.fail(wording("tar.truncated"), base + len(view))
         return base + position
 
     def _unusual(self, view: memoryview, position: int, header: bytes, base: int, final: bool) -> int | None:
@@ -227,11 +224,11 @@ class TarWalker:
             if kind in b"LKxg":
                 size = _number(header[124:136], self, "size")
                 if size > (MAX_PAX if kind in b"xg" else MAX_NAME):
-                    raise self.fail(f"an extension header declares {size} bytes, more than is allowed", base + position)
+                    raise self.fail(wording("tar.extension_too_large", size=size), base + position)
                 after = position + ((size + 511) & ~511)
                 if after + BLOCK > len(view):
                     if final:
-                        raise self.fail("is truncated within an extension header", base + len(view))
+                        raise self.fail(wording("tar.truncated"), base + len(view))
                     return None
                 pending.take(kind, bytes(view[position : position + size]), self.fail)
                 position = after
@@ -239,9 +236,7 @@ class TarWalker:
                 if header == _ZERO:
                     if kind == 0x67:
                         return position
-                    raise self.fail(
-                        "ends after an extension header, without the member that it describes", base + position
-                    )
+                    raise self.fail(wording("tar.member_missing"), base + position)
                 continue
             return self._member(view, position, header, kind, pending, base, final)
 
@@ -255,15 +250,13 @@ class TarWalker:
         real = stored
         if kind == 0x53:
             if pending.sparse:
-                raise self.fail(
-                    "a sparse file of two kinds at once; tools disagree on its name and size", base + position
-                )
+                raise self.fail(wording("tar.sparse_twice"), base + position)
             found = self._old_sparse(view, position, header, base, final)
             if found is None:
                 return None
             position, real = found
         if stored > MAX_FILE or real > MAX_FILE:
-            raise self.fail(f"a member declares {max(stored, real)} bytes, more than is allowed", base + position)
+            raise self.fail(wording("tar.member_too_large", size=max(stored, real)), base + position)
         for start, what, told in (
             (100, "mode", None),
             (108, "owner", pending.owner[0]),
@@ -290,10 +283,10 @@ class TarWalker:
         while extended:
             blocks += 1
             if blocks > MAX_SPARSE_BLOCKS:
-                raise self.fail("a sparse map that never ends", base + position)
+                raise self.fail(wording("tar.sparse_map_endless"), base + position)
             if position + BLOCK > len(view):
                 if final:
-                    raise self.fail("is truncated within a sparse map", base + position)
+                    raise self.fail(wording("tar.truncated"), base + position)
                 return None
             extended = view[position + 504]
             position += BLOCK
@@ -315,7 +308,7 @@ def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
     try:
         expected = int(declared, 8)
     except ValueError:
-        raise walker.fail("expected a tar header, found something else", offset) from None
+        raise walker.fail(wording("tar.not_a_header"), offset) from None
     # adler32's low half is 1 + the sum of the bytes, modulo 65521: ten times as fast as sum().
     own = sum(header[148:156])
     if 0 <= expected + own - 256 < _PLAIN and len(_sums) < _MOST_SUMS:
@@ -324,7 +317,7 @@ def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
         total = sum(header) - sum(header[148:156]) + 256
         signed = total - 256 * sum(1 for byte in header[:148] + header[156:] if byte > 127)
         if signed != expected:
-            raise walker.fail("a header's checksum is wrong", offset)
+            raise walker.fail(wording("tar.checksum"), offset)
     return header[156]
 
 
@@ -340,14 +333,14 @@ def _number(field: bytes, walker: TarWalker, what: str) -> int:
     if field[0] == 0x80:
         value = int.from_bytes(field[1:], "big")
     elif field[0] > 0x80:
-        raise walker.fail(f"a header has a negative {what}")
+        raise walker.fail(wording("tar.number_negative", field=what))
     else:
         text = field.partition(b"\0")[0].strip(b" ")
         if text.strip(b"01234567"):
-            raise walker.fail(f"a header has {text!r} where a {what} was expected")
+            raise walker.fail(wording("tar.number", field=what, value=text))
         value = int(text or b"0", 8)
     if value >= 1 << 62:
-        raise walker.fail(f"a header has the {what} {value}, which is too large")
+        raise walker.fail(wording("tar.number_too_large", field=what, value=value))
     return value
 
 

@@ -22,7 +22,7 @@ from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import Compression, ImageConfig
 from deadweight_images.contents.filesystem import File, Filesystem
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.layers.index import members_pieces
 from deadweight_images.layers.indexing import Indexer
 
@@ -358,8 +358,7 @@ class _Search:
                 return False  # a file of the service that only looks like one
             shown = path.decode("utf-8", "replace")
             raise ArchiveError(
-                f"the dependency {shown} is damaged: {error}",
-                hint="remove it from Maven's local repository (~/.m2/repository) and build again",
+                wording("archive.jar_damaged", what=shown, error=str(error)), hint=wording("hint.maven_repository")
             ) from error
         versions, ending = b"META-INF/versions/", b"/" + self.wanted
         return any(name == self.wanted or (name.startswith(versions) and name.endswith(ending)) for name in names)

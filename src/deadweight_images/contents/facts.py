@@ -11,6 +11,7 @@ from deadweight_images.archive.compression import crc32
 from deadweight_images.archive.model import shown
 from deadweight_images.contents import exposure, gobuild
 from deadweight_images.contents.exposure import MANAGERS
+from deadweight_images.errors import wording
 from deadweight_images.findings import DuplicateFile
 from deadweight_images.layers.index import LayerIndex, Skip
 
@@ -89,8 +90,6 @@ MIN_BINARY = 64 * 1024
 JARS = (b".jar", b".war", b".ear")
 RECORD = b".dist-info/RECORD"
 _ENDS = (*JARS, RECORD)
-_LARGE = "package database too large to be read"
-_LARGE_JAR = "a Java archive too large to be held whole: neither it nor those in it are named"
 ELF, SCRIPT = b"\x7fELF", b"#!"
 
 
@@ -137,7 +136,7 @@ class Gatherer:
         start, stop = entries.offsets[number] - base, entries.offsets[number] + entries.stored(number) - base
         content, at = piece[max(0, start) : stop], max(0, -start)
         if not at and self.wants_whole(number):
-            reason = _LARGE if _is_database(entries.paths[number]) else _LARGE_JAR
+            reason = wording("skip.database_too_large" if _is_database(entries.paths[number]) else "skip.jar_too_large")
             self._index.skipped.append(Skip(number, "", reason, entries.sizes[number], unread=False))
         if not entries.modes[number] & 0o111:
             return
@@ -162,7 +161,7 @@ class Gatherer:
         if names := jars.jars(data, shown(path), self._jars):
             self._index.jars[number] = names
         if self._jars.unnamed:
-            self._index.take((), (Skip(number, "", "jars in it are not all named", len(data), unread=False),))
+            self._index.take((), (Skip(number, "", wording("skip.jars_unnamed"), len(data), unread=False),))
 
     def _program(self, number: int, content: memoryview) -> None:
         """Note what an executable file begins like."""
@@ -181,7 +180,7 @@ class Gatherer:
 
     def _capture(self, number: int, data: memoryview | bytes) -> None:
         if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
-            self._index.skipped.append(Skip(number, "", _LARGE, len(data), unread=False))
+            self._index.skipped.append(Skip(number, "", wording("skip.database_too_large"), len(data), unread=False))
             return
         self._captured += len(data)
         self._index.captured[number] = bytes(data)

@@ -11,10 +11,10 @@ from deadweight_images.archive.model import Image, shown
 from deadweight_images.contents.exposure import Survey, Tally, content_bytes, folders
 from deadweight_images.contents.facts import RPM_DATABASES, duplicates
 from deadweight_images.contents.packages import owners, packages
+from deadweight_images.errors import wording
 from deadweight_images.findings import (
     MAX_FINDINGS,
     MINE,
-    NOT_LISTED,
     HiddenFile,
     LayerFigures,
     LayersReport,
@@ -251,16 +251,14 @@ class Assembly:
                     )
                 )
             if index.unlisted:
-                reason = f"{index.unlisted} more secrets and things that were not looked at are not listed"
+                reason = wording("skip.unlisted_secrets", count=index.unlisted)
                 self._extra.append(SkippedItem(None, self.image.layers[layer].diff_id, "", reason, 0, unread=True))
         for database in RPM_DATABASES:
             if database in self.merged.view:
-                found.append(
-                    SkippedItem(shown(database), None, "", "RPM databases are not read: no sizes per rpm package", 0)
-                )
+                found.append(SkippedItem(shown(database), None, "", wording("skip.rpm"), 0))
         for layer, member in self._loose_links():
             entries = self.indices[layer].entries
-            reason = "a hard link that leads to no file of its layer"
+            reason = wording("skip.loose_link")
             found.append(SkippedItem(shown(entries.paths[member]), self.image.layers[layer].diff_id, "", reason, 0))
         return list(self._cut(found, "skipped items"))
 
@@ -283,7 +281,7 @@ class Assembly:
         return items[:MAX_FINDINGS]
 
     def _cut_note(self, what: str, count: int) -> None:
-        self._extra.append(SkippedItem(None, None, "", f"{count} more {what} {NOT_LISTED}", 0))
+        self._extra.append(SkippedItem(None, None, "", wording("skip.unlisted", count=count, what=what), 0))
 
 
 def _compressed_bytes(layers: Sequence[LayerFigures]) -> int | None:

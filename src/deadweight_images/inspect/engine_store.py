@@ -28,7 +28,7 @@ from deadweight_images.archive.archive import Archive, image_of, open_blobs
 from deadweight_images.archive.compression import Source
 from deadweight_images.archive.documents import MANIFEST_TYPES, MAX_DOCUMENT, check, config, valid
 from deadweight_images.archive.store import FolderStore
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.inspect.analyse import content_key
 from deadweight_images.inspect.cache import Cache, apply_allowlist, probe_for
@@ -214,7 +214,7 @@ def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Pat
             return None
         name = cache_id.decode("ascii", "replace").strip()
         if stated.decode("ascii", "replace").strip() != diff_id or _CACHE_ID.fullmatch(name) is None:
-            raise ArchiveError(f"{folder}: does not describe the layer {diff_id}")
+            raise ArchiveError(wording("engine_store.other_layer", what=folder, diff_id=diff_id))
         files = root / _DRIVER / name / "diff"
         if not files.is_dir():
             return None
@@ -244,9 +244,7 @@ class _Tar(Source):
         try:
             return self._into(room)
         except (OSError, ValueError, EOFError, zlib.error, AttributeError, TypeError, LookupError) as error:
-            raise ArchiveError(
-                f"{self._folder}: the engine's store is damaged ({type(error).__name__}: {error})"
-            ) from error
+            raise ArchiveError(wording("engine_store.damaged", what=self._folder, error=repr(error))) from error
 
     def _into(self, room: memoryview) -> int:
         if self._items is None:

@@ -13,7 +13,7 @@ from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.model import Layer, shown
 from deadweight_images.contents.filesystem import Filesystem
-from deadweight_images.errors import ArchiveError, DeadweightError, UsageError
+from deadweight_images.errors import ArchiveError, DeadweightError, UsageError, wording
 from deadweight_images.findings import HiddenFile
 from deadweight_images.layers.index import LayerIndex, members_pieces
 from deadweight_images.layers.indexing import Indexer
@@ -36,9 +36,9 @@ def read_file(archive: Path, path: str, *, platform: str | None = None) -> tuple
         files = Filesystem(opened, indices)
         file = files.file(path)
         if file is None:
-            raise ArchiveError(f"{archive}: no file {path} in the image")
+            raise ArchiveError(wording("extract.no_such_file", what=archive, path=path))
         if file.size_bytes > MAX_FILE_BYTES:
-            raise ArchiveError(f"{archive}: {path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            raise ArchiveError(wording("extract.too_large", what=archive, path=path, most=MAX_FILE_BYTES >> 20))
         return b"".join(files.pieces(file)), file.mode
 
 
@@ -85,9 +85,7 @@ def extract(
             try:
                 done.extend(found.write(view, files))
             except OSError as error:
-                raise DeadweightError(
-                    f"{folder}: cannot be written: {error.strerror or error}", hint="use another folder"
-                ) from error
+                raise DeadweightError(wording("folder.unwritable", what=folder, error=error.strerror)) from error
             left = found.left
     return tuple(done)
 
@@ -136,15 +134,12 @@ class _Extraction:
         """The member that a hidden file is, or why it is not written."""
         entries = self._index.entries
         if not members:
-            return None, "is a link or a device: it has no content of its own"
+            return None, wording("extract.no_content")
         member = members.popleft()
         if member in entries.sparse:
-            return None, "is a sparse file"
+            return None, wording("extract.sparse")
         if entries.sizes[member] > min(MAX_FILE, self.left):
-            return (
-                None,
-                "is larger than 1 GiB, or than what is left of the 4 GiB that are extracted in all: take it out with tar",
-            )
+            return None, wording("extract.over_limit", file=MAX_FILE >> 30, total=MAX_TOTAL >> 30)
         return member, None
 
 
@@ -198,12 +193,11 @@ def safe_name(path: str) -> Path:
 
 def prepare(folder: Path) -> None:
     """Make the folder. Raises UsageError where it is something else or holds something, DeadweightError where it cannot be made."""
-    hint = "use a new or empty folder"
     try:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise UsageError(f"{folder}: is a link or a file, not a folder", hint=hint)
+            raise UsageError(wording("folder.not_a_folder", what=folder))
         if folder.exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder}: is not empty", hint=hint)
+            raise UsageError(wording("folder.not_empty", what=folder))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise DeadweightError(f"{folder}: cannot be created: {error.strerror}", hint="choose another folder") from error
+        raise DeadweightError(wording("folder.unwritable", what=folder, error=error.strerror)) from error

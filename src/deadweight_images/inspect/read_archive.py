@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deadweight_images.archive.archive import Archive
 from deadweight_images.archive.model import Image, Layer
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.inspect.cache import Cache, identity
 from deadweight_images.layers.index import LayerIndex
 from deadweight_images.layers.indexing import Indexer, PlainReading
@@ -72,7 +72,7 @@ class Look:
 
             from deadweight_images.findings import SkippedItem
 
-            reason = f"{count} blob{'' if count == 1 else 's'} in the archive that no manifest references"
+            reason = wording("skip.unreferenced_blobs", count=count)
             report = replace(report, skipped=(*report.skipped, SkippedItem(None, None, "", reason, size)))
         return report
 
@@ -199,11 +199,11 @@ def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> No
     """Raise ArchiveError where a layer is not what manifest and config say. ``hashed`` is the digest of the blob as stored,
     where the index itself comes from the cache."""
     if index.diff_id != layer.diff_id:
-        raise ArchiveError(f"{what}: the content does not match its diff-id {layer.diff_id} (it is {index.diff_id})")
+        raise ArchiveError(wording("archive.diff_id", what=what, diff_id=layer.diff_id, actual=index.diff_id))
     if hashed is not None and hashed != index.digest:
-        raise ArchiveError(f"{what}: the content changed since it was read: {hashed} instead of {index.digest}")
+        raise ArchiveError(wording("archive.changed", what=what, digest=index.digest, actual=hashed))
     if layer.digest is not None and layer.digest.startswith("sha256:") and index.digest != layer.digest:
-        raise ArchiveError(f"{what}: the content does not match its digest {layer.digest} (it is {index.digest})")
+        raise ArchiveError(wording("archive.digest", what=what, digest=layer.digest, actual=index.digest))
 
 
 def _shown(image: Image, probe: Probe | None) -> Image:

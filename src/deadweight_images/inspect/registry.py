@@ -20,7 +20,7 @@ from deadweight_images.archive.archive import read_image
 from deadweight_images.archive.compression import recognize_compression
 from deadweight_images.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
 from deadweight_images.archive.model import Layer
-from deadweight_images.errors import ArchiveError, DeadweightError
+from deadweight_images.errors import ArchiveError, DeadweightError, wording
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.inspect.cache import Cache, apply_allowlist, probe_for
 from deadweight_images.inspect.read_archive import verify
@@ -137,7 +137,7 @@ def _whole(
                 done += len(piece)
                 yield _within(piece, done, size, what)
     if done < size:
-        raise ArchiveError(f"{what}: ended after {done} of {size} bytes")
+        raise ArchiveError(wording("registry.truncated", what=what, size=done, expected=size))
 
 
 def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
@@ -149,7 +149,7 @@ def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
 
 def _within(piece: bytes, done: int, size: int, what: str) -> bytes:
     if done > size:
-        raise ArchiveError(f"{what}: is larger than the {size} bytes in the manifest")
+        raise ArchiveError(wording("registry.too_large", what=what, expected=size))
     return piece
 
 
@@ -175,7 +175,7 @@ class _Documents:
     def _type(self, raw: bytes) -> str:
         document = documents.parsed(raw, f"{self._what}: the registry's answer")
         if not isinstance(document, dict):
-            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest", hint=_NO_MANIFEST)
+            raise ArchiveError(wording("registry.not_a_manifest", what=self._what), hint=_NO_MANIFEST)
         told = document.get("mediaType")
         return str(told) if told else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
 

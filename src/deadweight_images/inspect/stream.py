@@ -19,7 +19,7 @@ from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import Image
 from deadweight_images.archive.store import MAX_MEMBERS, member
 from deadweight_images.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.findings import LayersReport, Scanned
 from deadweight_images.inspect.assemble import Assembly
 from deadweight_images.inspect.cache import Cache, apply_allowlist, probe_for
@@ -73,7 +73,7 @@ def looked_through(
     for layer, place in zip(image.layers, members, strict=True):
         index = passed.layer(place)
         if index is None:
-            raise ArchiveError(f"{what}: {place[:200]!r} is not a layer: neither a tar nor a compressed tar")
+            raise ArchiveError(wording("archive.not_a_layer", what=what, name=place))
         verify(layer, index, None, f"{what}: layer {layer.index + 1}")
         indices.append(index)
     return assembled(image, indices, probe, scan, cache_dir)
@@ -137,7 +137,7 @@ class _Passed:
                 break
             buffer += more
             if len(buffer) > MAX_PAX * 4:
-                raise ArchiveError(f"{self._what}: a header that never ends")
+                raise ArchiveError(wording("tar.header_endless").of(self._what))
             known = len(self.entries)
             with memoryview(buffer) as view:
                 position = walker.walk(view, base, final=len(more) < BLOCK)
@@ -149,9 +149,7 @@ class _Passed:
 
     def _content(self, number: int) -> None:
         if number >= MAX_MEMBERS:
-            raise ArchiveError(
-                f"{self._what}: more than {MAX_MEMBERS} members, which are too many for an image archive"
-            )
+            raise ArchiveError(wording("archive.too_many_members", what=self._what, most=MAX_MEMBERS))
         path, size = self.entries.paths[number], self.entries.stored(number)
         if path in self._index:
             self._twice.add(path)
@@ -192,7 +190,7 @@ class _Feed:
         first = next(pieces, b"")
         self._what = what
         if other := refused_compression(first[:6]):
-            raise ArchiveError(f"{what}: is compressed with {other}; supported are plain, gzip and zstd")
+            raise ArchiveError(wording("archive.compression", what=what, compression=other))
         self._pieces = plain_pieces(_chain(first, pieces), recognize_compression(first[:4]), what)
         self._rest = memoryview(b"")
 
@@ -217,7 +215,7 @@ class _Feed:
         while size:
             piece = self._some(size)
             if not piece:
-                raise ArchiveError(f"{self._what}: is truncated")
+                raise ArchiveError(wording("tar.truncated").of(self._what))
             if size > BLOCK * 2 > len(piece):
                 piece += self.take(min(size, BLOCK * 2) - len(piece))
             size -= len(piece)

@@ -13,7 +13,7 @@ from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.archive.compression import cut
 from deadweight_images.archive.model import Image, Layer, LayerSize, Summary
 from deadweight_images.contents.exposure import content_bytes
-from deadweight_images.errors import ArchiveError, DeadweightError
+from deadweight_images.errors import ArchiveError, DeadweightError, wording
 from deadweight_images.layers.indexing import Indexer
 
 _PIECE = 4 << 20
@@ -93,8 +93,7 @@ def _layer_size(archive: Archive, layer: Layer, cache_dir: Path | None, compress
             try:
                 write_atomically(cached, json.dumps(figures) + "\n")
             except OSError as error:
-                hint = "make room on that disk, or make it writable"
-                raise DeadweightError(f"{cached}: cannot be written: {error.strerror}", hint=hint) from error
+                raise DeadweightError(wording("cache.unwritable", what=cached, error=error.strerror)) from error
     return sized(layer, figures, compressed)
 
 
@@ -126,7 +125,7 @@ def _measured(archive: Archive, layer: Layer, known: dict[str, Any] | None, want
         with Indexer(verify=layer.compression != "none") as indexer:
             index = indexer.blob(view, layer.compression, what)
         if index.diff_id is not None and index.diff_id != layer.diff_id:
-            raise ArchiveError(f"{what}: the content does not match its diff-id {layer.diff_id}")
+            raise ArchiveError(wording("archive.diff_id", what=what, diff_id=layer.diff_id, actual=index.diff_id))
         size, files = content_bytes(index.entries)
         figures = {
             "format": _FORMAT,

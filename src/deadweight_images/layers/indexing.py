@@ -25,8 +25,9 @@ from deadweight_images.archive.entries import Entries, Room
 from deadweight_images.archive.model import Compression
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.contents.facts import Gatherer
+from deadweight_images.errors import wording
 from deadweight_images.layers.index import LayerIndex, Skip
-from deadweight_images.layers.streaming import BEHIND, StreamReading, batches, holds_more, regions
+from deadweight_images.layers.streaming import StreamReading, batches, holds_more, regions
 
 if TYPE_CHECKING:
     from deadweight_images.secrets.regions import Probe, Region
@@ -221,7 +222,7 @@ class PlainReading:
         end = walker.walk(view, 0, final=True)
         self.index = LayerIndex(entries, tar_bytes=len(view), stored_bytes=len(view))
         if holds_more(view[end:]):
-            self.index.skipped.append(Skip(-1, "", BEHIND, len(view) - end, unread=False))
+            self.index.skipped.append(Skip(-1, "", wording("skip.behind_end"), len(view) - end, unread=False))
         Gatherer(self.index).look(0, len(entries), view, 0)
 
     def scan(self) -> None:

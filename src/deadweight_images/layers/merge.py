@@ -19,7 +19,7 @@ from typing import Literal
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries, clean
 from deadweight_images.archive.model import shown
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.layers.index import BITS, MASK, packed, split
 
 # Where the hard links of one layer lead: each is followed once, however long the chains of them are.
@@ -104,7 +104,7 @@ class Budget:
         """Raises ArchiveError where nothing is left."""
         self._left -= steps
         if self._left < 0:
-            raise ArchiveError(f"{self._what}: its folders and links take too many steps to follow")
+            raise ArchiveError(wording("layer.too_many_steps", what=self._what))
 
 
 IMPLIED = -1
@@ -232,7 +232,8 @@ class _Application:
         self._entries = merged.layers[number]
         self._mark = packed(number, 0)
         self._folders: set[bytes] = {b""}
-        self._budget = Budget(f"layer {number + 1}")
+        self._what = f"layer {number + 1}"
+        self._budget = Budget(self._what)
 
     def apply(self) -> None:
         self._clear()
@@ -240,16 +241,14 @@ class _Application:
         folders, mark = self._folders, self._mark
         for member, path in enumerate(paths):
             if not member & 0x3FFF and len(view) > self._merged.most:
-                raise ArchiveError(f"layer {self._number + 1}: {columns.TOO_MANY}")
+                raise ArchiveError(wording("tar.memory", megabytes=columns.ROOM // 1_000_000).of(self._what))
             parent = path[: max(0, path.rfind(b"/"))]
             if parent not in folders:
                 parent = self._ensured(parent, 0)
                 path = (parent + b"/" if parent else b"") + path.rpartition(b"/")[2]
             if not path or (path.find(WHITEOUT) >= 0 and path.rpartition(b"/")[2].startswith(WHITEOUT)):
                 if not path and kinds[member] != columns.DIRECTORY:
-                    raise ArchiveError(
-                        f"layer {self._number + 1}: replaces the image's root with something that is not a folder"
-                    )
+                    raise ArchiveError(wording("layer.root_replaced", what=self._what))
                 continue
             old = view.get(path)
             if kinds[member] == columns.DIRECTORY:
@@ -287,9 +286,7 @@ class _Application:
         if target.startswith(WHITEOUT):
             return  # other .wh..wh. names are an old union filesystem's own records and hide nothing
         if target in (b"", b".", b".."):
-            raise ArchiveError(
-                f"layer {self._number + 1}: the whiteout {shown(path)} does not name the file that it hides"
-            )
+            raise ArchiveError(wording("layer.whiteout_nameless", what=self._what, name=shown(path)))
         whole = parent + b"/" + target if parent else target
         old = self._view.pop(whole, None)
         if old is not None:
@@ -348,7 +345,7 @@ class _Application:
     def _linked(self, path: bytes, value: int, hops: int) -> bytes:
         """A link to a folder within the same layer: the engine follows it there, never out of the layer."""
         if hops > _HOPS:
-            raise ArchiveError(f"layer {self._number + 1}: the link {shown(path)} leads back to itself")
+            raise ArchiveError(wording("archive.link_loop", what=self._what, name=shown(path)))
         target = self._entries.targets[value & MASK]
         self._budget.spend(_LINK + target.count(b"/"))
         parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]

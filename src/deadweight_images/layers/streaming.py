@@ -16,7 +16,7 @@ from deadweight_images.archive.entries import Entries, Room
 from deadweight_images.archive.model import Compression
 from deadweight_images.archive.tarwalk import BLOCK, TarWalker
 from deadweight_images.contents.facts import Gatherer
-from deadweight_images.errors import ArchiveError
+from deadweight_images.errors import ArchiveError, wording
 from deadweight_images.layers.index import LayerIndex, Skip
 
 # Memory for the segments of layers that come in pieces: filled, looked at by several threads, then filled again.
@@ -133,7 +133,6 @@ def _ranges(entries: Entries, members: Iterable[int]) -> Iterator[tuple[int, int
         yield start, stop
 
 
-BEHIND = "data after the end marker of the tar"  # what is told of it; secrets are looked for in it too
 _AT_ONCE = 1 << 22  # bytes that are undone while the digest of those before is computed
 _SMALL = 4 << 20  # bytes of a segment that no secrets are looked for in
 _ROOM = WHOLE + (1 << 20)  # of a buffer; what is not touched of it takes no memory
@@ -208,7 +207,7 @@ class StreamReading:
         self._advance(final=True)
         if self._trailing is not None:
             size = self._index.tar_bytes - self._trailing
-            self._index.skipped.append(Skip(-1, "", BEHIND, size, unread=False))
+            self._index.skipped.append(Skip(-1, "", wording("skip.behind_end"), size, unread=False))
         self._indexer.links(self._index)
         if self._indexer.verify:
             stored.settle(self._indexer, self._plain)
@@ -217,7 +216,7 @@ class StreamReading:
     def _room(self, wanted: int) -> memoryview:
         """Where the next bytes go. Raises ArchiveError where what is there cannot be worked off and there is no room for more."""
         if self._filled == _ROOM:
-            raise ArchiveError(f"{self._what}: a header that never ends")
+            raise ArchiveError(wording("tar.header_endless").of(self._what))
         stop = wanted if wanted > self._filled else _ROOM
         return self._buffer.view[self._filled : min(stop, self._filled + _AT_ONCE)]
 
@@ -231,7 +230,7 @@ class StreamReading:
             with memoryview(b"") as nothing:
                 self._walker.walk(nothing, min(self._position, end), final=self._position == end)
             if self._position > end and self._entries.last_end() > end:
-                raise ArchiveError(f"{self._what}: is truncated")
+                raise ArchiveError(wording("tar.truncated").of(self._what))
         if self._walker.ended:
             return self._after_end(final)
         if final or self._position <= end:
@@ -279,7 +278,7 @@ class StreamReading:
         self._gatherer.piece(number, self._buffer.view[: self._filled], self._base)
         self._sum_piece(number, self._buffer.view[: self._filled])
         self._handled = number + 1
-        reason = "too large to be held whole: scanned in pieces"
+        reason = wording("skip.in_pieces")
         if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
             self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number], unread=False))
         self._pass_on(self._filled, max(0, self._filled - OVERLAP))

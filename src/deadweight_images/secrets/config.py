@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight_images.archive.documents import parsed
 from deadweight_images.archive.model import Image
+from deadweight_images.errors import wording
 from deadweight_images.findings import SecretFinding, SkippedItem
 from deadweight_images.layers.gaps import candidates
 from deadweight_images.secrets.config_text import MOST, scan_text
@@ -35,7 +36,8 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
     for number, (where, text, kind) in enumerate(_texts(image)):
         many = "secrets" if len(found) >= MOST else "texts" if number >= _MAX_TEXTS else ""
         if many:
-            reason = f"more than {MOST if many == 'secrets' else _MAX_TEXTS} {many} in the config: the rest of it"
+            most = MOST if many == "secrets" else _MAX_TEXTS
+            reason = wording("skip.config_too_long", most=most, what=many)
             skipped.append(SkippedItem(None, None, "", reason, len(image.raw_config), True))
             break
         scan = scan_text(scanner, where=where, text=text, kind=kind, within=budget)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from deadweight_images.errors import wording
 from deadweight_images.secrets.locations import named_like_a_secret
 from deadweight_images.secrets.model import Match, Scan, Skipped, fingerprint, redact
 from deadweight_images.secrets.verify import Candidate, not_placeholder
@@ -144,7 +145,7 @@ def scan_text(scanner: Scanner, *, where: str, text: str, kind: str = "text", wi
     taken = sorted(match.offset for match in matches if match.inner == "")
     for one, (start, stop) in zip(named, spans, strict=True):
         if len(matches) >= MOST:
-            rest = Skipped("", "", f"more than {MOST} secrets: the rest of the text", len(data) - start)
+            rest = Skipped("", "", wording("skip.too_many_secrets", most=MOST), len(data) - start)
             return Scan(tuple(matches), (*scan.skipped, rest))
         place = bisect_left(taken, start)
         if place == len(taken) or taken[place] >= stop:

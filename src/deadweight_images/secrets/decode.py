@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from deadweight_images.errors import wording
 from deadweight_images.secrets.hints import Hint
 from deadweight_images.secrets.locations import shown_name
 from deadweight_images.secrets.model import Budget, Limits, Piece, Refused
@@ -49,7 +50,7 @@ class Opener:
         if end <= self._noise or end <= self._done.get(hint.kind, 0):
             return
         if self._budget.objects <= 0 or self._budget.left <= 0:
-            yield Refused(hint.kind, "too much encoded content", len(self._view) - max(0, end - hint.back))
+            yield Refused(hint.kind, wording("skip.too_much_encoded"), len(self._view) - max(0, end - hint.back))
             self._noise = len(self._view)
             return
         self._budget.objects -= 1
@@ -80,10 +81,10 @@ class Opener:
     def _too_long(self, label: str, start: int, *, cut: bool) -> Iterator[Refused]:
         """What even a piece that begins with it does not hold whole is not opened as a whole, and that is told."""
         if cut and self._torn and len(self._view) - start > OVERLAP:
-            yield Refused(label, "continues beyond the part of the file that is scanned", len(self._view) - start)
+            yield Refused(label, wording("skip.beyond_the_part"), len(self._view) - start)
         if cut and self._more and start == 0:
             self._noise = len(self._view)
-            yield Refused(label, f"longer than the {len(self._view) >> 20} MiB that are scanned", len(self._view))
+            yield Refused(label, wording("skip.longer_than_scanned", megabytes=len(self._view) >> 20), len(self._view))
 
     def _compressed(self, kind: str, start: int) -> Iterator[Piece | Refused]:
         if kind == "zlib":
@@ -99,7 +100,7 @@ class Opener:
             held += chunk
             self._budget.left -= len(chunk)
             if self._budget.left <= 0:
-                yield Refused(label, "decodes to more than the limit", base + len(held))
+                yield Refused(label, wording("skip.decodes_too_large"), base + len(held))
                 break
             if len(held) >= self._limits.piece:
                 piece = Piece(label, bytes(held), base, more=True)
@@ -138,10 +139,9 @@ class Opener:
     def _told(self, stream: Stream, label: str) -> Iterator[Refused]:
         """Why a stream was not read to its end."""
         if stream.too_big:
-            reason, size = f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
-            yield Refused(label, reason, size)
+            yield Refused(label, wording("skip.memory", megabytes=MEMORY >> 20), len(self._view) - stream.end)
         elif stream.damaged and stream.given > 4096:
-            yield Refused(label, "damaged after the start", stream.given)
+            yield Refused(label, wording("skip.damaged_after_start"), stream.given)
 
     def _zip_member(self, start: int) -> Iterator[Piece | Refused]:
         if start + _ZIP_HEADER.size > len(self._view):
@@ -156,7 +156,7 @@ class Opener:
             return
         label = f"zip:{shown_name(bytes(self._view[name_at : name_at + name_length]))}"
         if flags & 1:
-            yield Refused(label, "encrypted", compressed)
+            yield Refused(label, wording("skip.encrypted"), compressed)
         elif method == 8:
             yield from self._pieces(deflated(self._view, body, RAW), label, start)
         elif method == 12:
@@ -164,7 +164,7 @@ class Opener:
         elif method == 93:
             yield from self._pieces(OPENED["zstd"](self._view, body), label, start)
         elif method != 0:
-            yield Refused(label, f"zip compression method {method} is not known", compressed)
+            yield Refused(label, wording("skip.zip_method", method=method), compressed)
 
     def _pack(self, start: int) -> Iterator[Piece | Refused]:
         """A git pack (gitformat-pack): each object inflated; deltas hold their new text in the clear."""
@@ -176,7 +176,7 @@ class Opener:
                 held += chunk
                 self._budget.left -= len(chunk)
                 if self._budget.left <= 0:
-                    yield Refused(label, "decodes to more than the limit", len(self._view) - at)
+                    yield Refused(label, wording("skip.decodes_too_large"), len(self._view) - at)
                     return
             if not stream.complete:
                 cut = stream.cut
@@ -250,7 +250,7 @@ class Opener:
             return
         self._done["base64"] = stop = min(behind, start + self._limits.piece)
         if stop < behind:
-            yield Refused(label, "decodes to more than the limit", behind - stop)
+            yield Refused(label, wording("skip.decodes_too_large"), behind - stop)
         decoded = from_base64(bytes(self._view[start:stop]))
         self._budget.left -= len(decoded)
         yield Piece(label, decoded)

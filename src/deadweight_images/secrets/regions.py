@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
+from deadweight_images.errors import wording
 from deadweight_images.layers import gaps as between
 from deadweight_images.layers.index import Found, Skip
 from deadweight_images.secrets.locations import NAMED_SIZE
@@ -290,7 +291,7 @@ class _Notes:
         """Whether there are few enough secrets so far; the first time that there are not, it is noted."""
         if len(self._secrets) >= MOST and not self._full:
             self._full = True
-            reason = f"more than {MOST} secrets in {self._size} bytes: the rest of these"
+            reason = wording("skip.too_many_secrets", most=MOST)
             self._skipped.append(Skip(-1, "", reason, self._size))
         return not self._full
 

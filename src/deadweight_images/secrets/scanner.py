@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
+from deadweight_images.errors import wording
 from deadweight_images.secrets.confirm import Crowd, Found, confirmed
 from deadweight_images.secrets.decode import Opener
 from deadweight_images.secrets.hints import HINTS
@@ -138,7 +139,7 @@ class _Work:
         if self._within is not None:
             self._within.spend(self._given, self._budget)
         if self._unlisted:
-            self._skipped[Skipped(self._path, "", f"{self._unlisted} more encoded objects", 0)] = None
+            self._skipped[Skipped(self._path, "", wording("skip.more_encoded", objects=self._unlisted), 0)] = None
         return Scan(tuple(self._matches.values()), tuple(self._skipped))
 
     def buffer(
@@ -157,18 +158,18 @@ class _Work:
         Where ``more`` follows it, it answers at which offset of it the next one should begin, if something was cut off.
         """
         if len(self._matches) >= _MOST:
-            self._skip("", f"more than {_MOST} secrets: the rest of this file", 0)
+            self._skip("", wording("skip.too_many_secrets", most=_MOST), 0)
             return None
         count = self._scanner.rule_count
         found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count), self._budget)
         for crowd in crowds:
-            self._skip(inner, f"too many candidates of the rule {crowd.rule.id}", crowd.size_bytes)
+            self._skip(inner, wording("skip.too_many_candidates", rule=crowd.rule.id), crowd.size_bytes)
         if unread := sum(hit.rule == UNREAD for hit in hits):
-            self._skip(inner, "more candidates for secrets than are looked at", min(len(view), unread * PART))
+            self._skip(inner, wording("skip.candidates_unread"), min(len(view), unread * PART))
         lines, members = LineCounter(view), TarIndex(view) if inner and found else None
         for one in found:
             if len(self._matches) >= _MOST:
-                self._skip("", f"more than {_MOST} secrets: the rest of this file", 0)
+                self._skip("", wording("skip.too_many_secrets", most=_MOST), 0)
                 break
             member = members.name(one.start) if members else None
             place = _joined(inner, f"tar:{member}") if member else inner
@@ -189,13 +190,13 @@ class _Work:
         for number in self._scanner.crowded(hits):
             last = max(hit.end for hit in hits if hit.rule == number)
             label = _joined(inner, HINTS[number - count].kind)
-            self._skip(label, "more encoded objects than are counted", len(view) - last)
+            self._skip(label, wording("skip.encoded_uncounted"), len(view) - last)
         for hit in hits:
             if hit.rule < count or hit.rule == UNREAD:
                 continue
             hint = HINTS[hit.rule - count]
             if depth >= self._scanner.limits.depth:
-                self._skip(_joined(inner, hint.kind), "encoded too deep", len(view))
+                self._skip(_joined(inner, hint.kind), wording("skip.encoded_too_deep"), len(view))
                 return
             for piece in opener.open(hint, hit.end):
                 if isinstance(piece, Piece):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 MOST_SHOWN = 12
 
@@ -19,6 +21,8 @@ class Code(Enum):
     STEP = "not done"
     FLAGS = "other build flags"
     SETTING = "not set"
+    USER = "another user"
+    WORKDIR = "another working folder"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,17 @@ class Change:
     def __str__(self) -> str:
         place = f" ({self.file}:{self.line})" if self.line else ""
         return f"{self.code.value}: {self.what}{place}"
+
+
+def of_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
+    """What another image is started with otherwise. Both are configurations (OCI: ``User``, ``WorkingDir``)."""
+    users = [
+        re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "").partition(":")[0] for config in (own, other)
+    ]
+    folders = [config.get("WorkingDir") or "/" for config in (own, other)]
+    for code, (before, after) in ((Code.USER, users), (Code.WORKDIR, folders)):
+        if before != after:
+            yield Change(code, f"{before} -> {after}")
 
 
 def lines(changes: Sequence[Change]) -> list[str]:

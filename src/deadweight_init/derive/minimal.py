@@ -13,7 +13,7 @@ from deadweight.sources.dockerfile_lines import arguments
 from deadweight_init.derive.changes import Change, Code
 from deadweight_init.derive.dockerfile import Parsed, name_of, with_more
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
-from deadweight_init.stages import env_of
+from deadweight_init.dockerfile import env_of
 
 FILES, ROOT = "run-time-files", "/run-time-files"
 _MADE = ("tmp", "var/tmp", "run", "root")
@@ -24,8 +24,8 @@ _PARAGRAPHS += '{s=substr($0,RSTART,RLENGTH);sub(/^\\n?%s/,"",s);if(s in k)print
 _MOST_NAMED = 12
 
 
-def text(parsed: Parsed, found: RuntimeFiles) -> str:
-    """The Dockerfile."""
+def text(parsed: Parsed, found: RuntimeFiles, config: Mapping[str, Any]) -> str:
+    """The Dockerfile. ``config`` is that of the own image."""
     lines = [
         "# What the image runs: what was put into it, what it was seen to open, and what these need.",
         f"FROM {name_of(parsed)} AS {FILES}",
@@ -35,7 +35,7 @@ def text(parsed: Parsed, found: RuntimeFiles) -> str:
         "FROM scratch",
         f"COPY --from={FILES} {ROOT}/ /",
         "# As in the own image.",
-        *_settings(parsed, found),
+        *_settings(parsed, config, checks_health=found.checks_health),
     ]
     return with_more(parsed, lines)
 
@@ -103,14 +103,13 @@ def _databases(packages: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield f"awk '{awk}' /{file} > {ROOT}/{file}"
 
 
-def _settings(parsed: Parsed, found: RuntimeFiles) -> Iterator[str]:
+def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool) -> Iterator[str]:
     """The own image's settings. What an ARG of the Dockerfile gives stays with the ARG."""
     said = [each for stage in parsed.chain for each in stage.said]
     declared = {name: each.text for each in said if each.word == "ARG" for name in arguments(each.text)}
     used = {name for name in declared if any(_uses(name, each.text) for each in said if each.word in ("ENV", "LABEL"))}
     yield from (declared[name] for name in declared if name in used)
     named = {"ENV": _values(said, "ENV", used), "LABEL": _values(said, "LABEL", used)}
-    config = found.config
     env = dict(each.partition("=")[::2] for each in config.get("Env") or ())
     for word, values in (("ENV", env), ("LABEL", config.get("Labels") or {})):
         for name, value in values.items():
@@ -123,7 +122,7 @@ def _settings(parsed: Parsed, found: RuntimeFiles) -> Iterator[str]:
     yield from ([f"EXPOSE {' '.join(sorted(ports))}"] if ports else [])
     yield from ([f"VOLUME {json.dumps(sorted(volumes))}"] if volumes else [])
     yield from ([f"STOPSIGNAL {config['StopSignal']}"] if config.get("StopSignal") else [])
-    if found.checks_health and (test := config.get("Healthcheck")):
+    if checks_health and (test := config.get("Healthcheck")):
         yield _health(test)
     yield from ([f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"] if config.get("Entrypoint") else [])
     yield from ([f"CMD {json.dumps(config['Cmd'])}"] if config.get("Cmd") else [])

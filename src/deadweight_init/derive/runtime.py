@@ -13,13 +13,13 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from deadweight_images.archive import entries as columns
-from deadweight_images.archive.archive import open_archive
+from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.contents.filesystem import Filesystem
 from deadweight_images.contents.packages import apk_block
 from deadweight_images.layers.index import split
@@ -54,14 +54,13 @@ class RuntimeFiles:
     """``paths`` are files, links and whole folders, without a leading slash; ``packages`` are the OS's of which some
     is kept, by the database that lists them.
 
-    ``config`` is the image's own (OCI: ``Env``, ``Entrypoint`` …). ``gone`` are programs of the base that are not kept, ``left``
+    ``gone`` are programs of the base that are not kept, ``left``
     are leavings of tools. ``checks_health``: the image's health check can run with what is kept.
     """
 
     paths: tuple[str, ...]
     folders: tuple[Folder, ...]
     packages: Mapping[str, tuple[str, ...]]
-    config: Mapping[str, Any] = field(repr=False)
     gone: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     checks_health: bool = True
@@ -70,6 +69,16 @@ class RuntimeFiles:
 @functools.cache
 def _table() -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("runtime.toml").read_text(encoding="utf-8"))
+
+
+def config_of(archive: Path) -> Mapping[str, Any]:
+    """The settings of an image (OCI: ``Env``, ``Entrypoint``, ``User`` …)."""
+    with open_archive(archive) as image:
+        return _config_of(image)
+
+
+def _config_of(image: Archive) -> Mapping[str, Any]:
+    return json.loads(image.image.raw_config).get("config") or {}
 
 
 def runtime_files(
@@ -84,7 +93,7 @@ def runtime_files(
             for layer in image.image.layers
         ]
         mine = {layer.index for layer in image.image.layers if layer.diff_id not in base_layers}
-        config = json.loads(image.image.raw_config).get("config") or {}
+        config = _config_of(image)
         files = Filesystem(image, indices)
         view = _View(Merged([index.entries for index in indices]), files, mine)
         return _Choice(view, config, list(opened), list(executed)).made()
@@ -96,9 +105,9 @@ class _View:
     def __init__(self, merged: Merged, files: Filesystem, mine: set[int]) -> None:
         self._merged, self._files = merged, files
         self.values = {path.decode("utf-8", "surrogateescape"): value for path, value in merged.view.items() if path}
-        self.children: dict[str, list[str]] = {}
+        self._children: dict[str, list[str]] = {}
         for path in self.values:
-            self.children.setdefault(posixpath.dirname(path), []).append(path)
+            self._children.setdefault(posixpath.dirname(path), []).append(path)
         self._mine = mine
 
     def kind(self, path: str) -> int | None:
@@ -146,15 +155,18 @@ class _View:
             todo = [*(each for each in target.split("/") if each), *todo]
         return [*steps, current] if current else []
 
+    def inside(self, folder: str) -> Sequence[str]:
+        """What is right in a folder."""
+        return self._children.get(folder, ())
+
     def below(self, folder: str) -> Iterator[str]:
         """All that is in a folder and is none itself; folders with nothing in them too."""
         todo = [folder]
         while todo:
             path = todo.pop()
-            inside = self.children.get(path, ())
-            if self.kind(path) == columns.DIRECTORY and inside:
-                todo += inside
-            else:
+            inside = self.inside(path)
+            todo += inside
+            if not inside:
                 yield path
 
     def head(self, path: str, most: int) -> bytes:
@@ -183,6 +195,7 @@ class _Choice:
 
     def __init__(self, view: _View, config: Mapping[str, Any], opened: list[str], executed: list[str]) -> None:
         self.view, self.config = view, config
+        self.env = dict(each.partition("=")[::2] for each in config.get("Env") or ())
         found = (step for path in (*opened, *executed) for step in view.walk(path)[-1:])
         self.opened = [step for step in dict.fromkeys(found) if view.kind(step) != columns.DIRECTORY]
         self.executed = [path.strip("/") for path in executed]
@@ -201,14 +214,9 @@ class _Choice:
         self._keep_started()
         self._follow()
         paths = tuple(sorted(self._cover()))
+        gone, left = tuple(self._gone()), tuple(self._left())
         return RuntimeFiles(
-            paths,
-            tuple(self._folders(paths)),
-            self._packages(),
-            self.config,
-            tuple(self._gone()),
-            tuple(self._left()),
-            self._can_check_health(),
+            paths, tuple(self._folders(paths)), self._packages(), gone, left, checks_health=self._can_check_health()
         )
 
     def _keep(self, path: str) -> None:
@@ -216,9 +224,7 @@ class _Choice:
         for step in self.view.walk(path):
             if any(_is_in(step, each) for each in _table()["never"]):
                 continue
-            if step not in self.kept and self.view.kind(step) is not None:
-                if self.view.kind(step) == columns.DIRECTORY and self.view.children.get(step):
-                    continue
+            if step not in self.kept and not self.view.inside(step):
                 self.kept.add(step)
                 self._todo.append(step)
         if self.view.kind(path) == columns.SYMLINK and path not in self.kept:  # one that leads nowhere
@@ -240,8 +246,11 @@ class _Choice:
         used = {each for each in _table()["leftovers"] if any(_is_in(path, each) for path in self.opened)}
         unused = [each for each in _table()["leftovers"] if each not in used]
         for path in self.view.values:
-            leaf = self.view.kind(path) != columns.DIRECTORY or not self.view.children.get(path)
-            if leaf and self.view.is_mine(path) and not any(_is_in(path, each) for each in unused):
+            if (
+                not self.view.inside(path)
+                and self.view.is_mine(path)
+                and not any(_is_in(path, each) for each in unused)
+            ):
                 self._keep(path)
 
     def _unit(self, path: str) -> str:
@@ -249,10 +258,9 @@ class _Choice:
         folder = posixpath.dirname(path)
         if self.view.is_mine(path) or _LIBRARY.search(path) or folder in _table()["programs"] or _is_in(path, "etc"):
             return path
-        shared = set(_table()["shared"])
-        while folder and posixpath.dirname(folder) not in shared:
+        while folder and posixpath.dirname(folder) not in _table()["shared"]:
             folder = posixpath.dirname(folder)
-        return path if folder in shared or not folder else folder
+        return path if folder in _table()["shared"] or not folder else folder
 
     def _keep_languages(self) -> None:
         """The folders that bear the name of a program that was run: ``perl5`` and ``perl-base`` of ``perl``."""
@@ -260,12 +268,10 @@ class _Choice:
             stem = _STEM.match(posixpath.basename(path))
             if stem is None or posixpath.basename(path) in _table()["starters"]:
                 continue
-            for folder in _table()["shared"]:
-                if folder in _table()["programs"] or not folder:
-                    continue
-                for each in self.view.children.get(folder, ()):
-                    if posixpath.basename(each).startswith(stem[0]) and self.view.kind(each) == columns.DIRECTORY:
-                        self._keep_all(each)
+            shared = (folder for folder in _table()["shared"] if folder and folder not in _table()["programs"])
+            for path_of in (inner for folder in shared for inner in self.view.inside(folder)):
+                if posixpath.basename(path_of).startswith(stem[0]) and self.view.kind(path_of) == columns.DIRECTORY:
+                    self._keep_all(path_of)
 
     def _keep_started(self) -> None:
         """The program that the image starts, by every name on its PATH, and those that lead to what was run."""
@@ -273,19 +279,13 @@ class _Choice:
         if words:
             self._keep(self._on_path(words[0]))
         run = {step for path in self.executed for step in self.view.walk(path)[-1:]}
-        for folder in self._path():
-            for each in self.view.children.get(folder, ()):
-                if (
-                    self.view.kind(each) == columns.SYMLINK
-                    and self.view.walk(each)[-1:]
-                    and self.view.walk(each)[-1] in run
-                ):
-                    self._keep(each)
+        for link in (inner for folder in self._path() for inner in self.view.inside(folder)):
+            if self.view.kind(link) == columns.SYMLINK and run & set(self.view.walk(link)[-1:]):
+                self._keep(link)
 
     def _path(self) -> list[str]:
         """The folders of PATH, really."""
-        env = dict(each.partition("=")[::2] for each in self.config.get("Env") or ())
-        named = env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(":")
+        named = self.env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(":")
         return list(dict.fromkeys(step for each in named for step in self.view.walk(each)[-1:]))
 
     def _on_path(self, word: str) -> str:
@@ -351,48 +351,25 @@ class _Choice:
     @functools.cached_property
     def _configured(self) -> list[str]:
         """Folders of libraries: those that the image's settings name, then those that are built in (glibc, musl)."""
-        env = dict(each.partition("=")[::2] for each in self.config.get("Env") or ())
-        named = [each for each in env.get("LD_LIBRARY_PATH", "").split(":") if each]
+        named = [folder for folder in self.env.get("LD_LIBRARY_PATH", "").split(":") if folder]
         for file in self.view.below("etc/ld.so.conf.d"):
             text = self.view.head(file, 65536).decode("utf-8", "replace") if self.view.kind(file) is not None else ""
             named += [line.strip() for line in text.splitlines() if line.startswith("/")]
-        built_in = (
-            "/lib",
-            "/usr/lib",
-            "/lib/x86_64-linux-gnu",
-            "/usr/lib/x86_64-linux-gnu",
-            "/lib64",
-            "/usr/lib64",
-            "/usr/local/lib",
-        )
-        return list(dict.fromkeys((*named, *built_in)))
+        return list(dict.fromkeys((*named, *_table()["loader"])))
 
     def _cover(self) -> Iterator[str]:
         """The fewest paths: a folder of which all is kept stands for it."""
         whole: dict[str, bool] = {}
-
-        def is_whole(path: str) -> bool:
-            stack = [(path, False)]
-            while stack:
-                here, ready = stack.pop()
-                inside = self.view.children.get(here, ()) if self.view.kind(here) == columns.DIRECTORY else ()
-                if not inside:
-                    whole[here] = here in self.kept
-                elif ready:
-                    whole[here] = all(whole[each] for each in inside)
-                else:
-                    stack += [(here, True), *((each, False) for each in inside)]
-            return whole[path]
-
-        todo = list(self.view.children.get("", ()))
-        for path in todo:
-            is_whole(path)
+        for path in sorted(self.view.values, key=lambda path: -path.count("/")):
+            inside = self.view.inside(path)
+            whole[path] = all(whole[each] for each in inside) if inside else path in self.kept
+        todo = list(self.view.inside(""))
         while todo:
             path = todo.pop()
             if whole[path]:
                 yield path
-            elif self.view.kind(path) == columns.DIRECTORY:
-                todo += self.view.children.get(path, ())
+            else:
+                todo += self.view.inside(path)
 
     def _folders(self, paths: Sequence[str]) -> Iterator[Folder]:
         """Folders above what is kept that are anybody's but root's, or open to all."""
@@ -406,16 +383,14 @@ class _Choice:
         """Packages of the OS of which a program or a library is kept."""
         found: dict[str, list[str]] = {}
         for database, name, files in self._listed():
-            if any(step in self.kept for path in files for step in self.view.walk(path)[-1:] if self._matters(step)):
+            real = (step for path in files for step in self.view.walk(path)[-1:] if not _is_in(step, "usr/share/doc"))
+            if any(step in self.kept and self.view.kind(step) in (columns.FILE, columns.HARDLINK) for step in real):
                 found.setdefault(database, []).append(name)
         return {database: tuple(names) for database, names in found.items()}
 
-    def _matters(self, path: str) -> bool:
-        return self.view.kind(path) in (columns.FILE, columns.HARDLINK) and not _is_in(path, "usr/share/doc")
-
     def _listed(self) -> Iterator[tuple[str, str, list[str]]]:
         """Databases with the packages that they list, and the files of each."""
-        for path in sorted(self.view.children.get("var/lib/dpkg/info", ())):
+        for path in sorted(self.view.inside("var/lib/dpkg/info")):
             if path.endswith(".list"):
                 name = posixpath.basename(path).removesuffix(".list").partition(":")[0]
                 yield DPKG, name, self.view.content(path).decode("utf-8", "replace").split("\n")
@@ -423,27 +398,19 @@ class _Choice:
             for block in self.view.content(database).split(b"\n\n"):
                 package, _, _, files = apk_block(block)
                 if package:
-                    yield (
-                        database,
-                        package.decode("utf-8", "replace"),
-                        [each.decode("utf-8", "replace") for each in files],
-                    )
+                    names = [path.decode("utf-8", "replace") for path in files]
+                    yield database, package.decode("utf-8", "replace"), names
 
     def _gone(self) -> list[str]:
         """Programs on the PATH that are not kept."""
-        found = (
-            each for folder in self._path() for each in self.view.children.get(folder, ()) if each not in self.kept
-        )
-        return sorted(name for name in {posixpath.basename(each) for each in found} if name[0].isalnum())
+        programs = {path for folder in self._path() for path in self.view.inside(folder)} - self.kept
+        return sorted({name for path in programs if (name := posixpath.basename(path))[0].isalnum()})
 
     def _left(self) -> Iterator[str]:
         """What the own layers have and was taken for a tool's leavings."""
         for folder in _table()["leftovers"]:
-            if any(
-                path not in self.kept and self.view.is_mine(path)
-                for path in self.view.below(folder)
-                if path in self.view.values
-            ):
+            paths = (path for path in self.view.below(folder) if path in self.view.values and path not in self.kept)
+            if any(map(self.view.is_mine, paths)):
                 yield folder
 
     def _can_check_health(self) -> bool:

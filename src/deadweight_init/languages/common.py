@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
 
 from deadweight.builders.shared import generated_files
 from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service
@@ -21,14 +23,6 @@ _IGNORED = (
     *(".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/Dockerfile*", ".env"),
     *("**/__pycache__", "**/node_modules"),
 )
-SHOWN = {
-    "debian": "a complete small distribution",
-    "alpine": "musl and busybox",
-    "chainguard": "Chainguard's minimal base, no shell",
-    "distroless": "Google's distroless base, no shell",
-    "apache": "PHP's image with Apache",
-    "cli": "PHP's image with its own server",
-}
 AS_ROOT = (
     "# Some bases for building start as another user; only this stage is root's.",
     "USER root",
@@ -76,7 +70,7 @@ def one_dockerfile(
     for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
         keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
-        rungs.append(Rung(flavour, "dockerfile", f"{what} on {SHOWN[flavour]}", keys, tuple(files)))
+        rungs.append(Rung(flavour, "dockerfile", f"{what} on {base}", keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
 
@@ -119,14 +113,23 @@ def run_stage(
     yield f"ENTRYPOINT {exec_form(entry)}"
 
 
-def flow(mapping: Mapping[str, str]) -> str:
-    """A mapping of texts in YAML's flow style."""
-    return "{" + ", ".join(f"{key}: {scalar(value)}" for key, value in mapping.items()) + "}"
+class Text(str):
+    """YAML as it is."""
+
+    __slots__ = ()
 
 
-def sequence(texts: Iterable[str]) -> str:
-    """Texts in YAML's flow style."""
-    return "[" + ", ".join(map(scalar, texts)) + "]"
+def flow(value: Any) -> str:
+    """Data in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar(str(key))}: {flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str) and not isinstance(value, Text):
+        return scalar(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, Text | date) else json.dumps(value)
 
 
 def scalar(text: str) -> str:

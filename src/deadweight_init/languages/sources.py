@@ -1,39 +1,22 @@
-"""Guess a service's ports, health paths and files from its source text; a run must confirm them."""
+"""Guess a service's ports, health paths, files and start command from its sources and hosting files; a run must confirm them."""
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from deadweight_init.described import WRITTEN
 from deadweight_init.records import Known
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, aside, joined, line_of
 
 HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"
     r"|status|heartbeat|-/healthy))/?[\"'`]"
 )
-_PORTS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
-        r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
-        r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
-        r"ENV(?:\.fetch\(|\[)\s*[\"']PORT[\"'](?:,|\]\s*\|\|)\s*[\"']?(\d{2,5})",
-        r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
-        r"\b(?:DEFAULT|HTTP|SERVER|WEB|APP|LISTEN)_PORT\s*=\s*[\"']?(\d{2,5})\b",
-        r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
-        r"(?i)\bport\b[\"'][^)\]]{0,120}?\bdefault_value(?:_t)?\s*=\s*[\"']?(\d{2,5})",
-        r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
-        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
-        r"\b(?:InetSocketAddress|ServerSocket|forPort)\(\s*(\d{2,5})\b",
-        r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
-        r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
-    )
-)
+_PORTS = tuple(map(re.compile, TABLES["patterns"]["ports"]))
 _OF_OTHERS = frozenset(
     (25, 465, 587, 1025, 1433, 1521, 2181, 3306, 4222, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017)
 )
@@ -42,15 +25,6 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
-
-
-def read_json(tree: Tree, path: str) -> dict[str, Any]:
-    """A manifest in JSON; empty without one that can be read."""
-    try:
-        document = json.loads(tree.text(path) or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -173,3 +147,32 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     if tree.has(path):
         return bool(_DATA.search(path))
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
+
+
+def web_command(tree: Tree, folder: str) -> str:
+    """The command that serves, as a line for a shell; empty where no file says one."""
+    return next(_commands(tree, folder, "web"), "")
+
+
+def release_command(tree: Tree, folder: str) -> str:
+    """What is done once before a release is served, such as changes of the database; empty where no file says it."""
+    return next(_commands(tree, folder, "release"), "")
+
+
+def _commands(tree: Tree, folder: str, kind: str) -> Iterator[str]:
+    for name, path in TABLES["platforms"][kind].items():
+        file = joined(folder, name)
+        match = re.search(rf"^{path[0]}:\s*(.+)$", tree.text(file), re.MULTILINE) if name == "Procfile" else None
+        command = match[1] if match else _at(tree.data(file), path)
+        if isinstance(command, str) and command.strip():
+            yield command.strip()
+
+
+def _at(document: Any, path: Sequence[str]) -> Any:
+    """What stands at a path; of a list the first service of the web that has it."""
+    for key in path:
+        if isinstance(document, list):
+            web = [each for each in document if isinstance(each, dict) and each.get("type", "web") == "web"]
+            document = next((each for each in web if each.get(key)), None)
+        document = document.get(key) if isinstance(document, dict) else None
+    return document

@@ -23,6 +23,7 @@ from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
 from deadweight.suite.values import format_bytes
 from deadweight_init.described import WRITTEN, served
+from deadweight_init.tables import TABLES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -92,21 +93,7 @@ class NotUp(DeadweightError):
         self.down, self.log, self.variable = down, tuple(log), variable
 
 
-_UNSET = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"KeyError: ['\"]([A-Z][A-Z0-9_]+)['\"]",
-        r"(?i:environment variables?|env(?:ironment)? vars?|variable|setting)s?:? [\"'`$]{0,2}([A-Z][A-Z0-9_]{2,})\b",
-        (
-            r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[\"'`]? (?:environment variable )?(?:(?:is|was|must be|needs to be) )?"
-            r"(?:not set|unset|set|required|missing|undefined|not defined|empty)\b"
-        ),
-        r"(?i:missing|required|unset|undefined|must set|please set)[^A-Z]{0,30}[\"'`$]{0,2}([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
-        r"\b([A-Z][A-Z0-9_]+) not found\. Declare it as envvar",
-        r"[Ss]et the ([A-Z][A-Z0-9_]+) environment variable",
-        r"Could not resolve placeholder '([\w.-]+)'",
-    )
-)
+_UNSET = tuple(map(re.compile, TABLES["patterns"]["missing_variable"]))
 
 
 def missing_variable(lines: Sequence[str]) -> str:
@@ -197,21 +184,7 @@ WORKERS_SECONDS = 5.0
 ASK_SECONDS = 5.0
 MOST_HOPS = 4
 STOP_SECONDS = 12.0
-LIKELY = (
-    *(
-        "/healthz",
-        "/health",
-        "/readyz",
-        "/livez",
-        "/ready",
-        "/live",
-        "/ping",
-        "/status",
-        "/actuator/health",
-        "/q/health",
-    ),
-    *("/api/health", "/api/healthz", "/healthcheck", "/-/healthy", "/up"),
-)
+LIKELY: Sequence[str] = TABLES["paths"]["health"]
 """Where services tell that they are up, by how often that is so."""
 
 NOWHERE = "/no-such-path-of-this-service"
@@ -252,14 +225,14 @@ class Seen:
     """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
 
     health: Health
-    ports: tuple[int, ...]
-    user: str
-    memory_bytes: int
-    pids: int
-    writes: tuple[str, ...]
-    started_seconds: float
-    stop_seconds: float | None
-    exit_code: int
+    ports: tuple[int, ...] = ()
+    user: str = ""
+    memory_bytes: int = 0
+    pids: int = 0
+    writes: tuple[str, ...] = ()
+    started_seconds: float = 0.0
+    stop_seconds: float | None = 0.0
+    exit_code: int = 0
     printed: str = ""
     """Of a job: the first line that it wrote."""
     cpu_seconds: float = 0.0
@@ -316,10 +289,10 @@ def observe(
             if state.running or state.exit_code != 0:
                 raise
             return _job(container, ports, options.files)
-        health = find_health(container, up, ports, paths)
+        health = find_health(container, up, paths)
         if health.kind == "tcp":  # a server listens while its workers load, or die
             container.wait_ended(WORKERS_SECONDS)
-            health = find_health(container, up, ports, paths)
+            health = find_health(container, up, paths)
         if not (state := container.state()).running:
             raise ended(f"it listened, and then {state.told()}", container)
         seconds = time.monotonic() - container.started
@@ -337,29 +310,16 @@ def observe(
 
 def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Seen:
     seconds = time.monotonic() - container.started
-    health = Health("exit", ports[0] if ports else 8080)
-    return Seen(
-        health,
-        (),
-        "",
-        0,
-        0,
-        written(container, mounted),
-        seconds,
-        0.0,
-        0,
-        first_line(container),
-    )
+    health, writes = Health("exit", ports[0] if ports else 8080), written(container, mounted)
+    return Seen(health, writes=writes, started_seconds=seconds, printed=first_line(container))
 
 
-def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:
+def find_health(container: Container, up: Sequence[int], paths: Sequence[str]) -> Health:
     """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
-    del ports
     for port in up:
-        if (plain := _http_health(container, port, paths, tls=False)) or (
-            plain := _http_health(container, port, paths, tls=True)
-        ):
-            return plain
+        for tls in (False, True):
+            if found := _http_health(container, port, paths, tls=tls):
+                return found
     for port in up:
         with contextlib.suppress(OSError, DeadweightError):
             if not check(container.http(port), "", ASK_SECONDS):

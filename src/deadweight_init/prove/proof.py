@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import yaml
 
-from deadweight import _run, _signals
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
+from deadweight_init.dockerfile import stages_of
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung
-from deadweight_init.stages import stages_of
 from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
     from deadweight.suite.model import Variant
     from deadweight_init.write.files import Written
-
-GRACE_SECONDS = 240.0
-"""So much longer than the bound a build may take that would give the second variant: one compares nothing."""
-
-
-class OutOfTime(DeadweightError):
-    """What was under way did not end within the bound."""
 
 
 class Bound:
@@ -43,14 +34,9 @@ class Bound:
         self.minutes = minutes
         self._began = time.monotonic()
 
-    def left(self, grace: float = 0.0) -> float | None:
-        """Seconds until the end of the bound and of a grace after it; None where there is none."""
-        return self._began + self.minutes * 60 + grace - time.monotonic() if self.minutes else None
-
     def over(self) -> bool:
         """Whether the time is over."""
-        left = self.left()
-        return left is not None and left <= 0
+        return self.minutes > 0 and time.monotonic() > self._began + self.minutes * 60
 
     @property
     def reason(self) -> str:
@@ -65,40 +51,6 @@ class Bound:
             yield
         finally:
             self._began += time.monotonic() - began
-
-    @contextmanager
-    def kept(self, grace: float = 0.0) -> Iterator[None]:
-        """End every program that runs in this block, and every wait, when the time is over. Raises OutOfTime then, and before the
-        block where it is over already."""
-        left = self.left(grace)
-        if left is None:
-            yield
-            return
-        if left <= 0:
-            raise OutOfTime(self.reason)
-        fired = threading.Event()
-        timer = threading.Timer(left, _end, (fired,))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except DeadweightError as error:
-            if not fired.is_set() or _signals.received() is not None:
-                raise
-            raise OutOfTime(self.reason) from error
-        finally:
-            timer.cancel()
-            timer.join()
-            if fired.is_set() and _signals.received() is None:
-                _run.reset_cancel()
-        if fired.is_set():  # what was found meanwhile may be what is found of something that was ended
-            raise OutOfTime(self.reason)
-
-
-def _end(fired: threading.Event) -> None:
-    if _signals.received() is None:
-        fired.set()
-        _run.cancel_all()
 
 
 Say = Callable[[str], None]
@@ -149,7 +101,7 @@ class Tools:
     """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
     what they need first, which the time limit does not count.
 
-    After ``minutes`` no further rung is begun where two are verified, and what is being built is ended; 0 is no bound.
+    After ``minutes`` no further rung is begun once two are verified; 0 is no bound.
     """
 
     say: Say
@@ -212,11 +164,8 @@ class Proof:
         self.say(f"{name}: left for later: {self.bound.reason}")
         self.draft = replace(self.draft, untried={**self.draft.untried, name: self.bound.reason})
 
-    def build(self, rung: Rung, *, bounded: bool = True) -> bool:
-        """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built.
-
-        Raises OutOfTime: then it counts neither as built nor as left out. Until a first rung is verified nothing is ended.
-        """
+    def build(self, rung: Rung) -> bool:
+        """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built."""
         self.tried.add(rung.name)
         built = self._shared(rung)
         if built in self._failed:  # by a stage that this one shares: once is enough
@@ -229,10 +178,8 @@ class Proof:
             try:
                 with self.bound.stopped():
                     self.tools.prepare(workspace, [variant])
-                grace = GRACE_SECONDS if len(self.verified) < ENOUGH else 0.0
-                with self.bound.kept(grace) if bounded and self.verified else nullcontext():
-                    failed = self.tools.build(workspace, [variant]).get(variant.name)
-            except (Interrupted, OutOfTime):
+                failed = self.tools.build(workspace, [variant]).get(variant.name)
+            except Interrupted:
                 raise
             except DeadweightError as error:
                 failed = Failure(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
@@ -147,6 +147,7 @@ _OF_THE_BUILD = re.compile(
 """Names of values that a build or a base puts in: they differ between variants that answer alike."""
 
 
+@dataclass
 class Recorder:
     """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
 
@@ -154,30 +155,26 @@ class Recorder:
     ``declared`` are the ports that the repository names, ``folder`` is that of its code.
     """
 
-    def __init__(
-        self,
-        tree: Tree,
-        described: Known[str] | None,
-        told: Sequence[str] = (),
-        declared: Sequence[int] = (),
-        folder: str = ".",
-    ) -> None:
-        self._tree, self.described, self._told, self._declared, self._folder = tree, described, told, declared, folder
-        self._first: dict[Place, Answer | None] = {}
-        self._second: dict[Place, Answer | None] = {}
-        self._known = 0
-        self._printed = ""
-        self.lines: tuple[str, ...] = ()
-        """The first lines that the service wrote."""
+    tree: Tree
+    described: Known[str] | None
+    told: Sequence[str] = ()
+    declared: Sequence[int] = ()
+    folder: str = "."
+    lines: tuple[str, ...] = ()
+    """The first lines that the service wrote."""
+    _first: dict[Place, Answer | None] = field(default_factory=dict)
+    _second: dict[Place, Answer | None] = field(default_factory=dict)
+    _known: int = 0
+    _printed: str = ""
 
     def one(self, container: Container, health: Health) -> None:
         """Find out what to ask, and ask it: on the port of its health, and at the root of the others that are declared."""
         if health.kind == "http":
-            self.described, document = _described(container, health, self._tree, self.described, self._told)
-            listed = described(document, _DANGEROUS) or routes(self._tree, self._folder, _DANGEROUS)
+            self.described, document = _described(container, health, self.tree, self.described, self.told)
+            listed = described(document, _DANGEROUS) or routes(self.tree, self.folder, _DANGEROUS)
             paths = dict.fromkeys((health.path, "/", *(each.path for each in listed if each.is_plain)))
             open_now = {each.port for each in container.listeners() or () if not each.loopback}
-            others = [port for port in self._declared if port != health.port and port in open_now]
+            others = [port for port in self.declared if port != health.port and port in open_now]
             places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
             self._first = {
                 (path, port): ask(container, port, path, tls=health.tls and port == health.port)

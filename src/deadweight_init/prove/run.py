@@ -1,175 +1,231 @@
-"""Prove a draft: build and watch its first variant, derive the others, then build and verify each in turn.
+"""Prove a draft: build and watch variants until one comes up, derive the others, then build and verify each in turn.
 
-A variant that fails is left out. One that time did not allow stays in the suite as not tried. Gates come from measured values.
+A variant that fails is left out. One that time did not allow stays in the suite as not tried.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.suite.values import format_bytes
-from deadweight_images.findings import MAX_FINDINGS
+from deadweight.sources.protocol import NoBase
+from deadweight.suite.model import RunSettings
+from deadweight_init.derive.changes import of_settings
 from deadweight_init.derive.ladder import MINIMAL
-from deadweight_init.derive.runtime import RuntimeFiles, runtime_files
-from deadweight_init.draft import Draft
-from deadweight_init.prove.proof import ENOUGH, OutOfTime, Proof, first_line, nothing_left
-from deadweight_init.prove.reference import find_reference
-from deadweight_init.records import SEEN, Known, Rung
+from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
+from deadweight_init.draft import Doubt, Draft, health_hints, port_hints
+from deadweight_init.prove.gates import by_owner, let_pass, measured
+from deadweight_init.prove.observe import Down, NotUp, Seen, observe, told_of
+from deadweight_init.prove.posture import tightest, with_seen
+from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
+from deadweight_init.prove.recording import Recorder, of_health, of_log, of_operations, of_port
+from deadweight_init.records import Beside, Known, Rung
+from deadweight_init.remedies import Case, advice, next_remedy
+from deadweight_init.repository.compose import as_data, as_plain_server
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
+    from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
-    from deadweight_images.findings import BaseImage
+    from deadweight.suite.model import Variant
+
+
+def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, say: Callable[[str], None]) -> Draft:
+    """The draft with the plain server in the place of an image that the source does not have, and without those of which nothing
+    is known: many services come up so. A comment says which."""
+    around, needs, why = draft.service.around, list[Known[Beside]](), list[str]()
+    for known in around.needs:
+        need = known.value
+        try:
+            workspace.need_image(variant, need.name)
+        except NoBase as error:
+            reason = error.message.splitlines()[0]
+            say(f"{need.name}: not started beside the service: {reason}")
+            plain = as_plain_server(need)
+            if plain is None:
+                why.append(f"{need.name} is left out: {reason}")
+                continue
+            say(f"{need.name}: {plain.image} is started in its place")
+            why.append(f"{plain.image} takes the place of {need.image}")
+            known = replace(known, value=plain)
+        needs.append(known)
+    if not why:
+        return draft
+    run, data = dict(draft.run), as_data(needs)
+    run.pop("needs")
+    if data is not None:
+        run["needs"] = replace(data, origin="; ".join((data.origin, *why)))
+    elif "env" in run:
+        run["env"] = replace(run["env"], origin="; ".join((run["env"].origin, *why)))
+    return replace(draft, service=replace(draft.service, around=replace(around, needs=tuple(needs))), run=run)
+
+
+def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | None) -> None:
+    """Raises NotUp for what ends with 0 although the repository says that it listens, or takes its port from a variable: that is no
+    job."""
+    told = next((each for each in (port, variable) if each is not None and each.origin.startswith("from ")), None)
+    if kind == "exit" and told is not None:
+        does = "listens on" if told is port else "takes its port from"
+        said = told.origin.removeprefix("from ")
+        raise NotUp(
+            Down.ENDED_WITH_0,
+            f"it ended with exit code 0, but {does} {told.value} by {said}: its command may lack an argument (run.args), or it "
+            "ends where nobody types to it (its standard input is closed)",
+        )
+
+
+@contextlib.contextmanager
+def started_beside(workspace: Workspace, variant: Variant) -> Iterator[Mapping[str, str]]:
+    """What the service needs, started. Raises NotUp where it cannot be had or does not come up."""
+    with contextlib.ExitStack() as stack:
+        try:
+            hosts = stack.enter_context(workspace.beside(variant))
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NotUp(Down.NEED_FAILED, error.message) from error
+        yield hosts
+
+
+MOST_DOWN = 3
+"""So many are tried that build and do not come up."""
+
+
+def find_reference(proof: Proof) -> str:
+    """Build rungs until one comes up, and learn from it: the repository's own first. Raises DeadweightError where none does."""
+    problem, down = None, 0
+    while down < MOST_DOWN and (rung := _next(proof, down)) is not None:
+        if not built_somehow(proof, rung):
+            own = proof.draft.derived_from
+            if own is not None and rung.keys.get("dockerfile") == own.path:
+                proof.draft = replace(proof.draft, own_fails=True)
+            continue
+        if why := _why_not_up(proof, rung):
+            problem, down = problem or why, down + 1
+            continue
+        if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
+            proof.build(rung)
+        return rung.name
+    if problem is None:
+        raise nothing_left("no way to build this service works here", proof)
+    proof.draft = replace(proof.draft, not_up=first_line(problem.message))
+    raise DeadweightError(
+        f"{proof.draft.service.name}: built, but it does not come up: {problem.message}",
+        hint=advice(problem, proof.draft, proof.tree),
+    )
+
+
+def _next(proof: Proof, down: int) -> Rung | None:
+    """The next rung that was not tried. Where the own image does not come up, what is derived from it does not either."""
+    left = (each for each in proof.draft.rungs if each.name not in proof.tried and not (down and each.changes))
+    return next(left, None)
+
+
+def built_somehow(proof: Proof, rung: Rung) -> bool:
+    """Build a rung, a recipe also in another way if its packages cannot be installed in this one."""
+    while rung.name in proof.draft.left_out or not proof.build(rung):
+        failure = proof.failures.get(rung.name)
+        # what is the repository's own stays as it is
+        other = (
+            next_remedy(Case(proof.draft, rung, failure.code, proof.tree, failure.step))
+            if failure and rung.files
+            else None
+        )
+        if other is None:
+            return False
+        proof.draft = _recorded(proof, rung, other)
+    return True
+
+
+def _recorded(proof: Proof, rung: Rung, remedy: tuple[str, Draft]) -> Draft:
+    proof.say(f"{rung.name}: remedy: {remedy[0]}")
+    return remedy[1]
+
+
+def _why_not_up(proof: Proof, rung: Rung) -> NotUp | None:
+    """Learn from a rung that is built, with one remedy more each time that it dies. None if it comes up."""
+    before, first = proof.draft, None
+    while True:
+        try:
+            _learn(proof, rung)
+            return None
+        except NotUp as error:
+            proof.say(f"{rung.name}: {error.message}")
+            first = first or error
+            again = next_remedy(Case(proof.draft, rung, error.down, proof.tree, log=error.log))
+        if again is None or proof.bound.over():
+            break
+        proof.draft = _recorded(proof, rung, again)
+        if not built_somehow(proof, rung):
+            break
+    proof.draft = replace(before, remedies=proof.draft.remedies)
+    return first
+
+
+def _learn(proof: Proof, rung: Rung) -> None:
+    """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp."""
+    with proof.workspace() as workspace:
+        proof.draft = draft = with_what_can_be_had(
+            proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
+        )
+    ports, paths = _ports(draft), tuple(each.value for each in health_hints(draft.service))
+    with proof.workspace() as workspace:
+        variant = proof.variant(workspace, rung.name)
+        image, engine = workspace.engine_image(variant), workspace.engine()
+        env = {**{name: known.value for name, known in draft.service.around.env.items()}, **variant.run.env}
+        plainly = variant.run.model_copy(update={"tmpfs": ()})
+        with started_beside(workspace, variant) as hosts:
+            declared = _declared(draft)
+            recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
+            seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.one, declared)
+            refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
+            proof.say(f"{rung.name}: {told_of(seen)}")
+            base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
+            found = tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other)
+            if found.problem:
+                reason = f"the service starts in a plain container, but not in a hardened one: {found.problem}"
+                raise NotUp(Down.NOT_HARDENED, reason)
+            plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
+            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found.told), seen)
+            proof.draft = replace(learned, doubts=tuple(_doubts(learned, seen, recorder)))
+
+
+def _ports(draft: Draft) -> tuple[int, ...]:
+    """Where it may listen, the user's word first."""
+    hints = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
+    return (draft.port.value, *hints) if draft.port.origin == "given" else hints
+
+
+def _declared(draft: Draft) -> tuple[int, ...]:
+    """The ports that the user, the image or its surroundings name; what code may listen on is a guess."""
+    own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
+    given = [draft.port.value] if draft.port.origin == "given" else []
+    return tuple(dict.fromkeys((*given, *own, *(each.value for each in draft.service.around.ports))))
+
+
+def _doubts(draft: Draft, seen: Seen, recorder: Recorder) -> Iterator[Doubt]:
+    """Why what was seen proves little."""
+    yield from of_log(recorder.lines)
+    if seen.health.kind == "exit":
+        return
+    yield from of_port(seen.health.port, _declared(draft) or _ports(draft))
+    if seen.health.kind == "http" or seen.health.status:
+        yield from of_health(seen.health.status, seen.health.path)
+        yield from of_operations(draft.works)
+
 
 Told = Callable[["Evidence"], None]
 
-IGNORES = "ignores SIGTERM, so every deployment has to kill it"
-
-MINE, BASE = "mine", "base"
 ATTACKS, LAYERS = "attacks", "layers"
-
-MOST_NAMED = 12
-"""So many secrets are accepted each by itself; a longer list is looked at by nobody."""
-
-NAMED_DAYS = 365
-"""So long an accepted secret is let pass."""
-
-
-def verified(subjects: Sequence[Subject], on_evidence: Told) -> list[Evidence]:
-    """What the checks of these subjects find but for attacks. The layers of what does not run as it should are not looked at:
-    that takes long in a large image; and what does not come up is waited for once."""
-    from deadweight.checks import table
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.runner import verify
-
-    asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
-    first = [name for name in asked if name not in (ATTACKS, LAYERS)]
-    found = verify(subjects, first, on_evidence=on_evidence, enough=_wrong) if first else []
-    failed = {each.variant for each in found if _wrong(each)}
-    rest = {each.variant.name: each for each in subjects if each.variant.name not in failed}
-    for each in verify(list(rest.values()), (LAYERS,), on_evidence=on_evidence) if rest and LAYERS in asked else ():
-        found.append(each if each.ok else by_owner(each, base_image(rest[each.variant])))
-    return found
 
 
 def _wrong(found: Evidence) -> bool:
-    return not found.ok and not killed(found)
-
-
-def killed(found: Evidence) -> bool:
-    """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
-    return found.check == "runs" and bool(found.data.get("killed"))
-
-
-def why_unattacked(subjects: Sequence[Subject], on_evidence: Told) -> str:
-    """Why the suite's attacks cannot be measured here, tried on the first of its images; empty where they can, or where it asks
-    for none."""
-    from deadweight.checks.runner import run_checks
-
-    found = [each for subject in subjects[:1] for each in run_checks(subject, (ATTACKS,), on_evidence)]
-    return next((each.reason for each in found if each.status != "pass"), "")
-
-
-def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
-    """The evidence with the base's own findings told as the base's: a gate that asks for no difference does not look."""
-    data = dict(layers.data)
-    for key in ("hidden", "secrets", "skipped"):
-        data[key] = [
-            {**each, "owner": BASE} if _owner(each) == MINE and each.get("layer") in base.layers else each
-            for each in data.get(key) or ()
-        ]
-    return replace(layers, data=data)
-
-
-def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[str, Any]]:
-    """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
-    gates: dict[str, Any] = {"budget": {"size_bytes": {"soft": _mb(size * 1.1), "hard": _mb(size * 1.5)}}}
-    if killed:
-        gates["runs"] = {"if_killed": "warn"}
-    if layers is not None:
-        gates["layers"] = _layers(layers.data)
-    told = (format_bytes(size), *let_pass(layers, killed=killed))
-    return Known(gates, f"{SEEN}: {'; '.join(told)}")
-
-
-def let_pass(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
-    """What these gates let pass that a service should not have."""
-    told = (IGNORES,) if killed else ()
-    if layers is None:
-        return told
-    failed = _failed(layers.data)
-    if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
-        return (*told, f"{layers.reason}, all in files of the base and of packages (invoke layers)")
-    if _mine(layers.data) and "unread" not in failed:
-        then = "remove those that are real, and their entries under allow"
-    else:
-        then = "then write none"
-    return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
-
-
-def _layers(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What was found is accepted, apart for what is mine and what the base brought."""
-    failed = _failed(data)
-    found: dict[str, Any] = _secrets(data) if "secrets" in failed else {}
-    if "unread" in failed:
-        owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
-        found["unread"] = {**_both(owners), "reason": "seen when the suite was written"}
-    return found
-
-
-def _failed(data: Mapping[str, Any]) -> set[str]:
-    return {str(gate["name"]) for gate in data.get("gates") or () if not gate["held"]}
-
-
-def _secrets(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Mine are accepted one by one, so that the next one fails; where they are many, or have no names, all of them are."""
-    owners = {_owner(each) for each in _counted(data)}
-    mine = _mine(data)
-    if not mine:
-        return {"secrets": "allow" if MINE in owners or not owners else _both(owners)}
-    day = date.today() + timedelta(days=NAMED_DAYS)  # noqa: DTZ011 - expiry dates are the user's own days
-    entries = [{"fingerprint": mark, "reason": f"seen in {place}", "expires": day} for mark, place in mine.items()]
-    return {**({"secrets": _both(owners - {MINE})} if BASE in owners else {}), "allow": entries}
-
-
-def _mine(data: Mapping[str, Any]) -> dict[str, str]:
-    """The fingerprints of my secrets with the first place of each; empty where they are too many, or one has none."""
-    found: dict[str, str] = {}
-    if len(data.get("secrets") or ()) >= MAX_FINDINGS:  # there may be more
-        return found
-    for each in _counted(data):
-        if _owner(each) == MINE:
-            place = str(each.get("path") or each.get("where") or "a layer")
-            found.setdefault(str(each.get("fingerprint") or ""), place)
-    return found if len(found) <= MOST_NAMED and "" not in found else {}
-
-
-def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The secrets that a gate counts, those of hidden files too."""
-    hidden = (mark for file in data.get("hidden") or () for mark in _with_owner(file))
-    found = [*(data.get("secrets") or ()), *hidden]
-    return [each for each in found if not each.get("allowed") and each.get("confidence") != "low"]
-
-
-def _with_owner(file: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    return ({**mark, "owner": file.get("owner"), "path": file.get("path")} for mark in file.get("secrets") or ())
-
-
-def _owner(found: Mapping[str, Any]) -> str:
-    return MINE if found.get("owner", MINE) == MINE else BASE
-
-
-def _both(owners: set[str]) -> dict[str, str]:
-    return {owner: "allow" if owner in owners else "none" for owner in (MINE, BASE)}
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
+    """Whether a check failed, but for one thing: many services do not end on SIGTERM, and that is no reason to leave one out."""
+    return not found.ok and not (found.check == "runs" and found.data.get("killed"))
 
 
 ATTACK_SECONDS = 300.0
@@ -193,30 +249,25 @@ def prove(proof: Proof) -> Draft:
 
 
 def _try(proof: Proof, rung: Rung) -> None:
-    """Build one rung within the bound, and verify it, however long that takes; without time it stays for later."""
+    """Build one rung, and verify it, however long that takes; without time it stays for later."""
     if proof.bound.over() and len(proof.verified) >= ENOUGH:
         proof.put_off(rung.name)
-        return
-    try:
-        built = proof.build(rung)
-    except OutOfTime:
-        proof.put_off(rung.name)
-        return
-    if built:
+    elif proof.build(rung):
         _gate(proof, rung.name)
 
 
 def _watch(proof: Proof, reference: str) -> None:
-    """See which files the own image opens, from which the smallest rung is derived."""
+    """See how the own image is set and which files it opens, from which the other rungs are derived."""
     own = proof.draft.derived_from
     path = {each.name: each.keys.get("dockerfile") for each in proof.draft.rungs}.get(reference)
     if own is None or path != own.path:
         return
     with proof.workspace() as workspace:
-        found = _runtime_of(workspace.subject(proof.variant(workspace, reference)))
+        subject = workspace.subject(proof.variant(workspace, reference))
+        found, config = _runtime_of(subject), config_of(subject.archive())
     if isinstance(found, str):
         proof.say(f"{MINIMAL}: left out: {found}")
-    proof.draft = replace(proof.draft, runtime=found)
+    proof.draft = replace(proof.draft, runtime=found, config=config)
 
 
 def _runtime_of(subject: Subject) -> RuntimeFiles | str:
@@ -244,33 +295,47 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
 def _gate(proof: Proof, name: str) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
+    from deadweight.checks import table
     from deadweight.checks.budget import size_of
+    from deadweight.checks.layers import base_image
+    from deadweight.checks.runner import run_checks
 
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, name))
-        found = verified([subject], _told(proof))
-        size = size_of(subject)
-    wrong = {each.check: each for each in found if not each.ok}
-    running = next((each for each in wrong.values() if each.check != "layers" and not killed(each)), None)
+        checks = [check.name for check in table.asked(subject.variant) if check.name != ATTACKS]
+        # the layers come last: of what does not run they are not looked at, which takes long in a large image
+        found = run_checks(subject, checks, _told(proof), _wrong)
+        size, config = size_of(subject), config_of(subject.archive())
+        wrong = {each.check: each for each in found if not each.ok}
+        if LAYERS in wrong:
+            wrong[LAYERS] = by_owner(wrong[LAYERS], base_image(subject))
+    running = next((each for each in wrong.values() if each.check != LAYERS and _wrong(each)), None)
     if running is not None:
         proof.leave_out(name, f"{running.check}: {running.reason}")
         return
-    checks = measured(size, wrong.get("layers"), killed="runs" in wrong)
-    own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": checks}}
-    accepted = {**proof.draft.accepted, name: let_pass(wrong.get("layers"), killed="runs" in wrong)}
+    layers, is_killed = wrong.get(LAYERS), "runs" in wrong
+    gates = measured(size, layers, killed=is_killed)
+    own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": gates}}
+    accepted = {**proof.draft.accepted, name: let_pass(layers, killed=is_killed)}
     proof.verified.append(name)
-    proof.draft = replace(proof.draft, own=own, accepted=accepted)
+    otherwise = proof.draft.set_otherwise
+    if proof.draft.config and any(each.name == name and each.is_made for each in proof.draft.rungs):
+        otherwise = {**otherwise, name: tuple(of_settings(proof.draft.config, config))}
+    proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
+    with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
+        run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), _told(proof))
 
 
 def _attacked(proof: Proof) -> None:
-    """Try the suite's attacks on the first rung; where they cannot be measured, or not in time, the suite asks for none. Where
+    """Try the suite's attacks on the first rung; if they cannot be measured, or the time is over, the suite asks for none. If
     those on all rungs would take long, it asks for them on the first alone."""
-    name, began = proof.verified[0], time.monotonic()
-    try:
-        with proof.bound.kept(), proof.workspace() as workspace:
-            why = why_unattacked([workspace.subject(proof.variant(workspace, name))], _told(proof))
-    except OutOfTime as error:
-        why = error.message
+    from deadweight.checks.runner import run_checks
+
+    name, began, why = proof.verified[0], time.monotonic(), proof.bound.reason
+    if not proof.bound.over():
+        with proof.workspace() as workspace:
+            found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), _told(proof))
+        why = next((each.reason for each in found if each.status != "pass"), "")
     seconds, own = time.monotonic() - began, proof.draft.own
     described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deadweight.records.reference import split
 from deadweight_init.records import OwnDockerfile
 from deadweight_init.repository.compose import FOR_DEVELOPERS, ComposeService
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, aside, folder_of, joined
 
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
@@ -60,36 +61,8 @@ def _of_words(words: str, folder: str) -> _Command:
     return _Command(context, dockerfile, dict(_ARGUMENT.findall(words)))
 
 
-def contexts(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
-    """For each Dockerfile (a path) the contexts that files of the repository build it with."""
-    found: dict[str, dict[str, None]] = {}
-    pairs = [(each.dockerfile, each.context) for each in tree.once(_commands)]
-    for path, context in (*pairs, *((each.path, each.context) for each in composed)):
-        found.setdefault(path, {})[context] = None
-    return {path: tuple(each) for path, each in found.items()}
-
-
-_HOLDERS = [
-    "docker",
-    ".docker",
-    "dockerfiles",
-    "container",
-    "containers",
-    "build",
-    "deploy",
-    "deployment",
-    "deployments",
-]
+_HOLDERS = TABLES["folders"]["dockerfiles"]
 """Folders of Dockerfiles for what lies above them."""
-
-
-def likely(told: Mapping[str, Sequence[str]], path: str) -> tuple[str, ...]:
-    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
-    Dockerfiles alone by its name."""
-    folder = folder_of(path)
-    beside = (each for name, each in told.items() if folder_of(name) == folder != ".")
-    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
-    return tuple(told.get(path) or next(beside, above))
 
 
 _NOT_FOR_USERS = re.compile(
@@ -100,24 +73,42 @@ _FOR_USERS = re.compile(r"prod|production|release|runtime|runner|final|deploy|se
 
 @dataclass(frozen=True)
 class Build:
-    """``target`` is a stage; ``args`` are build arguments."""
+    """``target`` is a stage; ``args`` are build arguments; ``contexts`` are those that files of the repository name."""
 
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    contexts: tuple[str, ...] = ()
 
 
 def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
     """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
     found: dict[str, Build] = {}
+    commands = tree.once(_commands)
+    pairs = [
+        *((command.dockerfile, command.context) for command in commands),
+        *((each.path, each.context) for each in composed),
+    ]
+    for path, context in pairs:
+        before = found.get(path, Build())
+        found[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
     said = [each for each in composed if not each.published]
     for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
-        before = found.get(service.path, Build())
+        before = found[service.path]
         target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
-        found[service.path] = Build(before.target or target, {**service.args, **before.args})
-    for each in tree.once(_commands):
-        before = found.get(each.dockerfile, Build())
-        found[each.dockerfile] = Build(before.target, {**each.args, **before.args})
+        found[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
+    for command in commands:
+        before = found[command.dockerfile]
+        found[command.dockerfile] = replace(before, args={**command.args, **before.args})
     return found
+
+
+def likely(built: Mapping[str, Build], path: str) -> tuple[str, ...]:
+    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
+    Dockerfiles alone by its name."""
+    folder = folder_of(path)
+    beside = (build.contexts for name, build in built.items() if folder_of(name) == folder != ".")
+    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
+    return built.get(path, Build()).contexts or next(beside, above)
 
 
 def apart(

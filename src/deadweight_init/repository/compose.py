@@ -1,4 +1,4 @@
-"""Parse Compose files: how they build, run and mount a service, its dependencies, and the command for the published image.
+"""Parse Compose files and environment files: how a service is built, run and mounted, its variables, and what it needs.
 
 They are read as far as they can be understood and never judged. Variables without a value are skipped.
 """
@@ -10,55 +10,113 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from deadweight import _run
+from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
-from deadweight_init.dockerfile import read_words, urls
+from deadweight_init.dockerfile import VARIABLE, filled, read_words, urls
 from deadweight_init.records import Beside, Known, Service, Surroundings
-from deadweight_init.repository.environment import dotenv, env_files, environment, example_file, examples, filled_in
+from deadweight_init.repository.servers import SERVERS, server_of
 from deadweight_init.tree import Tree, aside, folder_of, joined, line_of, with_above
+
+_WORDS = "example|sample|template|dist"
+_EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-][\w-]+)?|\.env\.[\w-]+\.(?:{_WORDS}))")
+"""Files that show which variables a service takes. ``.env`` itself holds what is secret: it is read only where git has it."""
+
+_ENDING = re.compile(rf"[._-](?:{_WORDS})")
+_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
+
+
+def examples(tree: Tree, folder: str) -> dict[str, str]:
+    """The variables that a folder shows: those of its ``.env`` where git has it, else of its example file; nothing without."""
+    env = joined(folder, ".env")
+    file = env if is_committed(tree, env) else example_file(tree, folder)
+    return {} if file is None else dotenv(tree.text(file))
+
+
+def example_file(tree: Tree, folder: str) -> str | None:
+    """The file of a folder that shows which variables a service takes; the shortest name goes first."""
+    found = (path for path in tree.files if folder_of(path) == folder and _EXAMPLE.fullmatch(posixpath.basename(path)))
+    return min(found, key=lambda path: (len(path), path), default=None)
+
+
+def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
+    """Of the files that ``env_file:`` names, or of the examples beside those that are not in the repository."""
+    found: dict[str, str] = {}
+    for each in given if isinstance(given, list) else [given] if given else []:
+        path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
+        if tree.has(path) and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
+            found |= dotenv(tree.text(path))
+            continue
+        beside = (other for other in tree.files if other.startswith(path))
+        shown = next((other for other in beside if _ENDING.fullmatch(other[len(path) :])), None)
+        found |= dotenv(tree.text(shown)) if shown else examples(tree, folder_of(path))
+    return found
+
+
+def is_committed(tree: Tree, path: str) -> bool:
+    """Whether git has this file, so that everybody can read it already."""
+    if not tree.has(path) or not (tree.root / ".git").exists():
+        return False
+    words: list[str | Path] = ["git", "-C", tree.root, "ls-files", "--error-unmatch", "--", path]
+    try:
+        return _run.run(words, check=False, timeout=10).exit_code == 0
+    except DeadweightError:
+        return False
+
+
+def dotenv(text: str) -> dict[str, str]:
+    """``A=b`` lines; quotes and comments are taken off, earlier variables are put in."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match is None or line.lstrip().startswith("#"):
+            continue
+        value = match[2]
+        quoted = re.match(r"(['\"])(.*?)\1", value)
+        plain = quoted[2] if quoted else re.sub(r"\s+#.*$", "", value)
+        filled = filled_in(plain, found)
+        found[match[1]] = plain if filled is None else filled
+    return found
+
+
+def environment(
+    given: Any, values: Mapping[str, str], secrets: Mapping[str, str] | None = None, *, read: bool = False
+) -> dict[str, str]:
+    """A mapping or a list of ``A=b`` as Compose takes it. What the shell would give is taken from ``values``, or left out.
+
+    ``secrets`` are the files of secrets that are mounted, with their texts; ``read`` is for an image that takes the text itself:
+    ``X_FILE: /run/secrets/NAME`` is, by the custom of official images, a way to give ``X``.
+    """
+    if isinstance(given, list):
+        entries = (str(each).partition("=") for each in given)
+        pairs: dict[str, Any] = {name: value if sign else None for name, sign, value in entries}
+    else:
+        pairs = {str(key): value for key, value in given.items()} if isinstance(given, dict) else {}
+    found = dict[str, str]()
+    for key, value in pairs.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        filled = values.get(key) if value is None else filled_in(text, values)
+        if filled is None:
+            continue
+        if read and key.endswith("_FILE") and filled in (secrets or {}):
+            key, filled = key.removesuffix("_FILE"), (secrets or {})[filled]
+        found[key] = filled
+    return found
+
+
+def filled_in(text: str, values: Mapping[str, str]) -> str | None:
+    """The text with its variables put in; None if one is not known."""
+    plain = filled(text.replace("$$", "\0"), {name: value.replace("$", "\0") for name, value in values.items()})
+    return None if VARIABLE.search(plain) else plain.replace("\0", "$")
+
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 ANY = "*"
 FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
-PORTS = {
-    **dict.fromkeys(("postgres", "postgis", "timescaledb", "pgvector"), 5432),
-    **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey", "keydb"), 6379),
-    **dict.fromkeys(("mysql", "mariadb", "percona"), 3306),
-    **dict.fromkeys(("mongo", "mongodb"), 27017),
-    **dict.fromkeys(("elasticsearch", "opensearch"), 9200),
-    **dict.fromkeys(("jaeger", "all-in-one"), 16686),
-    **dict.fromkeys(("mailhog", "mailpit"), 1025),
-    "rabbitmq": 5672,
-    "memcached": 11211,
-    "nats": 4222,
-    "etcd": 2379,
-    "consul": 8500,
-    "minio": 9000,
-    "zookeeper": 2181,
-    "kafka": 9092,
-    "localstack": 4566,
-    "cassandra": 9042,
-    "clickhouse-server": 8123,
-    "influxdb": 8086,
-}
-"""Where the servers of well-known images listen."""
 _OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
-_OPEN = {
-    **dict.fromkeys(("postgres", "postgis"), ("POSTGRES_HOST_AUTH_METHOD", "trust")),
-    "mysql": ("MYSQL_ALLOW_EMPTY_PASSWORD", "yes"),
-    "mariadb": ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "yes"),
-}
-"""How databases are told that nobody needs a password: images that were made before 2020 asked for none, later ones do."""
-_PLAIN = {5432: "postgres:16", 3306: "mysql:8", 6379: "redis:7", 27017: "mongo:7", 11211: "memcached:1"}
-_READ = {
-    5432: r"POSTGRES_|PG",
-    3306: r"MYSQL_|MARIADB_",
-    27017: r"MONGO",
-    6379: r"REDIS_|ALLOW_EMPTY",
-    5672: r"RABBITMQ_",
-}
-"""What databases and queues read of their environment, by where they listen."""
 
 
 def as_list(value: Any) -> list[Any]:
@@ -177,7 +235,7 @@ def own_image(tree: Tree) -> Callable[[str, Any], bool]:
 
     def is_own(path: str, service: Any) -> bool:
         image = _image_of(tree, path, service)
-        if len(image) < 3 or image in PORTS:
+        if len(image) < 3 or image in SERVERS:
             return False
         return image in names or (not exactly and any(image in name or name in image for name in names))
 
@@ -236,7 +294,10 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
         at = text.find(what, start.start() if start else 0)
         return f"from {path}:{line_of(text, at)}" if at >= 0 else f"from {path}"
 
-    ports = [Known(port, origin(shown)) for port, shown in map(_inner_port, as_list(service.get("ports"))) if port]
+    ports = list[Known[int]]()
+    for given in as_list(service.get("ports")):
+        if port := _port_pair(given, {})[1]:
+            ports.append(Known(port, origin(f"target: {port}" if isinstance(given, dict) else str(given))))
     test = mapping(service.get("healthcheck")).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
@@ -290,14 +351,14 @@ def _is_in_code(tree: Tree, folder: str, name: str) -> bool:
     return any(host.search(tree.text(path)) for path in tree.code(folder))
 
 
-def _inner_port(given: Any) -> tuple[int | None, str]:
-    """The container's port of one entry under ``ports:``, and the words to look for in the file."""
+def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
+    """The machine's port of one entry under ``ports:`` or ``expose:``, and the container's; None for one that is not known."""
     if isinstance(given, dict):
-        target = str(given.get("target"))
-        return (int(target), f"target: {target}") if target.isdigit() else (None, "")
-    shown = str(given)
-    inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
-    return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
+        outer, inner = str(given.get("published") or ""), str(given.get("target"))
+    else:
+        outer, _, inner = filled(str(given), values).partition("/")[0].rpartition(":")
+        outer = outer.rpartition(":")[2]
+    return outer, int(inner) if inner.isdigit() and 0 < int(inner) < 65536 else None
 
 
 # What a service needs beside it: databases, queues and the like.
@@ -314,12 +375,9 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     files = mounted_files(tree, folder, service)
     secrets = {target: tree.text(path).strip() for target, path in files.items()}
     # of a file of variables that several services share what this one reads, where that is known
-    known = _READ.get(PORTS.get(posixpath.basename(split(reference)[0]), 0))
-    shown = {
-        key: value
-        for key, value in env_files(tree, folder, service.get("env_file")).items()
-        if known and re.match(known, key)
-    }
+    known = server_of(reference)
+    given = env_files(tree, folder, service.get("env_file")).items()
+    shown = {key: value for key, value in given if known and known.reads and re.match(known.reads, key)}
     env = {**shown, **environment(service.get("environment"), values, secrets, read=True)}
     env = {**_open_to_all(reference, env), **env}
     return Beside(name, reference, port, env, command_words(service.get("command"), values), files)
@@ -332,7 +390,7 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
     context = joined(folder, str(fields.get("context") or "."))
     path = joined(context, str(fields.get("dockerfile") or "Dockerfile"))
     words = read_words(tree.text(path), path)
-    known = len(words.bases) == 1 and posixpath.basename(split(words.base)[0]) in PORTS
+    known = len(words.bases) == 1 and server_of(words.base) is not None
     if not build:
         return service
     if context.startswith("..") or not tree.has(path) or not known:
@@ -354,22 +412,21 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
 
 def as_plain_server(need: Beside) -> Beside | None:
     """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
-    image = _PLAIN.get(need.port)
-    if image is None or split(need.image)[0] == split(image)[0]:
+    image = next((server.plain for server in SERVERS.values() if server.port == need.port), "")
+    if not image or split(need.image)[0] == split(image)[0]:
         return None
     return replace(need, image=image, env={**_open_to_all(image, need.env), **need.env})
 
 
 def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:
-    name, value = _OPEN.get(posixpath.basename(split(image)[0]), ("", ""))
-    return {} if not name or any("PASSWORD" in each or each == name for each in env) else {name: value}
+    known = server_of(image)
+    return dict(known.open) if known and not any("PASSWORD" in name or name in known.open for name in env) else {}
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
-    given = [*as_list(service.get("expose")), *as_list(service.get("ports"))]
-    inner = (str(each).rpartition(":")[2].partition("/")[0] for each in given if not isinstance(each, dict))
-    known = PORTS.get(posixpath.basename(split(image)[0]))
-    return known or next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
+    given = (each for key in ("expose", "ports") for each in as_list(service.get(key)) if not isinstance(each, dict))
+    known = server_of(image)
+    return known.port if known else next((port for each in given if (port := _port_pair(each, {})[1])), None)
 
 
 def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -492,9 +549,6 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], in
         for name, each in services.items() if folder in homes else ():
             need = needed(tree, folder, name, each)
             for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
-                if isinstance(given, dict):
-                    words = [str(given.get("published")), str(given.get("target"))]
-                else:
-                    words = (filled_in(str(given), examples(tree, folder)) or "").partition("/")[0].split(":")[-2:]
-                if need and len(words) == 2 and words[0].isdigit() and words[1] == str(need.port):
-                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(words[0])
+                outer, inner = _port_pair(given, examples(tree, folder))
+                if need and outer.isdigit() and inner == need.port:
+                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(outer)

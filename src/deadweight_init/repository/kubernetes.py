@@ -15,7 +15,8 @@ from typing import Any
 
 from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
-from deadweight_init.repository.compose import PORTS, mapping
+from deadweight_init.repository.compose import mapping
+from deadweight_init.repository.servers import SERVERS
 from deadweight_init.tree import Tree, line_of
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
@@ -154,7 +155,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
 def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
     """Those that are named as the service is; else the only one that is no database."""
     own = [each for each in containers if not each.names.isdisjoint(names)]
-    others = [each for each in containers if each.image not in PORTS]
+    others = [each for each in containers if each.image not in SERVERS]
     return own or (others if len({each.image for each in others}) == 1 else [])
 
 
@@ -165,11 +166,11 @@ def cluster_needs(tree: Tree, env: Mapping[str, Known[str]]) -> tuple[Known[Besi
         # a Service goes by its name alone, or with its namespace
         selector = next((each for name, each in cluster.services.items() if host.partition(".")[0] == name), None)
         servers = (each for each in cluster.containers if selector and selector.items() <= each.labels.items())
-        server = next((each for each in servers if each.image in PORTS), None)
+        server = next((each for each in servers if each.image in SERVERS), None)
         if server is not None:
             args = server.said.get("args")
             words = tuple(map(str, args)) if isinstance(args, list) else ()
             image = str(server.said["image"])
-            need = Beside(host, image, PORTS[server.image], dict(cluster.env_of(server)), words)
+            need = Beside(host, image, SERVERS[server.image].port, dict(cluster.env_of(server)), words)
             found.append(Known(need, f"from {server.file}"))
     return tuple(found)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from deadweight._errors import DeadweightError, UsageError
+from deadweight_images.cache_files import write_atomically
 from deadweight_init.write.suite import IGNORED, NOX, TASKS
 
 
@@ -76,17 +76,8 @@ class Written:
             self._before[name] = path.read_text(encoding="utf-8") if path.is_file() else None
         try:
             missing = [each for each in path.parents if not each.exists()]
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._folders += [each for each in missing if each not in self._folders]
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as handle:
-                    handle.write(text)
-                Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_atomically(path, text, mode=path.stat().st_mode & 0o777 if path.exists() else 0o644)
         except OSError as error:
             raise DeadweightError(
                 f"{path}: cannot be written: {error.strerror}",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
 from typing import Any
 
 from deadweight._log_excerpt import plain
 from deadweight_init.derive.changes import lines
 from deadweight_init.draft import Draft, Recorded
-from deadweight_init.languages.common import scalar
+from deadweight_init.languages.common import Text, flow, scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
@@ -37,12 +36,6 @@ class Note(str):
 
     def __eq__(self, other: object) -> bool:
         return self is other
-
-
-class Text(str):
-    """YAML as it is."""
-
-    __slots__ = ()
 
 
 def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str:
@@ -188,19 +181,6 @@ def _items(values: list[Any], indent: str) -> Iterator[str]:
         first, *rest = _rendered(value, f"{indent}    ") if isinstance(value, Block) else (flow(value),)
         yield f"{indent}  - {first.strip()}"
         yield from rest
-
-
-def flow(value: Any) -> str:
-    """Data in YAML's flow style."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{scalar(str(key))}: {flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and not isinstance(value, Text):
-        return scalar(value)
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value) if isinstance(value, Text | date) else json.dumps(value)
 
 
 def _line(text: str) -> str:

@@ -26,6 +26,7 @@ from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from deadweight_standins.source import LocalSource
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
+from tests.support.codes import raises
 from tests.support.world_content import hard_linked
 
 pytestmark = pytest.mark.tools
@@ -208,6 +209,7 @@ def test_what_an_apko_file_starts_from_is_an_input_and_names_no_repository_eithe
     assert _apk.usable(project.site, "apko.yaml") == "apko.yaml", "it ends, though apko may not"
 
 
+@pytest.mark.slow
 def test_the_same_inputs_and_key_give_the_same_image_elsewhere(built, project):
     shutil.rmtree(project.site.state.packages)
     shutil.rmtree(project.site.state.image("v"))
@@ -229,6 +231,7 @@ def test_two_variants_share_the_package(project):
     assert project.steps("v")[0].key == project.steps("w")[0].key
 
 
+@pytest.mark.slow
 def test_a_version_that_goes_down_is_what_you_get(project):
     project.write({"melange.yaml": MELANGE.replace("version: 1.0.0", "version: 0.9.0")})
     image = project.build("v")
@@ -238,14 +241,14 @@ def test_a_version_that_goes_down_is_what_you_get(project):
 
 def test_a_compile_error_is_the_compilers_own_line(project):
     project.write({"app/main.go": BROKEN})
-    with pytest.raises(CommandError) as caught:
+    with raises(CommandError, "builders.not_compiled", what="v: melange.yaml") as caught:
         project.build("v")
-    assert "v: melange.yaml: the service does not compile" in str(caught.value)
     assert "./main.go:4:10: undefined: nope" in str(caught.value)
     assert str(project.site.state.log("v")) in str(caught.value)
     assert [path.name[:8] for path in project.site.state.packages.iterdir()] == ["melange-"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
@@ -264,6 +267,7 @@ def test_a_wrong_file_is_refused_in_the_tools_own_words(project, file, old, new,
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_file_that_names_its_own_repositories_builds_from_another_source(project):
     own = "  repositories: [https://packages.example.invalid/os]\n  keyring: [https://packages.example.invalid/key.rsa.pub]\n"
     apko = APKO.replace("contents:\n", "contents:\n" + own) + "archs: [riscv64, amd64, arm64]\n"
@@ -286,6 +290,7 @@ EMBEDDING = (
 )
 
 
+@pytest.mark.slow
 def test_melange_gets_what_it_needs_and_reads_nothing_that_others_write(project):
     """The source is the whole repository, where another step makes and removes folders all the time."""
     project.suite(SUITE.replace("source: app", "source: ."))
@@ -337,6 +342,7 @@ def objects(cache: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_password_for_the_module_proxy_is_in_no_package(project):
     proxy = "http://u:pass-word-77@127.0.0.1:9"
     project.source.build_environment = BuildEnvironment(
@@ -351,9 +357,10 @@ def test_a_password_for_the_module_proxy_is_in_no_package(project):
     assert b"pass-word-77" not in unpacked
     assert b"HTTPS_PROXY" not in unpacked
     assert "pass-word-77" not in project.log("v")
-    assert any("HTTPS_PROXY contains a password" in line for line in project.said)
+    assert any("HTTPS_PROXY" in line for line in project.said)
 
 
+@pytest.mark.slow
 def test_the_docker_runner_leaves_no_image_behind(project, engine):
     project.suite(SUITE + "    runner: docker\n")
     project.engine = lambda: engine

@@ -18,6 +18,7 @@ from deadweight.builders.dockerfile.build_network import (
     Reach,
 )
 from deadweight.sources.adapt_dockerfile import Run
+from tests.support.message_codes import details
 
 VARIABLES = {
     "GOPROXY": "https://user:word@go.example.com,direct",
@@ -94,7 +95,10 @@ def test_where_an_older_engine_cannot_the_instruction_is_told_what_to_write(run)
     reach = Reach(VARIABLES, (CA,), direct=False, in_image=frozenset((1,)))
     assert reach.added(run).flags == ()
     told = reach.advice(7)
-    assert "PIP_INDEX_URL and ca_bundle did not reach this instruction" in told
+    assert (details(told).code, details(told).fields["names"]) == (
+        "dockerfile.secrets_lacked",
+        "PIP_INDEX_URL and ca_bundle",
+    )
     assert "RUN --mount=type=secret,id=PIP_INDEX_URL --mount=type=secret,id=ca_bundle" in told
     assert 'export PIP_INDEX_URL="$(cat /run/secrets/PIP_INDEX_URL)"' in told
     assert "export SSL_CERT_FILE=/run/secrets/ca_bundle" in told

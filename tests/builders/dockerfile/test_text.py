@@ -6,6 +6,8 @@ import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.builders.dockerfile.text import read_dockerfile
+from tests.support.codes import raises
+from tests.support.message_codes import details
 
 MULTI = """# a comment
 ARG GO=golang:1
@@ -75,32 +77,29 @@ def test_a_stage_that_names_itself_ends(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "line", "code", "fields"),
     [
-        ("ARG X\n", ":1: has no FROM instruction"),
-        ("# only a comment\n\nRUN x\n", ":3: RUN is before the first FROM"),
-        ("FROM a\nFORM b\n", ":2: unknown instruction 'FORM'"),
-        ("FROM\n", ":1: this FROM is not complete\n  hint: write FROM IMAGE"),
-        (
-            "ARG X\nFROM alpine:3 # x\n",
-            ":2: this FROM is not complete\n  hint: move the comment to a line of its own",
-        ),
-        ("FROM a\nRUN <<EOF\nFROM b\n", ":2: the heredoc 'EOF' is never closed"),
-        ("{not: a dockerfile}\n", ":1: unknown instruction"),
+        ("ARG X\n", 1, "dockerfile.no_from", {}),
+        ("# only a comment\n\nRUN x\n", 3, "dockerfile.before_from", {"name": "RUN"}),
+        ("FROM a\nFORM b\n", 2, "dockerfile.unknown_instruction", {"name": "FORM"}),
+        ("FROM\n", 1, "dockerfile.incomplete_from", {}),
+        ("ARG X\nFROM alpine:3 # x\n", 2, "dockerfile.from_with_comment", {}),
+        ("FROM a\nRUN <<EOF\nFROM b\n", 2, "dockerfile.open_heredoc", {"name": "EOF"}),
+        ("{not: a dockerfile}\n", 1, "dockerfile.unknown_instruction", {}),
     ],
 )
-def test_what_is_no_dockerfile(tmp_path, text, words):
-    with pytest.raises(ConfigError) as caught:
+def test_what_is_no_dockerfile(tmp_path, text, line, code, fields):
+    with raises(ConfigError, code, **fields) as caught:
         written(tmp_path, text)
-    assert words in str(caught.value)
+    assert details(caught.value).line == line
 
 
 def test_an_unknown_target_names_the_stages(tmp_path):
-    with pytest.raises(ConfigError, match=r"(?s)no stage 'finl'.*build, tested, final"):
+    with raises(ConfigError, "dockerfile.no_such_stage", name="finl", stages="build, tested, final"):
         written(tmp_path, MULTI).chain("finl")
 
 
 def test_not_utf8(tmp_path):
     (tmp_path / "Dockerfile").write_bytes(b"FROM \xff\xfe\n")
-    with pytest.raises(ConfigError, match="not UTF-8"):
+    with raises(ConfigError, "dockerfile.not_utf8"):
         read_dockerfile(tmp_path / "Dockerfile")

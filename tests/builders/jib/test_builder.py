@@ -29,6 +29,7 @@ from deadweight_images.inspect.extract import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
+from tests.support.codes import raises
 from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
@@ -132,6 +133,7 @@ def test_two_clean_builds_give_the_same_image(demo):
     assert second.config_digest != third.config_digest
 
 
+@pytest.mark.slow
 def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
     """Twice through one process: clean, and with every class there already."""
     project, images = demo
@@ -175,6 +177,7 @@ def test_what_the_image_says(demo):
     assert any(line.startswith("Compiling ") for line in project.said)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_leaves_no_class(project):
     project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
     assert _has_class(project, project.build("v"), "Other")
@@ -229,10 +232,11 @@ def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
         return opened.image.config.user, opened.image.config.exposed_ports
 
 
+@pytest.mark.slow
 def test_one_module_of_several(project):
     emptied(project.root / "app")
     project.write(family())
-    with pytest.raises(ConfigError, match=r"several modules \(lib, service\).*\n.*jib\.containerize"):
+    with raises(ConfigError, "jib.several_modules", modules="lib, service"):
         project.build("v")
     project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
     built = project.build("v")
@@ -306,8 +310,7 @@ def test_a_dependency_of_that_name_is_no_plugin(project):
 
 def test_a_compile_error_is_the_compilers_own_line(project):
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
-    message = fails(project)
-    assert "v: the service does not compile" in message
+    message = fails(project, told="builders.not_compiled")
     assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
     assert str(project.site.state.log("v")) in message
     assert message.count("cannot find symbol") == 1
@@ -320,12 +323,12 @@ def test_a_failed_test_of_the_service_is_its_own_line(project):
     )
     project.write({"app/pom.xml": pom(dependencies=JUNIT), "app/src/test/java/a/MainTest.java": test})
     project.suite(SUITE + "    tests: true\n")
-    message = fails(project)
-    assert "v: the service's own tests fail" in message
+    message = fails(project, told="builders.tests_fail")
     assert "| MainTest.adds:5 expected: <3> but was: <2>" in message
     assert str(project.site.state.log("v")) in message
 
 
+@pytest.mark.slow
 def test_two_main_classes(project):
     project.write({"app/src/main/java/a/Other.java": main_class("Other")})
     message = fails(project)
@@ -344,29 +347,30 @@ def test_no_main_class(project):
 
 def test_a_main_class_that_does_not_exist(project):
     project.suite(SUITE + "    main: a.Nope\n")
-    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
     assert not project.site.state.image("v").joinpath("image.tar").exists()
 
 
 def test_a_main_class_without_its_package(project):
     project.suite(SUITE + "    main: Main\n")
-    assert "v: the main class Main is neither among" in fails(project, DeadweightError)
+    assert "Main" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
 def test_a_main_class_that_the_pom_misspells(project):
     said = "<container><mainClass>a.Nope</mainClass></container>"
     jib = plugin("jib-maven-plugin", "3.5.2", group="com.google.cloud.tools", configuration=said)
     project.write({"app/pom.xml": pom(plugins=jib)})
-    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
+@pytest.mark.slow
 def test_a_service_for_an_older_java(project):
     """Jib then writes the class path into the entry point: Java 8 reads no argument files."""
     project.write({"app/pom.xml": pom().replace(">17<", ">8<")})
     with open_archive(project.archive("v", project.build("v"))) as opened:
         assert opened.image.config.entrypoint[-2:] == ("/app/resources:/app/classes:/app/libs/*", "a.Main")
     project.suite(SUITE + "    main: a.Nope\n")
-    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
 def test_a_main_class_in_a_dependency(project):
@@ -374,7 +378,7 @@ def test_a_main_class_in_a_dependency(project):
     project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
     assert project.build("v").variant == "v"
     project.suite(SUITE + "    main: org.junit.jupiter.api.Nope\n")
-    assert "v: the main class org.junit.jupiter.api.Nope is neither among" in fails(project, DeadweightError)
+    assert "org.junit.jupiter.api.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
 def test_a_class_path_that_leads_into_the_base_is_left_alone(project):
@@ -478,45 +482,39 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
 
 
 @pytest.mark.parametrize(
-    ("files", "suite", "words"),
+    ("files", "suite", "code", "place"),
     [
-        (
-            {"app/pom.xml": "<project>\n  <a>\n</project>\n"},
-            SUITE,
-            r"pom\.xml:3: is not well-formed XML: mismatched tag",
-        ),
-        ({"app/pom.xml": "<html/>"}, SUITE, r"pom\.xml:1: is not a pom\.xml"),
+        ({"app/pom.xml": "<project>\n  <a>\n</project>\n"}, SUITE, "jib.pom_not_xml", "pom.xml:3: "),
+        ({"app/pom.xml": "<html/>"}, SUITE, "jib.not_a_pom", "pom.xml:1: "),
         (
             {"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'},
             SUITE,
-            r"pom\.xml:2: declares entities",
+            "jib.pom_entities",
+            "pom.xml:2: ",
         ),
-        ({}, SUITE + "    pom: other.xml\n", r"other\.xml: no such file \(variants\.v\.pom\)"),
-        ({}, SUITE.replace(f"    base: {STATIC}\n", ""), r"the builder jib needs a base image"),
-        ({}, SUITE + "    files: {/etc/x: nowhere}\n", r"nowhere: no such file \(variants\.v\.files\./etc/x\)"),
-        ({}, SUITE + "    files: {etc/x: conf}\n", r"expected the absolute path"),
-        ({}, SUITE + "    files: {/etc/../x: conf}\n", r"expected the absolute path"),
-        ({}, SUITE + "    files: {//etc/x: app}\n", r"expected the absolute path"),
-        (
-            {},
-            SUITE + "    files: {/x/y: app, /x: app/pom.xml}\n",
-            r"lies below /x, which is a file \(variants\.v\.files\./x/y\)",
-        ),
-        ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', r"lies below /x, which is a file"),
-        ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', r"expected IMAGE#/PATH"),
-        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:8: variants\.v\.env: A: Jib cannot pass"),
+        ({}, SUITE + "    pom: other.xml\n", "builders.no_such_file", "other.xml"),
+        ({}, SUITE.replace(f"    base: {STATIC}\n", ""), "jib.no_base", "(variants.v.base)"),
+        ({}, SUITE + "    files: {/etc/x: nowhere}\n", "builders.no_such_file", "(variants.v.files./etc/x)"),
+        ({}, SUITE + "    files: {etc/x: conf}\n", "jib.wrong_target", ""),
+        ({}, SUITE + "    files: {/etc/../x: conf}\n", "jib.wrong_target", ""),
+        ({}, SUITE + "    files: {//etc/x: app}\n", "jib.wrong_target", ""),
+        ({}, SUITE + "    files: {/x/y: app, /x: app/pom.xml}\n", "jib.below_a_file", "(variants.v.files./x/y)"),
+        ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', "jib.below_a_file", "(variants.v.files./x/y)"),
+        ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', "jib.wrong_source", f"{DONOR}#awk"),
+        ({}, SUITE + '    env: {A: "x\\\\"}\n', "jib.env_unsupported", "deadweight.yaml:8: variants.v.env: A: "),
     ],
 )
-def test_wrong_files_are_refused_before_the_build(project, files, suite, words):
+def test_wrong_files_are_refused_before_the_build(project, files, suite, code, place):
     project.write(files).suite(suite)
-    with pytest.raises(ConfigError, match=words) as caught:
+    with raises(ConfigError, code) as caught:
         project.build("v")
     assert caught.value.exit_code == 2
+    assert place in str(caught.value)
 
 
 def test_a_file_that_the_other_image_lacks(project):
     project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
-    assert f"{DONOR}: no file /no/such in the image" in fails(project, ConfigError, 2)
+    assert "/no/such" in fails(project, ConfigError, 2)
 
 
 def test_a_version_that_a_pom_forgot(project):
@@ -547,6 +545,7 @@ def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project
     assert "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone" in message
 
 
+@pytest.mark.slow
 def test_offline_builds_from_what_is_there(project, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
     message = fails(project)
@@ -564,6 +563,7 @@ def registry_program() -> Path:
     return find("docker-registry").path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("secure", "hint"),
     [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
@@ -585,9 +585,8 @@ def test_a_base_of_another_architecture(project, bases, registry_program, tmp_pa
         crane = [find("crane").path, "mutate", "--insecure", source, "--set-platform", "linux/s390x"]
         _run.run([*crane, "--tag", f"{host}/other:1"])
         project.source.bases = {STATIC: Base(STATIC, f"{host}/other:1", None, stand_in=False)}
-        message = fails(project, DeadweightError)
+        message = fails(project, DeadweightError, told="jib.other_architecture")
     assert "s390x" in message
-    assert "choose a base image for this architecture" in message
 
 
 def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
@@ -618,6 +617,7 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
     assert "pass-word-77" not in message
 
 
+@pytest.mark.slow
 def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     certificates(tmp_path)
     place = tmp_path / "repository/example/private/thing/1"
@@ -734,6 +734,7 @@ exec "$3" -m invoke build --variant v
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("java", "words"),
     [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")],

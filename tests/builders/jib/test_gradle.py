@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,10 @@ from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
+from tests.support.codes import raises
 from tests.support.gradle_world import portal, wrapper
 from tests.support.java_projects import STATIC, SUITE, fails
+from tests.support.message_codes import details
 from tests.support.small_images import docker_archive
 
 WRAPPER = '#!/bin/sh\necho "$@" > told; exit 7\n'
@@ -75,6 +78,7 @@ def gradle(tmp_path_factory) -> tuple[str, str]:
     return wrapper(folder), portal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
     """By the script that adds it; what Jib's plug-in itself does is a stand-in's here."""
@@ -93,8 +97,9 @@ def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
 
 def test_with_several_projects_one_of_them_becomes_the_image(project):
     project.write(INIT)
-    with pytest.raises(ConfigError, match=r"settings\.gradle\.kts: the build includes other projects") as caught:
+    with raises(ConfigError, "jib.gradle_several") as caught:
         project.build("v")
+    assert Path(details(caught.value).file).name == "settings.gradle.kts"
     assert 'args: {jib.containerize: ":app"}' in str(caught.value)
     for given, task in ((":app", ":app:jibBuildTar"), ("app", ":app:jibBuildTar"), (":", ":jibBuildTar")):
         project.suite(f'{SUITE}    args: {{jib.containerize: "{given}"}}\n    tests: true\n')
@@ -102,8 +107,9 @@ def test_with_several_projects_one_of_them_becomes_the_image(project):
 
 
 def test_a_folder_without_any_build_is_told_so(project):
-    with pytest.raises(ConfigError, match=r"app: has neither a pom\.xml nor a Gradle build \(variants\.v\.source\)"):
+    with raises(ConfigError, "jib.no_build_file") as caught:
         project.build("v")
+    assert (Path(details(caught.value).file).name, details(caught.value).inner) == ("app", ("source",))
 
 
 def test_what_a_build_writes_is_no_input_but_a_package_of_that_name_is(project):
@@ -139,24 +145,23 @@ def test_builds_and_projects_beside_the_source_are_input(project):
 def test_a_wrapper_that_is_not_executable(project):
     project.write({"app/build.gradle": "\n"})
     (project.root / "app/gradlew").chmod(0o644)
-    message = fails(project, MissingError, 3)
-    assert "app/gradlew: is not executable\n  hint: chmod +x " in message
+    message = fails(project, MissingError, 3, told="jib.gradlew_not_executable")
+    assert str(project.root / "app/gradlew") in message
 
 
 @pytest.mark.skipif(shutil.which("gradle") is not None, reason="there is a Gradle on PATH")
 def test_no_gradle_at_all(project):
     project.write({"app/build.gradle": "\n"})
     (project.root / "app/gradlew").unlink()
-    assert "it is not on PATH and the project has no gradlew" in fails(project, MissingError, 3)
+    fails(project, MissingError, 3, told="jib.no_gradle")
 
 
 def test_a_warning_of_the_compiler_is_no_error(project):
     """In Gradle's form, which is javac's own."""
     warning, error = "$PWD/src/A.java:3: warning: [removal] x", "$PWD/src/A.java:4: error: cannot find symbol"
     project.write({"app/build.gradle": "\n", "app/gradlew": f'#!/bin/sh\necho "{warning}"; echo "{error}"; exit 1\n'})
-    message = fails(project)
-    assert "v: the service does not compile" in message
+    message = fails(project, told="builders.not_compiled")
     assert "| src/A.java:4: error: cannot find symbol" in message
     assert "removal" not in message
     project.write({"app/gradlew": f'#!/bin/sh\necho "{warning}"; echo no disk; exit 1\n'})
-    assert "does not compile" not in fails(project)
+    fails(project, told="builders.tool_failed")

@@ -87,24 +87,25 @@ def heard(lines: list[str], *, gradle: bool = False) -> CommandError:
 )
 def test_a_failed_test_in_all_its_forms(line):
     failure = heard([f"[ERROR]   {line}", "[ERROR] Tests run: 1, Failures: 1, Errors: 0, Skipped: 0"])
-    assert failure.reason == "v: the service's own tests fail"
+    assert failure.code == "builders.tests_fail"
     assert failure.tail == (line,)
 
 
 def test_a_problem_of_a_pom_is_no_failed_test():
     failure = heard(["[ERROR]     'dependencies.dependency.version' for example:x:jar is missing. @ line 9, column 17"])
-    assert "tests" not in failure.reason
+    assert failure.code == "builders.tool_failed"
 
 
+@pytest.mark.slow
 def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     (tmp_path / "my work").mkdir()
     project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
-    message = fails(project)
-    assert "v: the service does not compile" in message
+    message = fails(project, told="builders.not_compiled")
     assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_maven_repository_that_wants_credentials(maven_project, status):
     with refusing_repository(status) as port:
@@ -116,6 +117,7 @@ def test_a_maven_repository_that_wants_credentials(maven_project, status):
     assert message.endswith("hint: the Maven repository requires credentials: set <servers> in ~/.m2/settings.xml")
 
 
+@pytest.mark.slow
 def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, tmp_path):
     """Maven itself keeps such a failure for a day."""
     version, offered = uuid.uuid4().hex, tmp_path / "offered"
@@ -180,7 +182,7 @@ def test_tests_that_fail_in_gradle():
     ]
     reason = ["* What went wrong:", "Execution failed for task ':test'."]
     lines += ["MainTest > says() FAILED", "", *reason]
-    assert "tests" not in heard(lines).reason  # where Maven runs, that is what the service itself writes
+    assert heard(lines).code != "builders.tests_fail"  # where Maven runs, that is what the service itself writes
     failure = heard(lines, gradle=True)
-    assert failure.reason == "v: the service's own tests fail"
+    assert failure.code == "builders.tests_fail"
     assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")

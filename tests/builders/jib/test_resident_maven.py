@@ -17,6 +17,7 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.builders.jib import resident_maven
 from deadweight.toolchain.find import find
+from tests.support.codes import raises
 from tests.support.java_projects import JUNIT, pom
 
 pytestmark = [pytest.mark.java, pytest.mark.tools]
@@ -294,7 +295,7 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
     with monkeypatch.context() as context:
         (tmp_path / ("x" * 120)).mkdir()
         context.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("x" * 120)))
-        with pytest.raises(DeadweightError, match="too long for a socket"):
+        with raises(DeadweightError, "jib.socket_path_too_long"):
             resident_maven._place("0" * 16)
         assert call(source, "compile") == plain
     (source / ".mvn").mkdir()

@@ -15,10 +15,12 @@ import zstandard
 from deadweight._errors import ArchiveError, DeadweightError, UsageError
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.archive.documents import valid
+from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.inspect.summary import summary
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 
 ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})
 TWO = samples.honest_layer({"etc/b": b"more" * 1000, "bin/sh": "busybox"})
@@ -102,7 +104,7 @@ def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
         assert archive.image.config.architecture == "arm64"
     with open_archive(path, platform="linux/amd64") as archive:
         assert archive.image.config_digest == samples.sha256(amd.config)
-    with pytest.raises(UsageError, match=r"no image for linux/s390x(.|\n)*linux/amd64, linux/arm64"):
+    with raises(UsageError, "archive.platform_missing", platform="linux/s390x", known="linux/amd64, linux/arm64"):
         open_archive(path, platform="linux/s390x")
 
 
@@ -127,7 +129,7 @@ def test_an_image_for_another_platform_is_not_taken_for_the_one_asked_for(tmp_pa
     for fitting in ("linux/arm64", "linux/arm64/v8", None):
         with open_archive(path, platform=fitting) as archive:
             assert archive.image.config.architecture == "arm64"
-    with pytest.raises(UsageError, match=r"no image for linux/amd64(.|\n)*linux/arm64/v8"):
+    with raises(UsageError, "archive.platform_missing", platform="linux/amd64", known="linux/arm64/v8"):
         open_archive(path, platform="linux/amd64")
 
 
@@ -151,7 +153,7 @@ def test_an_image_of_an_index_is_chosen_by_name(tmp_path):
     path = samples.folder(tmp_path / "layout", {**one, **two, **index})
     with open_archive(path, name="two") as archive:
         assert archive.image.names == ("two",)
-    with pytest.raises(UsageError, match=r"no image 'three'(.|\n)*it holds one, two"):
+    with raises(UsageError, "archive.name_missing", what=str(path), name="three", known="one, two"):
         open_archive(path, name="three")
 
 
@@ -172,9 +174,9 @@ def test_one_of_several_images_is_chosen_by_name(tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
     assert summary(path, name="app:1").config_digest == samples.sha256(two.config)
-    with pytest.raises(UsageError, match=r"holds 2 images(.|\n)*app:0, app:1"):
+    with raises(UsageError, "archive.name_ambiguous", what=str(path), images=2, known="app:0, app:1"):
         summary(path)
-    with pytest.raises(UsageError, match="no image 'other'"):
+    with raises(UsageError, "archive.name_missing", name="other", known="app:0, app:1"):
         summary(path, name="other")
 
 
@@ -194,40 +196,56 @@ def manifest_with(made, **fields):
 
 
 HARMS = {
-    "missing layer": (lambda m, made: m.pop(place(TWO)), "which is missing"),
-    "missing config": (lambda m, made: m.pop(place(made.config)), "config .* is missing"),
-    "changed config": (lambda m, made: m.update({place(made.config): made.config.replace(b"amd64", b"amd65")}), "match its digest"),
-    "changed layer": (lambda m, made: m.update({place(TWO): TWO.replace(b"more", b"less")}), "does not match its"),
-    "longer layer": (lambda m, made: m.update({place(TWO): TWO + bytes(512)}), "the manifest says"),
-    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "another kind of document"),
+    "missing layer": (lambda m, made: m.pop(place(TWO)), "archive.layer_missing", {"name": place(TWO)}),
+    "missing config": (lambda m, made: m.pop(place(made.config)), "archive.config_missing"),
+    "changed config": (
+        lambda m, made: m.update({place(made.config): made.config.replace(b"amd64", b"amd65")}),
+        "archive.digest",
+    ),
+    "changed layer": (lambda m, made: m.update({place(TWO): TWO.replace(b"more", b"less")}), "archive.diff_id"),
+    "longer layer": (lambda m, made: m.update({place(TWO): TWO + bytes(512)}), "archive.blob_size"),
+    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "document.two_kinds"),
     "manifest that says it is an index": (
         lambda m, made: m.update(manifest_with(made, mediaType=samples.OCI_INDEX)),
-        "is referenced as",
+        "document.media_type",
     ),
-    "too few layers": (lambda m, made: m.update(manifest_with(made, layers=[])), "names 2 layers, the manifest 0"),
+    "too few layers": (
+        lambda m, made: m.update(manifest_with(made, layers=[])),
+        "archive.layer_count",
+        {"config": 2, "layers": 0},
+    ),
     "digest with a path in it": (
         lambda m, made: m.update(
             manifest_with(made, config={"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 1})
         ),
-        "not a valid SHA-256 digest",
+        "document.digest",
     ),
     "negative size": (
         lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "size": -1})),
-        "without a valid size",
+        "document.size",
     ),
-    "no index": (lambda m, made: m.pop("index.json"), "not an image archive"),
-    "huge index": (lambda m, made: m.update({"index.json": b'{"a":"' + b"x" * (5 << 20) + b'"}'}), "bytes, at most "),
-    "deep index": (lambda m, made: m.update({"index.json": b"[" * 100_000 + b"]" * 100_000}), "not valid JSON"),
-    "index with a key twice": (lambda m, made: m.update({"index.json": b'{"manifests":[],"manifests":[]}'}), "appears twice"),
+    "no index": (lambda m, made: m.pop("index.json"), "archive.not_an_image"),
+    "huge index": (lambda m, made: m.update({"index.json": b'{"a":"' + b"x" * (5 << 20) + b'"}'}), "document.too_large"),
+    "deep index": (lambda m, made: m.update({"index.json": b"[" * 100_000 + b"]" * 100_000}), "document.not_json"),
+    "index with a key twice": (lambda m, made: m.update({"index.json": b'{"manifests":[],"manifests":[]}'}), "document.key_twice"),
     "index that is also a manifest": (
         lambda m, made: m.update({"index.json": b'{"manifests":[],"layers":[]}'}),
-        "index and of a manifest",
+        "document.two_kinds",
     ),
-    "index in another case": (lambda m, made: m.update({"index.json": b'{"manifests":[],"Manifests":[]}'}), "'Manifests' instead"),
-    "manifest with other layers in another case": (lambda m, made: m.update(manifest_with(made, Layers=[])), "'Layers' instead of"),
+    "index in another case": (
+        lambda m, made: m.update({"index.json": b'{"manifests":[],"Manifests":[]}'}),
+        "document.key_case",
+        {"key": "Manifests"},
+    ),
+    "manifest with other layers in another case": (
+        lambda m, made: m.update(manifest_with(made, Layers=[])),
+        "document.key_case",
+        {"key": "Layers"},
+    ),
     "descriptor in another case": (
         lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "Digest": "x"})),
-        "'Digest' instead of 'digest'",
+        "document.key_case",
+        {"key": "Digest", "expected": "digest"},
     ),
 }  # fmt: skip
 
@@ -245,7 +263,7 @@ TWINS = {
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_config_that_go_would_read_as_another_is_refused(tmp_path, twin):
     made = samples.build(ONE, **{"config": {}, **TWINS[twin]})
-    with pytest.raises(ArchiveError, match="tools disagree on what it means"):
+    with raises(ArchiveError, "document.key_case"):
         summary(samples.docker_save(tmp_path / "x.tar", made))
 
 
@@ -254,7 +272,7 @@ def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
     item = {"Config": "c", "RepoTags": None, "Layers": ["l"], "config": "d", "layers": ["m"]}
     members = {"c": made.config, "d": other.config, "l": ONE, "m": TWO, "manifest.json": json.dumps([item]).encode()}
     (tmp_path / "x.tar").write_bytes(samples.tar_of(members))
-    with pytest.raises(ArchiveError, match="has 'config' instead of 'Config'; tools disagree"):
+    with raises(ArchiveError, "document.key_case", key="config", expected="Config"):
         summary(tmp_path / "x.tar")
 
 
@@ -268,9 +286,9 @@ def test_keys_that_somebody_chose_may_be_any(tmp_path):
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_harmed_layout_is_one_clear_error(tmp_path, harm):
-    change, message = HARMS[harm]
+    change, code, *fields = HARMS[harm]
     path = broken(tmp_path, change)
-    with pytest.raises(DeadweightError, match=message) as caught:
+    with raises(DeadweightError, code, **dict(*fields)) as caught:
         analyse(path, scan="no")
     assert caught.value.exit_code in (1, 2)
 
@@ -284,7 +302,7 @@ def test_a_zstd_layer_that_needs_much_memory_is_not_called_damaged(tmp_path, how
     made = samples.Made(samples.build(data).config, (data,), (packer.compress(data) + packer.flush(),))
     path = samples.docker_save(tmp_path / "x.tar", made)
     read = analyse if how == "file" else lambda path, scan: analyse_stream(io.BytesIO(path.read_bytes()), scan=scan)
-    with pytest.raises(ArchiveError, match="needs 128 MiB of memory to decompress, at most 64 are allowed"):
+    with raises(ArchiveError, "compression.window", needed=128, most=64):
         read(path, scan="no")
 
 
@@ -293,7 +311,7 @@ def test_urls_of_a_layer_are_not_followed(tmp_path):
     entry = {**samples.descriptor(ONE, samples.OCI_LAYER), "urls": ["http://127.0.0.1:1/x"]}
     members = samples.oci_members(made, layers=[entry])
     del members[place(ONE)]
-    with pytest.raises(ArchiveError, match="which is missing"):
+    with raises(ArchiveError, "archive.layer_missing", name=place(ONE)):
         summary(samples.folder(tmp_path / "layout", members))
 
 
@@ -304,7 +322,7 @@ def test_manifest_json_and_index_json_must_agree(tmp_path):
     listed = [{"Config": place(other.config), "RepoTags": None, "Layers": [place(TWO)]}]
     path = tmp_path / "x.tar"
     path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(listed).encode()}))
-    with pytest.raises(ArchiveError, match="name different images"):
+    with raises(ArchiveError, "archive.two_images"):
         summary(path)
 
 
@@ -312,7 +330,7 @@ def test_a_manifest_that_is_there_twice_is_refused(tmp_path):
     path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE))
     with tarfile.open(path, "a") as tar:
         tar.addfile(tarfile.TarInfo("manifest.json"))
-    with pytest.raises(ArchiveError, match="twice"):
+    with raises(ArchiveError, "archive.name_twice", name="manifest.json"):
         summary(path)
 
 
@@ -322,7 +340,7 @@ def test_links_of_a_layout_folder_are_not_followed(tmp_path):
     path = samples.folder(tmp_path / "layout", samples.oci_members(samples.build(ONE)))
     (path / place(ONE)).unlink()
     (path / place(ONE)).symlink_to(secret)
-    with pytest.raises(ArchiveError, match="is a link"):
+    with raises(ArchiveError, "archive.layout_link", what=path / place(ONE)):
         summary(path)
 
 
@@ -340,8 +358,9 @@ def test_links_of_a_layout_folder_are_not_followed(tmp_path):
 def test_what_is_no_archive_is_one_clear_error(tmp_path, content):
     path = tmp_path / "x.tar"
     path.write_bytes(content)
-    with pytest.raises(ArchiveError, match=r"x\.tar"):
+    with pytest.raises(ArchiveError) as caught:
         summary(path)
+    assert str(caught.value.fields["what"]).startswith(str(path))
 
 
 def test_an_absent_file_a_fifo_and_an_unreadable_thing_are_errors(tmp_path):
@@ -388,7 +407,7 @@ def test_zeros_behind_a_gzip_layer_are_padding(tmp_path, tail):
 def test_other_bytes_behind_a_gzip_layer_are_refused(tmp_path):
     made = samples.build(ONE, compression="gzip")
     made = samples.Made(made.config, made.layers, (made.stored[0] + b"\0\0rest",))
-    with pytest.raises(ArchiveError, match="damaged gzip data"):
+    with raises(ArchiveError, "compression.trailing_data", format="gzip"):
         summary(samples.docker_save(tmp_path / "x.tar", made))
 
 
@@ -399,7 +418,7 @@ def test_a_zstd_layer_that_is_cut_off_is_called_truncated(tmp_path, missing, che
     blob = zstandard.ZstdCompressor(write_checksum=checksum).compress(data)
     made = samples.build(data)
     made = samples.Made(made.config, made.layers, (blob[:-missing],))
-    with pytest.raises(ArchiveError, match="truncated zstd data"):
+    with raises(ArchiveError, "compression.truncated", format="zstd"):
         summary(samples.docker_save(tmp_path / "x.tar", made))
 
 
@@ -472,4 +491,4 @@ def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
             members = {each.name: tar.extractfile(each).read() for each in tar}
         path.write_bytes(samples.tar_of(members | extra))
     told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
-    assert told == [("2 blobs in the archive that no manifest references", 25)] * bool(extra)
+    assert told == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)

@@ -12,6 +12,7 @@ from deadweight._errors import ArchiveError
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.summary import summary
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 
 SLSA = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
@@ -62,8 +63,13 @@ def test_one_about_another_image_is_none_of_ours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"), [({"lacks": STATEMENTS[SPDX]}, "is missing"), ({"wrong": STATEMENTS[SLSA]}, "does not match")]
+    ("fault", "code", "field"),
+    [("lacks", "archive.statement_missing", "name"), ("wrong", "archive.digest", "digest")],
 )
-def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, told):
-    with open_archive(layout(tmp_path, **fault)) as archive, pytest.raises(ArchiveError, match=told):
+def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, code, field):
+    statement = {field: samples.sha256(STATEMENTS[SPDX])}
+    with (
+        open_archive(layout(tmp_path, **{fault: STATEMENTS[SPDX]})) as archive,
+        raises(ArchiveError, code, **statement),
+    ):
         archive.attestations()

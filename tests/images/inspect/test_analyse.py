@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError, UsageError
+from deadweight_images.errors import wording
 from deadweight_images.findings import from_json
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.cache import identity
@@ -22,6 +23,7 @@ from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers import streaming as portions
 from deadweight_images.secrets.model import AllowEntry
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 
 TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
@@ -112,7 +114,7 @@ def test_a_secret_between_the_files_is_found(tmp_path):
     after = samples.layer(samples.file(b"b", b"x")) + samples.padded(b"\n" + CONFIG)
     report = analyse(image(tmp_path, samples.layer(comment), after))
     assert [(secret.where, secret.inner) for secret in report.secrets] == [("file", "extended header"), ("layer", "")]
-    assert any("end marker" in skip.reason for skip in report.skipped)
+    assert wording("skip.behind_end") in [skip.reason for skip in report.skipped]
 
 
 def test_the_first_of_two_members_of_one_name_is_hidden(tmp_path):
@@ -166,7 +168,7 @@ def test_a_known_name_on_other_content_is_noticed(tmp_path, deleted):
     analyse(deleted, cache_dir=cache)
     forged = tmp_path / "forged.tar"
     forged.write_bytes(deleted.read_bytes().replace(TOKEN.encode(), TOKEN[::-1].encode()))
-    with pytest.raises(ArchiveError, match="the content changed since it was read"):
+    with raises(ArchiveError, "archive.changed"):
         analyse(forged, cache_dir=cache)
 
 
@@ -370,8 +372,10 @@ def test_what_is_too_large_to_be_held_whole_and_has_to_be_is_told(tmp_path, monk
     monkeypatch.setattr(portions, "WHOLE", 2 << 20)
     data = layer({"app.jar": b"PK" + bytes(5 << 20), "var/lib/dpkg/status": bytes(17 << 20), "small": b"x"})
     report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
-    told = [(skip.path, skip.unread) for skip in report.skipped if "too large" in skip.reason]
-    assert told == [("/app.jar", False), ("/var/lib/dpkg/status", False)]
+    assert [(skip.path, skip.unread, skip.reason) for skip in report.skipped] == [
+        ("/app.jar", False, wording("skip.jar_too_large")),
+        ("/var/lib/dpkg/status", False, wording("skip.database_too_large")),
+    ]
 
 
 def test_go_binaries_tell_module_and_version_though_stripped(tmp_path, playground_archive):
@@ -420,15 +424,13 @@ def test_extraction_writes_no_links_and_stays_in_its_folder(tmp_path):
     assert len(set(written)) == 4
     assert sorted(p.read_bytes() for p in written) == [b"1", b"2", b"3", b"4"]
     assert all(p.resolve().is_relative_to((tmp_path / "out").resolve()) and not p.is_symlink() for p in written)
-    assert [item.problem for item in done if not item.written] == [
-        "is a link or a device: it has no content of its own"
-    ] * 2
+    assert [item.problem for item in done if not item.written] == [wording("extract.no_content")] * 2
 
 
 def test_extraction_refuses_a_folder_with_content(tmp_path, deleted):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "layer-2").symlink_to("/")
-    with pytest.raises(UsageError, match="not empty"):
+    with raises(UsageError, "folder.not_empty", what=tmp_path / "out"):
         extract(deleted, analyse(deleted, scan="no").hidden, tmp_path / "out")
 
 

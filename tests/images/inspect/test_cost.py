@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError
+from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
@@ -136,6 +137,7 @@ def compiled(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", CONTENTS if FUZZ else CONTENTS[24::8], ids=ascii)
 def test_no_content_takes_longer_than_its_size_explains(tmp_path, compiled, content):
     pieces, size = [], 0
@@ -176,5 +178,5 @@ def test_more_secrets_in_the_environment_than_anyone_reads(tmp_path):
     assert time.process_time() - started < 8
     assert (len(report.secrets), [item.reason for item in report.skipped if item.unread]) == (
         1000,
-        ["more than 1000 secrets in the config: the rest of it"],
+        [wording("skip.config_too_long", most=1000, what="secrets")],
     )

@@ -16,6 +16,7 @@ from deadweight._errors import ArchiveError
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.engine_store import analyse_engine_store
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 
 LAYERS = (
@@ -64,11 +65,11 @@ def copy_and_harm(root: Path, image_id: str, copy: Path) -> None:
     outside.write_bytes(victim.read_bytes())
     victim.unlink()
     victim.symlink_to(outside)
-    with pytest.raises(ArchiveError, match="store is damaged"):
+    with raises(ArchiveError, "engine_store.damaged"):
         analyse_engine_store(copy, image_id, scan="no")
     victim.unlink()
     victim.write_bytes(outside.read_bytes()[::-1])
-    with pytest.raises(ArchiveError, match="does not match its diff-id"):
+    with raises(ArchiveError, "archive.diff_id"):
         analyse_engine_store(copy, image_id, scan="no")
 
 
@@ -87,5 +88,5 @@ def test_a_layer_that_describes_another_is_refused(tmp_path):
     (chain / "diff").write_text(samples.sha256(LAYERS[0]))
     (chain / "tar-split.json.gz").write_bytes(gzip.compress(json.dumps({"type": 2, "payload": ""}).encode()))
     (chain / "cache-id").write_text("../../../../etc")
-    with pytest.raises(ArchiveError, match="does not describe"):
+    with raises(ArchiveError, "engine_store.other_layer", diff_id=samples.sha256(LAYERS[0])):
         analyse_engine_store(tmp_path, digest)

@@ -79,6 +79,7 @@ def changed(data: bytes, wanted: list[tuple]) -> bytes:
     return bytes(made)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -19,6 +19,7 @@ from deadweight_images.layers.index import members_pieces
 from deadweight_images.layers.merge import Merged
 from deadweight_images.show import print_layers
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 
 TOKEN = "ghp_" + "".join(random.Random(8).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 
@@ -37,9 +38,10 @@ def doubling(count: int) -> list[bytes]:
     return links
 
 
+@pytest.mark.slow
 def test_links_that_double_the_work_are_refused():
     started = time.process_time()
-    with pytest.raises(ArchiveError, match="layer 1: its folders and links take too many steps to follow"):
+    with raises(ArchiveError, "layer.too_many_steps", what="layer 1"):
         Merged([entries(*doubling(35), samples.file(b"l35/x", b"1"))])
     assert time.process_time() - started < 30
 
@@ -51,18 +53,19 @@ def test_a_few_such_links_are_followed():
     assert view.resolve(b"l4/x") == b"x"
 
 
+@pytest.mark.slow
 def test_asking_for_long_links_again_and_again_ends():
     target = b"/".join([b"a/.."] * 2000) + b"/nowhere"
     link = samples.header(b"L", len(target), b"K") + samples.padded(target) + samples.header(b"l", kind=b"2")
     view = Merged([entries(samples.header(b"a/", kind=b"5"), link)])
-    with pytest.raises(ArchiveError, match="too many steps"):
+    with raises(ArchiveError, "layer.too_many_steps"):
         list(map(view.resolve, [b"l"] * 100_000))
 
 
 def test_a_name_of_thousands_of_parts_makes_no_folder_of_each():
     name = b"a/" * 30_000 + b"x"
     long_name = samples.header(b"l", len(name), b"L") + samples.padded(name) + samples.file(b"x")
-    with pytest.raises(ArchiveError, match="too many steps"):
+    with raises(ArchiveError, "layer.too_many_steps"):
         Merged([entries(long_name)])
 
 
@@ -74,7 +77,7 @@ def test_numbers_that_only_python_reads_are_refused(text, field, width, name):
     block[field : field + width] = text.ljust(width, b"\0")
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
-    with pytest.raises(ArchiveError, match=r"a header has .* where a (size|mode|owner|group) was expected"):
+    with raises(ArchiveError, "tar.number", field={100: "mode", 108: "owner", 116: "group", 124: "size"}[field]):
         entries(bytes(block))
 
 
@@ -102,7 +105,7 @@ def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
 def test_a_manifest_that_names_a_lone_surrogate_is_one_error(tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(samples.tar_of({"manifest.json": rb'[{"Config":"\ud800","RepoTags":null,"Layers":["\udc00"]}]'}))
-    with pytest.raises(ArchiveError, match="which is missing"):
+    with raises(ArchiveError, "archive.config_missing"):
         analyse(path)
 
 

@@ -19,6 +19,7 @@ from deadweight._errors import ArchiveError, UsageError
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.registry import analyse_registry
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 from tests.support.invoking import TASKS, invoke
 from tests.support.secret_samples import github_token
 
@@ -90,31 +91,35 @@ def test_a_layer_is_what_its_bytes_say_whatever_its_media_type_says():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "codes"),
     [
-        (lambda data: data[:-1], "ended after"),
-        (lambda data: data + b"\0", "is larger than the"),
-        (lambda data: bytes([data[0] ^ 1]) + data[1:], "checksum|damaged|does not match"),
+        (lambda data: data[:-1], ("registry.truncated",)),
+        (lambda data: data + b"\0", ("registry.too_large",)),
+        (
+            lambda data: bytes([data[0] ^ 1]) + data[1:],
+            ("tar.checksum", "compression.damaged", "archive.diff_id", "archive.digest"),
+        ),
         (
             lambda data: samples.layer(samples.file(b"x", b"y" * (len(data) - 1536 - 512))),
-            "does not match|ended after|larger",
+            ("archive.diff_id", "archive.digest", "registry.truncated", "registry.too_large"),
         ),
     ],
 )
-def test_what_comes_is_verified(change, told):
+def test_what_comes_is_verified(change, codes):
     made = samples.build(LOWER)
     registry = Registry(samples.oci_members(made))
     digest = samples.sha256(made.stored[0])
     registry.content[digest] = change(registry.content[digest])
-    with pytest.raises(ArchiveError, match=told):
+    with pytest.raises(ArchiveError) as caught:
         analyse_registry(registry, "r/app:1")
+    assert caught.value.code in codes
 
 
 def test_a_config_of_another_digest_is_refused():
     made = samples.build(LOWER)
     registry = Registry(samples.oci_members(made))
     registry.content[samples.sha256(made.config)] = made.config.replace(b"step 0", b"step 1")
-    with pytest.raises(ArchiveError, match="does not match its digest"):
+    with raises(ArchiveError, "archive.digest", digest=samples.sha256(made.config)):
         analyse_registry(registry, "r/app:1")
 
 
@@ -133,7 +138,7 @@ def test_the_platform_is_chosen_and_no_other_is_fetched():
     )
     found = analyse_registry(registry, "r/app:1", platform="linux/arm64")
     assert (found.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
-    with pytest.raises(UsageError, match="no image for linux/s390x"):
+    with raises(UsageError, "archive.platform_missing", platform="linux/s390x"):
         analyse_registry(registry, "r/app:1", platform="linux/s390x")
 
 
@@ -227,7 +232,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
         "linux/amd64": samples.sha256(amd.config),
         "linux/arm64": samples.sha256(arm.config),
     }
-    assert (every.returncode, f"1 secret found in {reference} (linux/amd64)" in every.stderr) == (1, True)
+    assert (every.returncode, f"{reference} (linux/amd64)".lower() in every.stderr.lower()) == (1, True)
     gone = layers(project, "--archive", f"{local_registry}/team/absent:1")
     assert (gone.returncode, "Traceback" in gone.stderr) == (1, False)
     assert "hint:" in gone.stderr

@@ -70,6 +70,7 @@ def test_a_go_program_of_any_size_tells_its_go(tmp_path, big_go, go_version, com
 SCRIPT = '#!/bin/sh\nset -e\nif [ -n "$X" ]; then\n  echo x\nfi\nexec /srv/s "$@"\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

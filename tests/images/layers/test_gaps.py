@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from tests.support import image_samples as samples
@@ -110,4 +111,4 @@ def test_what_is_too_much_to_look_at_is_told_of_hidden_files_too(tmp_path, compr
         compression=compression,
     )
     report = analyse(samples.docker_save(tmp_path / "x.tar", made), scan="hidden")
-    assert any("more than 400 secrets" in item.reason for item in report.skipped)
+    assert wording("skip.too_many_secrets", most=400) in [item.reason for item in report.skipped]

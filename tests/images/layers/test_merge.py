@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from deadweight._errors import ArchiveError
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.model import shown
 from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.layers.indexing import Indexer
 from deadweight_images.layers.merge import IMPLIED, Merged
 from tests.support import image_samples as samples
+from tests.support.codes import raises
 
 
 def merged(*layers: bytes) -> Merged:
@@ -126,7 +128,7 @@ def test_links_in_circles_end():
     assert view.resolve(b"a/x") is None
     assert view.resolve(b"c") is None
     assert view.content(view.view[b"h1"]) is None
-    with pytest.raises(ArchiveError, match="leads back to itself"):
+    with raises(ArchiveError, "archive.link_loop", what="layer 1", name="/b"):
         merged(L({"a": "b", "b": "a", "a/x": b"1"}))
 
 
@@ -138,7 +140,7 @@ def test_hard_links_lead_to_their_content():
 
 @pytest.mark.parametrize("name", [b".wh.", b".wh..", b".wh...", b"a/.wh.."])
 def test_a_whiteout_of_nothing_is_refused(name):
-    with pytest.raises(ArchiveError, match="does not name the file that it hides"):
+    with raises(ArchiveError, "layer.whiteout_nameless", what="layer 1", name=shown(name)):
         merged(samples.layer(samples.file(name)))
 
 
@@ -147,7 +149,7 @@ def test_a_whiteout_of_nothing_is_refused(name):
 def test_the_root_of_the_image_stays_a_folder(name, kind):
     """CVE-2021-29136: with a link in its place every later member lands where that leads."""
     root = samples.header(name, kind=kind, link=b"/etc")
-    with pytest.raises(ArchiveError, match="layer 2: replaces the image's root with something that is not a folder"):
+    with raises(ArchiveError, "layer.root_replaced", what="layer 2"):
         merged(L({"a": b"1"}), samples.layer(root, samples.file(b"b")))
     assert seen(merged(L({"a": b"1"}), samples.layer(samples.header(name, kind=b"5")))) == {"a": 0}
 
@@ -277,6 +279,7 @@ def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @settings(
     max_examples=12,
@@ -357,12 +360,12 @@ def test_layers_share_what_memory_has_room_for(monkeypatch):
     with Indexer(verify=False) as indexer:
         indexer.blob(many, "none", "layer 1")
         indexer.blob(many, "none", "layer 2")
-        with pytest.raises(ArchiveError, match=r"layer 3: .*more members and names than fit into"):
+        with raises(ArchiveError, "tar.memory", what="layer 3"):
             indexer.blob(many, "none", "layer 3")
 
 
 def test_the_view_of_distinct_names_takes_room_too(monkeypatch):
     monkeypatch.setattr(columns, "ROOM", 2_500_000)
     merged(samples.layer(*(samples.file(b"a") for _number in range(18_000))))
-    with pytest.raises(ArchiveError, match=r"layer 1: .*more members and names than fit into"):
+    with raises(ArchiveError, "tar.memory", what="layer 1"):
         merged(samples.layer(*(samples.file(b"a%05d" % number) for number in range(18_000))))

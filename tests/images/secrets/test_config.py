@@ -152,6 +152,7 @@ def test_a_short_flag_counts_behind_the_programs_that_mean_it(words, scanner):
     assert shown_arguments(["mkdir", "-p", secret], scanner) == ("mkdir", "-p", secret)
 
 
+@pytest.mark.slow
 def test_idioms_without_end_take_no_time(scanner):
     started = time.process_time()
     for idiom in (

@@ -32,6 +32,7 @@ def found(corpus) -> dict[Case, bool]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", LEAST)
 def test_recall_on_what_a_peer_calls_a_secret(peer, corpus, found):
     true = [case for case in corpus[peer] if case.true]

@@ -22,6 +22,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadweight_images.errors import wording
 from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.model import Budget, Limits
 from deadweight_images.secrets.rules import load_rules
@@ -156,14 +157,14 @@ def test_what_is_too_deep_is_told(scanner):
         data = gzip.compress(data)
     scan = scanner.scan(data, path="deep")
     assert scan.matches == ()
-    assert [skipped.reason for skipped in scan.skipped] == ["encoded too deep"]
+    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.encoded_too_deep")]
 
 
 def test_what_is_too_big_is_told():
     small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(total=1 << 20, piece=1 << 18))
     token = github_token(random.Random(1))
     scan = small.scan(gzip.compress(b"\0" * (64 << 20) + token), path="bomb")
-    assert scan.skipped[0].reason == "decodes to more than the limit"
+    assert scan.skipped[0].reason == wording("skip.decodes_too_large")
     assert scan.skipped[0].size_bytes >= 1 << 20
     assert small.scan(gzip.compress(token + b"\n" + b"\0" * (64 << 20)), path="bomb").matches
 
@@ -214,7 +215,7 @@ def test_what_is_longer_than_a_piece_is_told():
     inner = gzip.compress(random.Random(3).randbytes(3 << 20))
     scan = small.scan(gzip.compress(b" " * 999_999 + inner + b" " * (1 << 20), 1), path="x")
     assert [(skip.inner, skip.reason) for skip in scan.skipped] == [
-        ("gzip@0!gzip@999999", "longer than the 1 MiB that are scanned")
+        ("gzip@0!gzip@999999", wording("skip.longer_than_scanned", megabytes=1))
     ]
 
 
@@ -229,7 +230,7 @@ def test_packed_content_that_is_cut_again_and_again_ends():
 def test_a_crowd_of_candidates_is_told(monkeypatch, scanner):
     monkeypatch.setattr(confirm, "_CROWD", 1 << 14)
     scan = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False)
-    assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule generic-api-key"]
+    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.too_many_candidates", rule="generic-api-key")]
     assert scan.skipped[0].size_bytes > 70_000
 
 
@@ -239,7 +240,7 @@ def test_only_so_many_candidates_are_judged_and_a_crowd_hides_no_rare_one(monkey
     hits = scanner.block(crowd + line)
     scan = scanner.confirm(crowd + line, "x", hits, within=budget)
     assert [match.rule for match in scan.matches] == ["github-pat"]
-    assert {skipped.reason.rpartition(" ")[0] for skipped in scan.skipped} == {"too many candidates of the rule"}
+    assert {skipped.reason.code for skipped in scan.skipped} == {"skip.too_many_candidates"}
     assert budget.verdicts < 0
     again = scanner.confirm(crowd, "y", scanner.block(crowd), within=budget)
     assert again.skipped
@@ -270,7 +271,7 @@ def test_more_secrets_than_anyone_reads_are_told(monkeypatch, scanner):
     rng = random.Random(9)
     scan = scanner.scan(b"".join(b"k = " + github_token(rng) + b"\n" for _ in range(20)), path="x")
     assert len(scan.matches) == 5
-    assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule github-pat"]
+    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.too_many_candidates", rule="github-pat")]
 
 
 def test_dense_candidates_do_not_fill_the_memory(scanner):
@@ -287,7 +288,7 @@ def test_one_secret_is_reported_once_per_file(scanner):
 def test_too_many_objects_are_told():
     small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(objects=5))
     scan = small.scan(b"".join(gzip.compress(b"nothing here %d" % n) for n in range(50)), path="x")
-    assert [skipped.reason for skipped in scan.skipped] == ["too much encoded content"]
+    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.too_much_encoded")]
 
 
 def test_an_encrypted_member_and_an_unknown_method_are_told(scanner):
@@ -303,8 +304,8 @@ def test_an_encrypted_member_and_an_unknown_method_are_told(scanner):
 
     data = header(1, 8) + header(0, 9) + header(1, 99) + header(0, 95) + header(0, 98)
     reasons = [skipped.reason for skipped in scanner.scan(data, path="x.zip").skipped]
-    unknown = "zip compression method {} is not known"
-    assert reasons == ["encrypted", unknown.format(9), unknown.format(95), unknown.format(98)]  # 99 is AES
+    unknown = [wording("skip.zip_method", method=method) for method in (9, 95, 98)]
+    assert reasons == [wording("skip.encrypted"), *unknown]  # 99 is AES
 
 
 def test_a_damaged_stream_is_read_as_far_as_it_goes(scanner):
@@ -312,7 +313,7 @@ def test_a_damaged_stream_is_read_as_far_as_it_goes(scanner):
     data = bytearray(bz2.compress(b"".join(rng.randbytes(50_000) for _ in range(40))))
     data[len(data) // 2] ^= 0xFF
     reasons = [skipped.reason for skipped in scanner.scan(bytes(data), path="x").skipped]
-    assert reasons == ["damaged after the start"]
+    assert reasons == [wording("skip.damaged_after_start")]
 
 
 @settings(max_examples=150, deadline=None)
@@ -396,6 +397,7 @@ def test_harmless_text_gives_nothing(data, scanner):
     assert [(match.rule, match.redacted) for match in scanner.scan(data, path="x").matches] == []
 
 
+@pytest.mark.slow
 def test_noise_on_real_package_files(scanner):
     """Python's own library: tens of MB that hold no secret but key material for its tests. The count is printed with ``-s``."""
     rules: dict[str, int] = {}

@@ -10,6 +10,7 @@ import random
 import pytest
 import zstandard
 
+from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.layers import streaming as portions
 from deadweight_images.secrets import confirm, matcher
@@ -19,7 +20,7 @@ from tests.support import image_samples as samples
 TOKEN = "ghp_" + "".join(random.Random(9).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 CONFIG = f"github_token = {TOKEN}\n".encode()
 TEXT = random.Random(2).randbytes(20_000).hex().encode() + b"\n" + CONFIG  # so that no packer leaves the token as it is
-NEEDS = "needs more than 64 MiB of memory to be decoded"
+NEEDS = wording("skip.memory", megabytes=64)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_more_encoded_objects_in_one_file_than_are_counted_are_listed(scanner, m
         pytest.skip("the other engine leaves none out")
     crowd(monkeypatch, 50)
     words = b" ".join(base64.b64encode(b"nothing to see in this line %04d" % number) for number in range(60))
-    assert [item.reason for item in scanner.scan(words, path="x").skipped] == ["more encoded objects than are counted"]
+    assert [item.reason for item in scanner.scan(words, path="x").skipped] == [wording("skip.encoded_uncounted")]
     assert scanner.scan(words[: len(words) // 2], path="x").skipped == ()
 
 
@@ -142,7 +143,7 @@ def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeyp
     files = {"crowd": b"password=" * 50_000, "other": CONFIG, "crowd2": b"password=" * 50_000 + b"\n" + CONFIG}
     report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer(files))))
     assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
-    reason = "more candidates for secrets than are looked at"
+    reason = wording("skip.candidates_unread")
     assert {(each.path, each.unread) for each in report.skipped if each.reason == reason} == {
         ("/crowd", True),
         ("/crowd2", True),

@@ -20,6 +20,7 @@ import yaml
 from deadweight._errors import UsageError
 from deadweight.project.pipelines import ACTIONS, Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
+from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
 from tests.support.forked_programs import programs
 from tests.support.invoking import TASKS
@@ -54,6 +55,7 @@ def test_actionlint_takes_the_workflow(tmp_path, scan):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("provider", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])
 def test_the_forges_schemas_take_it(tmp_path, provider, schema):
     file = tmp_path / "pipeline.yml"
@@ -63,6 +65,7 @@ def test_the_forges_schemas_take_it(tmp_path, provider, schema):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_kubernetes_takes_the_jobs():
     documents = list(yaml.safe_load_all(render(Pipeline("kubernetes", 5, scan=True))))
     for document in documents:
@@ -71,6 +74,7 @@ def test_kubernetes_takes_the_jobs():
     assert documents[2]["spec"]["suspend"] is True, "it would join reports that are not there yet"
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
     file = tmp_path / "jobs.yaml"
@@ -105,15 +109,15 @@ def test_no_step_that_runs_a_service_has_a_token():
 
 @pytest.mark.parametrize("text", ["0", "-1", "201", "many", "1.5", ""])
 def test_a_wrong_number_of_shards_is_refused(text):
-    with pytest.raises(UsageError, match="--shards"):
+    with raises(UsageError, "project.shards", text=text):
         parse_shards(text)
 
 
 @pytest.mark.parametrize("value", ['a"; curl x', "a\nb", "$(x)", "${{ secrets.X }}", "`x`"])
 def test_a_value_that_would_be_code_is_refused(value):
-    with pytest.raises(UsageError, match="--install"):
+    with raises(UsageError, "project.pipeline_value", flag="--install", value=value):
         render(Pipeline("github", 3, install=value))
-    with pytest.raises(UsageError, match="--image"):
+    with raises(UsageError, "project.pipeline_value", flag="--image", value=value):
         render(Pipeline("kubernetes", 3, image=value))
 
 
@@ -339,6 +343,7 @@ def stopped(server: ForgeServer) -> None:
     assert "- **regression** one" not in comment
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_workflow_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("github", 2, install="deadweight")))
@@ -352,6 +357,7 @@ def test_the_workflow_does_what_it_says(machines, server):
     stopped(server)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("gitlab", 2, install="deadweight")))
@@ -364,6 +370,7 @@ def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     assert all(words.endswith("install deadweight") for words in installed)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_jobs_do_what_they_say(machines):
     _, job, verdict = yaml.safe_load_all(render(Pipeline("kubernetes", 2)))

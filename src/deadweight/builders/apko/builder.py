@@ -10,7 +10,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import CommandError
+from deadweight._errors import CommandError, wording
 from deadweight.builders.apko import melange, packages
 from deadweight.builders.apko.melange import public_key
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
@@ -32,17 +32,13 @@ class ApkoBuilder:
         from deadweight.suite.yaml_nodes import read
 
         if variant.config is None:
-            raise WrongKey(variant, "config", "the builder apko needs an apko.yaml", root, hint="add config: apko.yaml")
+            raise WrongKey(variant, "config", wording("apko.no_config"), root)
         arch = common.architecture().apk
         check_apko_config(common.need_file(variant, "config", root, variant.config), arch)
         for number, package in enumerate(variant.packages):
             document = read(common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
-                raise document.error(
-                    (),
-                    "is not a melange file: it has no package: section",
-                    hint="list only melange.yaml files under melange:",
-                )
+                raise document.error((), wording("apko.not_melange"))
             said = document.value["package"]
             targets = said.get("target-architecture") if isinstance(said, dict) else None
             check_architectures(document, ("package", "target-architecture"), targets, arch)
@@ -163,15 +159,13 @@ def check_apko_config(file: Path, arch: str) -> None:
     document = read(file)
     top = document.value
     if not isinstance(top, dict):
-        raise document.error((), "expected a mapping (contents:, accounts:, entrypoint: …)")
+        raise document.error((), wording("apko.not_a_mapping"))
     check_architectures(document, ("archs",), top.get("archs"), arch)
     if "include" in top:
         return  # accounts and packages may be in the other file; apko reads it
     contents = top.get("contents")
     if not isinstance(contents, dict) or not contents.get("packages"):
-        raise document.error(
-            ("contents",), "names no packages", hint="contents: {packages: [...]} says what is in the image"
-        )
+        raise document.error(("contents",), wording("apko.no_packages"))
     _check_run_as(document, top.get("accounts") or {})
 
 
@@ -184,11 +178,7 @@ def check_architectures(document: Document, key: Key, given: Any, arch: str) -> 
         return
     named = [str(each) for each in (given if isinstance(given, list) else [given])]
     if not {"all", "host", arch} & {_APK_NAMES.get(name.lower(), name.lower()) for name in named}:
-        raise document.error(
-            key,
-            f"names {', '.join(named)}, but this machine is {arch}",
-            hint=f"images are built for the machine that builds them: add {arch}, or remove the key",
-        )
+        raise document.error(key, wording("apko.other_architecture", named=", ".join(named), arch=arch))
 
 
 def _check_run_as(document: Document, accounts: Any) -> None:
@@ -204,6 +194,5 @@ def _check_run_as(document: Document, accounts: Any) -> None:
         guess = f", did you mean {near[0]!r}?" if near else ""
         raise document.error(
             ("accounts", "run-as"),
-            f"no {kind[:-1]} {word!r} under accounts.{kind}{guess}",
-            hint=f"add it there, or write its {id_key} as a number",
+            wording("apko.unknown_account", kind=kind[:-1], name=word, section=kind, guess=guess, id_key=id_key),
         )

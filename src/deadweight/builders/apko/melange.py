@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import CommandError, DeadweightError
+from deadweight._errors import CommandError, DeadweightError, wording
 from deadweight.builders.apko import packages
 from deadweight.builders.apko.work_folder import memory_folder, put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
@@ -133,10 +133,7 @@ class _Melange:
                     remove(self.memory)
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
-                raise DeadweightError(
-                    f"{self.config}: melange made no package for {self.arch}",
-                    hint="name that architecture under package.target-architecture",
-                )
+                raise DeadweightError(wording("apko.no_package_made", config=self.config, arch=self.arch))
             put(made, repository(state, self.variant, self.config))
 
     def _lay_out(self, folder: Path) -> None:
@@ -218,9 +215,7 @@ class _Melange:
             if name in go_settings:
                 continue
             if common.secret_values({name: value}):
-                self.job.say(
-                    f"{name} contains a password, so it is not passed to melange's sandbox: the package would contain it"
-                )
+                self.job.say(wording("apko.variable_with_password", name=name))
             else:
                 told[name] = value
         return told

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deadweight._errors import wording
 from deadweight.sources.adapt_dockerfile import Added, Run
 from deadweight.sources.settings import COREPACK_VARIABLES, GO_VARIABLES, NPM_VARIABLES, PYTHON_VARIABLES
 
@@ -141,10 +142,8 @@ class Reach:
             f"--mount=type=secret,id={name}{f',target={_HOME[name]}' if name in _HOME else ''}" for name in names
         )
         exports = "".join(f"{_export(name)}; " for name in names if name not in _HOME)
-        return (
-            f"this engine passes secrets to RUN only as files, so {' and '.join(names)} did not reach this instruction; write: "
-            f"RUN {mounts} \\\n        {exports}…"
-        )
+        lacked = " and ".join(names)
+        return wording("dockerfile.secrets_lacked", names=lacked, mounts=mounts, exports=exports)
 
 
 def _understood(name: str, command: str) -> bool:

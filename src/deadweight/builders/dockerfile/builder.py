@@ -22,7 +22,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
+from deadweight._errors import (
+    ArchiveError,
+    CommandError,
+    ConfigError,
+    DeadweightError,
+    MissingError,
+    UsageError,
+    wording,
+)
 from deadweight.builders.dockerfile import buildkit, secrets
 from deadweight.builders.dockerfile.copy import (
     IGNORE_FILE,
@@ -34,7 +42,7 @@ from deadweight.builders.dockerfile.copy import (
     reach_of,
 )
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
+from deadweight.builders.dockerfile.podman import elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
@@ -69,14 +77,10 @@ class DockerfileBuilder:
             if name not in dockerfile.args:
                 known = ", ".join(dockerfile.args) or "none"
                 raise WrongKey(
-                    variant,
-                    ("bases", name),
-                    f"no ARG {name} before the first FROM",
-                    dockerfile.file,
-                    hint=f"ARGs before the first FROM: {known}",
+                    variant, ("bases", name), wording("dockerfile.no_such_arg", name=name, known=known), dockerfile.file
                 )
         for key, path in secrets.missing(variant, root):
-            raise WrongKey(variant, key, "no such file", path)
+            raise WrongKey(variant, key, wording("builders.no_such_file", root=root), path)
         named = _references(dockerfile, variant)
         podman = buildkit.running_podman()
         if podman is not None:
@@ -131,18 +135,18 @@ class DockerfileBuilder:
         if holds(path, built.config_digest):
             return path
         if not buildkit.has(built):
-            raise MissingError(
-                f"the engine no longer has {built.reference} as it was built",
-                hint=f"invoke build --variant {variant.name}",
-            )
+            raise MissingError(wording("dockerfile.image_gone", image=built.reference, variant=variant.name))
         site.engine().images.save(built.reference, path)
         held = image_in(path)
         if held.config_digest != built.config_digest:
             path.unlink()
             raise ArchiveError(
-                f"{variant.name}: the engine's archive contains the image {held.config_digest}, expected "
-                f"{built.config_digest}",
-                hint=f"invoke build --force --variant {variant.name}",
+                wording(
+                    "dockerfile.other_image",
+                    variant=variant.name,
+                    found=held.config_digest,
+                    expected=built.config_digest,
+                )
             )
         return path
 
@@ -227,7 +231,7 @@ class DockerfileBuilder:
 def _refuse_podman_elsewhere(variant: DockerfileVariant, root: Path) -> None:
     podman = buildkit.running_podman()
     if podman is not None and elsewhere(podman):
-        raise WrongKey(variant, "builder", SENT.format(podman.host), root, hint=NEARER)
+        raise WrongKey(variant, "builder", wording("dockerfile.podman_elsewhere", host=podman.host), root)
 
 
 def _elsewhere(
@@ -240,9 +244,7 @@ def _elsewhere(
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
-        raise WrongKey(
-            variant, "dockerfile", "the builder dockerfile needs a Dockerfile", root, hint="add dockerfile: PATH"
-        )
+        raise WrongKey(variant, "dockerfile", wording("dockerfile.no_dockerfile"), root)
     return read_dockerfile(common.need_file(variant, "dockerfile", root, variant.dockerfile))
 
 
@@ -297,10 +299,7 @@ def _image_id(file: Path, variant: DockerfileVariant) -> str:
     try:
         digest = file.read_text().strip()
     except OSError as error:
-        raise DeadweightError(
-            f"{variant.name}: the build ended without an error but wrote no image id",
-            hint="build again; if this repeats, see the build's log and invoke doctor",
-        ) from error
+        raise DeadweightError(wording("dockerfile.no_image_id", variant=variant.name)) from error
     return digest if digest.startswith("sha256:") else f"sha256:{digest}"
 
 
@@ -309,18 +308,9 @@ def check_attestations(variant: DockerfileVariant, root: Path, *, pooled: bool =
     """Raises WrongKey (ConfigError) if the engine that runs, or a pool, would drop what the suite asks for. Starts no engine."""
     if variant.attest is None:
         return
-    if pooled:
-        problem, other = (
-            "images that a pool builds have no attestations",
-            "build with the engine here: DEADWEIGHT_POOL=none",
-        )
-    else:
-        problem, other = (
-            buildkit.keeps_no_attestations(),
-            "use an engine with containerd's image store (Docker 29's default)",
-        )
+    problem = wording("dockerfile.pool_attests_nothing") if pooled else buildkit.keeps_no_attestations()
     if problem:
-        raise WrongKey(variant, "attest", problem, root, hint=f"take attest: out, or {other}")
+        raise WrongKey(variant, "attest", problem, root)
 
 
 def sbom_generator(variant: DockerfileVariant) -> str:

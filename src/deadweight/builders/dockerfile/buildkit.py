@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.builders.dockerfile import podman
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
@@ -70,10 +70,7 @@ def _refuse_without(endpoint: Endpoint) -> None:
     from deadweight.engine import api
 
     if problem := api.buildkit_trouble(endpoint.host, endpoint.certificates):
-        raise MissingError(
-            f"the container engine at {endpoint.host} has no BuildKit ({problem})",
-            hint="BuildKit is in Docker Engine 18.09 and later; a proxy of its socket must let POST /session and /grpc through",
-        )
+        raise MissingError(wording("dockerfile.no_buildkit", host=endpoint.host, problem=problem))
 
 
 def version() -> str:
@@ -124,10 +121,10 @@ def keeps_no_attestations() -> str:
     if known is None:
         return ""
     if known.podman:
-        return "Podman makes no attestations"
+        return wording("dockerfile.podman_attests_nothing")
     info = api.document(known.endpoint.host, "/info", known.endpoint.certificates)
     kept = not info or parse_info({}, info).containerd_store
-    return "" if kept else "the engine's image store keeps no attestations"
+    return "" if kept else wording("dockerfile.store_keeps_no_attestations")
 
 
 def tool() -> str:
@@ -148,19 +145,14 @@ def identity(site: Site, variant: DockerfileVariant, name: str, told: str) -> Id
     if found is None or not found.goes_by(told):
         found = images.identity(told) or found
     if found is None or (found.config is not None and not found.goes_by(told)):
-        raise DeadweightError(
-            f"{variant.name}: another build on this engine moved the tag {name} to its own image while this one was built "
-            f"({told} is gone)",
-            hint="wait until the other build has ended, then build again",
-        )
+        raise DeadweightError(wording("dockerfile.tag_moved", variant=variant.name, tag=name, image=told))
     return found
 
 
 def full_disk(site: Site) -> str:
     """What to do about the full disk of the engine, which may be another machine's."""
     engine = site.engine()
-    room = "docker system df shows what fills it, docker builder prune and docker image prune make room"
-    return f"the disk with the engine's data ({engine.info.root_dir}, engine at {engine.host}) is full: {room}"
+    return wording("dockerfile.engine_disk_full", folder=engine.info.root_dir, host=engine.host)
 
 
 def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, config_digest: str) -> str:

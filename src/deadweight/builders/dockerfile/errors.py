@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deadweight import _log_excerpt
-from deadweight._errors import CommandError
+from deadweight._errors import CommandError, wording
 from deadweight.builders.shared.diagnosis import Code, Where, diagnose
 from deadweight.builders.shared.tool_output import Listener
 from deadweight.records.built_image import Cache
@@ -117,11 +117,9 @@ class DockerListener(Listener):
         words = self._words(step, error)
         cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            said = f"{variant}: the service does not compile"
-            return error.told(said, self.compiler, "see the log for the whole output", Code.NOT_COMPILED)
-        reason = f"{variant}: {cause.message if cause and cause.message else self._told(step, error)}"
-        where = self._where(step)
-        hint = cause.hint if cause else "see the log for the whole output"
+            return error.told(wording("builders.not_compiled", what=variant), self.compiler, None, Code.NOT_COMPILED)
+        reason = (cause.message if cause and cause.message else self._told(step, error)) + self._where(step)
+        hint = cause.hint if cause else None
         if cause and cause.reach:
             hint = advice(self._line(step)) or hint
         if cause and cause.code is Code.DISK_FULL:
@@ -129,7 +127,8 @@ class DockerListener(Listener):
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line in words and cause.line[: _log_excerpt.MAX_LINE].rstrip() not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE].strip(), *shown]
-        return error.told(reason + where, shown, hint, cause.code if cause else Code.UNKNOWN)
+        told = wording("builders.tool_failed", what=variant, reason=reason)
+        return error.told(told, shown, hint, cause.code if cause else Code.UNKNOWN)
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""

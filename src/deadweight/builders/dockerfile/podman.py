@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
-from deadweight._errors import ConfigError, DeadweightError
+from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight.builders.shared import common
 from deadweight.engine import api
 from deadweight.engine.dialect import LOOPBACK, ceilings
@@ -42,12 +42,6 @@ _LACKING = (
     (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --{0}"),
 )
 SAID_OTHERWISE = frozenset(adapt_dockerfile.SINCE)
-SENT = (
-    "Podman at {} keeps its images on another machine or as another user: what its client sends there beside the context "
-    "(our copy of the Dockerfile, settings of this machine, secrets) would become part of the context, and COPY . would take it "
-    "into the image"
-)
-NEARER = "build on that machine, as that user, or with Docker"
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
 _FAILED = re.compile(r"^(?:Error|error): (.*)$")
 
@@ -68,10 +62,7 @@ def store_of(endpoint: Endpoint) -> Store:
     host, store = told.get("host"), told.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
         why = api.trouble(endpoint.host, endpoint.certificates)
-        raise DeadweightError(
-            f"Podman at {endpoint.host} does not say where it keeps its images{why and f': {why}'}",
-            hint="update Podman, or name another engine in DOCKER_HOST",
-        )
+        raise DeadweightError(wording("dockerfile.podman_store_unknown", host=endpoint.host, why=why and f": {why}"))
     root = Path(str(store.get("graphRoot") or "/nowhere"))
     here = endpoint.host.startswith("unix://") and _ours(root)
     return Store(str(root), tuple(_global_words(host, store)), str(host.get("buildahVersion") or ""), here)
@@ -110,10 +101,9 @@ def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
         lacking = _lacking(instruction.text)
         if lacking:
             raise ConfigError(
-                f"this Podman (Buildah {buildah}) does not support {lacking}",
+                wording("dockerfile.podman_too_old", version=buildah, feature=lacking),
                 file=dockerfile,
                 line=instruction.line,
-                hint="use Docker (set DOCKER_HOST) or a newer Podman, or remove it from the Dockerfile",
             )
 
 
@@ -171,10 +161,7 @@ def words_for(store: Store, program: str) -> tuple[str, ...]:
         if asked.exit_code == 0 and asked.output.strip() == store.root:
             return words
     _run.run([program, *store.words, *ask], timeout=ASK_SECONDS)
-    raise DeadweightError(
-        f"podman does not find the images of its service, which are in {store.root}",
-        hint="restart the service with the settings that podman has, or use another engine (set DOCKER_HOST)",
-    )
+    raise DeadweightError(wording("dockerfile.podman_other_store", folder=store.root))
 
 
 def _named(words: Sequence[str | Path]) -> Iterator[str]:

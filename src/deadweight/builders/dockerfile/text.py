@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
@@ -88,7 +88,7 @@ class Dockerfile:
         if target.isdigit() and int(target) < len(self.stages):
             return int(target)
         choices = ", ".join(stage.name for stage in self.stages if stage.name) or "none has a name"
-        raise ConfigError(f"no stage {target!r}", file=self.file, hint=f"stages: {choices}")
+        raise ConfigError(wording("dockerfile.no_such_stage", name=target, stages=choices), file=self.file)
 
 
 def read_dockerfile(file: Path) -> Dockerfile:
@@ -96,7 +96,7 @@ def read_dockerfile(file: Path) -> Dockerfile:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", file=file, hint="save it as UTF-8") from None
+        raise ConfigError(wording("dockerfile.not_utf8"), file=file) from None
     args: dict[str, str | None] = {}
     stages: list[Stage] = []
     for instruction in instructions(text):
@@ -106,7 +106,7 @@ def read_dockerfile(file: Path) -> Dockerfile:
         elif not stages:
             args.update(arguments(instruction.text))
     if not stages:
-        raise ConfigError("has no FROM instruction", file=file, line=1, hint="a Dockerfile starts with FROM IMAGE")
+        raise ConfigError(wording("dockerfile.no_from"), file=file, line=1)
     return Dockerfile(file, args, tuple(stages))
 
 
@@ -144,23 +144,16 @@ def _file_asks_git(file: Path) -> bool:
 
 def _check(each: Instruction, file: Path, *, first: bool) -> None:
     if each.word not in _INSTRUCTIONS:
-        raise ConfigError(f"unknown instruction {each.word[:30]!r}", file=file, line=each.line)
+        raise ConfigError(wording("dockerfile.unknown_instruction", name=each.word[:30]), file=file, line=each.line)
     if first and each.word not in ("ARG", "FROM"):
-        raise ConfigError(f"{each.word} is before the first FROM, where only ARG is allowed", file=file, line=each.line)
+        raise ConfigError(wording("dockerfile.before_from", name=each.word), file=file, line=each.line)
     if each.unended is not None:
-        raise ConfigError(
-            f"the heredoc {each.unended!r} is never closed",
-            file=file,
-            line=each.line,
-            hint=f"end it with a line that holds only {each.unended}",
-        )
+        raise ConfigError(wording("dockerfile.open_heredoc", name=each.unended), file=file, line=each.line)
 
 
 def _stage(each: Instruction, file: Path) -> Stage:
     found = FROM.match(each.text)
     if found is None:
-        hint = (
-            "move the comment to a line of its own" if " #" in each.text else "write FROM IMAGE, or FROM IMAGE AS NAME"
-        )
-        raise ConfigError("this FROM is not complete", file=file, line=each.line, hint=hint)
+        told = wording("dockerfile.from_with_comment" if " #" in each.text else "dockerfile.incomplete_from")
+        raise ConfigError(told, file=file, line=each.line)
     return Stage(found[2].strip("\"'"), found[3], each.line)

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deadweight._errors import ArchiveError, CommandError, DeadweightError
+from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
 from deadweight.builders.jib import gradle, maven, resident_maven
 from deadweight.builders.jib.pom import read_poms
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
@@ -46,10 +46,9 @@ class JibBuilder:
         (gradle if with_gradle else maven).check(variant, root)
         for name in variant.args:
             if name.startswith(OURS):
-                raise WrongKey(variant, ("args", name), "is set by Deadweight; remove it", root, hint=SAID_BY.get(name))
+                raise WrongKey(variant, ("args", name), _reserved(name), root)
         if not variant.base:
-            hint = "for example base: eclipse-temurin:17-jre"
-            raise WrongKey(variant, "base", "the builder jib needs a base image", root, hint=hint)
+            raise WrongKey(variant, "base", wording("jib.no_base"), root)
         check_files(variant, root)
         donated = {image: f"files.{target}" for target, (image, _) in donors(variant).items()}
         tools = ("java", *(() if with_gradle else ("mvn",)), *(("crane",) if donated else ()))
@@ -115,10 +114,7 @@ class JibBuilder:
             words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
             said = _run_tool(words, variant, site, job, with_gradle=with_gradle)
             if not (work / "image.tar").is_file():
-                raise DeadweightError(
-                    f"{variant.name}: Jib made no image{said}\n  log: {job.log}",
-                    hint="remove what skips Jib from the build file or from args, or name the module that becomes the image",
-                )
+                raise DeadweightError(wording("jib.no_image", variant=variant.name, reason=said, log=job.log))
             digest, version = _checked(work / "image.tar", variant, base)
             keep(variant, site, work / "image.tar", None)
             if sources:
@@ -175,8 +171,13 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
         got = opened.image.config.architecture
         if got != wanted:
             raise DeadweightError(
-                f"{variant.name}: the base {base.reference} is for {got or 'no architecture'}, this machine is {wanted}",
-                hint="choose a base image for this architecture",
+                wording(
+                    "jib.other_architecture",
+                    variant=variant.name,
+                    base=base.reference,
+                    found=got or "no architecture",
+                    expected=wanted,
+                )
             )
         digest = opened.image.config_digest
         history = opened.image.config.history
@@ -185,10 +186,7 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
         )  # jib-maven-plugin:3.5.2; a build file may name its own version
     absent = images.missing_main_class(archive)
     if absent is not None:
-        raise DeadweightError(
-            f"{variant.name}: the main class {absent} is neither among the service's classes nor in its dependencies",
-            hint="set main: (or mainClass in the build file) to a class with its package, for example com.example.Main",
-        )
+        raise DeadweightError(wording("jib.no_main_class", variant=variant.name, name=absent))
     return digest, made_by.rpartition(":")[2] or "of unknown version"
 
 
@@ -222,10 +220,12 @@ OURS = (
     *("jib.baseImageCache", "jib.applicationCache"),
 )
 _LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
-SAID_BY = {
-    "jib.from.image": "set base: to the base image",
-    "jib.to.image": "the image is named after its variant; to publish it under another name, use invoke push --to",
-}
+
+
+def _reserved(name: str) -> str:
+    if name == "jib.from.image":
+        return wording("jib.base_argument")
+    return wording("jib.name_argument" if name == "jib.to.image" else "jib.reserved_argument")
 
 
 def is_gradle(variant: JibVariant, source: Path) -> bool:
@@ -295,12 +295,7 @@ def _environment(variant: JibVariant, site: Site) -> str:
     """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
         if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
-            raise site.suite.error(
-                variant,
-                "env",
-                f"{name}: Jib cannot pass a name with a comma or =, or a value with a line break or a backslash at its end",
-                hint="set it at run time instead: run.env",
-            )
+            raise site.suite.error(variant, "env", wording("jib.env_unsupported", name=name))
     return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
 
@@ -321,17 +316,17 @@ def check_files(variant: JibVariant, root: Path) -> None:
     for target, given in variant.files.items():
         parts = target.split("/")
         if parts[0] or {"", ".", ".."} & set(parts[1:]) or "," in target or "=" in target:
-            problem = "expected the absolute path of a file or folder in the image, without comma or ="
+            problem = wording("jib.wrong_target")
             raise WrongKey(variant, ("files", target), problem, root)
         image, mark, path = given.partition("#")
         if mark and not (image and path.startswith("/")):
-            problem = f"{given!r}: expected IMAGE#/PATH"
+            problem = wording("jib.wrong_source", given=given)
             raise WrongKey(variant, ("files", target), problem, root)
         if not mark and not (root / given).exists():
-            raise WrongKey(variant, ("files", target), "no such file", root / given)
+            raise WrongKey(variant, ("files", target), wording("builders.no_such_file", root=root), root / given)
         below = next((other for other in variant.files if other.startswith(f"{target}/")), None)
         if below is not None and (mark or not (root / given).is_dir()):
-            raise WrongKey(variant, ("files", below), f"lies below {target}, which is a file", root)
+            raise WrongKey(variant, ("files", below), wording("jib.below_a_file", target=target), root)
 
 
 def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: Path) -> dict[str, str]:
@@ -354,9 +349,7 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
             else:
                 shutil.copy2(source, place)
         except (shutil.Error, OSError) as error:
-            raise WrongKey(
-                variant, ("files", target), f"cannot be copied: {error}", source, hint="make it readable"
-            ) from error
+            raise WrongKey(variant, ("files", target), wording("jib.not_copied", problem=error), source) from error
         executable += [
             f"/{found.relative_to(folder).as_posix()}" for found in _files_below(place) if os.access(found, os.X_OK)
         ]
@@ -368,7 +361,7 @@ def _refuse_ways_out(source: Path, root: Path, variant: JibVariant, target: str)
     home = root.resolve()
     for path in source.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise WrongKey(variant, ("files", target), f"leads out of {root}", path)
+            raise WrongKey(variant, ("files", target), wording("jib.leads_out", root=root), path)
 
 
 def _kept_out(folder: str, names: list[str]) -> set[str]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, wording
 from deadweight.builders.jib.pom import CONTAINERIZE
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
@@ -44,7 +44,7 @@ def check(variant: JibVariant, root: Path) -> None:
     source = root / variant.source
     settings = [source / name for name in ROOT_FILES if name.startswith("settings.") and (source / name).is_file()]
     if CONTAINERIZE not in variant.args and any(_INCLUDE.search(_text(file)) for file in settings):
-        problem = "the build includes other projects: which one becomes the image?"
+        problem = wording("jib.gradle_several")
         hint = f'args: {{{CONTAINERIZE}: ":app"}}; ":" is the root project'
         raise WrongKey(variant, ("args", CONTAINERIZE), problem, settings[0], hint=hint)
 
@@ -97,14 +97,11 @@ def program(source: Path) -> Path:
     wrapper = source / "gradlew"
     if wrapper.is_file():
         if not os.access(wrapper, os.X_OK):
-            raise MissingError(f"{wrapper}: is not executable", hint=f"chmod +x {wrapper}")
+            raise MissingError(wording("jib.gradlew_not_executable", file=wrapper))
         return wrapper
     found = shutil.which("gradle")
     if found is None:
-        raise MissingError(
-            f"{source}: Gradle is required, but it is not on PATH and the project has no gradlew",
-            hint="install Gradle (https://gradle.org/install), or add the wrapper to the project",
-        )
+        raise MissingError(wording("jib.no_gradle", source=source))
     return Path(found)
 
 

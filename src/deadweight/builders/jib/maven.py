@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.builders.jib.pom import CONTAINERIZE, Poms, modules_outside, output_folders, read_poms
 from deadweight.builders.jib.resident_maven import multi_module
 from deadweight.builders.protocol import Site, WrongKey
@@ -80,7 +80,7 @@ def check(variant: JibVariant, root: Path) -> None:
     """Raises ConfigError: no pom, one that does not parse, a module that is not named, a build that would push by itself."""
     source = root / variant.source
     if not variant.pom and not (source / "pom.xml").exists():
-        raise WrongKey(variant, "source", "has neither a pom.xml nor a Gradle build", source)
+        raise WrongKey(variant, "source", wording("jib.no_build_file"), source)
     file = common.need_file(variant, "pom", source, variant.pom or "pom.xml", wide=True)
     poms = read_poms(variant, root)
     modules = poms.called[0].modules
@@ -88,7 +88,7 @@ def check(variant: JibVariant, root: Path) -> None:
         raise WrongKey(
             variant,
             ("args", CONTAINERIZE),
-            f"several modules ({', '.join(modules)}): which one becomes the image?",
+            wording("jib.several_modules", modules=", ".join(modules)),
             file,
             hint=f'args: {{{CONTAINERIZE}: ":ARTIFACT-ID"}}',
         )
@@ -97,11 +97,16 @@ def check(variant: JibVariant, root: Path) -> None:
     if publishing is not None:
         place, bound = publishing
         raise ConfigError(
-            f"{bound.goal} of jib-maven-plugin is bound to {bound.phase}: `mvn {last}`, which a build of {variant.name} calls,"
-            f" would {'push' if bound.goal == 'build' else 'load'} an image",
+            wording(
+                "jib.bound_goal",
+                goal=bound.goal,
+                phase=bound.phase,
+                last=last,
+                variant=variant.name,
+                verb="push" if bound.goal == "build" else "load",
+            ),
             file=place,
             line=bound.line,
-            hint="move this execution to a profile, or to a later phase, for example deploy",
         )
 
 

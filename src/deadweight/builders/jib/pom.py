@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, wording
 from deadweight.builders.variants import JibVariant
 
 CONTAINERIZE = "jib.containerize"
@@ -180,7 +180,7 @@ class Pom:
 def read_pom(file: Path) -> Pom:
     """Parse a pom.xml. Raises ConfigError with the line where it is not well-formed, or no pom."""
     if file.stat().st_size > MAX_POM_BYTES:
-        raise ConfigError("is larger than 4 MiB, more than is read of a pom.xml", file=file)
+        raise ConfigError(wording("jib.pom_too_large"), file=file)
     root = _parsed(file)
 
     def text(path: str, default: str = "", within: Element = root) -> str:
@@ -216,7 +216,7 @@ def _parsed(file: Path) -> Element:
     parser, tree = expat.ParserCreate(), TreeBuilder()
 
     def refuse(*_: object) -> None:
-        raise ConfigError("declares entities, which a pom.xml does not need", file=file, line=parser.CurrentLineNumber)
+        raise ConfigError(wording("jib.pom_entities"), file=file, line=parser.CurrentLineNumber)
 
     parser.StartElementHandler = lambda name, _: tree.start(name, {"line": str(parser.CurrentLineNumber)})
     parser.EndElementHandler = tree.end
@@ -225,11 +225,11 @@ def _parsed(file: Path) -> Element:
     try:
         parser.Parse(_text(file), True)
     except expat.ExpatError as error:
-        problem = f"is not well-formed XML: {expat.ErrorString(error.code)}"
+        problem = wording("jib.pom_not_xml", problem=expat.ErrorString(error.code))
         raise ConfigError(problem, file=file, line=error.lineno) from None
     root = tree.close()
     if root.tag != "project":
-        problem = f"is not a pom.xml: its root element is <{root.tag}>, not <project>"
+        problem = wording("jib.not_a_pom", root=root.tag)
         raise ConfigError(problem, file=file, line=int(root.get("line", "1")))
     return root
 
@@ -244,7 +244,7 @@ def _text(file: Path) -> str:
     try:
         return data.decode(name)
     except LookupError:
-        raise ConfigError(f"declares an unknown encoding: {name}", file=file, line=1) from None
+        raise ConfigError(wording("jib.pom_encoding_unknown", encoding=name), file=file, line=1) from None
     except UnicodeError as error:
         line = data.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else 1
-        raise ConfigError(f"is not text in {name}", file=file, line=line) from None
+        raise ConfigError(wording("jib.pom_not_text", encoding=name), file=file, line=line) from None

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import user_cache
 
 VARIABLE = "DEADWEIGHT_MAVEN_RESIDENT"
@@ -150,19 +150,14 @@ def _folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise DeadweightError(
-            f"{folder}: must be a folder that only you can access", hint=f"remove it, or: chmod 700 {folder}"
-        )
+        raise DeadweightError(wording("jib.folder_not_private", folder=folder))
     return folder
 
 
 def _place(key: str) -> Path:
     place = _folder() / f"{key}.sock"
     if len(os.fsencode(place)) > 107:
-        raise DeadweightError(
-            f"{place}: the path is too long for a socket (107 bytes)",
-            hint="set XDG_RUNTIME_DIR or TMPDIR to a folder with a shorter path",
-        )
+        raise DeadweightError(wording("jib.socket_path_too_long", path=place))
     return place
 
 
@@ -209,10 +204,7 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise DeadweightError(
-                f"the Maven that stays running between builds did not start; see {log}",
-                hint=f"{VARIABLE}=0 starts a new Maven for each build",
-            )
+            raise DeadweightError(wording("jib.maven_not_started", log=log, variable=VARIABLE))
         time.sleep(0.02)
     process.returncode = 0  # nobody will wait for it, of which Python would warn
 

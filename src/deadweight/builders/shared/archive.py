@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import ArchiveError, DeadweightError, MissingError, UsageError
+from deadweight._errors import ArchiveError, DeadweightError, MissingError, UsageError, wording
 from deadweight._packages import images
 from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import common
@@ -65,8 +65,13 @@ def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
     """The archive of a builder that writes it itself (ko, apko, jib). Raises MissingError where it is gone or another."""
     path = archive_path(variant, site)
     if not holds(path, built.config_digest):
-        what = "was changed since it was built" if path.exists() else "is gone"
-        raise MissingError(f"{path}: the archive {what}", hint=f"invoke build --variant {variant.name}")
+        raise MissingError(
+            wording(
+                "builders.archive_changed" if path.exists() else "builders.archive_gone",
+                archive=path,
+                variant=variant.name,
+            )
+        )
     return path
 
 
@@ -142,7 +147,7 @@ def renamed(archive: Path, out: Path, reference: str) -> None:
                     content = io.BufferedReader(io.BytesIO(data))
                 target.addfile(member, content)
     except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
-        raise ArchiveError(f"{archive}: is not a docker-save archive: {error}") from error
+        raise ArchiveError(wording("builders.not_an_archive", archive=archive, problem=error)) from error
 
 
 # Files on top of an archive that a builder wrote: one more layer, for builders that put nothing but a program into an image.
@@ -160,9 +165,7 @@ def staged(files: Mapping[str, Path], left_out: Callable[[Path], bool], tree: Pa
             for path in walk(source, Ignore(())):
                 if not left_out(path) and path.is_file():
                     if not path.resolve().is_relative_to(home):
-                        raise UsageError(
-                            f"files: {path} leads out of {root}", hint="only the project's files can be put in"
-                        )
+                        raise UsageError(wording("builders.leads_out", path=path, root=root))
                     _copied(path, place / path.relative_to(source))
         else:
             _copied(source, place)
@@ -196,7 +199,7 @@ def with_layer(archive: Path, out: Path, tree: Path, *, workdir: str | None = No
             for each, data in ((name, config), ("manifest.json", json.dumps(manifest).encode())):
                 target.addfile(_member(each, len(data)), io.BytesIO(data))
     except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
-        raise ArchiveError(f"{archive}: is not a docker-save archive: {error}") from error
+        raise ArchiveError(wording("builders.not_an_archive", archive=archive, problem=error)) from error
     finally:
         layer.path.unlink(missing_ok=True)
 

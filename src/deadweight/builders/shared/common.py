@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built_image import Base
 from deadweight.records.reference import split
@@ -43,7 +43,7 @@ def architecture() -> Architecture:
     """Raises DeadweightError on a machine whose architecture no builder here was tried on."""
     machine = platform.machine().lower()
     if machine not in _ARCHITECTURES:
-        raise DeadweightError(f"this machine's architecture is not supported: {machine} (amd64 and arm64 are)")
+        raise DeadweightError(wording("builders.architecture_unsupported", architecture=machine))
     return Architecture(*_ARCHITECTURES[machine])
 
 
@@ -79,18 +79,18 @@ def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: 
     """
     path = root / name
     if path.is_dir():
-        raise WrongKey(variant, key, "is a folder, not a file", path)
+        raise WrongKey(variant, key, wording("builders.is_a_folder"), path)
     if not path.is_file():
-        raise WrongKey(variant, key, "no such file", path, hint=f"paths are relative to {root}")
+        raise WrongKey(variant, key, wording("builders.no_such_file", root=root), path)
     try:
         with path.open("rb") as file:
             start = file.read(64 * 1024)
     except OSError as error:
-        raise WrongKey(variant, key, f"cannot be read: {error.strerror}", path) from error
+        raise WrongKey(variant, key, wording("builders.unreadable", problem=error.strerror), path) from error
     if not start.strip():
-        raise WrongKey(variant, key, "is empty", path)
+        raise WrongKey(variant, key, wording("builders.empty_file"), path)
     if b"\x00" in start and not (wide and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))):
-        raise WrongKey(variant, key, "is binary, not text", path)
+        raise WrongKey(variant, key, wording("builders.binary_file"), path)
     return path
 
 
@@ -98,12 +98,10 @@ def need_source(variant: Variant, root: Path) -> Path:
     """The absolute path of a variant's source folder. Raises WrongKey: missing, or no folder, or nothing in it."""
     path = root / variant.source
     if not path.is_dir():
-        problem = "is a file, not a folder" if path.exists() else "no such source folder"
-        raise WrongKey(variant, "source", problem, path, hint=f"paths are relative to {root}")
+        told = wording("builders.source_is_a_file" if path.exists() else "builders.no_such_source", root=root)
+        raise WrongKey(variant, "source", told, path)
     if next(path.iterdir(), None) is None:
-        raise WrongKey(
-            variant, "source", "the source folder is empty", path, hint="set source: to the service's folder"
-        )
+        raise WrongKey(variant, "source", wording("builders.empty_source"), path)
     return path
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _log_excerpt, _run
-from deadweight._errors import CommandError
+from deadweight._errors import CommandError, wording
 from deadweight.builders.shared import common
 from deadweight.builders.shared.diagnosis import Where, diagnose
 
@@ -53,16 +53,13 @@ class Listener:
         hint = error.hint or (cause.hint if cause else None)
         error = _without_prefix(error)
         if self.compiler and cause is None:
-            return error.told(
-                f"{what}: the service does not compile", self.compiler, hint or "see the log for the whole output"
-            )
+            return error.told(wording("builders.not_compiled", what=what), self.compiler, hint)
         shown = _log_excerpt.cut(words, SHOWN_LINES)
         if cause and cause.line[: _log_excerpt.MAX_LINE] not in shown:
             shown = [cause.line[: _log_excerpt.MAX_LINE], *shown]
         reason = cause.message if cause and cause.message else error.reason
-        return error.told(
-            f"{what}: {reason}", shown, hint or "see the log for the whole output", cause.code if cause else None
-        )
+        told = wording("builders.tool_failed", what=what, reason=reason)
+        return error.told(told, shown, hint, cause.code if cause else None)
 
 
 def _without_prefix(error: CommandError) -> CommandError:
@@ -196,18 +193,19 @@ class JavaListener(Listener):
 
     def failure(self, error: CommandError, variant: str) -> CommandError:
         """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
-        cause, reason = None, ""
+        cause = None
         if self.compiler:
             lines = [_MAVENS_PLACE.sub(r"\1:\2:\3: ", line) for line in self.compiler]
-            cause, reason = diagnose(("java",), lines), "the service does not compile"
+            cause, told = diagnose(("java",), lines), wording("builders.not_compiled", what=variant)
         elif self._tests:
-            lines, reason = list(self._tests), "the service's own tests fail"
+            lines, told = list(self._tests), wording("builders.tests_fail", what=variant)
         else:
             lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
             cause = diagnose(("java",), lines)
             reason = cause.message if cause and cause.message else error.reason
-        hint = error.hint or (cause.hint if cause else "see the log for the whole output")
-        return error.told(f"{variant}: {reason}", lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else None)
+            told = wording("builders.tool_failed", what=variant, reason=reason)
+        hint = error.hint or (cause.hint if cause else None)
+        return error.told(told, lines[:JAVA_SHOWN_LINES], hint, cause.code if cause else None)
 
 
 def without_chatter(line: str) -> str:

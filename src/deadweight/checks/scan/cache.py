@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deadweight._errors import ArchiveError
+from deadweight._errors import ArchiveError, wording
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan import model, trivy
 from deadweight.checks.scan.database import Database
@@ -65,8 +65,9 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
     if image.image_digest != digest:
         packages.unlink(missing_ok=True)
         raise ArchiveError(
-            f"{subject.variant.name}: the archive contains image {image.image_digest or 'unknown'}, expected {digest}",
-            hint=f"invoke build --force --variant {subject.variant.name}",
+            wording(
+                "scan.other_image", variant=subject.variant.name, found=image.image_digest or "unknown", expected=digest
+            )
         )
     for old in (*place.glob("scan-*.json"), *(each for each in place.glob("packages-*.json") if each != packages)):
         old.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import MissingError, UsageError
+from deadweight._errors import MissingError, UsageError, wording
 from deadweight.checks.scan.model import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
@@ -75,7 +75,9 @@ class Database:
         try:
             return trivy_cache.buckets(self.folder / FILES[0])
         except (trivy_cache.NotBolt, OSError) as error:
-            raise MissingError(f"the vulnerability database in {self.folder} is damaged: {error}", hint=HINT) from error
+            raise MissingError(
+                wording("scan.database_damaged", folder=self.folder, problem=error), hint=HINT
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,12 @@ def current() -> Database:
     """The database in use. Raises MissingError (with the command that gets one) where there is none or it is damaged."""
     chosen = load(_Chosen, home() / "current.json")
     if chosen is None:
-        raise MissingError("no vulnerability database is installed", hint=HINT)
+        raise MissingError(wording("scan.no_database"), hint=HINT)
     folder = home() / chosen.identity
     try:
         database = _opened(folder, chosen.origin, chosen.identity)
     except UsageError as error:
-        raise MissingError(f"the vulnerability database is damaged: {error.message}", hint=HINT) from error
+        raise MissingError(wording("scan.installed_database_damaged", problem=error.message), hint=HINT) from error
     database.buckets()
     return database
 
@@ -109,7 +111,7 @@ def use_files(place: Path) -> Database:
     Raises UsageError for what is none, is empty or damaged, or is of another schema version.
     """
     if not place.exists():
-        raise UsageError(f"--database {place}: no such file or folder", hint=HINT)
+        raise UsageError(wording("scan.database_missing", path=place), hint=HINT)
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
         folder = place if place.is_dir() else place.parent if place.name == FILES[0] else _unpacked(place, Path(name))
         if (folder / "db" / FILES[0]).is_file():
@@ -153,15 +155,15 @@ def use(asked: str, repository: str | None = None, say: Say = lambda _line: None
 def _opened(folder: Path, origin: str, identity: str) -> Database:
     for name in FILES:
         if not (folder / name).is_file():
-            raise UsageError(f"{origin}: is not a vulnerability database: it has no {name}", hint=HINT)
+            raise UsageError(wording("scan.database_incomplete", origin=origin, file=name), hint=HINT)
     metadata = _metadata(folder / FILES[1], origin)
     if metadata.get("Version") != SCHEMA:
         raise UsageError(
-            f"{origin}: has schema version {metadata.get('Version')!r}, but the scanner reads {SCHEMA}", hint=HINT
+            wording("scan.database_schema", origin=origin, version=metadata.get("Version"), expected=SCHEMA), hint=HINT
         )
     updated = _time(metadata.get("UpdatedAt"))
     if updated is None:
-        raise UsageError(f"{origin}: {FILES[1]} does not say when the database was made (UpdatedAt)", hint=HINT)
+        raise UsageError(wording("scan.database_undated", origin=origin, file=FILES[1]), hint=HINT)
     return Database(folder, identity, updated, origin, contents_of(folder))
 
 
@@ -171,7 +173,7 @@ def _metadata(file: Path, origin: str) -> dict[str, Any]:
     except (OSError, ValueError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise UsageError(f"{origin}: {FILES[1]} is damaged", hint=HINT)
+        raise UsageError(wording("scan.database_file_damaged", origin=origin, file=FILES[1]), hint=HINT)
     return parsed
 
 
@@ -189,7 +191,9 @@ def _keep(folder: Path, origin: str) -> Database:
     try:
         trivy_cache.buckets(folder / FILES[0])
     except trivy_cache.NotBolt as error:
-        raise UsageError(f"{origin}: {FILES[0]} is damaged: {error}", hint=HINT) from error
+        raise UsageError(
+            wording("scan.database_unreadable", origin=origin, file=FILES[0], problem=error), hint=HINT
+        ) from error
     with (folder / FILES[0]).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
     digest.update(checked.updated_at.encode())
@@ -229,5 +233,5 @@ def _unpacked(archive: Path, folder: Path) -> Path:
                     with (folder / name).open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UsageError(f"{archive}: is not a vulnerability database: {error}", hint=HINT) from error
+        raise UsageError(wording("scan.not_a_database", file=archive, problem=error), hint=HINT) from error
     return folder

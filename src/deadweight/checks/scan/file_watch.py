@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from deadweight._errors import wording
+
 FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE = 0x1, 0x2, 0x10
 FAN_MARK_ADD, FAN_MARK_FILESYSTEM = 0x1, 0x100
 FAN_OPEN, FAN_OPEN_EXEC, FAN_Q_OVERFLOW = 0x20, 0x1000, 0x4000
@@ -38,9 +40,9 @@ def _new_group() -> int:
             FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE, flags
         )
     except AttributeError:
-        raise CannotWatch("this system has no fanotify") from None
+        raise CannotWatch(wording("scan.no_fanotify")) from None
     if made < 0:
-        raise CannotWatch(f"fanotify is not permitted here ({os.strerror(ctypes.get_errno())}); it needs root")
+        raise CannotWatch(wording("scan.fanotify_refused", problem=os.strerror(ctypes.get_errno())))
     return made
 
 
@@ -62,7 +64,7 @@ class _Group:
         if ctypes.CDLL(None, use_errno=True).fanotify_mark(self._fd, how, what, AT_FDCWD, where) < 0:
             reason = os.strerror(ctypes.get_errno())
             os.close(self._fd)
-            raise CannotWatch(f"which files the service reads cannot be watched: {reason}")
+            raise CannotWatch(wording("scan.cannot_watch", problem=reason))
 
     def drain(self) -> None:
         """Take all events that wait. What is opened before the first program is run is the runtime's own preparation."""
@@ -113,7 +115,7 @@ class Watch:
     def __enter__(self) -> Watch:
         """Raises CannotWatch."""
         if sys.platform != "linux":
-            raise CannotWatch("which files are read can only be watched on Linux")
+            raise CannotWatch(wording("scan.watch_only_on_linux"))
         os.close(_new_group())  # permission is found out before a container is started
         self._thread.start()
         return self
@@ -145,7 +147,7 @@ class Watch:
             group.drain()
             self._look_at_mapped(group)
             if group.lost or len(group.files) >= MAX_FILES:
-                raise CannotWatch("more files were opened than could be recorded")
+                raise CannotWatch(wording("scan.too_many_files"))
             return frozenset(group.files | self._extra), frozenset(group.executed)
 
     def _look_at_mapped(self, group: _Group) -> None:

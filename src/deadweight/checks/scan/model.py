@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from deadweight._errors import wording
 from deadweight.records import store
 
 Severity = Literal["critical", "high", "medium", "low", "unknown"]
@@ -211,7 +212,7 @@ def _os(
         gaps.append(f"{image.os_family} {image.os_version}".strip())
         return "not_covered"
     if has_os or image.hides_os:
-        gaps.append("the operating system (the scanner does not know it)")
+        gaps.append(wording("scan.unknown_system"))
         return "not_covered"
     return "none"
 

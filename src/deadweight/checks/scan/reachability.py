@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
 from deadweight.checks.api import prepare
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.cache import folder
@@ -70,23 +70,22 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     said = " ".join(container.logs(3))
     if UNTOLD in said:
         return CannotWatch(_untold(said))
-    return DeadweightError(with_last_lines(f"the service {container.state().told()}", container))
+    return DeadweightError(
+        with_last_lines(wording("checks.service_ended", outcome=container.state().told()), container)
+    )
 
 
 def _untold(said: str) -> str:
-    return (
-        "the engine's kernel does not tell which files a service opens (seccomp_unotify(2), Linux 5.5 and later): "
-        + said.rpartition(": ")[2]
-    )
+    return wording("scan.kernel_tells_nothing", problem=said.rpartition(": ")[2])
 
 
 def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
     said = json.loads(line)
-    trouble = said["trouble"] or ("" if said["executed"] else "no program was seen")
+    trouble = said["trouble"] or ("" if said["executed"] else wording("scan.no_program_seen"))
     if trouble.startswith(UNTOLD.partition(": ")[2]):
         raise CannotWatch(_untold(trouble))
     if trouble:
-        raise CannotWatch(f"which files the service opens cannot be read from beside it: {trouble}")
+        raise CannotWatch(wording("scan.files_not_seen", problem=trouble))
     return frozenset(said["opened"]), frozenset(said["executed"])
 
 
@@ -107,24 +106,23 @@ class Observation:
 def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     """What the service touches; kept for the same image and requests. A string says why it was not measured."""
     if not subject.variant.runnable or not subject.variant.checks.api:
-        return "the suite has no api checks for it, which would exercise the service"
+        return wording("scan.no_requests")
     file = folder(subject.state, subject.variant.name) / "observation.json"
     key = _key(subject)
     found = store.load(Observation, file)
     if found is not None and found.key == key:
         return found
     if not may_run:
-        return (
-            f"invoke verify --variant {subject.variant.name} --check vulnerabilities runs the service and measures it"
-        )
+        return wording("scan.not_run_yet", variant=subject.variant.name)
     try:
         found = _observe(subject, key)
     except CannotWatch as reason:
-        return str(reason)
+        told: str = reason.args[0]
+        return told
     except (Interrupted, UsageError):
         raise
     except DeadweightError as error:
-        return f"the service could not be run: {' '.join(error.message.split())}"
+        return wording("scan.service_not_run", problem=" ".join(error.message.split()))
     store.save(found, file)
     return found
 
@@ -150,23 +148,23 @@ def _observe(subject: Subject, key: str) -> Observation:
         opened, executed = _watched(subject)
         if executed:
             return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
-    raise CannotWatch(
-        "it could not be recorded which files the service opens: the engine runs on another machine, or hides its files"
-    )
+    raise CannotWatch(wording("scan.opened_files_unknown"))
 
 
 def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
-    here = ""
+    here: CannotWatch | None = None
     if not subject.engine().is_remote:
         try:
             return _from_here(subject)
         except CannotWatch as reason:
-            here = f"{reason}; "
+            here = reason
     try:
         return watched(subject, lambda container: _ask_everything(subject, container))
     except CannotWatch as reason:
-        raise CannotWatch(f"{here}{reason}") from reason
+        if here is None:
+            raise
+        raise CannotWatch(wording("scan.both_reasons", here=here.args[0], beside=reason.args[0])) from reason
 
 
 def _from_here(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
@@ -183,7 +181,7 @@ def _from_here(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
         if not readiness.healthy:
             raise DeadweightError(readiness.reason)
         if not ours:
-            raise CannotWatch("the engine's containers do not run on this machine, so their files cannot be watched")
+            raise CannotWatch(wording("scan.containers_elsewhere"))
         _ask_everything(subject, container)
         return watch.files()
 
@@ -206,7 +204,12 @@ def _ask(subject: Subject, container: Container, asked: object) -> None:
     except (OSError, http.client.HTTPException):
         if not container.state().running:
             raise DeadweightError(
-                f"the service {container.state().told()} during {request.method} {request.path}"
+                wording(
+                    "scan.ended_during_request",
+                    outcome=container.state().told(),
+                    method=request.method,
+                    path=request.path,
+                )
             ) from None
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deadweight._errors import DeadweightError, UsageError
+from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.checks.scan import cache, sbom_documents, trivy
 from deadweight.checks.scan.sbom_documents import Part, stated
 from deadweight.records.store import write_atomically
@@ -69,7 +69,7 @@ def forms(asked: str | None) -> tuple[str, ...]:
     if asked in (None, "both"):
         return tuple(SUFFIXES)
     if asked not in SUFFIXES:
-        raise UsageError(f"--sbom: expected one of {', '.join(SUFFIXES)}, both; found {asked!r}")
+        raise UsageError(wording("scan.unknown_sbom_form", known=", ".join(SUFFIXES), found=asked))
     return (str(asked),)
 
 
@@ -100,8 +100,14 @@ def _write(subject: Subject, form: str, claimed: dict[str, Any] | None, present:
     wrong = sbom_documents.problems(document)
     if wrong:
         raise DeadweightError(
-            f"{subject.variant.name}: the {form} SBOM was not written because it would be invalid: {'; '.join(wrong[:3])}",
-            hint=f"{by} wrote it wrong; try --sbom {'cyclonedx' if form == 'spdx' else 'spdx'}, or scan without --sbom",
+            wording(
+                "scan.sbom_invalid",
+                variant=subject.variant.name,
+                form=form,
+                problems="; ".join(wrong[:3]),
+                tool=by,
+                other="cyclonedx" if form == "spdx" else "spdx",
+            )
         )
     write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return SbomFile(form, str(target), by, sbom_documents.packages(document), added, note)
@@ -112,9 +118,8 @@ def _usable(claimed: dict[str, Any], tool: str) -> tuple[dict[str, Any] | None, 
     document, count = sbom_documents.repaired(claimed)
     wrong = sbom_documents.problems(document)
     if wrong:
-        return None, f"{tool} wrote an SBOM that is not valid ({'; '.join(wrong[:3])}); the scanner's SBOM is used"
-    identifiers = f"{count} identifier{'' if count == 1 else 's'}"
-    return document, f"{tool} wrote {identifiers} that SPDX does not allow; replaced" if count else ""
+        return None, wording("scan.builder_sbom_invalid", tool=tool, problems="; ".join(wrong[:3]))
+    return document, wording("scan.identifiers_replaced", tool=tool, count=count) if count else ""
 
 
 def in_image(report: LayersReport) -> Iterator[Part]:
@@ -172,7 +177,7 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
         try:
             document = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_BYTES else None
         except (OSError, ValueError, RecursionError) as error:
-            raise DeadweightError(f"{file}: the builder's SBOM cannot be read: {error}", hint="invoke build") from error
+            raise DeadweightError(wording("scan.sbom_unreadable", file=file, problem=error)) from error
         if isinstance(document, dict) and str(document.get("spdxVersion", "")).startswith("SPDX-"):
             found.append(document)
     return max(found, key=lambda document: len(set(sbom_documents.parts(document))), default=None)

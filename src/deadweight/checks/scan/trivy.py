@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ArchiveError, DeadweightError
+from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight._run import run
 from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, Severity
 from deadweight.records.store import write_atomically
@@ -54,7 +54,7 @@ def scan(
     Raises ArchiveError (no archive there), CommandError (it fails or takes longer than ``timeout`` seconds), ScannerError.
     """
     if not archive.exists():
-        raise ArchiveError(f"{archive}: the image archive no longer exists", hint="build it again: invoke build")
+        raise ArchiveError(wording("scan.archive_gone", archive=archive))
     trivy_cache.prepare(cache, database)
     with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
         output = Path(empty) / "result.json"
@@ -82,14 +82,14 @@ def _hint(archive: Path) -> str:
 def _json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
-            raise ScannerError(f"trivy's report is larger than {MAX_JSON_BYTES // 2**20} MiB, more than is read")
+            raise ScannerError(wording("scan.trivy_report_too_large", limit=MAX_JSON_BYTES // 2**20))
         parsed = json.loads(file.read_bytes())
     except OSError:
-        raise ScannerError("trivy succeeded but wrote no result") from None
+        raise ScannerError(wording("scan.trivy_no_result")) from None
     except ValueError as error:
-        raise ScannerError(f"trivy's output is not JSON: {error}") from error
+        raise ScannerError(wording("scan.trivy_not_json", problem=error)) from error
     if not isinstance(parsed, dict) or not isinstance(parsed.get("Results") or [], list) or "Metadata" not in parsed:
-        raise ScannerError("trivy's output is not the scan of an image")
+        raise ScannerError(wording("scan.trivy_no_scan"))
     return parsed
 
 
@@ -101,7 +101,7 @@ def parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str
     try:
         return _parsed(document, tool_version, covers)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ScannerError(f"trivy's result has an unknown format: {error!r}") from error
+        raise ScannerError(wording("scan.trivy_unknown_format", problem=error)) from error
 
 
 def _parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
@@ -215,9 +215,9 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     try:
         made = json.loads(output.read_bytes())
     except (OSError, ValueError) as error:
-        raise ScannerError(f"trivy convert wrote no SBOM: {error}") from error
+        raise ScannerError(wording("scan.trivy_no_sbom", problem=error)) from error
     if not isinstance(made, dict):
-        raise ScannerError("trivy convert ended well but wrote no SBOM: try another version of Trivy")
+        raise ScannerError(wording("scan.trivy_no_sbom", problem=type(made).__name__))
     return made
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
 from deadweight.engine.own import bridge, machine
@@ -106,11 +106,11 @@ def dockerd() -> str | None:
 def cannot_start() -> str:
     """Why no engine of ours can be started here; empty where one can."""
     if sys.platform != "linux":
-        return "Deadweight can start an engine only on Linux; start Docker Desktop or Podman"
+        return wording("engine.start_only_on_linux")
     problem = sudo.trouble()
     if problem:
-        return f"starting an engine needs root or sudo ({problem}); start Docker, or add yourself to the docker group"
-    return "dockerd is not installed" if dockerd() is None else ""
+        return wording("engine.start_needs_root", problem=problem)
+    return wording("engine.no_dockerd") if dockerd() is None else ""
 
 
 def advice() -> str:
@@ -118,15 +118,12 @@ def advice() -> str:
     from deadweight.toolchain import catalogue, system
 
     if sys.platform != "linux":
-        return "start Docker Desktop or Podman, or set DOCKER_HOST to a running engine"
+        return wording("engine.advice_desktop")
     if sudo.trouble():
-        return "start Docker or Podman, run this as root, or set DOCKER_HOST to a running engine"
+        return wording("engine.advice_root")
     if not system.can_install():
-        return "install one with invoke setup"
-    return (
-        system.command_for([catalogue.program("dockerd")])
-        or "install Docker or Podman with this system's package manager"
-    )
+        return wording("engine.advice_setup")
+    return system.command_for([catalogue.program("dockerd")]) or wording("engine.advice_packages")
 
 
 def start(say: Say, where: Layout | None = None) -> str:
@@ -136,7 +133,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     """
     problem = cannot_start()
     if problem:
-        raise MissingError(f"no container engine: {problem}", hint=advice())
+        raise MissingError(wording("engine.none_to_start", problem=problem, others=""), hint=advice())
     from filelock import FileLock
 
     where = where or layout()
@@ -144,7 +141,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     try:
         where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not sudo.is_root():
-            say("starting Deadweight's container engine with sudo; stop it with invoke clean --all")
+            say(wording("engine.starting_with_sudo"))
             _as_root("start", say)
             return where.host
         for folder in (where.run, where.data):
@@ -162,9 +159,7 @@ def _tell_of_former_choice(say: Say) -> None:
     kept = user_cache() / "engine.json"
     with contextlib.suppress(OSError):
         if "current" in kept.read_text(encoding="utf-8", errors="replace"):
-            say(
-                f"{kept}: Deadweight no longer builds an engine (engine: current); it starts the operating system's dockerd"
-            )
+            say(wording("engine.no_longer_built", file=kept))
         kept.unlink()
 
 
@@ -189,7 +184,7 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
         _as_root("stop", say)
         return pid is not None
     if pid is not None:
-        say("stopping the engine that deadweight started")
+        say(wording("engine.stopping"))
         _forget_networks(where)
         machine.end_process(pid, STOP_SECONDS)
     _sweep(where)
@@ -226,18 +221,18 @@ def _forget_networks(where: Layout) -> None:
 def _start(where: Layout, say: Say) -> str:
     leftover = _our_pid(where)
     if leftover is not None:  # alive, but it does not answer
-        say("the engine that Deadweight started earlier does not answer: restarting it")
+        say(wording("engine.restarting"))
         machine.end_process(leftover, 5.0)
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
     if not machine.has_cgroups():
-        say("mounting control groups, which are not mounted on this machine")
+        say(wording("engine.mounting_cgroups"))
         machine.mount_cgroups()
     elif points := machine.read_only_cgroups():
-        say("mounting control groups writable: they are read-only in this container")
+        say(wording("engine.mounting_cgroups_writable"))
         machine.make_cgroups_writable(points)
-    say(f"starting Deadweight's container engine (log: {where.log})")
+    say(wording("engine.starting", log=where.log))
     first_line = _line_count(where.log)
     argv = _arguments(where, say)
     held = where.data / "tmp"
@@ -245,7 +240,8 @@ def _start(where: Layout, say: Say) -> str:
     machine.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
-    environment = {"DOCKER_TMPDIR": str(where.temporary)}
+    # Each container starts half a dozen short programs that are dockerd itself: half of their CPU time was garbage collection.
+    environment = {"DOCKER_TMPDIR": str(where.temporary), "GOGC": os.environ.get("GOGC", "400")}
     run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30, env=environment)
     _await(where, argv, first_line)
     return where.host
@@ -275,26 +271,21 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
         (where.data / NETWORKS).unlink(missing_ok=True)
         if bridge.has_iptables():
             bridge.open_way(where.bridge, network)
-            say(
-                f"another dockerd runs on this machine: Deadweight's engine has firewall chains of its own ({where.bridge})"
-            )
+            say(wording("engine.own_chains", bridge=where.bridge))
         else:
-            say(
-                "another dockerd runs on this machine, and there is no iptables: containers of Deadweight's engine, and RUN lines "
-                "that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
-            )
+            say(wording("engine.no_iptables"))
         return ["--bridge", where.bridge, "--iptables=false"]
     return [] if bridge.has_iptables() else ["--iptables=false"]
 
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    reason = f"does not answer within {START_SECONDS:g} s"
+    reason = wording("engine.silent", seconds=START_SECONDS)
     while time.monotonic() < deadline and not cancelled():
         if where.socket.exists() and not wire.trouble(where.host, timeout=1.0):
             return
         if where.pid_file.exists() and _our_pid(where) is None:
-            reason = "ended right after it started"
+            reason = wording("engine.ended_at_once")
             break
         time.sleep(0.1)
     pid = _our_pid(where)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.engine.info import EngineInfo
 from deadweight.engine.options import DEFAULT_CAPABILITIES, RunOptions
 from deadweight.engine.seccomp.calls import numbers
@@ -93,21 +93,18 @@ def where(info: EngineInfo, options: RunOptions | None = None) -> Where:
 
 def read_profile(file: Path) -> dict[str, Any]:
     """Raises UsageError for what is no profile."""
-    hint = "it must be a JSON file in the format of Docker's profiles"
     if not file.is_file():
-        raise UsageError(f"{file}: no such file", hint="paths are relative to the suite file")
+        raise UsageError(wording("seccomp.no_such_file", file=file))
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: is not a seccomp profile: {error}", hint=hint) from error
+        raise UsageError(wording("seccomp.not_a_profile", file=file, problem=error)) from error
     rules = found.get("syscalls", []) if isinstance(found, dict) else None
     whole = isinstance(rules, list) and all(
         isinstance(rule, dict) and (rule.get("names") or rule.get("name")) for rule in rules
     )
     if not whole or not str(found.get("defaultAction", "")).startswith("SCMP_ACT_"):
-        raise UsageError(
-            f"{file}: is not a seccomp profile: it needs a defaultAction and a list of syscalls with names", hint=hint
-        )
+        raise UsageError(wording("seccomp.not_a_profile", file=file, problem=wording("seccomp.rules_missing")))
     return dict(found)
 
 

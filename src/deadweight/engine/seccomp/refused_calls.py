@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
@@ -35,8 +35,6 @@ CHANCES = 3
 BUDGET_SECONDS = 120.0
 LEAST_SECONDS, FACTOR = 4.0, 4
 PURPOSE = "seccomp"
-ADVICE = " (invoke harden --force --to FOLDER writes a profile that fits)"
-NOT_STARTED = "cannot be started: "
 LOADER = (
     "error while loading shared libraries",
     "Error loading shared library",
@@ -83,7 +81,7 @@ def check(engine: Engine, options: RunOptions, name: str = "") -> None:
     where = custom_profile.where(engine.info, options)
     found = _of_runtime(runtime, json.dumps(document, sort_keys=True), where)
     if found is not None:
-        raise StoppedByProfile(told(name or options.seccomp, found) + ("" if name else ADVICE))
+        raise StoppedByProfile(told(name or options.seccomp, found, advise=not name))
 
 
 def explained(engine: Engine, image: str, options: RunOptions, health: Health, port: int | None, name: str = "") -> str:
@@ -102,18 +100,17 @@ def explained(engine: Engine, image: str, options: RunOptions, health: Health, p
         return stopped.message
     except DeadweightError:
         return ""
-    return told(name or options.seccomp, found) + ("" if name else ADVICE) if found is not None else ""
+    return told(name or options.seccomp, found, advise=not name) if found is not None else ""
 
 
-def told(file: str, found: Refused) -> str:
+def told(file: str, found: Refused, *, advise: bool = False) -> str:
     """One sentence."""
+    advice = wording("seccomp.advice") if advise else ""
     if not found.calls:
-        return f"the seccomp profile {file} stops the start, and so it does with every call allowed by name: {found.problem}"
-    calls, verb = ("the call", "is") if len(found.calls) == 1 else ("the calls", "are")
-    more = "" if found.all_told else " and more"
-    refused = f"{calls} {', '.join(found.calls)}{more} {verb} refused"
+        return wording("seccomp.stops_always", file=file, problem=found.problem, advice=advice)
     problem = f" ({found.problem})" if found.problem else ""
-    return f"the seccomp profile {file} stops the start: {refused}, needed by {found.whom}{problem}"
+    calls = ", ".join((*found.calls, *(() if found.all_told else ("…",))))
+    return wording("seccomp.stops", file=file, calls=calls, user=found.whom, problem=problem, advice=advice)
 
 
 @functools.cache
@@ -137,11 +134,11 @@ def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> 
             return None
         first = problem
         if held and starts(held):
-            return Refused(held, f"{runtime.told} now and then to start any container", first)
+            return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.told), first)
         if not starts(refused):
             return None  # whatever it is, no call is at fault
         calls, whole = find_missing(refused, starts, MOST_CALLS)
-    return Refused(calls, f"{runtime.told} to start any container", first, whole)
+    return Refused(calls, wording("seccomp.runtime_always", runtime=runtime.told), first, whole)
 
 
 def _held(runtime: Runtime, document: Mapping[str, Any], where: custom_profile.Where) -> tuple[str, ...]:
@@ -159,7 +156,7 @@ def _at_times(engine: Engine, options: RunOptions) -> Refused | None:
         custom_profile.read_profile(engine.profile(options.seccomp)),
         custom_profile.where(engine.info, options),
     )
-    return Refused(held, f"{runtime.told} now and then to start any container") if held else None
+    return Refused(held, wording("seccomp.runtime_at_times", runtime=runtime.told)) if held else None
 
 
 @dataclass
@@ -200,22 +197,24 @@ class _OfProgram:
             if not works(refused):
                 return Refused((), "", self.problem)
             calls, whole = find_missing(refused, self._in_time(works), MOST_CALLS)
-            by_whom = dict.fromkeys(self._needed_by(works, calls, call) for call in calls)
-        return Refused(calls, " and ".join(by_whom), all_told=whole) if calls else None
+            by_whom = list(dict.fromkeys(self._needed_by(works, calls, call) for call in calls))
+        whom = by_whom[0] if len(by_whom) == 1 else " and ".join(by_whom)
+        return Refused(calls, whom, all_told=whole) if calls else None
 
     def _in_time(self, works: Callable[[tuple[str, ...]], bool]) -> Callable[[tuple[str, ...]], bool]:
         def in_time(more: tuple[str, ...]) -> bool:
             if time.monotonic() > self.ended:
-                raise DeadweightError("the search for the call that a seccomp profile refuses takes too long")
+                raise DeadweightError(wording("seccomp.search_too_long"))
             return works(more)
 
         return in_time
 
     def _needed_by(self, works: Callable[[tuple[str, ...]], bool], calls: tuple[str, ...], call: str) -> str:
         works(tuple(each for each in calls if each != call))
+        if self.before:
+            return wording("seccomp.runtime_for_program", runtime=self._runtime)
         loader = any(words in self.problem for words in LOADER)
-        whom = "the loader of shared libraries" if loader else "the program"
-        return f"{self._runtime} to start the program" if self.before else whom
+        return wording("seccomp.loader" if loader else "seccomp.program")
 
     @property
     def _runtime(self) -> str:
@@ -235,7 +234,7 @@ class _OfProgram:
                     self.problem = f"{ready.reason}: {_last_line(container)}".removesuffix(": ")
                 return ready.healthy
         except CannotStart as refusal:
-            self.problem = refusal.message.rpartition(NOT_STARTED)[2]
+            self.problem = str(refusal.fields.get("problem", refusal.message))
             self.before = True
             return False
 

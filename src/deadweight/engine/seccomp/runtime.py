@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine.broken_engine import elf
 from deadweight.engine.seccomp import profile
@@ -51,16 +51,14 @@ def runtime_of(engine: Engine) -> Runtime:
     version, info = engine.documents
     architecture = ARCHITECTURES.get(engine.info.architecture)
     if architecture is None:
-        raise DeadweightError(
-            f"the engine's architecture {engine.info.architecture} is not supported here (amd64 and arm64 are)"
-        )
+        raise DeadweightError(wording("seccomp.architecture_unsupported", architecture=engine.info.architecture))
     name = _name(version, info)
     if name not in KNOWN:
-        raise DeadweightError(f"the engine's runtime is {name or 'unknown'}; only {', '.join(KNOWN)} can be tried")
+        raise DeadweightError(wording("seccomp.runtime_unknown", name=name or "unknown", known=", ".join(KNOWN)))
     here = engine.host.startswith("unix://") and not engine.info.desktop
     path = _path(name, info if here else {})
     if path is None:
-        raise MissingError(f"the engine's runtime {name} was not found on this machine")
+        raise MissingError(wording("seccomp.runtime_missing", name=name))
     found = Runtime(name, version_of(path), path, architecture)
     if not here:
         _refuse_another(engine, found, _version(version, name))
@@ -69,17 +67,17 @@ def runtime_of(engine: Engine) -> Runtime:
 
 def _refuse_another(engine: Engine, found: Runtime, told: str) -> None:
     """Raises MissingError where what an engine elsewhere starts containers with, or reads profiles from, is not here."""
-    there = f"the engine at {engine.host} runs on another machine"
     if engine.info.podman:
-        raise MissingError(f"{there}, and Podman reads a seccomp profile from a file of its own machine")
+        raise MissingError(wording("seccomp.profile_elsewhere", host=engine.host))
     if found.version != told:
+        version = told or wording("seccomp.unknown_version")
         raise MissingError(
-            f"{there}, with {found.name} {told or 'of an unknown version'}, which cannot be tried from here: this machine has "
-            f"{found.told}"
+            wording("seccomp.other_runtime", host=engine.host, name=found.name, version=version, here=found.told)
         )
     if ARCHITECTURES.get(platform.machine()) != found.architecture:
+        architecture = found.architecture
         raise MissingError(
-            f"{there}, of the architecture {found.architecture}, whose {found.name} cannot be tried from here"
+            wording("seccomp.other_architecture", host=engine.host, architecture=architecture, name=found.name)
         )
 
 
@@ -171,16 +169,14 @@ def find_floor(runtime: Runtime) -> Floor:
 
         everything = tuple(numbers(runtime.architecture))
         if problem := starting(runtime, bundle, everything):
-            raise DeadweightError(f"{runtime.told} cannot start a minimal container here: {problem}")
+            raise DeadweightError(wording("seccomp.runtime_cannot_start", runtime=runtime.told, problem=problem))
         likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
         needed = find_fewest(likely if works(likely) else everything, works, GROUP)
         held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
         found = Floor(runtime.told, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
         for _ in range(PROOFS):
             if problem := starting(runtime, bundle, found.calls):
-                raise DeadweightError(
-                    f"{runtime.told} is inconsistent: with the same system calls it started a container, then failed: {problem}"
-                )
+                raise DeadweightError(wording("seccomp.runtime_inconsistent", runtime=runtime.told, problem=problem))
     return found
 
 

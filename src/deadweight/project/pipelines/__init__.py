@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from deadweight._errors import UsageError
+from deadweight._errors import UsageError, wording
 from deadweight.plan.shards import MAX_SHARDS
 
 PROVIDERS = {"github": "github.yml.j2", "gitlab": "gitlab.yml.j2", "kubernetes": "kubernetes.yaml.j2"}
@@ -44,19 +44,17 @@ class Pipeline:
 def parse_shards(text: str) -> int:
     """Raises UsageError."""
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= min(MAX_SHARDS, 200):
-        raise UsageError(f"--shards: expected a whole number from 1 to 200, found {text!r}")
+        raise UsageError(wording("project.shards", text=text))
     return int(text)
 
 
 def render(asked: Pipeline) -> str:
     """The pipeline's text. Raises UsageError for an unknown provider or a value that would break out of its place."""
     if asked.provider not in PROVIDERS:
-        raise UsageError(f"--provider: expected one of {', '.join(PROVIDERS)}, found {asked.provider!r}")
+        raise UsageError(wording("tasks.choice", flag="--provider", choices=", ".join(PROVIDERS), value=asked.provider))
     for flag, value in (("--install", asked.install), ("--image", asked.image)):
         if not value or not re.fullmatch(r"[\w .,@:/+=~\[\]-]+", value):
-            raise UsageError(
-                f"{flag}: expected a requirement or reference on one line, without quotes; found {value!r}"
-            )
+            raise UsageError(wording("project.pipeline_value", flag=flag, value=value))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         variable_start_string="[[",

@@ -1,17 +1,269 @@
-"""Detect a Java or Kotlin project (Maven, Gradle) that makes an executable jar, or a jar with its libraries beside it."""
+"""Detect a Java or Kotlin project (Maven, Gradle) that makes a jar to run, and write what builds it: a Dockerfile, and Jib."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from deadweight_init import declared
-from deadweight_init.languages.java import modules, recipe, versions
-from deadweight_init.languages.java.recipe import JavaProject
+from deadweight_init.languages.common import arguments, flow, one_dockerfile, own_words, plain_env, run_stage
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import scan
-from deadweight_init.records import ImageWords, Known, Ladder, Service
-from deadweight_init.tree import Tree, joined, line_of
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight_init.tree import Tree, folder_of, joined, line_of
+
+_VERSION = re.compile(
+    r"<(?:java\.version|maven\.compiler\.(?:release|source|target)|release|jdk\.version)>\s*(?:1\.)?(\d+)\s*<"
+    r"|JavaLanguageVersion\.of\((\d+)\)|sourceCompatibility\s*=\s*[\"']?(?:JavaVersion\.VERSION_)?(?:1[._])?(\d+)"
+    r"|jvmToolchain\s*\(?\s*(\d+)|jvmTarget\s*=\s*[\"'](?:1\.)?(\d+)"
+)
+_BOOT = re.compile(
+    r"<artifactId>spring-boot-(?:starter-parent|dependencies)</artifactId>\s*<version>\s*(\d+)\.(\d+)"
+    r"|org\.springframework\.boot[\"')]+\s*version\s*[\"'(]+(\d+)\.(\d+)"
+    r"|spring-?[bB]oot(?:Version|\.version)?[\"']?\s*[=>:]\s*[\"']?(\d+)\.(\d+)"
+    r"|spring-boot-gradle-plugin:(\d+)\.(\d+)"
+)
+_GRADLE = re.compile(r"distributionUrl\s*=.*gradle-(\d+)\.(\d+)")
+SUPPORTED = (17, 21, 25)
+_GRADLES = (((5, 0), 8), ((7, 3), 11), ((8, 5), 17), ((9, 1), 21))
+"""Gradles before this version run on this Java at most, of those that are kept up."""
+
+
+def boot_of(text: str) -> tuple[int, int] | None:
+    """The version of Spring Boot; None where the build files name none."""
+    match = _BOOT.search(text)
+    if match is None:
+        return None
+    major, minor = (int(group) for group in match.groups() if group)
+    return major, minor
+
+
+def _asked_version(text: str) -> tuple[int, int | None]:
+    """The version that build files ask for, and where in the text; where they say none 17, or 8 for an old Spring Boot."""
+    match, boot = _VERSION.search(text), boot_of(text)
+    usual = 8 if boot is not None and boot < (2, 5) else 17
+    return (usual, None) if match is None else (int(next(group for group in match.groups() if group)), match.start())
+
+
+def runs_on(version: int, text: str) -> int:
+    """The Java that the service is run on: the next that is kept up; Spring Boot before 2.5 wants one of its own time."""
+    boot = boot_of(text)
+    if boot is not None and version <= 11 and boot < (2, 5):
+        return 8 if boot < (2, 1) and version <= 8 else 11
+    return next((each for each in SUPPORTED if each >= version), SUPPORTED[-1])
+
+
+def built_with(runtime: int, wrapper: str) -> int:
+    """The JDK that builds: the one that it runs on, or an older one where the wrapper's Gradle does not run on that.
+
+    ``wrapper`` is the text of gradle-wrapper.properties.
+    """
+    match = _GRADLE.search(wrapper)
+    if match is None:
+        return runtime
+    gradle = (int(match[1]), int(match[2]))
+    most = next((java for before, java in _GRADLES if gradle < before), runtime)
+    return min(runtime, most)
+
+
+_QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNORECASE)
+
+
+def quarkus_package(settings: str) -> str:
+    """The setting of Quarkus that says which package is made: it has another name from 3.9 on."""
+    match = _QUARKUS.search(settings)
+    old = match is not None and (int(match[1]), int(match[2])) < (3, 9)
+    return "quarkus.package.type" if old else "quarkus.package.jar.type"
+
+
+_MODULE = re.compile(r"<module>\s*([^<$\s]+)\s*</module>")
+_PARENT = re.compile(r"<parent>(.*?)</parent>", re.DOTALL)
+_ARTIFACT = re.compile(r"<artifactId>\s*([\w.-]+)\s*<")
+_RELATIVE = re.compile(r"<relativePath>\s*([^<\s]+)\s*<")
+_INCLUDE = re.compile(r"^\s*include(?!Build)\b([^\n]*(?:,\s*\n[^\n]*)*)", re.MULTILINE)
+_SETTINGS = ("settings.gradle", "settings.gradle.kts")
+_DEPTH = 6
+
+
+def top_of(tree: Tree, folder: str, kind: str) -> str:
+    """The folder that a project is built from: its own, or one above it that it is a module of, or has its parent."""
+    above = _maven_above if kind == "maven" else _gradle_above
+    top = folder
+    for _ in range(_DEPTH):
+        upper = above(tree, top)
+        if upper is None:
+            break
+        top = upper
+    return top
+
+
+def lists(tree: Tree, top: str, folder: str) -> bool:
+    """Whether Maven builds a module together with those that it needs when it is called in ``top``."""
+    below = {top}
+    for _ in range(_DEPTH):
+        below |= {each for one in below for each in _modules(tree, one)}
+    return folder in below
+
+
+def holds_together(tree: Tree, folder: str, kind: str) -> bool:
+    """Whether a project only holds modules together, and has no code of its own."""
+    if any(tree.below(joined(folder, "src/main"), "")):
+        return False
+    if kind == "maven":
+        return bool(_modules(tree, folder))
+    return any(_INCLUDE.search(tree.text(joined(folder, name))) for name in _SETTINGS)
+
+
+def texts_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> str:
+    """The build files of the folders from a module's upper one to the top."""
+    texts, home = [], folder
+    while home not in (top, "."):
+        home = folder_of(home)
+        texts += [tree.text(joined(home, name)) for name in names]
+    return "\n".join(texts)
+
+
+def artifact(pom: str) -> str:
+    """The name of a pom's own artifact."""
+    match = _ARTIFACT.search(_PARENT.sub("", pom))
+    return match[1] if match else ""
+
+
+def _modules(tree: Tree, folder: str) -> list[str]:
+    text = tree.text(joined(folder, "pom.xml"))
+    return [joined(folder, each.removesuffix("/pom.xml")) for each in _MODULE.findall(text)]
+
+
+def _maven_above(tree: Tree, folder: str) -> str | None:
+    """The folder above whose pom lists this one, or is its parent."""
+    home = folder
+    while home != ".":
+        home = folder_of(home)
+        if folder in _modules(tree, home):
+            return home
+    parent = _PARENT.search(tree.text(joined(folder, "pom.xml")))
+    if parent is None or folder == ".":
+        return None
+    relative, name = _RELATIVE.search(parent[1]), _ARTIFACT.search(parent[1])
+    file = joined(folder, relative[1] if relative else "../pom.xml")
+    file = file if file.endswith(".xml") else posixpath.join(file, "pom.xml")
+    upper = folder_of(file)
+    is_above = upper == "." or folder.startswith(f"{upper}/")
+    return upper if name and is_above and artifact(tree.text(file)) == name[1] else None
+
+
+def _gradle_above(tree: Tree, folder: str) -> str | None:
+    """The folder above whose settings include this one; a folder with settings of its own is its own build."""
+    home = folder
+    while home != "." and not any(tree.has(joined(home, name)) for name in _SETTINGS):
+        home = folder_of(home)
+        texts = (tree.text(joined(home, name)) for name in _SETTINGS)
+        included = "\n".join(each for text in texts for each in _INCLUDE.findall(text))
+        path = posixpath.relpath(folder, home)
+        if re.search(rf"[\"':](?:{re.escape(path)}|{re.escape(path.replace('/', ':'))})[\"']", included):
+            return home
+    return None
+
+
+@dataclass(frozen=True)
+class JavaProject(Project):
+    """``top`` is the folder that it is built from. ``wrapper``: it brings Maven or Gradle itself. ``jdk`` builds it. ``listed``:
+    Maven builds it with the modules that it needs. ``main`` is its main class if its jar does not say it, with its libraries
+    beside it.
+    """
+
+    top: str = "."
+    wrapper: bool = False
+    jdk: str = "21"
+    listed: bool = False
+    options: tuple[str, ...] = ()
+    main: str = ""
+    jib_base: str = ""
+
+
+_OF_SCRIPTS = "PATH|JAVA_HOME|JAVA_APP_JAR|JAVA_APP_DIR|JAVA_MAIN_CLASS|AB_ENABLED|AB_OFF"
+"""What is for a base's start script, which is not used here, or for the base itself."""
+_OPTIONS = ("JAVA_OPTS", "JAVA_OPTIONS", "JAVA_OPTS_APPEND", "JAVA_TOOL_OPTIONS")
+"""What start scripts hand to the JVM; the JVM itself reads the last."""
+_HEAP = "-XX:MaxRAMPercentage=75.0"  # Java 8 takes no whole number
+_LIBRARIES = "/libraries"
+"""Where the build puts the jars that lie beside the program's: ``/lib`` is the OS's own."""
+
+
+def _environment(own: ImageWords) -> dict[str, str]:
+    """The own image's variables as a JVM without a start script takes them."""
+    env = plain_env(own, _OF_SCRIPTS)
+    options = [value for name in _OPTIONS if (value := env.pop(name, ""))]
+    return {**env, **({"JAVA_TOOL_OPTIONS": " ".join(options)} if options else {})}
+
+
+def _inside(project: JavaProject) -> str:
+    """The module's folder, seen from the one that is built."""
+    return posixpath.relpath(project.folder, project.top)
+
+
+def _build_stage(project: JavaProject) -> Iterator[str]:
+    maven = project.kind == "maven"
+    output = posixpath.normpath(posixpath.join(_inside(project), "target" if maven else "build/libs"))
+    yield "FROM ${BUILD} AS build"
+    yield "USER root"
+    yield "WORKDIR /src"
+    yield "COPY . ."
+    if project.wrapper:
+        yield "# The repository's own wrapper, if its distribution can be fetched; else what the image brings."
+    yield "# What is executable is the one jar that is neither sources nor what a plug-in put aside."
+    yield f"RUN --mount=type=cache,target={'/root/.m2' if maven else '/root/.gradle'} \\"
+    yield f"    {_command(project)} \\"
+    jar = f"$(ls -S {output}/*.[jw]ar | grep -vE 'sources|javadoc|plain|original' | head -n 1)"
+    yield f'    && cp "{jar}" /app.jar{f" && cp -r {output}/dependency {_LIBRARIES}" if project.main else ""}'
+
+
+def _command(project: JavaProject) -> str:
+    """What makes the jar; of a build with several modules, this one alone and those that it needs."""
+    inside, options = _inside(project), "".join(f" {option}" for option in project.options)
+    if project.kind == "maven":
+        module = "" if inside == "." else f" -pl {inside} -am" if project.listed else f" -f {inside}/pom.xml"
+        libraries = " dependency:copy-dependencies -DincludeScope=runtime" if project.main else ""
+        return f"{_program(project, 'mvn', 'mvnw')} --batch-mode -DskipTests{options}{module} package{libraries}"
+    task = "build" if inside == "." else f":{inside.replace('/', ':')}:build"
+    return f"{_program(project, 'gradle', 'gradlew')} --no-daemon {task} -x test{options}"
+
+
+def _program(project: JavaProject, usual: str, wrapper: str) -> str:
+    return (
+        f"$(sh ./{wrapper} --version >/dev/null 2>&1 && echo sh ./{wrapper} || echo {usual})"
+        if project.wrapper
+        else usual
+    )
+
+
+def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port: int) -> Iterator[str]:
+    options = env.get("JAVA_TOOL_OPTIONS", "")
+    if not re.search(r"-Xmx|MaxRAMPercentage", options):  # the heap follows the container's memory limit
+        env = {**env, "JAVA_TOOL_OPTIONS": f"{_HEAP} {options}".strip()}
+    copies = [f"--from=build {_LIBRARIES} /app/lib"] if project.main else []
+    entry = (
+        ("java", "-cp", "/app/app.jar:/app/lib/*", project.main) if project.main else ("java", "-jar", "/app/app.jar")
+    )
+    copies.append("--from=build /app.jar /app/app.jar")
+    return run_stage(project, port, entry, copies, env=env, stop=own_words(service).stop)
+
+
+def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> Iterator[Rung]:
+    """Jib on these bases, of the module that becomes the image."""
+    inside = _inside(project)
+    module = {}
+    if inside != "." and project.kind == "maven" and not project.listed:
+        module = {"pom": f"{inside}/pom.xml"}
+    elif inside != ".":
+        name = project.name if project.kind == "maven" else inside.replace("/", ":")
+        module = {"args": flow({"jib.containerize": f":{name}"})}
+    what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
+    for name, base in bases.items():
+        keys = {"source": project.top, "base": base, **module, **({"env": flow(env)} if env else {})}
+        yield Rung(name, "jib", what, keys)
+
 
 _KINDS = {"pom.xml": "maven", "build.gradle": "gradle", "build.gradle.kts": "gradle"}
 _CONFIG = ("application.properties", "application.yml", "application.yaml")
@@ -45,6 +297,24 @@ _FILE_DATABASE = re.compile(r"jdbc:(?:h2:(?:file:)?|hsqldb:file:|derby:|sqlite:)
 """A database in the folder in which the service is started."""
 
 
+_JIB = re.compile(r"<artifactId>\s*jib-maven-plugin\s*</artifactId>.*?<from>\s*<image>\s*([^<$\s]+)", re.DOTALL)
+_JIB_GRADLE = re.compile(r"\bjib\s*\{.*?\bfrom\s*\{[^}]*?image\s*=?\s*[\"']([^\"'$]+)[\"']", re.DOTALL)
+
+
+def _jib_base(text: str) -> str:
+    """The base image that a pom.xml or a build.gradle gives Jib; empty where it gives none."""
+    found = _JIB.search(text) or _JIB_GRADLE.search(text)
+    return found[1] if found else ""
+
+
+def _jib_ports(text: str) -> Iterator[re.Match[str]]:
+    """Where a pom.xml or a build.gradle tells Jib a port of the image; the first group is its number."""
+    if "jib-maven-plugin" in text:
+        yield from re.finditer(r"<port>\s*(\d{2,5})\s*(?:/tcp\s*)?</port>", text)
+    elif found := re.search(r"\bjib\s*\{.*?\bports\s*=", text, re.DOTALL):
+        yield from re.compile(r"[\"'](\d{2,5})(?:/tcp)?[\"']").finditer(text, found.end(), found.end() + 60)
+
+
 class Java:
     """The languages of the JVM."""
 
@@ -58,51 +328,68 @@ class Java:
         """The project of a folder. Maven goes first if both build files are there; what only holds modules together is none."""
         file = next((joined(folder, name) for name in _KINDS if tree.has(joined(folder, name))), None)
         kind = _KINDS[file.rpartition("/")[2]] if file else ""
-        if file is None or modules.holds_together(tree, folder, kind):
+        if file is None or holds_together(tree, folder, kind):
             return None
-        top, text = modules.top_of(tree, folder, kind), tree.text(file)
-        whole = "\n".join((text, modules.texts_above(tree, folder, top, tuple(_KINDS))))
-        asked, at = versions.asked(whole)
+        top, text = top_of(tree, folder, kind), tree.text(file)
+        whole = "\n".join((text, texts_above(tree, folder, top, tuple(_KINDS))))
+        asked, at = _asked_version(whole)
         config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
         settings = "\n".join((whole, *(tree.text(joined(each, "gradle.properties")) for each in (folder, top))))
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
-        jib = tuple(
-            Known(int(port[1]), f"from {file}:{line_of(text, port.start(1))}") for port in declared.jib_ports(text)
-        )
+        jib = tuple(Known(int(port[1]), f"from {file}:{line_of(text, port.start(1))}") for port in _jib_ports(text))
         listens = bool(of_code or jib or (words and words.ports)) or any(
             _LISTENS.search(tree.text(path)) for path in code
         )
-        runtime = versions.runs_on(asked, whole)
+        runtime = runs_on(asked, whole)
         wrapper = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
         return JavaProject(
             language="java",
             kind=kind,
             folder=folder,
-            name=modules.artifact(text) or tree.root.name,
+            name=artifact(text) or tree.root.name,
             version=Known(str(runtime), _origin(file, text, at)),
             ports=jib or of_config or ((Known(8080),) if _USUAL.search(whole) else of_code),
             health=_health(tree, file, whole, config, health),
             owned=any(_FILE_DATABASE.search(tree.text(path)) for path in config),
             top=top,
             wrapper=tree.has(joined(top, "mvnw" if kind == "maven" else "gradlew")),
-            jdk=str(versions.built_with(runtime, wrapper)),
-            listed=kind == "maven" and modules.lists(tree, top, folder),
+            jdk=str(built_with(runtime, wrapper)),
+            listed=kind == "maven" and lists(tree, top, folder),
             options=tuple(_options(whole, settings, kind)),
             main="" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder, text),
-            jib_base=declared.jib_base(text),
+            jib_base=_jib_base(text),
             problem=_problem(tree, folder, text, whole, listens, top),
         )
 
     def ladder(self, service: Service, project: JavaProject, place: str, port: int, health: str | None) -> Ladder:
-        """Ubuntu, Alpine, Chainguard and distroless, and Jib."""
-        return recipe.ladder(service, project, place, port)
+        """Ubuntu, Alpine, Chainguard and distroless, and Jib on the first and the last."""
+        version, is_maven = project.version.value, project.kind == "maven"
+        build = f"maven:3-eclipse-temurin-{project.jdk}" if is_maven else f"gradle:8-jdk{project.jdk}"
+        jre, distroless = f"eclipse-temurin:{version}-jre", f"gcr.io/distroless/java{version}-debian12:nonroot"
+        bases = {
+            "debian": (build, jre),
+            "alpine": (build, f"{jre}-alpine"),
+            "chainguard": (build, "cgr.dev/chainguard/jre:latest"),
+            "distroless": (build, distroless),
+        }
+        env = _environment(own_words(service))
+        lines = [*arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
+        made = one_dockerfile(
+            bases, "the executable jar", place, project.top, lines, ("target", "build", ".gradle", "src/test")
+        )
+        rungs = [*made.rungs, *_jib(project, env, {"jib": project.jib_base or jre, "jib-distroless": distroless})]
+        if int(version) not in SUPPORTED:
+            why = f"it needs Java {version}, and this base has newer ones alone"
+            newer = ("chainguard", "distroless", "jib-distroless")
+            rungs = [replace(rung, refused=why) if rung.name in newer else rung for rung in rungs]
+        return Ladder(tuple(rungs), made.files)
 
 
 def _options(whole: str, settings: str, kind: str) -> Iterator[str]:
     """What the build is told: one jar of Quarkus, and no plug-ins that read git's metadata, which is not in the context."""
     if "quarkus" in whole:
-        yield f"-D{versions.quarkus_package(settings)}=uber-jar"
+        yield f"-D{quarkus_package(settings)}=uber-jar"
     if kind == "maven" and "git-commit-id" in whole:
         yield "-Dmaven.gitcommitid.skip=true"
     if kind == "gradle" and "gradle-git-properties" in whole:

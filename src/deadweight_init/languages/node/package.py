@@ -4,42 +4,33 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from typing import Any
 
 from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, joined, line_of
 
-SERVERS = (
-    *("express", "fastify", "koa", "@hapi/hapi", "@nestjs/core", "next", "restify", "polka", "socket.io", "ws"),
-    *("@tinyhttp/app", "@apollo/server", "@trpc/server", "connect", "h3", "hono", "nuxt"),
-)
-_MAKES = {
-    "vite": "dist",
-    "react-scripts": "build",
-    "@vue/cli-service": "dist",
-    "astro": "dist",
-    "parcel": "dist",
-    "gatsby": "public",
-    "@11ty/eleventy": "_site",
-    "@docusaurus/core": "build",
-    "vitepress": ".vitepress/dist",
-}
+SERVERS: Sequence[str] = TABLES["node"]["servers"]
+_MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]
 """Builders of sites, and the folder that each fills unless it is told another one."""
 _OUTPUT = re.compile(r"\boutDir\s*:\s*[\"'](?:\./)?([\w./-]+)[\"']")
 
 
 @dataclass(frozen=True)
 class Manager:
-    """``files`` are what an installation of all modules reads, ``install`` and ``prune`` the commands; ``less`` leaves out the
-    modules for development. ``cache`` is where it keeps what it fetched. ``first`` is what npm has to install before."""
+    """A package manager, as ``managers.toml`` describes it. ``first`` is what npm has to install before."""
 
     files: str
     install: str
-    less: str
     prune: str
+    loose: str = ""
+    loose_prune: str = ""
+    less: str = ""
     cache: str = "/root/.npm"
     first: str = ""
 
@@ -49,35 +40,12 @@ class Manager:
         return f"RUN --mount=type=cache,target={self.cache},sharing=locked \\\n    {self.first}"
 
 
-_CI = ("npm ci --no-audit --no-fund", " --omit=dev", "npm prune --omit=dev --ignore-scripts")
-_BERRY = "YARN_NODE_LINKER=node-modules YARN_ENABLE_GLOBAL_CACHE=true yarn"
-_MANAGERS = {
-    "npm-ci": Manager("package.json package-lock.json", *_CI),
-    "npm-shrinkwrap": Manager("package.json npm-shrinkwrap.json", *_CI),
-    "npm": Manager("package.json", "npm install --no-audit --no-fund", *_CI[1:]),
-    "yarn": Manager(
-        "package.json yarn.lock",
-        "yarn install --frozen-lockfile",
-        " --production",
-        "yarn install --frozen-lockfile --production --ignore-scripts",
-        "/usr/local/share/.cache/yarn",
-    ),
-    "berry": Manager(
-        ".",
-        f"{_BERRY} install --immutable",
-        "",
-        f"{_BERRY} workspaces focus --all --production",
-        "/root/.yarn/berry/cache",
-    ),
-    "pnpm": Manager(
-        "package.json pnpm-lock.yaml",
-        "pnpm install --frozen-lockfile --config.prefer-symlinked-executables=true",
-        " --prod",
-        "CI=true pnpm prune --prod --ignore-scripts --config.prefer-symlinked-executables=true",
-        "/root/.local/share/pnpm/store",
-    ),
-}
-"""pnpm writes scripts for a shell into ``node_modules/.bin`` by itself, which node cannot run."""
+def _managers() -> dict[str, Manager]:
+    table = tomllib.loads(resources.files(__package__).joinpath("managers.toml").read_text(encoding="utf-8"))
+    return {name: Manager(**entry) for name, entry in table.items()}
+
+
+_MANAGERS = _managers()
 NPM = _MANAGERS["npm"]
 _LOCKS = {
     "package-lock.json": "npm-ci",
@@ -96,31 +64,19 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
         kind = "berry"
     manager = _MANAGERS[kind]
     named = re.match(r"(?:pnpm|yarn)(@\d+(?:\.\d+)*)", str(package.get("packageManager") or ""))
+    version = named[1] if named else ""
     if kind == "pnpm":
         lock = re.search(r"^lockfileVersion: '?(\d)", tree.text(joined(folder, "pnpm-lock.yaml")), re.MULTILINE)
-        version = named[1] if named else _OF_LOCK.get(lock[1], "") if lock else ""
-        return kind, _after(manager, f"npm install --global pnpm{version} && ")
+        version = version or (_OF_LOCK.get(lock[1], "") if lock else "")
+        return kind, replace(manager, first=f"npm install --global pnpm{version} && ")
     if kind == "berry":  # the base has another yarn
-        return kind, _after(manager, f"npm install --global --force @yarnpkg/cli-dist{named[1] if named else '@4'} && ")
+        return kind, replace(manager, first=f"npm install --global --force @yarnpkg/cli-dist{version or '@4'} && ")
     return kind, manager
-
-
-def _after(manager: Manager, first: str) -> Manager:
-    return replace(manager, first=first)
 
 
 def as_wish(manager: Manager) -> Manager:
     """The same, for a lock file that does not fit the manifest."""
-    install, prune = manager.install, manager.prune
-    for strict, open_ in (
-        ("npm ci", "npm install"),
-        (" --frozen-lockfile", " --no-frozen-lockfile"),
-        ("--immutable", "--no-immutable"),
-    ):
-        install, prune = install.replace(strict, open_), prune.replace(strict, open_)
-    if manager.install.startswith("yarn"):  # yarn 1 knows no such option
-        install, prune = install.replace(" --no-frozen-lockfile", ""), prune.replace(" --no-frozen-lockfile", "")
-    return replace(manager, install=install, prune=prune)
+    return replace(manager, install=manager.loose or manager.install, prune=manager.loose_prune or manager.prune)
 
 
 def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
@@ -178,8 +134,4 @@ def _all_fit(alternative: str, major: int) -> bool:
     spread = re.fullmatch(r"\s*v?(\d+)[\d.xX]*\s+-\s+v?(\d+)[\d.xX]*\s*", alternative)
     if spread:
         return int(spread[1]) <= major <= int(spread[2])
-    return all(_fits(match, major) for match in _PART.finditer(alternative))
-
-
-def _fits(part: re.Match[str], major: int) -> bool:
-    return bool(_SIGNS.get(part[1], operator.eq)(major, int(part[2])))
+    return all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))

@@ -10,60 +10,18 @@ from typing import Any
 
 from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfile, own_words, plain_env, run_stage
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, part, read_json, scan
+from deadweight_init.languages.sources import by_depth, part, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, folder_of, joined
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"
 """What Apache's settings in the official image allow to be handed out."""
 _ROOTS = ("public", "web", "htdocs", "www", "html", ".")
-_BUILT_IN = frozenset(
-    (
-        *(
-            "core",
-            "ctype",
-            "curl",
-            "date",
-            "dom",
-            "fileinfo",
-            "filter",
-            "ftp",
-            "hash",
-            "iconv",
-            "json",
-            "libxml",
-            "mbstring",
-        ),
-        *(
-            "mysqlnd",
-            "openssl",
-            "pcre",
-            "pdo",
-            "pdo_sqlite",
-            "phar",
-            "posix",
-            "readline",
-            "reflection",
-            "session",
-            "simplexml",
-        ),
-        *("sodium", "spl", "sqlite3", "standard", "tokenizer", "xml", "xmlreader", "xmlwriter", "zlib"),
-    )
-)
+_BUILT_IN = frozenset(TABLES["php"]["built_in"])
 """Extensions that the official image has."""
-_HEADERS = {
-    "gd": "libpng-dev libjpeg-dev libfreetype-dev",
-    "intl": "libicu-dev",
-    "zip": "libzip-dev",
-    "pdo_pgsql": "libpq-dev",
-    "pgsql": "libpq-dev",
-    "soap": "libxml2-dev",
-    "xsl": "libxslt1-dev",
-    "gmp": "libgmp-dev",
-    "bz2": "libbz2-dev",
-    "ldap": "libldap-dev",
-}
+_HEADERS: Mapping[str, str] = TABLES["php"]["headers"]
 """Debian's packages of what extensions are compiled against."""
 _OF_PECL = frozenset(("redis", "apcu", "mongodb", "imagick", "xdebug", "memcached", "amqp", "grpc"))
 _BY_NAME = {
@@ -95,7 +53,7 @@ class Php:
         root = next((each for each in _ROOTS if tree.has(joined(folder, f"{each}/index.php"))), None)
         if root is None:
             return None
-        manifest, lock = (read_json(tree, joined(folder, f"composer.{end}")) for end in ("json", "lock"))
+        manifest, lock = (tree.data(joined(folder, f"composer.{end}")) for end in ("json", "lock"))
         listed = lock.get("packages")
         packages = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
         needs = [name for package in (manifest, *packages) for name in part(package, "require")]

@@ -1,42 +1,217 @@
-"""Detect a Python service and its server: pip, Poetry, uv, PDM, Pipenv; FastAPI, Flask, Django, Streamlit, script."""
+"""Detect a Python service with its server and package list (pip, Poetry, uv, PDM, Pipenv), and write its Dockerfile."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-import shlex
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 
+from deadweight_init.languages import common
 from deadweight_init.languages.common import EVERYWHERE
-from deadweight_init.languages.platforms import release_command, web_command
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.python import code, packages, recipe
-from deadweight_init.languages.python.recipe import PythonProject, Words
-from deadweight_init.languages.sources import by_depth, scan
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Service
-from deadweight_init.tree import Tree, aside, joined
+from deadweight_init.languages.python import code
+from deadweight_init.languages.sources import by_depth, release_command, scan, web_command
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
+from deadweight_init.tables import TABLES
+from deadweight_init.tree import Tree, aside, joined, line_of
 
-MODULES = (
-    *("gunicorn", "uvicorn", "flask", "fastapi", "hypercorn", "daphne", "waitress", "streamlit", "aiohttp", "alembic"),
-    *("sanic", "granian", "litestar", "quart"),
+_INCLUDED = re.compile(
+    r"^\s*(?:-r|-c|--requirement|--constraint|-e|--editable)[\s=]*([\w./-]+)|^\s*(\.[\w./-]*)\s*$", re.MULTILINE
 )
+LISTS = (
+    "requirements.txt",
+    *(f"requirements/{name}.txt" for name in ("production", "prod", "requirements", "base", "main", "common")),
+    *(f"requirements{sign}{name}.txt" for sign in ("-", "_", ".") for name in ("prod", "production", "base")),
+)
+"""Where lists of packages lie by custom, those of a running service first."""
+_LOCKS = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm"}
+_MANIFESTS = ("pyproject.toml", "Pipfile", "setup.py", "setup.cfg", *_LOCKS, "Pipfile.lock")
+_NATIVE_PACKAGES = re.compile(
+    r"(?:^|[\"'\s])(?:mysqlclient|uwsgi|python-ldap|pyodbc|pycairo|python-snappy|pylibmc|mod_wsgi|psycopg2|psycopg\[c\])"
+    r"(?=[\"'\s=<>~!;\[#]|$)|\bgit\+(?:https?|ssh|git|file)://|\bgit\s*=\s*\"|^type = \"git\"|\"git\":",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Packages that PyPI has as source alone, compiled against libraries of the OS, and those that are cloned."""
+
+
+def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
+    """What installs its packages, and the list that pip reads: ``pip``, ``uv``, ``poetry``, ``pdm``, ``pipenv``, ``project`` for
+    the project itself, ``none`` for code that has no list."""
+
+    def has(name: str) -> bool:
+        return tree.has(joined(folder, name))
+
+    listed = next((name for name in LISTS if has(name)), "")
+    project = tree.text(joined(folder, "pyproject.toml"))
+    lock = next((kind for name, kind in _LOCKS.items() if has(name)), "poetry" if "[tool.poetry" in project else "")
+    if listed == LISTS[0] or not project:
+        others = "pipenv" if has("Pipfile") else "project" if has("setup.py") or has("setup.cfg") else UNLISTED
+        return ("pip", listed) if listed else (others, "")
+    if lock:
+        return lock, ""
+    is_own = re.search(r"^dependencies\s*=", project, re.MULTILINE) or not listed
+    return (
+        ("project" if re.search(r"^\[(?:project|build-system)\]", project, re.MULTILINE) else UNLISTED, "")
+        if is_own
+        else ("pip", listed)
+    )
+
+
+def included(tree: Tree, folder: str, first: str) -> list[str]:
+    """What a list of packages names of the repository: other lists, and packages. ``.`` if that is all of it."""
+    todo, paths = [first] if first else [], dict[str, None]()
+    while todo:
+        name = todo.pop()
+        for each in _INCLUDED.finditer(tree.text(joined(folder, name))):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), each[1] or each[2]))
+            if path == "." or path.startswith(".."):
+                return ["."]
+            if path not in paths and tree.has_folder(joined(folder, path)):
+                paths[path] = None
+                todo.append(path)
+    return list(paths)
+
+
+_DEFAULT, _OLDEST, _USUAL = "3.12", (3, 9), (3, 11)
+"""One that is out of support is raised, and a range that begins earlier takes the usual one."""
+_FILES = (
+    (".python-version", r"(3\.\d+)"),
+    ("runtime.txt", r"python-(3\.\d+)"),
+    ("Pipfile", r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)"),
+)
+_RANGE = re.compile(r"^(?:requires-python|python)\s*=\s*[\"']([^\"'\n]*3\.\d+[^\"'\n]*)[\"']", re.MULTILINE)
+
+
+def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    """Of the own image's base, a file for tools that install Pythons, or the range that the project says."""
+    if base := (words.on(r"python:(\d+\.\d+)") or words.on(r"uv:(?:[\d.]+-)?python(3\.\d+)")) if words else "":
+        return Known(base, "from your Dockerfile's base")
+    for name, pattern in _FILES:
+        text = tree.text(joined(folder, name))
+        match = re.search(pattern, text, re.MULTILINE)
+        if match and pair(match[1]) >= _OLDEST:
+            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
+    text = tree.text(joined(folder, "pyproject.toml"))
+    asked = _RANGE.search(text)
+    version = _within(asked[1]) if asked else ""
+    if asked is None or not version:
+        return Known(_DEFAULT)
+    return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, asked.start(1))}")
+
+
+def _within(asked: str) -> str:
+    """The version to take of a range; empty if it ends before what is supported."""
+    exact = re.fullmatch(r"\s*(?:==|~=(?=\s*3\.\d+\.)|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*", asked)
+    if exact:  # ~=3.10 is every later one too
+        return exact[1] if pair(exact[1]) >= _OLDEST else ""
+    lowest = [pair(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [pair(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
+    least = max([*lowest, _USUAL])
+    if below and least >= min(below):
+        least = (3, min(below)[1] - 1)
+    return f"3.{least[1]}" if least >= _OLDEST else ""
+
+
+def pair(version: str) -> tuple[int, int]:
+    """``3.12`` to compare by."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PythonProject(Project):
+    """``listed`` is the list that pip reads, ``included`` what that names of the repository. ``extra`` is a server that nothing
+    lists. ``inside`` is the folder that it is started in. ``collects``: static files are gathered when it is built. ``before`` are
+    steps that it takes before it serves; ``by_code``: nothing but its code tells how it is started.
+    """
+
+    listed: str = ""
+    included: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    inside: str = ""
+    collects: bool = False
+    before: tuple[Words, ...] = ()
+    by_code: bool = False
+
+
+_INSTALL: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    resources.files(__package__).joinpath("install.toml").read_text(encoding="utf-8")
+)
+"""By what installs packages: ``files`` that it reads and ``install``; ``plain`` is for packages that are cloned."""
+_TO_FOLDER = _INSTALL["own"]["install"]
+_DROPPED = r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
+"""Variables of a Dockerfile of its own that are set anew here, or mean only its build."""
+_IN_TURN = (
+    "import os, subprocess, sys; "
+    "[subprocess.run([sys.executable, *step]) for step in {first}]; "
+    "os.execv(sys.executable, [sys.executable, *{last}])"
+)
+
+
+def _build_stage(project: PythonProject) -> Iterator[str]:
+    tool = _INSTALL[project.kind]
+    yield "FROM ${BUILD} AS build"
+    yield from common.AS_ROOT
+    yield "WORKDIR /src"
+    if project.compiles:
+        yield _INSTALL["instructions"]["native"]
+    yield "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base."
+    yield from (f"COPY {path} ./{path}" for path in (project.listed, *project.included) if path)
+    if "files" in tool:
+        yield f"COPY {tool['files']} ./"
+    yield "RUN --mount=type=cache,target=/root/.cache/pip \\"
+    plain = tool.get("plain", "") if project.compiles else ""
+    yield "    " + tool["install"].replace("{list}", project.listed).replace("{plain}", plain)
+    if project.extra:
+        yield f"RUN {_TO_FOLDER} {' '.join(project.extra)}"
+    if project.compiles:
+        yield from common.libraries("/site-packages")
+    yield _INSTALL["instructions"]["compiled"]
+    if project.collects:
+        within = f"cd {project.inside} && " if project.inside else ""
+        yield "COPY . ."
+        yield "# Some settings cannot be loaded without secrets: then the pages have no styles."
+        yield f"RUN {within}PYTHONPATH=/site-packages SECRET_KEY=placeholder DJANGO_SECRET_KEY=placeholder \\"
+        yield "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'"
+
+
+def _run_stage(service: Service, project: PythonProject, port: int, health: str | None) -> Iterator[str]:
+    env = {"PYTHONPATH": "/site-packages", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    if project.compiles:
+        env["LD_LIBRARY_PATH"] = "/site-packages/lib"
+    env |= common.plain_env(common.own_words(service), _DROPPED)
+    start = project.start
+    if project.by_code:  # what nothing but the code told listens where the suite says
+        start = tuple(
+            re.sub(rf"^({re.escape(common.EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start
+        )
+    code = f"{'--from=build /src' if project.collects else '.'} {common.HOME}"
+    copies = ["--from=build /site-packages /site-packages", code]
+    ask = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{health}', timeout=3)"
+    check = ("python3", "-c", ask) if health else ()
+    workdir = posixpath.join(common.HOME, project.inside) if project.inside else common.HOME
+    return common.run_stage(
+        project, port, ("python3", *_in_turn(project.before, start)), copies, env=env, health=check, workdir=workdir
+    )
+
+
+def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
+    """Arguments of the interpreter that take these steps in turn, as not every base has a shell; process 1 is the last one's in
+    the end. It starts even if a step fails: the database may be another's."""
+    return ("-c", _IN_TURN.format(first=[list(each) for each in before], last=list(last))) if before else last
+
+
+MODULES: Sequence[str] = TABLES["python"]["modules"]
 """Programs of packages that can be started as ``python -m NAME``."""
-_RUNNERS = (
-    ("poetry", "run"),
-    ("uv", "run"),
-    ("pipenv", "run"),
-    ("newrelic-admin", "run-program"),
-    ("ddtrace-run",),
-    ("exec",),
-)
+_RUNNERS = tuple(tuple(words.split()) for words in TABLES["python"]["runners"])
 """Programs that start another one."""
-_HOSTS = {
-    "uvicorn": "--host",
-    "flask": "--host",
-    "streamlit": "--server.address",
-    "hypercorn": "--bind",
-    "sanic": "--host",
-}
+_HOSTS: Mapping[str, str] = TABLES["python"]["host_options"]
 """Servers that listen on loopback alone unless this option says otherwise."""
 _PORT = re.compile(r"\$(?:PORT\b|\{PORT(?::?-(\d+))?\})")
 
@@ -53,7 +228,7 @@ class Python:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PythonProject | None:
         """The project of a folder; None without a list of packages, unless there is code that serves."""
-        kind, listed = packages.kind_of(tree, folder)
+        kind, listed = kind_of(tree, folder)
         if kind == UNLISTED and not any(tree.below(folder, ".py")):
             return None
         of_code, usual = code.start_of(tree, folder)
@@ -62,8 +237,9 @@ class Python:
         own = _as_python(tree, folder, words.program) if words else ()
         before, served = _on_a_platform(tree, folder)
         start = _everywhere(own or served or of_code)
-        more = packages.included(tree, folder, listed)
-        texts = packages.texts_of(tree, folder, listed, more)
+        more = included(tree, folder, listed)
+        # the list of pip's and what it includes, else its manifests
+        texts = [tree.text(joined(folder, name)) for name in ((listed, *more) if listed else _MANIFESTS)]
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
@@ -79,7 +255,7 @@ class Python:
             kind=kind,
             folder=folder,
             name=posixpath.basename(folder) if folder != "." else tree.root.name,
-            version=packages.version_of(tree, folder, words),
+            version=version_of(tree, folder, words),
             start=start,
             ports=(*((Known(int(port[1]), "from its start command"),) if port else ()), *ports)
             or ((Known(usual),) if usual else ()),
@@ -87,7 +263,7 @@ class Python:
             owned=django and any("sqlite3" in each for each in settings),
             listed=listed,
             included=tuple(more),
-            compiles=packages.is_native(texts),
+            compiles=any(map(_NATIVE_PACKAGES.search, texts)),
             extra=tuple(_server(start, texts)),
             inside=where,
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
@@ -98,7 +274,21 @@ class Python:
 
     def ladder(self, service: Service, project: PythonProject, place: str, port: int, health: str | None) -> Ladder:
         """Debian, Alpine, Chainguard and distroless."""
-        return recipe.ladder(service, project, place, port, health)
+        version = project.version.value
+        whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
+        # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
+        later = pair(version) >= (3, 13) or (pair(version) == (3, 12) and "pyproject.toml" in project.version.origin)
+        release, own = ("13", "3.13") if later else ("12", "3.11")
+        alpine = f"python:{version}-alpine"
+        bases = {
+            "debian": (f"python:{version}{whole}", f"python:{version}-slim"),
+            "alpine": (alpine, alpine),
+            "chainguard": ("cgr.dev/chainguard/python:latest-dev", "cgr.dev/chainguard/python:latest"),
+            "distroless": (f"python:{own}{whole}", f"gcr.io/distroless/python3-debian{release}:nonroot"),
+        }
+        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port, health)]
+        ignored = (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc")
+        return common.one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)
 
 
 def _server(start: Words, texts: Sequence[str]) -> list[str]:
@@ -110,14 +300,8 @@ def _server(start: Words, texts: Sequence[str]) -> list[str]:
 def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], Words]:
     """The steps that a hosting platform takes before it serves, and what it serves with; what is no Python is left out."""
     lines = [each for text in (release_command(tree, folder), web_command(tree, folder)) for each in text.split("&&")]
-    steps = []
-    for line in lines:
-        plain = _PORT.sub(lambda match: match[1] or "8080", line.strip())
-        try:
-            words = () if re.search(r"[;|<>$`()&]", plain) else tuple(shlex.split(plain))
-        except ValueError:
-            words = ()
-        steps.append(_as_python(tree, folder, words))
+    plain = (_PORT.sub(lambda match: match[1] or "8080", line.strip()) for line in lines)
+    steps = [_as_python(tree, folder, simple_command(line)) for line in plain]
     served = steps.pop() if web_command(tree, folder) else ()
     return tuple(step for step in steps if step), served
 

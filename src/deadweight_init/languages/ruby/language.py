@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deadweight_init.languages import common
-from deadweight_init.languages.platforms import web_command
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service
+from deadweight_init.languages.sources import by_depth, scan, web_command
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
 from deadweight_init.tree import Tree, joined, line_of
 
 Words = tuple[str, ...]
@@ -105,11 +104,8 @@ def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
 def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple[Words, int]:
     """What serves, and its usual port; ``{port}`` stands for the port."""
     command = _PORT.sub("{port}", web_command(tree, folder))
-    if command and not re.search(r"[;&|<>$`()]", command):
-        try:
-            return tuple(shlex.split(command)), 8080
-        except ValueError:
-            pass
+    if words := simple_command(command):
+        return words, 8080
     if rails:
         return ("bundle", "exec", "rails", "server", "-b", common.EVERYWHERE, "-p", "{port}"), 3000
     if rack and re.search(r"^\s*gem ['\"]puma", gems, re.MULTILINE):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,23 +12,13 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, joined, line_of, with_above
 
-_LINKS = {
-    "openssl-sys": "openssl-src",
-    "pq-sys": "pq-src",
-    "mysqlclient-sys": "mysqlclient-src",
-    "libsasl2-sys": "sasl2-src",
-}
+_LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""
 
-_CALLS = {
-    "prost-build": ("protobuf-compiler", "libprotobuf-dev"),
-    "tonic-build": ("protobuf-compiler", "libprotobuf-dev"),
-    "tonic-prost-build": ("protobuf-compiler", "libprotobuf-dev"),
-    "cmake": ("cmake",),
-    "bindgen": ("libclang-dev",),
-}
+_CALLS: Mapping[str, Sequence[str]] = TABLES["rust"]["calls"]
 """Crates that call a tool when they are compiled, and Debian's packages of it."""
 
 _MAKE = ("openssl-src", "tikv-jemalloc-sys", "luajit-src", "sasl2-src")
@@ -69,14 +58,14 @@ class Rust:
         """The package of a folder; None for a workspace without one, and for a library."""
         file = joined(folder, "Cargo.toml")
         text = tree.text(file)
-        package = _manifest(text).get("package")
-        binaries = _binaries(tree, folder, _manifest(text), package) if isinstance(package, dict) else []
+        manifest, package = tree.data(file), tree.data(file).get("package")
+        binaries = _binaries(tree, folder, manifest, package) if isinstance(package, dict) else []
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
         chosen = main or next((each for each in binaries if each in first), next(iter(binaries), ""))
         if not isinstance(package, dict) or chosen not in binaries:
             return None
         above = with_above(folder)
-        spaces = (each for each in above if "workspace" in _manifest(tree.text(joined(each, "Cargo.toml"))))
+        spaces = (each for each in above if "workspace" in tree.data(joined(each, "Cargo.toml")))
         top = next(spaces, folder)
         lock = tree.text(joined(top, "Cargo.lock"))
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
@@ -126,13 +115,6 @@ class Rust:
         made = common.one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
         rungs = (replace(rung, refused=why) if rung.name == "alpine" else rung for rung in made.rungs)
         return Ladder(tuple(rungs), made.files)
-
-
-def _manifest(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return {}
 
 
 def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deadweight_init.languages.common import AS_ROOT, one_dockerfile, run_stage
+from deadweight_init.languages.common import AS_ROOT, arguments, one_dockerfile, run_stage
 from deadweight_init.languages.node.package import Manager, manager_of, site_of, version_of
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import part, read_json
+from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.tables import TABLES
 from deadweight_init.tree import Tree, joined
 
 PORT = 8080
@@ -24,15 +25,7 @@ _BASES = {
     "chainguard": "cgr.dev/chainguard/nginx:latest",
 }
 _PLACES = (".", "public", "site", "www", "html", "htdocs", "public_html", "public-html", "dist", "src", "static")
-_SINGLE_PAGE = (
-    "react-router",
-    "react-router-dom",
-    "vue-router",
-    "@angular/router",
-    "@tanstack/react-router",
-    "wouter",
-    "svelte-routing",
-)
+_SINGLE_PAGE: Sequence[str] = TABLES["node"]["routers"]
 """Libraries that give a single page routes of its own, for which no file is there."""
 _FALLBACK = (
     "server {",
@@ -66,7 +59,7 @@ class Static:
         if words is not None:
             ports = (Known(80, f"{base}'s own"),)
             return StaticProject("static", "server", folder, name, ports=ports) if base in _SERVERS else None
-        package, ports = read_json(tree, joined(folder, "package.json")), (Known(PORT, "the base's own"),)
+        package, ports = tree.data(joined(folder, "package.json")), (Known(PORT, "the base's own"),)
         if output := site_of(tree, folder, package):
             needs = {**part(package, "devDependencies"), **part(package, "dependencies")}
             version = version_of(tree, folder, None, package)
@@ -84,18 +77,10 @@ class Static:
         build = f"node:{project.version.value}-slim" if project.manager else ""
         bases = {name: (build, base) for name, base in _BASES.items()}
         source = f"--from=build /app/{project.pages}" if project.manager else project.pages
-        copies = [
-            *(["--from=build /site.conf /etc/nginx/conf.d/default.conf"] if project.routed else []),
-            f"{source} {ROOT}",
-        ]
+        site = ["--from=build /site.conf /etc/nginx/conf.d/default.conf"] if project.routed else []
+        copies = [*site, f"{source} {ROOT}"]
         last = run_stage(project, PORT, ("nginx", "-g", "daemon off;"), copies, workdir="/")
-        lines = [
-            *([f"ARG BUILD={build}"] if build else []),
-            f"ARG BASE={_BASES['debian']}",
-            "",
-            *_build_stage(project),
-            *last,
-        ]
+        lines = [*arguments(bases), *_build_stage(project), *last]
         ignored = ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*")
         more = {} if port == PORT else {"port": f"{PORT}  # the base's own"}
         return one_dockerfile(bases, "the site in nginx", place, project.folder, lines, ignored, more)

@@ -1,0 +1,123 @@
+"""Set a variant's gates to what was measured: its size as budget, its secrets as they are, and what it lets pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from deadweight.suite.values import format_bytes
+from deadweight_images.findings import MAX_FINDINGS
+from deadweight_init.records import SEEN, Known
+
+if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
+    from deadweight_images.findings import BaseImage
+
+IGNORES = "ignores SIGTERM, so every deployment has to kill it"
+
+MINE, BASE = "mine", "base"
+
+MOST_NAMED = 12
+"""So many secrets are accepted each by itself; a longer list is looked at by nobody."""
+
+NAMED_DAYS = 365
+"""So long an accepted secret is let pass."""
+
+
+def by_owner(layers: Evidence, base: BaseImage) -> Evidence:
+    """The evidence with the base's own findings told as the base's: a gate that asks for no difference does not look."""
+    data = dict(layers.data)
+    for key in ("hidden", "secrets", "skipped"):
+        data[key] = [
+            {**each, "owner": BASE} if _owner(each) == MINE and each.get("layer") in base.layers else each
+            for each in data.get(key) or ()
+        ]
+    return replace(layers, data=data)
+
+
+def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[dict[str, Any]]:
+    """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
+    gates: dict[str, Any] = {"budget": {"size_bytes": {"soft": _mb(size * 1.1), "hard": _mb(size * 1.5)}}}
+    if killed:
+        gates["runs"] = {"if_killed": "warn"}
+    if layers is not None:
+        gates["layers"] = _layers(layers.data)
+    told = (format_bytes(size), *let_pass(layers, killed=killed))
+    return Known(gates, f"{SEEN}: {'; '.join(told)}")
+
+
+def let_pass(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
+    """What these gates let pass that a service should not have."""
+    told = (IGNORES,) if killed else ()
+    if layers is None:
+        return told
+    failed = _failed(layers.data)
+    if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
+        return (*told, f"{layers.reason}, all in files of the base and of packages (invoke layers)")
+    if _mine(layers.data) and "unread" not in failed:
+        then = "remove those that are real, and their entries under allow"
+    else:
+        then = "then write none"
+    return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
+
+
+def _layers(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found is accepted, apart for what is mine and what the base brought."""
+    failed = _failed(data)
+    found: dict[str, Any] = _secrets(data) if "secrets" in failed else {}
+    if "unread" in failed:
+        owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
+        found["unread"] = {**_both(owners), "reason": "seen when the suite was written"}
+    return found
+
+
+def _failed(data: Mapping[str, Any]) -> set[str]:
+    return {str(gate["name"]) for gate in data.get("gates") or () if not gate["held"]}
+
+
+def _secrets(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Mine are accepted one by one, so that the next one fails; where they are many, or have no names, all of them are."""
+    owners = {_owner(each) for each in _counted(data)}
+    mine = _mine(data)
+    if not mine:
+        return {"secrets": "allow" if MINE in owners or not owners else _both(owners)}
+    day = date.today() + timedelta(days=NAMED_DAYS)  # noqa: DTZ011 - expiry dates are the user's own days
+    entries = [{"fingerprint": mark, "reason": f"seen in {place}", "expires": day} for mark, place in mine.items()]
+    return {**({"secrets": _both(owners - {MINE})} if BASE in owners else {}), "allow": entries}
+
+
+def _mine(data: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of my secrets with the first place of each; empty where they are too many, or one has none."""
+    found: dict[str, str] = {}
+    if len(data.get("secrets") or ()) >= MAX_FINDINGS:  # there may be more
+        return found
+    for each in _counted(data):
+        if _owner(each) == MINE:
+            place = str(each.get("path") or each.get("where") or "a layer")
+            found.setdefault(str(each.get("fingerprint") or ""), place)
+    return found if len(found) <= MOST_NAMED and "" not in found else {}
+
+
+def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The secrets that a gate counts, those of hidden files too."""
+    hidden = [
+        {**mark, "owner": file.get("owner"), "path": file.get("path")}
+        for file in data.get("hidden") or ()
+        for mark in file.get("secrets") or ()
+    ]
+    found = [*(data.get("secrets") or ()), *hidden]
+    return [each for each in found if not each.get("allowed") and each.get("confidence") != "low"]
+
+
+def _owner(found: Mapping[str, Any]) -> str:
+    return MINE if found.get("owner", MINE) == MINE else BASE
+
+
+def _both(owners: set[str]) -> dict[str, str]:
+    return {owner: "allow" if owner in owners else "none" for owner in (MINE, BASE)}
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
