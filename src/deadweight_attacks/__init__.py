@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from deadweight_attacks.harden.write import written as harden_text
     from deadweight_attacks.harden.write.model import Request as HardenRequest
     from deadweight_attacks.host import sweep_host_folders
-    from deadweight_attacks.load import suite_payloads
+    from deadweight_attacks.load import check_gates
     from deadweight_attacks.network import unfence
-    from deadweight_attacks.run import check_gates, plan_for
+    from deadweight_attacks.run import plan_for
     from deadweight_attacks.seccomp.model import lines as seccomp_lines
     from deadweight_attacks.walls import names as posture_names
 
@@ -38,10 +38,10 @@ if not TYPE_CHECKING:
             "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
             "harden.write.model": "Request as HardenRequest",
             "host": "sweep_host_folders",
-            "load": "suite_payloads",
+            "load": "check_gates",
             "network": "unfence",
             "check": "Asked, attack_all",
-            "run": "check_gates, plan_for",
+            "run": "plan_for",
             "seccomp.model": "lines as seccomp_lines",
             "walls": "names as posture_names",
         },

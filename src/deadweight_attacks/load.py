@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
 from deadweight.suite.yaml_nodes import Document, read
-from deadweight_attacks import wording
-from deadweight_attacks.model import Payload, PayloadFile, check_places, places_in
-from deadweight_attacks.request import EXAMPLE, examples, holds
+from deadweight_attacks import walls, wording
+from deadweight_attacks.model import ALL, Payload, PayloadFile, check_places, places_in
+
+if TYPE_CHECKING:
+    from deadweight.suite.model import Suite, Variant
 
 PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "http", "breach")}
 """Our own attacks, by pack."""
@@ -60,6 +64,7 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
     return Catalogue(tuple(payloads.values()), features, origins, pack_of)
 
 
+@cache
 def pack_ids(pack: str) -> frozenset[str]:
     """The ids of the attacks of one of our packs."""
     return frozenset(entry["id"] for entry in read(PACKS[pack]).value["payloads"])
@@ -68,6 +73,39 @@ def pack_ids(pack: str) -> frozenset[str]:
 def suite_payloads(wanted: AttacksCheck, root: Path) -> Catalogue:
     """The attacks that a suite asks for; ``root`` is its folder. Raises ConfigError as ``load_payloads`` does."""
     return load_payloads([root / file for file in wanted.payload_files], wanted.chosen_packs, wanted.awk is not None)
+
+
+def check_gates(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
+    """Refuse, before anything is started, a gate that names no posture or no attack of ours. Raises ConfigError.
+
+    Every task asks this, so our own packs are read for their ids alone.
+    """
+    if asked.payload_files:
+        known = {payload.id for payload in suite_payloads(asked, suite.root).payloads}
+    else:
+        known = {name for pack in asked.chosen_packs for name in pack_ids(pack)}
+    for number, gate in enumerate(asked.gates):
+        place = ("checks", "attacks", "gates", number)
+        try:
+            walls.posture(gate.posture)
+        except UsageError as error:
+            hint = f"postures: {', '.join(walls.names())}"
+            raise suite.error(variant, (*place, "posture"), error.message, hint=hint) from error
+        for index, name in enumerate(gate.blocked):
+            if name != ALL and name not in known:
+                unknown = wording("gate.no_attack", name=name)
+                raise suite.error(variant, (*place, "blocked", index), unknown, hint=_instead(name, known))
+
+
+def _instead(name: str, known: Set[str]) -> str:
+    """What to do about a name that is of a pack which the suite does not ask for, or of none."""
+    pack = next((each for each in PACKS if name in pack_ids(each)), None)
+    if pack == "awk":
+        also = f"; after a breach it is {f'breach-{name}'!r}" if f"breach-{name}" in known else ""
+        return f"it is of the pack awk: say how a script reaches the service (checks.attacks.awk: {{path: …}}){also}"
+    if pack is not None:
+        return f"it is of the pack {pack}: add that to checks.attacks.packs"
+    return f"attacks: {', '.join(sorted(known))}"
 
 
 def _check_features(document: Document, found: PayloadFile) -> None:
@@ -112,4 +150,6 @@ def _echoes(payload: Payload) -> bool:
         payload = payload.model_copy(
             update={"request": request.model_copy(update={"body_file": None, "repeat_body": 1})}
         )
+    from deadweight_attacks.request import EXAMPLE, examples, holds  # with the laboratory, which gates do not need
+
     return any(holds(sent, [EXAMPLE["a"] + EXAMPLE["b"]]) for sent in examples(payload, Path()))

@@ -11,11 +11,11 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deadweight._errors import Interrupted, UsageError
+from deadweight._errors import Interrupted
 from deadweight.checks.protocol import Subject, by_engine, evidence, own_version
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
@@ -26,7 +26,7 @@ from deadweight.toolchain import helper_programs
 from deadweight_attacks import outcomes, walls, wording
 from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
-from deadweight_attacks.load import PACKS, Catalogue, pack_ids, suite_payloads
+from deadweight_attacks.load import PACKS, Catalogue, check_gates, suite_payloads
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.model import ALL
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
@@ -35,38 +35,10 @@ from deadweight_attacks.routes import read
 
 if TYPE_CHECKING:
     from deadweight.suite.checks import AttackGate
-    from deadweight.suite.model import Suite, Variant
     from deadweight_attacks.outcomes import Cell, Matrix
 
 
 # The suite's gates: which attacks must be blocked in which posture.
-def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], catalogue: Catalogue) -> None:
-    """Refuse, before anything is started, a gate that names no posture or no attack of ours. Raises ConfigError."""
-    known = {payload.id for payload in catalogue.payloads}
-    for number, gate in enumerate(gates):
-        place = ("checks", "attacks", "gates", number)
-        try:
-            walls.posture(gate.posture)
-        except UsageError as error:
-            hint = f"postures: {', '.join(walls.names())}"
-            raise suite.error(variant, (*place, "posture"), error.message, hint=hint) from error
-        for index, name in enumerate(gate.blocked):
-            if name != ALL and name not in known:
-                unknown = wording("gate.no_attack", name=name)
-                raise suite.error(variant, (*place, "blocked", index), unknown, hint=_instead(name, known))
-
-
-def _instead(name: str, known: Set[str]) -> str:
-    """What to do about a name that is of a pack which the suite does not ask for, or of none."""
-    pack = next((each for each in PACKS if name in pack_ids(each)), None)
-    if pack == "awk":
-        also = f"; after a breach it is {f'breach-{name}'!r}" if f"breach-{name}" in known else ""
-        return f"it is of the pack awk: say how a script reaches the service (checks.attacks.awk: {{path: …}}){also}"
-    if pack is not None:
-        return f"it is of the pack {pack}: add that to checks.attacks.packs"
-    return f"attacks: {', '.join(sorted(known))}"
-
-
 def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
     """Attacks that got through. ``not_applicable`` holds: the AWK itself says that it lacks what they need."""
     told = [
@@ -169,7 +141,7 @@ def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue,
     catalogue = suite_payloads(wanted, subject.suite.root)
     if wanted.openapi and not wanted.openapi.startswith("/"):
         _check_document(subject, wanted.openapi)
-    check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
+    check_gates(subject.suite, subject.variant, wanted)
     return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
 
 

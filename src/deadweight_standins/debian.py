@@ -89,7 +89,8 @@ LEFT_OVERS = (
     "var/lib/apt/extended_states var/log/* var/lib/systemd"
 )
 
-ALWAYS = ("usr-is-merged", "passwd")
+MERGED = "usr-is-merged"
+ALWAYS = (MERGED, "passwd")
 """Beside the essential packages: newer releases no longer count ``useradd`` among those, and their images have it all the same."""
 
 FEEDS = ("/etc/apt/sources.list.d/stand-in.sources", "/etc/apt/apt.conf.d/99stand-in")
@@ -212,12 +213,15 @@ class Packages:
         It trusts our authorities. Its apt has no package sources, only the empty files for them (``FEEDS``). ``hooks`` are further
         arguments of mmdebstrap.
         """
-        wanted = ["?essential", "apt", *ALWAYS, *names]
+        packages = self.get(["?essential", "apt", *ALWAYS, *names])
+        # Ubuntu 24.04 has no package for it: its base-files come merged, and mmdebstrap's hook then finds nothing to install
+        merged = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"] if MERGED in packages else []
+        included = [name for name in (*ALWAYS, *names) if name != MERGED or merged]
         # what a killed sudo left there is root's, and not ours to remove
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
             repository = repository_of(
-                dict.fromkeys(self.get(wanted).values()), self.machine, self.suite, Path(work) / "repository"
+                dict.fromkeys(packages.values()), self.machine, self.suite, Path(work) / "repository"
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
@@ -226,8 +230,8 @@ class Packages:
                     [
                         *("mmdebstrap", "--quiet", "--mode=auto", f"--variant={variant}", "--format=tar"),
                         f"--architectures={self.machine.deb}",
-                        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-                        f"--include={','.join([*ALWAYS, *names])}",
+                        *merged,
+                        f"--include={','.join(included)}",
                         *self._trusting(Path(work)),
                         "--dpkgopt=force-unsafe-io",
                         *_tidied(),

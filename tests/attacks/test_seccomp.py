@@ -169,7 +169,7 @@ def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(search
 def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
     """`connect` was recorded and left out, for no check missed it, of a service whose suite names a sidecar."""
     looking = searching()
-    run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1", port=6379)}})
+    run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1", port=5432)}})
     looking.subject = replace(looking.subject, variant=looking.subject.variant.model_copy(update={"run": run}))
     seen = recorded(*NEEDED, "connect", "sendto", "uname")
     got = looking._smallest([seen] * 3, FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p")

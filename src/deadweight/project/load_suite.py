@@ -160,4 +160,4 @@ def _options(suite: Suite, variant: Variant, name: str, record: type[Record]) ->
 def _attacks(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
     from deadweight._packages import attacks
 
-    attacks.check_gates(suite, variant, asked.gates, attacks.suite_payloads(asked, suite.root))
+    attacks.check_gates(suite, variant, asked)
