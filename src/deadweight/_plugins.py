@@ -60,15 +60,13 @@ def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -
     everybody = entry_points(group=GROUPS[kind])
     for point in everybody:
         if point.name in ours:
-            message = wording("plugins.name_taken", plugin=_described(point), kind=kind, name=point.name)
-            raise DeadweightError(message, hint="uninstall it, or rename it")
+            raise DeadweightError(wording("plugins.name_taken", plugin=_described(point), kind=kind, name=point.name))
     found = [point for point in everybody if point.name == name]
     if not found:
         raise LookupError(name)
     if len(found) > 1:
         owners = ", ".join(sorted(_described(point) for point in found))
-        message = wording("plugins.registered_twice", kind=kind, name=name, owners=owners)
-        raise DeadweightError(message, hint="uninstall all but one")
+        raise DeadweightError(wording("plugins.registered_twice", kind=kind, name=name, owners=owners))
     whose = Whose(f"{kind} {name!r} ({_described(found[0])})")
     try:
         made = found[0].load()

@@ -288,8 +288,7 @@ def _start(
         raise Interrupted(wording("run.interrupted"))
     words = tuple(str(word) for word in argv)
     if shutil.which(words[0], path=(env or {}).get("PATH")) is None:
-        hint = "install it with invoke setup; invoke doctor shows what is missing"
-        raise MissingError(wording("run.not_found", program=words[0]), hint=hint)
+        raise MissingError(wording("run.not_found", program=words[0]))
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
         if isinstance(stdin, bytes):

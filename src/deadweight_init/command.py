@@ -75,7 +75,9 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         told = write_helpers(root, written)
         left_out: dict[str, str] = {}
         if tools is not None:
-            proofs = _proofs(drafts, written, tools)
+            from deadweight_init.prove.proof import Proof
+
+            proofs = [Proof(replace(draft, is_tried=True), written, tools) for draft in drafts]
             try:
                 drafts = _proved(proofs, tools, left_out)
             except DeadweightError:  # what is known by now can be built, and tried again
@@ -90,12 +92,6 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
     kept = {name: text for draft in drafts for name, text in draft.files.items()}
     written.remove(name for name in before if name not in kept)
     written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
-
-
-def _proofs(drafts: Sequence[Draft], written: Written, tools: Tools) -> list[Proof]:
-    from deadweight_init.prove.proof import Proof
-
-    return [Proof(replace(each, is_tried=True), written, tools) for each in drafts]
 
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
@@ -246,9 +242,7 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
     found = []
     for name in names:
         path = Path(name)
-        relative = (
-            path.relative_to(root).as_posix() if path.is_absolute() and path.is_relative_to(root) else path.as_posix()
-        )
+        relative = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
         if not (root / relative).is_file():
             raise UsageError(
                 f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"

@@ -229,11 +229,7 @@ def _is_kept(tree: Tree, context: str, source: str) -> bool:
 
 
 def _glob(path: str) -> re.Pattern[str]:
-    return re.compile(
-        "".join(
-            "[^/]*" if part == "*" else "[^/]" if part == "?" else re.escape(part) for part in re.split(r"([*?])", path)
-        )
-    )
+    return re.compile(re.escape(path).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
 
 
 def _sources(each: Instruction, values: Mapping[str, str]) -> Iterator[str]:

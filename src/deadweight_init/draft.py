@@ -105,14 +105,11 @@ class Draft:
         """All rungs with what is known by now, those that are left out marked."""
         made = _made(self)
         rungs = (*own_rungs(self.service), *made.rungs)
-        marked = (
-            replace(
-                each,
-                refused=each.refused or self.left_out.get(each.name, ""),
-                changes=(*each.changes, *self.set_otherwise.get(each.name, ())),
-            )
-            for each in rungs
-        )
+        marked = []
+        for rung in rungs:
+            refused = rung.refused or self.left_out.get(rung.name, "")
+            changes = (*rung.changes, *self.set_otherwise.get(rung.name, ()))
+            marked.append(replace(rung, refused=refused, changes=changes))
         return Ladder(tuple(marked), made.files)
 
     @property

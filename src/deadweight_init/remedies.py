@@ -19,7 +19,7 @@ from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
 from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service
-from deadweight_init.repository.servers import SERVERS
+from deadweight_init.repository.compose import SERVERS
 from deadweight_init.tree import Tree, line_of
 
 
@@ -68,15 +68,13 @@ def _own_settings(case: Case) -> Draft | None:
     own = service.own.words.env if service.own else {}
     port = service.port_variable.value if service.port_variable else ""
     env, beside = service.around.env, {each.value.name for each in service.around.needs}
-    over = {
-        name
+    kept = {
+        name: known
         for name, known in env.items()
-        if name != port
-        and own.get(name, known.value) != known.value
-        and not any(each in known.value for each in beside)
+        if name == port or own.get(name, known.value) == known.value or any(need in known.value for need in beside)
     }
-    kept = {name: known for name, known in env.items() if name not in over}
-    return _told(case.draft, replace(service, around=replace(service.around, env=kept))) if over else None
+    fewer = len(kept) < len(env)
+    return _told(case.draft, replace(service, around=replace(service.around, env=kept))) if fewer else None
 
 
 def _shown_environment(case: Case) -> Draft | None:
@@ -84,12 +82,9 @@ def _shown_environment(case: Case) -> Draft | None:
     service = case.draft.service
     env = service.around.env
     for spare in service.spare:
-        if new := {name: value for name, value in spare.value.items() if name not in env}:
-            given = {
-                name: Known(value, f"{SEEN}: it does not come up without ({spare.origin})")
-                for name, value in new.items()
-            }
-            return _told(case.draft, replace(service, around=replace(service.around, env={**env, **given})))
+        origin = f"{SEEN}: it does not come up without ({spare.origin})"
+        if new := {name: Known(value, origin) for name, value in spare.value.items() if name not in env}:
+            return _told(case.draft, replace(service, around=replace(service.around, env={**env, **new})))
     return None
 
 
@@ -111,12 +106,10 @@ def _readme_command(case: Case) -> Draft | None:
         given = "args" in draft.run or any(each.args for each in service.dockerfiles)
         if new or (args and not given):
             changed = _told(draft, replace(service, around=replace(service.around, env={**service.around.env, **new})))
-            said = (
-                {}
-                if given or not args
-                else {"args": Known(list(args), f"{SEEN}: it does not come up without ({origin})")}
-            )
-            return replace(changed, run={**changed.run, **said})
+            run = dict(changed.run)
+            if args and not given:
+                run["args"] = Known(list(args), f"{SEEN}: it does not come up without ({origin})")
+            return replace(changed, run=run)
     return None
 
 
@@ -136,22 +129,14 @@ def readme_commands(tree: Tree, service: Service) -> Iterator[tuple[str, dict[st
                 if not sign and _WITH_VALUE.fullmatch(option):
                     value = words.pop(0) if words else ""
                 name, _, text_of = value.partition("=")
-                if (
-                    option in ("-e", "--env")
-                    and re.fullmatch(r"\w+", name)
-                    and text_of
-                    and not _PLACEHOLDER.search(text_of)
-                ):
+                is_given = re.fullmatch(r"\w+", name) and text_of and not _PLACEHOLDER.search(text_of)
+                if option in ("-e", "--env") and is_given:
                     env[name] = text_of
             image = posixpath.basename(split(words[0])[0]) if words else ""
             plain, args = re.sub(r"[^a-z0-9]", "", image.lower()), tuple(words[1:])
-            is_own = (
-                bool(plain)
-                and image not in SERVERS
-                and any(each and (each in plain or plain in each) for each in names)
-            )
+            is_named = any(name and (name in plain or plain in name) for name in names)
             asks = bool(args) and all(map(_TELLS.fullmatch, args))
-            if is_own and not asks:
+            if plain and is_named and image not in SERVERS and not asks:
                 plain_args = () if any(map(_PLACEHOLDER.search, args)) else args
                 yield f"from {path}:{line_of(text, found.start(1))}", env, plain_args
 

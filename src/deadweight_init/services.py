@@ -9,10 +9,9 @@ from dataclasses import replace
 
 from deadweight.builders.shared import generated_files
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight_init.described import in_repository
 from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
-from deadweight_init.languages.sources import reads_host, reads_port
+from deadweight_init.languages.sources import in_repository, reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
 from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
@@ -25,10 +24,10 @@ from deadweight_init.repository.compose import (
     mapping,
     outside,
     own_names,
+    server_of,
 )
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.repository.servers import server_of
 from deadweight_init.tree import Tree, aside, folder_of, joined, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
@@ -302,16 +301,11 @@ def with_own_mounts(service: Service) -> Service:
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
     env = {name: known for name, known in around.env.items() if not _is_path_in(name, known.value, own)}
     around = replace(around, files=files, volumes=tuple(volumes), env=env)
-    images = tuple(
-        replace(
-            each,
-            words=replace(
-                each.words, volumes=tuple(known for known in each.words.volumes if _is_data(known.value, own))
-            ),
-        )
-        for each in service.dockerfiles
-    )
-    return replace(service, around=around, dockerfiles=images)
+    images = []
+    for image in service.dockerfiles:
+        data = tuple(known for known in image.words.volumes if _is_data(known.value, own))
+        images.append(replace(image, words=replace(image.words, volumes=data)))
+    return replace(service, around=around, dockerfiles=tuple(images))
 
 
 _SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")
@@ -364,10 +358,8 @@ _PLAIN = re.compile(
 def absent_program(tree: Tree, own: OwnDockerfile) -> str:
     """The program that an image starts, where only the repository could hold it and does not: nothing in its Dockerfile makes
     anything (``COPY . .`` and ``ENTRYPOINT ["bin/shop"]``). Empty otherwise."""
-    words, runs = (
-        own.words,
-        re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE),
-    )
+    words = own.words
+    runs = re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE)
     program = words.program[0] if words.program else ""
     if runs or "/" not in program or len(words.bases) != 1 or not _PLAIN.match(posixpath.basename(words.base)):
         return ""

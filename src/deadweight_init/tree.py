@@ -11,15 +11,20 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from deadweight.records.paths import STATE_DIR
-from deadweight_init.tables import TABLES
 
 T = TypeVar("T")
+
+TABLES: Mapping[str, Any] = tomllib.loads(
+    resources.files(__package__).joinpath("tables.toml").read_text(encoding="utf-8")
+)
+"""Names and patterns that tell what a file, folder, path or package is."""
 MOST_FILES = 50_000
 _MOST_CODE = 500
 MOST_BYTES = 512 * 1024

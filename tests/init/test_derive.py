@@ -12,9 +12,8 @@ import pytest
 from deadweight.sources.dockerfile_lines import instructions
 from deadweight_init.derive import dockerfile, minimal
 from deadweight_init.derive.changes import Code, of_settings
-from deadweight_init.derive.elf import asked
 from deadweight_init.derive.ladder import MINIMAL, lost
-from deadweight_init.derive.runtime import Folder, RuntimeFiles
+from deadweight_init.derive.runtime import Folder, RuntimeFiles, asked
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
 from deadweight_init.prove.recording import _DANGEROUS, of_health, of_log, of_operations, of_port, routes

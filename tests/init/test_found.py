@@ -13,9 +13,9 @@ from deadweight._errors import UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.described import served
 from deadweight_init.dockerfile import missing_sources, read_words, urls
 from deadweight_init.draft import first_draft, health_hints
+from deadweight_init.languages.sources import served
 from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, described
 from deadweight_init.records import unwrapped

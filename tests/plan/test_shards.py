@@ -165,10 +165,19 @@ def test_junit_of_several_machines_is_one_document(tmp_path):
     assert (root.get("tests"), root.get("failures"), root.get("time")) == ("4", "2", "3.000")
 
 
-@pytest.mark.parametrize("text", ["", "<a/>", "<!DOCTYPE x><testsuites/>", '<testsuite tests="many"/>', "{}"])
-def test_what_is_no_junit_is_refused(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "report.junit_damaged"),
+        ("<a/>", "report.not_junit"),
+        ("<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
+        ('<testsuite tests="many"/>', "report.junit_damaged"),
+        ("{}", "report.junit_damaged"),
+    ],
+)
+def test_what_is_no_junit_is_refused(tmp_path, text, code):
     (tmp_path / "x.xml").write_text(text)
-    with pytest.raises(ConfigError, match="not a JUnit file"):
+    with raises(ConfigError, code):
         joined_junit([tmp_path / "x.xml"])
 
 
@@ -181,9 +190,16 @@ def test_sarif_of_several_machines_is_one_log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": "2.0.0", "runs": []}', '{"version": "2.1.0", "runs": [1]}']
+    ("text", "code"),
+    [
+        ("", "report.not_sarif"),
+        ("[]", "report.not_sarif"),
+        ("{}", "report.not_sarif"),
+        ('{"version": "2.0.0", "runs": []}', "report.sarif_version"),
+        ('{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),
+    ],
 )
-def test_what_is_no_sarif_is_refused(tmp_path, text):
+def test_what_is_no_sarif_is_refused(tmp_path, text, code):
     (tmp_path / "x.sarif").write_text(text)
-    with pytest.raises(ConfigError, match=r"not a SARIF log|not SARIF"):
+    with raises(ConfigError, code):
         joined_sarif([tmp_path / "x.sarif"])

@@ -120,7 +120,7 @@ def test_a_file_or_a_link_is_no_folder(written, tmp_path) -> None:
 
 
 def test_there_must_be_a_report(tmp_path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with raises(ConfigError, "report.unreadable"):
         publish(tmp_path, "ci")
 
 

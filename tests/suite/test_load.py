@@ -233,7 +233,7 @@ def test_what_is_no_suite_at_all(tmp_path, content, code):
 def test_an_empty_file_leads_to_the_page_that_shows_one(tmp_path):
     with raises(ConfigError, "suite.empty_file") as caught:
         load_suite(write(tmp_path, b""))
-    assert "docs/tutorial.md" in (caught.value.hint or "")
+    assert "docs/tutorial.md" in (caught.value.hint or "").lower()
     assert "\nvariants:\n" in (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 

@@ -209,4 +209,4 @@ def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, t
 @pytest.mark.parametrize("words", ["verify", "run --variant today", "shell --variant today", "layers --variant today"])
 def test_what_needs_a_build_names_the_command_that_makes_it(root, words):
     message = wording("project.image_missing", variant="today")
-    assert refused(root, *words.split(), code=3) == f"{message}\n  hint: invoke build --variant today\n"
+    assert refused(root, *words.split(), code=3) == f"{message}\n  hint: {message.hint}\n"

@@ -380,7 +380,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
         ),
         (("--archive", "leaky.tar", "--sarif", "-"), 2, wording("tasks.not_a_file", target="-")),
         (("--archive", "leaky.tar", "--junit", "."), 2, wording("tasks.not_a_file", target=".")),
-        (("--variant", "v"), 3, "invoke build --variant v"),
+        (("--variant", "v"), 3, wording("project.image_missing", variant="v")),
         (("--variant", "w"), 2, "w"),
     ],
 )

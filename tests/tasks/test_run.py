@@ -224,7 +224,7 @@ def test_push_pushes_all_or_nothing(project, misbehaving_archive, local_registry
     put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
     done = task(project, "push", "--to", f"{local_registry}/team/half", "--insecure", code=3)
     message = wording("project.image_missing", variant="other")
-    assert done.stderr == f"error: {message}\n  hint: invoke build --variant other\n"
+    assert done.stderr == f"error: {message}\n  hint: {message.hint}\n"
     with pytest.raises(subprocess.CalledProcessError):
         tags(f"{local_registry}/team/half")
 

@@ -113,8 +113,7 @@ class Digests:
                 yield path, self._digest(path.resolve())  # who is told of a link reads what it leads to
         except OSError as error:
             message = wording("plan.unreadable", path=error.filename or path, problem=error.strerror)
-            hint = "make it readable, or exclude it from the build in .dockerignore"
-            raise DeadweightError(message, hint=hint) from error
+            raise DeadweightError(message) from error
 
     def _digest(self, path: Path) -> str:
         facts = os.lstat(path)

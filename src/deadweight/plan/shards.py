@@ -62,8 +62,7 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> Shard | None:
     if not pods:
         return None
     if not pod:
-        message = wording("plan.no_index", total=TOTAL_VARIABLE, index=INDEX_VARIABLE)
-        raise UsageError(message, hint="set completionMode: Indexed in the Job, or unset it")
+        raise UsageError(wording("plan.no_index", total=TOTAL_VARIABLE, index=INDEX_VARIABLE))
     number = str(int(pod) + 1) if re.fullmatch(r"[0-9]{1,4}", pod) else pod
     return parse_shard(f"{number}/{pods}", f"{INDEX_VARIABLE}/{TOTAL_VARIABLE}")
 

@@ -76,8 +76,7 @@ def parted(root: Path, revision: str) -> str:
         return run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()[0]
     except CommandError as error:
         message = wording("project.no_common_commit", revision=revision, problem=_said(error) or "none in this clone")
-        hint = "fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
-        raise UsageError(message, hint=hint) from error
+        raise UsageError(message) from error
 
 
 def _git(root: Path, *words: str) -> str:

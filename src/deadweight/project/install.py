@@ -72,7 +72,7 @@ def raise_if_missing(outcomes: Iterable[Outcome]) -> None:
         raise Interrupted(wording("run.interrupted"))
     if failed:
         lines = dict.fromkeys(f"{outcome.task.step.title}: {outcome.error}" for outcome in failed)
-        raise MissingError(wording("project.not_installed", failures="\n".join(lines)), hint="fix this and try again")
+        raise MissingError(wording("project.not_installed", failures="\n".join(lines)))
 
 
 def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Task, ...]:
@@ -174,8 +174,7 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
     if hopeless:
         lines = (f"{found.name}: {found.reason or found.status} (get it with: {found.how})" for found in hopeless)
         why = system.can_install()
-        message = wording("project.by_hand", why=f" ({why})" if why else "", programs="\n  ".join(lines))
-        raise MissingError(message, hint="then run invoke setup")
+        raise MissingError(wording("project.by_hand", why=f" ({why})" if why else "", programs="\n  ".join(lines)))
 
 
 def turn(name: str) -> int:

@@ -70,8 +70,7 @@ def _ports(suite: Suite) -> None:
     ]
     if lacking:
         message = wording("project.port_missing", variants=", ".join(variant.name for variant in lacking))
-        hint = "port: in defaults is for all; a job has health: {kind: exit}, an image that is never run has runnable: false"
-        raise suite.error(lacking[0], "port", message, hint=hint)
+        raise suite.error(lacking[0], "port", message)
 
 
 def _asked_at_one(variant: Variant) -> bool:

@@ -115,7 +115,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
         except DeadweightError as error:
             missing.append(error.message)
     if missing:
-        raise MissingError(wording("project.tools_missing", problems="; ".join(missing)), hint="invoke setup")
+        raise MissingError(wording("project.tools_missing", problems="; ".join(missing)))
     if workspace.pool is not None and any("buildctl" in need.tools for need in workspace.needs(lacking.able)):
         from deadweight._packages import pool
 

@@ -95,7 +95,7 @@ class Workspace:
         except MissingError as error:
             return error
         except CommandError as error:
-            return MissingError(wording("project.no_engine", problem=error.message), hint="invoke doctor")
+            return MissingError(wording("project.no_engine", problem=error.message))
 
     @cached_property
     def _engine(self) -> Engine:
@@ -239,8 +239,7 @@ class Workspace:
     def built_or_raise(self, variant: Variant) -> BuiltImage:
         built = self.built(variant.name)
         if built is None:
-            hint = f"invoke build --variant {variant.name}"
-            raise MissingError(wording("project.image_missing", variant=variant.name), hint=hint)
+            raise MissingError(wording("project.image_missing", variant=variant.name))
         if variant.name not in self._told:
             self._told.add(variant.name)
             if (failed := self.failed(variant.name)) is not None:

@@ -33,10 +33,9 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
     """
     given = in_registry(repository)
     if given.digest:
-        raise UsageError(wording("publish.to_digest", repository=repository), hint="remove @sha256:…, or name a tag")
+        raise UsageError(wording("publish.to_digest", repository=repository))
     if several and given.tag:
-        hint = "remove the tag: each variant's name becomes its tag"
-        raise UsageError(wording("publish.shared_tag", repository=repository), hint=hint)
+        raise UsageError(wording("publish.shared_tag", repository=repository))
     return f"{given.name}:{given.tag or (variant if several else 'latest')}"
 
 
@@ -73,9 +72,7 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
     described = crane.described(image, insecure=insecure)
     repository, _, digest = split(image)
     if described["digest"] != digest:
-        message = wording("publish.other_image", image=image, digest=described["digest"])
-        hint = "push again; if this repeats, a proxy on the way or the registry alters manifests"
-        raise DeadweightError(message, hint=hint)
+        raise DeadweightError(wording("publish.other_image", image=image, digest=described["digest"]))
     subject = Subject(described["digest"], described["size"], described["mediaType"])
     plain = digest.replace(":", "-")
     return tuple(_attach(repository, plain, subject, file, insecure) for file in files)

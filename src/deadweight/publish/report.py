@@ -62,8 +62,7 @@ def publish(
     if to == "ci":
         return _to_ci(report, changed, os.environ if environment is None else environment)
     if not to or "://" in to:
-        hint = "use a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]"
-        raise UsageError(wording("publish.destination", to=to), hint=hint)
+        raise UsageError(wording("publish.destination", to=to))
     return _to_folder(report, Path(to).absolute(), changed, history)
 
 
@@ -77,11 +76,10 @@ def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry,
 def _to_folder(report: Report, target: Path, changed: Comparison | None, history: Path | None) -> Published:
     """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise UsageError(wording("publish.no_folder", path=target), hint="use a new or empty folder")
+        raise UsageError(wording("publish.no_folder", path=target))
     foreign = _foreign(target)
     if foreign:
-        hint = "use a new or empty folder, or one that contains only a published report"
-        raise UsageError(wording("publish.foreign_file", folder=target, file=foreign), hint=hint)
+        raise UsageError(wording("publish.foreign_file", folder=target, file=foreign))
     report, kept = _with_history(report, history, read(target / HISTORY_FILE, report.suite))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -217,8 +215,7 @@ def _from_registry(reference: str, *, insecure: bool) -> Report:
 
     digest = file_digest(crane.manifest(reference, insecure=insecure), REPORT_FILE)
     if digest is None:
-        message = wording("publish.no_report", reference=f"{OCI_PREFIX}{reference}", file=REPORT_FILE)
-        raise UsageError(message, hint="invoke publish --to oci://… pushes one")
+        raise UsageError(wording("publish.no_report", reference=f"{OCI_PREFIX}{reference}", file=REPORT_FILE))
     text = crane.text_blob(reference, digest, insecure=insecure)
     return parse_report(text.encode(), origin=f"{OCI_PREFIX}{reference}")
 
@@ -229,6 +226,5 @@ def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
         text = run(["git", "cat-file", "blob", "--end-of-options", name], cwd=root, timeout=60).output
     except CommandError as error:
         reason = error.tail[-1] if error.tail else error.reason
-        message = wording("publish.not_in_git", flag=flag, name=name, problem=reason)
-        raise UsageError(message, hint="check both with git show REVISION:PATH") from error
+        raise UsageError(wording("publish.not_in_git", flag=flag, name=name, problem=reason)) from error
     return parse_report(text.encode(), origin=name)

@@ -78,8 +78,7 @@ def _take(lock: FileLock, state: State, say: Callable[[str], None], timeout: flo
                 say(wording("records.waiting", holder=holder(state), folder=state.folder))
                 told = True
             if timeout is not None and time.monotonic() - started > timeout:
-                message = wording("records.locked", file=state.lock, holder=holder(state))
-                raise DeadweightError(message, hint="wait until it has finished, or stop it") from None
+                raise DeadweightError(wording("records.locked", file=state.lock, holder=holder(state))) from None
 
 
 def held_since(state: State) -> float | None:

@@ -66,8 +66,7 @@ def parse(text: str) -> ImageReference:
         host, name = DOCKER_HUB, name if "/" in name else f"library/{name}"
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or ("@" in text and not _DIGEST.fullmatch(digest)) or rest.partition("@")[0].endswith(":"):
-        hint = "write REPOSITORY:TAG or HOST/REPOSITORY:TAG in lower case, for example ubuntu:23.10"
-        raise UsageError(wording("records.not_a_reference", text=text), hint=hint)
+        raise UsageError(wording("records.not_a_reference", text=text))
     return ImageReference(host, name, tag or (None if digest else "latest"), digest or None)
 
 
@@ -97,13 +96,12 @@ def in_registry(text: str) -> ImageReference:
     """
     host, _, rest = text.partition("/")
     if "@" in host:
-        raise UsageError(wording("records.credentials"), hint="use `docker login`")
+        raise UsageError(wording("records.credentials"))
     name, tag, digest = split(rest)
     found = ImageReference(host, name, tag or None, digest or None)
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or (digest and not _DIGEST.fullmatch(digest)) or str(found) != text:
-        hint = "write REGISTRY/REPOSITORY[:TAG], for example ghcr.io/me/app:1"
-        raise UsageError(wording("records.not_in_registry", text=text), hint=hint)
+        raise UsageError(wording("records.not_in_registry", text=text))
     return found
 
 

@@ -59,9 +59,7 @@ def _blobs(digest: str, blob: Callable[[str], Path]) -> list[str]:
         if "manifests" in manifest:
             found += [inner for each in found[1:] for inner in _blobs(each, blob)]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DeadweightError(
-            wording("sources.image_damaged", digest=digest, problem=error), hint="invoke setup"
-        ) from error
+        raise DeadweightError(wording("sources.image_damaged", digest=digest, problem=error)) from error
     return found
 
 

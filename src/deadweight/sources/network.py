@@ -67,8 +67,7 @@ def certificates(private: Path) -> bytes:
     except OSError as error:
         raise ConfigError(wording("sources.bundle_unreadable", problem=error.strerror), file=private) from error
     if b"-----BEGIN CERTIFICATE-----" not in own:
-        hint = "convert it: openssl x509 -inform der -in FILE"
-        raise ConfigError(wording("sources.no_certificate"), file=private, hint=hint)
+        raise ConfigError(wording("sources.no_certificate"), file=private)
     return own
 
 

@@ -43,8 +43,7 @@ def mirror(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> 
     """The same through a mirror. Raises ConfigError where none is configured."""
     given = settings.mirror
     if given is None or not (given.registries or given.apk):
-        hint = "invoke setup --source mirror --mirror HOST/PREFIX, or sources: in deadweight.yaml"
-        raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror", hint=hint)
+        raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror")
     keys = dict.fromkeys(given.apk, given.apk_keys)
     names = Names(lambda reference: mirrored(given, reference), given.apk, keys, given.insecure)
     return RemoteSource("mirror", names, state, settings, flavours)
@@ -213,8 +212,7 @@ class RemoteSource:
             raise failure from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
-            hint = "check that a registry answers there: it may be a proxy or a login page"
-            raise DeadweightError(wording("sources.no_digest", image=name, answer=digest[:80]), hint=hint)
+            raise DeadweightError(wording("sources.no_digest", image=name, answer=digest[:80]))
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:

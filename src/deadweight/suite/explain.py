@@ -76,9 +76,8 @@ def _explained(
     if kind == "secret":  # what was found is not shown
         return document.error(key, wording("suite.secret_in_cache", name=problem["ctx"]["name"]))
     if kind == "string_pattern_mismatch":  # only names have a pattern
-        hint = "use lower-case letters, digits, dots, dashes and underscores, at most 64"
         own = issubclass(model, Variant) and location == ("name",)
-        return document.error(place(()) if own else key, wording("suite.invalid_name", name=found), hint=hint)
+        return document.error(place(()) if own else key, wording("suite.invalid_name", name=found))
     return document.error(key, _instead(_expected(model, location, problem), found))
 
 

@@ -107,7 +107,7 @@ def _check_checks(document: Document, place: Callable[[Key], Key], variant: Vari
     for name in variant.checks.other:
         if name in ours:
             key = place(("checks", "other", name))
-            raise document.error(key, wording("suite.built_in_check", name=name), hint=f"write it as checks.{name}")
+            raise document.error(key, wording("suite.built_in_check", name=name))
     known = [*ours, *variant.checks.other]
     for name in variant.expect:
         if name not in known:

@@ -69,8 +69,7 @@ def sections(document: Document, given: Mapping[str, Any], problems: Problems) -
     with problems.kept():
         services = mapping(document, ("services",), given.get("services", {}))
         if "services" in given and not services:
-            hint = "add one: services: {NAME: {variants: …}}"
-            raise document.error(("services",), wording("suite.no_service"), hint=hint)
+            raise document.error(("services",), wording("suite.no_service"))
     for name in services:
         with problems.kept():
             found.append(_of_service(document, str(name), services[name], common))
@@ -80,8 +79,7 @@ def sections(document: Document, given: Mapping[str, Any], problems: Problems) -
 def _of_service(document: Document, name: str, value: Any, common: Mapping[str, Any]) -> Section:
     place: Key = ("services", name)
     if not NAME.fullmatch(name):
-        hint = "use lower-case letters, digits, dashes and underscores, at most 32"
-        raise document.error(place, wording("suite.service_name", name=name), hint=hint)
+        raise document.error(place, wording("suite.service_name", name=name))
     fields = mapping(document, place, value)
     for key in fields:
         if key not in ("defaults", "variants"):
@@ -96,7 +94,7 @@ def _variants(document: Document, place: Key, value: Any) -> dict[str, Any]:
     key: Key = (*place, "variants")
     found = mapping(document, key, value)
     if not found:
-        raise document.error(key, wording("suite.no_variants"), hint="add at least one way to build the service")
+        raise document.error(key, wording("suite.no_variants"))
     return found
 
 

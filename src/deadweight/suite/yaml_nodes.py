@@ -85,9 +85,7 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
     if root is None and may_be_empty:
         return document
     if root is None:
-        raise ConfigError(
-            wording("suite.empty_file"), file=file, line=1, hint="docs/tutorial.md shows how to write one"
-        )
+        raise ConfigError(wording("suite.empty_file"), file=file, line=1)
     _Reader(document).place((), root)
     document.value = _Reader(document).value(root, ())
     return document
@@ -105,8 +103,7 @@ def _text(file: Path) -> str:
         with file.open("rb") as handle:
             data = handle.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        hint = "run it in the folder that contains it, or write one: docs/tutorial.md"
-        raise ConfigError(wording("suite.missing_file"), file=file, hint=hint) from None
+        raise ConfigError(wording("suite.missing_file"), file=file) from None
     except OSError as error:
         raise ConfigError(wording("suite.unreadable", problem=error.strerror), file=file) from None
     if len(data) > MAX_BYTES:

@@ -67,7 +67,7 @@ def attack(
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         if not chosen:
-            raise UsageError(wording("tasks.no_service"), hint="see invoke variants")
+            raise UsageError(wording("tasks.no_service"))
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             if workspace.spread is not None:

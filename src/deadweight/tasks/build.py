@@ -125,8 +125,7 @@ def _rebase(workspace: Workspace, *, keep: bool) -> None:
     from deadweight.sources.choose import choose
 
     if workspace.source.name != "local":
-        hint = "name another base in the Dockerfile, or under bases: in the suite"
-        raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name), hint=hint)
+        raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name))
     if keep:
         settings.record(workspace.state, rebase=True)
     workspace.source = choose(workspace.suite, workspace.state, say, {"rebase": True})

@@ -107,8 +107,7 @@ def _check(root: Path) -> None:
     tree = init.read_tree(root)
     found = list(init.drifted(tree, init.find_services(tree)))
     if found:
-        hint = "edit deadweight.yaml, or write it anew: deadweight init --force deadweight.yaml"
-        raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)), hint=hint)
+        raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)))
     say("the suite matches the repository")
 
 

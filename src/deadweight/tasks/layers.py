@@ -127,10 +127,10 @@ def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, ext
     from deadweight._errors import UsageError, wording
 
     if (variant is None) == (archive is None):
-        raise UsageError(wording("tasks.variant_or_archive"), hint="invoke layers --variant apko")
+        raise UsageError(wording("tasks.variant_or_archive"))
     one_of(scan, "--scan", SCANS)
     if archive == STDIN and extract is not None:
-        raise UsageError(wording("tasks.extract_stdin"), hint="--archive image.tar")
+        raise UsageError(wording("tasks.extract_stdin"))
 
 
 def _refuse_targets(archive: str | None, *targets: str | None) -> None:
@@ -142,13 +142,11 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
     for target in (target for target in targets if target is not None):
         place = Path(os.path.realpath(target))
         if target == "-" or place.is_dir():
-            raise UsageError(wording("tasks.not_a_file", target=target), hint="use a file, or /dev/stdout")
+            raise UsageError(wording("tasks.not_a_file", target=target))
         if image is not None and (place == image or image in place.parents):
-            raise UsageError(wording("tasks.image_itself", target=target), hint="write findings to another file")
+            raise UsageError(wording("tasks.image_itself", target=target))
         if place in taken and not place.is_char_device():
-            raise UsageError(
-                wording("tasks.named_twice", target=target), hint="use a different file for --sarif and --junit"
-            )
+            raise UsageError(wording("tasks.named_twice", target=target))
         taken.append(place)
 
 
@@ -234,7 +232,7 @@ class LookedAt:
         from deadweight._errors import UsageError, wording
 
         if self.list_platforms is None:
-            raise UsageError(wording("tasks.all_platforms"), hint="choose one, for example --platform linux/arm64")
+            raise UsageError(wording("tasks.all_platforms"))
         return self.list_platforms() or ("",)
 
     def _in_store(
@@ -269,8 +267,7 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
     from deadweight.records.paths import user_cache
 
     if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
-        hint = "use docker:REFERENCE, oci://REFERENCE, or a file"
-        raise UsageError(wording("tasks.no_image", archive=archive), hint=hint)
+        raise UsageError(wording("tasks.no_image", archive=archive))
     cache = user_cache() / "layers"
     if variant is not None:
         with _in_suite(variant) as found:

@@ -144,7 +144,7 @@ def push(
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
-            raise UsageError(wording("tasks.digest_file"), hint="choose one with --variant")
+            raise UsageError(wording("tasks.digest_file"))
         places = {variant.name: destination(target, variant.name, several=several) for variant in chosen}
         with locked(workspace.state, say), pulse("push"):
             done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
@@ -204,7 +204,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
     from deadweight.report.history import read
 
     if not alone:
-        raise UsageError(wording("tasks.history_alone"), hint="invoke report --history --json")
+        raise UsageError(wording("tasks.history_alone"))
     with Workspace.open(say) as workspace:
         entries = read(workspace.state.history, workspace.suite.name)
     if json:
@@ -212,7 +212,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
 
         print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
     elif not entries:
-        raise MissingError(wording("tasks.no_history"), hint="run invoke report: each run adds to it")
+        raise MissingError(wording("tasks.no_history"))
     else:
         print_history(entries, console())
 
@@ -283,8 +283,7 @@ def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
         count = figures.plural(len(found.regressions), "regression")
         raise CheckFailed(wording("tasks.regressions", count=count, since=since, regressions=told))
     if lost:
-        hint = "invoke build, invoke verify, then this again"
-        raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since), hint=hint)
+        raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since))
 
 
 # The history of a comparison on a terminal.

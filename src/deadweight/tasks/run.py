@@ -85,9 +85,7 @@ def shell(c: Context, variant: str | None = None) -> None:
         cli = docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
-        raise DeadweightError(
-            wording("tasks.no_shell"), hint="if the engine is at fault, invoke doctor shows its state"
-        )
+        raise DeadweightError(wording("tasks.no_shell"))
 
 
 @task(
@@ -120,7 +118,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             if workspace.state.log(variant.name).exists()
         ]
         if not found:
-            raise MissingError(wording("tasks.no_logs"), hint="run invoke build to write logs")
+            raise MissingError(wording("tasks.no_logs"))
         for each, file in found:
             print(f"==> {each.name}: {file} <==")
             print(file.read_text(encoding="utf-8", errors="replace"), end="")

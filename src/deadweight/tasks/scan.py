@@ -141,7 +141,7 @@ def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[
         if variant not in built:
             say(f"{variant.name}: not scanned because not built")
     if not built:
-        raise MissingError(wording("tasks.nothing_built"), hint="invoke build")
+        raise MissingError(wording("tasks.nothing_built"))
     return built
 
 
@@ -173,8 +173,7 @@ def _raise_if_bad(results: Sequence[Evidence], failed: Mapping[str, DeadweightEr
         raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))
     unknown = [result.variant for result in results if result.data.get("status") == "not_covered"]
     if strict and unknown:
-        hint = "use another database (invoke scan --database …), or leave out --strict"
-        raise CheckFailed(wording("tasks.not_covered", variants=", ".join(unknown)), hint=hint)
+        raise CheckFailed(wording("tasks.not_covered", variants=", ".join(unknown)))
 
 
 # Scans and SBOMs on a terminal.

@@ -273,7 +273,7 @@ def _ask(yes: bool) -> None:
     if not answer:  # Ctrl-D, which leaves the cursor behind the question
         say("")
     if answer.strip().lower() not in ("y", "yes") and answer != "\n":
-        raise MissingError(wording("tasks.not_installed"), hint="use invoke setup --yes to install without asking")
+        raise MissingError(wording("tasks.not_installed"))
 
 
 def _problems(lacking: NoBase | None) -> list[str]:

@@ -107,8 +107,7 @@ def conclude(results: Sequence[Evidence], left: str = "", then: str = "invoke re
     from deadweight._errors import MissingError, wording
 
     if not results and not left:
-        hint = "add checks: to deadweight.yaml, or port: to a variant that is a service"
-        raise MissingError(wording("tasks.no_checks"), hint=hint)
+        raise MissingError(wording("tasks.no_checks"))
     raise_if_bad(results, left)
     say(tally(results) + (f". Next: {then}" if then else ""))
 
@@ -123,8 +122,7 @@ def refuse_unproven(chosen: Sequence[Variant]) -> None:
             by_code.setdefault(code, []).append(variant.name)
     if by_code:
         told = "\n".join(f"{code}: {', '.join(names)}" for code, names in by_code.items())
-        hint = "add api checks for what the service does, and remove unproven: from deadweight.yaml"
-        raise MissingError(wording("tasks.unproven", doubts=told), hint=hint)
+        raise MissingError(wording("tasks.unproven", doubts=told))
 
 
 def tally(results: Sequence[Evidence]) -> str:
@@ -159,7 +157,7 @@ def raise_if_bad(results: Sequence[Evidence], left: str = "") -> None:
     checks = figures.plural(len(results), "check")
     if bad:
         message = wording("tasks.checks_failed", failed=len(bad), checks=checks, names=_names(bad), tally=tallied)
-        raise CheckFailed(message, hint="invoke report shows all results")
+        raise CheckFailed(message)
     if unmeasured:
         hints = dict.fromkeys(str(result.data["hint"]) for result in unmeasured if result.data.get("hint"))
         hint = "; ".join([*hints, *(["invoke build"] if left else [])]) or "see the reasons above"
@@ -172,7 +170,7 @@ def raise_if_bad(results: Sequence[Evidence], left: str = "") -> None:
         )
         raise MissingError(message, hint=hint)
     if left:
-        raise MissingError(wording("tasks.not_checked", left=left, tally=tally(results)), hint="invoke build")
+        raise MissingError(wording("tasks.not_checked", left=left, tally=tally(results)))
 
 
 def _names(results: Sequence[Evidence]) -> str:

@@ -60,8 +60,7 @@ def add(programs: object, whose: str) -> None:
             raise UsageError(wording("toolchain.no_program", plugin=whose, entry=entry), hint=PLUGIN_HINT)
         known = PROGRAMS.setdefault(entry.name, entry)
         if (known.kind, known.commands) != (entry.kind, entry.commands):
-            message = wording("toolchain.name_taken", plugin=whose, program=entry.name)
-            raise UsageError(message, hint="this is an error in the plug-in: it must use another name")
+            raise UsageError(wording("toolchain.name_taken", plugin=whose, program=entry.name))
 
 
 def program(name: str) -> Program:

@@ -48,8 +48,7 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
         done = _told(insecure, "push", *many, str(ready), reference)
     match = _PUSHED.search(done.output)
     if match is None:
-        message = wording("toolchain.no_digest", reference=reference, output=done.output.strip()[-200:])
-        raise DeadweightError(message, hint="push again: what is there already is not sent twice")
+        raise DeadweightError(wording("toolchain.no_digest", reference=reference, output=done.output.strip()[-200:]))
     return match.group(1)
 
 
@@ -105,8 +104,7 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     address = _at(reference, digest)
     text = _told(insecure, "blob", address, timeout=300).output
     if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
-        hint = "run it again; if this repeats, a proxy on the way or the registry alters content"
-        raise DeadweightError(wording("toolchain.other_digest", blob=address), hint=hint)
+        raise DeadweightError(wording("toolchain.other_digest", blob=address))
     return text
 
 

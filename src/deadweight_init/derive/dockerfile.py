@@ -111,9 +111,8 @@ def parse(own: OwnDockerfile) -> Parsed | None:
     if not chain:
         return None
     base = filled(chain[0].base, given)
-    return (
-        None if "$" in base or find_stage(stages, base) is not None else Parsed(own, tuple(stages), tuple(chain), base)
-    )
+    is_known = "$" not in base and find_stage(stages, base) is None
+    return Parsed(own, tuple(stages), tuple(chain), base) if is_known else None
 
 
 def argument(own: OwnDockerfile) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from deadweight.builders.shared import generated_files
 from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service
+from deadweight_init.tree import TABLES
 
 HEADER = generated_files.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""
@@ -48,8 +49,18 @@ def own_words(service: Service) -> ImageWords:
     return service.own.words if service.own else ImageWords()
 
 
+Bases = Mapping[str, tuple[str, str]]
+"""What a recipe is built on and what it runs on, by flavour."""
+
+
+def bases_of(language: str, **values: str) -> Bases:
+    """Those of the table, filled in."""
+    table: Mapping[str, Sequence[str]] = TABLES["bases"][language]
+    return {flavour: (build.format(**values), base.format(**values)) for flavour, (build, base) in table.items()}
+
+
 def one_dockerfile(
-    bases: Mapping[str, tuple[str, str]],
+    bases: Bases,
     what: str,
     place: str,
     source: str,
@@ -74,7 +85,7 @@ def one_dockerfile(
     return Ladder(tuple(rungs), files)
 
 
-def arguments(bases: Mapping[str, tuple[str, str]]) -> list[str]:
+def arguments(bases: Bases) -> list[str]:
     """The first lines of such a Dockerfile: its bases, as the first rung has them."""
     build, base = next(iter(bases.values()))
     return [*([f"ARG BUILD={build}"] if build else []), f"ARG BASE={base}", ""]

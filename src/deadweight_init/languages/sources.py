@@ -1,16 +1,18 @@
-"""Guess a service's ports, health paths, files and start command from its sources and hosting files; a run must confirm them."""
+"""Guess a service's ports, health paths, files, OpenAPI document and start command from its sources; a run must confirm them."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from deadweight_init.described import WRITTEN
+from deadweight.suite import openapi
 from deadweight_init.records import Known
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, aside, joined, line_of
+from deadweight_init.tree import TABLES, Tree, aside, joined, line_of
+
+if TYPE_CHECKING:
+    from deadweight.engine.http import Answer
 
 HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"
@@ -176,3 +178,37 @@ def _at(document: Any, path: Sequence[str]) -> Any:
             document = next((each for each in web if each.get(key)), None)
         document = document.get(key) if isinstance(document, dict) else None
     return document
+
+
+SERVED: Sequence[str] = TABLES["paths"]["openapi"]
+"""Where frameworks serve it."""
+
+WRITTEN = re.compile(r"[\"'`](/[\w./-]*(?:openapi|swagger|api-docs)[\w-]*(?:\.json)?)[\"'`]")
+"""A path in code under which it may be served, where the service says so itself."""
+
+_DOCUMENT = r"(openapi|swagger)[\w.-]*\.(json|ya?ml)|[\w-]+[._-](openapi|swagger)\.(json|ya?ml)"
+_DOCS = ("doc", "docs")
+
+
+def in_repository(tree: Tree, folder: str) -> Known[str] | None:
+    """The document of the service in a folder, a path seen from the root; None without one that names paths.
+
+    Documents of tests and examples describe something else.
+    """
+    for path in tree.named(_DOCUMENT):
+        mine = folder == "." or path.startswith(f"{folder}/")
+        plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
+        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.text(path))):
+            return Known(path, f"from {path}: it describes the service")
+    return None
+
+
+def served(get: Callable[[str], Answer | None], told: Sequence[str] = ()) -> tuple[str, Any] | None:
+    """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path.
+    Of the paths that are ``told``, those that may be one are asked for first."""
+    for path in (*(each for each in told if WRITTEN.fullmatch(f'"{each}"')), *SERVED):
+        answer = get(path)
+        document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
+        if openapi.paths(document):
+            return path, document
+    return None

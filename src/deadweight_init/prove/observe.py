@@ -22,8 +22,8 @@ from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
 from deadweight.suite.values import format_bytes
-from deadweight_init.described import WRITTEN, served
-from deadweight_init.tables import TABLES
+from deadweight_init.languages.sources import WRITTEN, served
+from deadweight_init.tree import TABLES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine

@@ -10,8 +10,8 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened, is_root
 from deadweight.suite import model
 from deadweight.suite.values import format_bytes
-from deadweight_init.described import SERVED
 from deadweight_init.draft import Draft, port_hints
+from deadweight_init.languages.sources import SERVED
 from deadweight_init.prove.observe import Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
 from deadweight_init.records import SEEN, Known, Service
 

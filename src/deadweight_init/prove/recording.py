@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
-from deadweight_init.described import served
 from deadweight_init.draft import Doubt, Draft, Recorded
-from deadweight_init.languages.sources import TESTS
+from deadweight_init.languages.sources import TESTS, served
 from deadweight_init.prove.observe import Health, Seen, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known
 from deadweight_init.tree import Tree, aside

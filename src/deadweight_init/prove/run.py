@@ -130,11 +130,9 @@ def built_somehow(proof: Proof, rung: Rung) -> bool:
     while rung.name in proof.draft.left_out or not proof.build(rung):
         failure = proof.failures.get(rung.name)
         # what is the repository's own stays as it is
-        other = (
-            next_remedy(Case(proof.draft, rung, failure.code, proof.tree, failure.step))
-            if failure and rung.files
-            else None
-        )
+        if failure is None or not rung.files:
+            return False
+        other = next_remedy(Case(proof.draft, rung, failure.code, proof.tree, failure.step))
         if other is None:
             return False
         proof.draft = _recorded(proof, rung, other)

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from deadweight.records.reference import split
 from deadweight_init.records import OwnDockerfile
 from deadweight_init.repository.compose import FOR_DEVELOPERS, ComposeService
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, aside, folder_of, joined
+from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
 _BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
 from deadweight_init.dockerfile import VARIABLE, filled, read_words, urls
 from deadweight_init.records import Beside, Known, Service, Surroundings
-from deadweight_init.repository.servers import SERVERS, server_of
 from deadweight_init.tree import Tree, aside, folder_of, joined, line_of, with_above
 
 _WORDS = "example|sample|template|dist"
@@ -117,6 +118,31 @@ COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 ANY = "*"
 FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
 _OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
+
+
+@dataclass(frozen=True)
+class Server:
+    """``port`` is where it listens, ``open`` the variable that lets everybody in, ``plain`` the image to take if another one of it
+    cannot be had. ``reads`` is a pattern for the variables that it reads."""
+
+    port: int
+    open: Mapping[str, str] = field(default_factory=dict)
+    plain: str = ""
+    reads: str = ""
+
+
+def _table() -> dict[str, Server]:
+    text = resources.files(__package__).joinpath("servers.toml").read_text(encoding="utf-8")
+    return {name: Server(**entry) for entry in tomllib.loads(text)["server"] for name in entry.pop("images")}
+
+
+SERVERS = _table()
+"""By the last part of their images' names."""
+
+
+def server_of(reference: str) -> Server | None:
+    """The server of an image; None for an image of which nothing is known."""
+    return SERVERS.get(posixpath.basename(split(reference)[0]))
 
 
 def as_list(value: Any) -> list[Any]:
@@ -446,14 +472,8 @@ def as_data(needs: Sequence[Known[Beside]]) -> Known[dict[str, Any]] | None:
 
 
 def _entry(need: Beside) -> dict[str, Any]:
-    fields = {
-        "image": need.image,
-        "port": need.port,
-        "env": dict(need.env),
-        "args": list(need.args),
-        "files": dict(need.files),
-    }
-    return {key: value for key, value in fields.items() if value}
+    fields = {key: getattr(need, key) for key in ("image", "port", "env", "args", "files")}
+    return {key: list(value) if key == "args" else value for key, value in fields.items() if value}
 
 
 # What is mounted.
@@ -475,14 +495,13 @@ def _mounts(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
     """Files and folders of the repository that are mounted into it."""
-    pairs = (
-        (target, joined(folder, source)) for source, target in _mounts(service) if source.startswith(".") and target
-    )
-    return {
-        target: path
-        for target, path in pairs
-        if not path.startswith("..") and (tree.has(path) or any(tree.below(path, "")))
-    }
+    found = dict[str, str]()
+    for source, target in _mounts(service):
+        path = joined(folder, source)
+        here = source.startswith(".") and not path.startswith("..")
+        if target and here and (tree.has(path) or any(tree.below(path, ""))):
+            found[target] = path
+    return found
 
 
 def mounted_folders(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:

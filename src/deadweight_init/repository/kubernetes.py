@@ -15,8 +15,7 @@ from typing import Any
 
 from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
-from deadweight_init.repository.compose import mapping
-from deadweight_init.repository.servers import SERVERS
+from deadweight_init.repository.compose import SERVERS, mapping
 from deadweight_init.tree import Tree, line_of
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")

@@ -56,11 +56,8 @@ class _Given:
 def _given(service: Service, project: GoProject) -> _Given:
     own, words = service.own, common.own_words(service)
     files = list(_files(words, project)) if own and own.context == project.folder else []
-    home = (
-        words.workdir
-        if "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
-        else common.HOME
-    )
+    is_plain = "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
+    home = words.workdir if is_plain else common.HOME
     there = [source for source, _ in files]
     reads = [each for each in project.reads if not any(each == one or each.startswith(f"{one}/") for one in there)]
     if files and words.workdir == "/":
@@ -320,13 +317,9 @@ class Go:
         """The binary on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
         given = _given(service, project)
         build = f"golang:{project.version.value}"
-        dynamic = project.cgo
-        bases = {
-            "debian": (build, "debian:12-slim"),
-            "alpine": (f"{build}-alpine" if dynamic else build, "alpine:3"),
-            "chainguard": (build, f"cgr.dev/chainguard/{'glibc-dynamic' if dynamic else 'static'}:latest"),
-            "distroless": (build, f"gcr.io/distroless/{'base' if dynamic else 'static'}-debian12:nonroot"),
-        }
+        small = ("glibc-dynamic", "base") if project.cgo else ("static", "static")
+        alpine = f"{build}-alpine" if project.cgo else build
+        bases = common.bases_of("go", build=build, alpine=alpine, chainguard=small[0], distroless=small[1])
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(project, given, port)]
         made = common.one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}

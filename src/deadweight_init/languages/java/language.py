@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from deadweight_init.languages.common import arguments, flow, one_dockerfile, own_words, plain_env, run_stage
+from deadweight_init.languages.common import arguments, bases_of, flow, one_dockerfile, own_words, plain_env, run_stage
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -231,11 +231,8 @@ def _command(project: JavaProject) -> str:
 
 
 def _program(project: JavaProject, usual: str, wrapper: str) -> str:
-    return (
-        f"$(sh ./{wrapper} --version >/dev/null 2>&1 && echo sh ./{wrapper} || echo {usual})"
-        if project.wrapper
-        else usual
-    )
+    own = f"$(sh ./{wrapper} --version >/dev/null 2>&1 && echo sh ./{wrapper} || echo {usual})"
+    return own if project.wrapper else usual
 
 
 def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port: int) -> Iterator[str]:
@@ -366,19 +363,14 @@ class Java:
         """Ubuntu, Alpine, Chainguard and distroless, and Jib on the first and the last."""
         version, is_maven = project.version.value, project.kind == "maven"
         build = f"maven:3-eclipse-temurin-{project.jdk}" if is_maven else f"gradle:8-jdk{project.jdk}"
-        jre, distroless = f"eclipse-temurin:{version}-jre", f"gcr.io/distroless/java{version}-debian12:nonroot"
-        bases = {
-            "debian": (build, jre),
-            "alpine": (build, f"{jre}-alpine"),
-            "chainguard": (build, "cgr.dev/chainguard/jre:latest"),
-            "distroless": (build, distroless),
-        }
+        bases = bases_of("java", build=build, version=version)
         env = _environment(own_words(service))
         lines = [*arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
         made = one_dockerfile(
             bases, "the executable jar", place, project.top, lines, ("target", "build", ".gradle", "src/test")
         )
-        rungs = [*made.rungs, *_jib(project, env, {"jib": project.jib_base or jre, "jib-distroless": distroless})]
+        jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
+        rungs = [*made.rungs, *_jib(project, env, jib)]
         if int(version) not in SUPPORTED:
             why = f"it needs Java {version}, and this base has newer ones alone"
             newer = ("chainguard", "distroless", "jib-distroless")
@@ -407,11 +399,8 @@ def _health(
         match = _CONTEXT.search(text)
         if match and (inside := match[1].strip("/")):
             origin = f"from {path}:{line_of(text, match.start())}"
-            return (
-                *(Known(f"/{inside}{known.value}", origin) for known in health),
-                *health,
-                Known(f"/{inside}/", origin),
-            )
+            below = (Known(f"/{inside}{known.value}", origin) for known in health)
+            return (*below, *health, Known(f"/{inside}/", origin))
     return health
 
 

@@ -12,8 +12,7 @@ from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfi
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, folder_of, joined
+from deadweight_init.tree import TABLES, Tree, folder_of, joined
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"

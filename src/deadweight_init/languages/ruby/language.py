@@ -75,9 +75,7 @@ class Ruby:
 
     def ladder(self, service: Service, project: RubyProject, place: str, port: int, health: str | None) -> Ladder:
         """Debian and Alpine: both have the shell that Rails' own scripts want."""
-        version = project.version.value
-        alpine = f"ruby:{version}-alpine"
-        bases = {"debian": (f"ruby:{version}", f"ruby:{version}-slim"), "alpine": (alpine, alpine)}
+        bases = common.bases_of("ruby", version=project.version.value)
         env = {"RAILS_ENV": "production", "RACK_ENV": "production", "APP_ENV": "production", "RAILS_LOG_TO_STDOUT": "1"}
         env |= {"BUNDLE_PATH": "/gems", "BUNDLE_WITHOUT": "development:test", "LD_LIBRARY_PATH": "/gems/lib"}
         env |= common.plain_env(common.own_words(service), "PATH|GEM_HOME|BUNDLE_\\w+|RUBY_\\w+")

@@ -12,8 +12,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, joined, line_of, with_above
+from deadweight_init.tree import TABLES, Tree, joined, line_of, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""
@@ -99,16 +98,9 @@ class Rust:
 
     def ladder(self, service: Service, project: RustProject, place: str, port: int, health: str | None) -> Ladder:
         """Debian, Alpine (built with musl there), Chainguard and distroless."""
-        build = f"rust:{project.version.value}-bookworm"
-        if not (project.links or project.make):  # the whole image has the headers of the OS's libraries, make and Perl
-            build = build.replace("-bookworm", "-slim-bookworm")
-        bases = {
-            "debian": (build, "debian:12-slim"),
-            "chainguard": (build, "cgr.dev/chainguard/glibc-dynamic:latest"),
-            "distroless": (build, "gcr.io/distroless/cc-debian12:nonroot"),
-            # last: it compiles once more, the others all once
-            "alpine": (f"rust:{project.version.value}-alpine", "alpine:3"),
-        }
+        # the whole image has the headers of the OS's libraries, make and Perl
+        whole = "" if project.links or project.make else "-slim"
+        bases = common.bases_of("rust", version=project.version.value, whole=whole)
         needs = (*project.links, *project.installs, *project.make)
         why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
         lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]

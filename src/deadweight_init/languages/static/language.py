@@ -6,24 +6,18 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deadweight_init.languages.common import AS_ROOT, arguments, one_dockerfile, run_stage
-from deadweight_init.languages.node.package import Manager, manager_of, site_of, version_of
+from deadweight_init.languages.common import AS_ROOT, arguments, bases_of, one_dockerfile, run_stage
+from deadweight_init.languages.node.language import Manager, manager_of, site_of, version_of
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tables import TABLES
-from deadweight_init.tree import Tree, joined
+from deadweight_init.tree import TABLES, Tree, joined
 
 PORT = 8080
 """Where the bases listen that run without rights."""
 
 ROOT = "/usr/share/nginx/html"
 _SERVERS = ("nginx", "nginx-unprivileged", "httpd", "caddy")
-_BASES = {
-    "debian": "nginxinc/nginx-unprivileged:stable",
-    "alpine": "nginxinc/nginx-unprivileged:stable-alpine",
-    "chainguard": "cgr.dev/chainguard/nginx:latest",
-}
 _PLACES = (".", "public", "site", "www", "html", "htdocs", "public_html", "public-html", "dist", "src", "static")
 _SINGLE_PAGE: Sequence[str] = TABLES["node"]["routers"]
 """Libraries that give a single page routes of its own, for which no file is there."""
@@ -75,7 +69,7 @@ class Static:
         if project.kind == "server":
             return Ladder(())
         build = f"node:{project.version.value}-slim" if project.manager else ""
-        bases = {name: (build, base) for name, base in _BASES.items()}
+        bases = bases_of("static", build=build)
         source = f"--from=build /app/{project.pages}" if project.manager else project.pages
         site = ["--from=build /site.conf /etc/nginx/conf.d/default.conf"] if project.routed else []
         copies = [*site, f"{source} {ROOT}"]
