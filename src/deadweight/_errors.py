@@ -40,6 +40,11 @@ def quoting(message: str, sentence: str) -> str:
     return images.Message(sentence, message.code, message.fields, message.hint)
 
 
+def joined(*parts: str, separator: str = "; ") -> str:
+    """The parts as one reason, with the code and the fields of the first."""
+    return quoting(parts[0], separator.join(parts))
+
+
 class ConfigError(UsageError):
     """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are others of the same file."""
 

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import UsageError, wording
+from deadweight._errors import UsageError, joined, wording
 from deadweight._log_excerpt import plain
 from deadweight._packages import attacks
-from deadweight.checks.protocol import Subject, by_engine, evidence, joined
+from deadweight.checks.protocol import Subject, by_engine, evidence
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight._errors import DeadweightError, wording
+from deadweight._errors import DeadweightError, joined, wording
 from deadweight._packages import images
-from deadweight.checks.protocol import Subject, evidence, joined
+from deadweight.checks.protocol import Subject, evidence
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import BudgetCheck, Limit

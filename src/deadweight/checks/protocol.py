@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight._errors import MissingError, quoting, wording
+from deadweight._errors import MissingError, wording
 from deadweight.records.evidence import Evidence, Provenance, Status
 
 if TYPE_CHECKING:
@@ -104,11 +104,6 @@ def by_engine(subject: Subject) -> Provenance:
     info = subject.engine().info
     place = subject.place or None
     return Provenance(subject.built.config_digest, f"{info.name} engine", info.version, now(), place=place)
-
-
-def joined(*parts: str, separator: str = "; ") -> str:
-    """The parts as one reason, with the code and the fields of the first."""
-    return quoting(parts[0], separator.join(parts))
 
 
 def now() -> str:

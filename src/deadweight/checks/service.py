@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _log_excerpt
-from deadweight._errors import DeadweightError, wording
-from deadweight.checks.protocol import joined
+from deadweight._errors import DeadweightError, joined, wording
 from deadweight.engine.dependencies import BRIDGE, started_dependencies
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import refused_calls
