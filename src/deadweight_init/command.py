@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight.suite.explain import did_you_mean
+from deadweight.suite.explain import unknown
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.not_found import broken, instead
@@ -208,8 +208,8 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
         return services
     by_folder = {each.folder: each for each in services}
     if wanted.service is not None and wanted.service not in {*labels, *by_folder}:
-        near = did_you_mean(wanted.service, tuple(labels))
-        raise UsageError(f"no service {wanted.service!r}{near}", hint=f"services: {', '.join(labels)}; or {ALL}")
+        message = unknown("service", wanted.service, tuple(labels))
+        raise UsageError(message, hint=f"services: {', '.join(labels)}; or {ALL}")
     chosen = labels.get(answer or "") or by_folder.get(answer or "", services[0])
     others = [name for name, each in labels.items() if each is not chosen]
     if wanted.service is None:
@@ -222,7 +222,7 @@ def _refuse_main(tree: Tree, name: str) -> None:
     """Raises UsageError with the programs that there are."""
     names = [name for each in find_services(tree) if each.project for name in each.project.programs]
     hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
-    raise UsageError(f"no main package or binary {name!r}{did_you_mean(name, tuple(names))}", hint=hint)
+    raise UsageError(unknown("main package or binary", name, tuple(names)), hint=hint)
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from deadweight._errors import ConfigError, DeadweightError
+from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight.builders import table
 from deadweight.builders.protocol import Inputs, Step
 from deadweight.builders.table import Guarded, _wrong_record
 from deadweight.builders.variants import KoVariant
 from deadweight.project.load_suite import load_suite
-from tests.support.message_codes import codes
+from tests.support.codes import codes
 
 PLUGIN = """
 from typing import Any
@@ -66,17 +66,17 @@ class Vague(Good):
     programs = ("buildah",)
 """
 WRONG = {
-    "lame": "is not a builder: it has no steps and no archive",
+    "lame": "plugins.lacks_methods",
     "broken": "RuntimeError: cannot start",
     "absent": "AttributeError: module 'their_plugin' has no attribute 'Absent'",
     "keyless": "builders.no_record",
     "plain": "builders.wrong_record",
     "greedy": "builders.reserved_keys",
     "sloppy": "builders.changed_config",
-    "thief": "the program 'ko' is already known, and is another one",
-    "vague": "programs must be a tuple of system_program(…), but holds 'buildah'",
+    "thief": "toolchain.name_taken",
+    "vague": "toolchain.no_program",
     "raising": "ModuleNotFoundError: No module named 'nowhere'",
-    "twice": "is registered more than once: other:Twice, from other 1.0, their_plugin:Good, from their-plugin 1.0",
+    "twice": "plugins.registered_twice",
 }
 
 
@@ -145,15 +145,39 @@ def test_their_errors_carry_their_name(plugin, tmp_path):
         builder.steps(variant, None)
 
 
+def returned(call: str, expected: str, found: str) -> str:
+    return wording("plugins.returned", call=call, expected=expected, found=found)
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        pytest.param({"needs": lambda *_: None}, "needs() must return Needs, but returned NoneType", id="needs"),
-        pytest.param({"steps": lambda *_: [1]}, "steps() must return tuple, but returned list", id="steps"),
-        pytest.param({"steps": lambda *_: (1,)}, "steps() must return Step, but returned int", id="step"),
-        pytest.param({"archive": lambda *_: "image.tar"}, "archive() must return Path, but returned str", id="archive"),
+        pytest.param(
+            {"needs": lambda *_: None},
+            returned("needs()", "Needs", "NoneType"),
+            id="needs",
+        ),
+        pytest.param(
+            {"steps": lambda *_: [1]},
+            returned("steps()", "tuple", "list"),
+            id="steps",
+        ),
+        pytest.param(
+            {"steps": lambda *_: (1,)},
+            returned("steps()", "Step", "int"),
+            id="step",
+        ),
+        pytest.param(
+            {"archive": lambda *_: "image.tar"},
+            returned("archive()", "Path", "str"),
+            id="archive",
+        ),
         pytest.param({"archive": lambda *_: Path("/no/such")}, "/no/such", id="no archive"),
-        pytest.param({"work": lambda _: None}, "the last step's work() must return BuiltImage", id="no image"),
+        pytest.param(
+            {"work": lambda _: None},
+            returned("the last step's work()", "BuiltImage", "NoneType"),
+            id="no image",
+        ),
         pytest.param({"work": lambda _: 1 / 0}, "ZeroDivisionError: division by zero", id="work raises"),
     ],
 )
@@ -194,7 +218,7 @@ def test_a_wrong_plug_in_is_one_error_at_the_line_that_names_it(plugin, tmp_path
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, f"  v:\n    builder: {name}\n    file: x\n  w: {{builder: {name}}}\n")
     assert (caught.value.exit_code, caught.value.key, caught.value.line) == (2, "variants.v.builder", 4)
-    assert WRONG[name].startswith("builders.") or WRONG[name] in str(caught.value)
+    assert WRONG[name] in codes(caught.value.problem) or WRONG[name] in str(caught.value)
     assert caught.value.more == ()
 
 

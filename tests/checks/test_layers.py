@@ -19,8 +19,8 @@ from deadweight.records.store import write_atomically
 from deadweight.toolchain.crane import push
 from deadweight_images.inspect.analyse import analyse
 from tests.support import image_samples as samples
+from tests.support.codes import details
 from tests.support.image_samples import honest_layer as layer
-from tests.support.message_codes import details
 from tests.support.secret_samples import github_token
 from tests.support.small_project import put_built, subject_of, write_suite
 

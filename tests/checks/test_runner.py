@@ -26,8 +26,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
 from deadweight.suite.model import criteria_of
 from deadweight.tasks.verify import raise_if_bad
-from tests.support.codes import raises
-from tests.support.message_codes import details
+from tests.support.codes import details, raises
 from tests.support.small_images import docker_archive, reference
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 

@@ -27,8 +27,8 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
+from tests.support.codes import codes
 from tests.support.invoking import TASKS, invoke, module
-from tests.support.message_codes import codes
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 pytestmark = [

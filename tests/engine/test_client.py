@@ -29,8 +29,7 @@ from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
 from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
 from deadweight.engine.tunnel_client import route_to
 from deadweight.suite.model import Health, RunSettings
-from tests.support.codes import raises
-from tests.support.message_codes import codes
+from tests.support.codes import codes, raises
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers
 

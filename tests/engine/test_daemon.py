@@ -38,8 +38,7 @@ from deadweight.project.install import install
 from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
-from tests.support.codes import raises
-from tests.support.message_codes import codes, details
+from tests.support.codes import codes, details, raises
 from tests.support.small_images import docker_archive, go_program, placed, program
 
 pytestmark = pytest.mark.system

@@ -15,8 +15,7 @@ from deadweight.engine.dependencies import started_dependencies
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
 from deadweight_attacks.harden.trial import attempt
-from tests.support.codes import raises
-from tests.support.message_codes import codes
+from tests.support.codes import codes, raises
 from tests.support.small_images import reference
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 

@@ -16,7 +16,7 @@ from deadweight.engine.health import Listener, parse
 from deadweight.engine.health import explain_listeners as told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
-from tests.support.message_codes import codes, details
+from tests.support.codes import codes, details
 
 HEALTH = Health(path="/healthz", within_seconds=15)
 TABLE = """\

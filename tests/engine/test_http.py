@@ -18,8 +18,8 @@ from deadweight._errors import Interrupted
 from deadweight.engine import http
 from deadweight.engine.health import ExecResult, question
 from deadweight.suite.model import Health
+from tests.support.codes import codes
 from tests.support.java_projects import certificates
-from tests.support.message_codes import codes
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from deadweight._errors import MissingError
 from deadweight.engine import api, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
-from tests.support.codes import raises
+from tests.support.codes import codes, details, raises
 from tests.support.lying_engine import Lies, lying
-from tests.support.message_codes import codes, details
 from tests.support.pretended_engine import HONEST, Pretended, pretended
 
 pytestmark = pytest.mark.engine  # of a pretended one, behind a socket

@@ -14,8 +14,7 @@ from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
 from deadweight.toolchain import find as find_module
 from tests.support.builder_site import GivenSource
-from tests.support.codes import raises
-from tests.support.message_codes import details
+from tests.support.codes import details, raises
 from tests.support.pretended_engine import HONEST, Pretended, pretended
 
 

@@ -21,8 +21,7 @@ from deadweight.project.on_engine import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks
-from tests.support.codes import raises
-from tests.support.message_codes import codes, details
+from tests.support.codes import codes, details, raises
 from tests.support.small_project import put_built, subject_of, write_suite
 
 HERE = profile.Where("amd64", "6.1.0-13-amd64")

@@ -18,8 +18,7 @@ from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from deadweight.toolchain import helper_programs
-from tests.support.codes import raises
-from tests.support.message_codes import codes
+from tests.support.codes import codes, raises
 from tests.support.tls_engine import elsewhere
 
 HEALTH = Health(path="/healthz", within_seconds=15)

@@ -22,6 +22,7 @@ from deadweight_init.records import unwrapped
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
+from tests.support.codes import raises
 from tests.support.trees import written
 
 GO = {
@@ -112,7 +113,7 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
     assert said == ["cart: selected; also found: mail (deadweight init --service NAME, or --service all)"]
     suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
     assert {each.source for each in suite.variants} == {"mail"}
-    with pytest.raises(UsageError, match=r"no service 'maul' \(did you mean 'mail'\?\)"):
+    with raises(UsageError, "suite.misspelt", kind="service", name="maul", near="mail"):
         brought_in(tmp_path / "three", files, service="maul")
 
 

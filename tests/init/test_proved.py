@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.report.collect import collect
@@ -295,9 +295,10 @@ def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engi
 
 def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):
     assert run("init", "--dir", str(tmp_path), "--minutes", "ten") == 2
-    assert "--minutes: expected a number of minutes such as 10" in capfd.readouterr().err
+    assert wording("tasks.minutes", value="ten") in capfd.readouterr().err
 
 
 def test_a_health_path_that_is_none_is_refused(tmp_path, capfd):
     assert run("init", "--dir", str(tmp_path), "--health-path", "up") == 2
-    assert "--health-path: expected a path on the service that starts with a slash" in capfd.readouterr().err
+    expected = wording("suite.plain_url_path")
+    assert wording("tasks.expected", flag="--health-path", expected=expected, value="up") in capfd.readouterr().err

@@ -24,7 +24,7 @@ from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
 from deadweight.suite.model import Reference, Suite, Variant, criteria_of
 from deadweight_images.inspect.summary import summary
 from tests.support import report_samples as samples
-from tests.support.message_codes import codes, details
+from tests.support.codes import codes, details
 from tests.support.small_images import docker_archive
 
 

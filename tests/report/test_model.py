@@ -15,9 +15,8 @@ from deadweight._errors import ConfigError
 from deadweight.report import history as written
 from deadweight.report.schema import generated
 from tests.support import report_samples as samples
-from tests.support.codes import raises
+from tests.support.codes import details, raises
 from tests.support.json_schema import refusal, validator
-from tests.support.message_codes import details
 
 PUBLISHED = json.loads(resources.files("deadweight.report").joinpath("report.schema.json").read_bytes())
 

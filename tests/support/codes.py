@@ -27,3 +27,14 @@ def parts(message: object) -> tuple[str, dict[str, Any]]:
     """The code and the fields of a message."""
     assert isinstance(message, images.Message), message
     return message.code, dict(message.fields)
+
+
+def codes(message: object) -> list[str]:
+    """The code of a message and, in the order of its fields, of those that it holds. Empty for a text that is in no catalogue."""
+    fields = getattr(message, "fields", {}).values()
+    return [message.code, *(code for field in fields for code in codes(field))] if hasattr(message, "code") else []
+
+
+def details(thing: object) -> Any:
+    """An error or a message, with its own attributes for the type checker: ``details(reason).fields``."""
+    return thing

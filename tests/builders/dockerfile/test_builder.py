@@ -20,8 +20,7 @@ from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from tests.support import ROOT
 from tests.support.builder_site import BROKEN, GivenSource, Project
-from tests.support.codes import raises
-from tests.support.message_codes import codes
+from tests.support.codes import codes, raises
 from tests.support.small_project import write_suite
 
 GO_BASE = "golang:1.21.3-bookworm"

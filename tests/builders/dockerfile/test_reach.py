@@ -18,7 +18,7 @@ from deadweight.builders.dockerfile.build_network import (
     Reach,
 )
 from deadweight.sources.adapt_dockerfile import Run
-from tests.support.message_codes import details
+from tests.support.codes import details
 
 VARIABLES = {
     "GOPROXY": "https://user:word@go.example.com,direct",

@@ -6,8 +6,7 @@ import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.builders.dockerfile.text import read_dockerfile
-from tests.support.codes import raises
-from tests.support.message_codes import details
+from tests.support.codes import details, raises
 
 MULTI = """# a comment
 ARG GO=golang:1

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ConfigError, MissingError
+from deadweight._errors import ConfigError, MissingError, wording
 from deadweight.builders.jib import gradle as _gradle
 from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import Base
 from tests.support.builder_site import GivenSource, Project
-from tests.support.codes import raises
+from tests.support.codes import details, raises
 from tests.support.gradle_world import portal, wrapper
 from tests.support.java_projects import STATIC, SUITE, fails
-from tests.support.message_codes import details
 from tests.support.small_images import docker_archive
 
 WRAPPER = '#!/bin/sh\necho "$@" > told; exit 7\n'
@@ -40,7 +39,7 @@ def project(tmp_path):
 
 def told(project) -> str:
     """The arguments of a build, which the wrapper lets fail."""
-    assert "failed with exit code 7" in fails(project)
+    assert wording("run.failed", code=7) in fails(project)
     return (project.root / "app/told").read_text()
 
 

@@ -17,9 +17,8 @@ from deadweight.plan.fingerprint import Digests
 from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.extract import read_file
 from tests.support.builder_site import Project
-from tests.support.codes import raises
+from tests.support.codes import details, raises
 from tests.support.java_projects import JUNIT, PROJECT, SUITE, emptied, fails, family, main_class, plugin, pom
-from tests.support.message_codes import details
 
 pytestmark = [pytest.mark.java, pytest.mark.tools]
 

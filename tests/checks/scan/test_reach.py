@@ -13,7 +13,7 @@ from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.engine import recorders
 from deadweight.engine.container import Container
 from deadweight.engine.seccomp import profile
-from tests.support.message_codes import codes
+from tests.support.codes import codes
 from tests.support.small_project import put_built, subject_of, write_suite
 
 SUITE = """\

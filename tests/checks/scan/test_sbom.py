@@ -17,8 +17,7 @@ from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
 from deadweight.checks.scan.sbom_documents import Part, packages, parts, without_twins
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
-from tests.support.codes import raises
-from tests.support.message_codes import details
+from tests.support.codes import details, raises
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite

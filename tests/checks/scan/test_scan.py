@@ -26,9 +26,8 @@ from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
 from deadweight.toolchain import trivy_cache
 from tests.support import ROOT
-from tests.support.codes import raises
+from tests.support.codes import codes, details, raises
 from tests.support.invoking import invoke
-from tests.support.message_codes import codes, details
 from tests.support.sarif_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import go_program
