@@ -51,8 +51,8 @@ class Task:
     seconds: float = 0.0
 
 
-Lane = Literal["fetch", "make"]
-"""What set-up does: it mostly waits (for downloads, for the engine), or it keeps a core busy."""
+Lane = Literal["fetch", "compile", "make"]
+"""What set-up does: it mostly waits (for downloads, for the engine), compiles a tool of ours, or makes something of packages."""
 
 
 @dataclass(frozen=True)

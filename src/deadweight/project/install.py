@@ -143,7 +143,7 @@ def _go_tasks(built: Sequence[tuple[Program, bool]], get: _Getting) -> list[Task
         log = get.logs / f"setup-{entry.name}-modules.log"
         tasks.append(preparation(modules, modules, partial(_fetch, entry), log, 5, after=("go",), lane="fetch"))
         work = partial(golang.build, entry, anew=anew)
-        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before)))
+        tasks.append(get.task(entry, work, after=("go",), behind=(modules, *before), lane="compile"))
         before = (entry.name,)
     return tasks
 
