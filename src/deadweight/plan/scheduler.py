@@ -68,8 +68,8 @@ def run_plan(
     """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended.
 
     ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
-    at once, so that it can choose. Set-up has as many of its own, one of which only compiles: that is the longest. ``grow`` is asked, at
-    the start and whenever a step has ended, what can be planned now; a step that is known already stays as it is.
+    at once, so that it can choose. Set-up has as many of its own, one of which only compiles: that is the longest. ``grow`` is
+    asked, at the start and whenever a step has ended, what can be planned now; a step that is known already stays as it is.
     """
     places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": max(1, jobs - 1)}
     run = _Run(plan, state, watcher, fail_fast)
