@@ -53,7 +53,7 @@ def _through_sudo(session: nox.Session, name: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Set up what the tests use, and run those that take less than three seconds each (``nox -s tests -- -k NAME`` for some).
+    """Set up what the tests use, and run all tests but the slow ones (``nox -s tests -- -k NAME`` for some).
 
     ``nox -s tests -- --changed`` runs those of the packages that differ from the main branch.
     """
@@ -62,7 +62,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The tests that take three seconds or more, which CI runs on each change too (``nox -s slow -- -k seccomp`` for some)."""
+    """The tests that take two seconds or more, which CI runs on each change too (``nox -s slow -- -k seccomp`` for some)."""
     _side_by_side(session, "slow", "-m", "slow")
 
 

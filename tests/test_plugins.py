@@ -125,6 +125,7 @@ def walked(invoke, engine) -> Iterator[list[tuple[list[str], str]]]:
     invoke("clean", "--project")
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_the_page_s_commands_show_what_it_says(walked):
     for lines, shown in walked:

@@ -265,6 +265,7 @@ def test_sick(deadweight_container):
     assert not [each for each in engine.leftovers() if each.labels[labels.PROJECT] == PROJECT]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_removes_its_container(built_project, engine):
     (built_project / "test_own.py").write_text(
         "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"

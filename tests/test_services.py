@@ -304,6 +304,7 @@ def test_java_refuses_a_locale_that_would_spoil_scripts(java_argv) -> None:
     assert "LC_ALL=C.UTF-8" in done.stderr
 
 
+@pytest.mark.slow
 def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path) -> None:
     """In a container there is often no init: the service is process 1 of its namespace."""
     new_namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]

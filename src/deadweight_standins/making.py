@@ -88,9 +88,8 @@ def unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str
     """The stand-ins that could not be made, each by the references that ask for it, with its tool's last words."""
     problems: list[tuple[str | None, str]] = []
     for item, error in failed.items():
-        said = error.message + "".join(f"\n  | {line}" for line in getattr(error, "tail", ())[-4:])
         names = [name for name, each in wanted.items() if each == item] if item is not None else [PACKAGES]
-        problems += [(name, wording("stand_in.failed", reference=name, reason=said)) for name in names]
+        problems += [(name, wording("stand_in.failed", reference=name, reason=error.message)) for name in names]
     return NoBase(*problems, hint=next((error.hint for error in failed.values() if error.hint), None))
 
 

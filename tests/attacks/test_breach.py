@@ -151,6 +151,7 @@ def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
         assert yard.complaint() == ""
 
 
+@pytest.mark.slow
 def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
     """Its dead children would count against the service's own limit."""
     with Yard(laboratory, HARDENED) as yard:
@@ -159,6 +160,7 @@ def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
         assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_service_that_ends_before_the_attack_is_exchanged(laboratory):
     """It may be dying of the attack before; the whole run ended with it."""
     bomb = next(each for each in load_payloads(packs=["breach"]).payloads if each.id == "breach-processes")
@@ -290,6 +292,7 @@ def test_a_service_without_awk_gets_what_applies_to_it_and_passes(tmp_path, engi
     assert found.data["payloads"]["breach-host-read"]["pack"] == "breach"
 
 
+@pytest.mark.slow
 def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
     tmp_path, engine, image, archive, monkeypatch
 ):
@@ -325,6 +328,7 @@ def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_a
     assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
 
+@pytest.mark.slow
 def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(tmp_path, engine, image, archive):
     """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
     subject = castle(tmp_path, engine, archive, "run: {env: {MODE: first}}", reference=image, awk=False)
@@ -336,6 +340,7 @@ def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(tmp_path,
     assert "can only run as process 1" in found.notes["neighbour"]
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(
     tmp_path, engine, image, archive, monkeypatch
 ):

@@ -281,6 +281,7 @@ def strict_firewall(bridge):
     firewall("-D", "FORWARD", *rule)
 
 
+@pytest.mark.slow
 def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(shared, strict_firewall):
     """Else every attack over the network would be "not measured" on such a machine. Without our rule it is dropped."""
     listener = shared.listen(Word("aaaa", "bbbb"), "collect")
@@ -365,6 +366,7 @@ def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
     assert not any("br-alsonotthere" in rule for rule in rules)
 
 
+@pytest.mark.slow
 def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with lab.Lab(subject) as built:
@@ -399,6 +401,7 @@ def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
     return data["postures"]["open"], data["notes"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, monkeypatch):
     monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
     cells, _ = in_open(subject, monkeypatch, "fill-disk")

@@ -133,6 +133,7 @@ def test_the_other_file_stands_in_every_value():
     assert "passwd" not in "".join(each.text() for each in named.values())
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_document_that_the_service_does_not_serve_is_told(tmp_path, engine, image, archive):
     yaml = f"checks:\n      attacks: {{packs: [http], openapi: /swagger.json}}{API}"

@@ -184,6 +184,7 @@ def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
         assert not order.exists()
 
 
+@pytest.mark.slow
 def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_path, monkeypatch):
     """Who is not root attacks through the engine, with a program that Go makes."""
 

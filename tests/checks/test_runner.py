@@ -69,6 +69,7 @@ def by_name(found: list[Evidence]) -> dict[str, Evidence]:
     return {each.check: each for each in found}
 
 
+@pytest.mark.slow
 def test_a_good_service_passes_and_its_evidence_is_kept(make):
     subject = make("checks: {api: [{name: json, request: {path: /json}, expect: {json: {name: zoë}}}]}")
     found = by_name(runner.run_checks(subject))
@@ -91,6 +92,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     raise_if_bad(list(found.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "health", "code", "shown"),
     [
@@ -132,11 +134,13 @@ def test_a_service_that_ignores_sigterm_fails_or_is_a_warning(make, wanted, ok):
     assert (runs.code, runs.data["killed"]) == ("checks.not_stopped", True)
 
 
+@pytest.mark.slow
 def test_an_odd_exit_code_on_sigterm_warns(make):
     (runs,) = runner.run_checks(make(mode="ugly"))
     assert (runs.status, runs.ok, runs.data["exit_code"]) == ("warn", True, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("yaml", "mode", "status", "ok"),
     [
@@ -226,6 +230,7 @@ def test_without_an_engine_nothing_is_measured_and_the_exit_code_says_missing(ma
 # budget
 
 
+@pytest.mark.slow
 def test_budgets_tell_headroom_warn_and_fail(make, misbehaving_archive):
     subject = make(
         "checks: {budget: {size_bytes: {soft: 1MB, hard: 1GB}, compressed_bytes: {hard: 100MB}, "
@@ -248,6 +253,7 @@ def test_a_hard_limit_fails(make):
     assert (budget.status, budget.code) == ("fail", "checks.over_limit")
 
 
+@pytest.mark.slow
 def test_start_up_comes_from_runs_where_that_was_measured(make):
     found = by_name(runner.run_checks(make("checks: {budget: {startup_seconds: {hard: 20}}}")))
     assert found["budget"].data["figures"]["startup_seconds"] == found["runs"].data["startup_seconds"]
@@ -352,6 +358,7 @@ def test_variants_that_are_verified_together_are_started_in_turns(tmp_path, engi
         assert kept.data["startup_samples"] == each.data["startup_samples"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "yaml", "mode", "check"),
     [

@@ -211,6 +211,7 @@ def test_a_container_gets_healthy_answers_and_ends_on_sigterm(engine, misbehavin
     assert gone(engine, container)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "within", "told"),
     [
@@ -309,6 +310,7 @@ def test_an_internal_network_leads_nowhere_not_even_to_this_machine(engine, misb
     assert network not in [leftover.name for leftover in engine.leftovers()]
 
 
+@pytest.mark.slow
 def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, monkeypatch):
     """Where there is one that leads there from here: an engine in another machine has none, nor has a rootless one. They are asked
     to pass it on."""
@@ -502,6 +504,7 @@ def test_ctrl_c_in_the_foreground_stops_and_removes(engine, misbehaving_image):
     assert gone(engine, kept[0])
 
 
+@pytest.mark.slow
 def test_logs_are_read_from_what_runs(engine, misbehaving_image):
     with raises(DeadweightError, "engine.none_running", owner="variant lonely"):
         list(foreground.log_lines(engine, ["lonely"]))
@@ -525,6 +528,7 @@ def test_a_shell_in_the_image_is_used(engine, tools_image):
         assert words == ["exec", "--interactive", "--tty", container.id, "/bin/sh"]
 
 
+@pytest.mark.slow
 def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(engine, playground_image, tools_image):
     with engine.start(playground_image, hardened(RunSettings(), port=8080, image_user="65534")) as container:
         assert container.wait_healthy(HEALTH).healthy
@@ -547,6 +551,7 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
     assert not [each for each in own_leftovers(engine) if each.labels[labels.PURPOSE] == "shell"]
 
 
+@pytest.mark.slow
 def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbehaving_image):
     """It has our labels, since the engine copies a container's."""
     with engine.start(misbehaving_image, service()) as container:

@@ -335,6 +335,7 @@ def wait_for(condition) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
@@ -429,6 +430,7 @@ def sudoer(monkeypatch, tmp_path) -> Path:
     return asked
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.engine
 def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):

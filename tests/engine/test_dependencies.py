@@ -38,6 +38,7 @@ def start(engine, tmp_path, **needs: Need):
     return started_dependencies(lambda: engine, needs, lambda _name: MISBEHAVING, root=tmp_path, variant="v")
 
 
+@pytest.mark.slow
 def test_the_later_ones_and_the_service_know_the_earlier_ones_by_name(engine, tmp_path):
     first, second = need(env={"DB": "yes"}, health=Health(path="/json")), need()
     with start(engine, tmp_path, db=first, queue=second) as hosts:

@@ -94,6 +94,7 @@ def test_attacks_are_carried_out_through_the_engine(there, subject):
     assert [tag for each in there.api.images() for tag in each["RepoTags"] or () if "attacked" in tag] == []
 
 
+@pytest.mark.slow
 def test_a_trial_of_harden_reaches_a_network_that_nothing_leads_into(there, subject):
     with there.network("harden", internal=True) as network:
         found = attempt(subject, hardened_for(subject.variant, "").but(network=network))
@@ -101,6 +102,7 @@ def test_a_trial_of_harden_reaches_a_network_that_nothing_leads_into(there, subj
     assert found.user == "65532:65532"
 
 
+@pytest.mark.slow
 def test_what_it_reads_is_seen_from_beside_it(subject):
     """Over TLS, in an engine whose processes and files are not seen from here."""
     found = observed(subject, may_run=True)
@@ -117,6 +119,7 @@ def test_its_system_calls_are_recorded_from_beside_it(there, subject):
     assert recording.seen_in("listen") == ("start",)
 
 
+@pytest.mark.slow
 def test_the_attackers_program_may_tell_its_walls_under_a_tight_profile(subject):
     """Nobody else can here; without these calls no attack after a breach is measured under the profile."""
     assert {"readlinkat", "write"} <= recorder.rehearsed(subject, hardened_for(subject.variant, ""), "amd64").calls

@@ -69,6 +69,7 @@ def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, mis
     assert of_tunnels(there) == []
 
 
+@pytest.mark.slow
 def test_a_port_of_this_machine_leads_there(there, misbehaving_image):
     """What ``invoke run`` names is for a browser."""
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:

@@ -143,6 +143,7 @@ def records(project: FaultProject) -> list[Path]:
     return sorted(path for path in project.state.rglob("*.json") if path.is_file())
 
 
+@pytest.mark.slow
 def test_records_damaged_bit_by_bit(project):
     """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
     from deadweight.plan.graph import StepRecord

@@ -100,6 +100,7 @@ def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     project.builds()
 
 
+@pytest.mark.slow
 def test_a_tool_that_hangs_is_ended_with_its_children(project):
     project.suite("timeout: '0.5'", v="sleep 300 & sleep 300")
     project.fails(1, "did not end within 0.5 s")
@@ -203,6 +204,7 @@ def test_who_waits_goes_on_when_the_holder_is_killed(project):
     project.builds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "words"),
     [

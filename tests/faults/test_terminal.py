@@ -86,6 +86,7 @@ def project(tmp_path) -> FaultProject:
     return FaultProject.make(tmp_path, v=SLOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["run --variant castle", "verify", "attack", "harden --variant castle"])
 def test_a_closed_terminal_removes_what_runs(castle, words):
     with castle.open(*words.split()) as terminal:
@@ -96,6 +97,7 @@ def test_a_closed_terminal_removes_what_runs(castle, words):
     assert not runs.there(State(castle.root))
 
 
+@pytest.mark.slow
 def test_who_is_ended_says_what_became_of_it(castle):
     with castle.open("verify") as terminal:
         terminal.send(signal.SIGTERM)
@@ -122,6 +124,7 @@ def test_what_the_engine_makes_after_the_interrupt_is_removed(engine, playground
     assert [each.name for each in engine.leftovers() if each.name in names] == []
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_a_build(project):
     with Terminal.invoke(project.root, "build", environment=project.environment) as terminal:
         terminal.until((project.root / "started").exists)
@@ -133,6 +136,7 @@ def test_a_closed_terminal_ends_a_build(project):
     project.builds()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_vanishes_under_nohup_ends_nothing(project):
     words = ["sh", "-c", 'trap "" HUP; exec "$0" -m invoke build', sys.executable]
     with Terminal(words, project.root, project.environment) as terminal:
@@ -310,6 +314,7 @@ def test_what_a_killed_run_left_whose_project_is_gone_goes_with_the_next_start(
         assert other.has(theirs) == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
     pid = castle.killed()
     note = next(State(castle.root).runs.iterdir())

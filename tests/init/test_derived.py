@@ -45,6 +45,7 @@ def nonroot(engine, tmp_path):
     _remove_images(engine, name)
 
 
+@pytest.mark.slow
 def test_the_user_of_the_own_base_stays_on_another_one(engine, nonroot, capfd, monkeypatch):
     monkeypatch.chdir(nonroot)
     assert run("init", "--yes", "--minutes", "0") == 0, capfd.readouterr().err

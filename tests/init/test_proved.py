@@ -170,6 +170,7 @@ def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbeha
     assert "/healthz" in [each.path for each in recorded]
 
 
+@pytest.mark.slow
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     found = observe(engine, tools_image, (), (), {}, "v")
     assert (found.health.kind, found.ports) == ("exit", ())

@@ -104,6 +104,7 @@ def test_one_run_reads_a_changed_file_again(tmp_path):
     assert after.difference(before) == "src/a changed"
 
 
+@pytest.mark.slow
 def test_what_was_read_is_not_read_again_unless_it_may_have_changed(tmp_path):
     lay(tmp_path / "src", {"old": b"1", "new": b"1"})
     os.utime(tmp_path / "src/old", (1, 1))

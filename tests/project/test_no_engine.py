@@ -165,6 +165,7 @@ def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
     assert "not checked because not built: needs-engine" in done.errors
 
 
+@pytest.mark.slow
 def test_verify_ends_with_the_total_and_the_next_command(project):
     """Each finding once, while it is worked; the end says how many, and what is next."""
     project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)

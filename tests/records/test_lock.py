@@ -129,6 +129,7 @@ def test_what_only_reads_does_not(busy, words):
     assert done.code in (0, 3)
 
 
+@pytest.mark.slow
 def test_demo_takes_the_lock_once_for_all_its_stages(tmp_path):
     """While it builds it holds the lock since before the build's own log; and it goes on to the report."""
     project = FaultProject.make(tmp_path, v="cp .deadweight/lock.holder held; exit 1")

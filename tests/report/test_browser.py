@@ -168,6 +168,7 @@ def test_the_heat_map_goes_by_keyboard_alone(visit) -> None:
     assert page.evaluate(focused) == ["1", 2]
 
 
+@pytest.mark.slow
 def test_figures_go_by_keyboard_with_one_stop_a_row(visit, heavy) -> None:
     """Tab leads from row to row, arrows from figure to figure and over rows that the filter hides; the stop stays where one was."""
     seen = visit(heavy.as_uri(), viewport=WIDE)
@@ -362,6 +363,7 @@ def test_the_winner_is_labelled_and_the_table_begins_on_the_first_screen(heavy_p
     assert rows.first.bounding_box()["y"] < 850, "the first ladder's winner is on the first screen"
 
 
+@pytest.mark.slow
 def test_cards_are_sorted_from_a_list(visit, heavy) -> None:
     seen = visit(heavy.as_uri(), viewport={"width": 360, "height": 800})
     choice = seen.page.get_by_label("Sort by")

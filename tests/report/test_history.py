@@ -6,6 +6,8 @@ import json
 import subprocess
 from dataclasses import replace
 
+import pytest
+
 from deadweight._errors import DeadweightError
 from deadweight.project.git import Commit, commit_of
 from deadweight.publish.report import publish
@@ -88,6 +90,7 @@ def test_publishing_from_a_fresh_state_folder_keeps_what_is_there(tmp_path):
     assert len(load_report(folder).history) == 1, "the local report is not changed"
 
 
+@pytest.mark.slow
 def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
     from deadweight.publish.report import earlier
 

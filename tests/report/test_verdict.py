@@ -235,6 +235,7 @@ def test_the_markdown_of_fifteen_variants_fits_a_comment() -> None:
         assert len(render_markdown(report).encode()) < 20_000
 
 
+@pytest.mark.slow
 def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
     whole = demo.failing()
     many = {f"{name}-{n}": record for name, record in whole.variants.items() for n in range(20)}

@@ -149,6 +149,7 @@ def dockerfile(draw):
     return "\n".join(lines) + "\n", made
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(dockerfile())
 def test_a_rewritten_dockerfile_means_the_same_with_other_names(made):

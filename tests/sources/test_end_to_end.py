@@ -201,6 +201,7 @@ def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine,
     _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch)
 
 
+@pytest.mark.slow
 def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_without_an_engine(world, project):
     apko = project / "apko.yaml"
     apko.write_text(apko.read_text().replace("contents:\n", f"contents:\n{OWN_WORDS}") + "archs: [x86_64, aarch64]\n")

@@ -117,6 +117,7 @@ def test_an_untrusted_certificate_is_one_clear_error_for_all_bases(ask):
     assert "ca_bundle" in got["error"]
 
 
+@pytest.mark.slow
 def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
     got = ask("registry", BASES[0], "cgr.dev/chainguard/busybox:no-such-tag")
 

@@ -102,11 +102,13 @@ def test_the_scanner_finds_what_is_in_it_and_coverage_says_what_is_not(made, sub
     assert data["by_severity"]["unknown"] == data["total"] == 2
 
 
+@pytest.mark.slow
 def test_every_go_module_is_in_it_and_not_only_the_standard_library(made, subject):
     assert b"example.com/third" in (made / "trivy.db").read_bytes()
     assert database.use(str(made)).buckets() >= {GO, "debian 12", "vulnerability", "data-source"}
 
 
+@pytest.mark.slow
 def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
     assert "no vulnerability database is installed" in _database()[0]
     database.use(str(made))
@@ -115,6 +117,7 @@ def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
     assert any("debian 12: 3 CVEs" in line and advisories.FIXES_ONLY in line for line in lines)
 
 
+@pytest.mark.slow
 def test_demo_takes_a_download_where_one_answers_and_keeps_what_a_user_chose(made, subject, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(providing, "_answers", lambda *_: False)
@@ -142,6 +145,7 @@ def _other(subject) -> database.Database:
     return database.use_files(write_database(subject.suite.root / "theirs"))
 
 
+@pytest.mark.slow
 def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):
     """Go's proxy is asked; what a few of this machine's packages say is in it where there are stand-ins."""
     newest = advisories._newest

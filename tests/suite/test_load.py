@@ -237,6 +237,7 @@ def test_an_empty_file_leads_to_the_page_that_shows_one(tmp_path):
     assert "\nvariants:\n" in (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_aliases_cannot_blow_up(tmp_path):
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 9))
     with raises(ConfigError, "suite.too_many_values"):

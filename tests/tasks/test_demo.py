@@ -11,6 +11,7 @@ from tests.support.fault_project import FaultProject
 pytestmark = pytest.mark.system
 
 
+@pytest.mark.slow
 def test_what_could_not_be_built_is_not_verified_in_its_old_image(tmp_path, playground_archive):
     """No engine is asked for: the checks that are run are told as not measured, which is enough to see them."""
     copy = f"cp {playground_archive} $OUT"

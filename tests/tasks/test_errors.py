@@ -188,6 +188,7 @@ def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told, nam
     assert named in hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["build", "setup --plan"])
 @pytest.mark.parametrize(
     ("change", "told"),

@@ -399,6 +399,7 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, endpoint, engine, leaky):
     name = reference("leaky")
     archive = samples.docker_save(project / "tagged.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY), tag=name)

@@ -283,6 +283,7 @@ def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
     assert found["other"]["image"]["size_bytes"] > 1_000_000
 
 
+@pytest.mark.slow
 def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbehaving_archive, playground_archive):
     """The report that is compared with may be the one that is written anew; what changed is told with what rests on stand-ins."""
     suite = write_suite(project, SUITE)

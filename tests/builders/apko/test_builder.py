@@ -239,6 +239,7 @@ def test_a_version_that_goes_down_is_what_you_get(project):
     assert "app-0.9.0-r0" in (project.site.state.image("v") / sbom).read_text()
 
 
+@pytest.mark.slow
 def test_a_compile_error_is_the_compilers_own_line(project):
     project.write({"app/main.go": BROKEN})
     with raises(CommandError, "builders.not_compiled", what="v: melange.yaml") as caught:

@@ -159,6 +159,7 @@ def test_the_users_ignore_files_hold(project, engine):
     assert "kept" not in step.inputs.ignore
 
 
+@pytest.mark.slow
 def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engine):
     project.write(
         {
@@ -340,6 +341,7 @@ HEALTHCHECK --interval=9s --start-interval=1s CMD true
 """
 
 
+@pytest.mark.slow
 def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(project, engine):
     """The same files come of it with every engine; those before 23 know no heredocs."""
     project.write({"Dockerfile": NEWER})
@@ -411,6 +413,7 @@ class TestCompiling:
         project.write({"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", **BUILD_FILES})
         return project
 
+    @pytest.mark.slow
     def test_a_compile_error_is_the_compilers_own_line(self, go_project):
         go_project.write({"app/main.go": BROKEN})
         with raises(CommandError, "builders.not_compiled", what="other") as caught:

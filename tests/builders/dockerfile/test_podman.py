@@ -139,6 +139,7 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
     assert "#1 [1/2] FROM scratch" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_a_step_has_no_higher_limit_than_the_service_can_set(tmp_path):
     """Podman 5 asks for more than a machine without CAP_SYS_RESOURCE grants, and no RUN starts there."""
@@ -157,6 +158,7 @@ def test_a_step_has_no_higher_limit_than_the_service_can_set(tmp_path):
     assert f"#3 0.0 files {most['nofile']}, processes {most['nproc']}" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_a_client_of_podman_sends_more_than_the_context(tmp_path):
     """Why Dockerfiles are refused there: where this changes, they need not be."""

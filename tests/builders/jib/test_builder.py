@@ -206,6 +206,7 @@ def test_inputs_are_what_maven_reads(project):
     assert fingerprint() != before
 
 
+@pytest.mark.slow
 def test_a_pom_that_names_jib_keeps_what_it_says(project):
     """Its version too, which is then the one that the result tells of."""
     jib = plugin(
@@ -250,6 +251,7 @@ def test_one_module_of_several(project):
     assert user_and_ports(project, built) == ("65532:65532", ("8080/tcp",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["root", "service"])
 @pytest.mark.parametrize("module", [":service", "example:service", "service"])
 def test_a_module_keeps_what_its_poms_say_of_jib(project, place, module):
@@ -293,6 +295,7 @@ def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
     assert not read_poms(project.variant("v"), project.root).name_jib
 
 
+@pytest.mark.slow
 def test_a_plugin_of_a_profile_is_none_of_the_project(project):
     """Whether or not the profile is active: here it is not, and ``jib:`` would mean nothing to Maven."""
     profile = (
@@ -316,6 +319,7 @@ def test_a_compile_error_is_the_compilers_own_line(project):
     assert message.count("cannot find symbol") == 1
 
 
+@pytest.mark.slow
 def test_a_failed_test_of_the_service_is_its_own_line(project):
     test = (
         "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
@@ -373,6 +377,7 @@ def test_a_service_for_an_older_java(project):
     assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
+@pytest.mark.slow
 def test_a_main_class_in_a_dependency(project):
     project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
     project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
@@ -386,6 +391,7 @@ def test_a_class_path_that_leads_into_the_base_is_left_alone(project):
     assert project.build("v").variant == "v"
 
 
+@pytest.mark.slow
 def test_a_dependency_that_is_no_jar(project, tmp_path):
     """At run time only, so that no compiler sees it first; Jib copies it as it is."""
     place = tmp_path / "repository/example/damaged/thing/1"
@@ -523,6 +529,7 @@ def test_a_version_that_a_pom_forgot(project):
     assert "pom.xml:9:" in fails(project)
 
 
+@pytest.mark.slow
 def test_a_dependency_that_nobody_has_is_named_once(project, monkeypatch):
     project.write({"app/pom.xml": pom(dependencies=dependency("example.nowhere", "gone", "9"))})
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
@@ -578,6 +585,7 @@ def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, 
     assert hint in message
 
 
+@pytest.mark.slow
 def test_a_base_of_another_architecture(project, bases, registry_program, tmp_path):
 
     with registry(registry_program, tmp_path / "registry") as host:
@@ -589,6 +597,7 @@ def test_a_base_of_another_architecture(project, bases, registry_program, tmp_pa
     assert "s390x" in message
 
 
+@pytest.mark.slow
 def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
     """Here Jib itself finds none: it looks into the index."""
 
@@ -606,6 +615,7 @@ def test_a_base_of_many_platforms_without_ours(project, bases, registry_program,
     assert message.endswith("\n  hint: choose a base image for this architecture")
 
 
+@pytest.mark.slow
 def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tmp_path):
     project.suite(SUITE + f"    args: {{maven.repo.local: {tmp_path}/empty}}\n")
     with proxy() as (host, seen):

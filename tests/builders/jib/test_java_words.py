@@ -28,6 +28,7 @@ from tests.support.java_projects import (
 pytestmark = pytest.mark.tools
 
 
+@pytest.mark.slow
 def test_the_file_of_an_error_is_the_one_that_has_it(maven_project):
     """A pom of another name, and a module: each problem once, with its own file."""
     emptied(maven_project.root / "app")
@@ -138,6 +139,7 @@ def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, 
     assert "trying again" in "\n".join(maven_project.said)
 
 
+@pytest.mark.slow
 def test_a_proxy_that_wants_a_password(maven_project):
     with refusing_repository(407) as port:
         thing = dependency("example.refused", "thing407", "1")

@@ -157,6 +157,7 @@ def test_tests_of_the_service_are_no_input(project):
     assert Digests().of(project.steps("v")[0].inputs, project.root).digest != before
 
 
+@pytest.mark.slow
 def test_what_go_reads_elsewhere_is_an_input(project, monkeypatch):
     """A change beside the module must not pass for up to date: replaced modules, the workspace, links in kodata, flags."""
 

@@ -49,6 +49,7 @@ def subject(tmp_path, engine, playground_image, playground_archive):
     made.service.close()
 
 
+@pytest.mark.slow
 @needs_fanotify
 def test_the_service_its_awk_and_its_libraries_are_seen(subject):
     """And from beside, by a container that needs no root here, the same: also of what lives for milliseconds."""

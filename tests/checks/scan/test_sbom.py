@@ -91,6 +91,7 @@ def judged(file: SbomFile) -> list[str]:
     return [each.validation_message for each in validate_full_spdx_document(parse_file(str(path)))]
 
 
+@pytest.mark.slow
 def test_both_formats_name_every_package_and_need_no_database(tmp_path, app, scanner):
     made = write_sboms(subject(tmp_path, app, debian_files()))
     documents = [json.loads(Path(file.path).read_text()) for file in made.files]

@@ -106,6 +106,7 @@ def shape(path: bytes | None, kind: str, size: int, link: bytes, mode: int, uid:
     return path, kind, size if kind == "0" else 0, link if kind in "12" else b"", mode, uid
 
 
+@pytest.mark.slow
 @pytest.mark.tools
 def test_odd_tars_are_read_as_go_reads_them_or_refused(tmp_path):
     source = shutil.copytree(TESTS / "data" / "tar-reader", tmp_path / "reader")

@@ -214,6 +214,7 @@ def test_a_stream_that_ends_early_is_an_error(deleted, size):
         analyse_stream(io.BytesIO(deleted.read_bytes()[:size]))
 
 
+@pytest.mark.slow
 def test_big_files_are_looked_at_to_their_end_in_either_kind_of_layer(tmp_path, monkeypatch):
     monkeypatch.setattr(portions, "SEGMENT", 4 << 20)  # so that the big one is more than four of them, and cut
     noise = random.Random(1).randbytes(1 << 20) * 30
@@ -303,6 +304,7 @@ def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at
     assert report.duplicated_bytes == 40_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", ["no", "hidden", "deep"])
 @pytest.mark.parametrize("pack", ["none", "gzip", "zstd"])
 def test_copies_of_a_file_that_is_read_in_pieces_are_copies(tmp_path, pack, scan, monkeypatch):

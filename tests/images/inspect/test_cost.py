@@ -159,6 +159,7 @@ def test_no_content_takes_longer_than_its_size_explains(tmp_path, compiled, cont
     assert min(took) < SECONDS, f"{min(took):.1f} s of a processor for 100 MB, the least of {len(took)} tries"
 
 
+@pytest.mark.slow
 def test_one_instruction_of_forty_thousand_secrets(tmp_path):
     """It took 248 seconds: every place was compared with every other, and each offset counted from the beginning."""
     text = "echo 'password=hunter2abc' > /etc/secret.txt && " * 40_000

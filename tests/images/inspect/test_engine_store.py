@@ -29,6 +29,7 @@ LAYERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_engines_store_gives_what_the_archive_gives(engine, tmp_path):
     root = Path(engine.api.info()["DockerRootDir"])

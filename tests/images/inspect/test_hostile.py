@@ -173,6 +173,7 @@ def test_a_zstd_bomb_is_refused(tmp_path):
     assert answer["error"] == "compression.bomb"
 
 
+@pytest.mark.slow
 def test_a_bomb_in_the_archives_own_compression(tmp_path):
     path = tmp_path / "x.tar.gz"
     with gzip.open(path, "wb", 9) as out:
@@ -275,6 +276,7 @@ def test_empty_files_whose_names_are_candidates(tmp_path):
     assert looked(path, "plain", seconds=40)["files"] == 153_000
 
 
+@pytest.mark.slow
 def test_names_without_end_are_refused(tmp_path):
     """1,800 members with names of 60 KB each, which compress to nothing."""
     packer, out = zlib.compressobj(9, zlib.DEFLATED, 31), []
@@ -315,6 +317,7 @@ def test_invalid_names_devices_and_odd_links_are_read(tmp_path):
     assert answer["skipped"].count(wording("skip.loose_link")) == 3
 
 
+@pytest.mark.slow
 def test_a_stack_of_folders_replaced_again_and_again_ends(tmp_path):
     members = [
         samples.header(b"d/", kind=b"5") + samples.file(b"d/x") + samples.file(b"d") for _number in range(20_000)

@@ -344,6 +344,7 @@ def test_hard_links_in_circles_and_to_nothing_lead_nowhere():
     assert [view.content(view.view[name]) for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [None] * 6
 
 
+@pytest.mark.slow
 def test_a_chain_of_hard_links_is_followed_once():
     count = 30_000
     chain = {"l0": b"12345"} | {f"l{number}": f"=l{number - 1}" for number in range(1, count)}

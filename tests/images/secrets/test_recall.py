@@ -231,6 +231,7 @@ def test_place_is_found(place, scanner):
     assert all(match.path == path and len(match.fingerprint) == 32 for match in scan.matches)
 
 
+@pytest.mark.slow
 def test_recall_over_several_seeds(scanner):
     """At least 64 places, five different contents each: all found."""
     missed = [

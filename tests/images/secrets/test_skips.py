@@ -70,6 +70,7 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
     assert report.skipped == ()
 
 
+@pytest.mark.slow
 def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(tmp_path, monkeypatch):
     monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
     monkeypatch.setattr(portions, "WHOLE", 2 << 20)
