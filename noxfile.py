@@ -12,6 +12,8 @@ import nox
 from deadweight.nox_sessions import *  # noqa: F403
 
 LOCKS = Path("requirements")
+NIGHTLY = ("bases", "engines", "java", "pool", "services")
+"""Markers of tests that only the session of that name runs."""
 
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
@@ -63,7 +65,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def slow(session: nox.Session) -> None:
     """The tests that take two seconds or more, which CI runs on each change too (``nox -s slow -- -k seccomp`` for some)."""
-    _side_by_side(session, "slow", "-m", "slow")
+    _side_by_side(session, "slow", "-m", f"slow and not ({' or '.join(NIGHTLY)})")
 
 
 def _side_by_side(session: nox.Session, name: str, *marked: str) -> None:

@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import signal
-import socket
+import socketserver
 import subprocess
+import threading
 import time
 from ipaddress import ip_network
 
@@ -219,10 +220,13 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
     ours = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]
     # an engine that made the bridge itself does not name its own address there before it was started again
     gateway = ours.get("Gateway") or str(next(ip_network(ours["Subnet"]).hosts()))
-    with socket.create_server((gateway, 0)) as listener:
-        address = f"{gateway}:{listener.getsockname()[1]}"
+    # it takes each connection: what waits for somebody to take it is soon too many, since eight are made at a time
+    with socketserver.ThreadingTCPServer((gateway, 0), socketserver.BaseRequestHandler) as listener:
+        threading.Thread(target=listener.serve_forever, args=(0.1,), daemon=True).start()
+        address = f"{gateway}:{listener.server_address[1]}"
         api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
         got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
+        listener.shutdown()
     assert got.outgoing
     assert got.document()["posture"]["network"] == "any"
     assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
