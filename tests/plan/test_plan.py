@@ -210,6 +210,46 @@ def test_a_variant_is_built_while_set_up_for_another_goes_on(site):
     assert go(site, builder, jobs=1)["two"].image.alone is True
 
 
+def test_what_the_soonest_variant_needs_goes_first(site):
+    begun: list[str] = []
+    tasks = [
+        preparation(key, key, lambda _log, key=key: begun.append(key), site.root / "log", seconds)
+        for key, seconds in (("long", 9.0), ("short", 1.0), ("middle", 5.0))
+    ]
+    run_plan(replace(prepare_plan(tasks), first=frozenset({"short"})), site.state, Listening(), jobs=1)
+    assert begun == ["short", "long", "middle"]
+
+
+def test_what_compiles_has_a_place_also_before_it_can_begin(site):
+    """It is the longest: two stand-ins took both places, and it began when they had ended."""
+    guard, bases = threading.Lock(), 0
+    compiled = False
+    most = {True: 0, False: 0}
+
+    def make(_log):
+        nonlocal bases
+        with guard:
+            bases += 1
+            most[compiled] = max(most[compiled], bases)
+        time.sleep(0.2)
+        with guard:
+            bases -= 1
+
+    def compile_it(_log):
+        nonlocal compiled
+        time.sleep(0.5)
+        compiled = True
+
+    log = site.root / "log"
+    tasks = [
+        preparation("modules", "modules", lambda _log: time.sleep(0.3), log, 1.0, lane="fetch"),
+        preparation("tool", "tool", compile_it, log, 9.0, behind=("modules",), lane="compile"),
+        *(preparation(f"base {number}", "base", make, log, 1.0) for number in range(9)),
+    ]
+    run_plan(prepare_plan(tasks), site.state, Listening(), jobs=2)
+    assert most == {False: 1, True: 2}
+
+
 def test_set_up_that_fails_skips_what_stands_on_it_and_nothing_else(site):
     site, builder, heard = make_site(site.root, one="true", two="true"), ScriptBuilder(), Listening()
 

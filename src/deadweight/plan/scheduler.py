@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -68,10 +68,11 @@ def run_plan(
     """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended.
 
     ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
-    at once, so that it can choose. Set-up has as many of its own, one of which only compiles: that is the longest. ``grow`` is
-    asked, at the start and whenever a step has ended, what can be planned now; a step that is known already stays as it is.
+    at once, so that it can choose. Set-up has as many of its own; while there is something to compile, one of them is for that.
+    ``grow`` is asked, at the start and whenever a step has ended, what can be planned now; a step that is known already stays as
+    it is.
     """
-    places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": max(1, jobs - 1)}
+    places = {"build": jobs, "pool": MOST_POOLED, "fetch": MOST_FETCHED, "compile": 1, "make": jobs}
     run = _Run(plan, state, watcher, fail_fast)
     with ThreadPoolExecutor(max_workers=sum(places.values()), thread_name_prefix="step") as pool:
         try:
@@ -149,8 +150,14 @@ class _Run:
     def next(self, running: Collection[str], places: Mapping[str, int]) -> str | None:
         """The step to begin now: of those that a place is free for one that goes first, else the one with the longest chain."""
         taken = Counter(_lane(self.tasks[key].step) for key in running)
+        if places["make"] > 1 and any(_lane(task.step) == "compile" for task in self.missing()):
+            taken["make"] += 1  # its place, also before it can begin: it is the longest
         able = [key for key in self.ready if taken[lane := _lane(self.tasks[key].step)] < places[lane]]
         return max(able, key=lambda key: (key in self.first, self.chains[key])) if able else None
+
+    def missing(self) -> Iterator[Task]:
+        """The tasks that have not ended."""
+        return (task for key, task in self.tasks.items() if key not in self.outcomes)
 
     def log(self, task: Task) -> Path:
         return task.step.log if isinstance(task.step, Preparation) else self.state.log(task.step.variant)
