@@ -36,7 +36,7 @@ from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, ask
 from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.recorder import Hindered
-from tests.support.codes import raises
+from tests.support.codes import parts, raises
 from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
 from tests.support.small_project import put_built, subject_of, write_suite
@@ -437,7 +437,8 @@ def test_harden_asks_no_engine_for_what_the_runtime_cannot_start(make, monkeypat
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     got = tightest(make(NAMED))
     assert got.tried[0][0] == "the seccomp profile tight.json"
-    assert "it refuses execve" in got.tried[0][1]
+    assert parts(got.tried[0][1])[0] == "seccomp.stops"
+    assert parts(got.tried[0][1])[1]["calls"] == "execve"
     assert {each.seccomp for each in tried} == {"default"}
 
 

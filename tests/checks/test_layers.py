@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, joined, wording
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
 from deadweight.records.built_image import Base
@@ -239,7 +239,10 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
         )
     )
     assert (found.status, found.data["gates"]) == ("pass", [])
-    assert details(found.reason).fields == {"layers": 2, "hidden": "200 B", "files": 5, "secrets": 2, "unread": 0}
+    hidden = wording("checks.hidden", size="200 B", files=5)
+    assert found.reason == joined(
+        wording("checks.layers", layers=2, hidden=hidden), wording("checks.allowed_secrets", count=2)
+    )
 
 
 def encrypted_zip(folder: Path) -> Path:
@@ -257,7 +260,11 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
     asked = "{unread: {mine: allow, reason: test archives}}"
     found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), asked))
     assert (found.status, len(found.data["skipped"])) == ("pass", 1)
-    assert (details(found.reason).fields["files"], details(found.reason).fields["unread"]) == (0, 1)
+    hidden = wording("checks.nothing_hidden")
+    layers = details(found.reason).fields["layers"]
+    assert found.reason == joined(
+        wording("checks.layers", layers=layers, hidden=hidden), wording("checks.not_looked_at", count=1)
+    )
 
 
 @pytest.mark.parametrize("asked", ["{unread: allow}", "{unread: {base: allow}}", "{unread: {mine: allow, reason: x}}"])

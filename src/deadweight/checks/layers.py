@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, wording
+from deadweight._errors import DeadweightError, joined, wording
 from deadweight._packages import images
 from deadweight.checks.protocol import Gate, Subject, evidence
 from deadweight.records.evidence import Evidence, Status
@@ -160,14 +160,15 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
     if bad:
         return "; ".join(bad)
-    return wording(
-        "checks.layers",
-        layers=len(report.layers),
-        hidden=format_bytes(report.hidden_bytes),
-        files=report.hidden_files,
-        secrets=sum(report.counted.values()),
-        unread=sum(report.unread.values()),
-    )
+    hidden = wording("checks.nothing_hidden")
+    if report.hidden_files:
+        hidden = wording("checks.hidden", size=format_bytes(report.hidden_bytes), files=report.hidden_files)
+    parts = [wording("checks.layers", layers=len(report.layers), hidden=hidden)]
+    if secrets := sum(report.counted.values()):
+        parts.append(wording("checks.allowed_secrets", count=secrets))
+    if unread := sum(report.unread.values()):
+        parts.append(wording("checks.not_looked_at", count=unread))
+    return joined(*parts)
 
 
 CHECK = Layers()

@@ -16,6 +16,7 @@ from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.suite.values import format_bytes
 from deadweight_attacks.harden.search import ROOT
 from deadweight_attacks.harden.trial import NOTHING, PURPOSE, Written, passing
+from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -64,6 +65,11 @@ class _Replays:
         without_any = {key: value for change in walls.values() for key, value in change.items()}
         open_to, _ = self._passing(without_any)
         left = open_to and open_to - self._passing({})[0]
+        if left:
+            told = wording(
+                "harden.looking_for_wall", variant=self.subject.variant.name, requests=", ".join(sorted(left))
+            )
+            self.subject.say(told)
         found: dict[str, dict[str, str]] = {name: {} for name in self.failed if name in left}
         for wall, change in walls.items() if left else ():
             names, wrote = self._passing(change)
