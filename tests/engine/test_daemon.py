@@ -347,6 +347,27 @@ def test_two_starts_at_once_give_one_engine(cache):
     assert outputs.pop().startswith(layout().host)
 
 
+@needs_root
+@pytest.mark.engine
+def test_a_start_frees_the_addresses_that_a_killed_engine_of_another_cache_holds(cache):
+    """A network namespace that is mounted keeps its address on the bridge, though no process is left in it."""
+    killed = layout().run.with_name(f"deadweight-0-{uuid.uuid4().hex[:8]}")
+    namespace = killed / "exec/netns/abc"
+    namespace.parent.mkdir(parents=True)
+    namespace.touch()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (killed / "engine.pid").write_text(f"{ended.pid}\n")
+    try:
+        run(["unshare", f"--net={namespace}", "true"])
+        assert os.path.ismount(namespace)
+        own.start(print)
+        assert not os.path.ismount(namespace)
+    finally:
+        machine.unmount_below(killed)
+        shutil.rmtree(killed)
+
+
 @pytest.mark.engine
 def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alone(unset, endpoint, tmp_path):
     cli = daemon.docker_cli(endpoint)

@@ -224,6 +224,7 @@ def _start(where: Layout, say: Say) -> str:
         say(wording("engine.restarting"))
         machine.end_process(leftover, 5.0)
     _sweep(where)
+    _free_addresses_of_dead_engines(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
     if not machine.has_cgroups():
@@ -332,6 +333,18 @@ def _sweep(where: Layout) -> None:
     if bridge.exists(where.bridge):
         bridge.close_way(where.bridge)
         bridge.delete(where.bridge)
+
+
+def _free_addresses_of_dead_engines(where: Layout) -> None:
+    """End the containers that killed engines of other caches left, and drop their network namespaces.
+
+    They keep their addresses on ``docker0``. Ours would give a container the same address, and connections to it would be reset.
+    """
+    for run_folder in where.run.parent.glob("deadweight-*-*"):
+        other = Layout(run_folder, where.data, where.log)
+        if other.pid_file.exists() and _our_pid(other) is None:
+            machine.kill_containers_of(run_folder)
+            machine.unmount_below(run_folder / "exec/netns")
 
 
 def _line_count(path: Path) -> int:
