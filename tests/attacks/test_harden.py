@@ -559,6 +559,19 @@ def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, m
     assert "(it writes to /" in items["deep"]["reason"]
 
 
+@pytest.mark.slow
+def test_verify_names_walls_that_only_together_keep_a_request_from_working(make):
+    """A user who may write nowhere, on a root file system that nobody may write to."""
+    api = "[{name: up, request: {path: /healthz}}, {name: deep, request: {path: '/write?path=/state/kept'}}]"
+    subject = make(f"    run: {{user: '65532:65532', tmpfs: []}}\n    checks: {{api: {api}}}")
+    try:
+        up, deep = Api().run(subject).data["items"]
+    finally:
+        subject.service.close()
+    assert (up["walls"], deep["walls"]) == ((), ("several",))
+    assert "run.read_only: true and run.user: 65532:65532" in deep["reason"]
+
+
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
     """An engine is given a second to tell of a death; asked before each request, that made a search take minutes."""
     monkeypatch.setattr(service, "MOURNING_SECONDS", 90.0)
