@@ -72,6 +72,8 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
     assert attack.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    unmeasured = SimpleNamespace(variant="ko", data={})
+    assert attack.total([*found, unmeasured]) == attack.total(found), "it said: on 2 variants"
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,8 @@ def total(results: Sequence[Evidence]) -> str:
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
         if tried:
             sums.append(f"{posture} {cells.count('blocked')} of {tried}")
-    variants = f" on {len(results)} variants" if len(results) > 1 else ""
+    measured = sum(bool(result.data.get("postures")) for result in results)
+    variants = f" on {measured} variants" if measured > 1 else ""
     if everywhere and set(everywhere) == {"not_applicable"}:
         return f"no hole was found{variants}, so there was nothing to stop"
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
