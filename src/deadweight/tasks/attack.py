@@ -136,12 +136,12 @@ def amiss(results: Sequence[Evidence]) -> list[str]:
 
 
 def total(results: Sequence[Evidence]) -> str:
-    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
+    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``. As in the
+    report, those on what is only there if it is handed in are not counted."""
     sums, everywhere = [], list[str]()
     for posture in tried_now(results):
-        cells = [
-            cell["outcome"] for result in results for cell in result.data.get("postures", {}).get(posture, {}).values()
-        ]
+        found = (cell for result in results for cell in result.data.get("postures", {}).get(posture, {}).values())
+        cells = [cell["outcome"] for cell in found if not cell.get("handed_in")]
         everywhere += cells
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
         if tried:
