@@ -65,7 +65,7 @@ class Tree:
     def text(self, path: str) -> str:
         """A file's text, its start where it is long; empty where it cannot be read."""
         if path not in self._texts:
-            self._texts[path] = _text(self.root / path)
+            self._texts[path] = _text(self.root, self.root / path)
         return self._texts[path]
 
     def documents(self, path: str) -> list[dict[str, Any]]:
@@ -101,17 +101,23 @@ class Tree:
 
 
 def look(root: Path) -> Tree:
-    """List a repository. Links to folders are not followed."""
+    """List a repository. Links to folders are not followed, nor links that lead out of it."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
         names[:] = sorted(
             name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
         )
         inside = Path(folder).relative_to(root).as_posix()
-        found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
+        own = (name for name in sorted(files) if _is_own(root, Path(folder, name)))
+        found += [name if inside == "." else f"{inside}/{name}" for name in own]
         if len(found) > MOST_FILES:
             break
     return Tree(root, tuple(found))
+
+
+def _is_own(root: Path, path: Path) -> bool:
+    """Whether it is a file of the repository, wherever links lead. A device or a pipe may have no end."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def aside(path: str) -> bool:
@@ -163,8 +169,10 @@ def _documents(path: str, text: str) -> list[dict[str, Any]]:
     return [document for document in parsed if isinstance(document, dict)]
 
 
-def _text(file: Path) -> str:
+def _text(root: Path, file: Path) -> str:
     try:
+        if not _is_own(root, file):
+            return ""
         with file.open("rb") as handle:
             return handle.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
     except OSError:

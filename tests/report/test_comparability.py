@@ -39,7 +39,9 @@ def cell(outcome: Outcome, *walls: str) -> AttackRecord:
 SHELL = cell("blocked", "image")
 BY_ENGINE = cell("blocked", "seccomp", "non-root")
 TOGETHER = cell("blocked")
-TOKEN = cell("blocked", "host-mounts", "seccomp")
+TOKEN = AttackRecord(
+    "blocked", handed_in=True
+)  # whether or not its walls were tried one by one, as ``verify`` does not
 THROUGH = cell("succeeded")
 
 
@@ -57,7 +59,7 @@ def two() -> Report:
         "read": THROUGH,
         "fork": TOGETHER,
     }
-    hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH}
+    hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH, "token": TOKEN}
     more = {"more": SHELL, "others": SHELL, "unknown": cell("not_measured")}
     small = {**plain, "shell": SHELL, **more}
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})

@@ -72,6 +72,9 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
     assert attack.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    postures["hardened"]["token"] = {"outcome": "blocked", "handed_in": True}
+    unmeasured = SimpleNamespace(variant="ko", data={})
+    assert attack.total([*found, unmeasured]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.parametrize(

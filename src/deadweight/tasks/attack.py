@@ -136,17 +136,18 @@ def amiss(results: Sequence[Evidence]) -> list[str]:
 
 
 def total(results: Sequence[Evidence]) -> str:
-    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
+    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``. As in the
+    report, those on what is only there if it is handed in are not counted."""
     sums, everywhere = [], list[str]()
     for posture in tried_now(results):
-        cells = [
-            cell["outcome"] for result in results for cell in result.data.get("postures", {}).get(posture, {}).values()
-        ]
+        found = (cell for result in results for cell in result.data.get("postures", {}).get(posture, {}).values())
+        cells = [cell["outcome"] for cell in found if not cell.get("handed_in")]
         everywhere += cells
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
         if tried:
             sums.append(f"{posture} {cells.count('blocked')} of {tried}")
-    variants = f" on {len(results)} variants" if len(results) > 1 else ""
+    measured = sum(bool(result.data.get("postures")) for result in results)
+    variants = f" on {measured} variants" if measured > 1 else ""
     if everywhere and set(everywhere) == {"not_applicable"}:
         return f"no hole was found{variants}, so there was nothing to stop"
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
