@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +17,11 @@ from deadweight.builders.shared.generated_files import is_generated
 from deadweight.suite.explain import unknown
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
-from deadweight_init.not_found import broken, instead
+from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.records import Service
-from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight_init.tree import Tree, look
+from deadweight_init.repository.compose import COMPOSE
+from deadweight_init.services import LOOKED_FOR, dockerfiles, find_services, plain_name, problems_of
+from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, look
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
 
@@ -276,3 +280,47 @@ def _ignored(root: Path, place: str) -> bool:
         return _run.run(words, check=False, timeout=10).exit_code == 0
     except DeadweightError:
         return False
+
+
+MOST_BROKEN = 5
+"""So many are told: some repositories keep parts of files under such names."""
+
+
+def broken(tree: Tree) -> Iterator[str]:
+    """One line for each of the first files that would tell of a service, if they could be read."""
+    return itertools.islice(_all_broken(tree), MOST_BROKEN)
+
+
+def _all_broken(tree: Tree) -> Iterator[str]:
+    for path in (*dockerfiles(tree), *tree.named(f"{MANIFESTS}|{COMPOSE}")):
+        text = tree.text(path)
+        if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
+            continue
+        if not os.access(tree.root / path, os.R_OK):
+            yield f"{path}: cannot be read: Permission denied"
+        elif why := _broken(path, text):
+            yield f"{path}: {why}"
+
+
+def instead(tree: Tree) -> Iterator[str]:
+    """One line for each reason why no service was found that can be told."""
+    yield from broken(tree)
+    for path in tree.named(r"\.?melange\.ya?ml"):
+        yield f"{path}: makes a package; the image that holds it needs an apko.yaml"
+    for path in tree.named(COMPOSE):
+        if not _broken(path, tree.text(path)):
+            yield f"{path}: starts images, and nothing here builds them"
+
+
+def _broken(path: str, text: str) -> str:
+    kind, read = PARSERS.get(posixpath.splitext(path)[1], ("", None))
+    if read is None:
+        of_image = not re.fullmatch(MANIFESTS, posixpath.basename(path), re.IGNORECASE)
+        has_from = is_generated(text) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
+        return "it has no FROM, so it builds no image" if of_image and not has_from else ""
+    try:
+        read(text)
+    except NOT_PARSED as error:
+        told = " ".join(str(error).split())
+        return f"is not {kind}: {told[:120]}"
+    return ""

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
-from deadweight_init.derive import dockerfile as derived
-from deadweight_init.derive.changes import Change
-from deadweight_init.derive.ladder import ladder as derived_ladder
-from deadweight_init.derive.ladder import lost
+from deadweight_init.derive.dockerfile import ladder as derived_ladder
+from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+from deadweight_init.records import GUESSED, Change, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
@@ -239,7 +237,7 @@ def _made(draft: Draft) -> Ladder:
     made = Ladder(()) if project is None or project.problem else _of_language(draft, project)
     if own is None or own.refused:
         return made
-    parsed = derived.parse(own)
+    parsed = parse(own)
     more = [each for each in made.rungs if each.builder != "dockerfile"]
     ladder = Ladder(())
     if parsed is not None:

@@ -7,9 +7,8 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Generic, TypeVar
-
-from deadweight_init.derive.changes import Change
 
 T = TypeVar("T", covariant=True)
 
@@ -176,6 +175,34 @@ class Project:
     """Its lock file does not fit its manifest, and is no more than a wish."""
     problem: str = ""
     """Why no ladder can be written for it; empty if one can."""
+
+
+class Code(Enum):
+    """What kind of difference it is; the value is how its line begins."""
+
+    BASE = "another base"
+    PROGRAMS = "not there"
+    FILES = "left out"
+    HEALTHCHECK = "no health check"
+    STEP = "not done"
+    FLAGS = "other build flags"
+    SETTING = "not set"
+    USER = "another user"
+    WORKDIR = "another working folder"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. ``what`` names it; ``line`` is that of the own Dockerfile, 0 where it has none."""
+
+    code: Code
+    what: str
+    line: int = 0
+    file: str = ""
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.line else ""
+        return f"{self.code.value}: {self.what}{place}"
 
 
 @dataclass(frozen=True)

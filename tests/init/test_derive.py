@@ -10,13 +10,20 @@ from pathlib import Path
 import pytest
 
 from deadweight.sources.dockerfile_lines import instructions
-from deadweight_init.derive import dockerfile, minimal
-from deadweight_init.derive.changes import Code, of_settings
-from deadweight_init.derive.ladder import MINIMAL, lost
+from deadweight_init.derive.dockerfile import (
+    MINIMAL,
+    _databases,
+    lost,
+    minimal_changes,
+    minimal_text,
+    of_settings,
+    parse,
+)
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, asked
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
 from deadweight_init.prove.recording import _DANGEROUS, of_health, of_log, of_operations, of_port, routes
+from deadweight_init.records import Code
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
@@ -163,8 +170,8 @@ def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, change
 
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
     own = find_services(look(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
-    parsed = dockerfile.parse(own)
-    text = minimal.text(parsed, FILES, CONFIG)
+    parsed = parse(own)
+    text = minimal_text(parsed, FILES, CONFIG)
     before, after = said(own.text), said(text)
     assert [one for one, other in zip(before, after, strict=False) if one != other] == [before[3]]
     assert after[3] == ("FROM --platform=$TARGETPLATFORM debian:12 AS own-image", "")
@@ -191,9 +198,9 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
         'ENTRYPOINT ["/srv/shop"]',
         'CMD ["--port", "8080"]',
     ]
-    without = minimal.text(parsed, replace(FILES, checks_health=False), CONFIG)
+    without = minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
-    told = minimal.changes(parsed, replace(FILES, checks_health=False))
+    told = minimal_changes(parsed, replace(FILES, checks_health=False))
     assert [(each.code, each.line) for each in told] == [
         (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
     ]  # fmt: skip
@@ -203,7 +210,7 @@ def test_only_packages_that_are_kept_are_told_to_scanners(tmp_path):
     libc = "Package: libc6\nStatus: install ok\nDescription: a\n b\n\n"
     status = f"{libc}Package: libc6-dev\nVersion: 2\n\nPackage: perl\nVersion: 3\n"
     (tmp_path / "status").write_text(status)
-    steps = list(minimal._databases({"var/lib/dpkg/status": ("libc6", "perl")}))
+    steps = list(_databases({"var/lib/dpkg/status": ("libc6", "perl")}))
     script = steps[1].replace("/var/lib/dpkg/status >", f"{tmp_path}/status >").partition(" > ")[0]
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert found == f"{libc}Package: perl\nVersion: 3\n\n"
@@ -298,7 +305,7 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path):
         (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
     ]  # fmt: skip
     assert '#   other build flags: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
-    assert lost(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
+    assert lost(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 

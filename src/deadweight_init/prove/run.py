@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
-from deadweight_init.derive.changes import of_settings
-from deadweight_init.derive.ladder import MINIMAL
+from deadweight_init.derive.dockerfile import MINIMAL, of_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
 from deadweight_init.draft import Doubt, Draft, health_hints, port_hints
 from deadweight_init.prove.gates import by_owner, let_pass, measured

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deadweight._log_excerpt import plain
-from deadweight_init.derive.changes import lines
 from deadweight_init.draft import Draft, Recorded
 from deadweight_init.languages.common import Text, flow, scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
+MOST_CHANGES = 12
 MOST_FLOW = 100
 """A mapping or list that is longer has a line for each entry."""
 
@@ -137,7 +137,9 @@ def _variant(draft: Draft, rung: Rung) -> Block:
     found.update(own)
     if rung.changes:
         found[Note(f"What differs from {draft.service.own.path if draft.service.own else 'the own image'}:")] = None
-        found.update({Note(f"  {each}"): None for each in lines(rung.changes)})
+        found.update({Note(f"  {each}"): None for each in rung.changes[:MOST_CHANGES]})
+        if (left := len(rung.changes) - MOST_CHANGES) > 0:
+            found[Note(f"  and {left} more")] = None
     return found
 
 
