@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight.suite.explain import unknown
@@ -36,8 +35,8 @@ ALL = "all"
 
 MOST_NAMES = 12
 
-PLACES = ("build", "containers", "deadweight")
-"""Folders for the generated files: the first that is free and that git does not ignore."""
+PLACE = "deadweight-build"
+"""The folder for the generated files: no tool, ignore file or import knows one of this name."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +99,16 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
     """One for each service that is brought in: the one that is meant, or all of them."""
-    place = _place(tree)
     chosen = _with_program(tree, choose(tree, wanted, ask, say), ask, say)
     for each in chosen:
         if each.project is not None and each.project.problem and each.dockerfiles:
             say(f"{each.name}: no images of our own for it: {each.project.problem}")
     if len(chosen) == 1:
-        draft = first_draft(chosen[0], place, wanted.port, wanted.health)
+        draft = first_draft(chosen[0], PLACE, wanted.port, wanted.health)
         _refuse_nothing(draft)
         return (draft,)
     suite = plain_name(tree.root.name)
-    drafts = [replace(first_draft(each, f"{place}/{each.name}"), suite=suite) for each in _apart(chosen)]
+    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _apart(chosen)]
     usable = tuple(draft for draft in drafts if draft.rungs)
     for draft in drafts:
         if draft not in usable:
@@ -253,33 +251,6 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
             )
         found.append(relative)
     return found
-
-
-def _place(tree: Tree) -> str:
-    return next((each for each in PLACES if _is_free(tree, each) and not _ignored(tree.root, each)), PLACES[-1])
-
-
-_MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
-
-
-def _is_free(tree: Tree, place: str) -> bool:
-    """Whether nothing is there, or what an earlier run of this wrote, and ``make`` would not take it for a target that is made."""
-    if any(re.search(rf"^{place}[ \t]*:(?!=)", tree.text(name), re.MULTILINE) for name in _MAKEFILES):
-        return False
-    return not tree.has_folder(place) or any(
-        is_generated(tree.text(f"{place}/{name}")) for name in ("Dockerfile", "minimal.Dockerfile")
-    )
-
-
-def _ignored(root: Path, place: str) -> bool:
-    """Whether git would not take a file there."""
-    if not (root / ".git").exists():
-        return False
-    try:
-        words: list[str | Path] = ["git", "-C", root, "check-ignore", "--quiet", f"{place}/Dockerfile"]
-        return _run.run(words, check=False, timeout=10).exit_code == 0
-    except DeadweightError:
-        return False
 
 
 MOST_BROKEN = 5

@@ -134,11 +134,8 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     ports, paths = port_hints(service), health_hints(service)
     chosen = Known(port, "given") if port else first(*ports) or Known(DEFAULT_PORT)
     path = Known(health, "given") if health else first(*paths)
-    probe = service.around.probe
-    if probe is not None and (path is None or path.origin.startswith(GUESSED)):
-        told = Known[Mapping[str, Any]]({"kind": probe.value}, probe.origin)
-    elif path is None:
-        told = Known({"path": "/", "status": ["2xx", "3xx", "4xx"]}, GUESSED)
+    if path is None:
+        told = Known[Mapping[str, Any]]({"path": "/", "status": ["2xx", "3xx", "4xx"]}, GUESSED)
     else:
         told = Known({"path": path.value}, path.origin)
     return Draft(service, place, chosen, told, run_of(service, chosen))

@@ -52,8 +52,7 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     if service is None:
         yield "no service is found here now"
         return
-    place = _place(suite)
-    draft = first_draft(service, place)
+    draft = first_draft(service, _place(suite, tree))
     yield from _variants(suite, draft, text, tree.root)
     yield from _derived(suite, draft, tree)
     yield from _needs(suite, draft, text)
@@ -72,10 +71,10 @@ def _bases(variant: Variant) -> dict[str, str]:
     return variant.bases if isinstance(variant, DockerfileVariant) else {}
 
 
-def _place(suite: Suite) -> str:
+def _place(suite: Suite, tree: Tree) -> str:
     """The folder of the generated files."""
-    made = (_dockerfile(each) or "" for each in suite.variants if _bases(each))
-    return next((path.rpartition("/")[0] for path in made if path.endswith("/Dockerfile")), "build")
+    made = (each for each in map(_dockerfile, suite.variants) if each and is_generated(tree.text(each)))
+    return next((path.rpartition("/")[0] for path in made), "")
 
 
 def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:

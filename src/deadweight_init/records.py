@@ -126,7 +126,6 @@ class Surroundings:
     """What Compose and Kubernetes files say of a service.
 
     ``volumes`` are folders in which it keeps data; ``files`` maps paths in it to files of the repository that are mounted there.
-    ``probe`` is the kind of a probe that asks no path: ``tcp`` or ``grpc``.
     """
 
     ports: tuple[Known[int], ...] = ()
@@ -135,7 +134,6 @@ class Surroundings:
     needs: tuple[Known[Beside], ...] = ()
     volumes: tuple[Known[str], ...] = ()
     files: Mapping[str, Known[str]] = field(default_factory=dict)
-    probe: Known[str] | None = None
 
 
 UNLISTED = "none"

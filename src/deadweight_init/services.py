@@ -228,7 +228,7 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         near.sort(key=lambda each: (each.published, each.path != first, each.distance, not each.around.ports))
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
-        both = replace(both, volumes=both.volumes or inner.volumes, probe=inner.probe)
+        both = replace(both, volumes=both.volumes or inner.volumes)
         spare = (*service.spare, *_as_spare(inner))
         if not near and (needs := cluster_needs(tree, inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare

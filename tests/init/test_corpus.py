@@ -82,7 +82,6 @@ def summary(service: Service) -> dict[str, Any]:
         "ports": [f"{each.value} {each.origin}" for each in port_hints(service)],
         "health": [f"{each.value} {each.origin}" for each in health_hints(service)],
         "tmpfs": first_draft(service, "build").run.get("tmpfs", Known([])).value,
-        "probe": around.probe and around.probe.value,
         "variable": service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
         "spare": [{each.origin: dict(each.value)} for each in service.spare],
     }

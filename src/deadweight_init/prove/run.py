@@ -183,11 +183,8 @@ def _learn(proof: Proof, rung: Rung) -> None:
             proof.say(f"{rung.name}: {told_of(seen)}")
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             found = tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other)
-            if found.problem:
-                reason = f"the service starts in a plain container, but not in a hardened one: {found.problem}"
-                raise NotUp(Down.NOT_HARDENED, reason)
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
-            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found.told), seen)
+            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found), seen)
             proof.draft = replace(learned, doubts=tuple(_doubts(learned, seen, recorder)))
 
 

@@ -12,11 +12,17 @@ from deadweight_init.records import OwnDockerfile
 from deadweight_init.repository.compose import FOR_DEVELOPERS, ComposeService
 from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
-_BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
+_BUILD_FILES = (
+    r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json|docker-bake\.hcl"
+)
 _BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")
 _ARGUMENT = re.compile(r"--build-arg[= ]+[\"']?(\w+)=([^\s\"'$]+)(?=[\s\"']|$)")
-_ACTION = re.compile(r"uses:\s*docker/build-push-action[^\n]*\n(?:[^\n]*\n){0,40}?(?=\s*-\s|\Z)")
-_BAKE = re.compile(r'target\s+"[^"]+"\s*\{(.*?)\n\}', re.DOTALL)
+_STEP = re.compile(
+    r"uses:\s*docker/build-push-action[^\n]*\n((?:[^\n]*\n){0,40}?)(?=\s*-\s|\Z)|^target\s+\"[^\"]+\"\s*\{(.*?)^\}",
+    re.DOTALL | re.MULTILINE,
+)
+"""A step of a workflow, from the root, or a target of a bake file, from its folder."""
+_KEY = re.compile(r"^\s*(context|file|dockerfile)\s*[:=]\s*[\"']?([^\s\"'$]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -35,17 +41,13 @@ def _commands(tree: Tree) -> tuple[_Command, ...]:
         text = tree.text(path).replace("\\\n", " ")
         for words in _BUILD.findall(text) if "build" in text else ():
             found.append(_of_words(words, folder_of(path)))
-        for step in _ACTION.findall(text) if "build-push-action" in text else ():
-            context = (re.search(r"^\s+context:\s*[\"']?([^\s\"'$]+)", step, re.MULTILINE) or ["", "."])[1]
-            file = re.search(r"^\s+file:\s*[\"']?([^\s\"'$]+)", step, re.MULTILINE)
-            context = joined(".", context)
-            found.append(_Command(context, joined(".", file[1]) if file else joined(context, "Dockerfile")))
-    for path in tree.named(r"docker-bake\.hcl"):
-        for body in _BAKE.findall(tree.text(path)):
-            context = (re.search(r'context\s*=\s*"([^"$]+)"', body) or ["", "."])[1]
-            dockerfile = (re.search(r'dockerfile\s*=\s*"([^"$]+)"', body) or ["", "Dockerfile"])[1]
-            context = joined(folder_of(path), context)
-            found.append(_Command(context, joined(context, dockerfile)))
+        for workflow, bake in _STEP.findall(text) if "build-push-action" in text or path.endswith(".hcl") else ():
+            keys = dict(_KEY.findall(workflow or bake))
+            context = joined("." if workflow else folder_of(path), keys.get("context", "."))
+            if "file" in keys:
+                found.append(_Command(context, joined(".", keys["file"])))
+            else:
+                found.append(_Command(context, joined(context, keys.get("dockerfile", "Dockerfile"))))
     return tuple(found)
 
 

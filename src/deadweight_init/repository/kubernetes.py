@@ -22,8 +22,6 @@ _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
     r"httpGet:\s*(?:\{[^{}\n]*?\bpath:|\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:)\s*[\"']?(/[^\s\"',{}]*)"
 )
-_OTHER_PROBE = re.compile(r"Probe:\s*(?:\{\s*|\n\s+(?:\w+:[^\n]*\n\s+){0,5}?)(tcpSocket|grpc):")
-_KINDS = {"tcpSocket": "tcp", "grpc": "grpc"}
 _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
 _HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://|:[^/@,]*@)")
@@ -133,7 +131,6 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
         files = list(dict.fromkeys(each.file for each in own))
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
-    probes: list[Known[str]] = []
     for path in files:
         text = tree.text(path)
 
@@ -143,12 +140,11 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
         numbers = ((int(found[1]), found.start()) for found in _CONTAINER_PORT.finditer(text))
         ports += [known(number, at) for number, at in numbers if number not in _OTHERS]
         health += [known(found[1], found.start(1)) for found in _PROBE_PATH.finditer(text)]
-        probes += [known(_KINDS[found[1]], found.start(1)) for found in _OTHER_PROBE.finditer(text)]
     env: dict[str, Known[str]] = {}
     for mine in own:
         env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}
     volumes = tuple(Known(path, f"from {mine.file}") for mine in own for path in mine.data())
-    return Surroundings(tuple(ports), tuple(health), env, volumes=volumes, probe=next(iter(probes), None))
+    return Surroundings(tuple(ports), tuple(health), env, volumes=volumes)
 
 
 def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
