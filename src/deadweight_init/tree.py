@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import yaml
 
 from deadweight.records.paths import STATE_DIR
+from deadweight_init.records import Known
 
 T = TypeVar("T")
 
@@ -82,10 +83,15 @@ class Tree:
 
     def place_of(self, folder: str, pattern: re.Pattern[str]) -> str:
         """Where code below a folder matches first, as FILE:LINE, upper files before others; empty if nowhere."""
-        for path in sorted(self.code(folder), key=lambda path: (path.count("/"), path)):
-            if found := pattern.search(self.text(path)):
-                return f"{path}:{line_of(self.text(path), found.start())}"
-        return ""
+        paths = sorted(self.code(folder), key=lambda path: (path.count("/"), path))
+        return next((known.origin for path in paths for known in self.values(path, pattern, "")), "")
+
+    def values(self, path: str, pattern: re.Pattern[str], origin: str = "from ") -> Iterator[Known[str]]:
+        """What the group of a pattern matches in a file, or all of it, each with its place."""
+        text = self.text(path)
+        for match in pattern.finditer(text):
+            group = match.lastindex or 0
+            yield Known(match[group], f"{origin}{path}:{line_of(text, match.start(group))}")
 
     def once(self, read: Callable[[Tree], T], name: object = None) -> T:
         """What a reader makes of the repository; it is asked once."""

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from deadweight.builders.shared import generated_files
-from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight_init.tree import TABLES
 
 HEADER = generated_files.DOCKERFILE
@@ -47,6 +47,12 @@ def libraries(folder: str) -> Iterator[str]:
 def own_words(service: Service) -> ImageWords:
     """What the repository's own image says; nothing if there is none."""
     return service.own.words if service.own else ImageWords()
+
+
+def of_base(words: ImageWords | None, pattern: str) -> Known[str] | None:
+    """The version in the base of the own image, as exactly as it is there: the base is shared then."""
+    version = words.on(pattern) if words else ""
+    return Known(version, "from your Dockerfile's base") if version else None
 
 
 Bases = Mapping[str, tuple[str, str]]

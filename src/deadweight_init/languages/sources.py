@@ -55,8 +55,8 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
                     place = f"{GUESS} {path}:{line_of(text, match.start(1))}"
                     ports.setdefault(int(match[1]), Known(int(match[1]), place))
         for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
-            for match in pattern.finditer(text):
-                known.setdefault(match[1], Known(match[1], f"{GUESS} {path}:{line_of(text, match.start(1))}"))
+            for found in tree.values(path, pattern, f"{GUESS} "):
+                known.setdefault(found.value, found)
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
     return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
@@ -86,19 +86,14 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
         word.startswith(("-b", "--bind")) for word in start
     ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    for path in _code(tree, folder, code):
-        if match := _READS_PORT.search(tree.text(path)):
-            return Known("PORT", f"from {path}:{line_of(tree.text(path), match.start())}")
-    return None
+    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_PORT))
+    return next((Known("PORT", known.origin) for known in read), None)
 
 
 def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    for path in _code(tree, folder, code):
-        for match in _READS_HOST.finditer(tree.text(path)):
-            if not _FOREIGN.search(match[1]):
-                return Known(match[1], f"from {path}:{line_of(tree.text(path), match.start())}")
-    return None
+    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_HOST))
+    return next((known for known in read if not _FOREIGN.search(known.value)), None)
 
 
 def _code(tree: Tree, folder: str, code: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
 from deadweight_init.repository.compose import SERVERS, mapping
-from deadweight_init.tree import Tree, line_of
+from deadweight_init.tree import Tree
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
@@ -132,14 +132,9 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
     for path in files:
-        text = tree.text(path)
-
-        def known(value: Any, at: int, path: str = path, text: str = text) -> Known[Any]:
-            return Known(value, f"from {path}:{line_of(text, at)}")
-
-        numbers = ((int(found[1]), found.start()) for found in _CONTAINER_PORT.finditer(text))
-        ports += [known(number, at) for number, at in numbers if number not in _OTHERS]
-        health += [known(found[1], found.start(1)) for found in _PROBE_PATH.finditer(text)]
+        numbers = (Known(int(known.value), known.origin) for known in tree.values(path, _CONTAINER_PORT))
+        ports += [known for known in numbers if known.value not in _OTHERS]
+        health += tree.values(path, _PROBE_PATH)
     env: dict[str, Known[str]] = {}
     for mine in own:
         env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}

@@ -13,7 +13,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, unwrapped
-from deadweight_init.tree import Tree, aside, folder_of, joined, line_of
+from deadweight_init.tree import Tree, aside, folder_of, joined
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,7 @@ def _apko(project: GoProject, given: _Given) -> str:
     return "\n".join(lines) + "\n"
 
 
+_LEAST = tuple(re.compile(rf"^{word}(\d+\.\d+)", re.MULTILINE) for word in ("toolchain go", "go "))
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
 _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
@@ -293,7 +294,7 @@ class Go:
             kind="go",
             folder=folder,
             name=name,
-            version=_version(file, text, words),
+            version=_version(tree, file, words),
             ports=ports,
             health=health,
             programs=mains,
@@ -341,16 +342,11 @@ def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> s
     return ""
 
 
-def _version(file: str, text: str, words: ImageWords | None) -> Known[str]:
+def _version(tree: Tree, file: str, words: ImageWords | None) -> Known[str]:
     """The own image's version, as exactly as it is there (the base is shared then), if it is new enough for the module."""
-    match = re.search(r"^toolchain go(\d+\.\d+)", text, re.MULTILINE) or re.search(
-        r"^go (\d+\.\d+)", text, re.MULTILINE
-    )
-    least = match[1] if match else "1.22"
-    own = words.on(r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])") if words else ""
-    if own and _numbers(own) >= _numbers(least):
-        return Known(own, "from your Dockerfile's base")
-    return Known(least, f"from {file}:{line_of(text, match.start())}" if match else "guessed")
+    named = (known for pattern in _LEAST for known in tree.values(file, pattern))
+    least, own = next(named, Known("1.22")), common.of_base(words, r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])")
+    return own if own and _numbers(own.value) >= _numbers(least.value) else least
 
 
 def _numbers(version: str) -> tuple[int, ...]:

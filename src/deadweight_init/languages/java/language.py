@@ -295,6 +295,7 @@ _FILE_DATABASE = re.compile(r"jdbc:(?:h2:(?:file:)?|hsqldb:file:|derby:|sqlite:)
 
 
 _JIB = re.compile(r"<artifactId>\s*jib-maven-plugin\s*</artifactId>.*?<from>\s*<image>\s*([^<$\s]+)", re.DOTALL)
+_JIB_PORT = re.compile(r"jib-maven-plugin.*?<port>\s*(\d{2,5})|\bjib\s*\{.*?\bports\s*=[^\n\d]*(\d{2,5})", re.DOTALL)
 _JIB_GRADLE = re.compile(r"\bjib\s*\{.*?\bfrom\s*\{[^}]*?image\s*=?\s*[\"']([^\"'$]+)[\"']", re.DOTALL)
 
 
@@ -302,14 +303,6 @@ def _jib_base(text: str) -> str:
     """The base image that a pom.xml or a build.gradle gives Jib; empty where it gives none."""
     found = _JIB.search(text) or _JIB_GRADLE.search(text)
     return found[1] if found else ""
-
-
-def _jib_ports(text: str) -> Iterator[re.Match[str]]:
-    """Where a pom.xml or a build.gradle tells Jib a port of the image; the first group is its number."""
-    if "jib-maven-plugin" in text:
-        yield from re.finditer(r"<port>\s*(\d{2,5})\s*(?:/tcp\s*)?</port>", text)
-    elif found := re.search(r"\bjib\s*\{.*?\bports\s*=", text, re.DOTALL):
-        yield from re.compile(r"[\"'](\d{2,5})(?:/tcp)?[\"']").finditer(text, found.end(), found.end() + 60)
 
 
 class Java:
@@ -334,10 +327,9 @@ class Java:
         settings = "\n".join((whole, *(tree.text(joined(each, "gradle.properties")) for each in (folder, top))))
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
-        jib = tuple(Known(int(port[1]), f"from {file}:{line_of(text, port.start(1))}") for port in _jib_ports(text))
-        listens = bool(of_code or jib or (words and words.ports)) or any(
-            _LISTENS.search(tree.text(path)) for path in code
-        )
+        jib = tuple(Known(int(port.value), port.origin) for port in tree.values(file, _JIB_PORT))
+        listens = bool(of_code or jib or (words and words.ports))
+        listens = listens or any(_LISTENS.search(tree.text(path)) for path in code)
         runtime = runs_on(asked, whole)
         wrapper = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
         return JavaProject(

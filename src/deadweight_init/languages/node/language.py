@@ -17,6 +17,7 @@ from deadweight_init.languages.common import (
     HOME,
     arguments,
     bases_of,
+    of_base,
     one_dockerfile,
     own_words,
     plain_env,
@@ -25,7 +26,7 @@ from deadweight_init.languages.common import (
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan, web_command
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tree import TABLES, Tree, joined, line_of
+from deadweight_init.tree import TABLES, Tree, joined
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
 _MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]
@@ -106,6 +107,7 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
 _DEFAULT, _OLDEST = "22", 18
 _KNOWN = (22, 24, 20, 18, 26)
 """Versions that ``engines`` may ask for, the likeliest first."""
+_VERSION = re.compile(r"v?(\d{2})\b|lts/(\w+)")
 _NAMES = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
 _PART = re.compile(r"(>=|<=|>|<|\^|~|=)?\s*v?(\d+)(?:\.(?:\d+|[xX*]))*")
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -114,15 +116,12 @@ _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.
 def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mapping[str, Any]) -> Known[str]:
     """The version of Node: of its own image as exactly as it is there (the base is shared then), of a version file, of
     ``engines``, or the default."""
-    base = words.on(r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)") if words else ""
-    if base and int(base.partition(".")[0]) >= _OLDEST:
-        return Known(base, "from your Dockerfile's base")
-    for name in (".nvmrc", ".node-version"):
-        text = tree.text(joined(folder, name))
-        match = re.search(r"v?(\d{2})\b|lts/(\w+)", text)
-        number = (match[1] or _NAMES.get(match[2].lower(), "")) if match else ""
-        if match and number and int(number) >= _OLDEST:
-            return Known(number, f"from {joined(folder, name)}:{line_of(text, match.start())}")
+    files = (joined(folder, name) for name in (".nvmrc", ".node-version"))
+    named = (known for file in files for known in tree.values(file, _VERSION))
+    numbers = (Known(_NAMES.get(known.value.lower(), known.value), known.origin) for known in named)
+    for known in (of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
+        if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
+            return known
     asked = str(part(package, "engines").get("node") or "")
     exact = re.fullmatch(r"[=v]?(\d+\.\d+\.\d+)|~\s?(\d+\.\d+)(?:\.\d+)?", asked.strip())
     version = (

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfile, own_words, plain_env, run_stage
+from deadweight_init.languages.common import (
+    EVERYWHERE,
+    arguments,
+    of_base,
+    one_dockerfile,
+    own_words,
+    plain_env,
+    run_stage,
+)
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -100,8 +108,8 @@ class Php:
 
 def _version(manifest: Mapping[str, Any], file: str, words: ImageWords | None) -> Known[str]:
     """Of its own image; else the newest of the major version that the project asks for, or the one that it pins."""
-    if base := words.on(r"php:(\d\.\d+)") if words else "":
-        return Known(base, "from your Dockerfile's base")
+    if base := of_base(words, r"php:(\d\.\d+)"):
+        return base
     asked = str(part(manifest, "require").get("php") or "")
     pinned = re.fullmatch(r"\s*(?:~\s*(\d\.\d+)\.\d+|=?\s*(\d\.\d+)(?:\.[\d*]+)?)\s*", asked)
     if pinned:

@@ -13,8 +13,8 @@ from deadweight_init.languages import common
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import TESTS, by_depth, release_command, scan, web_command
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
-from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined, line_of
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, first, simple_command
+from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
 Words = tuple[str, ...]
 
@@ -207,28 +207,21 @@ def included(tree: Tree, folder: str, first: str) -> list[str]:
 _DEFAULT, _OLDEST, _USUAL = "3.12", (3, 9), (3, 11)
 """One that is out of support is raised, and a range that begins earlier takes the usual one."""
 _FILES = (
-    (".python-version", r"(3\.\d+)"),
-    ("runtime.txt", r"python-(3\.\d+)"),
-    ("Pipfile", r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)"),
+    (".python-version", re.compile(r"(3\.\d+)")),
+    ("runtime.txt", re.compile(r"python-(3\.\d+)")),
+    ("Pipfile", re.compile(r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)", re.MULTILINE)),
 )
 _RANGE = re.compile(r"^(?:requires-python|python)\s*=\s*[\"']([^\"'\n]*3\.\d+[^\"'\n]*)[\"']", re.MULTILINE)
 
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of the own image's base, a file for tools that install Pythons, or the range that the project says."""
-    if base := (words.on(r"python:(\d+\.\d+)") or words.on(r"uv:(?:[\d.]+-)?python(3\.\d+)")) if words else "":
-        return Known(base, "from your Dockerfile's base")
-    for name, pattern in _FILES:
-        text = tree.text(joined(folder, name))
-        match = re.search(pattern, text, re.MULTILINE)
-        if match and pair(match[1]) >= _OLDEST:
-            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
-    text = tree.text(joined(folder, "pyproject.toml"))
-    asked = _RANGE.search(text)
-    version = _within(asked[1]) if asked else ""
-    if asked is None or not version:
-        return Known(_DEFAULT)
-    return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, asked.start(1))}")
+    base = common.of_base(words, r"(?:python:|uv:(?:[\d.]+-)?python)(\d+\.\d+)")
+    named = (known for name, pattern in _FILES for known in tree.values(joined(folder, name), pattern))
+    asked = tree.values(joined(folder, "pyproject.toml"), _RANGE)
+    ranged = (Known(version, known.origin) for known in asked if (version := _within(known.value)))
+    supported = (known for known in named if pair(known.value) >= _OLDEST)
+    return first(base, next(supported, None), next(ranged, None)) or Known(_DEFAULT)
 
 
 def _within(asked: str) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, scan, web_command
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
-from deadweight_init.tree import Tree, joined, line_of
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, first, simple_command
+from deadweight_init.tree import Tree, joined
 
 Words = tuple[str, ...]
 
@@ -89,14 +89,9 @@ class Ruby:
 
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of its own image, of a file for tools that install Rubies, or of its Gemfile."""
-    if base := words.on(r"ruby:(\d\.\d+)") if words else "":
-        return Known(base, "from your Dockerfile's base")
-    for name in (".ruby-version", "Gemfile"):
-        text = tree.text(joined(folder, name))
-        match = _VERSION.search(text)
-        if match:
-            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
-    return Known(_DEFAULT)
+    files = (joined(folder, name) for name in (".ruby-version", "Gemfile"))
+    named = (known for file in files for known in tree.values(file, _VERSION))
+    return first(common.of_base(words, r"ruby:(\d\.\d+)"), next(named, None)) or Known(_DEFAULT)
 
 
 def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple[Words, int]:

@@ -11,8 +11,8 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tree import TABLES, Tree, joined, line_of, with_above
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, first
+from deadweight_init.tree import TABLES, Tree, joined, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""
@@ -23,6 +23,8 @@ _CALLS: Mapping[str, Sequence[str]] = TABLES["rust"]["calls"]
 _MAKE = ("openssl-src", "tikv-jemalloc-sys", "luajit-src", "sasl2-src")
 """Crates that compile C with make or Perl, which the slim images lack."""
 
+_CHANNEL = re.compile(r"\b(1\.\d+)")
+_LEAST = re.compile(r"^rust-version\s*=", re.MULTILINE)
 _LINKERS = re.compile(r"^(?:rustflags|linker)\s*=.*?\b(clang|lld|mold)\b", re.MULTILINE)
 _SERVER = re.compile(r"(?:^|[-_])(?:server|service|serve|api|web|httpd?|daemon)$")
 _BINDS = re.compile(
@@ -110,15 +112,10 @@ class Rust:
 
 
 def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:
-    for home in dict.fromkeys((folder, top)):
-        toolchain = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
-        if match := re.search(r"\b(1\.\d+)", toolchain):
-            return Known(match[1], "from rust-toolchain")
-    if own := words.on(r"rust:(1\.\d+)") if words else "":
-        return Known(own, "from your Dockerfile's base")
-    file = joined(folder, "Cargo.toml")
-    least = re.search(r"^rust-version\s*=", tree.text(file), re.MULTILINE)
-    return Known("1", f"from {file}:{line_of(tree.text(file), least.start())}" if least else "guessed")
+    files = [joined(home, f"rust-toolchain{end}") for home in (folder, top) for end in ("", ".toml")]
+    named = (known for file in files for known in tree.values(file, _CHANNEL))
+    least = (Known("1", known.origin) for known in tree.values(joined(folder, "Cargo.toml"), _LEAST))
+    return first(next(named, None), common.of_base(words, r"rust:(1\.\d+)"), next(least, None)) or Known("1")
 
 
 def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Mapping[str, Any]) -> list[str]:
