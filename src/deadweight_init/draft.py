@@ -14,7 +14,7 @@ from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import GUESSED, Change, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+from deadweight_init.records import GUESSED, Change, Known, Ladder, OwnDockerfile, Rung, Service, first
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
@@ -231,7 +231,9 @@ def _name(own: OwnDockerfile) -> str:
 def _made(draft: Draft) -> Ladder:
     """What is derived from the own Dockerfile, with the rungs that need none; recipes only if there is nothing to derive from."""
     project, own = draft.service.project, draft.service.own
-    made = Ladder(()) if project is None or project.problem else _of_language(draft, project)
+    made = Ladder(())
+    if project is not None and not project.problem:
+        made = LANGUAGES[project.language].ladder(draft.service, project, draft.place, draft.port.value)
     if own is None or own.refused:
         return made
     parsed = parse(own)
@@ -243,11 +245,3 @@ def _made(draft: Draft) -> Ladder:
         ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
-
-
-def _of_language(draft: Draft, project: Project) -> Ladder:
-    service, place, port = draft.service, draft.place, draft.port.value
-    # a health check in the image asks a path that was seen to answer, not one that was guessed
-    said = draft.health.value
-    health = None if GUESSED in draft.health.origin or {"status", "tls"} & said.keys() else said.get("path")
-    return LANGUAGES[project.language].ladder(service, project, place, port, health)

@@ -12,7 +12,7 @@ from deadweight.builders.shared.generated_files import is_generated
 from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import in_repository, reads_host, reads_port
-from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
+from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
 from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
 from deadweight_init.repository.compose import (
@@ -68,7 +68,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
                 found.append(service)
     if not found:
         service = _service(tree, ".", (), main)
-        found = [service] if service.more or is_pages(service.project) else []
+        found = [service] if service.more or facts_of(service.project).pages else []
     services = _with_surroundings(tree, composed, _named(tree, found))
     heard = {each.folder for each in services if listens(each)}
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
@@ -152,11 +152,11 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project(tree, ordered[0].context, words, main)
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
-    if is_compiled(project):
+    if facts_of(project).compiled:
         ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    code = code_of(project)
+    code = facts_of(project).code
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
     spare = tuple(_spare(tree, folder, home, code))
     more = tuple(_own_apko(tree, home))
@@ -264,7 +264,7 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
     ladder = service.project is not None and not service.project.problem
     database = any(server_of(each.words.base) is not None for each in service.dockerfiles)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
-    pages = is_pages(service.project)
+    pages = facts_of(service.project).pages
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
     is_aside, needs = aside(f"{service.folder}/x"), bool(service.around.needs)
     last = (in_front, is_quiet, depth, needs, service.folder)
@@ -290,7 +290,7 @@ def with_own_mounts(service: Service) -> Service:
     """The service with what its platform gives it: data and settings, and no code that its image has already."""
     own = [each.words for each in service.dockerfiles]
     around = service.around
-    made = service.project is not None and not is_pages(service.project)
+    made = service.project is not None and not facts_of(service.project).pages
     files = {
         target: known
         for target, known in around.files.items()
@@ -299,23 +299,12 @@ def with_own_mounts(service: Service) -> Service:
         and not ((made or not own) and known.value in (".", service.folder))
     }
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
-    env = {name: known for name, known in around.env.items() if not _is_path_in(name, known.value, own)}
-    around = replace(around, files=files, volumes=tuple(volumes), env=env)
+    around = replace(around, files=files, volumes=tuple(volumes))
     images = []
     for image in service.dockerfiles:
         data = tuple(known for known in image.words.volumes if _is_data(known.value, own))
         images.append(replace(image, words=replace(image.words, volumes=data)))
     return replace(service, around=around, dockerfiles=tuple(images))
-
-
-_SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")
-
-
-def _is_path_in(name: str, value: str, own: Sequence[ImageWords]) -> bool:
-    """Whether a variable says where programs or packages lie in an image that says so itself, or in one that is not there: in
-    others it would lead past their own."""
-    told = not own or all(name in each.env for each in own)
-    return _SEARCHED.fullmatch(name) is not None and value.startswith("/") and told
 
 
 def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:

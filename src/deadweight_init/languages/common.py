@@ -104,12 +104,11 @@ def run_stage(
     copies: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    health: Sequence[str] = (),
     workdir: str = HOME,
     stop: str = "",
 ) -> Iterator[str]:
     """The last stage. ``copies`` are ``[--from=STAGE] SOURCE TARGET``; if the program writes
-    into its own folder, that is its user's. ``health`` is a command that checks it."""
+    into its own folder, that is its user's."""
     owner = "--chown=65532:65532 " if project.owned else ""
     yield "FROM ${BASE}"
     yield from (f"ENV {name}={_word(value)}" for name, value in (env or {}).items())
@@ -122,8 +121,6 @@ def run_stage(
     yield "# By number: no base needs to know the user, and Kubernetes can see that it is not root."
     yield "USER 65532:65532"
     yield f"EXPOSE {port}"
-    if health:
-        yield f"HEALTHCHECK --interval=30s --timeout=5s CMD {exec_form(health)}"
     if re.fullmatch(r"[A-Z0-9+]+", stop) and stop not in ("SIGTERM", "15"):
         yield f"STOPSIGNAL {stop}"
     yield EXEC_FORM

@@ -314,7 +314,7 @@ class Go:
             problem=_problem(tree, folder, chosen, _replaced(text)),
         )
 
-    def ladder(self, service: Service, project: GoProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: GoProject, place: str, port: int) -> Ladder:
         """The binary on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
         given = _given(service, project)
         build = f"golang:{project.version.value}"

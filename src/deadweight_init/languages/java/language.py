@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from deadweight_init.languages.common import arguments, bases_of, flow, one_dockerfile, own_words, plain_env, run_stage
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -193,7 +193,7 @@ _LIBRARIES = "/libraries"
 
 def _environment(own: ImageWords) -> dict[str, str]:
     """The own image's variables as a JVM without a start script takes them."""
-    env = plain_env(own, _OF_SCRIPTS)
+    env = common.plain_env(own, _OF_SCRIPTS)
     options = [value for name in _OPTIONS if (value := env.pop(name, ""))]
     return {**env, **({"JAVA_TOOL_OPTIONS": " ".join(options)} if options else {})}
 
@@ -244,7 +244,7 @@ def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port
         ("java", "-cp", "/app/app.jar:/app/lib/*", project.main) if project.main else ("java", "-jar", "/app/app.jar")
     )
     copies.append("--from=build /app.jar /app/app.jar")
-    return run_stage(project, port, entry, copies, env=env, stop=own_words(service).stop)
+    return common.run_stage(project, port, entry, copies, env=env, stop=common.own_words(service).stop)
 
 
 def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> Iterator[Rung]:
@@ -255,10 +255,10 @@ def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> It
         module = {"pom": f"{inside}/pom.xml"}
     elif inside != ".":
         name = project.name if project.kind == "maven" else inside.replace("/", ":")
-        module = {"args": flow({"jib.containerize": f":{name}"})}
+        module = {"args": common.flow({"jib.containerize": f":{name}"})}
     what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
     for name, base in bases.items():
-        keys = {"source": project.top, "base": base, **module, **({"env": flow(env)} if env else {})}
+        keys = {"source": project.top, "base": base, **module, **({"env": common.flow(env)} if env else {})}
         yield Rung(name, "jib", what, keys)
 
 
@@ -351,14 +351,14 @@ class Java:
             problem=_problem(tree, folder, text, whole, listens, top),
         )
 
-    def ladder(self, service: Service, project: JavaProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: JavaProject, place: str, port: int) -> Ladder:
         """Ubuntu, Alpine, Chainguard and distroless, and Jib on the first and the last."""
         version, is_maven = project.version.value, project.kind == "maven"
         build = f"maven:3-eclipse-temurin-{project.jdk}" if is_maven else f"gradle:8-jdk{project.jdk}"
-        bases = bases_of("java", build=build, version=version)
-        env = _environment(own_words(service))
-        lines = [*arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
-        made = one_dockerfile(
+        bases = common.bases_of("java", build=build, version=version)
+        env = _environment(common.own_words(service))
+        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
+        made = common.one_dockerfile(
             bases, "the executable jar", place, project.top, lines, ("target", "build", ".gradle", "src/test")
         )
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}

@@ -12,17 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
-from deadweight_init.languages.common import (
-    AS_ROOT,
-    HOME,
-    arguments,
-    bases_of,
-    of_base,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-)
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan, web_command
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
@@ -119,7 +109,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
     files = (joined(folder, name) for name in (".nvmrc", ".node-version"))
     named = (known for file in files for known in tree.values(file, _VERSION))
     numbers = (Known(_NAMES.get(known.value.lower(), known.value), known.origin) for known in named)
-    for known in (of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
+    for known in (common.of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
     asked = str(part(package, "engines").get("node") or "")
@@ -375,22 +365,20 @@ class Node:
             problem="" if start.words else "cannot determine how it is started: no CMD, no start script, no main",
         )
 
-    def ladder(self, service: Service, project: NodeProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: NodeProject, place: str, port: int) -> Ladder:
         """Debian, Alpine, Chainguard and distroless."""
         version = project.version.value
         major, whole = version.partition(".")[0], "" if project.compiles else "-slim"  # the whole image has compilers
         even = major if int(major) in (18, 20, 22, 24) else "22"
         own = version if even == major else even
-        bases = bases_of("node", version=version, whole=whole, own=own, even=even)
+        bases = common.bases_of("node", version=version, whole=whole, own=own, even=even)
         entry = ("node", *_in_turn(project.before, project.start))
-        env = {**plain_env(own_words(service), "PATH|NODE_ENV"), **project.env}
+        env = {**common.plain_env(common.own_words(service), "PATH|NODE_ENV"), **project.env}
         # the path is distroless', where node is in a folder of its own
         env = {"NODE_ENV": "production", "PATH": "/usr/local/bin:/usr/bin:/bin:/nodejs/bin", **env}
-        ask = f"fetch('http://127.0.0.1:{port}{health}').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"
-        check = ("node", "-e", ask) if health else ()
-        last = run_stage(project, port, entry, [f"--from=build {HOME} {HOME}"], env=env, health=check)
-        lines = [*arguments(bases), *_build_stage(project), "", *last]
-        return one_dockerfile(
+        last = common.run_stage(project, port, entry, [f"--from=build {common.HOME} {common.HOME}"], env=env)
+        lines = [*common.arguments(bases), *_build_stage(project), "", *last]
+        return common.one_dockerfile(
             bases, "the service and its modules", place, project.folder, lines, ("node_modules", "coverage")
         )
 
@@ -413,8 +401,8 @@ def _build_stage(project: NodeProject) -> Iterator[str]:
     )
     less = "" if project.build or project.developers else manager.less
     yield "FROM ${BUILD} AS build"
-    yield from AS_ROOT
-    yield f"WORKDIR {HOME}"
+    yield from common.AS_ROOT
+    yield f"WORKDIR {common.HOME}"
     if project.compiles:
         yield "# A module is compiled if it cannot be fetched ready-made. Alpine and Chainguard have compilers as packages."
         yield "RUN if command -v apk; then apk add --no-cache g++ make python3; fi"

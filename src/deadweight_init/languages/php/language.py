@@ -8,15 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight_init.languages.common import (
-    EVERYWHERE,
-    arguments,
-    of_base,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-)
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -83,13 +75,13 @@ class Php:
             extensions=tuple(lacking),
         )
 
-    def ladder(self, service: Service, project: PhpProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: PhpProject, place: str, port: int) -> Ladder:
         """Apache, and PHP's own server, both on Debian: extensions are compiled against its packages."""
         version = project.version.value
         root = posixpath.normpath(posixpath.join(_HOME, project.root))
-        env = plain_env(own_words(service), "PATH|PHP\\w*|APACHE_\\w+")
+        env = common.plain_env(common.own_words(service), "PATH|PHP\\w*|APACHE_\\w+")
         copies = [f". {_HOME}", *([f"--from=packages /app/vendor {_HOME}/vendor"] if project.composed else [])]
-        server = ("php", "-S", f"{EVERYWHERE}:{port}", "-t", root)
+        server = ("php", "-S", f"{common.EVERYWHERE}:{port}", "-t", root)
         ways = {
             "apache": ("Dockerfile", env, ("apache2-foreground",), "", tuple(_apache(root, port))),
             "cli": ("cli.Dockerfile", {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, "SIGINT", ()),
@@ -97,10 +89,10 @@ class Php:
         rungs, files = list[Rung](), dict[str, str]()
         for name, (file, variables, entry, stop, settings) in ways.items():
             bases = {name: ("composer:2" if project.composed else "", f"php:{version}-{name}")}
-            first, *rest = run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
-            lines = [*arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
+            first, *rest = common.run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
+            lines = [*common.arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
             ignored = ("vendor", "node_modules")
-            made = one_dockerfile(bases, "the pages", place, project.folder, lines, ignored, name=file)
+            made = common.one_dockerfile(bases, "the pages", place, project.folder, lines, ignored, name=file)
             rungs += made.rungs
             files |= made.files
         return Ladder(tuple(rungs), files)
@@ -108,7 +100,7 @@ class Php:
 
 def _version(manifest: Mapping[str, Any], file: str, words: ImageWords | None) -> Known[str]:
     """Of its own image; else the newest of the major version that the project asks for, or the one that it pins."""
-    if base := of_base(words, r"php:(\d\.\d+)"):
+    if base := common.of_base(words, r"php:(\d\.\d+)"):
         return base
     asked = str(part(manifest, "require").get("php") or "")
     pinned = re.fullmatch(r"\s*(?:~\s*(\d\.\d+)\.\d+|=?\s*(\d\.\d+)(?:\.[\d*]+)?)\s*", asked)

@@ -247,7 +247,7 @@ def pair(version: str) -> tuple[int, int]:
 class PythonProject(Project):
     """``listed`` is the list that pip reads, ``included`` what that names of the repository. ``extra`` is a server that nothing
     lists. ``inside`` is the folder that it is started in. ``collects``: static files are gathered when it is built. ``before`` are
-    steps that it takes before it serves; ``by_code``: nothing but its code tells how it is started.
+    steps that it takes before it serves.
     """
 
     listed: str = ""
@@ -256,7 +256,6 @@ class PythonProject(Project):
     inside: str = ""
     collects: bool = False
     before: tuple[Words, ...] = ()
-    by_code: bool = False
 
 
 _INSTALL: Mapping[str, Mapping[str, str]] = tomllib.loads(
@@ -300,23 +299,16 @@ def _build_stage(project: PythonProject) -> Iterator[str]:
         yield "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'"
 
 
-def _run_stage(service: Service, project: PythonProject, port: int, health: str | None) -> Iterator[str]:
+def _run_stage(service: Service, project: PythonProject, port: int) -> Iterator[str]:
     env = {"PYTHONPATH": "/site-packages", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if project.compiles:
         env["LD_LIBRARY_PATH"] = "/site-packages/lib"
     env |= common.plain_env(common.own_words(service), _DROPPED)
-    start = project.start
-    if project.by_code:  # what nothing but the code told listens where the suite says
-        start = tuple(
-            re.sub(rf"^({re.escape(common.EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start
-        )
     code = f"{'--from=build /src' if project.collects else '.'} {common.HOME}"
     copies = ["--from=build /site-packages /site-packages", code]
-    ask = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{health}', timeout=3)"
-    check = ("python3", "-c", ask) if health else ()
     workdir = posixpath.join(common.HOME, project.inside) if project.inside else common.HOME
     return common.run_stage(
-        project, port, ("python3", *_in_turn(project.before, start)), copies, env=env, health=check, workdir=workdir
+        project, port, ("python3", *_in_turn(project.before, project.start)), copies, env=env, workdir=workdir
     )
 
 
@@ -362,10 +354,9 @@ class Python:
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
-        where, by_code = inside(tree, folder, start), not (own or served)
         settings = [tree.text(path) for path in files if "settings" in path and not aside(path)]
         django = is_django(tree, folder)
-        if django and by_code and not before:
+        if django and not (own or served or before):
             before = (("manage.py", "migrate", "--noinput"),)
         return PythonProject(
             language="python",
@@ -382,14 +373,13 @@ class Python:
             included=tuple(more),
             compiles=any(map(_NATIVE_PACKAGES.search, texts)),
             extra=tuple(_server(start, texts)),
-            inside=where,
+            inside=inside(tree, folder, start),
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
             before=before,
-            by_code=by_code,
             problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
         )
 
-    def ladder(self, service: Service, project: PythonProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: PythonProject, place: str, port: int) -> Ladder:
         """Debian, Alpine, Chainguard and distroless."""
         version = project.version.value
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
@@ -397,7 +387,7 @@ class Python:
         later = pair(version) >= (3, 13) or (pair(version) == (3, 12) and "pyproject.toml" in project.version.origin)
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
-        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port, health)]
+        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port)]
         ignored = (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc")
         return common.one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)
 

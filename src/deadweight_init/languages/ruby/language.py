@@ -73,7 +73,7 @@ class Ruby:
             problem="" if start or own else "cannot determine how it is started: no Procfile, config.ru or app.rb",
         )
 
-    def ladder(self, service: Service, project: RubyProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: RubyProject, place: str, port: int) -> Ladder:
         """Debian and Alpine: both have the shell that Rails' own scripts want."""
         bases = common.bases_of("ruby", version=project.version.value)
         env = {"RAILS_ENV": "production", "RACK_ENV": "production", "APP_ENV": "production", "RAILS_LOG_TO_STDOUT": "1"}

@@ -98,7 +98,7 @@ class Rust:
             rocket=rocket,
         )
 
-    def ladder(self, service: Service, project: RustProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: RustProject, place: str, port: int) -> Ladder:
         """Debian, Alpine (built with musl there), Chainguard and distroless."""
         # the whole image has the headers of the OS's libraries, make and Perl
         whole = "" if project.links or project.make else "-slim"
