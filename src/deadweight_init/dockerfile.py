@@ -164,10 +164,6 @@ _URL = re.compile(
 _SHELL = ("/bin/sh", "-c")
 
 
-_OF_BASES = {"golang": {"GOPATH": "/go"}, "rust": {"CARGO_HOME": "/usr/local/cargo"}}
-"""Variables of well-known bases by which Dockerfiles name folders."""
-
-
 def read_words(text: str, name: str, target: str | None = None, args: Mapping[str, str] | None = None) -> ImageWords:
     """What the image of ``target`` (default: the last stage) is told to be. ``name`` is the file's, for origins; ``args`` are
     build arguments without a default."""
@@ -179,8 +175,7 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
 
 def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> ImageWords:
     words = ImageWords(base=filled(chain[0].base, given) if chain else "")
-    known = re.match(r"(?:.*/)?(golang|rust)\b", words.base)
-    values = {**(_OF_BASES[known[1]] if known else {}), **given}
+    values = dict(given)
     for stage in chain:
         words = replace(words, taken=())
         for each in stage.said:

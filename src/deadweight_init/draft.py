@@ -12,7 +12,6 @@ from deadweight.suite.values import Unproven
 from deadweight_init.derive.dockerfile import ladder as derived_ladder
 from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
-from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
 from deadweight_init.records import GUESSED, Change, Known, Ladder, OwnDockerfile, Rung, Service, first
 from deadweight_init.repository.compose import as_data
@@ -208,14 +207,14 @@ def own_rungs(service: Service) -> Iterator[Rung]:
     yield from service.more
 
 
-def _keys(own: OwnDockerfile) -> dict[str, str]:
-    keys = {"dockerfile": own.path, **({} if own.context == "." else {"source": own.context})}
+def _keys(own: OwnDockerfile) -> dict[str, Any]:
+    keys: dict[str, Any] = {"dockerfile": own.path, **({} if own.context == "." else {"source": own.context})}
     if own.target:
-        keys["target"] = scalar(own.target)
+        keys["target"] = own.target
     if own.build_args:
-        keys["args"] = flow(own.build_args)
+        keys["args"] = own.build_args
     if own.args:
-        keys["run"] = f"{{args: [{', '.join(map(scalar, own.args))}]}}  # {own.args_origin}"
+        keys["run"] = Known({"args": list(own.args)}, own.args_origin)
     return keys
 
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
@@ -110,7 +108,7 @@ def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
 
 def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:
     for key in ("dockerfile", "source", "bases", "base", "main"):
-        now = yaml.safe_load(rung.keys[key]) if key in rung.keys else None
+        now = rung.keys.get(key)
         then = getattr(variant, key, None)
         if key == "bases" and rung.is_made and project is not None and not _other_version(project, then, now):
             continue

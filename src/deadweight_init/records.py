@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T", covariant=True)
 
@@ -205,7 +205,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Rung:
-    """One variant to come. ``keys`` are its keys in the suite as YAML text, in order; ``refused`` says why it is left out.
+    """One variant to come. ``keys`` are its keys in the suite, in order; ``refused`` says why it is left out.
 
     ``files`` are those that it alone or with others needs, by path relative to the suite.
     """
@@ -213,7 +213,7 @@ class Rung:
     name: str
     builder: str
     description: str
-    keys: Mapping[str, str]
+    keys: Mapping[str, Any]
     files: tuple[str, ...] = ()
     refused: str = ""
     changes: tuple[Change, ...] = ()

@@ -125,11 +125,7 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
     words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
     ignored = tree.text(f"{path}.dockerignore")
-    own = OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
-    program = "" if refused else absent_program(tree, own)
-    if program:
-        own = replace(own, refused=f"it starts {program}, which is not in the repository and must be built first")
-    return own
+    return OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
@@ -338,30 +334,6 @@ def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
     return replace(own, words=replace(own.words, copied=tuple(each for each in own.words.copied if is_there(each[0]))))
 
 
-_PLAIN = re.compile(
-    r"(?:alpine|debian|ubuntu|busybox|scratch|static|base|cc|wolfi-base|glibc-dynamic|ubi\d*)(?:[-:@].*)?$"
-)
-"""Bases that hold no program of their own, and build nothing when an image is made of them."""
-
-
-def absent_program(tree: Tree, own: OwnDockerfile) -> str:
-    """The program that an image starts, where only the repository could hold it and does not: nothing in its Dockerfile makes
-    anything (``COPY . .`` and ``ENTRYPOINT ["bin/shop"]``). Empty otherwise."""
-    words = own.words
-    runs = re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE)
-    program = words.program[0] if words.program else ""
-    if runs or "/" not in program or len(words.bases) != 1 or not _PLAIN.match(posixpath.basename(words.base)):
-        return ""
-    path = posixpath.normpath(posixpath.join("/", words.workdir, program))
-    for source, said in words.copied:
-        target = said.rstrip("/") or "/"
-        inside = posixpath.relpath(path, target)
-        place = joined(own.context, posixpath.join(source, inside))
-        if not inside.startswith("..") and tree.has_folder(joined(own.context, source)) and not tree.has_folder(place):
-            return posixpath.relpath(place, own.context)
-    return ""
-
-
 def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
     """Where it lies: a file that is copied into a folder keeps its name there."""
     is_file, target = "*" not in source and tree.has(joined(context, source)), said.rstrip("/") or "/"
@@ -391,7 +363,7 @@ def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
         made = [file for file, name in packages.items() if name in listed]
         name = "today-apko" if "today-apko" not in taken else f"today-apko-{len(taken) + 1}"
         taken.add(name)
-        keys = {"config": path, **({"packages": f"[{', '.join(made)}]"} if made else {})}
+        keys = {"config": path, **({"packages": made} if made else {})}
         if folder != ".":
             keys["source"] = folder
         yield Rung(name, "apko", f"{path}, as it is", keys)

@@ -59,7 +59,7 @@ class Found:
 
     def keys(self, name: str) -> dict[str, Any]:
         rung = next(each for each in self.draft.ladder.rungs if each.name == name)
-        return {key: yaml.safe_load(value) for key, value in rung.keys.items()}
+        return {key: value.value if isinstance(value, Known) else value for key, value in rung.keys.items()}
 
 
 def summary(service: Service) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_on_another_base_one_word_of_the_dockerfile_is_another_one(tmp_path):
         )
     ]
     (slim,) = [each for each in draft.rungs if each.name == "slim"]
-    assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": '{RUN_BASE: "debian:12-slim"}'}
+    assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": {"RUN_BASE": "debian:12-slim"}}
     assert [(each.code, each.what, each.line) for each in slim.changes] == [
         (Code.BASE, "debian:12 -> debian:12-slim", 9)
     ]
@@ -255,7 +255,7 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     own = f'FROM {base} AS build\nADD x /x\n\nFROM {base}\nWORKDIR /app\n{copies}\nCMD ["./x"]\n'
     draft = draft_of(tmp_path, own, x="")
     assert {each.name: each.keys["bases"] for each in draft.rungs[1:]} == {
-        name: f'{{BASE: "{reference}"}}' for name, reference in others.items()
+        name: {"BASE": reference} for name, reference in others.items()
     }
 
 

@@ -78,11 +78,6 @@ def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, abs
     assert missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt"])) == absent
 
 
-@pytest.mark.parametrize(("base", "workdir"), [("golang:1.24", "/go/src/shop"), ("alpine", "/$GOPATH/src/shop")])
-def test_a_folder_that_a_base_names_by_a_variable_is_known(base, workdir):
-    assert read_words(f"FROM {base}\nWORKDIR $GOPATH/src/shop\n", "Dockerfile").workdir == workdir
-
-
 @pytest.mark.parametrize(
     ("command", "found"),
     [

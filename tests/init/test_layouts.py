@@ -72,9 +72,7 @@ def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, o
     (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{own}\n"})
     today = recipe(service, "build").rungs[0]
     assert service.dockerfiles[0].args == args
-    assert today.keys.get("run") == (
-        '{args: [gunicorn, "--bind", ":9000", "app:app"]}  # from your Compose file' if args else None
-    )
+    assert today.keys.get("run") == (Known({"args": list(args)}, "from your Compose file") if args else None)
     assert service.project.start == (("-m", *args) if args else ("app.py",))
 
 
@@ -91,7 +89,7 @@ def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
     assert (rung.name, rung.builder, rung.keys) == (
         "today-apko",
         "apko",
-        {"config": "apko.yaml", "packages": "[melange.yaml]"},
+        {"config": "apko.yaml", "packages": ["melange.yaml"]},
     )
     written(tmp_path, dict(draft.ladder.files))
     assert [each.name for each in find_services(look(tmp_path))[0].more] == ["today-apko"]

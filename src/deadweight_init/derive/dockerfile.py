@@ -340,7 +340,7 @@ _MOST_LETTERS = 90
 
 def lost(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> tuple[Change, ...]:
     """One for each instruction that has no counterpart in this rung, or in its ``files``."""
-    kept = " ".join([*rung.keys.values(), *(files[name] for name in rung.files)])
+    kept = " ".join([flow(rung.keys), *(files[name] for name in rung.files)])
     built = [each for stage in reached(parsed.stages, parsed.own.target) for each in stage.said if each.word == "RUN"]
     made = [each for stage in parsed.chain for each in stage.said]
     program = next(iter(parsed.own.words.program), "")
@@ -389,7 +389,7 @@ MINIMAL = "minimal"
 
 
 def ladder(
-    own: OwnDockerfile, place: str, keys: Mapping[str, str], found: RuntimeFiles | str, config: Mapping[str, Any]
+    own: OwnDockerfile, place: str, keys: Mapping[str, Any], found: RuntimeFiles | str, config: Mapping[str, Any]
 ) -> Ladder:
     """The own Dockerfile on other bases, and its run-time files on nothing. ``keys`` are those of the own rung; ``found`` are the
     run-time files, or why they are not known; ``config`` is that of the built image, empty if it is not known."""
@@ -410,7 +410,7 @@ def ladder(
     return Ladder(tuple(rungs), files)
 
 
-def _minimal(parsed: Parsed, place: str, keys: Mapping[str, str], found: RuntimeFiles | str) -> Rung:
+def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], found: RuntimeFiles | str) -> Rung:
     files = _files(parsed, f"{place}/minimal.Dockerfile")
     file = files[0]
     made = {**{key: value for key, value in keys.items() if key != "target"}, "dockerfile": file}
@@ -420,11 +420,11 @@ def _minimal(parsed: Parsed, place: str, keys: Mapping[str, str], found: Runtime
     return Rung(MINIMAL, "dockerfile", what, made, files, changes=minimal_changes(parsed, found))
 
 
-def _on_others(parsed: Parsed, file: str, keys: Mapping[str, str]) -> Iterator[Rung]:
+def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[Rung]:
     own, name_of_base = parsed.own, argument(parsed.own)
     found = others(parsed.base, parsed.chain)
     for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
-        made = {**keys, "dockerfile": file, "bases": flow({name_of_base: found[name]})}
+        made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
         change = base_change(parsed, found[name])
         yield Rung(name, "dockerfile", f"{own.path} on {found[name]}", made, _files(parsed, file), changes=(change,))
 

@@ -72,7 +72,7 @@ def one_dockerfile(
     source: str,
     lines: Iterable[str],
     ignored: Sequence[str] = (),
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
     name: str = "Dockerfile",
 ) -> Ladder:
     """A Dockerfile that takes its bases as arguments, with one rung for each pair (built on, runs on). ``ignored`` is what its
@@ -86,7 +86,7 @@ def one_dockerfile(
     rungs = []
     for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
-        keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
+        keys = {"dockerfile": file, "source": source, "bases": arguments, **(more or {})}
         rungs.append(Rung(flavour, "dockerfile", f"{what} on {base}", keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
@@ -127,23 +127,17 @@ def run_stage(
     yield f"ENTRYPOINT {exec_form(entry)}"
 
 
-class Text(str):
-    """YAML as it is."""
-
-    __slots__ = ()
-
-
 def flow(value: Any) -> str:
     """Data in YAML's flow style."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{scalar(str(key))}: {flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and not isinstance(value, Text):
+    if isinstance(value, str):
         return scalar(value)
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value) if isinstance(value, Text | date) else json.dumps(value)
+    return str(value) if isinstance(value, date) else json.dumps(value)
 
 
 def scalar(text: str) -> str:

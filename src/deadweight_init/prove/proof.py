@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import yaml
-
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.workspace import Workspace
@@ -204,7 +202,7 @@ class Proof:
         """What the stages of a rung before its last one are made of: their text and their bases."""
         text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
         stages = stages_of(text, {})[1]
-        given = yaml.safe_load(rung.keys.get("bases", "{}"))
+        given = rung.keys.get("bases", {})
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
         return (text, *sorted(bases)) if text else (rung.name,)

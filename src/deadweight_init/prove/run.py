@@ -12,6 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks import table
+from deadweight.checks.budget import size_of
+from deadweight.checks.layers import base_image
+from deadweight.checks.runner import run_checks
+from deadweight.checks.scan.file_watch import CannotWatch
+from deadweight.checks.scan.reachability import touched
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
 from deadweight_init.derive.dockerfile import MINIMAL, of_settings
@@ -266,9 +272,6 @@ def _watch(proof: Proof, reference: str) -> None:
 
 def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     """What the image runs on, or why that cannot be seen."""
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.scan.file_watch import CannotWatch
-    from deadweight.checks.scan.reachability import touched
 
     base = base_image(subject).layers
     if not base:
@@ -289,10 +292,6 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
 def _gate(proof: Proof, name: str) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
-    from deadweight.checks import table
-    from deadweight.checks.budget import size_of
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.runner import run_checks
 
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, name))
@@ -323,7 +322,6 @@ def _gate(proof: Proof, name: str) -> None:
 def _attacked(proof: Proof) -> None:
     """Try the suite's attacks on the first rung; if they cannot be measured, or the time is over, the suite asks for none. If
     those on all rungs would take long, it asks for them on the first alone."""
-    from deadweight.checks.runner import run_checks
 
     name, began, why = proof.verified[0], time.monotonic(), proof.bound.reason
     if not proof.bound.over():

@@ -9,7 +9,7 @@ from typing import Any
 
 from deadweight._log_excerpt import plain
 from deadweight_init.draft import Draft, Recorded
-from deadweight_init.languages.common import Text, flow, scalar
+from deadweight_init.languages.common import flow, scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
@@ -130,7 +130,7 @@ def _variant(draft: Draft, rung: Rung) -> Block:
     found = Block(builder=rung.builder, description=rung.description)
     for key, value in rung.keys.items():
         if key not in own and not (key == "source" and value == "."):
-            found[key] = value if key in _PATHS else Text(value)
+            found[key] = value
     why = draft.untried.get(rung.name) or draft.left_out.get(rung.name)
     if why or (draft.is_tried and rung.name not in draft.accepted):
         found["tried"] = Known(False, why or draft.not_up or "init ended before")
@@ -141,10 +141,6 @@ def _variant(draft: Draft, rung: Rung) -> Block:
         if (left := len(rung.changes) - MOST_CHANGES) > 0:
             found[Note(f"  and {left} more")] = None
     return found
-
-
-_PATHS = ("source", "dockerfile", "config", "main", "workdir")
-"""Keys with a path, which may look like a number (``02``) or hold spaces."""
 
 
 def literally(text: str) -> str:

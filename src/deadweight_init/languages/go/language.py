@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from deadweight.builders.shared import generated_files
 from deadweight_init.languages import common
@@ -129,22 +130,25 @@ def _run_stage(project: GoProject, given: _Given, port: int) -> Iterator[str]:
 
 def _ko(project: GoProject, given: _Given) -> Rung:
     """The rung without a Dockerfile and an engine."""
-    keys = {"source": project.folder, "base": project.ko.get("base", "cgr.dev/chainguard/static:latest")}
+    keys: dict[str, Any] = {
+        "source": project.folder,
+        "base": project.ko.get("base", "cgr.dev/chainguard/static:latest"),
+    }
     if "config" in project.ko:
         keys["config"] = project.ko["config"]
     if project.chosen != ".":
         keys["main"] = project.package
     if given.files:
-        keys["files"] = common.flow({place: joined(project.folder, source) for source, place in given.files})
+        keys["files"] = {place: joined(project.folder, source) for source, place in given.files}
     if given.workdir != common.HOME or given.files:
         keys["workdir"] = given.workdir
-    run = {"env": common.flow(given.env)} if given.env else {}
+    run: dict[str, Any] = {"env": given.env} if given.env else {}
     if given.arguments:
-        run["args"] = common.exec_form(given.arguments)
+        run["args"] = list(given.arguments)
     if project.owned and not given.files:  # it has no way to make a folder that is another user's
-        run["tmpfs"] = common.flow(("/tmp", given.workdir))  # noqa: S108 - in the container
+        run["tmpfs"] = ["/tmp", given.workdir]  # noqa: S108 - in the container
     if run:
-        keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
+        keys["run"] = run
     why = "the module needs cgo, but ko's base images have no C library" if project.cgo else ""
     return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), why)
 
@@ -325,7 +329,7 @@ class Go:
         made = common.one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
         what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
-        keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
+        keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": [f"{place}/melange.yaml"]}
         why = "the module needs cgo, but the packages to compile it with are unknown" if project.cgo else ""
         apko = Rung("apko", "apko", what, keys, tuple(files), why)
         return Ladder((*made.rungs, _ko(project, given), apko), {**made.files, **files})

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
@@ -250,15 +251,15 @@ def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port
 def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> Iterator[Rung]:
     """Jib on these bases, of the module that becomes the image."""
     inside = _inside(project)
-    module = {}
+    module: dict[str, Any] = {}
     if inside != "." and project.kind == "maven" and not project.listed:
         module = {"pom": f"{inside}/pom.xml"}
     elif inside != ".":
         name = project.name if project.kind == "maven" else inside.replace("/", ":")
-        module = {"args": common.flow({"jib.containerize": f":{name}"})}
+        module = {"args": {"jib.containerize": f":{name}"}}
     what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
     for name, base in bases.items():
-        keys = {"source": project.top, "base": base, **module, **({"env": common.flow(env)} if env else {})}
+        keys = {"source": project.top, "base": base, **module, **({"env": env} if env else {})}
         yield Rung(name, "jib", what, keys)
 
 

@@ -76,7 +76,7 @@ class Static:
         last = common.run_stage(project, PORT, ("nginx", "-g", "daemon off;"), copies, workdir="/")
         lines = [*common.arguments(bases), *_build_stage(project), *last]
         ignored = ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*")
-        more = {} if port == PORT else {"port": f"{PORT}  # the base's own"}
+        more = {} if port == PORT else {"port": Known(PORT, "the base's own")}
         return common.one_dockerfile(bases, "the site in nginx", place, project.folder, lines, ignored, more)
 
 
