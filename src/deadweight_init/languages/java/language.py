@@ -19,53 +19,22 @@ _VERSION = re.compile(
     r"|JavaLanguageVersion\.of\((\d+)\)|sourceCompatibility\s*=\s*[\"']?(?:JavaVersion\.VERSION_)?(?:1[._])?(\d+)"
     r"|jvmToolchain\s*\(?\s*(\d+)|jvmTarget\s*=\s*[\"'](?:1\.)?(\d+)"
 )
-_BOOT = re.compile(
-    r"<artifactId>spring-boot-(?:starter-parent|dependencies)</artifactId>\s*<version>\s*(\d+)\.(\d+)"
-    r"|org\.springframework\.boot[\"')]+\s*version\s*[\"'(]+(\d+)\.(\d+)"
-    r"|spring-?[bB]oot(?:Version|\.version)?[\"']?\s*[=>:]\s*[\"']?(\d+)\.(\d+)"
-    r"|spring-boot-gradle-plugin:(\d+)\.(\d+)"
+_OLD_BOOT = re.compile(
+    r"<artifactId>spring-boot-(?:starter-parent|dependencies)</artifactId>\s*<version>\s*[12]\."
+    r"|org\.springframework\.boot[\"')]+\s*version\s*[\"'(]+[12]\."
+    r"|spring-?[bB]oot(?:Version|\.version)?[\"']?\s*[=>:]\s*[\"']?[12]\.|spring-boot-gradle-plugin:[12]\."
 )
-_GRADLE = re.compile(r"distributionUrl\s*=.*gradle-(\d+)\.(\d+)")
-SUPPORTED = (17, 21, 25)
-_GRADLES = (((5, 0), 8), ((7, 3), 11), ((8, 5), 17), ((9, 1), 21))
-"""Gradles before this version run on this Java at most, of those that are kept up."""
+"""Spring Boot that is compiled for Java 8 if nothing says otherwise."""
+KEPT_UP = (8, 11, 17, 21, 25)
+_NEWER = 17
+"""The first that all bases have."""
 
 
-def boot_of(text: str) -> tuple[int, int] | None:
-    """The version of Spring Boot; None where the build files name none."""
-    match = _BOOT.search(text)
-    if match is None:
-        return None
-    major, minor = (int(group) for group in match.groups() if group)
-    return major, minor
-
-
-def _asked_version(text: str) -> tuple[int, int | None]:
-    """The version that build files ask for, and where in the text; where they say none 17, or 8 for an old Spring Boot."""
-    match, boot = _VERSION.search(text), boot_of(text)
-    usual = 8 if boot is not None and boot < (2, 5) else 17
-    return (usual, None) if match is None else (int(next(group for group in match.groups() if group)), match.start())
-
-
-def runs_on(version: int, text: str) -> int:
-    """The Java that the service is run on: the next that is kept up; Spring Boot before 2.5 wants one of its own time."""
-    boot = boot_of(text)
-    if boot is not None and version <= 11 and boot < (2, 5):
-        return 8 if boot < (2, 1) and version <= 8 else 11
-    return next((each for each in SUPPORTED if each >= version), SUPPORTED[-1])
-
-
-def built_with(runtime: int, wrapper: str) -> int:
-    """The JDK that builds: the one that it runs on, or an older one where the wrapper's Gradle does not run on that.
-
-    ``wrapper`` is the text of gradle-wrapper.properties.
-    """
-    match = _GRADLE.search(wrapper)
-    if match is None:
-        return runtime
-    gradle = (int(match[1]), int(match[2]))
-    most = next((java for before, java in _GRADLES if gradle < before), runtime)
-    return min(runtime, most)
+def _asked_version(text: str) -> tuple[str, int | None]:
+    """The Java that build files ask for, or the next that is kept up, and where in the text they do."""
+    match = _VERSION.search(text)
+    asked = int(next(group for group in match.groups() if group)) if match else 8 if _OLD_BOOT.search(text) else _NEWER
+    return str(next((each for each in KEPT_UP if each >= asked), KEPT_UP[-1])), match and match.start()
 
 
 _QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNORECASE)
@@ -169,14 +138,13 @@ def _gradle_above(tree: Tree, folder: str) -> str | None:
 
 @dataclass(frozen=True)
 class JavaProject(Project):
-    """``top`` is the folder that it is built from. ``wrapper``: it brings Maven or Gradle itself. ``jdk`` builds it. ``listed``:
+    """``top`` is the folder that it is built from. ``wrapper``: it brings Maven or Gradle itself. ``listed``:
     Maven builds it with the modules that it needs. ``main`` is its main class if its jar does not say it, with its libraries
     beside it.
     """
 
     top: str = "."
     wrapper: bool = False
-    jdk: str = "21"
     listed: bool = False
     options: tuple[str, ...] = ()
     main: str = ""
@@ -331,20 +299,17 @@ class Java:
         jib = tuple(Known(int(port.value), port.origin) for port in tree.values(file, _JIB_PORT))
         listens = bool(of_code or jib or (words and words.ports))
         listens = listens or any(_LISTENS.search(tree.text(path)) for path in code)
-        runtime = runs_on(asked, whole)
-        wrapper = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
         return JavaProject(
             language="java",
             kind=kind,
             folder=folder,
             name=artifact(text) or tree.root.name,
-            version=Known(str(runtime), _origin(file, text, at)),
+            version=Known(asked, _origin(file, text, at)),
             ports=jib or of_config or ((Known(8080),) if _USUAL.search(whole) else of_code),
             health=_health(tree, file, whole, config, health),
             owned=any(_FILE_DATABASE.search(tree.text(path)) for path in config),
             top=top,
             wrapper=tree.has(joined(top, "mvnw" if kind == "maven" else "gradlew")),
-            jdk=str(built_with(runtime, wrapper)),
             listed=kind == "maven" and lists(tree, top, folder),
             options=tuple(_options(whole, settings, kind)),
             main="" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder, text),
@@ -355,7 +320,7 @@ class Java:
     def ladder(self, service: Service, project: JavaProject, place: str, port: int) -> Ladder:
         """Ubuntu, Alpine, Chainguard and distroless, and Jib on the first and the last."""
         version, is_maven = project.version.value, project.kind == "maven"
-        build = f"maven:3-eclipse-temurin-{project.jdk}" if is_maven else f"gradle:8-jdk{project.jdk}"
+        build = f"maven:3-eclipse-temurin-{version}" if is_maven else f"gradle:8-jdk{version}"
         bases = common.bases_of("java", build=build, version=version)
         env = _environment(common.own_words(service))
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
@@ -364,7 +329,7 @@ class Java:
         )
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
         rungs = [*made.rungs, *_jib(project, env, jib)]
-        if int(version) not in SUPPORTED:
+        if int(version) < _NEWER:
             why = f"it needs Java {version}, and this base has newer ones alone"
             newer = ("chainguard", "distroless", "jib-distroless")
             rungs = [replace(rung, refused=why) if rung.name in newer else rung for rung in rungs]

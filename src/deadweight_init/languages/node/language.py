@@ -107,8 +107,8 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
     """The version of Node: of its own image as exactly as it is there (the base is shared then), of a version file, of
     ``engines``, or the default."""
     files = (joined(folder, name) for name in (".nvmrc", ".node-version"))
-    named = (known for file in files for known in tree.values(file, _VERSION))
-    numbers = (Known(_NAMES.get(known.value.lower(), known.value), known.origin) for known in named)
+    written = (known for file in files for known in tree.values(file, _VERSION))
+    numbers = (Known(_NAMES.get(known.value.lower(), known.value), known.origin) for known in written)
     for known in (common.of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
