@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
@@ -23,7 +22,7 @@ def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
     def shared(service: Service) -> int:
         names = {rung.keys.get("dockerfile") for rung in first_draft(service, "").ladder.rungs}
         folder = service.project.folder if service.project else service.folder
-        return sum((_dockerfile(each) in names) + (each.source == folder) for each in suite.variants)
+        return sum((getattr(each, "dockerfile", None) in names) + (each.source == folder) for each in suite.variants)
 
     return max(services, key=shared, default=None)
 
@@ -61,24 +60,20 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
             yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
 
 
-def _dockerfile(variant: Variant) -> str | None:
-    return variant.dockerfile if isinstance(variant, DockerfileVariant) else None
-
-
-def _bases(variant: Variant) -> dict[str, str]:
-    return variant.bases if isinstance(variant, DockerfileVariant) else {}
-
-
 def _place(suite: Suite, tree: Tree) -> str:
     """The folder of the generated files."""
-    made = (each for each in map(_dockerfile, suite.variants) if each and is_generated(tree.text(each)))
+    made = (
+        each
+        for variant in suite.variants
+        if (each := getattr(variant, "dockerfile", None)) and is_generated(tree.text(each))
+    )
     return next((path.rpartition("/")[0] for path in made), "")
 
 
 def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:
     by_name = {each.name: each for each in suite.variants}
     for variant in suite.variants:
-        dockerfile = _dockerfile(variant)
+        dockerfile = getattr(variant, "dockerfile", None)
         if dockerfile and not (root / dockerfile).is_file():
             yield f"{variant.name}: {dockerfile} no longer exists"
     for rung in draft.ladder.rungs:
@@ -99,7 +94,7 @@ def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
         "minimal.Dockerfile": instruction_lines(with_more(parsed, [])),
     }
     for variant in suite.variants:
-        name = _dockerfile(variant) or ""
+        name = getattr(variant, "dockerfile", None) or ""
         place, _, file = name.rpartition("/")
         derived = place == draft.place and file in begins and is_generated(tree.text(name))
         if derived and instruction_lines(tree.text(name))[: len(begins[file])] != begins[file]:
@@ -112,7 +107,7 @@ def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[
         then = getattr(variant, key, None)
         if key == "bases" and rung.is_made and project is not None and not _other_version(project, then, now):
             continue
-        if now and now != then and not (key == "dockerfile" and not _bases(variant)):
+        if now and now != then and not (key == "dockerfile" and not getattr(variant, "bases", None)):
             yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
 
 

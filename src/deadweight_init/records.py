@@ -51,11 +51,6 @@ class ImageWords:
     """Where the last stage copies to, from wherever; absolute."""
     volumes: tuple[Known[str], ...] = ()
 
-    def on(self, pattern: str) -> str:
-        """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""
-        found = (re.match(rf"(?:.*/)?{pattern}", each) for each in (self.base, *self.bases))
-        return next((match[1] for match in found if match), "")
-
     @property
     def words(self) -> tuple[str, ...]:
         """What is started: program and arguments."""

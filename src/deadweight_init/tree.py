@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from deadweight.records.paths import STATE_DIR
 from deadweight_init.records import Known
 
-T = TypeVar("T")
-
 TABLES: Mapping[str, Any] = tomllib.loads(
     resources.files(__package__).joinpath("tables.toml").read_text(encoding="utf-8")
 )
 """Names and patterns that tell what a file, folder, path or package is."""
 MOST_FILES = 50_000
+TREES = 8
+"""Of so many repositories what readers made of them is remembered."""
 _MOST_CODE = 500
 MOST_BYTES = 512 * 1024
 _LANGUAGES = "go py js mjs cjs ts java kt rs rb php ex exs properties toml ini conf"
@@ -43,7 +43,6 @@ class Tree:
     root: Path
     files: tuple[str, ...]
     _texts: dict[str, str] = field(default_factory=dict, repr=False)
-    _made: dict[object, Any] = field(default_factory=dict, repr=False)
 
     def has(self, path: str) -> bool:
         return path in self._all
@@ -71,7 +70,7 @@ class Tree:
 
     def documents(self, path: str) -> list[dict[str, Any]]:
         """The mappings in a JSON, TOML or YAML file; none where it is a template."""
-        return self.once(lambda _: _documents(path, self.text(path)), path)
+        return _documents(posixpath.splitext(path)[1], self.text(path))
 
     def data(self, path: str) -> dict[str, Any]:
         """The first of these; empty without one."""
@@ -92,14 +91,6 @@ class Tree:
         for match in pattern.finditer(text):
             group = match.lastindex or 0
             yield Known(match[group], f"{origin}{path}:{line_of(text, match.start(group))}")
-
-    def once(self, read: Callable[[Tree], T], name: object = None) -> T:
-        """What a reader makes of the repository; it is asked once."""
-        key = name or read
-        if key not in self._made:
-            self._made[key] = read(self)
-        made: T = self._made[key]
-        return made
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -161,9 +152,10 @@ NOT_PARSED = (ValueError, yaml.YAMLError, RecursionError)
 """What parsers raise."""
 
 
-def _documents(path: str, text: str) -> list[dict[str, Any]]:
+@lru_cache(2**12)
+def _documents(ending: str, text: str) -> list[dict[str, Any]]:
     try:
-        parsed = PARSERS[ending][1](text) if (ending := posixpath.splitext(path)[1]) in PARSERS else []
+        parsed = PARSERS[ending][1](text) if ending in PARSERS else []
     except NOT_PARSED:
         return []
     return [document for document in parsed if isinstance(document, dict)]

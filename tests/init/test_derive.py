@@ -22,7 +22,8 @@ from deadweight_init.derive.dockerfile import (
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, asked
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
-from deadweight_init.prove.recording import _DANGEROUS, of_health, of_log, of_operations, of_port, routes
+from deadweight_init.prove.observe import Health
+from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes
 from deadweight_init.records import Code
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
@@ -339,16 +340,23 @@ def test_what_a_program_asks_of_the_loader_is_read():
     ],
 )
 def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
-    assert [each.code for each in of_log(["starting", line])] == (["error_in_log"] if is_error else [])
+    found = doubts_of(Health("exit", 80), ["starting", line], (), 0)
+    assert [each.code for each in found] == (["error_in_log"] if is_error else [])
 
 
-def test_what_proves_little_is_told():
-    assert [each.code for each in of_health(404, "/")] == ["health_is_an_error"]
-    assert list(of_health(204, "/")) == []
-    assert [each.code for each in of_port(8081, (8080,))] == ["undeclared_port"]
-    assert list(of_port(8080, (9000, 8080))) == []
-    assert [each.code for each in of_operations(0)] == ["no_operation"]
-    assert list(of_operations(1)) == []
+@pytest.mark.parametrize(
+    ("health", "declared", "works", "codes"),
+    [
+        (Health("http", 80, "/", 404), (80,), 1, ["health_is_an_error"]),
+        (Health("http", 80, "/", 204), (80,), 1, []),
+        (Health("http", 81, "/", 200), (80,), 1, ["undeclared_port"]),
+        (Health("http", 80, "/", 200), (90, 80), 0, ["no_operation"]),
+        (Health("tcp", 80), (80,), 0, []),
+        (Health("tcp", 81, "/", 500), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
+    ],
+)
+def test_what_proves_little_is_told(health, declared, works, codes):
+    assert [each.code for each in doubts_of(health, [], declared, works)] == codes
 
 
 def test_routes_are_read_in_any_language(tmp_path):

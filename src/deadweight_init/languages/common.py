@@ -50,9 +50,9 @@ def own_words(service: Service) -> ImageWords:
 
 
 def of_base(words: ImageWords | None, pattern: str) -> Known[str] | None:
-    """The version in the base of the own image, as exactly as it is there: the base is shared then."""
-    version = words.on(pattern) if words else ""
-    return Known(version, "from your Dockerfile's base") if version else None
+    """The version in the base of the own image, or of another stage, as exactly as it is there: the base is shared then."""
+    found = (re.match(rf"(?:.*/)?{pattern}", each) for each in (words.base, *words.bases)) if words else ()
+    return next((Known(match[1], "from your Dockerfile's base") for match in found if match), None)
 
 
 Bases = Mapping[str, tuple[str, str]]

@@ -21,6 +21,7 @@ from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
     from deadweight_init.write.files import Written
 
@@ -149,6 +150,15 @@ class Proof:
     def variant(self, workspace: Workspace, name: str) -> Variant:
         """A rung as a variant of the suite."""
         return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
+
+    def tell(self, found: Evidence) -> None:
+        """Tell what a check found."""
+        self.say(f"{found.variant}: {found.check}: {found.status}: {found.reason}")
+
+    def take(self, rung: Rung, name: str, draft: Draft) -> None:
+        """Go on with the draft that a remedy gives."""
+        self.say(f"{rung.name}: remedy: {name}")
+        self.draft = draft
 
     def leave_out(self, name: str, reason: str, hint: str = "") -> None:
         """Leave a rung out; the reason becomes a comment of the suite."""

@@ -5,6 +5,7 @@ An answer's body is checked only as far as two containers agree: times, host nam
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -101,30 +102,18 @@ _NO_ERROR = re.compile(
 )
 
 
-def of_log(lines: Iterable[str]) -> Iterator[Doubt]:
-    """The first error among the first lines that a service wrote."""
-    for line in lines:
-        if _ERROR.search(line) and not _NO_ERROR.search(line):
-            yield Doubt("error_in_log", " ".join(line.split())[:160])
-            return
-
-
-def of_health(status: int, path: str) -> Iterator[Doubt]:
-    """Nothing that was asked answers but with an error."""
-    if status >= 400:
-        yield Doubt("health_is_an_error", f"GET {path} answers {status}, and no path that is known answers 2xx")
-
-
-def of_port(port: int, declared: Collection[int]) -> Iterator[Doubt]:
-    """It listens where nothing of the repository says so."""
-    if port not in declared:
+def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], works: int) -> Iterator[Doubt]:
+    """Why what was seen proves little: an error in its first lines, a port that nothing declares, health that is an error, no
+    operation that works."""
+    errors = (line for line in lines if _ERROR.search(line) and not _NO_ERROR.search(line))
+    yield from (Doubt("error_in_log", " ".join(line.split())[:160]) for line in itertools.islice(errors, 1))
+    if health.kind != "exit" and health.port not in declared:
         told = f"; declared: {', '.join(map(str, declared))}" if declared else ""
-        yield Doubt("undeclared_port", f"it listens on {port}, which nothing in the repository declares{told}")
-
-
-def of_operations(works: int) -> Iterator[Doubt]:
-    """No operation was seen to work."""
-    if not works:
+        yield Doubt("undeclared_port", f"it listens on {health.port}, which nothing in the repository declares{told}")
+    if health.status >= 400:
+        what = f"GET {health.path} answers {health.status}, and no path that is known answers 2xx"
+        yield Doubt("health_is_an_error", what)
+    if not works and (health.kind == "http" or health.status):
         yield Doubt("no_operation", "no operation that is known answers 2xx")
 
 

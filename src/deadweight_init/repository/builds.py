@@ -6,11 +6,12 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from deadweight.records.reference import split
 from deadweight_init.records import OwnDockerfile
 from deadweight_init.repository.compose import FOR_DEVELOPERS, ComposeService
-from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
+from deadweight_init.tree import TABLES, TREES, Tree, aside, folder_of, joined
 
 _BUILD_FILES = (
     r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json|docker-bake\.hcl"
@@ -34,6 +35,7 @@ class _Command:
     args: Mapping[str, str] = field(default_factory=dict)
 
 
+@lru_cache(TREES)
 def _commands(tree: Tree) -> tuple[_Command, ...]:
     """What scripts, Makefiles, workflows and bake files build."""
     found = list[_Command]()
@@ -84,7 +86,7 @@ class Build:
 def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
     """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
     found: dict[str, Build] = {}
-    commands = tree.once(_commands)
+    commands = _commands(tree)
     pairs = [
         *((command.dockerfile, command.context) for command in commands),
         *((each.path, each.context) for each in composed),

@@ -11,6 +11,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
 from deadweight_init.dockerfile import VARIABLE, filled, read_words, urls
 from deadweight_init.records import Beside, Known, Service, Surroundings
-from deadweight_init.tree import Tree, aside, folder_of, joined, line_of, with_above
+from deadweight_init.tree import TREES, Tree, aside, folder_of, joined, line_of, with_above
 
 _WORDS = "example|sample|template|dist"
 _EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-][\w-]+)?|\.env\.[\w-]+\.(?:{_WORDS}))")
@@ -155,12 +156,9 @@ def mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+@lru_cache(TREES)
 def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
     """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
-    return tree.once(_read_files)
-
-
-def _read_files(tree: Tree) -> dict[str, dict[str, Any]]:
     in_folders = (path for path in tree.named(r".+\.ya?ml") if folder_of(path).endswith("compose"))
     of_users = (path for path in (*tree.named(COMPOSE), *in_folders) if ".devcontainer" not in path.split("/"))
     paths = sorted(of_users, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
@@ -225,9 +223,10 @@ class ComposeService:
         return aside(self.file), depth if self.published else -depth
 
 
+@lru_cache(TREES)
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
-    return tree.once(lambda tree: tuple(_built(tree)), "compose")
+    return tuple(_built(tree))
 
 
 def _built(tree: Tree) -> Iterator[ComposeService]:

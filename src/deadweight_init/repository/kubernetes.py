@@ -11,12 +11,13 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
 from deadweight_init.repository.compose import SERVERS, mapping
-from deadweight_init.tree import Tree
+from deadweight_init.tree import TREES, Tree
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
@@ -82,6 +83,7 @@ class _Cluster:
                 yield str(each.get("name")), str(value)
 
 
+@lru_cache(TREES)
 def _cluster(tree: Tree) -> _Cluster:
     files, containers = list[str](), list[_Container]()
     maps, services = dict[str, dict[str, str]](), dict[str, dict[str, Any]]()
@@ -120,7 +122,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     """What the manifests and charts in a folder say, and those elsewhere that name the service.
     ``names`` are the service's: its containers are told by them. ``foreign`` are those of the repository's other services.
     """
-    cluster = tree.once(_cluster)
+    cluster = _cluster(tree)
     inside = set(tree.below(folder, ".yaml", ".yml"))
     containers = [each for each in cluster.containers if each.file in inside]
     own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
@@ -151,7 +153,7 @@ def _mine(containers: list[_Container], names: Collection[str]) -> list[_Contain
 
 def cluster_needs(tree: Tree, env: Mapping[str, Known[str]]) -> tuple[Known[Beside], ...]:
     """The databases and queues of the manifests whose Services the environment names, each under the name there."""
-    cluster, found = tree.once(_cluster), list[Known[Beside]]()
+    cluster, found = _cluster(tree), list[Known[Beside]]()
     for host in dict.fromkeys(host for known in env.values() for host in _HOST.findall(known.value)):
         # a Service goes by its name alone, or with its namespace
         selector = next((each for name, each in cluster.services.items() if host.partition(".")[0] == name), None)

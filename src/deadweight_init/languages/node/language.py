@@ -15,7 +15,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, part, scan, web_command
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command
 from deadweight_init.tree import TABLES, Tree, joined
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
@@ -113,13 +113,9 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
     asked = str(part(package, "engines").get("node") or "")
-    exact = re.fullmatch(r"[=v]?(\d+\.\d+\.\d+)|~\s?(\d+\.\d+)(?:\.\d+)?", asked.strip())
-    version = (
-        (exact[1] or exact[2]) if exact else next((str(each) for each in _KNOWN if asked and fits(asked, each)), "")
-    )
+    version = next((str(each) for each in _KNOWN if asked and fits(asked, each)), _DEFAULT)
     # ">=14" takes the default too, and says nothing more
-    named = version and version != _DEFAULT and int(version.partition(".")[0]) >= _OLDEST
-    return Known(version, f"from {joined(folder, 'package.json')}: engines") if named else Known(_DEFAULT)
+    return Known(version, *([f"from {joined(folder, 'package.json')}: engines"] if version != _DEFAULT else []))
 
 
 def fits(asked: str, major: int) -> bool:
@@ -128,9 +124,6 @@ def fits(asked: str, major: int) -> bool:
 
 
 def _all_fit(alternative: str, major: int) -> bool:
-    spread = re.fullmatch(r"\s*v?(\d+)[\d.xX]*\s+-\s+v?(\d+)[\d.xX]*\s*", alternative)
-    if spread:
-        return int(spread[1]) <= major <= int(spread[2])
     return all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))
 
 
@@ -148,9 +141,10 @@ MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
 _LISTENS = re.compile(r"\.listen\(")
 _MAKES_A_SERVER = re.compile(r"\bcreate\w*Server\(|\bBun\.serve\(")
 _PORT = re.compile(r"\$\{?PORT(?::-(\d+))?\}?")
-_NEEDS_A_SHELL = re.compile(r"[;|<>`()$]|(?<!&)&(?!&)")
 _DATABASE = re.compile(r"migrat|seed|\bdb\b|schema|prisma|sequelize|knex|typeorm|drizzle", re.IGNORECASE)
 """What is done each time it starts: it changes a database, which is not there when the image is built."""
+_OF_DEVELOPERS = re.compile(r"--env-file[= ]\S+|--watch(?=\s|$)")
+"""Files of variables, which are no part of an image, and watching for edits."""
 _DEPTH = 4
 
 
@@ -193,7 +187,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
 def on_a_platform(tree: Tree, folder: str) -> Words:
     """The command that a hosting platform is told (a Procfile and the like)."""
     command = _PORT.sub(lambda each: each[1] or "8080", web_command(tree, folder))
-    return _words(command)
+    return simple_command(command)
 
 
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
@@ -219,14 +213,6 @@ def _entries(tree: Tree, folder: str, package: Mapping[str, Any]) -> Iterator[st
     return (name for name in dict.fromkeys((*named, *ENTRIES)) if tree.has(joined(folder, name)))
 
 
-def _words(text: str) -> Words:
-    """A simple command; nothing for one that only a shell can run."""
-    try:
-        return () if _NEEDS_A_SHELL.search(text) else tuple(shlex.split(text))
-    except ValueError:
-        return ()
-
-
 def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
     """The simple commands of a command in turn: scripts of npm's are taken apart. What only a shell can do is empty."""
     plain = _bare(words)
@@ -241,7 +227,7 @@ def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
         return [words]
     texts = [str(scripts[each]) for each in (f"pre{name}", name) if each in scripts]
     lines = [line for text in texts for line in text.split("&&")]
-    return [each for line in lines for each in _steps(_words(line), scripts, depth - 1)]
+    return [each for line in lines for each in _steps(simple_command(line), scripts, depth - 1)]
 
 
 def _bare(words: Words) -> Words:
@@ -264,7 +250,7 @@ def _as_node(words: Words, tree: Tree, folder: str, programs: Collection[str]) -
     words = _bare(words)
     name = posixpath.basename(words[0]) if words else ""
     if name in ("node", "nodejs"):
-        return tuple(_without_developers_options(words[1:]))
+        return tuple(shlex.split(_OF_DEVELOPERS.sub("", shlex.join(words[1:]))))
     if name in _KEEPERS:
         files = [
             word for word in words[1:] if re.fullmatch(r"[\w./-]+\.[cm]?[jt]s", word) and tree.has(joined(folder, word))
@@ -274,16 +260,6 @@ def _as_node(words: Words, tree: Tree, folder: str, programs: Collection[str]) -
     if name in programs or _PROGRAMS.get(name) in programs:
         return (f"node_modules/.bin/{name}", *words[1:])
     return ()
-
-
-def _without_developers_options(words: Words) -> Iterator[str]:
-    """Arguments of ``node`` without files of variables, which are no part of an image, and without watching for edits."""
-    options = iter(words)
-    for word in options:
-        if word == "--env-file":
-            next(options, None)
-        elif not word.startswith("--env-file=") and word != "--watch":
-            yield word
 
 
 _NATIVE = frozenset(TABLES["node"]["native"])
