@@ -28,6 +28,11 @@ def first(*found: Known[T] | None) -> Known[T] | None:
     return next((each for each in found if each is not None), None)
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """``3.12`` to compare by."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
 @dataclass(frozen=True)
 class ImageWords:
     """What a Dockerfile says of the image that it makes, with every value's line.

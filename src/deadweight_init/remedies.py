@@ -15,7 +15,7 @@ from deadweight.builders.shared.diagnosis import Code
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
-from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service
+from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service, numbers
 from deadweight_init.tree import Tree, folder_of, line_of
 
 
@@ -119,15 +119,11 @@ def _older_version(case: Case) -> Draft | None:
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     now = project.version.value
-    older = next((each for each in facts_of(project).older if _number(each) < _number(now)), None)
+    older = next((each for each in facts_of(project).older if numbers(each) < numbers(now)), None)
     if older is None:
         return None
     version = Known(older, f"{SEEN}: its packages do not work with {now}")
     return _rebuilt(case, replace(project, version=version))
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in version.split(".") if each.isdigit())
 
 
 def _rebuilt(case: Case, project: Project) -> Draft:

@@ -21,14 +21,13 @@ from deadweight_init.repository.compose import (
     compose,
     dotenv,
     example_file,
-    mapping,
     outside,
     own_names,
     server_of,
 )
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.tree import Tree, aside, folder_of, joined, with_above
+from deadweight_init.tree import Tree, aside, folder_of, joined, mapping, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(

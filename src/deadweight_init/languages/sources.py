@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
@@ -27,12 +27,6 @@ LEAST_PORT = 80
 """A smaller number in code is something else."""
 
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
-
-
-def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A section of a manifest; empty without it."""
-    section = document.get(key)
-    return section if isinstance(section, dict) else {}
 
 
 TESTS = re.compile(r"(_test\.go|_spec\.rb|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")

@@ -10,7 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -21,7 +21,7 @@ from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
 from deadweight_init.dockerfile import VARIABLE, filled, read_words, urls
 from deadweight_init.records import Beside, Known, Service, Surroundings
-from deadweight_init.tree import TREES, Tree, aside, folder_of, joined, line_of, with_above
+from deadweight_init.tree import TREES, Tree, as_list, aside, folder_of, joined, line_of, mapping, with_above
 
 _WORDS = "example|sample|template|dist"
 _EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-][\w-]+)?|\.env\.[\w-]+\.(?:{_WORDS}))")
@@ -144,16 +144,6 @@ SERVERS = _table()
 def server_of(reference: str) -> Server | None:
     """The server of an image; None for an image of which nothing is known."""
     return SERVERS.get(posixpath.basename(split(reference)[0]))
-
-
-def as_list(value: Any) -> list[Any]:
-    """A list as it is; nothing for what is none."""
-    return value if isinstance(value, list) else []
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """The value where it is a mapping; else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 @lru_cache(TREES)
@@ -466,13 +456,9 @@ def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
 
 def as_data(needs: Sequence[Known[Beside]]) -> Known[dict[str, Any]] | None:
     """The ``needs:`` of a suite; None for none."""
-    entries = {each.value.name: _entry(each.value) for each in needs}
+    fields = {each.value.name: {**asdict(each.value), "name": "", "args": list(each.value.args)} for each in needs}
+    entries = {name: {key: value for key, value in entry.items() if value} for name, entry in fields.items()}
     return Known(entries, needs[0].origin) if needs else None
-
-
-def _entry(need: Beside) -> dict[str, Any]:
-    fields = {key: getattr(need, key) for key in ("image", "port", "env", "args", "files")}
-    return {key: list(value) if key == "args" else value for key, value in fields.items() if value}
 
 
 # What is mounted.

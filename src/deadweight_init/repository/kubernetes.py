@@ -16,8 +16,8 @@ from typing import Any
 
 from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
-from deadweight_init.repository.compose import SERVERS, mapping
-from deadweight_init.tree import TREES, Tree
+from deadweight_init.repository.compose import SERVERS
+from deadweight_init.tree import TREES, Tree, mapping, mappings
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
@@ -26,11 +26,6 @@ _PROBE_PATH = re.compile(
 _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
 _HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://|:[^/@,]*@)")
-
-
-def mappings(value: Any) -> list[dict[str, Any]]:
-    """The mappings in a list; none where it is none."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from deadweight.builders.shared import generated_files
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, unwrapped
-from deadweight_init.tree import Tree, aside, folder_of, joined
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped
+from deadweight_init.tree import Tree, aside, folder_of, joined, mappings
 
 
 @dataclass(frozen=True)
@@ -246,10 +246,7 @@ def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     document = tree.data(path) if path else {}
     if path is None or not document:
         return {}
-    builds = document.get("builds")
-    mains = (
-        [str(each.get("main") or ".") for each in builds if isinstance(each, dict)] if isinstance(builds, list) else []
-    )
+    mains = [str(each.get("main") or ".") for each in mappings(document.get("builds"))]
     said = {
         "config": "" if document.get("baseImageOverrides") else path,
         "base": str(document.get("defaultBaseImage") or ""),
@@ -350,11 +347,7 @@ def _version(tree: Tree, file: str, words: ImageWords | None) -> Known[str]:
     """The own image's version, as exactly as it is there (the base is shared then), if it is new enough for the module."""
     named = (known for pattern in _LEAST for known in tree.values(file, pattern))
     least, own = next(named, Known("1.22")), common.of_base(words, r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])")
-    return own if own and _numbers(own.value) >= _numbers(least.value) else least
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in version.split(".")[:2])
+    return own if own and numbers(own.value)[:2] >= numbers(least.value) else least
 
 
 def _mains(tree: Tree, folder: str) -> Iterator[str]:

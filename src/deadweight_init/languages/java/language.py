@@ -30,11 +30,11 @@ _NEWER = 17
 """The first that all bases have."""
 
 
-def _asked_version(text: str) -> tuple[str, int | None]:
-    """The Java that build files ask for, or the next that is kept up, and where in the text they do."""
-    match = _VERSION.search(text)
-    asked = int(next(group for group in match.groups() if group)) if match else 8 if _OLD_BOOT.search(text) else _NEWER
-    return str(next((each for each in KEPT_UP if each >= asked), KEPT_UP[-1])), match and match.start()
+def _version(tree: Tree, files: Sequence[str], whole: str) -> Known[str]:
+    """The Java that build files ask for, or the next that is kept up."""
+    named = (known for file in files for known in tree.values(file, _VERSION))
+    asked = next(named, Known("8" if _OLD_BOOT.search(whole) else str(_NEWER)))
+    return replace(asked, value=str(next((each for each in KEPT_UP if each >= int(asked.value)), KEPT_UP[-1])))
 
 
 _QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNORECASE)
@@ -85,13 +85,11 @@ def holds_together(tree: Tree, folder: str, kind: str) -> bool:
     return any(_INCLUDE.search(tree.text(joined(folder, name))) for name in _SETTINGS)
 
 
-def texts_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> str:
+def files_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> Iterator[str]:
     """The build files of the folders from a module's upper one to the top."""
-    texts, home = [], folder
-    while home not in (top, "."):
-        home = folder_of(home)
-        texts += [tree.text(joined(home, name)) for name in names]
-    return "\n".join(texts)
+    while folder not in (top, "."):
+        folder = folder_of(folder)
+        yield from (path for name in names if tree.has(path := joined(folder, name)))
 
 
 def artifact(pom: str) -> str:
@@ -263,15 +261,13 @@ _FILE_DATABASE = re.compile(r"jdbc:(?:h2:(?:file:)?|hsqldb:file:|derby:|sqlite:)
 """A database in the folder in which the service is started."""
 
 
-_JIB = re.compile(r"<artifactId>\s*jib-maven-plugin\s*</artifactId>.*?<from>\s*<image>\s*([^<$\s]+)", re.DOTALL)
+_JIB = re.compile(
+    r"<artifactId>\s*jib-maven-plugin\s*</artifactId>.*?<from>\s*<image>\s*([^<$\s]+)"
+    r"|\bjib\s*\{.*?\bfrom\s*\{[^}]*?image\s*=?\s*[\"']([^\"'$]+)[\"']",
+    re.DOTALL,
+)
+"""The base image that a pom.xml or a build.gradle gives Jib."""
 _JIB_PORT = re.compile(r"jib-maven-plugin.*?<port>\s*(\d{2,5})|\bjib\s*\{.*?\bports\s*=[^\n\d]*(\d{2,5})", re.DOTALL)
-_JIB_GRADLE = re.compile(r"\bjib\s*\{.*?\bfrom\s*\{[^}]*?image\s*=?\s*[\"']([^\"'$]+)[\"']", re.DOTALL)
-
-
-def _jib_base(text: str) -> str:
-    """The base image that a pom.xml or a build.gradle gives Jib; empty where it gives none."""
-    found = _JIB.search(text) or _JIB_GRADLE.search(text)
-    return found[1] if found else ""
 
 
 class Java:
@@ -290,8 +286,8 @@ class Java:
         if file is None or holds_together(tree, folder, kind):
             return None
         top, text = top_of(tree, folder, kind), tree.text(file)
-        whole = "\n".join((text, texts_above(tree, folder, top, tuple(_KINDS))))
-        asked, at = _asked_version(whole)
+        files = (file, *files_above(tree, folder, top, tuple(_KINDS)))
+        whole = "\n".join(map(tree.text, files))
         config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
         settings = "\n".join((whole, *(tree.text(joined(each, "gradle.properties")) for each in (folder, top))))
         code = sorted(tree.below(folder, ".java", ".kt"))
@@ -304,7 +300,7 @@ class Java:
             kind=kind,
             folder=folder,
             name=artifact(text) or tree.root.name,
-            version=Known(asked, _origin(file, text, at)),
+            version=_version(tree, files, whole),
             ports=jib or of_config or ((Known(8080),) if _USUAL.search(whole) else of_code),
             health=_health(tree, file, whole, config, health),
             owned=any(_FILE_DATABASE.search(tree.text(path)) for path in config),
@@ -313,7 +309,7 @@ class Java:
             listed=kind == "maven" and lists(tree, top, folder),
             options=tuple(_options(whole, settings, kind)),
             main="" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder, text),
-            jib_base=_jib_base(text),
+            jib_base=next((known.value for known in tree.values(file, _JIB)), ""),
             problem=_problem(tree, folder, text, whole, listens, top),
         )
 
@@ -371,12 +367,6 @@ def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top:
     if top != folder and "quarkus" not in text and not any(_MAIN.search(tree.text(path)) for path in code):
         return "it is a library: it has no main class"
     return ""
-
-
-def _origin(file: str, text: str, at: int | None) -> str:
-    if at is None:
-        return "guessed"
-    return f"from {file}:{line_of(text, at)}" if at < len(text) else f"from {file}'s parent"
 
 
 def _main_class(tree: Tree, folder: str, pom: str) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, part, scan, web_command
+from deadweight_init.languages.sources import by_depth, scan, web_command
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command
-from deadweight_init.tree import TABLES, Tree, joined
+from deadweight_init.tree import TABLES, Tree, joined, mapping
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
 _MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]
@@ -78,9 +78,17 @@ def as_wish(manager: Manager) -> Manager:
     return replace(manager, install=manager.loose or manager.install, prune=manager.loose_prune or manager.prune)
 
 
+def all_needs(package: Mapping[str, Any]) -> dict[str, Any]:
+    """The packages that it needs, when it is developed too."""
+    return {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))}
+
+
 def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     """The folder into which a package's build writes a site that needs no server; empty for any other package."""
-    scripts, needs = part(package, "scripts"), {**part(package, "devDependencies"), **part(package, "dependencies")}
+    scripts, needs = (
+        mapping(package.get("scripts")),
+        {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))},
+    )
     exports = (tree.text(joined(folder, f"next.config.{end}")) for end in ("js", "mjs", "ts"))
     exported = "next" in needs and any(re.search(r"\boutput\s*:\s*[\"']export[\"']", text) for text in exports)
     builder = "next" if exported else next((name for name in _MAKES if name in needs), "")
@@ -112,7 +120,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mappi
     for known in (common.of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
         if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
             return known
-    asked = str(part(package, "engines").get("node") or "")
+    asked = str(mapping(package.get("engines")).get("node") or "")
     version = next((str(each) for each in _KNOWN if asked and fits(asked, each)), _DEFAULT)
     # ">=14" takes the default too, and says nothing more
     return Known(version, *([f"from {joined(folder, 'package.json')}: engines"] if version != _DEFAULT else []))
@@ -167,8 +175,8 @@ def serves(tree: Tree, folder: str, package: Mapping[str, Any]) -> bool:
 
 def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWords | None) -> Start:
     """What starts a package."""
-    scripts = part(package, "scripts")
-    programs = {*part(package, "dependencies"), *part(package, "devDependencies")}
+    scripts = mapping(package.get("scripts"))
+    programs = all_needs(package)
     own = words.program if words else ()
     for command in (own, ("npm", "run", "start:prod"), on_a_platform(tree, folder), ("npm", "run", "start")):
         *first, last = _steps(command, scripts, _DEPTH) or [()]
@@ -192,7 +200,7 @@ def on_a_platform(tree: Tree, folder: str) -> Words:
 
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
-    needs = part(package, "dependencies")
+    needs = mapping(package.get("dependencies"))
     programs = [step[0] for step in (*start.before, start.words) if step and step[0].startswith("node_modules/")]
     names = [posixpath.basename(each) for each in programs]
     names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
@@ -306,7 +314,7 @@ class Node:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
         package = tree.data(joined(folder, "package.json"))
-        scripts, needs = part(package, "scripts"), part(package, "dependencies")
+        scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
         is_server = (
             words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)
         )

@@ -10,9 +10,9 @@ from typing import Any
 
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, part, scan
+from deadweight_init.languages.sources import by_depth, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight_init.tree import TABLES, Tree, folder_of, joined
+from deadweight_init.tree import TABLES, Tree, folder_of, joined, mapping, mappings
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"
@@ -53,9 +53,9 @@ class Php:
         if root is None:
             return None
         manifest, lock = (tree.data(joined(folder, f"composer.{end}")) for end in ("json", "lock"))
-        listed = lock.get("packages")
-        packages = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        needs = [name for package in (manifest, *packages) for name in part(package, "require")]
+        needs = [
+            name for package in (manifest, *mappings(lock.get("packages"))) for name in mapping(package.get("require"))
+        ]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
         used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.text(path)) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
@@ -102,7 +102,7 @@ def _version(manifest: Mapping[str, Any], file: str, words: ImageWords | None) -
     """Of its own image; else the newest of the major version that the project asks for, or the one that it pins."""
     if base := common.of_base(words, r"php:(\d\.\d+)"):
         return base
-    asked = str(part(manifest, "require").get("php") or "")
+    asked = str(mapping(manifest.get("require")).get("php") or "")
     pinned = re.fullmatch(r"\s*(?:~\s*(\d\.\d+)\.\d+|=?\s*(\d\.\d+)(?:\.[\d*]+)?)\s*", asked)
     if pinned:
         return Known(pinned[1] or pinned[2], f"from {file}: php")

@@ -13,7 +13,17 @@ from deadweight_init.languages import common
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import TESTS, by_depth, release_command, scan, web_command
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, first, simple_command
+from deadweight_init.records import (
+    UNLISTED,
+    ImageWords,
+    Known,
+    Ladder,
+    Project,
+    Service,
+    first,
+    numbers,
+    simple_command,
+)
 from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
 Words = tuple[str, ...]
@@ -220,7 +230,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     named = (known for name, pattern in _FILES for known in tree.values(joined(folder, name), pattern))
     asked = tree.values(joined(folder, "pyproject.toml"), _RANGE)
     ranged = (Known(version, known.origin) for known in asked if (version := _within(known.value)))
-    supported = (known for known in named if pair(known.value) >= _OLDEST)
+    supported = (known for known in named if numbers(known.value) >= _OLDEST)
     return first(base, next(supported, None), next(ranged, None)) or Known(_DEFAULT)
 
 
@@ -228,19 +238,13 @@ def _within(asked: str) -> str:
     """The version to take of a range; empty if it ends before what is supported."""
     exact = re.fullmatch(r"\s*(?:==|~=(?=\s*3\.\d+\.)|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*", asked)
     if exact:  # ~=3.10 is every later one too
-        return exact[1] if pair(exact[1]) >= _OLDEST else ""
-    lowest = [pair(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
-    below = [pair(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
+        return exact[1] if numbers(exact[1]) >= _OLDEST else ""
+    lowest = [numbers(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [numbers(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
     least = max([*lowest, _USUAL])
     if below and least >= min(below):
         least = (3, min(below)[1] - 1)
     return f"3.{least[1]}" if least >= _OLDEST else ""
-
-
-def pair(version: str) -> tuple[int, int]:
-    """``3.12`` to compare by."""
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
 
 
 @dataclass(frozen=True)
@@ -384,7 +388,9 @@ class Python:
         version = project.version.value
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
-        later = pair(version) >= (3, 13) or (pair(version) == (3, 12) and "pyproject.toml" in project.version.origin)
+        later = numbers(version) >= (3, 13) or (
+            numbers(version) == (3, 12) and "pyproject.toml" in project.version.origin
+        )
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
         lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port)]

@@ -12,7 +12,7 @@ from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, first
-from deadweight_init.tree import TABLES, Tree, joined, with_above
+from deadweight_init.tree import TABLES, Tree, joined, mappings, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""
@@ -121,8 +121,8 @@ def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Kno
 def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Mapping[str, Any]) -> list[str]:
     """Its programs, that which is most likely the service first: ``default-run``, one called a server, one called as the package
     is, one whose file listens."""
-    own, listed = str(package.get("name") or ""), manifest.get("bin")
-    bins = [each for each in listed if isinstance(each, dict) and each.get("name")] if isinstance(listed, list) else []
+    own = str(package.get("name") or "")
+    bins = [each for each in mappings(manifest.get("bin")) if each.get("name")]
     named = {str(entry["name"]): str(entry.get("path") or f"src/bin/{entry['name']}.rs") for entry in bins}
     if not named and tree.has(joined(folder, "src/main.rs")):
         named = {own: "src/main.rs"}
