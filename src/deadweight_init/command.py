@@ -241,16 +241,11 @@ def _label(service: Service, services: Sequence[Service]) -> str:
 
 def _forced(root: Path, names: Iterable[str]) -> list[str]:
     """The names as they are relative to the root. Raises UsageError for one that is not there."""
-    found = []
-    for name in names:
-        path = Path(name)
-        relative = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-        if not (root / relative).is_file():
-            raise UsageError(
-                f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
-            )
-        found.append(relative)
-    return found
+    found = {name: os.path.relpath(root / name, root) for name in names}
+    if absent := next((name for name, path in found.items() if not (root / path).is_file()), ""):
+        hint = "use --force FILE for each file that may be replaced"
+        raise UsageError(f"--force {absent}: no such file in {root}", hint=hint)
+    return list(found.values())
 
 
 MOST_BROKEN = 5

@@ -13,7 +13,7 @@ from deadweight_init.derive.dockerfile import ladder as derived_ladder
 from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import GUESSED, Change, Known, Ladder, OwnDockerfile, Rung, Service, first
+from deadweight_init.records import Change, Known, Ladder, OwnDockerfile, Rung, Service, first
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
@@ -133,10 +133,8 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     ports, paths = port_hints(service), health_hints(service)
     chosen = Known(port, "given") if port else first(*ports) or Known(DEFAULT_PORT)
     path = Known(health, "given") if health else first(*paths)
-    if path is None:
-        told = Known[Mapping[str, Any]]({"path": "/", "status": ["2xx", "3xx", "4xx"]}, GUESSED)
-    else:
-        told = Known({"path": path.value}, path.origin)
+    anything: dict[str, Any] = {"path": "/", "status": ["2xx", "3xx", "4xx"]}
+    told = Known({"path": path.value}, path.origin) if path else Known(anything)
     return Draft(service, place, chosen, told, run_of(service, chosen))
 
 
@@ -214,7 +212,7 @@ def _keys(own: OwnDockerfile) -> dict[str, Any]:
     if own.build_args:
         keys["args"] = own.build_args
     if own.args:
-        keys["run"] = Known({"args": list(own.args)}, own.args_origin)
+        keys["run"] = Known({"args": list(own.args)}, "from your Compose file")
     return keys
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight.project.load_suite import load_suite
@@ -49,9 +48,12 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     if service is None:
         yield "no service is found here now"
         return
-    draft = first_draft(service, _place(suite, tree))
-    yield from _variants(suite, draft, text, tree.root)
-    yield from _derived(suite, draft, tree)
+    files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
+    made = {name: path for name, path in files.items() if is_generated(tree.text(path))}
+    draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
+    yield from (f"{name}: {path} no longer exists" for name, path in files.items() if not (tree.root / path).exists())
+    yield from _variants(suite, draft, text)
+    yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)
     ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
     for variant in suite.variants[:1]:
@@ -60,22 +62,8 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
             yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
 
 
-def _place(suite: Suite, tree: Tree) -> str:
-    """The folder of the generated files."""
-    made = (
-        each
-        for variant in suite.variants
-        if (each := getattr(variant, "dockerfile", None)) and is_generated(tree.text(each))
-    )
-    return next((path.rpartition("/")[0] for path in made), "")
-
-
-def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:
+def _variants(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
     by_name = {each.name: each for each in suite.variants}
-    for variant in suite.variants:
-        dockerfile = getattr(variant, "dockerfile", None)
-        if dockerfile and not (root / dockerfile).is_file():
-            yield f"{variant.name}: {dockerfile} no longer exists"
     for rung in draft.ladder.rungs:
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung, draft.service.project)
@@ -83,7 +71,7 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
             yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
 
 
-def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
+def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]:
     """Derived files that begin with the text of a Dockerfile that is another one by now."""
     own = draft.derived_from
     parsed = parse(own) if own is not None else None
@@ -93,12 +81,10 @@ def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
         "Dockerfile": instruction_lines(on_another_base(parsed, {})),
         "minimal.Dockerfile": instruction_lines(with_more(parsed, [])),
     }
-    for variant in suite.variants:
-        name = getattr(variant, "dockerfile", None) or ""
-        place, _, file = name.rpartition("/")
-        derived = place == draft.place and file in begins and is_generated(tree.text(name))
-        if derived and instruction_lines(tree.text(name))[: len(begins[file])] != begins[file]:
-            yield f"{variant.name}: {name} is of an older {own.path}"
+    for name, path in made.items():
+        begin = begins.get(path.rpartition("/")[2], [])
+        if instruction_lines(tree.text(path))[: len(begin)] != begin:
+            yield f"{name}: {path} is of an older {own.path}"
 
 
 def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:

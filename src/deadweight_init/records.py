@@ -103,7 +103,6 @@ class OwnDockerfile:
     text: str = field(default="", repr=False)
     refused: str = ""
     args: tuple[str, ...] = ()
-    args_origin: str = "from your Compose file"
     ignored: str = field(default="", repr=False)
     """The text of the ignore file that is for this Dockerfile alone."""
     build_args: Mapping[str, str] = field(default_factory=dict)

@@ -220,11 +220,16 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
         near = near or [each for each in mine if each.path in paths and not aside(each.file)]  # deploy/compose.yaml
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: (each.published, each.path != first, each.distance, not each.around.ports))
+        near.sort(key=lambda each: not each.around.ports)
+        # the nearest file is the deepest; of those for a published image the one for users lies above those for single cases
+        near.sort(key=lambda each: (aside(each.file), each.file.count("/") * (2 * each.published - 1)))
+        near.sort(key=lambda each: (each.published, each.path != first))
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
-        spare = (*service.spare, *_as_spare(inner))
+        # much of a cluster names what is only there, so it is tried where the service does not come up without
+        given = {name: known.value for name, known in inner.env.items()}
+        spare = (*service.spare, *(Known(given, known.origin) for known in tuple(inner.env.values())[:1]))
         if not near and (needs := cluster_needs(tree, inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
@@ -233,13 +238,6 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
 
 def _names(service: Service) -> tuple[str, ...]:
     return (service.name, service.project.name) if service.project else (service.name,)
-
-
-def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
-    """What a cluster gives it: much of that names what is only there, so it is tried where it does not come up without."""
-    if cluster.env:
-        origin = next(iter(cluster.env.values())).origin
-        yield Known({name: known.value for name, known in cluster.env.items()}, origin)
 
 
 def plain_name(name: str) -> str:
@@ -353,15 +351,12 @@ def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
     mine = [path for path in tree.named(_APKO) if not aside(path) and folder in with_above(folder_of(path))]
     melange = (path for path in tree.named(_MELANGE) if not tree.text(path).startswith(generated_files.MELANGE))
     packages = {path: mapping(tree.data(path).get("package")).get("name") for path in melange}
-    taken: set[str] = set()
-    for path in mine:
-        contents = tree.data(path).get("contents")
-        if tree.text(path).startswith(generated_files.APKO) or not isinstance(contents, dict):
-            continue
-        listed = {re.split(r"[=<>~@]", str(each))[0] for each in contents.get("packages") or ()}
+    contents = {path: mapping(tree.data(path).get("contents")) for path in mine}
+    own = {path: each for path, each in contents.items() if each and not is_generated(tree.text(path))}
+    for number, (path, content) in enumerate(own.items(), 1):
+        listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}
         made = [file for file, name in packages.items() if name in listed]
-        name = "today-apko" if "today-apko" not in taken else f"today-apko-{len(taken) + 1}"
-        taken.add(name)
+        name = "today-apko" if number == 1 else f"today-apko-{number}"
         keys = {"config": path, **({"packages": made} if made else {})}
         if folder != ".":
             keys["source"] = folder

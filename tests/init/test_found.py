@@ -13,7 +13,7 @@ from deadweight._errors import UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.dockerfile import missing_sources, read_words, urls
+from deadweight_init.dockerfile import missing_sources, read_words, url_paths
 from deadweight_init.draft import first_draft, health_hints
 from deadweight_init.languages.sources import served
 from deadweight_init.prove.proof import nothing_left
@@ -81,14 +81,14 @@ def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, abs
 @pytest.mark.parametrize(
     ("command", "found"),
     [
-        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", (None, "/health")),
-        ("curl http://127.0.0.1:8000/${BASE:-api}/up", (8000, "/api/up")),
-        ("wget -q http://localhost:$PORT/$PREFIX", (None, "/")),
-        ("wget -q http://localhost", (None, "/")),
+        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
+        ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
+        ("wget -q http://localhost:$PORT/$PREFIX", "/"),
+        ("wget -q http://localhost", "/"),
     ],
 )
 def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
-    assert list(urls(command)) == [found]
+    assert list(url_paths(command)) == [found]
 
 
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):

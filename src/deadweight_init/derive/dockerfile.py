@@ -181,11 +181,6 @@ def _headed(text: str, comment: str, name: str, base: str) -> str:
     return "\n".join([*lines[:at], *head, *lines[at:]])
 
 
-def base_change(parsed: Parsed, other: str) -> Change:
-    """The one word that is another one."""
-    return Change(Code.BASE, f"{parsed.base} -> {other}", parsed.chain[0].line, parsed.own.path)
-
-
 FILES, ROOT = "run-time-files", "/run-time-files"
 _MADE = ("tmp", "var/tmp", "run", "root")
 """Folders that programs take for granted."""
@@ -215,10 +210,12 @@ def minimal_changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
     """What it has otherwise than the own image."""
     told = [Change(Code.BASE, f"{parsed.base} -> scratch, with the files below", parsed.chain[0].line, parsed.own.path)]
     if found.gone:
+        first = sorted(found.gone, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
         more = f" and {len(found.gone) - _MOST_NAMED} more" if len(found.gone) > _MOST_NAMED else ""
         told.append(
             Change(
-                Code.PROGRAMS, f"{_names(found.gone)}{more}, of the base: a request that nobody recorded may start one"
+                Code.PROGRAMS,
+                f"{', '.join(first[:_MOST_NAMED])}{more}, of the base: a request that nobody recorded may start one",
             )
         )
     if found.left:
@@ -234,12 +231,7 @@ def minimal_changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
 
 
 _TELLING = ("sh", "bash", "apt-get", "apk", "dnf", "curl", "wget", "git", "python3", "perl", "ssh", "openssl")
-
-
-def _names(gone: Sequence[str]) -> str:
-    """Some of the programs: first those that services start."""
-    first = [each for each in _TELLING if each in gone]
-    return ", ".join([*first, *(each for each in gone if each not in first)][:_MOST_NAMED])
+"""Programs that services start: these are named first."""
 
 
 def _taken(found: RuntimeFiles) -> Iterator[str]:
@@ -425,7 +417,7 @@ def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[R
     found = others(parsed.base, parsed.chain)
     for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
         made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
-        change = base_change(parsed, found[name])
+        change = Change(Code.BASE, f"{parsed.base} -> {found[name]}", parsed.chain[0].line, own.path)
         yield Rung(name, "dockerfile", f"{own.path} on {found[name]}", made, _files(parsed, file), changes=(change,))
 
 

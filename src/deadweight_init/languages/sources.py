@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
@@ -140,23 +140,15 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
 
 
-def web_command(tree: Tree, folder: str) -> str:
-    """The command that serves, as a line for a shell; empty where no file says one."""
-    return next(_commands(tree, folder, "web"), "")
-
-
-def release_command(tree: Tree, folder: str) -> str:
-    """What is done once before a release is served, such as changes of the database; empty where no file says it."""
-    return next(_commands(tree, folder, "release"), "")
-
-
-def _commands(tree: Tree, folder: str, kind: str) -> Iterator[str]:
+def platform_command(tree: Tree, folder: str, kind: str = "web") -> str:
+    """The command that serves, as a line for a shell; of kind ``release`` what is done once before. Empty if none says it."""
     for name, path in TABLES["platforms"][kind].items():
         file = joined(folder, name)
         match = re.search(rf"^{path[0]}:\s*(.+)$", tree.text(file), re.MULTILINE) if name == "Procfile" else None
         command = match[1] if match else _at(tree.data(file), path)
         if isinstance(command, str) and command.strip():
-            yield command.strip()
+            return command.strip()
+    return ""
 
 
 def _at(document: Any, path: Sequence[str]) -> Any:

@@ -103,11 +103,12 @@ class _Tries:
 
     def holds(self, settings: model.RunSettings, while_up: WhileUp) -> bool:
         """Whether the service comes up so, and stays."""
-        health = self.seen.health
+        health, within = self.seen.health, _within(self.seen, LEAST_SECONDS)
+        patient = health_of(self.seen).model_copy(update={"within_seconds": within})
         options = hardened(settings, port=health.port, image_user=self.user).but(hosts=self.hosts, tls=health.tls)
         try:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
-                found = container.wait_healthy(_patient(self.seen), health.port)
+                found = container.wait_healthy(patient, health.port)
                 if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
                     self.why = with_cause("it started, and then ended", all_lines(container))
                 elif found.healthy:
@@ -122,10 +123,6 @@ class _Tries:
 
 def _nothing(container: object, health: object) -> None:
     """What is done with a container that only shows whether a service comes up."""
-
-
-def _patient(seen: Seen) -> model.Health:
-    return health_of(seen).model_copy(update={"within_seconds": _within(seen, LEAST_SECONDS)})
 
 
 _WRITABLE: Wall = ("read_only", False, "it does not start with a read-only file system")

@@ -117,7 +117,6 @@ class Proof:
         self.bound = Bound(tools.minutes)
         self._said: set[str] = set()
         self._made: set[str] = set()
-        self.built: set[str] = set()
         self.tried: set[str] = set()
         self.verified: list[str] = []
         self.steps: dict[str, str] = {}
@@ -192,11 +191,9 @@ class Proof:
             except DeadweightError as error:
                 failed = Failure(error)
         if failed is None:
-            self.built.add(rung.name)
             return True
         if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
             raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
-        self.built.discard(rung.name)  # it may have been, of another file
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
         if failed.line is not None and failed.line < self._last_stage(rung):

@@ -64,8 +64,6 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
     run.pop("needs")
     if data is not None:
         run["needs"] = replace(data, origin="; ".join((data.origin, *why)))
-    elif "env" in run:
-        run["env"] = replace(run["env"], origin="; ".join((run["env"].origin, *why)))
     return replace(draft, service=replace(draft.service, around=replace(around, needs=tuple(needs))), run=run)
 
 
@@ -170,7 +168,9 @@ def _learn(proof: Proof, rung: Rung) -> None:
         proof.draft = draft = with_what_can_be_had(
             proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
         )
-    ports, paths = _ports(draft), tuple(each.value for each in health_hints(draft.service))
+    ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
+    ports = (draft.port.value, *ports) if draft.port.origin == "given" else ports  # the user's word first
+    paths = tuple(each.value for each in health_hints(draft.service))
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
@@ -189,12 +189,6 @@ def _learn(proof: Proof, rung: Rung) -> None:
             proof.draft = replace(
                 learned, doubts=tuple(doubts_of(seen.health, recorder.lines, declared or ports, learned.works))
             )
-
-
-def _ports(draft: Draft) -> tuple[int, ...]:
-    """Where it may listen, the user's word first."""
-    hints = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
-    return (draft.port.value, *hints) if draft.port.origin == "given" else hints
 
 
 def _declared(draft: Draft) -> tuple[int, ...]:

@@ -161,12 +161,6 @@ def stage_of(told: str | None, names: list[str]) -> str | None:
     name = (told or "").lower()
     for_users = bool(names) and not _NOT_FOR_USERS.search(names[-1])
     if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
-        return stage_for_users(names)
+        for_them = (name for name in reversed(names) if _FOR_USERS.fullmatch(name))
+        return None if for_users else next(for_them, None)
     return told
-
-
-def stage_for_users(names: list[str]) -> str | None:
-    """The stage to build where the last one is for developers or tests; None where the last one will do."""
-    if not names or not _NOT_FOR_USERS.search(names[-1]):
-        return None
-    return next((name for name in reversed(names) if _FOR_USERS.fullmatch(name)), None)

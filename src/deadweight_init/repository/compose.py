@@ -19,7 +19,7 @@ from typing import Any
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
-from deadweight_init.dockerfile import VARIABLE, filled, read_words, urls
+from deadweight_init.dockerfile import VARIABLE, filled, read_words, url_paths
 from deadweight_init.records import Beside, Known, Service, Surroundings
 from deadweight_init.tree import TREES, Tree, as_list, aside, folder_of, joined, line_of, mapping, with_above
 
@@ -205,13 +205,6 @@ class ComposeService:
         """Its Dockerfile, seen from the root."""
         return joined(self.context, self.dockerfile or "Dockerfile")
 
-    @property
-    def distance(self) -> tuple[bool, int]:
-        """How far its file is from what it starts: the nearest is the deepest, but of those for a published image, which may lie
-        anywhere, the one for users lies above those for single cases."""
-        depth = self.file.count("/")
-        return aside(self.file), depth if self.published else -depth
-
 
 @lru_cache(TREES)
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
@@ -315,7 +308,7 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
             ports.append(Known(port, origin(f"target: {port}" if isinstance(given, dict) else str(given))))
     test = mapping(service.get("healthcheck")).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
-    health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
+    health = tuple(Known(found, origin("healthcheck")) for found in url_paths(command))
     mounts = mounted_files(tree, folder, service)
     secrets = {target: tree.text(file) for target, file in mounts.items()}
     given = environment(service.get("environment"), examples(tree, folder), secrets)

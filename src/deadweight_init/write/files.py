@@ -11,7 +11,12 @@ from types import TracebackType
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_images.cache_files import write_atomically
-from deadweight_init.write.suite import IGNORED, NOX, TASKS
+
+TASKS = (
+    '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
+)
+NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
+IGNORED = (".deadweight/",)
 
 
 class Written:

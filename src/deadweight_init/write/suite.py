@@ -17,12 +17,6 @@ MOST_CHANGES = 12
 MOST_FLOW = 100
 """A mapping or list that is longer has a line for each entry."""
 
-TASKS = (
-    '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
-)
-NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
-IGNORED = (".deadweight/",)
-
 
 class Block(dict[Any, Any]):
     """A mapping that is written one key a line. A ``Note`` as a key is a comment; a ``Known`` has its origin as one."""

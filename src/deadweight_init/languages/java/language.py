@@ -37,16 +37,6 @@ def _version(tree: Tree, files: Sequence[str], whole: str) -> Known[str]:
     return replace(asked, value=str(next((each for each in KEPT_UP if each >= int(asked.value)), KEPT_UP[-1])))
 
 
-_QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNORECASE)
-
-
-def quarkus_package(settings: str) -> str:
-    """The setting of Quarkus that says which package is made: it has another name from 3.9 on."""
-    match = _QUARKUS.search(settings)
-    old = match is not None and (int(match[1]), int(match[2])) < (3, 9)
-    return "quarkus.package.type" if old else "quarkus.package.jar.type"
-
-
 _MODULE = re.compile(r"<module>\s*([^<$\s]+)\s*</module>")
 _PARENT = re.compile(r"<parent>(.*?)</parent>", re.DOTALL)
 _ARTIFACT = re.compile(r"<artifactId>\s*([\w.-]+)\s*<")
@@ -289,7 +279,6 @@ class Java:
         files = (file, *files_above(tree, folder, top, tuple(_KINDS)))
         whole = "\n".join(map(tree.text, files))
         config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
-        settings = "\n".join((whole, *(tree.text(joined(each, "gradle.properties")) for each in (folder, top))))
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
         jib = tuple(Known(int(port.value), port.origin) for port in tree.values(file, _JIB_PORT))
@@ -307,7 +296,7 @@ class Java:
             top=top,
             wrapper=tree.has(joined(top, "mvnw" if kind == "maven" else "gradlew")),
             listed=kind == "maven" and lists(tree, top, folder),
-            options=tuple(_options(whole, settings, kind)),
+            options=tuple(_options(whole, kind)),
             main="" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder, text),
             jib_base=next((known.value for known in tree.values(file, _JIB)), ""),
             problem=_problem(tree, folder, text, whole, listens, top),
@@ -332,10 +321,10 @@ class Java:
         return Ladder(tuple(rungs), made.files)
 
 
-def _options(whole: str, settings: str, kind: str) -> Iterator[str]:
+def _options(whole: str, kind: str) -> Iterator[str]:
     """What the build is told: one jar of Quarkus, and no plug-ins that read git's metadata, which is not in the context."""
     if "quarkus" in whole:
-        yield f"-D{quarkus_package(settings)}=uber-jar"
+        yield "-Dquarkus.package.jar.type=uber-jar -Dquarkus.package.type=uber-jar"  # its name before 3.9
     if kind == "maven" and "git-commit-id" in whole:
         yield "-Dmaven.gitcommitid.skip=true"
     if kind == "gradle" and "gradle-git-properties" in whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import posixpath
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan, web_command
+from deadweight_init.languages.sources import by_depth, platform_command, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command
 from deadweight_init.tree import TABLES, Tree, joined, mapping
 
@@ -194,7 +195,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
 
 def on_a_platform(tree: Tree, folder: str) -> Words:
     """The command that a hosting platform is told (a Procfile and the like)."""
-    command = _PORT.sub(lambda each: each[1] or "8080", web_command(tree, folder))
+    command = _PORT.sub(lambda each: each[1] or "8080", platform_command(tree, folder))
     return simple_command(command)
 
 
@@ -406,12 +407,7 @@ def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
     """Arguments of node that take these steps in turn: not every base has a shell. Signals are passed on to the last one."""
     if not before:
         return last
-    first = "[" + ", ".join(_listed(step) for step in before) + "]"
-    return ("-e", _IN_TURN.format(first=first, last=_listed(last)))
-
-
-def _listed(words: Words) -> str:
-    return "[" + ", ".join("'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'" for word in words) + "]"
+    return ("-e", _IN_TURN.format(first=json.dumps(before), last=json.dumps(last)))
 
 
 LANGUAGE: Language[NodeProject] = Node()

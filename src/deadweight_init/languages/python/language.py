@@ -12,7 +12,7 @@ from importlib import resources
 from deadweight_init.languages import common
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import TESTS, by_depth, release_command, scan, web_command
+from deadweight_init.languages.sources import TESTS, by_depth, platform_command, scan
 from deadweight_init.records import (
     UNLISTED,
     ImageWords,
@@ -71,11 +71,6 @@ def start_of(tree: Tree, folder: str) -> tuple[Words, int | None]:
     if len(packages) == 1:
         return ("-m", posixpath.basename(packages[0])), None
     return ((serving[0],) if len(serving) == 1 else ()), None
-
-
-def is_django(tree: Tree, folder: str) -> bool:
-    """Whether it is a project of Django's."""
-    return _manage(tree, folder) is not None
 
 
 def _manage(tree: Tree, folder: str) -> str | None:
@@ -359,7 +354,7 @@ class Python:
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
         settings = [tree.text(path) for path in files if "settings" in path and not aside(path)]
-        django = is_django(tree, folder)
+        django = _manage(tree, folder) is not None
         if django and not (own or served or before):
             before = (("manage.py", "migrate", "--noinput"),)
         return PythonProject(
@@ -406,10 +401,10 @@ def _server(start: Words, texts: Sequence[str]) -> list[str]:
 
 def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], Words]:
     """The steps that a hosting platform takes before it serves, and what it serves with; what is no Python is left out."""
-    lines = [each for text in (release_command(tree, folder), web_command(tree, folder)) for each in text.split("&&")]
-    plain = (_PORT.sub(lambda match: match[1] or "8080", line.strip()) for line in lines)
+    before, web = (platform_command(tree, folder, kind) for kind in ("release", "web"))
+    plain = (_PORT.sub(lambda match: match[1] or "8080", line.strip()) for line in f"{before}&&{web}".split("&&"))
     steps = [_as_python(tree, folder, simple_command(line)) for line in plain]
-    served = steps.pop() if web_command(tree, folder) else ()
+    served = steps.pop() if web else ()
     return tuple(step for step in steps if step), served
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan, web_command
+from deadweight_init.languages.sources import by_depth, platform_command, scan
 from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, first, simple_command
 from deadweight_init.tree import Tree, joined
 
@@ -96,7 +96,7 @@ def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
 
 def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple[Words, int]:
     """What serves, and its usual port; ``{port}`` stands for the port."""
-    command = _PORT.sub("{port}", web_command(tree, folder))
+    command = _PORT.sub("{port}", platform_command(tree, folder))
     if words := simple_command(command):
         return words, 8080
     if rails:
