@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from deadweight.builders.shared import generated_files
 from deadweight.builders.shared.generated_files import is_generated
+from deadweight.records.reference import split
 from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import in_repository, reads_host, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
-from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
+from deadweight_init.repository.builds import build_commands
 from deadweight_init.repository.compose import (
     ANY,
+    FOR_DEVELOPERS,
     ComposeService,
     compose,
     dotenv,
@@ -27,7 +29,7 @@ from deadweight_init.repository.compose import (
 )
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.tree import Tree, aside, folder_of, joined, mapping, with_above
+from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined, mapping, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(
@@ -71,6 +73,108 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     services = _with_surroundings(tree, composed, _named(tree, found))
     heard = {each.folder for each in services if listens(each)}
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
+
+
+_HOLDERS = TABLES["folders"]["dockerfiles"]
+"""Folders of Dockerfiles for what lies above them."""
+
+
+_NOT_FOR_USERS = re.compile(
+    r"(?:^|[-_.])(?:dev|develop\w*|tests?|testing|debug\w*|lint\w*|local|ci)(?:$|[-_.])", re.IGNORECASE
+)
+_FOR_USERS = re.compile(r"prod|production|release|runtime|runner|final|deploy|serve|server|app", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Build:
+    """``target`` is a stage; ``args`` are build arguments; ``contexts`` are those that files of the repository name."""
+
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    contexts: tuple[str, ...] = ()
+
+
+def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
+    """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
+    found: dict[str, Build] = {}
+    commands = build_commands(tree)
+    pairs = [
+        *((command.dockerfile, command.context) for command in commands),
+        *((each.path, each.context) for each in composed),
+    ]
+    for path, context in pairs:
+        before = found.get(path, Build())
+        found[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
+    said = [each for each in composed if not each.published]
+    for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
+        before = found[service.path]
+        target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
+        found[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
+    for command in commands:
+        before = found[command.dockerfile]
+        found[command.dockerfile] = replace(before, args={**command.args, **before.args})
+    return found
+
+
+def likely(built: Mapping[str, Build], path: str) -> tuple[str, ...]:
+    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
+    Dockerfiles alone by its name."""
+    folder = folder_of(path)
+    beside = (build.contexts for name, build in built.items() if folder_of(name) == folder != ".")
+    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
+    return built.get(path, Build()).contexts or next(beside, above)
+
+
+def apart(
+    composed: Sequence[ComposeService], own: Sequence[OwnDockerfile]
+) -> Iterator[tuple[str, list[OwnDockerfile]]]:
+    """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
+    not ways to build the same. Without such a file they are one service's, which has no name of its own."""
+    paths = {each.path for each in own if not each.refused and not _NOT_FOR_USERS.search(posixpath.basename(each.path))}
+    for file in dict.fromkeys(each.file for each in composed):
+        names: dict[str, str] = {}
+        for service in composed:
+            if service.file == file and service.path in paths and not service.published:
+                names.setdefault(service.path, service.name)
+        if len(names) > 1:
+            first = next(iter(names))
+            rest = [each for each in own if each.path not in names]
+            yield from (
+                (name, [each for each in own if each.path == path]) for path, name in names.items() if path != first
+            )
+            yield names[first], [*(each for each in own if each.path == first), *rest]
+            return
+    yield "", list(own)
+
+
+_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
+
+
+def in_order(own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
+    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
+    are the repository's: what stands on its own published image adds to the service, such as pages to show."""
+
+    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
+        adds = posixpath.basename(split(each.words.base)[0]).lower() in names and "/" in each.words.base
+        return (
+            aside(each.path), bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
+        )  # fmt: skip
+
+    return sorted(own, key=rank)
+
+
+_BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
+
+
+def stage_of(told: str | None, names: list[str]) -> str | None:
+    """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
+    the last one is for users. None for the last one."""
+    name = (told or "").lower()
+    for_users = bool(names) and not _NOT_FOR_USERS.search(names[-1])
+    if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
+        for_them = (name for name in reversed(names) if _FOR_USERS.fullmatch(name))
+        return None if for_users else next(for_them, None)
+    return told
 
 
 def dockerfiles(tree: Tree) -> Iterator[str]:
