@@ -259,7 +259,7 @@ def broken(tree: Tree) -> Iterator[str]:
 
 def _all_broken(tree: Tree) -> Iterator[str]:
     for path in (*dockerfiles(tree), *tree.named(f"{MANIFESTS}|{COMPOSE}")):
-        text = tree.text(path)
+        text = tree.texts[path]
         if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
             continue
         if not os.access(tree.root / path, os.R_OK):
@@ -274,7 +274,7 @@ def instead(tree: Tree) -> Iterator[str]:
     for path in tree.named(r"\.?melange\.ya?ml"):
         yield f"{path}: makes a package; the image that holds it needs an apko.yaml"
     for path in tree.named(COMPOSE):
-        if not _broken(path, tree.text(path)):
+        if not _broken(path, tree.texts[path]):
             yield f"{path}: starts images, and nothing here builds them"
 
 

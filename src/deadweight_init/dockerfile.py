@@ -302,10 +302,10 @@ def context_of(tree: Tree, dockerfile: str, told: Sequence[str], target: str | N
 
     Of those that files of the repository tell, then the Dockerfile's folder, then the root: the first that has all sources.
     """
-    text, best = tree.text(dockerfile), ("", list[str]())
+    text, best = tree.texts[dockerfile], ("", list[str]())
     for context in dict.fromkeys((*told, folder_of(dockerfile), ".")):
         own = f"{dockerfile}.dockerignore"
-        ignore = tree.text(own) if tree.has(own) else tree.text(joined(context, ".dockerignore"))
+        ignore = tree.texts[own] if tree.has(own) else tree.texts[joined(context, ".dockerignore")]
         lines = [line.strip() for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
         absent = missing_sources(tree, text, context, Ignore(lines), target)
         if not absent:

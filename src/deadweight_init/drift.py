@@ -49,7 +49,7 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
         yield "no service is found here now"
         return
     files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
-    made = {name: path for name, path in files.items() if is_generated(tree.text(path))}
+    made = {name: path for name, path in files.items() if is_generated(tree.texts[path])}
     draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
     yield from (f"{name}: {path} no longer exists" for name, path in files.items() if not (tree.root / path).exists())
     yield from _variants(suite, draft, text)
@@ -83,7 +83,7 @@ def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]
     }
     for name, path in made.items():
         begin = begins.get(path.rpartition("/")[2], [])
-        if instruction_lines(tree.text(path))[: len(begin)] != begin:
+        if instruction_lines(tree.texts[path])[: len(begin)] != begin:
             yield f"{name}: {path} is of an older {own.path}"
 
 

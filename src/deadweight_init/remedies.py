@@ -168,7 +168,7 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
         return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
-    texts = ((path, tree.text(path)) for path in tree.named(r"readme(?:\.\w+)?") if folder_of(path) in (".", folder))
+    texts = ((path, tree.texts[path]) for path in tree.named(r"readme(?:\.\w+)?") if folder_of(path) in (".", folder))
     found = ((path, line_of(text, match.start())) for path, text in texts if (match := _RUN.search(text)))
     shown = next((f" ({path}:{line} shows how it is run)" for path, line in found), "")
     if error.down is Down.ENDED_WITH_0:

@@ -209,7 +209,7 @@ def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
 
 
 def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
-    text = tree.text(path)
+    text = tree.texts[path]
     if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
     target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
@@ -227,7 +227,7 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
         refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
     words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
-    ignored = tree.text(f"{path}.dockerignore")
+    ignored = tree.texts[f"{path}.dockerignore"]
     return OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
 
 
@@ -276,7 +276,7 @@ def _spare(tree: Tree, folder: str, home: str, code: Sequence[str]) -> Iterator[
     host = reads_host(tree, home, code)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
-            shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
+            shown = {name: value for name, value in dotenv(tree.texts[file]).items() if value}
             if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
                 del shown[host.value]
             yield Known(shown, f"from {file}")
@@ -429,7 +429,7 @@ def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
 
     def is_there(source: str) -> bool:
         path = joined(own.context, source)
-        there = tree.has_folder(path) and not tree.text(path).startswith("#!")
+        there = tree.has_folder(path) and not tree.texts[path].startswith("#!")
         return there or bool(re.search(r"[*?$]", source))
 
     return replace(own, words=replace(own.words, copied=tuple(each for each in own.words.copied if is_there(each[0]))))
@@ -453,10 +453,10 @@ _MELANGE = r"(?:[\w.-]+\.)?melange(?:[.-][\w.-]+)?\.ya?ml"
 def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
     """The apko files of a service, each with the melange files whose packages it lists."""
     mine = [path for path in tree.named(_APKO) if not aside(path) and folder in with_above(folder_of(path))]
-    melange = (path for path in tree.named(_MELANGE) if not tree.text(path).startswith(generated_files.MELANGE))
+    melange = (path for path in tree.named(_MELANGE) if not tree.texts[path].startswith(generated_files.MELANGE))
     packages = {path: mapping(tree.data(path).get("package")).get("name") for path in melange}
     contents = {path: mapping(tree.data(path).get("contents")) for path in mine}
-    own = {path: each for path, each in contents.items() if each and not is_generated(tree.text(path))}
+    own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}
     for number, (path, content) in enumerate(own.items(), 1):
         listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}
         made = [file for file, name in packages.items() if name in listed]

@@ -9,7 +9,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -36,13 +36,27 @@ ASIDE = frozenset(TABLES["folders"]["aside"])
 """Folders whose programs are not what a repository is about."""
 
 
+class Texts(dict[str, str]):
+    """Texts by path. Of a long file it is the start; of one that is not there or cannot be read it is empty."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __missing__(self, path: str) -> str:
+        try:
+            with (self._root / path).open("rb") as file:
+                self[path] = file.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
+        except OSError:
+            self[path] = ""
+        return self[path]
+
+
 @dataclass(frozen=True, eq=False)
 class Tree:
     """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
 
     root: Path
     files: tuple[str, ...]
-    _texts: dict[str, str] = field(default_factory=dict, repr=False)
 
     def has(self, path: str) -> bool:
         return path in self._all
@@ -62,15 +76,9 @@ class Tree:
         start = "" if folder == "." else f"{folder}/"
         return (path for path in self.files if path.startswith(start) and path.endswith(endings))
 
-    def text(self, path: str) -> str:
-        """A file's text, its start where it is long; empty where it cannot be read."""
-        if path not in self._texts:
-            self._texts[path] = _text(self.root / path)
-        return self._texts[path]
-
     def documents(self, path: str) -> list[dict[str, Any]]:
         """The mappings in a JSON, TOML or YAML file; none where it is a template."""
-        return _documents(posixpath.splitext(path)[1], self.text(path))
+        return _documents(posixpath.splitext(path)[1], self.texts[path])
 
     def data(self, path: str) -> dict[str, Any]:
         """The first of these; empty without one."""
@@ -87,10 +95,15 @@ class Tree:
 
     def values(self, path: str, pattern: re.Pattern[str], origin: str = "from ") -> Iterator[Known[str]]:
         """What the group of a pattern matches in a file, or all of it, each with its place."""
-        text = self.text(path)
+        text = self.texts[path]
         for match in pattern.finditer(text):
             group = match.lastindex or 0
             yield Known(match[group], f"{origin}{path}:{line_of(text, match.start(group))}")
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The files' texts by their paths."""
+        return Texts(self.root)
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -174,11 +187,3 @@ def _documents(ending: str, text: str) -> list[dict[str, Any]]:
     except NOT_PARSED:
         return []
     return [document for document in parsed if isinstance(document, dict)]
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as handle:
-            return handle.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
-    except OSError:
-        return ""

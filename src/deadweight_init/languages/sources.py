@@ -41,7 +41,7 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
     for path in paths:
         if TESTS.search(path) or aside(path):
             continue
-        text = tree.text(path)
+        text = tree.texts[path]
         for pattern in _PORTS:
             for match in pattern.finditer(text):
                 radix = _RADIX.search(text, max(match.start() - 40, 0), match.end())
@@ -120,7 +120,7 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> tuple[str, ...]:
     named: dict[str, None] = {}
     for path in tree.below(folder, ending):
         if not (TESTS.search(path) or aside(path)):
-            text = tree.text(path)
+            text = tree.texts[path]
             literals = (one or two for call in _CALLS.findall(text) for one, two in _LITERAL.findall(call))
             named |= dict.fromkeys(_before_pattern(each) for each in (*literals, *_SETTINGS.findall(text)))
     there = [each for each in named if each and _is_data(tree, joined(folder, each), ending)]
@@ -144,7 +144,7 @@ def platform_command(tree: Tree, folder: str, kind: str = "web") -> str:
     """The command that serves, as a line for a shell; of kind ``release`` what is done once before. Empty if none says it."""
     for name, path in TABLES["platforms"][kind].items():
         file = joined(folder, name)
-        match = re.search(rf"^{path[0]}:\s*(.+)$", tree.text(file), re.MULTILINE) if name == "Procfile" else None
+        match = re.search(rf"^{path[0]}:\s*(.+)$", tree.texts[file], re.MULTILINE) if name == "Procfile" else None
         command = match[1] if match else _at(tree.data(file), path)
         if isinstance(command, str) and command.strip():
             return command.strip()
@@ -179,7 +179,7 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
     for path in tree.named(_DOCUMENT):
         mine = folder == "." or path.startswith(f"{folder}/")
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
-        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.text(path))):
+        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.texts[path])):
             return Known(path, f"from {path}: it describes the service")
     return None
 

@@ -73,7 +73,7 @@ def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operatio
     """What the code below a folder registers, in whichever language."""
     found = dict[tuple[str, str], Operation]()
     for path in _sources(tree, folder):
-        for match in _ROUTE.finditer(tree.text(path)):
+        for match in _ROUTE.finditer(tree.texts[path]):
             word, route = match["word"].lower(), match["path"]
             named = next(
                 (each for each in METHODS if word.startswith(each) or word in (f"map{each}", f"http{each}")), ""
@@ -247,4 +247,4 @@ def _described(
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
     if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
         return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
-    return known, openapi.parsed(tree.text(known.value)) if known else None
+    return known, openapi.parsed(tree.texts[known.value]) if known else None

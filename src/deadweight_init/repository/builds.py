@@ -36,7 +36,7 @@ def build_commands(tree: Tree) -> tuple[Command, ...]:
     """What scripts, Makefiles, workflows and bake files build."""
     found = list[Command]()
     for path in tree.named(_BUILD_FILES):
-        text = tree.text(path).replace("\\\n", " ")
+        text = tree.texts[path].replace("\\\n", " ")
         for words in _BUILD.findall(text) if "build" in text else ():
             found.append(_of_words(words, folder_of(path)))
         for workflow, bake in _STEP.findall(text) if "build-push-action" in text or path.endswith(".hcl") else ():

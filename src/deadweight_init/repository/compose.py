@@ -35,7 +35,7 @@ def examples(tree: Tree, folder: str) -> dict[str, str]:
     """The variables that a folder shows: those of its ``.env`` where git has it, else of its example file; nothing without."""
     env = joined(folder, ".env")
     file = env if is_committed(tree, env) else example_file(tree, folder)
-    return {} if file is None else dotenv(tree.text(file))
+    return {} if file is None else dotenv(tree.texts[file])
 
 
 def example_file(tree: Tree, folder: str) -> str | None:
@@ -50,11 +50,11 @@ def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
     for each in given if isinstance(given, list) else [given] if given else []:
         path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
         if tree.has(path) and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
-            found |= dotenv(tree.text(path))
+            found |= dotenv(tree.texts[path])
             continue
         beside = (other for other in tree.files if other.startswith(path))
         shown = next((other for other in beside if _ENDING.fullmatch(other[len(path) :])), None)
-        found |= dotenv(tree.text(shown)) if shown else examples(tree, folder_of(path))
+        found |= dotenv(tree.texts[shown]) if shown else examples(tree, folder_of(path))
     return found
 
 
@@ -260,7 +260,7 @@ _NAMED = {
 
 def own_names(tree: Tree) -> frozenset[str]:
     """The repository's folder, and what the manifests in its root call the program; in small letters."""
-    said = [pattern.search(tree.text(name)) for name, pattern in _NAMED.items() if tree.has(name)]
+    said = [pattern.search(tree.texts[name]) for name, pattern in _NAMED.items() if tree.has(name)]
     names = {tree.root.name, *(re.sub(r"/v\d+$", "", each[1]).rpartition("/")[2] for each in said if each)}
     return frozenset(name for each in names if len(name := each.lower()) >= 3)
 
@@ -295,7 +295,7 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
 
 
 def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Surroundings:
-    text, folder, service = tree.text(path), folder_of(path), services[name]
+    text, folder, service = tree.texts[path], folder_of(path), services[name]
     start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
 
     def origin(what: str) -> str:
@@ -310,7 +310,7 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for found in url_paths(command))
     mounts = mounted_files(tree, folder, service)
-    secrets = {target: tree.text(file) for target, file in mounts.items()}
+    secrets = {target: tree.texts[file] for target, file in mounts.items()}
     given = environment(service.get("environment"), examples(tree, folder), secrets)
     shown = env_files(tree, folder, service.get("env_file"))
     given = {**{name: value for name, value in shown.items() if not _OF_COMPOSE.match(name)}, **given}
@@ -356,7 +356,7 @@ def _is_in_code(tree: Tree, folder: str, name: str) -> bool:
     quoted = rf"(?:\$\{{[\w.-]+:)?{re.escape(name)}"
     address = rf"(?:://|@){quoted}[}}:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
     host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}\}}?[\"']", re.IGNORECASE)
-    return any(host.search(tree.text(path)) for path in tree.code(folder))
+    return any(host.search(tree.texts[path]) for path in tree.code(folder))
 
 
 def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
@@ -381,7 +381,7 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     if reference is None or port is None or not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name):
         return None
     files = mounted_files(tree, folder, service)
-    secrets = {target: tree.text(path).strip() for target, path in files.items()}
+    secrets = {target: tree.texts[path].strip() for target, path in files.items()}
     # of a file of variables that several services share what this one reads, where that is known
     known = server_of(reference)
     given = env_files(tree, folder, service.get("env_file")).items()
@@ -397,7 +397,7 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
     fields = build if isinstance(build, dict) else {"context": build}
     context = joined(folder, str(fields.get("context") or "."))
     path = joined(context, str(fields.get("dockerfile") or "Dockerfile"))
-    words = read_words(tree.text(path), path)
+    words = read_words(tree.texts[path], path)
     known = len(words.bases) == 1 and server_of(words.base) is not None
     if not build:
         return service
@@ -515,7 +515,7 @@ def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
     """The surroundings with every address of this machine replaced by the container that a Compose file starts there."""
     published = {port: known for known, port in _published(tree, service)}
     file = next((found for each in (service.folder, ".") if (found := example_file(tree, each))), None)
-    shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.text(file)).items()}
+    shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.texts[file]).items()}
     env = dict(around.env) or shown
     changed, used = dict(env), dict[str, Known[Beside]]()
     for name, known in env.items() if published else ():
@@ -548,4 +548,4 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], in
             for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
                 outer, inner = _port_pair(given, examples(tree, folder))
                 if need and outer.isdigit() and inner == need.port:
-                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(outer)
+                    yield Known(need, f"from {path}:{_line_of(tree.texts[path], name)}"), int(outer)

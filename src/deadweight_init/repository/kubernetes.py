@@ -83,7 +83,7 @@ def _cluster(tree: Tree) -> _Cluster:
     files, containers = list[str](), list[_Container]()
     maps, services = dict[str, dict[str, str]](), dict[str, dict[str, Any]]()
     for path in tree.below(".", ".yaml", ".yml"):
-        text = tree.text(path)
+        text = tree.texts[path]
         if "containers:" in text:
             files.append(path)
         for document in tree.documents(path) if "containers:" in text or "apiVersion" in text else ():

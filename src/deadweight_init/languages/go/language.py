@@ -271,10 +271,10 @@ class Go:
         file = joined(folder, "go.mod")
         if not tree.has(file):
             return None
-        text = tree.text(file)
+        text = tree.texts[file]
         path = re.search(r"^module\s+(\S+)", text, re.MULTILINE)
         name = posixpath.basename(re.sub(r"/v\d+$", "", path[1] if path else "service"))
-        builds = "\n".join(tree.text(each) for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
+        builds = "\n".join(tree.texts[each] for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
         builds = builds.replace("\\\n", " ")
         own_ko = _own_ko(tree, folder)
         mains = tuple(_mains(tree, folder))
@@ -282,7 +282,7 @@ class Go:
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
         chosen = asked or ("" if main else _likeliest(tree, folder, name, mains, first, builds))
         sources = [each for each in tree.below(folder, ".go") if not each.endswith("_test.go") and not aside(each)]
-        code = [tree.text(each) for each in sources]
+        code = [tree.texts[each] for each in sources]
         cgo = set(_CGO_SAID.findall(builds))
         replaced = (*_replaced(text), *_workspace(tree, folder, text))
         binary = posixpath.basename("" if chosen == "." else chosen) or name
@@ -357,7 +357,7 @@ def _mains(tree: Tree, folder: str) -> Iterator[str]:
     for path in sorted(tree.below(folder, ".go"), key=lambda path: (aside(path), path.count("/"), path)):
         if path.endswith("_test.go") or any(path.startswith(f"{each}/") for each in inner):
             continue
-        if _MAIN.search(tree.text(path)) and not _NOT_BUILT.search(tree.text(path)):
+        if _MAIN.search(tree.texts[path]) and not _NOT_BUILT.search(tree.texts[path]):
             mains[posixpath.relpath(folder_of(path), folder)] = None
     return iter(mains)
 
@@ -381,7 +381,7 @@ def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: 
     serving = [
         each
         for each in candidates
-        if any(_SERVES.search(tree.text(path)) for path in tree.below(joined(folder, each), ".go"))
+        if any(_SERVES.search(tree.texts[path]) for path in tree.below(joined(folder, each), ".go"))
     ]
     daemons = (f"{name}d", "server", f"{name}-server", f"{name}server")
     usual = (name, "api", f"{name}-api", "app", "web", "service")
@@ -408,8 +408,8 @@ def _workspace(tree: Tree, folder: str, text: str) -> list[str]:
     home = folder
     while home != ".":
         home = folder_of(home)
-        used = re.findall(r"^(?:use)?\s+(\.\.?/\S+)\s*$", tree.text(joined(home, "go.work")), re.MULTILINE)
-        names = {each: tree.text(joined(home, f"{each}/go.mod")).partition("\n")[0].split()[-1:] for each in used}
+        used = re.findall(r"^(?:use)?\s+(\.\.?/\S+)\s*$", tree.texts[joined(home, "go.work")], re.MULTILINE)
+        names = {each: tree.texts[joined(home, f"{each}/go.mod")].partition("\n")[0].split()[-1:] for each in used}
         needed = [joined(home, each) for each, name in names.items() if name and f"{name[0]} v" in text]
         if needed:
             return [posixpath.relpath(each, folder) for each in (*needed, home)]

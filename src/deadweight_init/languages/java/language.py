@@ -72,7 +72,7 @@ def holds_together(tree: Tree, folder: str, kind: str) -> bool:
         return False
     if kind == "maven":
         return bool(_modules(tree, folder))
-    return any(_INCLUDE.search(tree.text(joined(folder, name))) for name in _SETTINGS)
+    return any(_INCLUDE.search(tree.texts[joined(folder, name)]) for name in _SETTINGS)
 
 
 def files_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> Iterator[str]:
@@ -89,7 +89,7 @@ def artifact(pom: str) -> str:
 
 
 def _modules(tree: Tree, folder: str) -> list[str]:
-    text = tree.text(joined(folder, "pom.xml"))
+    text = tree.texts[joined(folder, "pom.xml")]
     return [joined(folder, each.removesuffix("/pom.xml")) for each in _MODULE.findall(text)]
 
 
@@ -100,7 +100,7 @@ def _maven_above(tree: Tree, folder: str) -> str | None:
         home = folder_of(home)
         if folder in _modules(tree, home):
             return home
-    parent = _PARENT.search(tree.text(joined(folder, "pom.xml")))
+    parent = _PARENT.search(tree.texts[joined(folder, "pom.xml")])
     if parent is None or folder == ".":
         return None
     relative, name = _RELATIVE.search(parent[1]), _ARTIFACT.search(parent[1])
@@ -108,7 +108,7 @@ def _maven_above(tree: Tree, folder: str) -> str | None:
     file = file if file.endswith(".xml") else posixpath.join(file, "pom.xml")
     upper = folder_of(file)
     is_above = upper == "." or folder.startswith(f"{upper}/")
-    return upper if name and is_above and artifact(tree.text(file)) == name[1] else None
+    return upper if name and is_above and artifact(tree.texts[file]) == name[1] else None
 
 
 def _gradle_above(tree: Tree, folder: str) -> str | None:
@@ -116,7 +116,7 @@ def _gradle_above(tree: Tree, folder: str) -> str | None:
     home = folder
     while home != "." and not any(tree.has(joined(home, name)) for name in _SETTINGS):
         home = folder_of(home)
-        texts = (tree.text(joined(home, name)) for name in _SETTINGS)
+        texts = (tree.texts[joined(home, name)] for name in _SETTINGS)
         included = "\n".join(each for text in texts for each in _INCLUDE.findall(text))
         path = posixpath.relpath(folder, home)
         if re.search(rf"[\"':](?:{re.escape(path)}|{re.escape(path.replace('/', ':'))})[\"']", included):
@@ -275,15 +275,15 @@ class Java:
         kind = _KINDS[file.rpartition("/")[2]] if file else ""
         if file is None or holds_together(tree, folder, kind):
             return None
-        top, text = top_of(tree, folder, kind), tree.text(file)
+        top, text = top_of(tree, folder, kind), tree.texts[file]
         files = (file, *files_above(tree, folder, top, tuple(_KINDS)))
-        whole = "\n".join(map(tree.text, files))
+        whole = "\n".join(tree.texts[path] for path in files)
         config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
         jib = tuple(Known(int(port.value), port.origin) for port in tree.values(file, _JIB_PORT))
         listens = bool(of_code or jib or (words and words.ports))
-        listens = listens or any(_LISTENS.search(tree.text(path)) for path in code)
+        listens = listens or any(_LISTENS.search(tree.texts[path]) for path in code)
         return JavaProject(
             language="java",
             kind=kind,
@@ -292,7 +292,7 @@ class Java:
             version=_version(tree, files, whole),
             ports=jib or of_config or ((Known(8080),) if _USUAL.search(whole) else of_code),
             health=_health(tree, file, whole, config, health),
-            owned=any(_FILE_DATABASE.search(tree.text(path)) for path in config),
+            owned=any(_FILE_DATABASE.search(tree.texts[path]) for path in config),
             top=top,
             wrapper=tree.has(joined(top, "mvnw" if kind == "maven" else "gradlew")),
             listed=kind == "maven" and lists(tree, top, folder),
@@ -338,7 +338,7 @@ def _health(
     usual = (path for name, path in (("quarkus", "/q/health"), ("actuator", "/actuator/health")) if name in whole)
     health = (*(Known(path, f"guessed from {file}") for path in usual), *written)
     for path in config:
-        text = tree.text(path)
+        text = tree.texts[path]
         match = _CONTEXT.search(text)
         if match and (inside := match[1].strip("/")):
             origin = f"from {path}:{line_of(text, match.start())}"
@@ -353,7 +353,7 @@ def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top:
     if _WAR.search(text) and not _EXECUTABLE.search(whole):
         return "its package is a war: it needs a Dockerfile on the image of a servlet container"
     code = tree.below(joined(folder, "src/main"), ".java", ".kt", ".groovy")
-    if top != folder and "quarkus" not in text and not any(_MAIN.search(tree.text(path)) for path in code):
+    if top != folder and "quarkus" not in text and not any(_MAIN.search(tree.texts[path]) for path in code):
         return "it is a library: it has no main class"
     return ""
 
@@ -364,7 +364,7 @@ def _main_class(tree: Tree, folder: str, pom: str) -> str:
         return named[1]
     classes = []
     for path in tree.below(joined(folder, "src/main/java"), ".java"):
-        text = tree.text(path)
+        text = tree.texts[path]
         if re.search(r"\bstatic\s+void\s+main\s*\(", text):
             package = re.search(r"^package\s+([\w.]+)\s*;", text, re.MULTILINE)
             name = path.rpartition("/")[2].removesuffix(".java")

@@ -60,13 +60,13 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
     """What installs a package's modules, by its lock file, in the version that the package names or its lock file is of."""
     locked = (kind for kind, each in _MANAGERS.items() if each.lock and tree.has(joined(folder, each.lock)))
     kind = next(locked, "npm")
-    if kind == "yarn" and "__metadata:" in tree.text(joined(folder, "yarn.lock"))[:2000]:
+    if kind == "yarn" and "__metadata:" in tree.texts[joined(folder, "yarn.lock")][:2000]:
         kind = "berry"
     manager = _MANAGERS[kind]
     named = re.match(r"(?:pnpm|yarn)(@\d+(?:\.\d+)*)", str(package.get("packageManager") or ""))
     version = named[1] if named else ""
     if kind == "pnpm":
-        lock = re.search(r"^lockfileVersion: '?(\d)", tree.text(joined(folder, "pnpm-lock.yaml")), re.MULTILINE)
+        lock = re.search(r"^lockfileVersion: '?(\d)", tree.texts[joined(folder, "pnpm-lock.yaml")], re.MULTILINE)
         version = version or (_OF_LOCK.get(lock[1], "") if lock else "")
         return kind, replace(manager, first=f"npm install --global pnpm{version} && ")
     if kind == "berry":  # the base has another yarn
@@ -90,7 +90,7 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
         mapping(package.get("scripts")),
         {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))},
     )
-    exports = (tree.text(joined(folder, f"next.config.{end}")) for end in ("js", "mjs", "ts"))
+    exports = (tree.texts[joined(folder, f"next.config.{end}")] for end in ("js", "mjs", "ts"))
     exported = "next" in needs and any(re.search(r"\boutput\s*:\s*[\"']export[\"']", text) for text in exports)
     builder = "next" if exported else next((name for name in _MAKES if name in needs), "")
     serves = any(name in needs for name in SERVERS if name != builder) or re.match(
@@ -98,7 +98,7 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     )
     if not builder or "build" not in scripts or serves:
         return ""
-    settings = (tree.text(joined(folder, each)) for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
+    settings = (tree.texts[joined(folder, each)] for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
     outputs = (match[1] for text in settings if (match := _OUTPUT.search(text)))
     return "out" if exported else next(outputs, _MAKES[builder])
 
@@ -170,7 +170,7 @@ def serves(tree: Tree, folder: str, package: Mapping[str, Any]) -> bool:
     """Whether a package without a start script or a known framework is a server all the same."""
     if on_a_platform(tree, folder)[:1] in (("node",), ("npm",), ("yarn",), ("pnpm",)):
         return True
-    texts = (tree.text(joined(folder, name)) for name in _entries(tree, folder, package))
+    texts = (tree.texts[joined(folder, name)] for name in _entries(tree, folder, package))
     return any(_LISTENS.search(each) and _MAKES_A_SERVER.search(each) for each in texts)
 
 
@@ -187,7 +187,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
             return Start(started, tuple(each for each in steps if each), _settings(last))
     there, main = list(_entries(tree, folder, package)), package.get("main")
     if there:
-        listens = (name for name in there if _LISTENS.search(tree.text(joined(folder, name))))
+        listens = (name for name in there if _LISTENS.search(tree.texts[joined(folder, name)]))
         return Start((next(listens, there[0]),))
     made = posixpath.normpath(main) if isinstance(main, str) else ""
     return Start((made,)) if MADE.match(made) else Start()

@@ -57,7 +57,7 @@ class Php:
             name for package in (manifest, *mappings(lock.get("packages"))) for name in mapping(package.get("require"))
         ]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
-        used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.text(path)) for path in code))
+        used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.texts[path]) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
         lacking = dict.fromkeys(each for each in (*asked, *used) if each.lower() not in _BUILT_IN)
         _, health = scan(tree, code)

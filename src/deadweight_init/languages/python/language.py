@@ -60,12 +60,12 @@ def start_of(tree: Tree, folder: str) -> tuple[Words, int | None]:
     if made := next(_applications(tree, folder, sources), None):
         return made
     here = [path for path in sources if folder_of(path) == folder]
-    if page := next((path for path in here if _STREAMLIT.search(tree.text(path))), None):
+    if page := next((path for path in here if _STREAMLIT.search(tree.texts[path])), None):
         words = ("--server.port", "8501", "--server.address", EVERYWHERE)
         return ("-m", "streamlit", "run", posixpath.basename(page), *words), 8501
     scripts = [name for name in _SCRIPTS if tree.has(joined(folder, name))]
     packages = [folder_of(path) for path in tree.below(folder, "/__main__.py") if folder_of(folder_of(path)) == folder]
-    serving = [posixpath.basename(path) for path in here if _SERVES.search(tree.text(path))]
+    serving = [posixpath.basename(path) for path in here if _SERVES.search(tree.texts[path])]
     if scripts:
         return (scripts[0],), None
     if len(packages) == 1:
@@ -75,7 +75,7 @@ def start_of(tree: Tree, folder: str) -> tuple[Words, int | None]:
 
 def _manage(tree: Tree, folder: str) -> str | None:
     """The manage.py of the folder, or the only one below it."""
-    there = [path for path in tree.below(folder, "manage.py") if not aside(path) and _DJANGO.search(tree.text(path))]
+    there = [path for path in tree.below(folder, "manage.py") if not aside(path) and _DJANGO.search(tree.texts[path])]
     own = joined(folder, "manage.py")
     return own if own in there else there[0] if len(there) == 1 else None
 
@@ -85,7 +85,7 @@ def _django(tree: Tree, home: str) -> Words:
         ("wsgi", ("gunicorn", "--bind", f"{EVERYWHERE}:8000")),
         ("asgi", ("uvicorn", "--host", EVERYWHERE, "--port", "8000")),
     ):
-        gates = [path for path in tree.below(home, f"/{kind}.py") if f"get_{kind}_application" in tree.text(path)]
+        gates = [path for path in tree.below(home, f"/{kind}.py") if f"get_{kind}_application" in tree.texts[path]]
         if gates:
             gate = min(gates, key=lambda path: (aside(path), path.count("/"), path))
             return ("-m", *start, f"{_module(gate, home)}:application")
@@ -94,7 +94,7 @@ def _django(tree: Tree, home: str) -> Words:
 
 def _applications(tree: Tree, folder: str, sources: Iterable[str]) -> Iterator[tuple[Words, int]]:
     """What starts the applications that modules have, or that functions make."""
-    texts = [(path, tree.text(path)) for path in sources]
+    texts = [(path, tree.texts[path]) for path in sources]
     for path, text in texts:
         match = _APP.search(text)
         if match is not None and not re.search(r"^from alembic import", text, re.MULTILINE):
@@ -117,7 +117,7 @@ def _served(name: str, *, is_asgi: bool) -> tuple[Words, int]:
 
 def _home(tree: Tree, folder: str, path: str) -> str:
     """The folder from which a module's imports are found: the project's, if one of them is there, else its own, else ``src``."""
-    own, names, sources = folder_of(path), set(_IMPORTED.findall(tree.text(path))), joined(folder, "src")
+    own, names, sources = folder_of(path), set(_IMPORTED.findall(tree.texts[path])), joined(folder, "src")
     for home in dict.fromkeys((folder, sources, own)):
         if f"{own}/".startswith("" if home == "." else f"{home}/") and any(_has(tree, home, name) for name in names):
             return home
@@ -182,7 +182,7 @@ def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
         return tree.has(joined(folder, name))
 
     listed = next((name for name in LISTS if has(name)), "")
-    project = tree.text(joined(folder, "pyproject.toml"))
+    project = tree.texts[joined(folder, "pyproject.toml")]
     lock = next((kind for name, kind in _LOCKS.items() if has(name)), "poetry" if "[tool.poetry" in project else "")
     if listed == LISTS[0] or not project:
         others = "pipenv" if has("Pipfile") else "project" if has("setup.py") or has("setup.cfg") else UNLISTED
@@ -199,7 +199,7 @@ def included(tree: Tree, folder: str, first: str) -> list[str]:
     todo, paths = [first] if first else [], dict[str, None]()
     while todo:
         name = todo.pop()
-        for each in _INCLUDED.finditer(tree.text(joined(folder, name))):
+        for each in _INCLUDED.finditer(tree.texts[joined(folder, name)]):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), each[1] or each[2]))
             if path == "." or path.startswith(".."):
                 return ["."]
@@ -349,11 +349,11 @@ class Python:
         start = _everywhere(own or served or of_code)
         more = included(tree, folder, listed)
         # the list of pip's and what it includes, else its manifests
-        texts = [tree.text(joined(folder, name)) for name in ((listed, *more) if listed else _MANIFESTS)]
+        texts = [tree.texts[joined(folder, name)] for name in ((listed, *more) if listed else _MANIFESTS)]
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
-        settings = [tree.text(path) for path in files if "settings" in path and not aside(path)]
+        settings = [tree.texts[path] for path in files if "settings" in path and not aside(path)]
         django = _manage(tree, folder) is not None
         if django and not (own or served or before):
             before = (("manage.py", "migrate", "--noinput"),)
@@ -417,7 +417,7 @@ def _as_python(tree: Tree, folder: str, words: Words) -> Words:
         return tuple(word for word in words[1:] if word != "--reload")
     if program in MODULES:
         return ("-m", program, *(word for word in words[1:] if word != "--reload"))
-    texts = (tree.text(joined(folder, name)) for name in ("pyproject.toml", "setup.py", "setup.cfg"))
+    texts = (tree.texts[joined(folder, name)] for name in ("pyproject.toml", "setup.py", "setup.cfg"))
     script = re.compile(rf"(?<![\w.-])[\"']?{re.escape(program)}[\"']?\s*=\s*[\"']?([\w.]+):(\w+)")
     match = next((each for text in texts if program and (each := script.search(text))), None)
     if match is None:

@@ -45,7 +45,7 @@ class Ruby:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RubyProject | None:
         """The service of a folder; None for a library of gems."""
-        gems = tree.text(joined(folder, "Gemfile"))
+        gems = tree.texts[joined(folder, "Gemfile")]
         has_gems, rack = tree.has(joined(folder, "Gemfile")), tree.has(joined(folder, "config.ru"))
         rails = re.search(r"^\s*gem ['\"]rails['\"]", gems, re.MULTILINE) is not None
         if not has_gems and not rack:
@@ -105,7 +105,7 @@ def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple
         return ("bundle", "exec", "puma", "-b", f"tcp://{common.EVERYWHERE}:{{port}}"), 9292
     if rack:
         return (*(("bundle", "exec") if gems else ()), "rackup", "-o", common.EVERYWHERE, "-p", "{port}"), 9292
-    script = next((name for name in _SCRIPTS if _SERVES.search(tree.text(joined(folder, name)))), "")
+    script = next((name for name in _SCRIPTS if _SERVES.search(tree.texts[joined(folder, name)])), "")
     options = ("-o", common.EVERYWHERE, "-p", "{port}") if _SINATRA.search(gems) else ()
     return (("bundle", "exec", "ruby", script, *options) if script else ()), 4567
 

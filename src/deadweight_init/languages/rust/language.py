@@ -58,7 +58,7 @@ class Rust:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RustProject | None:
         """The package of a folder; None for a workspace without one, and for a library."""
         file = joined(folder, "Cargo.toml")
-        text = tree.text(file)
+        text = tree.texts[file]
         manifest, package = tree.data(file), tree.data(file).get("package")
         binaries = _binaries(tree, folder, manifest, package) if isinstance(package, dict) else []
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
@@ -68,10 +68,10 @@ class Rust:
         above = with_above(folder)
         spaces = (each for each in above if "workspace" in tree.data(joined(each, "Cargo.toml")))
         top = next(spaces, folder)
-        lock = tree.text(joined(top, "Cargo.lock"))
+        lock = tree.texts[joined(top, "Cargo.lock")]
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
         crates = {match[1]: match[2] for match in entries}
-        settings = [tree.text(joined(each, f".cargo/{name}")) for each in above for name in ("config.toml", "config")]
+        settings = [tree.texts[joined(each, f".cargo/{name}")] for each in above for name in ("config.toml", "config")]
         installs = [each for crate, packages in _CALLS.items() if crate in crates for each in packages]
         installs += [each for text_of_settings in settings for each in _LINKERS.findall(text_of_settings)]
         rocket = bool(_ROCKET.search(text))
@@ -133,7 +133,7 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
 
     def rank(name: str) -> tuple[bool, ...]:
         called = bool(_SERVER.search(name)) or name == f"{own}d"
-        binds = bool(_BINDS.search(tree.text(joined(folder, named[name]))))
+        binds = bool(_BINDS.search(tree.texts[joined(folder, named[name])]))
         return name != package.get("default-run"), not called, name != own, not binds
 
     return sorted(named, key=rank)
