@@ -34,11 +34,11 @@ from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
 from deadweight.project import doctor
 from deadweight.project.doctor import examine
-from deadweight.project.install import install
 from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
 
 pytestmark = pytest.mark.system
