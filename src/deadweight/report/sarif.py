@@ -133,7 +133,7 @@ COUNTS = ("tests", "failures", "errors", "skipped")
 def _junit(suites: Iterable[Element]) -> str:
     """Test suites as one document, with their counts added up."""
     root = Element("testsuites", {"name": "deadweight"})
-    root.extend(suites)
+    root.extend(list(suites))
     for name in COUNTS:
         root.set(name, str(sum(int(each.get(name) or 0) for each in root)))
     root.set("time", f"{sum(float(each.get('time') or 0) for each in root):.3f}")
