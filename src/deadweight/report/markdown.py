@@ -27,7 +27,7 @@ _PART = "\f"
 def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, limit: int = LIMIT_BYTES) -> str:
     """``report.md``, at most ``limit`` bytes. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
     seen = view(report)
-    text = _filled(
+    text = filled(
         "report.md.j2",
         part=_PART,
         report=report,
@@ -68,8 +68,9 @@ def _environment() -> Environment:
     return made
 
 
-def _filled(template: str, **given: Any) -> str:
-    return re.sub(r"\n{3,}", "\n\n", _environment().get_template(template).render(given))
+def filled(template: str, **given: Any) -> str:
+    """A template of Markdown, filled in: no two blank lines follow each other."""
+    return re.sub(r"\n{3,}", "\n\n", _environment().get_template(template).render(given)).strip("\n") + "\n"
 
 
 def escape(text: str) -> str:
@@ -102,7 +103,7 @@ def _check_rows(seen: View) -> list[list[str]]:
 
 
 def _attack_rows(report: Report, seen: View) -> Iterator[list[str]]:
-    """Under each heading the attacks that tell variants apart, then those that come to the same in all, one row for each outcome."""
+    """Under each heading the attacks that tell variants apart, then those that do not: one row for each outcome."""
     alike: dict[str, list[str]] = {}
 
     def same() -> Iterator[list[str]]:
@@ -126,4 +127,4 @@ def _attack_rows(report: Report, seen: View) -> Iterator[list[str]]:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """For a pull-request comment and a CI step summary: regressions first, then all changes, then what could not be compared."""
-    return plain(_filled("changes.md.j2", found=comparison))
+    return plain(filled("changes.md.j2", found=comparison))
