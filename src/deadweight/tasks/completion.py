@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Suite
 
 SHELLS = ("bash", "zsh", "fish")
-"""The script of each asks us for the values of a flag, and invoke itself (``--complete``) for tasks and flags, a project's own among them."""
+"""Their scripts ask us for the values of a flag, invoke itself (``--complete``) for tasks and flags, a project's own among them."""
 
 
 @task(
