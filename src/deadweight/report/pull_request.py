@@ -15,10 +15,11 @@ from typing import Literal
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.report import figures
-from deadweight.report.compare import Change, Thresholds, compare
+from deadweight.report.compare import Change, compare, same_image
 from deadweight.report.markdown import escape, filled
 from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.sources.dockerfile_lines import instructions
+from deadweight.suite.model import ReportThresholds
 
 # Which line of a Dockerfile made a difference, told by the layers' history.
 
@@ -199,7 +200,7 @@ class Verdict:
 def verdict(
     old: Report,
     new: Report,
-    thresholds: Thresholds | None = None,
+    thresholds: ReportThresholds | None = None,
     *,
     touched: Mapping[str, str] | None = None,
     dockerfiles: Mapping[str, tuple[str, str]] | None = None,
@@ -235,18 +236,14 @@ def _cause(
 ) -> Cause:
     if old is None or new is None or change.kind in ("variant", "build"):
         return "change"
-    if change.kind == "vulnerabilities" and (change.text.startswith("newly known") or _same_image(old, new)):
+    if change.kind == "vulnerabilities" and (change.text.startswith("newly known") or same_image(old, new)):
         return "database"
     is_touched = touched is None or change.variant in touched
     if _base_moved(old, new) and (change.kind == "base" or not is_touched):
         return "base"
-    if _same_image(old, new) and not (is_touched and change.kind in ("checks", "attacks")):
+    if same_image(old, new) and not (is_touched and change.kind in ("checks", "attacks")):
         return "measuring"
     return "change" if is_touched else "measuring"
-
-
-def _same_image(old: VariantRecord, new: VariantRecord) -> bool:
-    return old.image is not None and new.image is not None and old.image.config_digest == new.image.config_digest
 
 
 def _base_moved(old: VariantRecord, new: VariantRecord) -> bool:

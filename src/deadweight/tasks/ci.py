@@ -165,7 +165,7 @@ def _judged(workspace: Workspace, before: Report, report: str | None, since: str
     from deadweight.publish.report import earlier
     from deadweight.records.lock import locked
     from deadweight.report.pull_request import verdict as judge
-    from deadweight.tasks.report import thresholds, write
+    from deadweight.tasks.report import write
 
     if report is not None:
         made = earlier(report, workspace.suite.root, flag="--report")
@@ -178,7 +178,7 @@ def _judged(workspace: Workspace, before: Report, report: str | None, since: str
     return judge(
         before,
         made,
-        thresholds(workspace.suite),
+        workspace.suite.report.thresholds,
         touched=_touched(workspace, before, since),
         dockerfiles=_dockerfiles(workspace),
         again=again,

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
-    from deadweight.report.compare import Comparison, Thresholds
+    from deadweight.report.compare import Comparison
     from deadweight.report.history import Row
     from deadweight.report.model import HistoryEntry, Report
     from deadweight.report.write import Written
-    from deadweight.suite.model import Suite, Variant
+    from deadweight.suite.model import Variant
 
 
 @task(
@@ -226,7 +226,7 @@ def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, W
 
     with pulse("report"):
         made = collected(workspace)
-        changed = None if before is None else compare(before, made, thresholds(workspace.suite))
+        changed = None if before is None else compare(before, made, workspace.suite.report.thresholds)
         if before is None:
             workspace.state.compared.unlink(missing_ok=True)
         else:
@@ -261,13 +261,6 @@ def collected(workspace: Workspace) -> Report:
     commit = commit_of(workspace.suite.root)
     entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))
     return replace(made, history=entries[-IN_REPORT:])
-
-
-def thresholds(suite: Suite) -> Thresholds:
-    """What the suite's ``report.thresholds`` say."""
-    from deadweight.report.compare import Thresholds
-
-    return Thresholds(**suite.report.thresholds.model_dump())
 
 
 def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
