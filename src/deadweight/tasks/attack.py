@@ -29,8 +29,6 @@ if TYPE_CHECKING:
         "variant": "the variant; repeat it for more (default: all that are services)",
         "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
         "(default: the first three, and each wall alone)",
-        **_options.CHOOSING_HELP,
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant", "posture"],
 )

@@ -71,7 +71,6 @@ def report(
     help={
         "to": "a folder, ci (the step summary of a CI job), or oci://REFERENCE",
         "against": "mark what changed since this earlier report (default: the one that report --against was given last)",
-        "json": "print one JSON document on stdout",
     }
 )
 def publish(c: Context, to: str | None = None, against: str | None = None, json: bool = False) -> None:
@@ -113,7 +112,6 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
         "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
 )
