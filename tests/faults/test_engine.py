@@ -23,7 +23,7 @@ from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from tests.support.builder_site import GivenSource, Project
+from tests.support.builder_site import GivenSource, Project, Silent
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
 from tests.support.small_images import docker_archive, program
@@ -33,12 +33,6 @@ pytestmark = pytest.mark.system
 
 NAME = "deadweight-tests/killed-base:1"
 SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n"
-
-
-class Silent:
-    def began(self, task): ...
-    def said(self, task, line): ...
-    def ended(self, outcome): ...
 
 
 def base_archive(folder: Path) -> Path:

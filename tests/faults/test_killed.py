@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from deadweight.records.lock import locked
 from deadweight.records.paths import State
 from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
+from tests.support.processes import marked
 
 pytestmark = pytest.mark.system
 
@@ -32,13 +32,7 @@ def pid_of(project: FaultProject, words: str) -> int:
     found: list[int] = []
 
     def look() -> bool:
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                ours = project.mark.encode() in (place / "environ").read_bytes()
-                if ours and words.encode() in (place / "cmdline").read_bytes().replace(b"\0", b" "):
-                    found.append(int(place.name))
-            except OSError:
-                continue
+        found.extend(pid for pid, line in marked(project.mark).items() if words in line)
         return bool(found)
 
     wait_for(look)

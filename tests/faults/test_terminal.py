@@ -22,6 +22,7 @@ from deadweight.records import runs
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.invoking import TASKS, invoke
+from tests.support.processes import marked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.terminal import Terminal
@@ -159,12 +160,8 @@ def test_ctrl_c_twice_ends_as_once_and_a_third_time_at_once(project):
         assert terminal.wait() == 130
     assert time.monotonic() - began < 4.5, "the grace of five seconds was not waited for"
     assert "Traceback" not in terminal.text
-    for place in Path("/proc").glob("[0-9]*"):  # the tool takes no SIGTERM, so this is all that is left of it
-        try:
-            if project.mark.encode() in (place / "environ").read_bytes():
-                os.kill(int(place.name), signal.SIGKILL)
-        except OSError:
-            continue
+    for pid in marked(project.mark):  # the tool takes no SIGTERM, so this is all that is left of it
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_reader_that_is_gone_ends_it(project):

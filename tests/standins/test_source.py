@@ -148,14 +148,9 @@ def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
     registry.stop()
     _gone(None)
     words = (
-        "python3",
-        "-m",
-        "http.server",
-        address.rpartition(":")[2],
-        "--bind",
-        "127.0.0.1",
-        "--directory",
+        *["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory"],
         str(tmp_path),
+        address.rpartition(":")[2],
     )
     other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -54,17 +54,9 @@ def wrapper(folder: Path) -> str:
     library = folder / "gradle" / "lib"
     (library / "plugins").mkdir(parents=True)  # without one it takes its jars for those of some other program
     (folder / "pom.xml").write_text(_POM)
-    words: list[str | Path] = [
-        find("mvn").path,
-        "-q",
-        "-B",
-        "-f",
-        folder / "pom.xml",
-        _COPY,
-        f"-DoutputDirectory={library}",
-    ]
+    words = ("-q", "-B", "-f", folder / "pom.xml", _COPY, f"-DoutputDirectory={library}", "-DexcludeTypes=pom")
     environment = {**os.environ, "MAVEN_OPTS": SHORT_LIVED}
-    subprocess.run([*words, "-DexcludeTypes=pom"], check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run([find("mvn").path, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
     jars = ",".join(sorted(file.name for file in library.glob("*.jar")))
     with zipfile.ZipFile(library / _API) as api:
         for name in (name for name in api.namelist() if name.endswith(_CLASS_FILE)):

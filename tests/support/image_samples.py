@@ -121,6 +121,11 @@ def docker_save(path: Path, made: Made, *, tag: str = "test:1", extra: dict[str,
     return path
 
 
+def saved(folder: Path, *layers: bytes, name: str = "x.tar", tag: str = "test:1", **image: Any) -> Path:
+    """An image of these layers in the old layout; ``image`` is what ``build`` takes beside them."""
+    return docker_save(folder / name, build(*layers, **image), tag=tag)
+
+
 def descriptor(data: bytes, media_type: str, **fields: Any) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **fields}
 
@@ -157,14 +162,6 @@ def both_layouts(path: Path, made: Made) -> Path:
     config = f"blobs/sha256/{hashlib.sha256(made.config).hexdigest()}"
     members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": ["test:1"], "Layers": places}]).encode()
     path.write_bytes(tar_of(members))
-    return path
-
-
-def folder(path: Path, members: dict[str, bytes]) -> Path:
-    for name, data in members.items():
-        target = path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
     return path
 
 

@@ -15,17 +15,11 @@ from deadweight.builders import table
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records.built_image import Base
-from tests.support.builder_site import GivenSource, Project
+from tests.support.builder_site import GivenSource, Project, Silent
 
 pytestmark = pytest.mark.system
 
 VARIANTS = ("a", "b", "c")
-
-
-class Silent:
-    def began(self, task): ...
-    def said(self, task, line): ...
-    def ended(self, outcome): ...
 
 
 @pytest.fixture

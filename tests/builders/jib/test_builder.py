@@ -29,7 +29,9 @@ from deadweight_images.inspect.extract import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
+from tests.support.certificates import on_loopback
 from tests.support.codes import raises
+from tests.support.http_servers import files, served
 from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
@@ -37,12 +39,10 @@ from tests.support.java_projects import (
     PROJECT,
     STATIC,
     SUITE,
-    certificates,
     dependency,
     emptied,
     fails,
     family,
-    https_repository,
     main_class,
     plugin,
     pom,
@@ -576,7 +576,7 @@ def registry_program() -> Path:
     [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
 )
 def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     with registry(registry_program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
         project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
@@ -629,7 +629,7 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
 
 @pytest.mark.slow
 def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     place = tmp_path / "repository/example/private/thing/1"
     place.mkdir(parents=True)
     (place / "thing-1.pom").write_text(
@@ -638,12 +638,12 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     )
     with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
         jar.writestr("thing.txt", "x")
-    names = {"server.pem": tmp_path / "server.pem", "server.key": tmp_path / "server.key"}
     # Java's home is the account's, whatever HOME says
     local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/private"
     shutil.rmtree(local, ignore_errors=True)
-    with https_repository(tmp_path / "repository", *names.values()) as port:
-        at = f"<repository><id>private</id><url>https://127.0.0.1:{port}/</url></repository>"
+    certificate = tmp_path / "server.pem", tmp_path / "server.key"
+    with served(files(tmp_path / "repository"), certificate=certificate) as server:
+        at = f"<repository><id>private</id><url>https://127.0.0.1:{server.server_port}/</url></repository>"
         thing = dependency("example.private", "thing", "1")
         project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
         try:
@@ -659,7 +659,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
 
 
 def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project, bases, engine, tmp_path):
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     secrets = "--mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings"
     project.write(
         {
@@ -682,7 +682,7 @@ def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_pat
     from deadweight.records.paths import State
     from deadweight.sources.settings import load
 
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     monkeypatch.delenv("DEADWEIGHT_CA_BUNDLE", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -697,7 +697,7 @@ def test_java_reads_the_trust_store(tmp_path):
     from deadweight.records.paths import State
     from deadweight.sources.java import trust_store
 
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     bundle = tmp_path / "bundle.pem"
     bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
     store = trust_store(State(tmp_path), bundle)
@@ -762,19 +762,8 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
         program = tmp_path / "java"
         program.write_text(f"#!/bin/sh\necho 'openjdk version \"{java}\"' >&2\n")
         program.chmod(0o755)
-    script = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        HIDDEN,
-        "sh",
-        program,
-        project.root,
-        sys.executable,
-    ]
+    apart = ["unshare", "--mount", "--propagation", "private"]
+    script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
     done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
     assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)

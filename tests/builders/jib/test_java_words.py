@@ -13,6 +13,7 @@ from deadweight._errors import CommandError
 from deadweight.builders.shared.tool_output import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support.builder_site import Project
+from tests.support.http_servers import files, served
 from tests.support.java_projects import (
     PROJECT,
     SUITE,
@@ -22,7 +23,6 @@ from tests.support.java_projects import (
     family,
     pom,
     refusing_repository,
-    repository,
 )
 
 pytestmark = pytest.mark.tools
@@ -124,8 +124,8 @@ def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, 
     version, offered = uuid.uuid4().hex, tmp_path / "offered"
     offered.mkdir()
     kept = Path.home() / ".m2/repository/example/late"
-    with repository(offered) as port:
-        at = f"<repository><id>ours</id><url>http://127.0.0.1:{port}/</url></repository>"
+    with served(files(offered)) as server:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{server.server_port}/</url></repository>"
         maven_project.write({"app/pom.xml": pom(dependencies=dependency("example", "late", version), repositories=at)})
         try:
             assert fails(maven_project).count("example:late:jar") == 1

@@ -21,6 +21,7 @@ from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.inspect.summary import summary
 from tests.support import image_samples as samples
 from tests.support.codes import raises
+from tests.support.trees import written
 
 ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})
 TWO = samples.honest_layer({"etc/b": b"more" * 1000, "bin/sh": "busybox"})
@@ -29,7 +30,7 @@ TWO = samples.honest_layer({"etc/b": b"more" * 1000, "bin/sh": "busybox"})
 def layouts(tmp_path, made):
     yield samples.docker_save(tmp_path / "old.tar", made)
     yield samples.both_layouts(tmp_path / "both.tar", made)
-    yield samples.folder(tmp_path / "layout", samples.oci_members(made))
+    yield written(tmp_path / "layout", samples.oci_members(made))
     oci = tmp_path / "oci.tar"
     oci.write_bytes(samples.tar_of(samples.oci_members(made)))
     yield oci
@@ -54,7 +55,7 @@ def test_every_layout_gives_the_same_image(tmp_path, compression):
 
 def test_gzip_size_is_that_of_gzip_and_is_kept(tmp_path):
     data = samples.honest_layer({f"f{n}": os.urandom(300) + b"text " * 2000 for n in range(50)})
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(data))
+    path = samples.saved(tmp_path, data)
     first = summary(path, cache_dir=tmp_path / "cache")
     assert first.compressed_bytes == pytest.approx(len(gzip.compress(data, 6)), rel=0.001)
     assert summary(path, cache_dir=tmp_path / "cache") == first
@@ -68,9 +69,9 @@ def test_empty_history_steps_make_no_layer(tmp_path):
         {"created_by": "COPY y /"},
         {"created_by": "CMD z", "empty_layer": True},
     ]
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
+    path = samples.saved(tmp_path, ONE, TWO, history=history)
     assert [layer.instruction for layer in summary(path).layers] == ["FROM x", "COPY y /"]
-    short = samples.docker_save(tmp_path / "y.tar", samples.build(ONE, TWO, history=history[:1]))
+    short = samples.saved(tmp_path, ONE, TWO, history=history[:1], name="y.tar")
     assert [layer.instruction for layer in summary(short).layers] == [None, None]
 
 
@@ -99,7 +100,7 @@ def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
     inner = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
     outer = {"schemaVersion": 2, "manifests": [samples.descriptor(inner, samples.OCI_INDEX)]}
     members = {**first, **second, **third, **samples.blobs(inner), "index.json": json.dumps(outer).encode()}
-    path = samples.folder(tmp_path / "layout", members)
+    path = written(tmp_path / "layout", members)
     with open_archive(path, platform="linux/arm64") as archive:
         assert archive.image.config.architecture == "arm64"
     with open_archive(path, platform="linux/amd64") as archive:
@@ -118,7 +119,7 @@ def test_the_platform_that_was_named_goes_before_a_variant_of_it(tmp_path, order
     ]
     entries[1]["platform"]["variant"] = "v3"
     members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": entries[::order]}).encode()
-    layout = samples.folder(tmp_path / "layout", members)
+    layout = written(tmp_path / "layout", members)
     for platform, made in (("linux/amd64", plain), ("linux/amd64/v3", fast)):
         assert summary(layout, platform=platform).config_digest == samples.sha256(made.config)
 
@@ -140,7 +141,7 @@ def test_the_other_platforms_of_an_engines_archive_are_reached(tmp_path):
     entries = [json.loads(part["index.json"])["manifests"][0] for part in (first, second)]
     members = {**first, **second, "index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
     item = {"Config": place(amd.config), "RepoTags": ["x:1"], "Layers": [place(TWO)]}
-    path = samples.folder(tmp_path / "layout", {**members, "manifest.json": json.dumps([item]).encode()})
+    path = written(tmp_path / "layout", {**members, "manifest.json": json.dumps([item]).encode()})
     for platform, digest in ((None, amd), ("linux/amd64", amd), ("linux/arm64", arm)):
         with open_archive(path, platform=platform) as archive:
             assert archive.image.config_digest == samples.sha256(digest.config)
@@ -150,7 +151,7 @@ def test_an_image_of_an_index_is_chosen_by_name(tmp_path):
     one, two = samples.oci_members(samples.build(ONE), name="one"), samples.oci_members(samples.build(TWO), name="two")
     entries = [json.loads(part["index.json"])["manifests"][0] for part in (one, two)]
     index = {"index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
-    path = samples.folder(tmp_path / "layout", {**one, **two, **index})
+    path = written(tmp_path / "layout", {**one, **two, **index})
     with open_archive(path, name="two") as archive:
         assert archive.image.names == ("two",)
     with raises(UsageError, "archive.name_missing", what=str(path), name="three", known="one, two"):
@@ -160,7 +161,7 @@ def test_an_image_of_an_index_is_chosen_by_name(tmp_path):
 def test_names_that_no_file_system_takes_are_one_error(tmp_path):
     for number, name in enumerate(("n" * 300, "a\0b")):
         item = [{"Config": name, "RepoTags": None, "Layers": []}]
-        path = samples.folder(tmp_path / str(number), {"manifest.json": json.dumps(item).encode()})
+        path = written(tmp_path / str(number), {"manifest.json": json.dumps(item).encode()})
         with pytest.raises(ArchiveError):
             summary(path)
 
@@ -184,7 +185,7 @@ def broken(tmp_path, change):
     made = samples.build(ONE, TWO)
     members = samples.oci_members(made)
     change(members, made)
-    return samples.folder(tmp_path / "layout", members)
+    return written(tmp_path / "layout", members)
 
 
 def place(data):
@@ -262,9 +263,8 @@ TWINS = {
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_config_that_go_would_read_as_another_is_refused(tmp_path, twin):
-    made = samples.build(ONE, **{"config": {}, **TWINS[twin]})
     with raises(ArchiveError, "document.key_case"):
-        summary(samples.docker_save(tmp_path / "x.tar", made))
+        summary(samples.saved(tmp_path, ONE, **{"config": {}, **TWINS[twin]}))
 
 
 def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
@@ -278,7 +278,7 @@ def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
 
 def test_keys_that_somebody_chose_may_be_any(tmp_path):
     config = {"Labels": {"user": "a", "User": "b"}, "Volumes": {"/a": {}, "/A": {}}}
-    assert summary(samples.docker_save(tmp_path / "x.tar", samples.build(ONE, config=config))).labels == (
+    assert summary(samples.saved(tmp_path, ONE, config=config)).labels == (
         ("user", "a"),
         ("User", "b"),
     )
@@ -312,7 +312,7 @@ def test_urls_of_a_layer_are_not_followed(tmp_path):
     members = samples.oci_members(made, layers=[entry])
     del members[place(ONE)]
     with raises(ArchiveError, "archive.layer_missing", name=place(ONE)):
-        summary(samples.folder(tmp_path / "layout", members))
+        summary(written(tmp_path / "layout", members))
 
 
 def test_manifest_json_and_index_json_must_agree(tmp_path):
@@ -327,7 +327,7 @@ def test_manifest_json_and_index_json_must_agree(tmp_path):
 
 
 def test_a_manifest_that_is_there_twice_is_refused(tmp_path):
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE))
+    path = samples.saved(tmp_path, ONE)
     with tarfile.open(path, "a") as tar:
         tar.addfile(tarfile.TarInfo("manifest.json"))
     with raises(ArchiveError, "archive.name_twice", name="manifest.json"):
@@ -337,7 +337,7 @@ def test_a_manifest_that_is_there_twice_is_refused(tmp_path):
 def test_links_of_a_layout_folder_are_not_followed(tmp_path):
     secret = tmp_path / "outside"
     secret.write_bytes(ONE)
-    path = samples.folder(tmp_path / "layout", samples.oci_members(samples.build(ONE)))
+    path = written(tmp_path / "layout", samples.oci_members(samples.build(ONE)))
     (path / place(ONE)).unlink()
     (path / place(ONE)).symlink_to(secret)
     with raises(ArchiveError, "archive.layout_link", what=path / place(ONE)):
@@ -371,7 +371,7 @@ def test_an_absent_file_a_fifo_and_an_unreadable_thing_are_errors(tmp_path):
 
 
 def test_a_truncated_archive_is_an_error(tmp_path):
-    whole = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO)).read_bytes()
+    whole = samples.saved(tmp_path, ONE, TWO).read_bytes()
     for size in (len(whole) // 2, 700, 1500, len(whole) - 3000):
         cut = tmp_path / "cut.tar"
         cut.write_bytes(whole[:size])
@@ -392,7 +392,7 @@ def test_a_comment_of_the_history_tells_which_layer_it_is(tmp_path):
         {"created_by": "jib-maven-plugin:3.5.2", "comment": "classes"},
         {"created_by": "RUN x", "comment": "buildkit.dockerfile.v0"},
     ]
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
+    path = samples.saved(tmp_path, ONE, TWO, history=history)
     assert [layer.instruction for layer in summary(path).layers] == ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]
 
 
@@ -473,7 +473,7 @@ def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
     more = {"artifactType": "application/spdx+json"} if told == "in the descriptor" else {}
     index["manifests"] += [samples.descriptor(manifest, samples.OCI_MANIFEST, **more)]
     members |= beside | {"index.json": json.dumps(index).encode()}
-    assert summary(samples.folder(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)
+    assert summary(written(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)
 
 
 @pytest.mark.parametrize("layout", ["folder", "tar", "both"])
@@ -482,7 +482,7 @@ def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
     made = samples.build(ONE, TWO, compression="gzip")
     path = tmp_path / "x"
     if layout == "folder":
-        samples.folder(path, samples.oci_members(made) | extra)
+        written(path, samples.oci_members(made) | extra)
     elif layout == "tar":
         path.write_bytes(samples.tar_of(samples.oci_members(made) | extra))
     else:

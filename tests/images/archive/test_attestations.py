@@ -13,6 +13,7 @@ from deadweight_images.archive.archive import open_archive
 from deadweight_images.inspect.summary import summary
 from tests.support import image_samples as samples
 from tests.support.codes import raises
+from tests.support.trees import written
 
 SLSA = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
@@ -47,7 +48,7 @@ def layout(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong: b
         name: bytes([content[0] ^ 1]) + content[1:] if content == wrong else content for name, content in held.items()
     }
     held = {name: content for name, content in held.items() if content != lacks}
-    return samples.folder(path / "layout", {**image, **held, "index.json": index})
+    return written(path / "layout", {**image, **held, "index.json": index})
 
 
 def test_each_statement_is_named_by_its_type(tmp_path):

@@ -8,17 +8,18 @@ import pytest
 
 from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples
+from tests.support.trees import written
 
 
 @pytest.mark.parametrize("kind", ["tar", "folder"])
 def test_what_was_forgotten_is_read_again(tmp_path, kind):
     data = samples.honest_layer({"a": random.Random(1).randbytes(300_000)})
     made = samples.build(data, samples.honest_layer({"b": b"x"}), compression="gzip")
-    if kind == "tar":
-        path = samples.docker_save(tmp_path / "x.tar", made)
-    else:
-        path = samples.folder(tmp_path / "x", samples.oci_members(made))
-    with open_archive(path) as archive:
+    saved = {
+        "tar": samples.docker_save(tmp_path / "x.tar", made),
+        "folder": written(tmp_path / "x", samples.oci_members(made)),
+    }
+    with open_archive(saved[kind]) as archive:
         first, second = archive.image.layers
         before = bytes(archive.blob(first)), bytes(archive.blob(second))
         size = first.stored_bytes

@@ -11,8 +11,8 @@ from deadweight_images.findings import BY_CONTENT
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
 from deadweight_images.layers import streaming as portions
-from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
+from tests.support.image_samples import saved as image
 
 ELF = b"\x7fELF" + bytes(200)
 SCRIPT = b"#!/usr/bin/env python3\n"
@@ -21,10 +21,6 @@ SCRIPT = b"#!/usr/bin/env python3\n"
 def found(path: Path, **how) -> set[str]:
     report = analyse(path, scan="no", **how)
     return {item.path for item in (*report.shells, *report.package_managers)}
-
-
-def image(tmp_path: Path, *layers: bytes, compression: str = "none") -> Path:
-    return samples.docker_save(tmp_path / f"{compression}.tar", samples.build(*layers, compression=compression))
 
 
 def runnable(files: dict[str, bytes | str | None]) -> bytes:

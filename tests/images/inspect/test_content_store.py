@@ -13,6 +13,7 @@ from deadweight_images.inspect.engine_store import analyse_content_store, conten
 from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
+from tests.support.trees import written
 
 LAYERS = (
     layer({"etc/a": b"hello" * 1000, "gone.conf": b"token = ghp_" + b"x1Y2z3A4b5C6" * 3}),
@@ -24,10 +25,10 @@ LAYERS = (
 def store(request, tmp_path) -> tuple[Path, str, Path]:
     """A content store with one image, the digest of its manifest, and the image's archive."""
     members = samples.oci_members(samples.build(*LAYERS, compression=request.param))
-    archive = samples.folder(tmp_path / "layout", members)
+    archive = written(tmp_path / "layout", members)
     blobs = {name: data for name, data in members.items() if name.startswith("blobs/")}
     return (
-        samples.folder(tmp_path / "content", blobs),
+        written(tmp_path / "content", blobs),
         json.loads(members["index.json"])["manifests"][0]["digest"],
         archive,
     )

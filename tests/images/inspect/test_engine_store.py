@@ -35,7 +35,7 @@ def test_the_engines_store_gives_what_the_archive_gives(engine, tmp_path):
     root = Path(engine.api.info()["DockerRootDir"])
     if not os.access(root / "image" / "overlay2", os.R_OK):
         pytest.skip("the engine's folder is not ours to read, or it has another store")
-    archive = samples.docker_save(tmp_path / "x.tar", samples.build(*LAYERS), tag="deadweight-tests/store:1")
+    archive = samples.saved(tmp_path, *LAYERS, tag="deadweight-tests/store:1")
     engine.images.load(archive)
     try:
         image_id = engine.api.inspect_image("deadweight-tests/store:1")["Id"]

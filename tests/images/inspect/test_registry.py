@@ -22,6 +22,7 @@ from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.invoking import TASKS, invoke
 from tests.support.secret_samples import github_token
+from tests.support.trees import written
 
 SECRET = b"token = " + github_token(random.Random(5)) + b"\n"
 LOWER = samples.honest_layer({"etc/app.conf": SECRET, "bin": None})
@@ -63,7 +64,7 @@ def test_a_registry_gives_what_the_archive_gives(tmp_path, compression):
     made = samples.build(LOWER, UPPER, compression=compression, config={"User": "7"})
     registry = Registry(samples.oci_members(made))
     found = analyse_registry(registry, "r/app:1")
-    told = analyse(samples.folder(tmp_path / "layout", samples.oci_members(made)))
+    told = analyse(written(tmp_path / "layout", samples.oci_members(made)))
     assert {**found.json(), "layers": None} == {**told.json(), "layers": None}
     known = {"compressed_bytes": None, "compressed_how": ""}  # of a plain layer only a second look tells
     assert [{**asdict(each), **known} for each in found.layers] == [{**asdict(each), **known} for each in told.layers]
@@ -222,7 +223,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
     place = f"blobs/sha256/{hashlib.sha256(index).hexdigest()}"
     top = {"schemaVersion": 2, "manifests": [samples.descriptor(index, samples.OCI_INDEX)]}
     members = {**both[0], **both[1], place: index, "index.json": json.dumps(top).encode()}
-    push(samples.folder(project / "layout", members), reference)
+    push(written(project / "layout", members), reference)
     # With no place for temporary files, a copy would fail.
     one = layers(project, "--archive", reference, "--platform", "linux/amd64", "--json", TMPDIR="/nonexistent")
     assert (one.returncode, json.loads(one.stdout)["config_digest"]) == (1, samples.sha256(amd.config)), one.stderr
@@ -247,7 +248,7 @@ def test_what_names_no_registry_is_a_file(project, name):
 
 @pytest.mark.system
 def test_every_platform_is_for_registries(project):
-    archive = samples.docker_save(project / "x.tar", samples.build(UPPER))
+    archive = samples.saved(project, UPPER)
     done = layers(project, "--archive", str(archive), "--platform", "all")
     assert (done.returncode, "--platform all works only for images in a registry" in done.stderr) == (2, True), (
         done.stderr

@@ -53,8 +53,7 @@ def layer(files: dict[str, bytes | str]) -> bytes:
 
 
 def image(folder: Path, files: dict[str, bytes | str], compression: str = "none", **config: object) -> Path:
-    made = samples.build(layer(files), compression=compression, config=dict(config))
-    return samples.docker_save(folder / "image.tar", made)
+    return samples.saved(folder, layer(files), compression=compression, config=dict(config), name="image.tar")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

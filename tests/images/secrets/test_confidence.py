@@ -87,7 +87,7 @@ def test_a_value_that_only_its_name_makes_a_secret_is_unsure_among_examples(scan
 
 
 def image(folder: Path, path: str, content: str) -> Path:
-    return samples.docker_save(folder / "x.tar", samples.build(samples.honest_layer({path: content.encode()})))
+    return samples.saved(folder, samples.honest_layer({path: content.encode()}))
 
 
 @pytest.mark.parametrize(("content", "counted"), [(NAMED, 0), (SHAPED, 1)])

@@ -39,7 +39,7 @@ def test_only_the_very_bytes_are_known(tmp_path, believed, changed, compression,
     believed(SECRET)
     content = SECRET[:-1] + b" " if changed else SECRET
     layer = samples.honest_layer({"a": b"nothing", "b": content, "c": b"nothing"})
-    archive = samples.docker_save(tmp_path / "x.tar", samples.build(layer, compression=compression))
+    archive = samples.saved(tmp_path, layer, compression=compression)
     assert len(analyse(archive, scan=scan).secrets) == changed
     with archive.open("rb") as file:
         assert len(analyse_stream(file, scan=scan).secrets) == changed
@@ -49,7 +49,7 @@ def test_what_lies_around_known_content_is_looked_at(tmp_path, believed):
     believed(SECRET)
     other = b"token = " + github_token(random.Random(4)) + b"\n"
     layer = samples.honest_layer({"a": other, "b": SECRET, "c": SECRET, "d": other})
-    archive = samples.docker_save(tmp_path / "x.tar", samples.build(layer))
+    archive = samples.saved(tmp_path, layer)
     assert sorted(each.path for each in analyse(archive).secrets) == ["/a", "/d"]
 
 

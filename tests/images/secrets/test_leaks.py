@@ -65,10 +65,13 @@ def test_arguments(scanner, given, told):
 
 
 def test_a_secret_behind_its_flag_is_found_in_the_config(tmp_path):
-    made = samples.build(
-        samples.layer(), config={"Entrypoint": ["/app", "--db-password", WORD], "Cmd": ["--port", "80808080"]}
+    report = analyse(
+        samples.saved(
+            tmp_path,
+            samples.layer(),
+            config={"Entrypoint": ["/app", "--db-password", WORD], "Cmd": ["--port", "80808080"]},
+        )
     )
-    report = analyse(samples.docker_save(tmp_path / "x.tar", made))
     assert [(each.rule, each.where) for each in report.secrets] == [("config-argument", "config.Entrypoint[2]")]
     assert WORD not in document(report)
 

@@ -64,7 +64,7 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
     data = samples.layer(
         samples.file(b"before", b"x" * 5000), samples.file(b"big.gz", b"1234" + packed), samples.file(b"z", b"z")
     )
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data)))
+    report = analyse(samples.saved(tmp_path, data))
     assert [(each.path, each.rule) for each in report.secrets] == [("/big.gz", "github-pat")]
     assert report.secrets[0].inner == "gzip@4"
     assert report.skipped == ()
@@ -89,7 +89,7 @@ def test_a_secret_far_behind_in_a_big_file_has_its_line(tmp_path, monkeypatch, s
     lines = b"all is well here\n" * (6 << 20 >> 4)
     seam = (4 << 20) - 512 - 20
     data = samples.layer(samples.file(b"big", lines[:seam] + b"\n" + CONFIG + lines))
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data)), scan=scan)
+    report = analyse(samples.saved(tmp_path, data), scan=scan)
     (secret,) = report.secrets
     assert (secret.path, secret.line) == ("/big", lines[:seam].count(b"\n") + 2)
 
@@ -105,7 +105,7 @@ def test_many_encoded_files_of_one_region_are_all_looked_at(tmp_path, monkeypatc
     words = [base64.b64encode(b"nothing to see in this line %04d" % number) for number in range(40)]
     files = [samples.file(b"f%d" % number, b" ".join(words)) for number in range(8)]
     files.append(samples.file(b"last", b" ".join([*words[:3], base64.b64encode(CONFIG)])))
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files))))
+    report = analyse(samples.saved(tmp_path, samples.layer(*files)))
     assert [(each.path, each.rule) for each in report.secrets] == [("/last", "github-pat")]
     assert report.skipped == ()
 
@@ -142,7 +142,7 @@ def test_beginnings_without_end_are_told_and_hide_no_plain_secret(scanner, monke
 def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeypatch):
     monkeypatch.setattr(matcher, "MOST_EVENTS", 2000)
     files = {"crowd": b"password=" * 50_000, "other": CONFIG, "crowd2": b"password=" * 50_000 + b"\n" + CONFIG}
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer(files))))
+    report = analyse(samples.saved(tmp_path, samples.honest_layer(files)))
     assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
     reason = wording("skip.candidates_unread")
     assert {(each.path, each.unread) for each in report.skipped if each.reason == reason} == {

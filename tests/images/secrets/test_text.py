@@ -20,7 +20,7 @@ LINE = b"a line of text that says nothing; " * 2000
 
 
 def found(tmp_path, **files: bytes) -> list[tuple[str | None, str]]:
-    archive = samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer(files)))
+    archive = samples.saved(tmp_path, samples.honest_layer(files))
     return [(each.path, each.rule) for each in analyse(archive).secrets]
 
 

@@ -18,7 +18,7 @@ WORD = "kT9vQ2mX7pL4wZ8r"
 
 
 def look(tmp_path, *layers, **more):
-    archive = samples.docker_save(tmp_path / "x.tar", samples.build(*layers, **more))
+    archive = samples.saved(tmp_path, *layers, **more)
     return archive, analyse(archive)
 
 
@@ -48,8 +48,7 @@ def test_a_secret_in_a_name_is_cut_wherever_the_name_stands(tmp_path):
 def test_a_password_of_a_url_in_a_name_is_cut_though_paths_have_single_slashes(tmp_path, scan):
     """Of a mirror's folder, say: the layer has both slashes, a clean path one, and a rule for URLs wants two."""
     lower = {f"srv/https://robot:{WORD}@git.internal/x": b"hello\n", f"srv/ssh:///{TOKEN}@h.internal": b""}
-    made = samples.build(L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
-    archive = samples.docker_save(tmp_path / "x.tar", made)
+    archive = samples.saved(tmp_path, L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
     report = analyse(archive, scan=scan)
     assert WORD not in said(report)
     assert TOKEN not in said(report)
