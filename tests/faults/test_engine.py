@@ -64,8 +64,7 @@ def project_on(root: Path, engine) -> Project:
 @pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
-    reason="an engine needs root and dockerd",
+    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None, reason="an engine needs root and dockerd"
 )
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:

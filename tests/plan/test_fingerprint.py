@@ -146,10 +146,7 @@ def test_the_difference_names_what_changed(tmp_path):
     assert parts(changed) == ("plan.input_differs", {"input": "src/main.go", "how": "changed"})
     (tmp_path / "src" / "gone.go").unlink()
     gone = Digests().of(inputs, tmp_path).difference(before)
-    assert parts(gone) == (
-        "plan.inputs_differ",
-        {"input": "src/gone.go", "how": "is gone", "others": 1},
-    )
+    assert parts(gone) == ("plan.inputs_differ", {"input": "src/gone.go", "how": "is gone", "others": 1})
     assert parts(before.difference(None)) == ("plan.not_built", {})
 
 

@@ -36,11 +36,7 @@ def daemon(engine, tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("container")
     tools = folder / "tools"
     tools.mkdir()
-    for name, program in (
-        ("buildkitd", find_daemon()),
-        ("buildctl", find("buildctl").path),
-        ("runc", find_runc()),
-    ):
+    for name, program in (("buildkitd", find_daemon()), ("buildctl", find("buildctl").path), ("runc", find_runc())):
         shutil.copy(program, tools / name)
     engine.images.load(docker_archive(folder / "image.tar", IMAGE, [{}], {}))
     volumes = [word for place in FROM_HERE if Path(place).exists() for word in ("-v", f"{place}:{place}:ro")]

@@ -240,11 +240,7 @@ class Watch:
 
 
 def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "DEADWEIGHT_CA_BUNDLE": str(world.ca),
-        "DEADWEIGHT_SOURCE": "registry",
-        **env,
-    }
+    environment = {"DEADWEIGHT_CA_BUNDLE": str(world.ca), "DEADWEIGHT_SOURCE": "registry", **env}
     return world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
 
 

@@ -572,8 +572,7 @@ def registry_program() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("secure", "hint"),
-    [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
+    ("secure", "hint"), [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")]
 )
 def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
     on_loopback(tmp_path)
@@ -746,17 +745,11 @@ exec "$3" -m invoke build --variant v
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("java", "words"),
-    [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")],
+    ("java", "words"), [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")]
 )
 def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
     project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")
-    project.write(
-        {
-            "go/go.mod": "module example.invalid/x\n\ngo 1.21\n",
-            "tasks.py": TASKS,
-        }
-    )
+    project.write({"go/go.mod": "module example.invalid/x\n\ngo 1.21\n", "tasks.py": TASKS})
     program = Path("/dev/null")
     if java:
         program = tmp_path / "java"

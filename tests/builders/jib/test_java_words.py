@@ -14,16 +14,7 @@ from deadweight.builders.shared.tool_output import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support.builder_site import Project
 from tests.support.http_servers import files, served
-from tests.support.java_projects import (
-    PROJECT,
-    SUITE,
-    dependency,
-    emptied,
-    fails,
-    family,
-    pom,
-    refusing_repository,
-)
+from tests.support.java_projects import PROJECT, SUITE, dependency, emptied, fails, family, pom, refusing_repository
 
 pytestmark = pytest.mark.tools
 

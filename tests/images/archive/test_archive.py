@@ -278,10 +278,7 @@ def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
 
 def test_keys_that_somebody_chose_may_be_any(tmp_path):
     config = {"Labels": {"user": "a", "User": "b"}, "Volumes": {"/a": {}, "/A": {}}}
-    assert summary(samples.saved(tmp_path, ONE, config=config)).labels == (
-        ("user", "a"),
-        ("User", "b"),
-    )
+    assert summary(samples.saved(tmp_path, ONE, config=config)).labels == (("user", "a"), ("User", "b"))
 
 
 @pytest.mark.parametrize("harm", HARMS)

@@ -64,8 +64,7 @@ def test_one_about_another_image_is_none_of_ours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "field"),
-    [("lacks", "archive.statement_missing", "name"), ("wrong", "archive.digest", "digest")],
+    ("fault", "code", "field"), [("lacks", "archive.statement_missing", "name"), ("wrong", "archive.digest", "digest")]
 )
 def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, code, field):
     statement = {field: samples.sha256(STATEMENTS[SPDX])}

@@ -140,10 +140,7 @@ def endless_sparse() -> bytes:
 
 BIG = b"%011o\0" % (8 << 30)
 HOSTILE: dict[str, tuple[Any, ...]] = {
-    "a name of 8 GiB": (
-        samples.header(b"x", b"\x80" + (8 << 30).to_bytes(11, "big"), b"L"),
-        "tar.extension_too_large",
-    ),
+    "a name of 8 GiB": (samples.header(b"x", b"\x80" + (8 << 30).to_bytes(11, "big"), b"L"), "tar.extension_too_large"),
     "a pax header of 7 GiB": (samples.header(b"x", b"77777777777\0", b"x"), "tar.extension_too_large"),
     "a file larger than the layer": (samples.header(b"x", 10_000) + bytes(512), "tar.truncated"),
     "a file of an absurd size": (samples.header(b"x", b"\x80" + (1 << 60).to_bytes(11, "big")), "tar.member_too_large"),
@@ -160,10 +157,7 @@ HOSTILE: dict[str, tuple[Any, ...]] = {
         "tar.pax_size",
         {"pax": 1024, "header": 512},
     ),
-    "pax size 0 over a real one": (
-        samples.pax(size="0") + samples.file(b"x", b"a" * 512),
-        "tar.pax_size",
-    ),
+    "pax size 0 over a real one": (samples.pax(size="0") + samples.file(b"x", b"a" * 512), "tar.pax_size"),
     "a pax size beyond all bounds": (
         samples.pax(size="9" * 30) + samples.file(b"x"),
         "tar.number",

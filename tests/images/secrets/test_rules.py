@@ -184,8 +184,7 @@ def test_fingerprint_depends_on_rule_and_secret_alone():
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["secrets/places.py", "secrets/config_text.py", "secrets/allow.py", "secrets/config.py", "layers/gaps.py"],
+    "name", ["secrets/places.py", "secrets/config_text.py", "secrets/allow.py", "secrets/config.py", "layers/gaps.py"]
 )
 def test_a_change_of_what_decides_findings_is_another_version(tmp_path, monkeypatch, name):
     """Results are kept under the version: one that stayed the same would bring back what the older code found."""

@@ -24,21 +24,18 @@ def found(tmp_path, **files: bytes) -> list[tuple[str | None, str]]:
     return [(each.path, each.rule) for each in analyse(archive).secrets]
 
 
-@pytest.mark.parametrize("front", [b"", b"x", b"xy", b"a longer text in front of it, of thirty words " * 200])
-def test_base64_in_a_program_is_found_by_the_keyword_in_it(tmp_path, front):
-    hidden = base64.b64encode(front + TOKEN + b" and some more")
-    assert found(tmp_path, program=PROGRAM + hidden + PROGRAM) == [("/program", "github-pat")]
+ENCODED = [
+    *(
+        base64.b64encode(front + TOKEN + b" and some more")
+        for front in (b"", b"x", b"xy", b"a longer text in front of it " * 200)
+    ),
+    *(before + base64.b64encode(b"here is a token: " + TOKEN) for before in (b"a", b"ab", b"abc")),  # are no part of it
+    *(digit + (b"some words before " + TOKEN).hex().encode() for digit in (b"", b"7")),
+]
 
 
-@pytest.mark.parametrize("before", [b"a", b"ab", b"abc"])
-def test_letters_directly_in_front_of_base64_are_no_part_of_it(tmp_path, before):
-    hidden = before + base64.b64encode(b"here is a token: " + TOKEN)
-    assert found(tmp_path, program=PROGRAM + hidden + PROGRAM) == [("/program", "github-pat")]
-
-
-@pytest.mark.parametrize("digit", [b"", b"7"])
-def test_hexadecimal_digits_in_a_program_are_found_by_the_keyword_in_them(tmp_path, digit):
-    hidden = digit + (b"some words before " + TOKEN).hex().encode()
+@pytest.mark.parametrize("hidden", ENCODED, ids=range(len(ENCODED)))
+def test_base64_and_hexadecimal_digits_in_a_program_are_found_by_the_keyword_in_them(tmp_path, hidden):
     assert found(tmp_path, program=PROGRAM + hidden + PROGRAM) == [("/program", "github-pat")]
 
 
