@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -240,36 +242,26 @@ def test_output_that_nobody_reads_is_no_error(project):
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
+@pytest.fixture(params=["nobody", "/dev/full"])
+def bad_output(request) -> Iterator[tuple[IO[bytes], int, str]]:
+    """A pipe whose reader is gone from the start, or a full disk; the exit code, and what is said then."""
+    if request.param == "/dev/full":
+        with Path("/dev/full").open("wb") as full:
+            yield full, 1, "error: standard output: cannot be written: No space left on device\n"
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb") as nobody:
+            yield nobody, 141, ""
+
+
 @pytest.mark.parametrize("words", ["invoke --list", "invoke --help build", "deadweight --list"])
-def test_what_invoke_prints_itself_ends_quietly_too(project, words):
-    """A pipe whose reader is gone from the start."""
+def test_what_invoke_prints_itself_cannot_be_written(project, bad_output, words):
     project.suite(v="true")
-    reading, writing = os.pipe()
-    os.close(reading)
-    argv = [sys.executable, "-m", *words.split()]
-    with os.fdopen(writing, "wb") as nobody:
-        done = subprocess.run(
-            argv,
-            cwd=project.root,
-            env=project.environment,
-            stdout=nobody,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.stderr == ""
-    assert done.returncode == 141
-
-
-def test_what_invoke_prints_itself_onto_a_full_disk_is_one_error(project):
-    project.suite(v="true")
-    argv = [sys.executable, "-m", "invoke", "--list"]
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            argv, cwd=project.root, env=project.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.stderr == "error: standard output: cannot be written: No space left on device\n"
-    assert done.returncode == 1
+    output, code, errors = bad_output
+    argv, where = [sys.executable, "-m", *words.split()], {"cwd": project.root, "env": project.environment}
+    done = subprocess.run(argv, **where, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, errors)
 
 
 @pytest.mark.parametrize("words", ["variants", "doctor", "build --plan", "layers --archive /nowhere.tar", "--dry run"])

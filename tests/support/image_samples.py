@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,24 @@ def oci_members(made: Made, *, platform: str | None = None, name: str | None = N
         entry["platform"] = {"os": system, "architecture": architecture}
     if name:
         entry["annotations"] = {"org.opencontainers.image.ref.name": name}
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
-    return {**blobs(manifest, made.config, *made.stored), "index.json": json.dumps(index).encode(), "oci-layout": b"{}"}
+    return {**blobs(manifest, made.config, *made.stored), "index.json": index([entry]), "oci-layout": b"{}"}
+
+
+def index(manifests: Sequence[dict[str, Any]]) -> bytes:
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
+
+
+def entries(*layouts: dict[str, bytes]) -> list[dict[str, Any]]:
+    """What the indexes of OCI layouts name."""
+    return [entry for members in layouts for entry in json.loads(members["index.json"])["manifests"]]
+
+
+def several(*layouts: dict[str, bytes]) -> dict[str, bytes]:
+    """One layout of them all."""
+    merged: dict[str, bytes] = {}
+    for members in layouts:
+        merged |= members
+    return {**merged, "index.json": index(entries(*layouts))}
 
 
 def blobs(*contents: bytes) -> dict[str, bytes]:

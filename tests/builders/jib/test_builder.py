@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _run
-from deadweight._errors import ArchiveError, ConfigError, DeadweightError
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
 from deadweight.builders.jib.pom import read_poms
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
@@ -319,17 +319,49 @@ def test_a_compile_error_is_the_compilers_own_line(project):
     assert message.count("cannot find symbol") == 1
 
 
-@pytest.mark.slow
-def test_a_failed_test_of_the_service_is_its_own_line(project):
-    test = (
-        "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
-        "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
-    )
-    project.write({"app/pom.xml": pom(dependencies=JUNIT), "app/src/test/java/a/MainTest.java": test})
-    project.suite(SUITE + "    tests: true\n")
-    message = fails(project, told="builders.tests_fail")
-    assert "| MainTest.adds:5 expected: <3> but was: <2>" in message
-    assert str(project.site.state.log("v")) in message
+SERVICE, TEST = "app/src/main/java/a/Main.java", "app/src/test/java/a/MainTest.java"
+FAILING_TEST = (
+    "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
+    "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
+)
+MISSPELT = plugin(
+    *("jib-maven-plugin", "3.5.2"),
+    group="com.google.cloud.tools",
+    configuration="<container><mainClass>a.Nope</mainClass></container>",
+)
+VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", "")
+
+
+@pytest.mark.parametrize(
+    ("files", "suite", "kind", "code", "words"),
+    [
+        pytest.param(
+            {"app/pom.xml": pom(dependencies=JUNIT), TEST: FAILING_TEST}, "tests: true", CommandError, "builders.tests_fail",
+            ["| MainTest.adds:5 expected: <3> but was: <2>", ".deadweight/logs/v.log"],
+            id="a test of the service fails", marks=pytest.mark.slow,
+        ),
+        pytest.param({SERVICE: "package a;\n\nclass Main {}\n"}, "", CommandError, "",
+                     ["Main class was not found", "main: com.example.Main"], id="no main class"),
+        pytest.param({}, "main: a.Nope", DeadweightError, "jib.no_main_class", ["a.Nope"], id="a class that is not there"),
+        pytest.param({}, "main: Main", DeadweightError, "jib.no_main_class", ["Main"], id="a class without its package"),
+        pytest.param({"app/pom.xml": pom(plugins=MISSPELT)}, "", DeadweightError, "jib.no_main_class", ["a.Nope"],
+                     id="a class that the pom misspells"),
+        pytest.param({"app/pom.xml": pom().replace(">17<", ">99<")}, "", CommandError, "",
+                     ["release version 99 not supported", "the service requires a newer JDK"], id="a JDK that is too old"),
+        pytest.param({"app/pom.xml": pom(dependencies=VERSIONLESS)}, "", CommandError, "", ["pom.xml:9:"],
+                     id="a version that the pom forgot"),
+    ],
+)  # fmt: skip
+def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, code, words):
+    project.write(files).suite(f"{SUITE}    {suite}\n")
+    message = fails(project, kind, told=code)
+    assert [word for word in words if word not in message] == []
+    assert not project.site.state.image("v").joinpath("image.tar").exists()
+
+
+def test_a_file_that_the_other_image_lacks(project):
+    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
+    assert "/no/such" in fails(project, ConfigError, 2)
 
 
 @pytest.mark.slow
@@ -340,31 +372,6 @@ def test_two_main_classes(project):
     assert message.endswith("choose one in the variant: main: a.Main, a.Other")
     project.suite(SUITE + "    main: a.Other\n")
     assert project.build("v").variant == "v"
-
-
-def test_no_main_class(project):
-    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {}\n"})
-    message = fails(project)
-    assert "Main class was not found" in message
-    assert "main: com.example.Main" in message
-
-
-def test_a_main_class_that_does_not_exist(project):
-    project.suite(SUITE + "    main: a.Nope\n")
-    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
-    assert not project.site.state.image("v").joinpath("image.tar").exists()
-
-
-def test_a_main_class_without_its_package(project):
-    project.suite(SUITE + "    main: Main\n")
-    assert "Main" in fails(project, DeadweightError, told="jib.no_main_class")
-
-
-def test_a_main_class_that_the_pom_misspells(project):
-    said = "<container><mainClass>a.Nope</mainClass></container>"
-    jib = plugin("jib-maven-plugin", "3.5.2", group="com.google.cloud.tools", configuration=said)
-    project.write({"app/pom.xml": pom(plugins=jib)})
-    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
 @pytest.mark.slow
@@ -480,13 +487,6 @@ def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     assert missing_main_class(archive) is None
 
 
-def test_a_jdk_that_is_too_old_for_the_service(project):
-    project.write({"app/pom.xml": pom().replace(">17<", ">99<")})
-    message = fails(project)
-    assert "release version 99 not supported" in message
-    assert "the service requires a newer JDK" in message
-
-
 @pytest.mark.parametrize(
     ("files", "suite", "code", "place"),
     [
@@ -516,17 +516,6 @@ def test_wrong_files_are_refused_before_the_build(project, files, suite, code, p
         project.build("v")
     assert caught.value.exit_code == 2
     assert place in str(caught.value)
-
-
-def test_a_file_that_the_other_image_lacks(project):
-    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
-    assert "/no/such" in fails(project, ConfigError, 2)
-
-
-def test_a_version_that_a_pom_forgot(project):
-    given = dependency("example", "x", "1").replace("<version>1</version>", "")
-    project.write({"app/pom.xml": pom(dependencies=given)})
-    assert "pom.xml:9:" in fails(project)
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ STATEMENTS = {
 def layout(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong: bytes = b"") -> Path:
     """An image, and an attestation about it (or about another)."""
     image = samples.oci_members(samples.build(samples.honest_layer({"app": b"x"})), platform="linux/amd64")
-    (entry,) = json.loads(image["index.json"])["manifests"]
+    (entry,) = samples.entries(image)
     parts = [
         samples.descriptor(text, "application/vnd.in-toto+json", annotations={"in-toto.io/predicate-type": kind})
         for kind, text in STATEMENTS.items()
@@ -42,7 +42,7 @@ def layout(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong: b
     told = samples.descriptor(
         manifest, samples.OCI_MANIFEST, annotations=notes, platform={"os": "unknown", "architecture": "unknown"}
     )
-    index = json.dumps({"schemaVersion": 2, "manifests": [entry, told]}).encode()
+    index = samples.index([entry, told])
     held = samples.blobs(manifest, config, *STATEMENTS.values())
     held = {
         name: bytes([content[0] ^ 1]) + content[1:] if content == wrong else content for name, content in held.items()

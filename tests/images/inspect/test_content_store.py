@@ -27,7 +27,7 @@ def store(request, tmp_path) -> tuple[Path, str, Path]:
     members = samples.oci_members(samples.build(*LAYERS, compression=request.param))
     archive = written(tmp_path / "layout", members)
     blobs = {name: data for name, data in members.items() if name.startswith("blobs/")}
-    return (written(tmp_path / "content", blobs), json.loads(members["index.json"])["manifests"][0]["digest"], archive)
+    return (written(tmp_path / "content", blobs), samples.entries(members)[0]["digest"], archive)
 
 
 def test_it_gives_what_the_archive_gives(store, tmp_path):

@@ -35,17 +35,18 @@ def long_zstd(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def test_an_xz_stream_that_needs_much_memory_is_listed(scanner):
-    packed = lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 128 << 20}])
-    scan = scanner.scan(packed, path="x.xz")
-    assert [(item.inner, item.reason) for item in scan.skipped] == [("xz@0", NEEDS)]
-    assert [match.rule for match in scanner.scan(lzma.compress(TEXT), path="x.xz").matches] == ["github-pat"]
+LONG_XZ = lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 128 << 20}])
 
 
-def test_a_zstd_frame_with_a_long_window_is_listed(scanner):
-    scan = scanner.scan(b"head " + long_zstd(TEXT), path="x.zst")
-    assert [(item.inner, item.reason) for item in scan.skipped] == [("zstd@5", NEEDS)]
-    assert [match.rule for match in scanner.scan(zstandard.compress(TEXT), path="x.zst").matches] == ["github-pat"]
+@pytest.mark.parametrize(
+    ("packed", "inner", "plain"),
+    [(LONG_XZ, "xz@0", lzma.compress), (b"head " + long_zstd(TEXT), "zstd@5", zstandard.compress)],
+    ids=["xz", "zstd"],
+)
+def test_a_stream_that_needs_much_memory_is_listed(scanner, packed, inner, plain):
+    scan = scanner.scan(packed, path="x")
+    assert [(item.inner, item.reason) for item in scan.skipped] == [(inner, NEEDS)]
+    assert [match.rule for match in scanner.scan(plain(TEXT), path="x").matches] == ["github-pat"]
 
 
 def test_the_mark_of_zstd_in_a_program_is_no_frame(scanner):
