@@ -26,7 +26,7 @@ from deadweight.records.paths import State
 from tests.support.builder_site import GivenSource, Project, Silent
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
-from tests.support.small_images import docker_archive, program
+from tests.support.small_images import docker_archive, forget_images, program
 from tests.support.small_project import write_suite
 
 pytestmark = pytest.mark.system
@@ -118,10 +118,7 @@ def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engi
         assert again.config_digest == built.config_digest
         assert engine.images.get(again.reference).id == again.config_digest
     finally:
-        for image in engine.api.images():
-            for tag in image.get("RepoTags") or ():
-                if tag.startswith(("deadweight/small/", NAME)):
-                    engine.images.remove(tag, force=True)
+        forget_images(engine, "deadweight/small/", NAME)
 
 
 def plan(project: Project):

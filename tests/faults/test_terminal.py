@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -134,7 +133,7 @@ def test_a_closed_terminal_ends_a_build(project):
         terminal.close()
         assert terminal.wait() == 129
     project.is_clean()
-    (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    row = project.row()
     assert row["state"] == "failed"
     project.builds()
 
@@ -169,8 +168,7 @@ def test_ctrl_c_twice_ends_as_once_and_a_third_time_at_once(project):
 def test_a_reader_that_is_gone_ends_it(project):
     """``invoke build 2>&1 | head -1``: nothing can be told any more, so the step that goes on is ended."""
     project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT", w="sleep 60")
-    process = project.start("build", "--jobs", "2")
-    wait_for((project.root / "started").exists)
+    process = project.begun("build", "--jobs", "2")
     process.stderr.close()
     process.stdout.close()
     (project.root / "go").touch()

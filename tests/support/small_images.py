@@ -135,3 +135,11 @@ def forget_image(engine: Engine, name: str) -> None:
     kept = re.compile(re.escape(name.rpartition(":")[0]) + ":[0-9a-f]{12}")
     if left is not None and len(left.tags) == 1 and kept.fullmatch(left.tags[0]):
         engine.images.remove(left.tags[0], force=True)
+
+
+def forget_images(engine: Engine, *beginnings: str) -> None:
+    """Remove the images whose names begin so."""
+    for image in engine.api.images():
+        for tag in image.get("RepoTags") or ():
+            if tag.startswith(beginnings):
+                engine.images.remove(tag, force=True)

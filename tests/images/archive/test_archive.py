@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import os
+import random
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -478,3 +480,81 @@ def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
         path.write_bytes(samples.tar_of(members | extra))
     told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
     assert told == [(wording("skip.unreferenced_blobs", count=2), 25)] * bool(extra)
+
+
+@pytest.mark.parametrize("kind", ["tar", "folder"])
+def test_what_was_forgotten_is_read_again(tmp_path, kind):
+    data = samples.honest_layer({"a": random.Random(1).randbytes(300_000)})
+    made = samples.build(data, samples.honest_layer({"b": b"x"}), compression="gzip")
+    saved = {
+        "tar": samples.docker_save(tmp_path / "x.tar", made),
+        "folder": written(tmp_path / "x", samples.oci_members(made)),
+    }
+    with open_archive(saved[kind]) as archive:
+        first, second = archive.image.layers
+        before = bytes(archive.blob(first)), bytes(archive.blob(second))
+        size = first.stored_bytes
+        for start, stop in ((0, size), (5000, 5001), (4096, 200_000), (size - 10, size), (0, 0)):
+            archive.forget(first, start, stop)
+        archive.forget(second, 0, second.stored_bytes)
+        assert (bytes(archive.blob(first)), bytes(archive.blob(second))) == before
+
+
+SLSA = "https://slsa.dev/provenance/v1"
+SPDX = "https://spdx.dev/Document"
+STATEMENTS = {
+    SLSA: b'{"predicateType": "https://slsa.dev/provenance/v1"}',
+    SPDX: b'{"predicateType": "https://spdx.dev/Document"}',
+}
+
+
+def attested(path: Path, *, about: str | None = None, lacks: bytes = b"", wrong: bytes = b"") -> Path:
+    """An image, and an attestation about it (or about another)."""
+    image = samples.oci_members(samples.build(samples.honest_layer({"app": b"x"})), platform="linux/amd64")
+    (entry,) = samples.entries(image)
+    parts = [
+        samples.descriptor(text, "application/vnd.in-toto+json", annotations={"in-toto.io/predicate-type": kind})
+        for kind, text in STATEMENTS.items()
+    ]
+    config = b"{}"
+    document: dict[str, Any] = {"schemaVersion": 2, "mediaType": samples.OCI_MANIFEST, "layers": parts}
+    document["config"] = samples.descriptor(config, samples.OCI_CONFIG)
+    manifest = json.dumps(document).encode()
+    notes = {
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": about or entry["digest"],
+    }
+    told = samples.descriptor(
+        manifest, samples.OCI_MANIFEST, annotations=notes, platform={"os": "unknown", "architecture": "unknown"}
+    )
+    index = samples.index([entry, told])
+    held = samples.blobs(manifest, config, *STATEMENTS.values())
+    held = {
+        name: bytes([content[0] ^ 1]) + content[1:] if content == wrong else content for name, content in held.items()
+    }
+    held = {name: content for name, content in held.items() if content != lacks}
+    return written(path / "layout", {**image, **held, "index.json": index})
+
+
+def test_each_statement_is_named_by_its_type(tmp_path):
+    found = summary(attested(tmp_path)).attestations
+    assert [(each.predicate, each.digest, each.size_bytes) for each in found] == [
+        (kind, samples.sha256(text), len(text)) for kind, text in STATEMENTS.items()
+    ]
+
+
+def test_one_about_another_image_is_none_of_ours(tmp_path):
+    with open_archive(attested(tmp_path, about="sha256:" + "0" * 64)) as archive:
+        assert archive.attestations() == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "field"), [("lacks", "archive.statement_missing", "name"), ("wrong", "archive.digest", "digest")]
+)
+def test_one_that_is_missing_or_changed_is_an_error(tmp_path, fault, code, field):
+    statement = {field: samples.sha256(STATEMENTS[SPDX])}
+    with (
+        open_archive(attested(tmp_path, **{fault: STATEMENTS[SPDX]})) as archive,
+        raises(ArchiveError, code, **statement),
+    ):
+        archive.attestations()
