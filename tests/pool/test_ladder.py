@@ -22,10 +22,9 @@ import yaml
 from deadweight.project.load_suite import load_suite
 from deadweight_pool.endpoint import wording
 from tests.support import ROOT
-from tests.support.buildkit_world import LOCAL, NETWORKS, daemons, disturbed, up
+from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
+from tests.support.buildkit_world import built as program
 from tests.support.certificates import authority
-from tests.support.go_programs import OLDER_BUILDKIT
-from tests.support.go_programs import built as program
 from tests.support.invoking import TASKS, invoke
 from tests.support.pool_project import endpoint
 from tests.support.relay import port_of, proxying, serving

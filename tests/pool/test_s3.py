@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 
 from deadweight_pool.dockerfile import UNUSED, Notes, Uses
-from tests.support.buildkit_world import Daemon, daemons, up
-from tests.support.go_programs import S3_SERVER, built
-from tests.support.listening import port_of
+from tests.support.buildkit_world import S3_SERVER, Daemon, built, daemons, up
 from tests.support.pool_project import PoolProject, endpoint
+from tests.support.processes import port_of
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 

@@ -17,12 +17,11 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.sources.choose import remember
 from deadweight_pool.endpoint import ranked
-from tests.support.apart_engine import apart_engine
 from tests.support.attack_grounds import left
 from tests.support.processes import everyone
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
-from tests.support.tls_engine import elsewhere
+from tests.support.tls_engine import apart_engine, elsewhere
 
 pytestmark = [pytest.mark.pool, pytest.mark.engine, pytest.mark.tools, pytest.mark.system]
 

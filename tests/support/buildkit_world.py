@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue
+from deadweight.toolchain import catalogue, golang, tool_cache
+from deadweight.toolchain.pins import Program
+from tests.support import ROOT
 from tests.support.certificates import authority
-from tests.support.go_programs import built
 from tests.support.processes import everyone
 from tests.support.relay import listening, port_of, serving
 
@@ -284,3 +285,31 @@ def _remove_group(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(0.1)
+
+
+_BUILDKIT = "github.com/moby/buildkit"
+OLDER_BUILDKIT = Program(
+    "buildkitd-older",
+    "go",
+    (),
+    f"{_BUILDKIT}/cmd/buildkitd",
+    module=_BUILDKIT,
+    ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}",
+    folder=str(ROOT / "tests/data/go/buildkit-older"),
+)
+"""The daemon of the minor release before the one that is pinned."""
+
+S3_SERVER = Program(
+    "gofakes3",
+    "go",
+    (),
+    "github.com/johannesboyne/gofakes3/cmd/gofakes3",
+    module="github.com/johannesboyne/gofakes3",
+    folder=str(ROOT / "tests/data/go/gofakes3"),
+)
+
+
+def built(program: Program, log: Path) -> Path:
+    """The program, built now where it is not there yet."""
+    path = tool_cache.program_path(program)
+    return path if path.is_file() else golang.build(program, log)

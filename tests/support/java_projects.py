@@ -14,7 +14,7 @@ from deadweight._errors import CommandError, DeadweightError
 from tests.support.builder_site import Project
 from tests.support.docker_registry import started
 from tests.support.http_servers import Answering, served
-from tests.support.listening import port_of
+from tests.support.processes import port_of
 
 _POM = """<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">

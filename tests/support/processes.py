@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from deadweight_standins.registry import listening
 
 MARK = "DEADWEIGHT_TEST_MARK"
 """The variable that carries it: whatever they start inherits it."""
@@ -33,3 +37,16 @@ def marked(mark: str) -> dict[int, str]:
 def alive(mark: str) -> list[str]:
     """The command lines of those."""
     return list(marked(mark).values())
+
+
+SECONDS = 60.0
+
+
+def port_of(server: subprocess.Popen[bytes], log: Path) -> int:
+    """Once it listens, by TCP over IPv4; what it said is told if it ends before, or does not come up."""
+    until = time.monotonic() + SECONDS
+    while server.poll() is None and time.monotonic() < until:
+        if ports := listening(server.pid):
+            return ports[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{server.args!r} does not listen: {log.read_text(errors='replace')}")

@@ -1,13 +1,20 @@
-"""An engine as if it were on another machine: the tests' own, behind TCP with TLS and certificates for both sides."""
+"""Engines as if they were on another machine: behind TCP with TLS, or with processes and a network of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import signal
 import ssl
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from deadweight.engine import api as wire
+from deadweight.engine.own import machine
 from tests.support.certificates import authority
 from tests.support.relay import listening, port_of, serving
 
@@ -30,3 +37,38 @@ def cuttable(socket: str, tls: ssl.SSLContext | None = None) -> Iterator[tuple[s
     """Gives ``tcp://127.0.0.1:PORT``, and what makes the engine be gone there, with every connection to it."""
     with serving(lambda: listening(lambda: asyncio.open_unix_connection(socket), ssl=tls)) as (server, cut):
         yield f"tcp://127.0.0.1:{port_of(server)}", cut
+
+
+START = """
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run -o mode=755
+mkdir -p "$1/socket" && ip link set lo up
+exec dockerd --config-file "$1/none.json" --host "unix://$1/socket/docker.sock" --data-root "$1/data" --exec-root /run/docker \
+  --pidfile /run/docker.pid --exec-opt native.cgroupdriver=cgroupfs --log-level warn
+"""
+START_SECONDS = 40.0
+
+
+@contextlib.contextmanager
+def apart_engine(folder: Path) -> Iterator[str]:
+    """Gives where it listens. It ends, with all that it started, when its first process does."""
+    if sys.platform != "linux" or shutil.which("dockerd") is None:
+        raise FileNotFoundError("dockerd")
+    (folder / "none.json").write_text("{}")
+    host = f"unix://{folder}/socket/docker.sock"
+    argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", START, "sh", str(folder)]
+    with (folder / "dockerd.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while (problem := wire.trouble(host)) and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.1)
+        assert not problem, (folder / "dockerd.log").read_text()[-2000:]
+        yield host
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+        machine.unmount_below(folder)
+        shutil.rmtree(folder / "data", ignore_errors=True)

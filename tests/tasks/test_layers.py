@@ -24,7 +24,7 @@ from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.image_samples import honest_layer as layer
 from tests.support.invoking import TASKS, argv, invoke
-from tests.support.sarif_schema import checked
+from tests.support.json_schema import checked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.trees import written
