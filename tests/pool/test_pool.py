@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -97,10 +98,9 @@ def test_a_killed_endpoint_loses_nothing(world, project):
         project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
         found["a"].kill()
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    made = project.build()
-    killer.join()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(kill)
+        made = project.build()
     assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
     assert all(each.image.built_on.startswith(("b", "c")) for name, each in made.items() if name in moved(project))
     assert built_twice(project) == moved(project) != set()
@@ -116,12 +116,11 @@ def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
         project.told.wait(lambda told: found["b"].host in told.on("begin"))
         found["b"].signal(signal.SIGSTOP)
 
-    freezer = threading.Thread(target=freeze)
-    freezer.start()
     try:
-        made = project.build()
+        with ThreadPoolExecutor() as pool:
+            pool.submit(freeze)
+            made = project.build()
     finally:
-        freezer.join()
         found["b"].signal(signal.SIGCONT)
     assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
     assert f"b is lost: {wording('endpoint.silent')}" in project.log

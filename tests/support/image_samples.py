@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zstandard
+
+from deadweight_images.layers import streaming
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -204,3 +207,9 @@ def honest_layer(
                 info.size = len(content)
             tar.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
     return buffer.getvalue()
+
+
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files from 2 MB on read in pieces of 1 MB."""
+    monkeypatch.setattr(streaming, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(streaming, "WHOLE", 2 << 20)

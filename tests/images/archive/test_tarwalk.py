@@ -99,12 +99,8 @@ def test_any_damage_is_an_error_or_a_reading(noise, place):
     assert all(entry.offset + entry.stored_bytes <= len(whole) for entry in entries)
 
 
-def test_names_are_made_clean():
-    raw = samples.layer(
-        *(samples.file(name) for name in (b"./a", b"/etc/b", b"c//d/./e", b"x/../y", b"dir/", b"\xff\xfe"))
-    )
-    assert walked(raw).paths == [b"a", b"etc/b", b"c/d/e", b"y", b"dir", b"\xff\xfe"]
-    assert [shown(entry.path) for entry in walked(raw)][-1] == "/\\xff\\xfe"
+def test_a_name_that_is_no_text_is_shown_with_its_bytes():
+    assert [shown(entry.path) for entry in walked(samples.layer(samples.file(b"\xff\xfe")))] == ["/\\xff\\xfe"]
 
 
 def test_a_slash_at_the_end_makes_a_folder_only_of_what_has_no_kind():
@@ -246,12 +242,10 @@ def test_hostile_headers_are_one_clear_error(case):
 
 
 def test_data_after_the_end_marker_is_told():
+    data = samples.layer(samples.file(b"a")) + samples.file(b"hidden", b"b")
     with Indexer() as indexer:
-        for data in (samples.layer(samples.file(b"a")) + samples.file(b"hidden", b"b"),):
-            plain = indexer.blob(memoryview(data), "none", "x")
-            piecewise = indexer.compressed(iter([data]), "none", "x")
-            assert [skip.reason for skip in plain.skipped] == [wording("skip.behind_end")]
-            assert [skip.reason for skip in piecewise.skipped] == [wording("skip.behind_end")]
+        for read in (indexer.blob(memoryview(data), "none", "x"), indexer.compressed(iter([data]), "none", "x")):
+            assert [skip.reason for skip in read.skipped] == [wording("skip.behind_end")]
 
 
 COUNT = 12_000

@@ -26,6 +26,7 @@ from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.image_samples import saved as image
+from tests.support.image_samples import small_pieces
 from tests.support.trees import written
 
 TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
@@ -305,8 +306,7 @@ def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at
 @pytest.mark.parametrize("scan", ["no", "hidden", "deep"])
 @pytest.mark.parametrize("pack", ["none", "gzip", "zstd"])
 def test_copies_of_a_file_that_is_read_in_pieces_are_copies(tmp_path, pack, scan, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     big = random.Random(1).randbytes(9_000_001)
     report = analyse(
         samples.saved(tmp_path, layer({"a": big, "small": b"x", "b": big}), layer({"c": big + b"x"}), compression=pack),
@@ -369,8 +369,7 @@ def test_a_jar_that_may_be_run_is_a_jar_all_the_same(tmp_path):
 
 
 def test_what_is_too_large_to_be_held_whole_and_has_to_be_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     data = layer({"app.jar": b"PK" + bytes(5 << 20), "var/lib/dpkg/status": bytes(17 << 20), "small": b"x"})
     report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
     assert [(skip.path, skip.unread, skip.reason) for skip in report.skipped] == [

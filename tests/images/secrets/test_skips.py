@@ -19,6 +19,7 @@ from deadweight_images.secrets import confirm, matcher
 from deadweight_images.secrets.regions import text_ranges
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
+from tests.support.image_samples import small_pieces
 from tests.support.secret_samples import github_token
 
 TOKEN = "ghp_" + "".join(random.Random(9).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
@@ -77,8 +78,7 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
 
 @pytest.mark.slow
 def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(tmp_path, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     packed = gzip.compress(bytes(300 << 20), 1)  # more than is decoded for one file
     data = samples.layer(samples.file(b"big.gz", packed + random.Random(4).randbytes(5 << 20)))
     for compression in ("none", "gzip"):
