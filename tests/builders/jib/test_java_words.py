@@ -15,6 +15,7 @@ from deadweight.builders.jib.maven import OPENED, SHORT_LIVED
 from deadweight.builders.shared.tool_output import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight.toolchain.find import find
+from tests.support import TESTS
 from tests.support.builder_site import Project
 from tests.support.http_servers import files, served
 from tests.support.java_projects import PROJECT, SUITE, dependency, emptied, fails, family, pom, refusing_repository
@@ -184,22 +185,9 @@ def test_tests_that_fail_in_gradle():
     assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
 
 
-REACHES = """\
-class Reaches {
-    public static void main(String[] given) throws Exception {
-        java.util.TreeMap.class.getDeclaredField("comparator").setAccessible(true);
-        java.awt.font.TextAttribute.class.getDeclaredField("instanceMap").setAccessible(true);
-        Class.forName("com.sun.tools.javac.processing.JavacProcessingEnvironment").getDeclaredField("context").setAccessible(true);
-    }
-}
-"""
-
-
 @pytest.mark.parametrize(("opened", "reached"), [(OPENED, True), ("", False)])
-def test_what_old_plug_ins_reach_into_is_open(tmp_path, opened, reached):
-    file = tmp_path / "Reaches.java"
-    file.write_text(REACHES)
-    words = [find("java").path, *SHORT_LIVED.split(), *opened.split(), file]
+def test_what_old_plug_ins_reach_into_is_open(opened, reached):
+    words = [find("java").path, *SHORT_LIVED.split(), *opened.split(), TESTS / "services/java/Reaches.java"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode == 0) == reached, done.stderr
     assert "WARNING" not in done.stderr
