@@ -74,10 +74,10 @@ class Handler(Answering):
         elif "/manifests/" in self.path:
             body = self.server.manifest + (b" " if mode == "other manifest" else b"")
             self.answer(200, body, {"Content-Type": MANIFEST})
-        elif (body := self.server.blobs.get(word)) is None:
+        elif (blob := self.server.blobs.get(word)) is None:
             self.send_error(404)
         else:
-            self.blob(body, mode if len(body) > PIECE else "good")
+            self.blob(blob, mode if len(blob) > PIECE else "good")
 
     do_HEAD = do_GET
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -27,33 +28,9 @@ from deadweight.sources.adapt_dockerfile import (
 from deadweight.sources.dockerfile_lines import arguments, heredocs, instructions
 from tests.support.codes import raises
 
-APKO = """\
-# a comment
-contents:
-  keyring: [https://packages.wolfi.dev/os/wolfi-signing.rsa.pub]
-  repositories:
-    - https://packages.wolfi.dev/os
-    - '@local ./packages'
-  packages: [wolfi-baselayout, app@local, gawk=5.3.0-r1]
-accounts: {run-as: 65532}
-archs: [x86_64, aarch64]
-annotations: {version: 1.10}
-"""
-MELANGE = """\
-package:
-  name: app
-  version: 1.10
-  epoch: 0
-  target-architecture: [aarch64]
-environment:
-  contents:
-    repositories: [https://packages.wolfi.dev/os]
-    keyring: [https://packages.wolfi.dev/os/wolfi-signing.rsa.pub]
-    packages: [busybox, go]
-pipeline:
-  - runs: |
-      echo "repositories: $x"
-"""
+SAMPLES = Path(__file__).with_name("samples")
+APKO = (SAMPLES / "apko.yaml").read_text()
+MELANGE = (SAMPLES / "melange.yaml").read_text()
 
 
 @pytest.fixture
@@ -122,20 +99,7 @@ def test_a_damaged_file_is_an_error_with_its_name(file, text, code):
     assert caught.value.file == str(path)
 
 
-DOCKERFILE = """\
-# syntax=docker/dockerfile:1.7
-# a note
-ARG GO=1.21.3
-ARG BASE
-FROM --platform=$BUILDPLATFORM golang:${GO}-bookworm AS build
-RUN --mount=type=bind,from=alpine:3.18,target=/x true
-COPY --from=busybox:1.36 /bin/busybox /usr/bin/awk
-FROM build AS test
-FROM scratch AS nothing
-FROM ${BASE:-ubuntu:23.10}
-COPY --from=build /out /out
-COPY --from=0 /out /out
-"""
+DOCKERFILE = (SAMPLES / "Dockerfile").read_text()
 
 
 def test_images_of_a_dockerfile():
@@ -162,22 +126,7 @@ def test_a_base_without_a_value_is_left_to_the_builder():
     assert adapt_dockerfile.images("ARG BASE\nFROM ${BASE}\n") == ()
 
 
-RUNS = """\
-ARG BASE=alpine:3
-FROM golang:1 AS build
-RUN go build
-RUN \\
-  # a comment
-  --network=none apt-get update
-FROM ${BASE} AS last
-run --mount=type=cache,target=/c,from=build apk add x
-FROM last
-RUN <<END
-apk add y
-END
-FROM scratch
-RUN apk add z
-"""
+RUNS = (SAMPLES / "runs.Dockerfile").read_text()
 
 
 def test_a_run_gets_the_flags_that_its_base_needs_and_no_other_run_does():
@@ -297,21 +246,7 @@ def test_arguments():
     assert arguments("ARG A='") == {"A": "'"}
 
 
-WILD = """\
-# syntax=docker/dockerfile:1
-# escape=`
-FROM `
-  # the compiler
-  golang:1.21 AS build
-RUN <<EOF cat <<<hello && echo $((1<<N))
-FROM ubuntu:9
-EOF
-RUN --mount=type=bind,from=alpine:`
-3.18,target=/x echo --mount=from=nobody
-COPY `
-  --from=busybox:1 /bin/sh /sh
-FROM build
-"""
+WILD = (SAMPLES / "wild.Dockerfile").read_text()
 
 
 def test_images_are_found_and_replaced_wherever_lines_end():

@@ -93,7 +93,15 @@ def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
     words = ["--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license"]
-    argv = [find("trivy").path, "image", "--input", archive, *words, "--cache-dir", tour.folder / "trivy"]
+    argv: list[str | Path] = [
+        find("trivy").path,
+        "image",
+        "--input",
+        archive,
+        *words,
+        "--cache-dir",
+        tour.folder / "trivy",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]

@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -302,18 +303,8 @@ def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(proj
     assert "docker/dockerfile" not in project.log("v")
 
 
-WILD = """\
-# syntax=docker/dockerfile:1
-# escape=`
-FROM `
-  # a comment
-  tools AS first
-RUN echo $((1<<2)) > /four # <<<hello
-FROM to`
-ols AS final
-COPY `
-  --from=first /four /
-"""
+SAMPLES = Path(__file__).with_name("samples")
+WILD = (SAMPLES / "wild.Dockerfile").read_text()
 
 
 def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
@@ -325,23 +316,7 @@ def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
     assert content(engine, built, "/four") == "4\n"
 
 
-NEWER = """\
-FROM tools
-ARG WHO=you
-RUN <<EOF
-set -e
-echo "for $WHO" > /all
-EOF
-COPY --link hello /hello
-COPY <<EOF /more
-of $WHO `x`
-EOF
-RUN cat <<"X" >> /all
-plain $WHO
-X
-RUN cat /hello /more >> /all
-HEALTHCHECK --interval=9s --start-interval=1s CMD true
-"""
+NEWER = (SAMPLES / "newer.Dockerfile").read_text()
 
 
 @pytest.mark.slow
