@@ -19,7 +19,7 @@ import pytest
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
-from tests.support.listening import port_of
+from tests.support.processes import port_of
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 

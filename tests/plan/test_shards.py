@@ -165,22 +165,6 @@ def test_junit_of_several_machines_is_one_document(tmp_path):
     assert (root.get("tests"), root.get("failures"), root.get("time")) == ("4", "2", "3.000")
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("", "report.junit_damaged"),
-        ("<a/>", "report.not_junit"),
-        ("<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
-        ('<testsuite tests="many"/>', "report.junit_damaged"),
-        ("{}", "report.junit_damaged"),
-    ],
-)
-def test_what_is_no_junit_is_refused(tmp_path, text, code):
-    (tmp_path / "x.xml").write_text(text)
-    with raises(ConfigError, code):
-        joined_junit([tmp_path / "x.xml"])
-
-
 def test_sarif_of_several_machines_is_one_log(tmp_path):
     for number in (1, 2):
         log = sarif_log([sarif_run([SarifFinding("r", "m", "p", "f")], f"v{number}")])
@@ -190,16 +174,21 @@ def test_sarif_of_several_machines_is_one_log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
+    ("joined", "text", "code"),
     [
-        ("", "report.not_sarif"),
-        ("[]", "report.not_sarif"),
-        ("{}", "report.not_sarif"),
-        ('{"version": "2.0.0", "runs": []}', "report.sarif_version"),
-        ('{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),
+        (joined_junit, "", "report.junit_damaged"),
+        (joined_junit, "<a/>", "report.not_junit"),
+        (joined_junit, "<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
+        (joined_junit, '<testsuite tests="many"/>', "report.junit_damaged"),
+        (joined_junit, "{}", "report.junit_damaged"),
+        (joined_sarif, "", "report.not_sarif"),
+        (joined_sarif, "[]", "report.not_sarif"),
+        (joined_sarif, "{}", "report.not_sarif"),
+        (joined_sarif, '{"version": "2.0.0", "runs": []}', "report.sarif_version"),
+        (joined_sarif, '{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),
     ],
 )
-def test_what_is_no_sarif_is_refused(tmp_path, text, code):
-    (tmp_path / "x.sarif").write_text(text)
+def test_what_is_no_junit_or_sarif_is_refused(tmp_path, joined, text, code):
+    (tmp_path / "x").write_text(text)
     with raises(ConfigError, code):
-        joined_sarif([tmp_path / "x.sarif"])
+        joined([tmp_path / "x"])

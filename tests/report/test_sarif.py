@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from deadweight.report.sarif import FINGERPRINT, SarifFinding, sarif_log, sarif_run
-from tests.support.sarif_schema import checked
+from tests.support.json_schema import checked
 
 FINDINGS = [
     SarifFinding("token", "A token was deleted in layer 3", "etc/secret file#1?.txt", "f1", line=3, place="layer 2"),
