@@ -106,7 +106,7 @@ AT = "nothing answers at 127.0.0.1:5000"
         ("HTTPConnectionPool(host='127.0.0.1', port=5000): Max retries (... Connection refused'))", AT),
         ("Cannot connect to the Docker daemon at unix:///run/x.sock. Is it running?", "the engine at unix:///run/x.sock is gone"),
         ("OSError: [Errno 28] No space left on device", "the disk is full"),
-        ("deadweight._errors.MissingError: quadlet 5.8.6 is missing\n  hint: install it", "quadlet 5.8.6 is missing"),
+        ("deadweight._errors.MissingError: quadlet 5.8.6 is not installed\n  hint: install it", "quadlet 5.8.6 is not installed"),
         ("Failed: Timeout (>300.0s) from pytest-timeout.", "a test took more than 300.0s"),
         ("assert 1 == 2\n +  where", "assert 1 == 2"),
         ("", "no reason was given"),

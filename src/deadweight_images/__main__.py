@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if isinstance(error, BrokenPipeError):  # the reader closed the pipe
             return 141
-        return _failed(f"standard output: cannot be written: {error.strerror}", 1)
+        return _failed(f"standard output cannot be written: {error.strerror}", 1)
     return 0
 
 

@@ -271,7 +271,7 @@ def test_what_invoke_prints_itself_onto_a_full_disk_is_one_error(project):
         done = subprocess.run(
             argv, cwd=project.root, env=project.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert done.stderr == "error: standard output: cannot be written: No space left on device\n"
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
     assert done.returncode == 1
 
 

@@ -20,7 +20,7 @@ CAUSES = (
     (r"Cannot connect to the Docker daemon at (\S+?)\.? ", "the engine at {} is gone"),
     (r"(\S+\.sock)\b[^\n]*(?:[Cc]onnection refused|[Nn]o such file)", "the engine at {} is gone"),
     (r"No space left on device", "the disk is full"),
-    (r"MissingError: ([^\n:]+ is missing)", "{}"),
+    (r"MissingError: ([^\n:]+ is not installed)", "{}"),
     (r"Timeout \(?>?(\S+?s)\)?", "a test took more than {}"),
     (r"^worker '\S+' crashed", "a worker crashed"),
 )

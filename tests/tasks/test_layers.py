@@ -187,10 +187,10 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     ("folder", "code", "said"),
     [
         ("n" * 300, 1, "File name too long"),
-        ("tasks.py", 2, "tasks.py: is a link or a file, not a folder"),
-        ("link", 2, "link: is a link or a file, not a folder"),
+        ("tasks.py", 2, "tasks.py is a link or a file, not a folder"),
+        ("link", 2, "link is a link or a file, not a folder"),
         ("tasks.py/below", 1, "Not a directory"),
-        ("full", 2, "full: is not empty"),
+        ("full", 2, "full is not empty"),
     ],
 )
 def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(project, folder, code, said):
