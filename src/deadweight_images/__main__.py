@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="which image, if the archive contains several")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--allow-unread", action="store_true", help="do not fail because something could not be looked at"
+        "--allow-unread", action="store_true", help="do not fail because something could not be scanned"
     )
     return parser
 

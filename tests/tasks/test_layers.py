@@ -129,8 +129,8 @@ def test_what_was_not_looked_at_is_counted_to_the_end(project):
     )
     image = samples.build(layer({f"{number}.zip": encrypted for number in range(25)}))
     done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
-    assert done.stdout.count("\nnot looked at: /") == 20
-    assert "not looked at: … and 5 more (--json has all)" in done.stdout
+    assert done.stdout.count("\nnot scanned: /") == 20
+    assert "not scanned: … and 5 more (--json has all)" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["leaky", "clean"])

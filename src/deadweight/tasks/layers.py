@@ -41,7 +41,7 @@ SCANS = ("deep", "plain", "hidden", "no")
         "extract": "write the hidden files to this new folder",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "junit": "write findings as JUnit XML to this file",
-        "allow_unread": "do not fail because something could not be looked at (encrypted, damaged, too big)",
+        "allow_unread": "do not fail because something could not be scanned (encrypted, damaged, too big)",
         "json": "print one JSON document on stdout",
     },
 )
