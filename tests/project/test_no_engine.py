@@ -45,7 +45,9 @@ def project(tmp_path) -> FaultProject:
 
 def dead_socket(project: FaultProject) -> str:
     del project
-    return wording("engine.named_engine_silent", origin="DOCKER_HOST", host=NOWHERE, problem=wording("engine.no_socket"))
+    return wording(
+        "engine.named_engine_silent", origin="DOCKER_HOST", host=NOWHERE, problem=wording("engine.no_socket")
+    )
 
 
 def engine_that_does_not_come_up(project: FaultProject) -> str:

@@ -157,7 +157,10 @@ def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine
     assert done.stdout == "no configuration here\n"
     assert done.stderr.endswith("good: ended with exit code 7\n")
     done = task(project, "shell", "--variant", "good", code=1)
-    assert "good: the container ended with exit code 7 before it became healthy; last lines of the log: no configuration here" in done.stderr
+    assert (
+        "good: the container ended with exit code 7 before it became healthy; last lines of the log: no configuration here"
+        in done.stderr
+    )
     assert containers(engine) == []
     forget_image(engine, kept_name(built.reference, built.config_digest))
 
