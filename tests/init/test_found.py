@@ -229,7 +229,7 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     assert said == []
     suite, _, _ = brought_in(tmp_path / "d", files, main="two")
     assert suite.variants[0].port == 9002
-    with pytest.raises(UsageError, match=r"no main package or binary 'three'") as caught:
+    with raises(UsageError, "suite.unknown", kind="main package or binary", name="three") as caught:
         brought_in(tmp_path / "e", files, main="three")
     assert caught.value.hint == "programs: cmd/one, cmd/two"
     assert not (tmp_path / "e" / "deadweight.yaml").exists()
