@@ -104,7 +104,7 @@ AT = "nothing answers at 127.0.0.1:5000"
         ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
         ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
         ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
-        ("deadweight._errors.MissingError: quadlet is not installed\n  hint: x", "deadweight._errors.MissingError: quadlet is not installed"),
+        ("deadweight._errors.MissingError: quadlet is missing\n  hint: x", "deadweight._errors.MissingError: quadlet is missing"),
         ("", "no reason was given"),
     ],
 )  # fmt: skip
