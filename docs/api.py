@@ -17,7 +17,7 @@ HEAD = """# Public API
 
 Import these names from `deadweight.plugins`. [Write a plug-in](../how-to/plugins.md) shows them at work.
 
-They change only with a note in `CHANGELOG.md`; other names may change at any time. If a signature mentions a type that is not
+They change only with a note in `CHANGELOG.md`; other names may change at any time. If a signature uses a type that is not listed
 here, only pass its values on. Each entry is the first paragraph of the docstring; `help(deadweight.plugins.Step)` prints all
 of it. This page is made by `python docs/api.py`.
 """

@@ -17,8 +17,8 @@ HEAD = """# Tasks
 Made from the tasks' own help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` changes nothing.
 [Exit codes](exit-codes.md) say what a task's result means.
 
-A flag with `VALUE…` may be given several times, or once with commas. While a task works, it says on stderr what goes on;
-`DEADWEIGHT_PULSE=0` switches that off.
+A flag with `VALUE…` may be given several times, or once with commas. While it runs, a task reports progress on stderr;
+`DEADWEIGHT_PULSE=0` disables this.
 
 """
 

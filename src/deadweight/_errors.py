@@ -119,7 +119,7 @@ class CommandError(DeadweightError):
         self.code, self.fields = getattr(reason, "code", ""), getattr(reason, "fields", {})
 
     def told(self, reason: str, tail: Sequence[str], hint: str | None, cause: Enum | None = None) -> CommandError:
-        """The same failure in other words: those of whoever knows the program."""
+        """The same failure with a message specific to the program."""
         argv, code = self.argv, self.exit_code_of_command
         told = CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
         told.cause = str(cause.value) if cause else self.cause

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Site:
-    """Where builds happen: the project, its state folder, the source, the engine if one is really asked for, and the pool of
-    BuildKit endpoints where there is one."""
+    """Where builds happen: the project, its state folder, the source, the engine (found on first use), and the pool of BuildKit
+    endpoints, if any."""
 
     suite: Suite
     state: State
@@ -89,8 +89,8 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Job:
-    """What a step may use while it works: its log, and places to tell what it is doing (one line), and what of all that it
-    makes was taken from an earlier build (a compile cache, layers). A step that never says leaves that open.
+    """Available to a running step: its log, a one-line status (``say``), and a way to report which outputs were reused from an
+    earlier build (``took``: a compile cache, layers). If a step does not report reuse, it is recorded as unknown.
     """
 
     log: Path
@@ -100,7 +100,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """One unit of work. Steps with the same ``key`` are the same work and are done once, whoever asks.
+    """One unit of work. Steps with the same ``key`` run only once.
 
     ``after`` must be done before. ``behind`` only orders: those steps go first where they are planned at all (they share a
     compile cache, so that running both at once would compile twice). ``there`` tells whether the output of the last success
@@ -120,7 +120,7 @@ class Step:
 
 
 class WrongKey(ConfigError):
-    """What a variant says at ``key`` is wrong, told of ``path``: the file that it names, or the project where it names none.
+    """The value of a variant's ``key`` is invalid. ``path`` is the file that it names, or the project folder if it names none.
 
     A builder knows its variant and not the suite file; whoever opened that adds file and line (``Workspace.needs``).
     """
@@ -143,7 +143,7 @@ class Builder(Protocol[V]):
     record: type[V]
 
     def needs(self, variant: V, root: Path) -> Needs:
-        """What must be there before. Reads the variant's files, touches nothing else.
+        """Prerequisites of the build. Reads the variant's files and changes nothing.
 
         Raises WrongKey for a key that is wrong or names a wrong file, ConfigError for what is wrong inside of a file.
         """
@@ -154,7 +154,7 @@ class Builder(Protocol[V]):
         ...
 
     def archive(self, variant: V, built: BuiltImage, site: Site) -> Path:
-        """The image archive (docker-save tar, OCI tar or layout folder), made now if it is not there."""
+        """The image archive (docker-save tar, OCI tar or layout folder), created if it does not exist."""
         ...
 
 

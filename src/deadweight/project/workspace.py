@@ -304,7 +304,7 @@ class Workspace:
         return None if built is None else built.stand_in
 
     def archive(self, variant: Variant) -> Path:
-        """The variant's image archive, made now if it is not there. Raises MissingError where the variant is not built."""
+        """The variant's image archive, created if it does not exist. Raises MissingError where the variant is not built."""
         return self.builder(variant).archive(variant, self.built_or_raise(variant), self.site)
 
     def subject(self, variant: Variant) -> Subject:

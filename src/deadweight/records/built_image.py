@@ -63,7 +63,7 @@ def kept_name(reference: str, config_digest: str) -> str:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """One image. It lies in the engine, in ``image.tar`` in its state folder, or both.
+    """One image. It is stored in the engine, in ``image.tar`` in its state folder, or both.
 
     ``reference`` is its name in the engine: what the archive's image is called, or for an image that was built in the engine
     its ``kept_name``.

@@ -10,8 +10,8 @@ Status = Literal["pass", "warn", "fail", "not_measured"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a figure was got. ``at`` is an ISO 8601 time in UTC; ``database_updated_at`` only where a database was asked; ``place``
-    is the engine's name where a pool has several that run checks."""
+    """How a figure was obtained. ``at`` is an ISO 8601 time in UTC; ``database_updated_at`` only where a database was asked;
+    ``place`` is the engine's name where a pool has several that run checks."""
 
     image_digest: str
     tool: str

@@ -194,11 +194,11 @@ class Variant(Record):
         return tuple(reference for _, reference in self.images())
 
     def reads(self) -> tuple[str, ...] | None:
-        """Files and folders, relative to the suite file, outside of which nothing is input; None where only its builder knows."""
+        """All files and folders that can be inputs, relative to the suite file; None if only the builder can tell."""
         return None
 
     def apk_files(self) -> tuple[str, ...]:
-        """Files, relative to the suite file, that put in APK packages: they tell of which distribution."""
+        """Files, relative to the suite file, that install APK packages; they determine the distribution."""
         return ()
 
 

@@ -261,7 +261,7 @@ def _walls(cell: Mapping[str, Any]) -> str:
 # ``harden``.
 @task(
     help={
-        "variant": "the variant (needed where the suite has several)",
+        "variant": "the variant (required if the suite has several)",
         "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
         "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
@@ -284,7 +284,7 @@ def harden(
 ) -> None:
     """Find the tightest settings under which the checks of a variant still pass, and print them.
 
-    What was found is kept: another format needs no new search.
+    The result is stored, so another format needs no new search.
 
     Example: invoke harden --variant apko --format kubernetes
     Example: invoke harden --variant apko --format compose --to deploy

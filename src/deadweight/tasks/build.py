@@ -54,7 +54,7 @@ def variants(c: Context, json: bool = False) -> None:
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
         "plan": "show what would be done and why; change nothing",
-        "rebase": "take the nearest base where the local source has none, from now on (setup --source local ends it)",
+        "rebase": "use the closest base if the local source has none, from now on (setup --source local ends it)",
     },
     iterable=["variant"],
 )

@@ -39,7 +39,7 @@ def ci(
     image: str | None = None,
     scan: bool = False,
 ) -> None:
-    """Print a pipeline: shards with their caches, one joined report, one verdict on each pull request, the least permissions.
+    """Print a pipeline with cached shards, one merged report, a verdict on each pull request, and minimal permissions.
 
     Example: invoke ci --provider github --shards 6 > .github/workflows/images.yml
     """
@@ -126,7 +126,8 @@ def verdict(
     post: str | None = None,
     json: bool = False,
 ) -> None:
-    """Say what this change does to the images, apart from what bases and the database did; exit 1 for stop, 3 for not measured.
+    """Show how this change affects the images, separate from changes in base images and the database; exit 1 for stop, 3 for not
+    measured.
 
     Example: invoke verdict --against published/report.json
     Example: invoke verdict --against base/report.json --report .deadweight/merged --post github

@@ -22,7 +22,7 @@ SHELLS = ("bash", "zsh", "fish")
 @task(
     help={
         "shell": "print the script for bash, zsh or fish",
-        "words": "print the values that may end this command line, one a line (the script asks so)",
+        "words": "print the values that may end this command line, one per line (used by the script)",
     },
     reads_only=True,
 )

@@ -18,7 +18,7 @@ from deadweight.tasks._task import task
     }
 )
 def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
-    """Set up, build every variant, verify them, and print the comparison: the main job in one word.
+    """Set up, build every variant, verify them, and print the comparison: all in one command.
 
     Example: invoke demo
     """

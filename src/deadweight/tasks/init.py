@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "main": "which main package or binary, if there are several",
         "port": "the port that it listens on, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
-        "minutes": "begin no further trial after so many minutes, once two variants are verified; 0: no limit (default: 10)",
+        "minutes": "start no new trial after this many minutes, once two variants are verified; 0: no limit (default: 10)",
         "prove": "build, run and verify the suite that is written",
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",

@@ -56,8 +56,8 @@ def layers(
     json: bool = False,
     allow_unread: bool = False,
 ) -> None:
-    """Show each layer with its instruction, what later layers hide, and secrets anywhere; exit 1 if a secret is found, or if
-    something could not be looked at in which one may lie.
+    """Show each layer with its instruction, what later layers hide, and secrets in any layer; exit 1 if a secret is found, or if
+    content that might contain one could not be read.
 
     Example: invoke layers --archive registry.example.com/team/app:1 --platform all
     Example: invoke layers --archive image.tar --extract found/

@@ -25,7 +25,7 @@ DOCKER_FAILED = 125
 
 @task(
     help={
-        "variant": "the variant (needed where the suite has several)",
+        "variant": "the variant (required if the suite has several)",
         "port": "the port on 127.0.0.1 (default: a free one)",
     }
 )
@@ -60,9 +60,9 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
         raise Exit(code=code)
 
 
-@task(help={"variant": "the variant (needed where the suite has several)"})
+@task(help={"variant": "the variant (required if the suite has several)"})
 def shell(c: Context, variant: str | None = None) -> None:
-    """Open a shell in a running variant (started if need be); beside it, with tools, where the image has none.
+    """Open a shell in a running variant (started if necessary); if the image has no shell, open one alongside it, with tools.
 
     Example: invoke shell --variant apko
     """
@@ -96,7 +96,7 @@ def shell(c: Context, variant: str | None = None) -> None:
     iterable=["variant"],
 )
 def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
-    """Show what running containers have written so far; where none runs, the last build's log of each variant.
+    """Show what running containers have written so far; if none is running, show each variant's last build log.
 
     Example: invoke logs --variant apko
     """

@@ -49,9 +49,9 @@ def setup(
     json: bool = False,
     plan: bool = False,
 ) -> None:
-    """Install what is missing, and only that: tools, an engine if none runs, bases where no registry answers.
+    """Install what is missing, and only that: tools, an engine if none is running, base images if no registry answers.
 
-    Shows the list first and asks once on a terminal. What is there already is used.
+    Shows the list first and asks once on a terminal. Anything already installed is used.
     Example: invoke setup --source local --yes
     """
     from deadweight.project.needs import to_make
@@ -90,7 +90,7 @@ def _tell(
     reads_only=True,
 )
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
-    """Show what is there, what is missing, and the command that gets it; exit 3 if something is missing.
+    """Show what is installed, what is missing, and the command that installs it; exit 3 if something is missing.
 
     Example: invoke doctor --json
     """

@@ -51,7 +51,8 @@ class Look:
 
 
 def find(name: str) -> Tool:
-    """The tool of that name, ready to run. Raises MissingError (exit 3) naming what was seen and the command that gets it."""
+    """The tool of that name, ready to run. Raises MissingError (exit 3), which names the version found and the command that
+    installs it."""
     seen = look(name)
     if seen.tool is not None:
         return seen.tool

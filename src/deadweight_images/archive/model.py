@@ -106,7 +106,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What of the image's config is used here. ``env`` and ``labels`` keep their order."""
+    """The parts of the image config that Deadweight uses. ``env`` and ``labels`` keep their order."""
 
     os: str
     architecture: str

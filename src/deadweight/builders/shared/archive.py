@@ -54,7 +54,7 @@ def holds(archive: Path, digest: str) -> bool:
 
 
 def there(variant: Variant, site: Site) -> bool:
-    """Whether the archive of the last build is still there and whole, as far as its documents and its length tell."""
+    """Whether the last build's archive still exists and is complete, judging by its metadata and size."""
     from deadweight.records.store import load
 
     built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
@@ -62,7 +62,7 @@ def there(variant: Variant, site: Site) -> bool:
 
 
 def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
-    """The archive of a builder that writes it itself (ko, apko, jib). Raises MissingError where it is gone or another."""
+    """The archive of a builder that writes it itself (ko, apko, jib). Raises MissingError if it is missing or has been replaced."""
     path = archive_path(variant, site)
     if not holds(path, built.config_digest):
         raise MissingError(

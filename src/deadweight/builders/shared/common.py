@@ -57,14 +57,14 @@ def image_name(suite: Suite, variant: Variant) -> str:
 
 
 def pinned(base: Base) -> str:
-    """The reference to build from, by digest where there is one: a tag that moves meanwhile changes nothing."""
+    """The reference to build from, by digest if known, so that a moving tag has no effect."""
     if base.digest is None or "@" in base.resolved:
         return base.resolved
     return f"{split(base.resolved)[0]}@{base.digest}"
 
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
-    """Bases as inputs of a fingerprint: by digest where there is one, so that only the content counts, not the host."""
+    """Base images as fingerprint inputs: by digest if known, so that the content matters and not the host."""
     return {f"base {name}": base.digest or base.resolved for name, base in bases.items()}
 
 
