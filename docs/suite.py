@@ -118,12 +118,12 @@ def keys_list(record: type[Variant]) -> str:
 
 
 def page_with_keys(page: str) -> str:
-    """The page with today's lists. Raises LookupError for a builder that it has no heading and list of."""
+    """The page with today's lists. Raises LookupError for a builder without a heading on it."""
     for name in table.names():
         record = table.record(name) or Variant
-        place = re.compile(rf"(### Builder `{name}`\n\n)(?:- `[^\n]*(?:\n|\Z))+")
+        place = re.compile(rf"(### Builder `{name}`\n\n)(?:- `[^\n]*(?:\n|\Z))*")
         if not place.search(page):
-            raise LookupError(name)
+            raise LookupError(f"the page has no heading '### Builder `{name}`' with an empty line below it")
         made = keys_list(record)
         page = place.sub(lambda found, made=made: f"{found[1]}{made}", page)  # type: ignore[misc]
     return page
