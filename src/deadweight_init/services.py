@@ -437,7 +437,7 @@ def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
 
 def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
     """Where it lies: a file that is copied into a folder keeps its name there."""
-    is_file, target = "*" not in source and tree.has(joined(context, source)), said.rstrip("/") or "/"
+    is_file, target = "*" not in source and joined(context, source) in tree.files, said.rstrip("/") or "/"
     into_folder = (
         said.endswith("/")
         or target == words.workdir.rstrip("/")

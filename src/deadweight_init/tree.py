@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -56,10 +56,7 @@ class Tree:
     """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
 
     root: Path
-    files: tuple[str, ...]
-
-    def has(self, path: str) -> bool:
-        return path in self._all
+    files: Collection[str]
 
     def has_folder(self, path: str) -> bool:
         """Whether there is anything below it that is not passed over, or the folder itself."""
@@ -105,10 +102,6 @@ class Tree:
         """The files' texts by their paths."""
         return Texts(self.root)
 
-    @cached_property
-    def _all(self) -> frozenset[str]:
-        return frozenset(self.files)
-
 
 def look(root: Path) -> Tree:
     """List a repository. Links to folders are not followed."""
@@ -121,7 +114,7 @@ def look(root: Path) -> Tree:
         found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
         if len(found) > MOST_FILES:
             break
-    return Tree(root, tuple(found))
+    return Tree(root, dict.fromkeys(found))
 
 
 def aside(path: str) -> bool:
