@@ -9,6 +9,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -43,11 +44,11 @@ class Texts(dict[str, str]):
         self._root = root
 
     def __missing__(self, path: str) -> str:
-        try:
-            with (self._root / path).open("rb") as file:
-                self[path] = file.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
-        except OSError:
-            self[path] = ""
+        self[path], file = "", self._root / path
+        with suppress(OSError):
+            if _is_own(self._root, file):
+                with file.open("rb") as opened:
+                    self[path] = opened.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
         return self[path]
 
 
@@ -104,17 +105,23 @@ class Tree:
 
 
 def look(root: Path) -> Tree:
-    """List a repository. Links to folders are not followed."""
+    """List a repository. Links to folders are not followed, nor links that lead out of it."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
         names[:] = sorted(
             name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
         )
         inside = Path(folder).relative_to(root).as_posix()
-        found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
+        own = (name for name in sorted(files) if _is_own(root, Path(folder, name)))
+        found += [name if inside == "." else f"{inside}/{name}" for name in own]
         if len(found) > MOST_FILES:
             break
     return Tree(root, dict.fromkeys(found))
+
+
+def _is_own(root: Path, path: Path) -> bool:
+    """Whether it is a file of the repository, wherever links lead. A device or a pipe may have no end."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def aside(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,18 @@ def test_the_image_is_read_from_its_dockerfile():
 def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
     tree = look(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""}))
     assert missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt"])) == absent
+
+
+def test_only_files_of_the_repository_are_read(tmp_path):
+    """A link to /dev/zero or a pipe kept ``init`` waiting for ever; another led to files of the machine."""
+    (tmp_path / "outside").write_text("secret")
+    root = written(tmp_path / "shop", {"real": "text"})
+    for name, target in {"zero": "/dev/zero", "out": "../outside", "own": "real", "gone": "none"}.items():
+        (root / name).symlink_to(target)
+    os.mkfifo(root / "pipe")
+    tree = look(root)
+    assert tuple(tree.files) == ("own", "real")
+    assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
 
 @pytest.mark.parametrize(

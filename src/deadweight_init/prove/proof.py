@@ -91,10 +91,6 @@ class Failure:
         return "" if unknown else self.error.hint or ""
 
 
-def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
-    """What there is to prepare where everything is there."""
-
-
 @dataclass(frozen=True)
 class Tools:
     """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
@@ -106,7 +102,7 @@ class Tools:
     say: Say
     build: Callable[[Workspace, Sequence[Variant]], Mapping[str, Failure]]
     minutes: float = 0.0
-    prepare: Callable[[Workspace, Sequence[Variant]], object] = _nothing
+    prepare: Callable[[Workspace, Sequence[Variant]], object] = lambda _workspace, _variants: None
 
 
 class Proof:
@@ -174,7 +170,7 @@ class Proof:
     def build(self, rung: Rung) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built."""
         self.tried.add(rung.name)
-        built = self._shared(rung)
+        built, last_stage = self._shared(rung)
         if built in self._failed:  # by a stage that this one shares: once is enough
             self.leave_out(rung.name, self._failed[built])
             return False
@@ -196,23 +192,18 @@ class Proof:
             raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
-        if failed.line is not None and failed.line < self._last_stage(rung):
+        if failed.line is not None and failed.line < last_stage:
             self._failed[built] = self.draft.left_out[rung.name]
         return False
 
-    def _last_stage(self, rung: Rung) -> int:
-        """The line where the last stage of a rung's Dockerfile begins."""
-        stages = stages_of(self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), ""), {})[1]
-        return stages[-1].line if stages else 0
-
-    def _shared(self, rung: Rung) -> tuple[str, ...]:
-        """What the stages of a rung before its last one are made of: their text and their bases."""
+    def _shared(self, rung: Rung) -> tuple[tuple[str, ...], int]:
+        """What the stages of a rung before its last one are made of, their text and their bases; and the last one's line."""
         text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
         stages = stages_of(text, {})[1]
         given = rung.keys.get("bases", {})
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
-        return (text, *sorted(bases)) if text else (rung.name,)
+        return ((text, *sorted(bases)), stages[-1].line) if stages else ((rung.name,), 0)
 
 
 def _engine_runs() -> bool:
