@@ -16,7 +16,7 @@ from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.dockerfile import stages_of
 from deadweight_init.draft import Draft
-from deadweight_init.records import Rung
+from deadweight_init.records import Rung, wording
 from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 
@@ -189,7 +189,7 @@ class Proof:
         if failed is None:
             return True
         if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
-            raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
+            raise MissingError(wording("proof.engine_ended")) from failed.error
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
         if failed.line is not None and failed.line < last_stage:
@@ -215,18 +215,17 @@ def _engine_runs() -> bool:
         return False
 
 
-def nothing_left(what: str, proof: Proof) -> DeadweightError:
+def nothing_left(proof: Proof, *, comes_up: bool = False) -> DeadweightError:
     """The error where no rung can be kept, with what became of each, and what helps the first."""
     by_reason: dict[str, list[str]] = {}
     for name, why in proof.draft.left_out.items():
         by_reason.setdefault(why, []).append(name)
     reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
     helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
-    unproved = (
-        "write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more"
-    )
+    unproved = wording("proof.unproved")
     between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
-    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}{between}{unproved}" if helps else unproved)
+    message = wording("proof.check_fails" if comes_up else "proof.no_way", reasons=reasons)
+    return DeadweightError(message, hint=f"{helps}{between}{unproved}" if helps else unproved)
 
 
 _FRAME = re.compile(r"\s*at [\w.$/<>]+\(")
