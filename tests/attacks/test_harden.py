@@ -254,7 +254,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
         (
             2 * WATCH_SECONDS,  # however busy the machine is
             "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
-            "it became healthy, then ended with exit code 3; its last lines: ",
+            "the service became healthy, then ended with exit code 3; last lines of the log: ",
         ),
         (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
         (

@@ -40,7 +40,7 @@ SCANS = ("deep", "plain", "hidden", "no")
         "name": "which image, if the archive contains several: its name as passed to docker image save",
         "extract": "write the hidden files to this new folder",
         "junit": "write findings as JUnit XML to this file",
-        "allow_unread": "do not fail because something could not be looked at (encrypted, damaged, too big)",
+        "allow_unread": "do not fail because something could not be scanned (encrypted, damaged, too big)",
     },
 )
 def layers(
