@@ -17,7 +17,7 @@ from deadweight.suite.explain import unknown
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
 from deadweight_init.languages.table import MANIFESTS
-from deadweight_init.records import Service
+from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.services import LOOKED_FOR, dockerfiles, find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, look
@@ -172,9 +172,7 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
             left_out[name] = first_line(error.message)
             tools.say(f"{name}: left out: {left_out[name]}")
     if not done:
-        raise DeadweightError(
-            "no service of this repository could be proved", hint="deadweight init --service NAME shows why"
-        )
+        raise DeadweightError(wording("command.none_proved"))
     return tuple(done)
 
 
@@ -186,11 +184,7 @@ def _refuse_nothing(draft: Draft) -> None:
     project = draft.service.project
     if project is not None and project.problem:
         reasons.append(f"{project.language} ({project.folder}): {project.problem}")
-    told = "\n".join(reasons)
-    raise UsageError(
-        f"{draft.service.name}: no service here can be built from a fresh checkout\n{told}",
-        hint="build what is missing first, name it with --main, or write deadweight.yaml by hand: docs/tutorial.md",
-    )
+    raise UsageError(wording("command.nothing_builds", service=draft.service.name, reasons="\n".join(reasons)))
 
 
 def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
@@ -199,9 +193,8 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
     if wanted.main is not None and not any(each.project and each.project.programs for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
-        hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
         problems = "".join(f"\n{each}" for each in (*problems_of(tree), *instead(tree)))
-        raise UsageError(f"{tree.root}: no service found; looked for {LOOKED_FOR}{problems}", hint=hint)
+        raise UsageError(wording("command.no_service", root=tree.root, looked_for=LOOKED_FOR, problems=problems))
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):
         return services
@@ -243,8 +236,7 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
     """The names as they are relative to the root. Raises UsageError for one that is not there."""
     found = {name: os.path.relpath(root / name, root) for name in names}
     if absent := next((name for name, path in found.items() if not (root / path).is_file()), ""):
-        hint = "use --force FILE for each file that may be replaced"
-        raise UsageError(f"--force {absent}: no such file in {root}", hint=hint)
+        raise UsageError(wording("command.no_such_file", file=absent, root=root))
     return list(found.values())
 
 

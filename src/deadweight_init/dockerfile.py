@@ -305,7 +305,7 @@ def context_of(tree: Tree, dockerfile: str, told: Sequence[str], target: str | N
     text, best = tree.texts[dockerfile], ("", list[str]())
     for context in dict.fromkeys((*told, folder_of(dockerfile), ".")):
         own = f"{dockerfile}.dockerignore"
-        ignore = tree.texts[own] if tree.has(own) else tree.texts[joined(context, ".dockerignore")]
+        ignore = tree.texts[own] if own in tree.files else tree.texts[joined(context, ".dockerignore")]
         lines = [line.strip() for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
         absent = missing_sources(tree, text, context, Ignore(lines), target)
         if not absent:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
+from deadweight_images.errors import Catalogue
+
+wording = Catalogue("deadweight_init")
 T = TypeVar("T", covariant=True)
 
 SEEN, GUESSED = "seen", "guessed"

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deadweight.builders.shared.diagnosis import Code
+from deadweight_images.errors import Message
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
-from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service, numbers
+from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service, numbers, wording
 from deadweight_init.tree import Tree, folder_of, line_of
 
 
@@ -161,19 +162,18 @@ _LOOPBACK = re.compile(
 _RUN = re.compile(r"\b(?:docker|podman)(?: container)? run\b")
 
 
-def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
+def advice(error: NotUp, draft: Draft, tree: Tree) -> Message:
     """What helps a service that does not come up, in one sentence."""
-    again = "then run invoke verify"
     folder = draft.service.project.folder if draft.service.project else draft.service.folder
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
-        return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
+        return wording("advice.loopback", place=place and f" ({place})")
     texts = ((path, tree.texts[path]) for path in tree.named(r"readme(?:\.\w+)?") if folder_of(path) in (".", folder))
     found = ((path, line_of(text, match.start())) for path, text in texts if (match := _RUN.search(text)))
     shown = next((f" ({path}:{line} shows how it is run)" for path, line in found), "")
     if error.down is Down.ENDED_WITH_0:
-        return f"give it the command that serves (run.args) in deadweight.yaml{shown}, {again}"
+        return wording("advice.command", shown=shown)
     if error.variable:
         place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))
-        return f"set {error.variable}{f' ({place})' if place else ''} under run.env in deadweight.yaml, {again}"
-    return f"set what it needs under run: in deadweight.yaml{shown}, {again}"
+        return wording("advice.variable", variable=error.variable, place=place and f" ({place})")
+    return wording("advice.anything", shown=shown)

@@ -49,7 +49,8 @@ LOOKED_FOR = (
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     composed = compose(tree)
-    commands, built = compose_commands(tree, composed), builds(tree, composed)
+    commands, names = compose_commands(tree, composed), own_names(tree)
+    built = builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in dockerfiles(tree):
         command = commands.get(path) or commands.get(ANY, ())
@@ -59,7 +60,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     found = []
     for folder, all_own in homes.items():
         for name, mine in apart(composed, all_own):
-            service = _service(tree, folder, mine, main)
+            service = _service(tree, folder, in_order(mine, names), main)
             found.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
         if not any(_covers(known, folder) for known in found):
@@ -243,8 +244,7 @@ def _home(tree: Tree, own: OwnDockerfile) -> str:
     return folder if has_program else own.context
 
 
-def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:
-    ordered = in_order(own, own_names(tree))
+def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: str | None) -> Service:
     words = ordered[0].words if ordered else None
     project = _project(tree, folder, words, main)
     if project is None and ordered and ordered[0].context != folder:
@@ -257,11 +257,11 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     home = project.folder if project else folder
     code = facts_of(project).code
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
-    spare = tuple(_spare(tree, folder, home, code))
-    more = tuple(_own_apko(tree, home))
+    host, described = reads_host(tree, home, code), in_repository(tree, home)
+    spare, more = tuple(_spare(tree, (folder, home, "."), host)), tuple(_own_apko(tree, home))
     return Service(
         *(plain_name(name), folder, tuple(ordered), project),
-        port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
+        port_variable=variable, more=more, spare=spare, described=described,
     )  # fmt: skip
 
 
@@ -271,10 +271,9 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
     return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
-def _spare(tree: Tree, folder: str, home: str, code: Sequence[str]) -> Iterator[Known[Mapping[str, str]]]:
+def _spare(tree: Tree, folders: Iterable[str], host: Known[str] | None) -> Iterator[Known[Mapping[str, str]]]:
     """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
-    host = reads_host(tree, home, code)
-    for each in dict.fromkeys((folder, home, ".")):
+    for each in dict.fromkeys(folders):
         if file := example_file(tree, each):
             shown = {name: value for name, value in dotenv(tree.texts[file]).items() if value}
             if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
@@ -437,7 +436,7 @@ def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
 
 def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
     """Where it lies: a file that is copied into a folder keeps its name there."""
-    is_file, target = "*" not in source and tree.has(joined(context, source)), said.rstrip("/") or "/"
+    is_file, target = "*" not in source and joined(context, source) in tree.files, said.rstrip("/") or "/"
     into_folder = (
         said.endswith("/")
         or target == words.workdir.rstrip("/")

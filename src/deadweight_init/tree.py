@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -57,10 +57,7 @@ class Tree:
     """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
 
     root: Path
-    files: tuple[str, ...]
-
-    def has(self, path: str) -> bool:
-        return path in self._all
+    files: Collection[str]
 
     def has_folder(self, path: str) -> bool:
         """Whether there is anything below it that is not passed over, or the folder itself."""
@@ -106,10 +103,6 @@ class Tree:
         """The files' texts by their paths."""
         return Texts(self.root)
 
-    @cached_property
-    def _all(self) -> frozenset[str]:
-        return frozenset(self.files)
-
 
 def look(root: Path) -> Tree:
     """List a repository. Links to folders are not followed, nor links that lead out of it."""
@@ -123,7 +116,7 @@ def look(root: Path) -> Tree:
         found += [name if inside == "." else f"{inside}/{name}" for name in own]
         if len(found) > MOST_FILES:
             break
-    return Tree(root, tuple(found))
+    return Tree(root, dict.fromkeys(found))
 
 
 def _is_own(root: Path, path: Path) -> bool:

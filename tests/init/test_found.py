@@ -20,7 +20,7 @@ from deadweight_init.languages.sources import served
 from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, described
 from deadweight_init.records import unwrapped
-from deadweight_init.services import find_services
+from deadweight_init.services import LOOKED_FOR, find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
 from tests.support.codes import raises
@@ -87,7 +87,7 @@ def test_only_files_of_the_repository_are_read(tmp_path):
         (root / name).symlink_to(target)
     os.mkfifo(root / "pipe")
     tree = look(root)
-    assert tree.files == ("own", "real")
+    assert tuple(tree.files) == ("own", "real")
     assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
 
@@ -105,10 +105,10 @@ def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found
 
 
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
-    with pytest.raises(UsageError, match="no service here can be built from a fresh checkout") as caught:
+    with raises(UsageError, "command.nothing_builds") as caught:
         brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
-    assert "today: it copies dist/app, which is not in the repository" in caught.value.message
-    assert "go (.): cannot determine its main package" in caught.value.message
+    reasons = [each.partition(": ")[0] for each in str(caught.value.fields["reasons"]).splitlines()]
+    assert reasons == ["today", "go (.)"]
     assert not (tmp_path / "deadweight.yaml").exists()
 
 
@@ -149,11 +149,12 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
 def test_where_nothing_can_be_built_the_error_says_what_helps():
     left_out = {"debian": "no Gradle", "alpine": "no Gradle", "jib": "no Jib"}
     proof = SimpleNamespace(draft=SimpleNamespace(left_out=left_out), steps={"no Gradle": "set distributionUrl"})
-    error = nothing_left("no way works", proof)
-    assert error.message == "no way works\ndebian, alpine: no Gradle\njib: no Jib"
-    assert error.hint.startswith("set distributionUrl; or write the suite without trying it: ")
+    error = nothing_left(proof)
+    assert (error.code, error.fields) == ("proof.no_way", {"reasons": "debian, alpine: no Gradle\njib: no Jib"})
+    assert nothing_left(proof, comes_up=True).code == "proof.check_fails"
+    assert error.hint.startswith("set distributionUrl; or ")
     proof.steps = dict.fromkeys(proof.steps, "add\n        netrc: ~/.netrc")
-    assert "\n        netrc: ~/.netrc\n  or write the suite" in nothing_left("no way", proof).hint
+    assert "\n        netrc: ~/.netrc\n  or " in nothing_left(proof).hint
 
 
 def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
@@ -237,19 +238,18 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
 
 def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
     brought_in(tmp_path, GO)
-    with pytest.raises(UsageError, match="already there") as caught:
+    with raises(UsageError, "files.already_there") as caught:
         brought_in(tmp_path, GO)
-    assert "--force deadweight.yaml --force deadweight-build/Dockerfile" in caught.value.hint
-    with pytest.raises(UsageError, match="already there") as again:
+    assert "--force deadweight.yaml --force deadweight-build/Dockerfile" in str(caught.value.fields["flags"])
+    with raises(UsageError, "files.already_there") as again:
         brought_in(tmp_path, GO, force=("deadweight.yaml",))
-    assert caught.value.hint == again.value.hint  # the line that it shows can be run as it is
-    brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", caught.value.hint.partition(",")[0])))
+    assert caught.value.fields["flags"] == again.value.fields["flags"]  # the line that it shows can be run as it is
+    brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", str(caught.value.fields["flags"]))))
 
 
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):
-    with pytest.raises(UsageError, match=r"no service found; looked for Dockerfiles, go\.mod, pom\.xml") as caught:
+    with raises(UsageError, "command.no_service", looked_for=LOOKED_FOR, problems=""):
         brought_in(tmp_path, {"README.md": "# Poems\n", "poems/one.txt": ""})
-    assert "--dir" in caught.value.hint
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]
 
 
@@ -265,8 +265,9 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
     ],
 )
 def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_path, name, text, reason):
-    with pytest.raises(UsageError, match=rf"no service found; looked for .*\n{name}: {reason}"):
+    with raises(UsageError, "command.no_service") as caught:
         brought_in(tmp_path, {name: text})
+    assert str(caught.value.fields["problems"]).startswith(f"\n{name}: {reason}")
 
 
 def test_a_file_that_is_broken_is_told_also_where_a_service_is_found(tmp_path):
@@ -277,7 +278,7 @@ def test_a_file_that_is_broken_is_told_also_where_a_service_is_found(tmp_path):
 
 def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "Dockerfile")  # root may read anything
-    with pytest.raises(UsageError, match=r"\nDockerfile: cannot be read: Permission denied"):
+    with raises(UsageError, "command.no_service", problems="\nDockerfile: cannot be read: Permission denied"):
         brought_in(tmp_path, {"Dockerfile": ""})
 
 

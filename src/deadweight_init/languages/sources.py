@@ -135,7 +135,7 @@ def _before_pattern(literal: str) -> str:
 
 def _is_data(tree: Tree, path: str, ending: str) -> bool:
     """A file of a known kind, or a folder in which there is something besides source code."""
-    if tree.has(path):
+    if path in tree.files:
         return bool(_DATA.search(path))
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
 

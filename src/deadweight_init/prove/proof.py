@@ -16,7 +16,7 @@ from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.dockerfile import stages_of
 from deadweight_init.draft import Draft
-from deadweight_init.records import Rung
+from deadweight_init.records import Rung, wording
 from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 
@@ -91,10 +91,6 @@ class Failure:
         return "" if unknown else self.error.hint or ""
 
 
-def _nothing(workspace: Workspace, variants: Sequence[Variant]) -> None:
-    """What there is to prepare where everything is there."""
-
-
 @dataclass(frozen=True)
 class Tools:
     """What a proof needs of whoever calls it: ``build`` builds variants, and gives why some of them cannot be; ``prepare`` gets
@@ -106,7 +102,7 @@ class Tools:
     say: Say
     build: Callable[[Workspace, Sequence[Variant]], Mapping[str, Failure]]
     minutes: float = 0.0
-    prepare: Callable[[Workspace, Sequence[Variant]], object] = _nothing
+    prepare: Callable[[Workspace, Sequence[Variant]], object] = lambda _workspace, _variants: None
 
 
 class Proof:
@@ -174,7 +170,7 @@ class Proof:
     def build(self, rung: Rung) -> bool:
         """Build a rung; one that does not build is left out, with those that share what failed. Whether it is built."""
         self.tried.add(rung.name)
-        built = self._shared(rung)
+        built, last_stage = self._shared(rung)
         if built in self._failed:  # by a stage that this one shares: once is enough
             self.leave_out(rung.name, self._failed[built])
             return False
@@ -193,26 +189,21 @@ class Proof:
         if failed is None:
             return True
         if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
-            raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
+            raise MissingError(wording("proof.engine_ended")) from failed.error
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
-        if failed.line is not None and failed.line < self._last_stage(rung):
+        if failed.line is not None and failed.line < last_stage:
             self._failed[built] = self.draft.left_out[rung.name]
         return False
 
-    def _last_stage(self, rung: Rung) -> int:
-        """The line where the last stage of a rung's Dockerfile begins."""
-        stages = stages_of(self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), ""), {})[1]
-        return stages[-1].line if stages else 0
-
-    def _shared(self, rung: Rung) -> tuple[str, ...]:
-        """What the stages of a rung before its last one are made of: their text and their bases."""
+    def _shared(self, rung: Rung) -> tuple[tuple[str, ...], int]:
+        """What the stages of a rung before its last one are made of, their text and their bases; and the last one's line."""
         text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
         stages = stages_of(text, {})[1]
         given = rung.keys.get("bases", {})
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
-        return (text, *sorted(bases)) if text else (rung.name,)
+        return ((text, *sorted(bases)), stages[-1].line) if stages else ((rung.name,), 0)
 
 
 def _engine_runs() -> bool:
@@ -224,18 +215,17 @@ def _engine_runs() -> bool:
         return False
 
 
-def nothing_left(what: str, proof: Proof) -> DeadweightError:
+def nothing_left(proof: Proof, *, comes_up: bool = False) -> DeadweightError:
     """The error where no rung can be kept, with what became of each, and what helps the first."""
     by_reason: dict[str, list[str]] = {}
     for name, why in proof.draft.left_out.items():
         by_reason.setdefault(why, []).append(name)
     reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
     helps = next((step for why in by_reason if (step := proof.steps.get(why))), "")
-    unproved = (
-        "write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more"
-    )
+    unproved = wording("proof.unproved")
     between = "\n  or " if "\n" in helps else "; or "  # lines to copy stand alone
-    return DeadweightError(f"{what}\n{reasons}", hint=f"{helps}{between}{unproved}" if helps else unproved)
+    message = wording("proof.check_fails" if comes_up else "proof.no_way", reasons=reasons)
+    return DeadweightError(message, hint=f"{helps}{between}{unproved}" if helps else unproved)
 
 
 _FRAME = re.compile(r"\s*at [\w.$/<>]+\(")

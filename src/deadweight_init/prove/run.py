@@ -28,7 +28,7 @@ from deadweight_init.prove.observe import Down, NotUp, observe, told_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
-from deadweight_init.records import Beside, Known, Rung
+from deadweight_init.records import Beside, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_data, as_plain_server
 
@@ -114,12 +114,10 @@ def find_reference(proof: Proof) -> str:
             proof.build(rung)
         return rung.name
     if problem is None:
-        raise nothing_left("no way to build this service works here", proof)
+        raise nothing_left(proof)
     proof.draft = replace(proof.draft, not_up=first_line(problem.message))
-    raise DeadweightError(
-        f"{proof.draft.service.name}: built, but it does not come up: {problem.message}",
-        hint=advice(problem, proof.draft, proof.tree),
-    )
+    message = wording("proof.not_up", service=proof.draft.service.name, reason=problem.message)
+    raise DeadweightError(message, hint=advice(problem, proof.draft, proof.tree))
 
 
 def _next(proof: Proof, down: int) -> Rung | None:
@@ -216,7 +214,7 @@ def prove(proof: Proof) -> Draft:
     reference = find_reference(proof)
     _gate(proof, reference)
     if reference not in proof.verified:
-        raise nothing_left("the image that came up does not pass its checks", proof)
+        raise nothing_left(proof, comes_up=True)
     _watch(proof, reference)
     rest = [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
     # what is derived first, and of a Dockerfile before others

@@ -49,7 +49,7 @@ def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in given if isinstance(given, list) else [given] if given else []:
         path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
-        if tree.has(path) and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
+        if path in tree.files and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
             found |= dotenv(tree.texts[path])
             continue
         beside = (other for other in tree.files if other.startswith(path))
@@ -60,7 +60,7 @@ def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
 
 def is_committed(tree: Tree, path: str) -> bool:
     """Whether git has this file, so that everybody can read it already."""
-    if not tree.has(path) or not (tree.root / ".git").exists():
+    if path not in tree.files or not (tree.root / ".git").exists():
         return False
     words: list[str | Path] = ["git", "-C", tree.root, "ls-files", "--error-unmatch", "--", path]
     try:
@@ -260,7 +260,7 @@ _NAMED = {
 
 def own_names(tree: Tree) -> frozenset[str]:
     """The repository's folder, and what the manifests in its root call the program; in small letters."""
-    said = [pattern.search(tree.texts[name]) for name, pattern in _NAMED.items() if tree.has(name)]
+    said = [pattern.search(tree.texts[name]) for name, pattern in _NAMED.items() if name in tree.files]
     names = {tree.root.name, *(re.sub(r"/v\d+$", "", each[1]).rpartition("/")[2] for each in said if each)}
     return frozenset(name for each in names if len(name := each.lower()) >= 3)
 
@@ -401,13 +401,13 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
     known = len(words.bases) == 1 and server_of(words.base) is not None
     if not build:
         return service
-    if context.startswith("..") or not tree.has(path) or not known:
+    if context.startswith("..") or path not in tree.files or not known:
         return {}
     up, mounts = posixpath.relpath(".", folder), []
     for source, target in words.copied:
         file = joined(context, source)
         is_folder = posixpath.splitext(target)[1] in ("", ".d") and bool(posixpath.splitext(source)[1])
-        into = is_folder or (tree.has(file) and target.endswith("/"))
+        into = is_folder or (file in tree.files and target.endswith("/"))
         place = posixpath.join(target, posixpath.basename(source)) if into else target.rstrip("/")
         mounts += [f"./{posixpath.join(up, file)}:{place}"] if "*" not in source else []
     given = service.get("environment")
@@ -477,7 +477,7 @@ def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[s
     for source, target in _mounts(service):
         path = joined(folder, source)
         here = source.startswith(".") and not path.startswith("..")
-        if target and here and (tree.has(path) or any(tree.below(path, ""))):
+        if target and here and (path in tree.files or any(tree.below(path, ""))):
             found[target] = path
     return found
 

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_images.cache_files import write_atomically
+from deadweight_init.records import wording
 
 TASKS = (
     '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
@@ -51,10 +52,8 @@ class Written:
         replaced = [name for name in files if name not in self._before and os.path.lexists(self.root / name)]
         there = [name for name in replaced if name not in self._may_replace]
         if there:
-            raise UsageError(
-                f"{self.root}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} already there; nothing was overwritten",
-                hint=f"deadweight init {' '.join(f'--force {name}' for name in replaced)}, or --check to see what has drifted",
-            )
+            flags = " ".join(f"--force {name}" for name in replaced)
+            raise UsageError(wording("files.already_there", root=self.root, files=", ".join(there), flags=flags))
         for name, text in files.items():
             self._one(name, text)
 
@@ -85,10 +84,7 @@ class Written:
             self._folders += [each for each in missing if each not in self._folders]
             write_atomically(path, text, mode=path.stat().st_mode & 0o777 if path.exists() else 0o644)
         except OSError as error:
-            raise DeadweightError(
-                f"{path}: cannot be written: {error.strerror}",
-                hint="make the folder writable: init writes its files there",
-            ) from error
+            raise DeadweightError(wording("files.cannot_be_written", path=path, error=error.strerror)) from error
 
     def _restore(self, name: str, before: str | None) -> None:
         with contextlib.suppress(OSError):

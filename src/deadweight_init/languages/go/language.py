@@ -242,7 +242,7 @@ _KO = (".ko.yaml", "ko.yaml")
 def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     """``config``, ``base`` and ``main`` of the ko.yaml of a module; empty without one. Bases of its own for single programs are
     the suite's to say: such a file is not handed on."""
-    path = next((found for name in _KO if tree.has(found := joined(folder, name))), None)
+    path = next((found for name in _KO if (found := joined(folder, name)) in tree.files), None)
     document = tree.data(path) if path else {}
     if path is None or not document:
         return {}
@@ -269,7 +269,7 @@ class Go:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> GoProject | None:
         """The module in a folder, with the program that becomes the image."""
         file = joined(folder, "go.mod")
-        if not tree.has(file):
+        if file not in tree.files:
             return None
         text = tree.texts[file]
         path = re.search(r"^module\s+(\S+)", text, re.MULTILINE)
@@ -307,8 +307,8 @@ class Go:
             context=_context(folder, replaced),
             whole=bool(replaced)
             or (tree.root / folder / "vendor/modules.txt").is_file()
-            or tree.has(joined(folder, "go.work")),
-            has_sum=tree.has(joined(folder, "go.sum")),
+            or joined(folder, "go.work") in tree.files,
+            has_sum=joined(folder, "go.sum") in tree.files,
             cgo=cgo == {"1"} if len(cgo) == 1 else any(_CGO.search(each) for each in code),
             zones=any(_ZONES.search(each) for each in code),
             ko=own_ko,

@@ -79,7 +79,7 @@ def files_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> It
     """The build files of the folders from a module's upper one to the top."""
     while folder not in (top, "."):
         folder = folder_of(folder)
-        yield from (path for name in names if tree.has(path := joined(folder, name)))
+        yield from (path for name in names if (path := joined(folder, name)) in tree.files)
 
 
 def artifact(pom: str) -> str:
@@ -114,7 +114,7 @@ def _maven_above(tree: Tree, folder: str) -> str | None:
 def _gradle_above(tree: Tree, folder: str) -> str | None:
     """The folder above whose settings include this one; a folder with settings of its own is its own build."""
     home = folder
-    while home != "." and not any(tree.has(joined(home, name)) for name in _SETTINGS):
+    while home != "." and not any(joined(home, name) in tree.files for name in _SETTINGS):
         home = folder_of(home)
         texts = (tree.texts[joined(home, name)] for name in _SETTINGS)
         included = "\n".join(each for text in texts for each in _INCLUDE.findall(text))
@@ -271,7 +271,7 @@ class Java:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> JavaProject | None:
         """The project of a folder. Maven goes first if both build files are there; what only holds modules together is none."""
-        file = next((joined(folder, name) for name in _KINDS if tree.has(joined(folder, name))), None)
+        file = next((joined(folder, name) for name in _KINDS if joined(folder, name) in tree.files), None)
         kind = _KINDS[file.rpartition("/")[2]] if file else ""
         if file is None or holds_together(tree, folder, kind):
             return None
@@ -294,7 +294,7 @@ class Java:
             health=_health(tree, file, whole, config, health),
             owned=any(_FILE_DATABASE.search(tree.texts[path]) for path in config),
             top=top,
-            wrapper=tree.has(joined(top, "mvnw" if kind == "maven" else "gradlew")),
+            wrapper=joined(top, "mvnw" if kind == "maven" else "gradlew") in tree.files,
             listed=kind == "maven" and lists(tree, top, folder),
             options=tuple(_options(whole, kind)),
             main="" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder, text),

@@ -58,7 +58,7 @@ _OF_LOCK = {"5": "@7", "6": "@8", "9": "@10"}
 
 def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str, Manager]:
     """What installs a package's modules, by its lock file, in the version that the package names or its lock file is of."""
-    locked = (kind for kind, each in _MANAGERS.items() if each.lock and tree.has(joined(folder, each.lock)))
+    locked = (kind for kind, each in _MANAGERS.items() if each.lock and joined(folder, each.lock) in tree.files)
     kind = next(locked, "npm")
     if kind == "yarn" and "__metadata:" in tree.texts[joined(folder, "yarn.lock")][:2000]:
         kind = "berry"
@@ -211,7 +211,7 @@ def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
 def _can_be(tree: Tree, folder: str, started: Words) -> bool:
     """Whether what is started is there, or is made by a build: files of platforms are forgotten when code moves."""
     entry = next((posixpath.normpath(word) for word in started if not word.startswith("-")), "")
-    here = any(tree.has(joined(folder, f"{entry}{end}")) for end in ("", ".js", "/index.js"))
+    here = any(joined(folder, f"{entry}{end}") in tree.files for end in ("", ".js", "/index.js"))
     return here or entry.startswith("node_modules/") or MADE.match(entry) is not None
 
 
@@ -219,7 +219,7 @@ def _entries(tree: Tree, folder: str, package: Mapping[str, Any]) -> Iterator[st
     """The files of the repository that may be its beginning, the likeliest first."""
     main = package.get("main")
     named = [posixpath.normpath(main), f"{posixpath.normpath(main)}.js"] if isinstance(main, str) else []
-    return (name for name in dict.fromkeys((*named, *ENTRIES)) if tree.has(joined(folder, name)))
+    return (name for name in dict.fromkeys((*named, *ENTRIES)) if joined(folder, name) in tree.files)
 
 
 def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
@@ -262,7 +262,9 @@ def _as_node(words: Words, tree: Tree, folder: str, programs: Collection[str]) -
         return tuple(shlex.split(_OF_DEVELOPERS.sub("", shlex.join(words[1:]))))
     if name in _KEEPERS:
         files = [
-            word for word in words[1:] if re.fullmatch(r"[\w./-]+\.[cm]?[jt]s", word) and tree.has(joined(folder, word))
+            word
+            for word in words[1:]
+            if re.fullmatch(r"[\w./-]+\.[cm]?[jt]s", word) and joined(folder, word) in tree.files
         ]
         by = ("node_modules/.bin/ts-node",) if files and files[0].endswith("ts") else ()
         return (*by, posixpath.normpath(files[0])) if files else ()
@@ -327,8 +329,8 @@ class Node:
             path for path in tree.below(folder, *self.facts.code, "package.json") if "node_modules" not in path
         )
         ports, health = scan(tree, paths)
-        is_workspace = "workspaces" in package or tree.has(joined(folder, "pnpm-workspace.yaml"))
-        schema = any(tree.has(joined(folder, each)) for each in ("prisma/schema.prisma", "schema.prisma"))
+        is_workspace = "workspaces" in package or joined(folder, "pnpm-workspace.yaml") in tree.files
+        schema = any(joined(folder, each) in tree.files for each in ("prisma/schema.prisma", "schema.prisma"))
         return NodeProject(
             language="node",
             kind=kind,
@@ -373,7 +375,7 @@ def _build_of(tree: Tree, folder: str, scripts: Mapping[str, Any], start: Words)
     usual = [name for name in _BUILDS if name in scripts and not _NO_BUILD.match(str(scripts[name]))]
     entry = next((word for word in start if not word.startswith("-")), "")
     there = entry.startswith("node_modules/") or any(
-        tree.has(joined(folder, f"{entry}{end}")) for end in ("", ".js", "/index.js")
+        joined(folder, f"{entry}{end}") in tree.files for end in ("", ".js", "/index.js")
     )
     others = [name for name in _OTHERS if name in scripts and entry and not there]
     return next(iter((*usual, *others)), "")

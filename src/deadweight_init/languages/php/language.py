@@ -49,7 +49,7 @@ class Php:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PhpProject | None:
         """The service of a folder: one with a page that is handed out; None for a library. What is handed out is a part of it."""
         folder = folder_of(folder) if posixpath.basename(folder) in _ROOTS else folder
-        root = next((each for each in _ROOTS if tree.has(joined(folder, f"{each}/index.php"))), None)
+        root = next((each for each in _ROOTS if joined(folder, f"{each}/index.php") in tree.files), None)
         if root is None:
             return None
         manifest, lock = (tree.data(joined(folder, f"composer.{end}")) for end in ("json", "lock"))
@@ -69,7 +69,7 @@ class Php:
             version=_version(manifest, joined(folder, "composer.json"), words),
             ports=(Known(8080, "ours: Apache has no rights to listen on 80"),),
             health=health,
-            owned=any(tree.has(joined(folder, each)) for each in ("artisan", "bin/console")),
+            owned=any(joined(folder, each) in tree.files for each in ("artisan", "bin/console")),
             root=root,
             composed=any("/" in each for each in needs) or bool(manifest.get("autoload")),
             extensions=tuple(lacking),

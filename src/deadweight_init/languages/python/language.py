@@ -63,7 +63,7 @@ def start_of(tree: Tree, folder: str) -> tuple[Words, int | None]:
     if page := next((path for path in here if _STREAMLIT.search(tree.texts[path])), None):
         words = ("--server.port", "8501", "--server.address", EVERYWHERE)
         return ("-m", "streamlit", "run", posixpath.basename(page), *words), 8501
-    scripts = [name for name in _SCRIPTS if tree.has(joined(folder, name))]
+    scripts = [name for name in _SCRIPTS if joined(folder, name) in tree.files]
     packages = [folder_of(path) for path in tree.below(folder, "/__main__.py") if folder_of(folder_of(path)) == folder]
     serving = [posixpath.basename(path) for path in here if _SERVES.search(tree.texts[path])]
     if scripts:
@@ -121,13 +121,13 @@ def _home(tree: Tree, folder: str, path: str) -> str:
     for home in dict.fromkeys((folder, sources, own)):
         if f"{own}/".startswith("" if home == "." else f"{home}/") and any(_has(tree, home, name) for name in names):
             return home
-    return sources if path.startswith(f"{sources}/") and not tree.has(joined(sources, "__init__.py")) else folder
+    return sources if path.startswith(f"{sources}/") and joined(sources, "__init__.py") not in tree.files else folder
 
 
 def _has(tree: Tree, home: str, module: str) -> bool:
     """Whether a module or package is found from a folder."""
     place = joined(home, module.replace(".", "/"))
-    return tree.has(f"{place}.py") or any(tree.below(place, "/__init__.py", ".py"))
+    return f"{place}.py" in tree.files or any(tree.below(place, "/__init__.py", ".py"))
 
 
 def inside(tree: Tree, folder: str, start: Words) -> str:
@@ -135,7 +135,7 @@ def inside(tree: Tree, folder: str, start: Words) -> str:
     for word in start:
         named = _NAMED.fullmatch(word)
         if word.endswith(".py"):
-            there, endings = tree.has(joined(folder, posixpath.normpath(word))), [f"/{posixpath.normpath(word)}"]
+            there, endings = joined(folder, posixpath.normpath(word)) in tree.files, [f"/{posixpath.normpath(word)}"]
         elif named:
             place = (named[1] or named[2]).replace(".", "/")
             there, endings = _has(tree, folder, named[1] or named[2]), [f"/{place}.py", f"/{place}/__init__.py"]
@@ -179,7 +179,7 @@ def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
     the project itself, ``none`` for code that has no list."""
 
     def has(name: str) -> bool:
-        return tree.has(joined(folder, name))
+        return joined(folder, name) in tree.files
 
     listed = next((name for name in LISTS if has(name)), "")
     project = tree.texts[joined(folder, "pyproject.toml")]

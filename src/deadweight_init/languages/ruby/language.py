@@ -46,13 +46,13 @@ class Ruby:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RubyProject | None:
         """The service of a folder; None for a library of gems."""
         gems = tree.texts[joined(folder, "Gemfile")]
-        has_gems, rack = tree.has(joined(folder, "Gemfile")), tree.has(joined(folder, "config.ru"))
+        has_gems, rack = joined(folder, "Gemfile") in tree.files, joined(folder, "config.ru") in tree.files
         rails = re.search(r"^\s*gem ['\"]rails['\"]", gems, re.MULTILINE) is not None
         if not has_gems and not rack:
             return None
         start, usual = _start(tree, folder, gems, rails, rack)
         own = words.program if words else ()
-        if not start and not own and not tree.has(joined(folder, "app.rb")):
+        if not start and not own and joined(folder, "app.rb") not in tree.files:
             return None
         ports, health = scan(tree, by_depth(tree.below(folder, ".rb", ".ru", "Procfile")))
         assets = rails and any(tree.has_folder(joined(folder, each)) for each in ("app/assets", "app/javascript"))
@@ -66,7 +66,7 @@ class Ruby:
             ports=ports or (Known(usual),),
             health=(*((Known("/up", "guessed: Rails' own"),) if rails else ()), *health),
             owned=rails,
-            locked=tree.has(joined(folder, "Gemfile.lock")),
+            locked=joined(folder, "Gemfile.lock") in tree.files,
             bundled=has_gems,
             prepares=rails and tree.has_folder(joined(folder, "db")),
             assets=assets,

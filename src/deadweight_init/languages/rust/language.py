@@ -124,7 +124,7 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
     own = str(package.get("name") or "")
     bins = [each for each in mappings(manifest.get("bin")) if each.get("name")]
     named = {str(entry["name"]): str(entry.get("path") or f"src/bin/{entry['name']}.rs") for entry in bins}
-    if not named and tree.has(joined(folder, "src/main.rs")):
+    if not named and joined(folder, "src/main.rs") in tree.files:
         named = {own: "src/main.rs"}
     if not named:
         paths = (posixpath.relpath(each, folder) for each in tree.below(joined(folder, "src/bin"), ".rs"))

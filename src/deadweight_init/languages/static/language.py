@@ -60,7 +60,9 @@ class Static:
             return StaticProject(
                 "static", "npm", folder, name, version, ports=ports, pages=output, manager=manager, routed=routed
             )
-        place = next((each for each in _PLACES if tree.has(joined(folder, posixpath.join(each, "index.html")))), None)
+        place = next(
+            (each for each in _PLACES if joined(folder, posixpath.join(each, "index.html")) in tree.files), None
+        )
         return None if place is None else StaticProject("static", "files", folder, name, ports=ports, pages=place)
 
     def ladder(self, service: Service, project: StaticProject, place: str, port: int) -> Ladder:
