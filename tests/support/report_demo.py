@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
 from deadweight.report.figures import when
 from deadweight.report.history import entry_of
@@ -21,7 +22,6 @@ from deadweight.report.model import (
     Reachability,
     ReferenceRecord,
     Report,
-    Severity,
     VariantRecord,
     VulnerabilitiesRecord,
 )

@@ -13,8 +13,9 @@ from typing import Literal
 
 from deadweight._errors import wording
 from deadweight._packages import images
+from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
-from deadweight.report.model import SEVERITIES, Finding, LayerRecord, Report, VariantRecord
+from deadweight.report.model import Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.view import stand_in_note
 from deadweight.suite.model import ReportThresholds

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
+from deadweight.checks.scan.model import SEVERITIES
 from deadweight.records.evidence import Provenance
 from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison, Mark, since
 from deadweight.report.model import (
-    SEVERITIES,
     AttackRecord,
     BaseRecord,
     BuildRecord,
