@@ -87,9 +87,9 @@ def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> N
         return
     images.print_layers(report, subject.title, console())
     if subject.stand_in:
-        from deadweight.report.view import stand_in_note
+        from deadweight.report.verdict import stand_ins_said
 
-        print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
+        print(f"Stand-ins: {stand_ins_said((subject.title,), 1)}")
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
