@@ -211,9 +211,9 @@ class ApiItem(_Item):
 
     def _blame(self, node: ApiNode, subject: Subject) -> None:
         """Raises CheckFailure where it is the engine that is lost: then nothing was measured, and the service is not to blame."""
-        from deadweight.checks.runner import lost_engine
+        from deadweight.engine.broken_engine import lost_engine
 
-        node.missing = lost_engine(subject)
+        node.missing = lost_engine(subject.engine)
         if node.missing is not None:
             raise _told(node.missing)
 

@@ -14,7 +14,8 @@ from functools import partial
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._packages import attacks
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runner import lost_engine, result_of, run_check, run_checks, side_by_side
+from deadweight.checks.runner import result_of, run_check, run_checks, side_by_side
+from deadweight.engine.broken_engine import lost_engine
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.project.workspace import OnEngine, Workspace
@@ -127,7 +128,7 @@ class Spread:
                 told(found)
 
         found = measure(subject, tell)
-        lost = lost_engine(subject) if held else None
+        lost = lost_engine(subject.engine) if held else None
         if lost is None:
             for each in held:
                 told(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deadweight.checks.scan.model import Severity
 from deadweight.records.evidence import Provenance
 from deadweight.report import model
 from deadweight.report.figures import when
@@ -210,7 +211,7 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, model.AttackRecord
 
 
 def _scan(count: int, index: int) -> model.VulnerabilitiesRecord:
-    severities: tuple[model.Severity, ...] = ("critical", "high", "medium", "low", "unknown")
+    severities: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
     findings = tuple(
         model.Finding(
             f"CVE-{2020 + n % 7}-{1000 + n}",

@@ -83,7 +83,9 @@ def run_check(check: Check, subject: Subject) -> Evidence:
     if _run.cancelled():
         raise Interrupted("interrupted")  # what it says is of a service that was being removed
     if check.needs_engine and found.status in ("fail", "not_measured") and not found.data.get("missing"):
-        lost = lost_engine(subject)
+        from deadweight.engine.broken_engine import lost_engine
+
+        lost = lost_engine(subject.engine)
         found = found if lost is None else unmeasured(subject, check.name, lost)
     return keep(subject, found)
 
@@ -92,16 +94,6 @@ def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
     """The evidence of a check that something missing kept from measuring."""
     data = {"missing": True, "hint": error.hint}
     return evidence(subject, check, "not_measured", error.message, data=data)
-
-
-def lost_engine(subject: Subject) -> MissingError | None:
-    """What is wrong with an engine that cannot run a container any more; None where it can."""
-    from deadweight.engine.broken_engine import broken_engine
-
-    try:
-        return broken_engine(subject.engine())
-    except MissingError as error:
-        return error
 
 
 def keep(subject: Subject, found: Evidence) -> Evidence:

@@ -10,7 +10,7 @@ import contextlib
 import re
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,14 @@ def broken_engine(engine: Engine) -> MissingError | None:
     if not problem:
         return None
     return MissingError(wording("engine.cannot_run", host=engine.host, problem=problem), hint=remedy(engine, problem))
+
+
+def lost_engine(engine: Callable[[], Engine]) -> MissingError | None:
+    """The same, of one that may have to be found first."""
+    try:
+        return broken_engine(engine())
+    except MissingError as error:
+        return error
 
 
 def broken_engine_at(endpoint: Endpoint) -> MissingError | None:

@@ -122,7 +122,9 @@ def _without_blame(
         for outcome in made
         if outcome.result == "failed" and outcome.variant in in_engine and type(outcome.error) in ENGINE_MAY_BE_WHY
     }
-    lost = workspace.lost_engine() if blamed else None
+    from deadweight.engine.broken_engine import lost_engine
+
+    lost = lost_engine(workspace.engine) if blamed else None
     if lost is None:
         return made
     return tuple(replace(outcome, error=lost) if outcome.variant in blamed else outcome for outcome in made)

@@ -109,24 +109,15 @@ def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], 
     def place(value: float | None) -> float | None:
         return left + PLOT_WIDTH * (math.log10(value) - first) / (last - first) if value else None
 
-    drawn = [
-        {
-            "y": TOP + ROW * (index + 0.5),
-            "name": row.name,
-            "label": row.label,
-            "x": place(row.value),
-            "also": place(row.also),
-            "fill": row.fill,
-        }
-        for index, row in enumerate(rows)
-    ]
     return (
         environment()
         .get_template("chart.svg.j2")
         .render(
             title=title,
             axis=axis,
-            rows=drawn,
+            rows=rows,
+            place=place,
+            step=ROW,
             ticks=[(place(10.0**power), tick(10.0**power)) for power in range(first, last + 1)],
             width=left + PLOT_WIDTH + _width(row.label for row in rows) + 2 * GAP,
             height=bottom + BOTTOM,

@@ -7,16 +7,18 @@ Figures that rest on a stand-in in only one of the reports are not compared: the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from deadweight._errors import wording
 from deadweight._packages import images
+from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
-from deadweight.report.model import SEVERITIES, Finding, LayerRecord, Report, VariantRecord
+from deadweight.report.model import Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
-from deadweight.report.view import stand_in_note
+from deadweight.report.verdict import stand_ins_said
 from deadweight.suite.model import ReportThresholds
 
 # One difference between two reports.
@@ -135,6 +137,30 @@ class Comparison:
         """Changes for the worse, beyond the ratchet. Not empty: the task ends with exit code 1."""
         return tuple(change for change in self.changes if change.regression)
 
+    @property
+    def headline(self) -> str:
+        """What the page says above all."""
+        count = figures.plural(len(self.changes), "change")
+        if self.regressions:
+            said = f"{figures.plural(len(self.regressions), 'regression')} among {count}"
+        else:
+            said = f"{count}, no regression" if self.changes else "nothing changed beyond noise"
+        return said + (f"; {len(self.unmeasured)} no longer measured" if self.unmeasured else "")
+
+    @functools.cached_property
+    def listed(self) -> list[tuple[str, Change]]:
+        """What the page lists, regressions first, each with its word: at most ``LISTED``."""
+        ordered = sorted(self.changes, key=lambda change: -_GRADES.index(word_of(change)))
+        return [(word_of(change), change) for change in ordered[:LISTED]]
+
+    @functools.cached_property
+    def cells(self) -> dict[str, dict[str, Mark]]:
+        """The marks in the page's comparison, by variant and column."""
+        found: dict[str, dict[str, list[Change]]] = {}
+        for change in self.changes:
+            found.setdefault(change.variant, {}).setdefault(change.kind, []).append(change)
+        return {name: {key: _mark(each) for key, each in cells.items()} for name, cells in found.items()}
+
 
 def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None) -> Comparison:
     """What changed from ``old`` to ``new``. A figure that one of them lacks is a note, never a change to or from zero."""
@@ -166,7 +192,7 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
     resting = tuple(name for name, record in new.variants.items() if record.stand_in)
-    told = stand_in_note(resting, len(new.variants))
+    told = stand_ins_said(resting, len(new.variants))
     return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
 
 
@@ -390,56 +416,11 @@ class Mark:
     told: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Since:
-    """What the page shows of a comparison. ``listed`` has at most ``LISTED`` changes, regressions first; ``more`` counts others."""
-
-    when: str
-    headline: str
-    worse: bool
-    cells: dict[str, dict[str, Mark]]
-    listed: tuple[tuple[str, Change], ...]
-    more: int
-    unmeasured: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def since(found: Comparison) -> Since:
-    """All of it, for any comparison."""
-    ordered = sorted(found.changes, key=lambda change: -_GRADES.index(word_of(change)))
-    return Since(
-        when=found.old_generated_at,
-        headline=_headline(found),
-        worse=bool(found.regressions or found.unmeasured),
-        cells=_cells(found.changes),
-        listed=tuple((word_of(change), change) for change in ordered[:LISTED]),
-        more=max(0, len(ordered) - LISTED),
-        unmeasured=found.unmeasured,
-        notes=found.notes,
-    )
-
-
 def word_of(change: Change) -> str:
     """One of the words of a ``Mark``."""
     if change.regression:
         return "regression"
     return "changed" if change.direction == "other" else change.direction
-
-
-def _headline(found: Comparison) -> str:
-    count = figures.plural(len(found.changes), "change")
-    if found.regressions:
-        said = f"{figures.plural(len(found.regressions), 'regression')} among {count}"
-    else:
-        said = f"{count}, no regression" if found.changes else "nothing changed beyond noise"
-    return said + (f"; {len(found.unmeasured)} no longer measured" if found.unmeasured else "")
-
-
-def _cells(changes: Sequence[Change]) -> dict[str, dict[str, Mark]]:
-    found: dict[str, dict[str, list[Change]]] = {}
-    for change in changes:
-        found.setdefault(change.variant, {}).setdefault(change.kind, []).append(change)
-    return {name: {key: _mark(each) for key, each in cells.items()} for name, cells in found.items()}
 
 
 def _mark(changes: Sequence[Change]) -> Mark:

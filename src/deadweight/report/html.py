@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
+from deadweight.checks.scan.model import SEVERITIES
 from deadweight.records.evidence import Provenance
 from deadweight.report import attacks, charts, figures
-from deadweight.report.compare import Comparison, Mark, since
+from deadweight.report.compare import Comparison, Mark
 from deadweight.report.model import (
-    SEVERITIES,
     AttackRecord,
     BaseRecord,
     BuildRecord,
@@ -455,7 +455,6 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
 
     seen = view(report)
     pictures = pictures or draw(report, seen)
-    before = since(changed) if changed is not None else None
     environment = charts.environment()
     environment.filters.update(_filters())
     css = _asset(environment, "report.css")
@@ -463,7 +462,7 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
     html = environment.get_template("index.html.j2").render(
         report=report,
         view=seen,
-        since=before,
+        since=changed,
         severities=SEVERITIES,
         groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
         names=list(report.variants),
@@ -472,7 +471,7 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
         title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
-        data=Markup(page_data(report, seen, before.cells if before else {})),  # noqa: S704 - JSON in which "<" is escaped
+        data=Markup(page_data(report, seen, changed.cells if changed else {})),  # noqa: S704 - JSON in which "<" is escaped
         policy=policy(css, script),
         ladder_charts={name: Markup(svg) for name, svg in pictures.ladders.items()},  # noqa: S704 - our own, texts escaped
         build_chart=pictures.builds and Markup(pictures.builds),  # noqa: S704

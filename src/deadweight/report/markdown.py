@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deadweight._log_excerpt import plain
+from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison
-from deadweight.report.model import SEVERITIES, Report
+from deadweight.report.model import Report
 from deadweight.report.table import not_measured_word
 from deadweight.report.view import View, secret_words, view
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from deadweight._packages import images
+from deadweight.checks.scan.model import Contents, Severity
 from deadweight.records.built_image import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope
@@ -63,9 +64,6 @@ class HistoryEntry:
 
 # The records of a scan for known vulnerabilities in ``report.json``: figures, findings, and what the database covers.
 
-Severity = Literal["critical", "high", "medium", "low", "unknown"]
-SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
-
 
 @dataclass(frozen=True)
 class Coverage:
@@ -82,33 +80,12 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class DatabasePart:
-    """A part of a database that was made here. ``lacks`` says what a scan by it cannot find; None where it is whole."""
-
-    bucket: str
-    what: str
-    source: str
-    date: str
-    licence: str
-    lacks: str | None = None
-
-
-@dataclass(frozen=True)
-class DatabaseContents:
-    """What a database that was made here says of itself."""
-
-    made_at: str
-    parts: tuple[DatabasePart, ...] = ()
-    severities: str | None = None
-
-
-@dataclass(frozen=True)
 class Database:
     """The database of a scan. ``origin`` is ``local`` for one that was made here, whose ``contents`` say what it covers."""
 
     updated_at: str | None = None
     origin: str | None = None
-    contents: DatabaseContents | None = None
+    contents: Contents | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, HistoryEntry, Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, reference_sources, startup_differs
-from deadweight.report.verdict import Verdict, stand_ins_said, verdict
+from deadweight.report.verdict import Verdict, verdict
 
 HISTORY_COLUMNS = 6
 """Of so many reports the page shows figures side by side; one alone is no history."""
@@ -122,11 +122,6 @@ def build_note(report: Report) -> str:
     told = f" {'; '.join(marks)}." if marks else ""
     alike = " Only cold builds, each alone, can be compared."
     return f"Build: seconds of the last real build.{told}{alike}"
-
-
-def stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:
-    """A sentence on what rests on stand-ins, of ``total`` variants; empty where nothing does."""
-    return stand_ins_said(stand_ins, total)
 
 
 def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -188,9 +188,9 @@ def stand_in_note(workspace: Workspace, variants: Iterable[str]) -> str | None:
     resting = tuple(name for name in names if workspace.stand_in(name))
     if not resting:
         return None
-    from deadweight.report.view import stand_in_note
+    from deadweight.report.verdict import stand_ins_said
 
-    return f"Stand-ins: {stand_in_note(resting, len(names))}"
+    return f"Stand-ins: {stand_ins_said(resting, len(names))}"
 
 
 # A sign of life while a step says nothing: one line on a terminal, rewritten each second; elsewhere a line now and then.

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
@@ -20,8 +21,7 @@ from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.sources.settings import Access
-    from deadweight.toolchain.crane import Remote
-    from deadweight_images.findings import LayersReport, Scanned
+    from deadweight_images.findings import LayersReport
     from deadweight_images.secrets.model import AllowEntry
 
 
@@ -73,7 +73,7 @@ def layers(
             _of_every_platform(subject, scan, json=json, allow_unread=allow_unread)
             return
         with pulse("layers"):
-            report = subject.analyse(scan, platform, name)
+            report = subject.analyse(scan=scan, platform=platform, name=name)
         if extract is not None:
             _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
@@ -87,9 +87,9 @@ def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> N
         return
     images.print_layers(report, subject.title, console())
     if subject.stand_in:
-        from deadweight.report.view import stand_in_note
+        from deadweight.report.verdict import stand_ins_said
 
-        print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
+        print(f"Stand-ins: {stand_ins_said((subject.title,), 1)}")
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
@@ -99,14 +99,16 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
     """
     from json import dumps, loads
 
-    from deadweight._errors import CheckFailed
+    from deadweight._errors import CheckFailed, UsageError, wording
 
+    if subject.platforms is None:
+        raise UsageError(wording("tasks.all_platforms"))
     documents: dict[str, Any] = {}
     failures: list[CheckFailed] = []
-    for name in subject.platforms():
+    for name in subject.platforms() or ("",):  # an image of one platform names none
         title = f"{subject.title} ({name})" if name else subject.title
         with pulse(f"layers of {title}"):
-            report = subject.analyse(scan, name or None, None)
+            report = subject.analyse(scan=scan, platform=name or None, name=None)
         if json:
             documents[name] = loads(images.document(report))
         else:
@@ -186,76 +188,16 @@ def named(archive: str | None) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class LookedAt:
-    """What is looked at: an archive ``archive``, or else what ``stream`` opens to be read once. Quicker than either is the engine's
-    own folder, where we may read it: ``store`` is that, the image's id there, and whether it is containerd's. ``save`` writes an
-    archive of what is no file.
-
-    ``stand_in`` is known of the suite's variants only.
+    """What is looked at. ``file`` gives an archive to read again; one that has to be written first is gone afterwards.
+    ``platforms`` tells those of an image in a registry. ``stand_in`` is known of the suite's variants only.
     """
 
     title: str
-    cache: Path
-    archive: Path | None = None
-    allow: tuple[AllowEntry, ...] = ()
-    stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None
-    store: tuple[Path, str, bool] | None = None
-    save: Callable[[Path], Path] | None = None
-    remote: Remote | None = None
-    pull: Callable[[], AbstractContextManager[Path]] | None = None
-    list_platforms: Callable[[], tuple[str, ...]] | None = None
+    analyse: Callable[..., LayersReport]
+    file: Callable[[], AbstractContextManager[Path]]
+    platforms: Callable[[], tuple[str, ...]] | None = None
     stand_in: bool | None = None
     unread_allowed: bool = False
-
-    def analyse(self, scan: str, platform: str | None, name: str | None) -> LayersReport:
-        from typing import cast
-
-        mode = cast("Scanned", scan)
-        if self.store is not None:
-            found = self._in_store(*self.store, mode, platform)
-            if found is not None:
-                return found
-        if self.remote is not None:
-            return images.analyse_registry(
-                self.remote, self.title, scan=mode, allow=self.allow, platform=platform, cache_dir=self.cache
-            )
-        asked: dict[str, Any] = {"scan": mode, "allow": self.allow, "platform": platform, "name": name}
-        if self.stream is not None:
-            with self.stream() as source:
-                return images.analyse_stream(source, what=self.title, cache_dir=self.cache, **asked)
-        assert self.archive is not None
-        return images.analyse(self.archive, cache_dir=self.cache, **asked)
-
-    def platforms(self) -> tuple[str, ...]:
-        """The platforms of an image in a registry, one empty name for an image of one platform. Raises UsageError."""
-        from deadweight._errors import UsageError, wording
-
-        if self.list_platforms is None:
-            raise UsageError(wording("tasks.all_platforms"))
-        return self.list_platforms() or ("",)
-
-    def _in_store(
-        self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
-    ) -> LayersReport | None:
-        asked: dict[str, Any] = {"scan": scan, "allow": self.allow, "cache_dir": self.cache, "platform": platform}
-        if by_content:
-            return images.analyse_content_store(images.content_folders(root), image, **asked)
-        return images.analyse_engine_store(root, image, **asked)
-
-    @contextlib.contextmanager
-    def file(self) -> Iterator[Path]:
-        """An archive to read again; one that has to be written first is gone afterwards."""
-        import tempfile
-
-        if self.archive is not None:
-            yield self.archive
-            return
-        if self.pull is not None:
-            with self.pull() as layout:
-                yield layout
-            return
-        assert self.save is not None
-        with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
-            yield self.save(Path(folder, "image.tar"))
 
 
 @contextlib.contextmanager
@@ -276,11 +218,18 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
     elif archive is not None and archive.startswith(REGISTRY):
         yield _in_registry(archive.removeprefix(REGISTRY), platform, cache)
     elif archive == STDIN:
-        yield LookedAt(title="standard input", cache=cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
+        title = "standard input"
+        analyse = partial(images.analyse_stream, sys.stdin.buffer, what=title, cache_dir=cache)
+        yield LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(Path("/dev/stdin")))
     else:
         file = Path(str(archive))
         _refuse_absent(file)
-        yield LookedAt(title=str(archive), cache=cache, archive=file)
+        yield _in_file(str(archive), file, cache)
+
+
+def _in_file(title: str, file: Path, cache: Path, allow: tuple[AllowEntry, ...] = ()) -> LookedAt:
+    analyse = partial(images.analyse, file, cache_dir=cache, allow=allow)
+    return LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(file))
 
 
 @contextlib.contextmanager
@@ -292,12 +241,9 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         chosen = select_one(workspace.suite, variant)
-        asked = chosen.checks.layers
-        yield LookedAt(
-            title=chosen.name,
-            cache=workspace.state.cache / "image",
-            archive=workspace.archive(chosen),
-            allow=allow_list(chosen),
+        asked, cache = chosen.checks.layers, workspace.state.cache / "image"
+        yield replace(
+            _in_file(chosen.name, workspace.archive(chosen), cache, allow_list(chosen)),
             stand_in=workspace.stand_in(chosen.name),
             unread_allowed=asked is not None and "allow" in (asked.unread.mine, asked.unread.base),
         )
@@ -308,12 +254,18 @@ def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
 
     way = _access(reference)
     env, insecure = way.environment, way.insecure
+
+    def analyse(*, name: str | None, **asked: Any) -> LayersReport:
+        del name  # a registry's image has one
+        return images.analyse_registry(
+            Remote(reference, insecure=insecure, env=env), reference, cache_dir=cache, **asked
+        )
+
     return LookedAt(
         title=reference,
-        cache=cache,
-        remote=Remote(reference, insecure=insecure, env=env),
-        list_platforms=lambda: platforms(reference, insecure=insecure, env=env),
-        pull=lambda: pulled(reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env),
+        analyse=analyse,
+        platforms=lambda: platforms(reference, insecure=insecure, env=env),
+        file=lambda: pulled(reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env),
     )
 
 
@@ -331,19 +283,32 @@ def _refuse_absent(file: Path) -> None:
 
 @contextlib.contextmanager
 def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
+    """Quicker than a stream of it is the engine's own folder, where we may read it."""
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import find_or_start
 
     with Engine.connect(find_or_start(say)) as engine:
-        image, images = engine.images.need(reference), engine.images
-        by_content = engine.info.containerd_store
-        yield LookedAt(
-            title=reference,
-            cache=cache,
-            stream=lambda: images.stream(reference),
-            store=(Path(engine.info.root_dir), image.id, by_content),
-            save=lambda path: images.save(reference, path),
-        )
+        image, root = engine.images.need(reference), Path(engine.info.root_dir)
+
+        def analyse(*, name: str | None, **asked: Any) -> LayersReport:
+            asked["cache_dir"] = cache
+            if engine.info.containerd_store:
+                found = images.analyse_content_store(images.content_folders(root), image.id, **asked)
+            else:
+                found = images.analyse_engine_store(root, image.id, **asked)
+            if found is not None:
+                return found
+            with engine.images.stream(reference) as source:
+                return images.analyse_stream(source, what=reference, name=name, **asked)
+
+        @contextlib.contextmanager
+        def saved() -> Iterator[Path]:
+            import tempfile
+
+            with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
+                yield engine.images.save(reference, Path(folder, "image.tar"))
+
+        yield LookedAt(title=reference, analyse=analyse, file=saved)
 
 
 def _access(reference: str) -> Access:

@@ -243,8 +243,8 @@ class Contents:
     """What ``coverage.json`` says. ``made_at`` is when the database was made, ISO 8601 in UTC."""
 
     made_at: str
-    parts: tuple[Part, ...]
-    severities: str = "unknown for nearly all: neither source tells them"
+    parts: tuple[Part, ...] = ()
+    severities: str | None = "unknown for nearly all: neither source tells them"
 
 
 def contents_of(folder: Path) -> Contents | None:
