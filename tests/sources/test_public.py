@@ -52,6 +52,7 @@ import sys
 from pathlib import Path
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins.push import Client, Settings
+from tests.support.trees import shell_script
 tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
 layer = from_tree(tree, Path("layer.tgz"))
 names = sys.argv[2:]
@@ -147,10 +148,8 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
     if how in ("config", "wrong"):
         (docker / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
     elif how == "helper":
-        helper = tmp_path / "docker-credential-test"
         answer = json.dumps({"ServerURL": LOCKED, "Username": USER, "Secret": PASSWORD})
-        helper.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{answer}'\n")
-        helper.chmod(0o755)
+        shell_script(tmp_path / "docker-credential-test", f"cat >/dev/null\necho '{answer}'")
         (docker / "config.json").write_text(json.dumps({"credHelpers": {LOCKED: "test"}}))
 
     crane = Path(_tool("crane")).parent
