@@ -15,6 +15,7 @@ from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
 from tests.support.docker_registry import PASSWORD, USER
 from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PLAIN, World
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.tools
 
@@ -52,7 +53,6 @@ import sys
 from pathlib import Path
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins.push import Client, Settings
-from tests.support.trees import shell_script
 tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
 layer = from_tree(tree, Path("layer.tgz"))
 names = sys.argv[2:]
