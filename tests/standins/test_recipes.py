@@ -324,8 +324,6 @@ def test_what_public_dockerfiles_add_most_is_there_under_the_os_s_name():
     assert "libssl-dev" in table.alpine["openssl-dev"]
 
 
-pytestmark = pytest.mark.system
-
 ELF = bytes.fromhex("7f454c46" + "0" * 28 + "3e00")
 
 
