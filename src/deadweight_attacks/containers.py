@@ -153,7 +153,7 @@ class Yard:
         except NO_ANSWER as error:
             if not self.alive(NOTICE_SECONDS):
                 return DIED
-            return f"the service does not answer within {limit:g} s: {unanswered(variant.health, error)}"
+            return f"the service did not answer within {limit:g} s: {unanswered(variant.health, error)}"
 
     @property
     def route(self) -> Route:

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if isinstance(error, BrokenPipeError):  # the reader closed the pipe
             return 141
-        return _failed(f"standard output: cannot be written: {error.strerror}", 1)
+        return _failed(f"standard output cannot be written: {error.strerror}", 1)
     return 0
 
 
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="which image, if the archive contains several")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--allow-unread", action="store_true", help="do not fail because something could not be looked at"
+        "--allow-unread", action="store_true", help="do not fail because something could not be scanned"
     )
     return parser
 

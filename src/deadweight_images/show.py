@@ -52,12 +52,9 @@ def print_layers(report: LayersReport, title: str, out: Console) -> None:
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
         place = placed(item.path or item.layer or "", item.inner)
-        _say(
-            out,
-            f"… {item.reason}" if item.was_looked_at else f"not looked at: {place}{': ' if place else ''}{item.reason}",
-        )
+        _say(out, f"{'… ' if item.was_looked_at else 'not scanned: '}{place}{': ' if place else ''}{item.reason}")
     if len(report.skipped) > MOST:
-        _say(out, f"not looked at: … and {len(report.skipped) - MOST} more (--json has all)")
+        _say(out, f"not scanned: … and {len(report.skipped) - MOST} more (--json has all)")
 
 
 def judge(report: LayersReport, title: str, *, allow_unread: bool = False) -> None:

@@ -360,13 +360,13 @@ def few(*names: str):
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("packs: [awk]", r"expected the key awk \(with a path\) with the pack awk"),
+        ("packs: [awk]", r"expected the key awk \(with a path\) beside the pack awk"),
         ("packs: []", r"attacks\.packs"),
         ("packs: [sql]", r"attacks\.packs\[0\]: expected one of breach, awk"),
-        ("awk: {}", r"attacks\.awk: key 'path' is missing"),
+        ("awk: {}", r"attacks\.awk: the key 'path' is missing"),
         (
             "awk: {path: /run, encoding: raw, args: words}",
-            r"attacks\.awk\.args: expected no args or input with encoding raw",
+            r"attacks\.awk\.args: expected no args or input with encoding: raw",
         ),
     ],
 )

@@ -522,7 +522,7 @@ def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving
     _, postures = attacked(subject, "open", "only-non-root")
     assert postures["open"]["join"]["outcome"] == "succeeded"
     assert postures["only-non-root"]["join"]["outcome"] == "not_measured"
-    assert "GET /healthz answers 503" in postures["only-non-root"]["join"]["reason"]
+    assert "GET /healthz returned 503" in postures["only-non-root"]["join"]["reason"]
     assert "gate the posture without-non-root" in postures["only-non-root"]["join"]["reason"]
 
 

@@ -451,7 +451,7 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
     found = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
     assert found.status == "not_measured"
     assert problem in found.reason
-    assert f"tight.seccomp.json stops the start: it refuses {call}, needed by " in found.reason
+    assert f"tight.seccomp.json prevents the start: it blocks {call}, needed by " in found.reason
     assert (
         "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
         in found.reason

@@ -315,7 +315,9 @@ def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, cod
     found = of_base(tmp_path, archive, asked, base)
     assert found.status == ("fail" if code else "pass")
     broken = [gate["reason"] for gate in found.data["gates"] if not gate["held"]]
-    assert [(reason.code, dict(reason.fields)) for reason in broken] == ([(code, fields)] if code else [])
+    assert [(reason.code, dict(reason.fields)) for reason in broken] == (
+        [(code, {"kind": "secrets", **fields})] if code else []
+    )
 
 
 def test_a_secret_in_the_bases_history_is_the_bases(tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _disk
+from deadweight._errors import wording
 from deadweight.tasks._task import guard
 from tests.support.fault_project import FaultProject, wait_for
 
@@ -190,7 +191,7 @@ def test_the_state_folder_goes_while_a_build_runs(project):
 def test_an_output_that_was_deleted_is_built_again(project):
     project.builds()
     (project.state / "images" / "v" / "out").unlink()
-    assert "its output is gone" in project.builds().errors
+    assert wording("plan.output_gone") in project.builds().errors
 
 
 def test_a_file_changed_while_it_is_built_is_built_again(project):

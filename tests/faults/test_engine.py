@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
@@ -113,7 +113,7 @@ def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engi
         built = project_outcome(project).image
         assert plan(project).tasks[0].reason is None
         engine.images.remove(built.reference, force=True)
-        assert plan(project).tasks[0].reason == "its output is gone"
+        assert plan(project).tasks[0].reason == wording("plan.output_gone")
         again = project_outcome(project).image
         assert again.config_digest == built.config_digest
         assert engine.images.get(again.reference).id == again.config_digest

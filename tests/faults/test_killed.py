@@ -95,7 +95,7 @@ def test_a_tool_that_ignores_the_interrupt_is_killed(project):
 @pytest.mark.slow
 def test_a_tool_that_hangs_is_ended_with_its_children(project):
     project.suite("timeout: '0.5'", v="sleep 300 & sleep 300")
-    project.fails(1, "did not end within 0.5 s")
+    project.fails(1, wording("run.timed_out", seconds=0.5))
     project.suite(v=SLOW)
     project.builds()
 
@@ -126,7 +126,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     told = f" ({when(row['failed_at'])}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
-    assert f"{told}: using its image of {row['built_at']}" in project.invoke("verify").errors
+    assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
     project.suite(v=SLOW)
     project.builds()
     assert project.row()["state"] == "built"
@@ -155,7 +155,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     told = f"v: its last build did not end ({when(row['failed_at'])}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
-    assert f"{told}: using its image of {row['built_at']}" in project.invoke("verify").errors
+    assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
     project.builds()
     assert project.row()["state"] == "built"
 

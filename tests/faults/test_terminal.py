@@ -245,7 +245,7 @@ def bad_output(request) -> Iterator[tuple[IO[bytes], int, str]]:
     """A pipe whose reader is gone from the start, or a full disk; the exit code, and what is said then."""
     if request.param == "/dev/full":
         with Path("/dev/full").open("wb") as full:
-            yield full, 1, "error: standard output: cannot be written: No space left on device\n"
+            yield full, 1, "error: standard output cannot be written: No space left on device\n"
     else:
         reading, writing = os.pipe()
         os.close(reading)

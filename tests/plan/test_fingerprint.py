@@ -205,3 +205,6 @@ def test_ignore_files_are_read_as_docker_reads_them(tmp_path):
     (tmp_path / ".dockerignore").write_text("\ufeff# comment\n\n  spaced  \n*.tar\n", encoding="utf-8")
     assert ignore_lines(tmp_path / ".dockerignore") == ("spaced", "*.tar")
     assert ignore_lines(tmp_path / "none") == ()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    assert [ignore_lines(tmp_path / name) for name in ("pipe", "zero")] == [(), ()]

@@ -21,7 +21,7 @@ from tests.support.fault_project import FaultProject
 pytestmark = pytest.mark.system
 
 NOWHERE = "unix:///nowhere.sock"
-START_IT = "hint: start it, or unset DOCKER_HOST\n"
+START_IT = f"hint: {wording('engine.start_it', variable='DOCKER_HOST')}\n"
 DOCKERFILE = """
   needs-engine:
     builder: dockerfile
@@ -45,7 +45,9 @@ def project(tmp_path) -> FaultProject:
 
 def dead_socket(project: FaultProject) -> str:
     del project
-    return f"the engine that DOCKER_HOST names ({NOWHERE}) does not answer: no such socket"
+    return wording(
+        "engine.named_engine_silent", origin="DOCKER_HOST", host=NOWHERE, problem=wording("engine.no_socket")
+    )
 
 
 def engine_that_does_not_come_up(project: FaultProject) -> str:

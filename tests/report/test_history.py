@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, wording
 from deadweight.project.git import Commit, commit_of
 from deadweight.publish.report import publish
 from deadweight.report import history
@@ -120,7 +120,7 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     project = FaultProject.make(tmp_path, v=f"cp {playground_archive} $OUT")
     project.more["DOCKER_HOST"] = "unix:///nowhere.sock"
     none = project.invoke("report", "--history")
-    assert (none.code, "there is no history yet" in none.errors) == (3, True)
+    assert (none.code, wording("tasks.no_history") in none.errors) == (3, True)
     assert project.invoke("build").code == 0
     assert project.invoke("report").code == 0
     table = project.invoke("report", "--history")
@@ -129,7 +129,7 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     assert [list(each["variants"]) for each in told["history"]] == [["v"]]
     assert told["history"][0]["variants"]["v"]["image"] == "sha256:0"
     wrong = project.invoke("report", "--history", "--open")
-    assert (wrong.code, "--history takes no other option than --json" in wrong.errors) == (2, True)
+    assert (wrong.code, wording("tasks.history_alone") in wrong.errors) == (2, True)
 
 
 def test_two_reports_of_one_second_are_two():

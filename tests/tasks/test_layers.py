@@ -137,8 +137,8 @@ def test_what_was_not_looked_at_is_counted_to_the_end(project):
     done = layers(
         project, "--archive", samples.saved(project, layer({f"{number}.zip": encrypted for number in range(25)}))
     )
-    assert done.stdout.count("\nnot looked at: /") == 20
-    assert "not looked at: … and 5 more (--json has all)" in done.stdout
+    assert done.stdout.count("\nnot scanned: /") == 20
+    assert "not scanned: … and 5 more (--json has all)" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["leaky", "clean"])
@@ -195,10 +195,10 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     ("folder", "code", "said"),
     [
         ("n" * 300, 1, "File name too long"),
-        ("tasks.py", 2, "tasks.py: is a link or a file, not a folder"),
-        ("link", 2, "link: is a link or a file, not a folder"),
+        ("tasks.py", 2, "tasks.py is a link or a file, not a folder"),
+        ("link", 2, "link is a link or a file, not a folder"),
         ("tasks.py/below", 1, "Not a directory"),
-        ("full", 2, "full: is not empty"),
+        ("full", 2, "full is not empty"),
     ],
 )
 def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(project, folder, code, said):

@@ -157,7 +157,10 @@ def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine
     assert done.stdout == "no configuration here\n"
     assert done.stderr.endswith("good: ended with exit code 7\n")
     done = task(project, "shell", "--variant", "good", code=1)
-    assert "good: it ended with exit code 7 before it was healthy; its last lines: no configuration here" in done.stderr
+    assert (
+        "good: the container ended with exit code 7 before it became healthy; last lines of the log: no configuration here"
+        in done.stderr
+    )
     assert containers(engine) == []
     forget_image(engine, kept_name(built.reference, built.config_digest))
 
@@ -278,7 +281,7 @@ def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
     done = task(project, "report", "--json")
     found = json.loads(done.stdout)["variants"]
     assert found["good"]["image"]["size_bytes"] is None
-    told = ".deadweight/images/good/image.tar: the archive is gone; `invoke build --variant good` builds it again"
+    told = ".deadweight/images/good/image.tar: the image archive no longer exists; `invoke build --variant good` builds it again"
     assert found["good"]["notes"][0] == told
     assert found["other"]["image"]["size_bytes"] > 1_000_000
 
@@ -352,7 +355,7 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     same = task(project, "report", "--against", "before")
     assert "Nothing changed beyond noise." in same.stdout
     (state.image("good") / "image.tar").unlink()
-    against(3, "no longer measured", "good: its image can no longer be read: ", "the archive is gone")
+    against(3, "no longer measured", "good: its image can no longer be read: ", "the image archive no longer exists")
     save(
         FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log"),
         state.image("good") / FAILED_FILE,

@@ -118,13 +118,16 @@ def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str]) -> I
     gated = [owner for owner, verdict in (("mine", asked.mine), ("base", asked.base)) if verdict == "none"]
     if not gated:
         return
-    count = sum(found[owner] for owner in gated)
+    count, kind = sum(found[owner] for owner in gated), "unscanned places" if name == "unread" else name
     if len(gated) == 2:
-        yield Gate(name, not count, wording("checks.findings", count=count))
+        yield Gate(name, not count, wording("checks.findings", kind=kind, count=count))
         return
     others = sum(found.values()) - count
     told = wording(
-        "checks.findings_of_mine" if gated == ["mine"] else "checks.findings_of_base", count=count, others=others
+        "checks.findings_of_mine" if gated == ["mine"] else "checks.findings_of_base",
+        kind=kind,
+        count=count,
+        others=others,
     )
     yield Gate(name, not count, told)
 

@@ -224,7 +224,7 @@ def _slow(subject: Subject, seconds: float) -> str:
 
 def _watched(container: Container, seconds: float) -> str:
     state = container.wait_ended(max(0.0, seconds))
-    return "" if state.running else with_last_lines(f"it became healthy, then {state.told()}", container)
+    return "" if state.running else with_last_lines(f"the service became healthy, then {state.told()}", container)
 
 
 def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:

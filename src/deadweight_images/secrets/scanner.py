@@ -196,7 +196,11 @@ class _Work:
                 continue
             hint = HINTS[hit.rule - count]
             if depth >= self._scanner.limits.depth:
-                self._skip(_joined(inner, hint.kind), wording("skip.encoded_too_deep"), len(view))
+                self._skip(
+                    _joined(inner, hint.kind),
+                    wording("skip.encoded_too_deep", depth=self._scanner.limits.depth),
+                    len(view),
+                )
                 return
             for piece in opener.open(hint, hit.end):
                 if isinstance(piece, Piece):

@@ -730,7 +730,8 @@ exec "$3" -m invoke build --variant v
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("java", "words"), [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")]
+    ("java", "words"),
+    [(None, "java 17 or later is not installed; mvn"), ("11.0.2", "has version 11.0.2, required is 17 or later")],
 )
 def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
     project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")

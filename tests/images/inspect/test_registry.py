@@ -222,7 +222,7 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
 @pytest.mark.parametrize("name", ["nowhere.tar", "a.example/team/app.tar", "folder/app", "./a.example/app:1", "app:1"])
 def test_what_names_no_registry_is_a_file(project, name):
     done = layers(project, "--archive", name)
-    assert (done.returncode, "no such file" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "does not exist" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.system

@@ -1,4 +1,4 @@
-"""Generate ``report.json``'s JSON Schema (2020-12) from the records: ``python -m deadweight.report.schema``."""
+"""Generate ``report.json``'s JSON Schema (2020-12) from the records: ``python docs/report.py``."""
 
 from __future__ import annotations
 

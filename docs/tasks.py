@@ -1,6 +1,6 @@
 """Generate the Markdown reference of all tasks from their help.
 
-python -m deadweight.tasks.reference > docs/reference/tasks.md
+python docs/tasks.py > docs/reference/tasks.md
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from invoke.tasks import Task
 
 HEAD = """# Tasks
 
-Made from the tasks' own help (`invoke --help TASK`) by `python -m deadweight.tasks.reference`. `invoke --dry TASK` changes nothing.
+Made from the tasks' own help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` changes nothing.
 [Exit codes](exit-codes.md) say what a task's result means.
 
 A flag with `VALUE…` may be given several times, or once with commas. While a task works, it says on stderr what goes on;
@@ -74,4 +74,4 @@ def _docstring(task: Task[Any]) -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    print(reference(), end="")  # noqa: T201

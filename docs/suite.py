@@ -1,7 +1,8 @@
 """Generate the suite file's JSON Schema for editors from the records; a copy ships with the package.
 
-``python -m deadweight.builders.schema`` prints it; given ``docs/reference/suite.md``, it writes each builder's keys into that
-page. Tests compare both files with the records.
+``python docs/suite.py`` prints it; given ``docs/reference/suite.md``, it
+writes each builder's keys into that page.
+Tests compare both files with the records.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,6 @@ from deadweight.suite.model import ReportSettings, ScanSettings, Variant
 from deadweight.suite.pool import Pool
 
 Schema = dict[str, Any]
-
-
-def packaged_schema() -> Schema:
-    """The schema as it ships (JSON Schema 2020-12)."""
-    found: Schema = json.loads((files("deadweight.suite") / "suite.schema.json").read_text(encoding="utf-8"))
-    return found
 
 
 def make_schema() -> Schema:
