@@ -27,9 +27,10 @@ from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.image_samples import saved as image
 from tests.support.image_samples import small_pieces
+from tests.support.secret_samples import github_token
 from tests.support.trees import written, zipped
 
-TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+TOKEN = github_token(random.Random(7)).decode()
 CONFIG = f"github_token = {TOKEN}\n".encode()
 
 ROOT = layer({"etc": None, "etc/hostname": b"box\n", "bin": None})

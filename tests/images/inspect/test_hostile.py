@@ -24,6 +24,7 @@ from deadweight_images.errors import wording
 from tests.images.archive.test_archive import HARMS, TWINS, broken
 from tests.images.archive.test_tarwalk import HOSTILE
 from tests.support import image_samples as samples
+from tests.support.secret_samples import github_token
 from tests.support.trees import zipped
 
 pytestmark = pytest.mark.system
@@ -246,7 +247,7 @@ TOKENS = random.Random(4)
 
 
 def token() -> bytes:
-    return b"ghp_" + "".join(TOKENS.choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)).encode()
+    return github_token(TOKENS)
 
 
 @pytest.mark.slow
