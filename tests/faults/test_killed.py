@@ -16,6 +16,7 @@ from deadweight.records.paths import State
 from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.processes import marked
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
 
@@ -199,9 +200,7 @@ def test_who_waits_goes_on_when_the_holder_is_killed(project):
 )
 def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):
     tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "ko").write_text(f"#!/bin/sh\n{script}\n")
-    (tools / "ko").chmod(0o755)
+    shell_script(tools / "ko", script)
     project.more = {
         "PATH": f"{tools}:/usr/bin:/bin",
         "DEADWEIGHT_CACHE_DIR": str(tmp_path / "cache"),

@@ -20,6 +20,7 @@ from tests.support.buildkit_world import find_daemon, find_runc
 from tests.support.codes import raises
 from tests.support.pool_project import PoolProject, listening
 from tests.support.small_images import docker_archive, forget_image
+from tests.support.trees import shell_script
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
@@ -59,11 +60,10 @@ def test_a_container_and_a_pod_build(daemon, worker, engine, tmp_path, monkeypat
     programs.mkdir()
     docker = find("docker-cli").path
     (programs / "docker").symlink_to(docker)
-    (programs / "kubectl").write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nwhile [ "$1" != -- ]; do shift; done\nshift\n'
-        f'exec {docker} exec -i {daemon} "$@"\n'
+    shell_script(
+        programs / "kubectl",
+        f'echo "$@" >> {tmp_path}/asked\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec {docker} exec -i {daemon} "$@"',
     )
-    (programs / "kubectl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", engine.host)
     with listening("127.0.0.1") as told:

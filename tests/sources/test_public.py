@@ -15,6 +15,7 @@ from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
 from tests.support.docker_registry import PASSWORD, USER
 from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PLAIN, World
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.tools
 
@@ -147,10 +148,8 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
     if how in ("config", "wrong"):
         (docker / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
     elif how == "helper":
-        helper = tmp_path / "docker-credential-test"
         answer = json.dumps({"ServerURL": LOCKED, "Username": USER, "Secret": PASSWORD})
-        helper.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{answer}'\n")
-        helper.chmod(0o755)
+        shell_script(tmp_path / "docker-credential-test", f"cat >/dev/null\necho '{answer}'")
         (docker / "config.json").write_text(json.dumps({"credHelpers": {LOCKED: "test"}}))
 
     crane = Path(_tool("crane")).parent

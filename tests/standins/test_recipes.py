@@ -21,6 +21,7 @@ from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_o
 from deadweight_standins.stand_in import stand_in
 from deadweight_standins.workshop import Settings
 from tests.support.codes import raises
+from tests.support.trees import shell_script
 
 
 def test_a_variable_is_there_once_with_its_last_value():
@@ -91,8 +92,7 @@ def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, 
 @pytest.mark.parametrize("alpine", [True, False])
 def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
     (tmp_path / "rustc").write_text(languages.wrapper(alpine=alpine))
-    (tmp_path / "compiler").write_text("#!/bin/sh\necho rustc 1.90.0\necho host: x86_64-unknown-linux-gnu\n")
-    (tmp_path / "compiler").chmod(0o755)
+    shell_script(tmp_path / "compiler", "echo rustc 1.90.0\necho host: x86_64-unknown-linux-gnu")
     words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     assert said[:2] == ["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"]
@@ -172,8 +172,7 @@ def test_extensions_are_switched_on_and_one_that_is_not_there_is_told(tmp_path):
         .replace("@version@", "8.2")
         .replace("/etc/php/8.2/mods-available", str(available))
     )
-    (tmp_path / "phpenmod").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/done\n')
-    (tmp_path / "phpenmod").chmod(0o755)
+    shell_script(tmp_path / "phpenmod", f'echo "$@" >> {tmp_path}/done')
 
     def switched(*words: str) -> subprocess.CompletedProcess[str]:
         env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
@@ -275,10 +274,8 @@ def test_a_user_s_mirror_of_maven_s_central_repository_is_asked_and_no_other(tmp
 
 
 def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypatch):
-    (tmp_path / "maven/bin").mkdir(parents=True)
+    shell_script(tmp_path / "maven/bin/mvn", "")
     (tmp_path / "maven/lib").mkdir()
-    (tmp_path / "maven/bin/mvn").write_text("#!/bin/sh\n")
-    (tmp_path / "maven/bin/mvn").chmod(0o755)
     (tmp_path / "mvn").symlink_to("maven/bin/mvn")
     with zipfile.ZipFile(tmp_path / "maven/lib/maven-model-builder-3.9.12.jar", "w") as jar:
         jar.writestr(downloads.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
@@ -327,8 +324,6 @@ def test_what_public_dockerfiles_add_most_is_there_under_the_os_s_name():
     assert "libssl-dev" in table.alpine["openssl-dev"]
 
 
-pytestmark = pytest.mark.system
-
 ELF = bytes.fromhex("7f454c46" + "0" * 28 + "3e00")
 
 
@@ -337,8 +332,7 @@ def bin_folder(tmp_path) -> Path:
     shop = SimpleNamespace(machine=AMD64, tree_layer=lambda _name, fill: fill(tmp_path))
     cross.xx(shop, "")
     for name, text in (("go", "echo go:$GOFLAGS: $@"), ("apk", "echo apk $@")):
-        (tmp_path / "usr/bin" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / "usr/bin" / name).chmod(0o755)
+        shell_script(tmp_path / "usr/bin" / name, text)
     return tmp_path / "usr/bin"
 
 

@@ -39,6 +39,7 @@ from deadweight_standins.suites import repository_of
 from deadweight_standins.workshop import Settings, Workshop
 from tests.support.caches import local_cache
 from tests.support.fault_project import wait_for
+from tests.support.trees import shell_script
 
 TRIES = 5
 STATIC = "gcr.io/distroless/static-debian12:nonroot"
@@ -84,11 +85,7 @@ def test_threads_of_one_run_share_a_workshop_and_another_run_waits_for_it(tmp_pa
 def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_path, monkeypatch):
     asked = tmp_path / "asked"
     program = tmp_path / "bin" / "sudo"
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\necho "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"\n'
-    )  # as sudo clears variables
-    program.chmod(0o755)
+    shell_script(program, f'echo "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"')  # as sudo clears variables
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     folder = local_cache(local_source.folder, tmp_path / "local")
     packages = Workshop(folder, this_machine(), tmp_path / "log").packages
@@ -515,10 +512,8 @@ def _refuse(line: str) -> None:
 def later_jdk(tmp_path, monkeypatch) -> Path:
     """A JDK 21 first on PATH, and no folder of Debian's with another; gives that folder."""
     home = tmp_path / "jdk" / "bin"
-    home.mkdir(parents=True)
     for name in ("java", "javac", "jlink"):
-        (home / name).write_text("#!/bin/sh\necho 'openjdk version \"21.0.4\"' >&2\n")
-        (home / name).chmod(0o755)
+        shell_script(home / name, "echo 'openjdk version \"21.0.4\"' >&2")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", f"{home}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(java, "_DEBIAN", tmp_path / "jvm")

@@ -18,6 +18,7 @@ from deadweight_standins.machine import authorities
 from deadweight_standins.making import told, unmade
 from deadweight_standins.stand_in import StandIn
 from tests.support.codes import parts, raises
+from tests.support.trees import shell_script
 
 pytestmark = pytest.mark.system
 
@@ -99,9 +100,7 @@ def test_a_node_that_is_newer_than_all_is_missing(npm_versions):
 
 def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
     registry = downloads.npm_registry.__wrapped__
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "npm").write_text('#!/bin/sh\necho "https://own.example.com/$1-$2-$3/"\n')
-    (tmp_path / "bin" / "npm").chmod(0o755)
+    shell_script(tmp_path / "bin" / "npm", 'echo "https://own.example.com/$1-$2-$3/"')
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):

@@ -28,6 +28,7 @@ from deadweight_attacks.seccomp.model import Call, Seccomp
 from tests.support import TESTS
 from tests.support.engine_tour import podman, podman_words
 from tests.support.small_images import PASSWD, Content, docker_archive, program
+from tests.support.trees import shell_script
 
 ENV = {"PW": "a$HOME${X}b$$c$(PW)%n", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'\\", "EMPTY": ""}
 ARGS = ("--x=$Y", "a  b", "y", "", "100% \"sure\" 'or' \\ not")
@@ -237,8 +238,7 @@ def own_podman(folder: Path) -> Iterator[Podman]:
     runtime.write_text(RUNTIME.format(python=sys.executable, runc=shutil.which("runc") or "/usr/sbin/runc"))
     runtime.chmod(0o755)
     with podman(folder, {}), closed_network() as inside:
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(inside)} {words} --runtime {runtime} "$@"\n')
-        script.chmod(0o755)
+        shell_script(script, f'exec {shlex.join(inside)} {words} --runtime {runtime} "$@"')
         yield Podman(folder / "bin", inside)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pwd
 import re
@@ -49,6 +48,7 @@ from tests.support.java_projects import (
     proxy,
     registry,
 )
+from tests.support.trees import shell_script, zipped
 
 pytestmark = pytest.mark.tools
 
@@ -421,11 +421,7 @@ def test_a_dependency_that_is_no_jar(project, tmp_path):
 
 
 def jar(*names: str) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as file:
-        for name in names:
-            file.writestr(name, "x")
-    return made.getvalue()
+    return zipped(dict.fromkeys(names, "x"))
 
 
 JAR = jar("a/Main.class")
@@ -742,9 +738,7 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
     project.write({"go/go.mod": "module example.invalid/x\n\ngo 1.21\n", "tasks.py": TASKS})
     program = Path("/dev/null")
     if java:
-        program = tmp_path / "java"
-        program.write_text(f"#!/bin/sh\necho 'openjdk version \"{java}\"' >&2\n")
-        program.chmod(0o755)
+        program = shell_script(tmp_path / "java", f"echo 'openjdk version \"{java}\"' >&2")
     apart = ["unshare", "--mount", "--propagation", "private"]
     script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}

@@ -27,9 +27,10 @@ from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.image_samples import saved as image
 from tests.support.image_samples import small_pieces
-from tests.support.trees import written
+from tests.support.secret_samples import github_token
+from tests.support.trees import written, zipped
 
-TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+TOKEN = github_token(random.Random(7)).decode()
 CONFIG = f"github_token = {TOKEN}\n".encode()
 
 ROOT = layer({"etc": None, "etc/hostname": b"box\n", "bin": None})
@@ -339,16 +340,9 @@ def test_distroless_and_apk_packages(tmp_path):
 
 
 def test_jars_are_named_with_those_inside(tmp_path):
-    def jar(members):
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        return out.getvalue()
-
     properties = "groupId=org.example\nartifactId=core\nversion=4.2\n"
-    core = jar({"META-INF/maven/org.example/core/pom.properties": properties})
-    app = jar({"META-INF/MANIFEST.MF": "Implementation-Version: 9\n", "BOOT-INF/lib/core-4.2.jar": core})
+    core = zipped({"META-INF/maven/org.example/core/pom.properties": properties})
+    app = zipped({"META-INF/MANIFEST.MF": "Implementation-Version: 9\n", "BOOT-INF/lib/core-4.2.jar": core})
     data = layer({"app/app.jar": app, "app/bad.jar": b"PK nonsense"})
     for compression in ("none", "zstd"):
         report = analyse(image(tmp_path, data, compression=compression, name=compression), scan="no")
@@ -360,11 +354,9 @@ def test_jars_are_named_with_those_inside(tmp_path):
 
 
 def test_a_jar_that_may_be_run_is_a_jar_all_the_same(tmp_path):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("META-INF/maven/a/b/pom.properties", "groupId=a\nartifactId=b\nversion=1\n")
-        archive.writestr("ballast", b"x" * 100_000)
-    data = samples.layer(samples.file(b"b.jar", out.getvalue(), mode=0o755))
+    properties = {"META-INF/maven/a/b/pom.properties": "groupId=a\nartifactId=b\nversion=1\n"}
+    jar = zipped({**properties, "ballast": b"x" * 100_000}, zipfile.ZIP_STORED)
+    data = samples.layer(samples.file(b"b.jar", jar, mode=0o755))
     assert [package.name for package in analyse(image(tmp_path, data), scan="no").packages] == ["a:b"]
 
 

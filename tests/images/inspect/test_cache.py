@@ -16,12 +16,11 @@ from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
 from tests.support.image_samples import saved as image
+from tests.support.secret_samples import github_token
 
 
 def token(seed: int) -> str:
-    return "ghp_" + "".join(
-        random.Random(seed).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)
-    )
+    return github_token(random.Random(seed)).decode()
 
 
 def config(seed: int) -> bytes:

@@ -6,7 +6,6 @@ import base64
 import bz2
 import gzip
 import hashlib
-import io
 import json
 import lzma
 import random
@@ -14,7 +13,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,8 @@ from deadweight_images.errors import wording
 from tests.images.archive.test_archive import HARMS, TWINS, broken
 from tests.images.archive.test_tarwalk import HOSTILE
 from tests.support import image_samples as samples
+from tests.support.secret_samples import github_token
+from tests.support.trees import zipped
 
 pytestmark = pytest.mark.system
 
@@ -220,23 +220,17 @@ def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
     assert (answer["files"], answer["skipped"]) == (2, [wording("skip.jars_unnamed")])
 
 
-def _zip(name: str, content: bytes) -> bytes:
-    with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
-    return packed.getvalue()
-
-
-_INNERMOST = _zip("META-INF/MANIFEST.MF", b"Implementation-Version: 1\n")
+_INNERMOST = zipped({"META-INF/MANIFEST.MF": b"Implementation-Version: 1\n"})
 
 
 JARS = {
-    "whole": (_zip("a.jar", _INNERMOST), False),
-    "another file of that name": (_zip("a.jar", b"no archive"), False),
-    "damaged inside": (_zip("a.jar", _INNERMOST.replace(b"PK\1\2", b"PK\1\1")), True),
+    "whole": (zipped({"a.jar": _INNERMOST}), False),
+    "another file of that name": (zipped({"a.jar": b"no archive"}), False),
+    "damaged inside": (zipped({"a.jar": _INNERMOST.replace(b"PK\1\2", b"PK\1\1")}), True),
     "damaged": (_INNERMOST.replace(b"PK\1\2", b"PK\1\1"), True),
     "cut short": (_INNERMOST[:-22], True),
-    "too deep": (_zip("a.jar", _zip("b.jar", _zip("c.jar", _INNERMOST))), True),
-    "too big": (_zip("a.jar", bytes(33 << 20)), True),
+    "too deep": (zipped({"a.jar": zipped({"b.jar": zipped({"c.jar": _INNERMOST})})}), True),
+    "too big": (zipped({"a.jar": bytes(33 << 20)}), True),
 }
 """Content of a jar, and whether not all of it can be named."""
 
@@ -253,7 +247,7 @@ TOKENS = random.Random(4)
 
 
 def token() -> bytes:
-    return b"ghp_" + "".join(TOKENS.choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)).encode()
+    return github_token(TOKENS)
 
 
 @pytest.mark.slow

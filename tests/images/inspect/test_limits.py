@@ -20,8 +20,9 @@ from deadweight_images.layers.merge import Merged
 from deadweight_images.show import print_layers
 from tests.support import image_samples as samples
 from tests.support.codes import raises
+from tests.support.secret_samples import github_token
 
-TOKEN = "ghp_" + "".join(random.Random(8).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+TOKEN = github_token(random.Random(8)).decode()
 
 
 def entries(*members: bytes) -> Entries:

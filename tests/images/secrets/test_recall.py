@@ -23,6 +23,7 @@ import zstandard
 from bench.cases import DATA, MARK, Case, stored, without_contradictions
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import secret_samples as made
+from tests.support.trees import zipped
 
 
 def _tar(name, data, mode="w"):
@@ -35,11 +36,7 @@ def _tar(name, data, mode="w"):
 
 
 def _zip(name, data, method=zipfile.ZIP_DEFLATED):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\n")
-        archive.writestr(name, data)
-    return out.getvalue()
+    return zipped({"META-INF/MANIFEST.MF": "Manifest-Version: 1.0\n", name: data}, method)
 
 
 def _line(rng):

@@ -6,13 +6,11 @@ import base64
 import bz2
 import dataclasses
 import gzip
-import io
 import os
 import random
 import subprocess
 import sys
 import sysconfig
-import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +26,7 @@ from deadweight_images.secrets.model import Budget, Limits
 from deadweight_images.secrets.rules import load_rules
 from deadweight_images.secrets.scanner import Scanner
 from tests.support.secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text
+from tests.support.trees import zipped
 
 RULES = load_rules()
 
@@ -133,10 +132,8 @@ def test_plain_mode_decodes_nothing(scanner):
 
 def test_where_it_was_is_told(scanner):
     rng = random.Random(5)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a/b\n.txt", b"one\ntwo " + github_token(rng) + b"\n")
-    (match,) = scanner.scan(gzip.compress(out.getvalue()), path="x.gz").matches
+    packed = zipped({"a/b\n.txt": b"one\ntwo " + github_token(rng) + b"\n"})
+    (match,) = scanner.scan(gzip.compress(packed), path="x.gz").matches
     assert (match.inner, match.offset, match.line) == ("gzip@0!zip:a/b\\x0a.txt", 8, 2)
     assert match.redacted == "ghp_… (40 bytes)"
 
@@ -180,10 +177,7 @@ def test_a_secret_at_the_seam_of_two_pieces_is_found():
 
 def _packed(kind: str, text: bytes) -> bytes:
     if kind == "zip":
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("app.log", text)
-        return out.getvalue()
+        return zipped({"app.log": text})
     codecs = {"gzip": gzip.compress, "zstd": zstandard.compress, "base64": base64.b64encode, "bzip2": bz2.compress}
     return text.decode().encode("utf-16-le") if kind == "utf-16" else codecs[kind](text)
 

@@ -22,7 +22,7 @@ from tests.support import image_samples as samples
 from tests.support.image_samples import small_pieces
 from tests.support.secret_samples import github_token
 
-TOKEN = "ghp_" + "".join(random.Random(9).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+TOKEN = github_token(random.Random(9)).decode()
 CONFIG = f"github_token = {TOKEN}\n".encode()
 TEXT = random.Random(2).randbytes(20_000).hex().encode() + b"\n" + CONFIG  # so that no packer leaves the token as it is
 NEEDS = wording("skip.memory", megabytes=64)

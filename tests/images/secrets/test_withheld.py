@@ -117,9 +117,7 @@ def test_every_place_of_the_config_is_read_and_told_without_the_secret(tmp_path,
     assert "battery" not in said(report)
 
 
-OTHER_TOKEN = "ghp_" + "".join(
-    random.Random(6).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)
-)
+OTHER_TOKEN = github_token(random.Random(6)).decode()
 FLAG_WORD = "tr1cky" + "horse77"
 ENCODED = {
     "bare": base64.b64encode(OTHER_TOKEN.encode()).decode(),
