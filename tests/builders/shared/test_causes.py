@@ -85,8 +85,8 @@ GYP = (
         ("run", "Error: supabaseUrl is required.", "missing_variables", ""),
         ("run", "Error: error:0308010C:digital envelope routines::unsupported", "old_hash", ""),
         ("run", "  code: 'ERR_OSSL_EVP_UNSUPPORTED'", "old_hash", ""),
-        ("run", OLD_GO, "go_too_old", "Go 1.99, and this is Go 1.27.3"),
-        ("native", OLD_GO, "go_too_old", "Go 1.99, and this is Go 1.27.3"),
+        ("run", OLD_GO, "go_too_old", "Go 1.99, but this is Go 1.27.3"),
+        ("native", OLD_GO, "go_too_old", "Go 1.99, but this is Go 1.27.3"),
         ("run", SECRET_404, "private_module_of_dockerfile", "example.com/shop/secret"),
         ("native", SECRET_404, "private_module", "example.com/shop/secret"),
         ("run", SECRET_400, "private_module_of_dockerfile", "example.com/shop/secret"),  # a proxy that cannot ask the host
