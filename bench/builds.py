@@ -197,7 +197,7 @@ def _baseline_environment(yard: Yard, host: str) -> dict[str, str]:
     from deadweight.project.workspace import Workspace
     from deadweight.toolchain.find import find
 
-    client = docker_cli(Endpoint(host, ours=True, cli_env={"DOCKER_HOST": host}))
+    client = docker_cli(Endpoint(host, ours=True))
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx else [])]
     workspace = Workspace.open(lambda line: print(f"  {line}", file=sys.stderr), yard.ours / "deadweight.yaml")
     workspace.source.prepare(tuple(BASES.values()), apk=True, say=workspace.say)

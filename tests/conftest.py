@@ -19,7 +19,7 @@ import pytest
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, changed, red_summary, shared_guard, unit_guard
-from tests.support.listening import port_of
+from tests.support.processes import port_of
 from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
@@ -281,9 +281,9 @@ def maven_project(static_base, maven_root) -> object:
 @pytest.fixture(scope="session")
 def scanner() -> Path:
     """The pinned vulnerability scanner, got into the user's cache if it is not there."""
-    from deadweight.project.install import install
     from deadweight.project.survey import survey
     from deadweight.toolchain.find import find, look
+    from tests.support.installing import install
 
     if look("trivy").tool is None:
         install(survey(["trivy"]), print)

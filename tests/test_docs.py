@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deadweight import _errors
-from deadweight.builders import schema, table
+from deadweight.builders import table
 from deadweight.project.load_suite import load_suite
 from deadweight.suite import checks, model, pool, requests
 from deadweight.tasks import namespace
@@ -200,8 +200,8 @@ def test_the_help_of_every_task_has_an_example_of_it(task):
 
 @pytest.mark.system
 def test_the_reference_of_tasks_is_their_own_help():
-    """Make it anew: python -m deadweight.tasks.reference > docs/reference/tasks.md"""
-    command = [sys.executable, "-m", "deadweight.tasks.reference"]  # invoke empties a task's help when it is read
+    """Make it anew: python docs/tasks.py > docs/reference/tasks.md"""
+    command = [sys.executable, str(ROOT / "docs" / "tasks.py")]  # invoke empties a task's help when it is read
     made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert (ROOT / "docs/reference/tasks.md").read_text() == made
 
@@ -235,10 +235,11 @@ def test_every_key_of_the_suite_is_in_its_reference(record):
 
 
 def test_the_lists_of_builders_keys_are_those_of_their_records():
-    """Make them anew: python -m deadweight.builders.schema docs/reference/suite.md"""
+    """Make them anew: python docs/suite.py docs/reference/suite.md"""
     page = (ROOT / "docs/reference/suite.md").read_text()
-    assert page == schema.page_with_keys(page)
-    assert page == schema.page_with_keys(page.replace("- `pom`:", "- `pon`:"))
+    made = runpy.run_path(str(ROOT / "docs" / "suite.py"))["page_with_keys"]
+    assert page == made(page)
+    assert page == made(page.replace("- `pom`:", "- `pon`:"))
 
 
 def test_the_lists_of_attacks_are_those_of_the_packs():

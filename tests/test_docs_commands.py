@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.forked_programs import programs
 from tests.support.invoking import TASKS
 from tests.support.small_images import docker_archive
 from tests.support.small_project import put_built, write_suite
@@ -151,14 +150,7 @@ SUITE = """
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PATH with our own programs, and then our environment's, first."""
-    with programs(tmp_path_factory.mktemp("programs")) as ours:
-        yield os.pathsep.join([str(ours), str(Path(sys.executable).parent), os.environ["PATH"]])
-
-
-@pytest.fixture(scope="module")
-def project(path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in git with one image that is built, reports of it where the pages have them, and an upstream."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "app").mkdir()
@@ -176,7 +168,7 @@ def project(path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "Greet")
     git(folder, "update-ref", "refs/remotes/origin/main", "HEAD")
-    shell(folder, path, "invoke report", 0)
+    shell(folder, "invoke report", 0)
     git(folder, "checkout", "--quiet", "--orphan", "gh-pages")
     for place in ("base", "published", "shards/1"):
         shutil.copytree(folder / ".deadweight" / "report", folder / place)
@@ -189,8 +181,9 @@ def project(path: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shell(folder: Path, path: str, command: str, code: int) -> str:
+def shell(folder: Path, command: str, code: int) -> str:
     """What a command prints, run by a shell."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path} | dict.fromkeys(("GITHUB_STEP_SUMMARY", "CI"), "")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
@@ -208,9 +201,9 @@ def shell(folder: Path, path: str, command: str, code: int) -> str:
 
 
 @pytest.mark.tools
-def test_the_commands_do_what_their_exit_code_says(project: Path, path: str) -> None:
+def test_the_commands_do_what_their_exit_code_says(project: Path) -> None:
     for command, code in EXECUTED.items():
-        shell(project, path, command, code)
+        shell(project, command, code)
 
 
 def test_a_command_is_told_from_what_it_prints() -> None:

@@ -59,7 +59,7 @@ def test_a_cascade_is_one_cause_and_the_first_failure_gives_it(tmp_path, workers
     assert told[0].startswith("first: ")
     assert told[0].endswith(" (setup)") or told[0].endswith("::test_dials (call)")
     assert "127.0.0.1:4711" in told[1]
-    assert "11 more: the registry at 127.0.0.1:4711 is gone" in told
+    assert "11 more: nothing answers at 127.0.0.1:4711" in told
     assert "    and 8 more" in told
     assert not [line for line in told if line.startswith(("1 other", "and "))]
     assert "1 failed, 1 passed, 11 errors in " in told[-1]
@@ -74,7 +74,7 @@ def test_the_first_failure_in_time_is_told_and_others_by_their_size(tmp_path):
     assert "test_b.py::test_first (call)" in told[0]
     assert told[1:3] == ["  ValueError: the first fault", "  of two lines"]
     assert told[3].endswith("test_b.py:3")
-    assert told[4] == "3 others: the registry at 127.0.0.1:4711 is gone"
+    assert told[4] == "3 others: nothing answers at 127.0.0.1:4711"
 
 
 @pytest.mark.slow
@@ -103,12 +103,8 @@ AT = "nothing answers at 127.0.0.1:5000"
     [
         ("DeadweightError: the local registry at 127.0.0.1:5000 does not answer: [Errno 111]", AT),
         ("Connect to 127.0.0.1:5000 [/127.0.0.1] failed: Connection refused (Connection refused)", AT),
-        ("HTTPConnectionPool(host='127.0.0.1', port=5000): Max retries (... Connection refused'))", AT),
-        ("Cannot connect to the Docker daemon at unix:///run/x.sock. Is it running?", "the engine at unix:///run/x.sock is gone"),
-        ("OSError: [Errno 28] No space left on device", "the disk is full"),
-        ("deadweight._errors.MissingError: quadlet 5.8.6 is not installed\n  hint: install it", "quadlet 5.8.6 is not installed"),
-        ("Failed: Timeout (>300.0s) from pytest-timeout.", "a test took more than 300.0s"),
-        ("assert 1 == 2\n +  where", "assert 1 == 2"),
+        ("Cannot connect to the Docker daemon at unix:///x.sock. Is it running?", "nothing answers at unix:///x.sock"),
+        ("deadweight._errors.MissingError: quadlet is missing\n  hint: x", "deadweight._errors.MissingError: quadlet is missing"),
         ("", "no reason was given"),
     ],
 )  # fmt: skip
@@ -120,10 +116,3 @@ def test_errors_that_differ_in_numbers_and_folders_are_one_cause():
     texts = ("assert 0x7f12 in /tmp/one", "assert 0x8e33 in /tmp/two", "assert nothing")
     groups = grouped([Failure(f"t{at}", "call", text, "", at) for at, text in enumerate(texts)])
     assert [len(each) for each in groups.values()] == [2, 1]
-
-
-def test_who_names_the_registry_names_it_for_all_who_did_not_reach_it():
-    texts = ("dial tcp 127.0.0.1:50: connect: connection refused", "GET 127.0.0.1:50/v2/ does not answer")
-    other = "dial tcp 127.0.0.1:51: connect: connection refused"
-    groups = grouped([Failure(f"t{at}", "call", text, "", at) for at, text in enumerate([*texts, other])])
-    assert list(groups) == ["the registry at 127.0.0.1:50 is gone", "nothing answers at 127.0.0.1:51"]

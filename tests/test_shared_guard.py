@@ -65,70 +65,58 @@ def test_a_process_of_others_is_not_ended(cache, theirs, code):
     assert theirs.poll() is None
 
 
-def test_a_process_of_another_run_is_not_ended_though_it_began_later(cache):
-    code = (
-        "os.environ[shared_guard.VARIABLE], ours = 'other', os.environ[shared_guard.VARIABLE]\n"
+HELD = "with FileLock('{cache}/{name}'): print('held')"
+SAYS_UP = "words = [sys.executable, '-c', 'print(1, flush=True); input()']\n"
+CASES: dict[str, tuple[str, str, int, str, str]] = {
+    "a process of another run, though it began later": (
+        ("os.environ[shared_guard.VARIABLE], ours = 'other', os.environ[shared_guard.VARIABLE]\n"
         f"pid = int(subprocess.run({DAEMON}, stdout=-1, text=True).stdout)\n"
         "os.environ[shared_guard.VARIABLE] = ours\n"
         "try: os.kill(pid, 9)\n"
-        "finally: subprocess.run(['kill', str(pid)])\n"
-    )
-    done = guarded(cache, code)
-    assert "NotOurs" in done.stderr
-
-
-def test_what_runs_for_the_shared_home_is_not_ended_by_whoever_started_it(cache):
-    code = (
-        "words = [sys.executable, '-c', 'print(1, flush=True); input()']\n"
-        f"registry = subprocess.Popen([*words, '{cache}/local/registry/config.yml'], stdin=-1, stdout=-1)\n"
+        "finally: subprocess.run(['kill', str(pid)])\n"),
+        "", 1, "", "NotOurs",
+    ),
+    "what runs for the shared home, whoever started it": (
+        (f"{SAYS_UP}registry = subprocess.Popen([*words, '{{cache}}/local/registry/config.yml'], stdin=-1, stdout=-1)\n"
         "registry.stdout.readline()\n"
         "try: registry.terminate()\n"
-        "finally: registry.communicate(b'end\\n')\n"
-        "sys.exit(registry.returncode)\n"
-    )
-    done = guarded(cache, code)
-    assert (done.returncode, "it runs for the shared home" in done.stderr) == (1, True)
-
-
-def test_who_speaks_with_the_shared_engine_is_a_tests_own(cache):
-    code = (
-        "engine = shared_guard._run[0].engine\n"
-        "words = [sys.executable, '-c', 'print(1, flush=True); input()', f'{engine}/docker.sock']\n"
-        "for name in ('client', 'dockerd'):\n"
-        "    each = subprocess.Popen([name, *words[1:]], executable=sys.executable, stdin=-1, stdout=-1)\n"
+        "finally: registry.communicate(b'end\\n')\n"),
+        "", 1, "", "it runs for the shared home",
+    ),
+    "who speaks with the shared engine is a test's own": (
+        (f"{SAYS_UP}for name in ('client', 'dockerd'):\n"
+        "    words[0], socket = name, f'{shared_guard._run[0].engine}/docker.sock'\n"
+        "    each = subprocess.Popen([*words, socket], executable=sys.executable, stdin=-1, stdout=-1)\n"
         "    each.stdout.readline()\n"
         "    try: each.terminate()\n"
         "    except shared_guard.NotOurs: print('refused', name)\n"
-        "    finally: each.communicate(b'end\\n')\n"
-    )
-    done = guarded(cache, code)
-    assert (done.returncode, done.stdout) == (0, "refused dockerd\n")
-
-
-def test_children_daemons_and_oneself_are_a_tests_own(cache):
-    code = (
-        "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "    finally: each.communicate(b'end\\n')\n"),
+        "", 0, "refused dockerd\n", "",
+    ),
+    "children, daemons and oneself are a test's own": (
+        ("child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
         "os.killpg(child.pid, 15); child.wait()\n"
         "made = ['sh', '-c', 'env -i setsid sleep 60 >/dev/null & echo $!']\n"
         "pid = int(subprocess.run(made, stdout=-1, text=True).stdout)\n"
         "os.kill(pid, 0); os.kill(pid, 15)\n"
-        "signal.signal(15, lambda *_: print('told')); os.kill(os.getpid(), 15)\n"
-    )
-    done = guarded(cache, code)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "told\n", "")
+        "signal.signal(15, lambda *_: print('told')); os.kill(os.getpid(), 15)\n"),
+        "", 0, "told\n", "",
+    ),
+    "a lock of the shared home": (HELD.replace("{name}", "local/lock"), "tests", 1, "", "NotOurs: a test must not lock"),
+    "a lock in a test's own folder": (HELD.replace("{name}", "tests-own/lock"), "tests", 0, "held\n", ""),
+    "a lock elsewhere": (HELD.replace("{name}", "../lock"), "tests", 0, "held\n", ""),
+    # for a test that has stand-ins made: whoever comes meanwhile waits, as users do
+    "the product may lock the shared home": (HELD.replace("{name}", "local/lock"), "src", 0, "held\n", ""),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("local/lock", False), ("tests-own/lock", True), ("../lock", True)])
-def test_a_lock_of_the_shared_home_is_not_a_tests(cache, name, allowed):
-    done = guarded(cache, f"with FileLock({str(cache / name)!r}): print('held')", folder=str(ROOT / "tests"))
-    assert (done.returncode, done.stdout) == ((0, "held\n") if allowed else (1, ""))
-    assert ("NotOurs: a test must not lock" in done.stderr) is not allowed
-
-
-def test_the_product_may_take_it(cache):
-    """For a test that has stand-ins made: whoever comes meanwhile waits, as users do."""
-    done = guarded(cache, f"with FileLock({str(cache / 'local/lock')!r}): print('held')", folder=str(ROOT / "src"))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "held\n", "")
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_test_may_end_and_lock(cache, case):
+    code, folder, exit_code, output, refusal = CASES[case]
+    done = guarded(cache, code.replace("{cache}", str(cache)), folder=str(ROOT / folder))
+    assert (done.returncode, done.stdout) == (exit_code, output)
+    assert refusal in done.stderr
+    assert ("NotOurs" in done.stderr) is bool(refusal)
 
 
 TEST = """

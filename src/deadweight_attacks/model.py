@@ -202,6 +202,11 @@ class Payload(Record):
         return self.evidence.where == "neighbour"
 
     @property
+    def handed_in(self) -> bool:
+        """Whether it goes for what no container gets unasked: a folder or socket of the host, a neighbour."""
+        return self.evidence.kind in ("host-file", "socket") or self.evidence.where in ("host", "neighbour")
+
+    @property
     def reference(self) -> str | None:
         return f"GTFOBins: {self.gtfobins}" if self.gtfobins else None
 

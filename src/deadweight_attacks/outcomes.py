@@ -20,9 +20,13 @@ TOGETHER = "only by several walls together, by no single wall: "
 
 def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
     """The document. Postures in the order in which they were tried."""
+    handed_in = {each.id: {"handed_in": each.handed_in} for each in catalogue.payloads}
     return {
         "postures": {
-            posture: {name: _cell(found, posture, name, cell, image_user, info) for name, cell in cells.items()}
+            posture: {
+                name: _cell(found, posture, name, cell, image_user, info) | handed_in[name]
+                for name, cell in cells.items()
+            }
             for posture, cells in found.cells.items()
         },
         "payloads": {

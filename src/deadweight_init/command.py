@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight.suite.explain import unknown
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft
-from deadweight_init.not_found import broken, instead
+from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.records import Service
-from deadweight_init.services import LOOKED_FOR, find_services, plain_name, problems_of
-from deadweight_init.tree import Tree, look
+from deadweight_init.repository.compose import COMPOSE
+from deadweight_init.services import LOOKED_FOR, dockerfiles, find_services, plain_name, problems_of
+from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, look
 from deadweight_init.write.files import Written, program, write_helpers
 from deadweight_init.write.suite import suite_text
 
@@ -32,8 +35,8 @@ ALL = "all"
 
 MOST_NAMES = 12
 
-PLACES = ("build", "containers", "deadweight")
-"""Folders for the generated files: the first that is free and that git does not ignore."""
+PLACE = "deadweight-build"
+"""The folder for the generated files: no tool, ignore file or import knows one of this name."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,16 @@ def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], lef
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
     """One for each service that is brought in: the one that is meant, or all of them."""
-    place = _place(tree)
     chosen = _with_program(tree, choose(tree, wanted, ask, say), ask, say)
     for each in chosen:
         if each.project is not None and each.project.problem and each.dockerfiles:
             say(f"{each.name}: no images of our own for it: {each.project.problem}")
     if len(chosen) == 1:
-        draft = first_draft(chosen[0], place, wanted.port, wanted.health)
+        draft = first_draft(chosen[0], PLACE, wanted.port, wanted.health)
         _refuse_nothing(draft)
         return (draft,)
     suite = plain_name(tree.root.name)
-    drafts = [replace(first_draft(each, f"{place}/{each.name}"), suite=suite) for each in _apart(chosen)]
+    drafts = [replace(first_draft(each, f"{PLACE}/{each.name}"), suite=suite) for each in _apart(chosen)]
     usable = tuple(draft for draft in drafts if draft.rungs)
     for draft in drafts:
         if draft not in usable:
@@ -239,40 +241,52 @@ def _label(service: Service, services: Sequence[Service]) -> str:
 
 def _forced(root: Path, names: Iterable[str]) -> list[str]:
     """The names as they are relative to the root. Raises UsageError for one that is not there."""
-    found = []
-    for name in names:
-        path = Path(name)
-        relative = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-        if not (root / relative).is_file():
-            raise UsageError(
-                f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
-            )
-        found.append(relative)
-    return found
+    found = {name: os.path.relpath(root / name, root) for name in names}
+    if absent := next((name for name, path in found.items() if not (root / path).is_file()), ""):
+        hint = "use --force FILE for each file that may be replaced"
+        raise UsageError(f"--force {absent}: no such file in {root}", hint=hint)
+    return list(found.values())
 
 
-def _place(tree: Tree) -> str:
-    return next((each for each in PLACES if _is_free(tree, each) and not _ignored(tree.root, each)), PLACES[-1])
+MOST_BROKEN = 5
+"""So many are told: some repositories keep parts of files under such names."""
 
 
-_MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
+def broken(tree: Tree) -> Iterator[str]:
+    """One line for each of the first files that would tell of a service, if they could be read."""
+    return itertools.islice(_all_broken(tree), MOST_BROKEN)
 
 
-def _is_free(tree: Tree, place: str) -> bool:
-    """Whether nothing is there, or what an earlier run of this wrote, and ``make`` would not take it for a target that is made."""
-    if any(re.search(rf"^{place}[ \t]*:(?!=)", tree.text(name), re.MULTILINE) for name in _MAKEFILES):
-        return False
-    return not tree.has_folder(place) or any(
-        is_generated(tree.text(f"{place}/{name}")) for name in ("Dockerfile", "minimal.Dockerfile")
-    )
+def _all_broken(tree: Tree) -> Iterator[str]:
+    for path in (*dockerfiles(tree), *tree.named(f"{MANIFESTS}|{COMPOSE}")):
+        text = tree.texts[path]
+        if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
+            continue
+        if not os.access(tree.root / path, os.R_OK):
+            yield f"{path}: cannot be read: Permission denied"
+        elif why := _broken(path, text):
+            yield f"{path}: {why}"
 
 
-def _ignored(root: Path, place: str) -> bool:
-    """Whether git would not take a file there."""
-    if not (root / ".git").exists():
-        return False
+def instead(tree: Tree) -> Iterator[str]:
+    """One line for each reason why no service was found that can be told."""
+    yield from broken(tree)
+    for path in tree.named(r"\.?melange\.ya?ml"):
+        yield f"{path}: makes a package; the image that holds it needs an apko.yaml"
+    for path in tree.named(COMPOSE):
+        if not _broken(path, tree.texts[path]):
+            yield f"{path}: starts images, and nothing here builds them"
+
+
+def _broken(path: str, text: str) -> str:
+    kind, read = PARSERS.get(posixpath.splitext(path)[1], ("", None))
+    if read is None:
+        of_image = not re.fullmatch(MANIFESTS, posixpath.basename(path), re.IGNORECASE)
+        has_from = is_generated(text) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
+        return "it has no FROM, so it builds no image" if of_image and not has_from else ""
     try:
-        words: list[str | Path] = ["git", "-C", root, "check-ignore", "--quiet", f"{place}/Dockerfile"]
-        return _run.run(words, check=False, timeout=10).exit_code == 0
-    except DeadweightError:
-        return False
+        read(text)
+    except NOT_PARSED as error:
+        told = " ".join(str(error).split())
+        return f"is not {kind}: {told[:120]}"
+    return ""

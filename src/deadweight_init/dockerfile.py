@@ -159,13 +159,9 @@ def unknown_bases(text: str, target: str | None, args: Mapping[str, str]) -> lis
 
 
 _URL = re.compile(
-    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\$\{\w+(?::?-\w*)?\}|\$?\w+))?(/[^\s\"'|;)]*)?"
+    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(?:\$\{\w+(?::?-\w*)?\}|\$?\w+))?(/[^\s\"'|;)]*)?"
 )
 _SHELL = ("/bin/sh", "-c")
-
-
-_OF_BASES = {"golang": {"GOPATH": "/go"}, "rust": {"CARGO_HOME": "/usr/local/cargo"}}
-"""Variables of well-known bases by which Dockerfiles name folders."""
 
 
 def read_words(text: str, name: str, target: str | None = None, args: Mapping[str, str] | None = None) -> ImageWords:
@@ -179,8 +175,7 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
 
 def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> ImageWords:
     words = ImageWords(base=filled(chain[0].base, given) if chain else "")
-    known = re.match(r"(?:.*/)?(golang|rust)\b", words.base)
-    values = {**(_OF_BASES[known[1]] if known else {}), **given}
+    values = dict(given)
     for stage in chain:
         words = replace(words, taken=())
         for each in stage.said:
@@ -215,7 +210,7 @@ def _is_there(source: str, present: Sequence[str], folders: set[str]) -> bool:
     path = posixpath.normpath(source.lstrip("/") or ".")
     if path == "." or path in folders:
         return True
-    pattern = _glob(path)
+    pattern = re.compile(re.escape(path).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
     return any(pattern.fullmatch(each) for each in (*present, *folders))
 
 
@@ -226,10 +221,6 @@ _KEPT = ("vendor", "third_party")
 def _is_kept(tree: Tree, context: str, source: str) -> bool:
     path = posixpath.normpath(source.lstrip("/") or ".")
     return any(each in _KEPT for each in path.split("/")) and (tree.root / context / path).exists()
-
-
-def _glob(path: str) -> re.Pattern[str]:
-    return re.compile(re.escape(path).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
 
 
 def _sources(each: Instruction, values: Mapping[str, str]) -> Iterator[str]:
@@ -275,7 +266,7 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
         said = _command(body)
         return replace(words, command=said) if each.word == "CMD" else replace(words, entrypoint=said, command=())
     if each.word == "HEALTHCHECK":
-        return replace(words, health=tuple(Known(path, origin) for _, path in urls(filled(body, values))))
+        return replace(words, health=tuple(Known(path, origin) for path in url_paths(filled(body, values))))
     if each.word in ("COPY", "ADD"):
         target = posixpath.normpath(posixpath.join(words.workdir, filled((flags(each)[1] or ["."])[-1], values)))
         taken = () if target == "/" or "$" in target else (target,)
@@ -293,11 +284,10 @@ def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Itera
         yield source, f"{target}/" if into_folder and target != "/" else target
 
 
-def urls(text: str) -> Iterator[tuple[int | None, str]]:
-    """Ports and paths of the service's own URLs in a command of a health check; a variable without a value is empty."""
-    for found in _URL.finditer(text):
-        port = found[1] if found[1] and found[1].isdigit() else None
-        yield (int(port) if port else None), re.sub(r"\$(?:\{\w+(?::?-([^}]*))?\}|\w+)", r"\1", found[2] or "/") or "/"
+def url_paths(text: str) -> Iterator[str]:
+    """Paths of the service's own URLs in a command of a health check; a variable without a value is empty."""
+    for path in _URL.findall(text):
+        yield re.sub(r"\$(?:\{\w+(?::?-([^}]*))?\}|\w+)", r"\1", path or "/") or "/"
 
 
 def _ports(body: str, origin: str) -> Iterator[Known[int]]:
@@ -312,10 +302,10 @@ def context_of(tree: Tree, dockerfile: str, told: Sequence[str], target: str | N
 
     Of those that files of the repository tell, then the Dockerfile's folder, then the root: the first that has all sources.
     """
-    text, best = tree.text(dockerfile), ("", list[str]())
+    text, best = tree.texts[dockerfile], ("", list[str]())
     for context in dict.fromkeys((*told, folder_of(dockerfile), ".")):
         own = f"{dockerfile}.dockerignore"
-        ignore = tree.text(own) if tree.has(own) else tree.text(joined(context, ".dockerignore"))
+        ignore = tree.texts[own] if tree.has(own) else tree.texts[joined(context, ".dockerignore")]
         lines = [line.strip() for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
         absent = missing_sources(tree, text, context, Ignore(lines), target)
         if not absent:

@@ -9,14 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from deadweight.suite.values import Unproven
-from deadweight_init.derive import dockerfile as derived
-from deadweight_init.derive.changes import Change
-from deadweight_init.derive.ladder import ladder as derived_ladder
-from deadweight_init.derive.ladder import lost
+from deadweight_init.derive.dockerfile import ladder as derived_ladder
+from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
-from deadweight_init.languages.common import flow, scalar
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+from deadweight_init.records import Change, Known, Ladder, OwnDockerfile, Rung, Service, first
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
@@ -136,13 +133,8 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     ports, paths = port_hints(service), health_hints(service)
     chosen = Known(port, "given") if port else first(*ports) or Known(DEFAULT_PORT)
     path = Known(health, "given") if health else first(*paths)
-    probe = service.around.probe
-    if probe is not None and (path is None or path.origin.startswith(GUESSED)):
-        told = Known[Mapping[str, Any]]({"kind": probe.value}, probe.origin)
-    elif path is None:
-        told = Known({"path": "/", "status": ["2xx", "3xx", "4xx"]}, GUESSED)
-    else:
-        told = Known({"path": path.value}, path.origin)
+    anything: dict[str, Any] = {"path": "/", "status": ["2xx", "3xx", "4xx"]}
+    told = Known({"path": path.value}, path.origin) if path else Known(anything)
     return Draft(service, place, chosen, told, run_of(service, chosen))
 
 
@@ -213,14 +205,14 @@ def own_rungs(service: Service) -> Iterator[Rung]:
     yield from service.more
 
 
-def _keys(own: OwnDockerfile) -> dict[str, str]:
-    keys = {"dockerfile": own.path, **({} if own.context == "." else {"source": own.context})}
+def _keys(own: OwnDockerfile) -> dict[str, Any]:
+    keys: dict[str, Any] = {"dockerfile": own.path, **({} if own.context == "." else {"source": own.context})}
     if own.target:
-        keys["target"] = scalar(own.target)
+        keys["target"] = own.target
     if own.build_args:
-        keys["args"] = flow(own.build_args)
+        keys["args"] = own.build_args
     if own.args:
-        keys["run"] = f"{{args: [{', '.join(map(scalar, own.args))}]}}  # {own.args_origin}"
+        keys["run"] = Known({"args": list(own.args)}, "from your Compose file")
     return keys
 
 
@@ -236,10 +228,12 @@ def _name(own: OwnDockerfile) -> str:
 def _made(draft: Draft) -> Ladder:
     """What is derived from the own Dockerfile, with the rungs that need none; recipes only if there is nothing to derive from."""
     project, own = draft.service.project, draft.service.own
-    made = Ladder(()) if project is None or project.problem else _of_language(draft, project)
+    made = Ladder(())
+    if project is not None and not project.problem:
+        made = LANGUAGES[project.language].ladder(draft.service, project, draft.place, draft.port.value)
     if own is None or own.refused:
         return made
-    parsed = derived.parse(own)
+    parsed = parse(own)
     more = [each for each in made.rungs if each.builder != "dockerfile"]
     ladder = Ladder(())
     if parsed is not None:
@@ -248,11 +242,3 @@ def _made(draft: Draft) -> Ladder:
         ladder = derived_ladder(own, draft.place, _keys(own), draft.runtime, draft.config)
     files = {name: made.files[name] for each in more for name in each.files}
     return Ladder((*ladder.rungs, *more), {**files, **ladder.files})
-
-
-def _of_language(draft: Draft, project: Project) -> Ladder:
-    service, place, port = draft.service, draft.place, draft.port.value
-    # a health check in the image asks a path that was seen to answer, not one that was guessed
-    said = draft.health.value
-    health = None if GUESSED in draft.health.origin or {"status", "tls"} & said.keys() else said.get("path")
-    return LANGUAGES[project.language].ladder(service, project, place, port, health)

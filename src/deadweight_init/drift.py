@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-
-import yaml
+from collections.abc import Iterator, Mapping
 
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight.builders.variants import DockerfileVariant
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
@@ -25,7 +21,7 @@ def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
     def shared(service: Service) -> int:
         names = {rung.keys.get("dockerfile") for rung in first_draft(service, "").ladder.rungs}
         folder = service.project.folder if service.project else service.folder
-        return sum((_dockerfile(each) in names) + (each.source == folder) for each in suite.variants)
+        return sum((getattr(each, "dockerfile", None) in names) + (each.source == folder) for each in suite.variants)
 
     return max(services, key=shared, default=None)
 
@@ -52,10 +48,12 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     if service is None:
         yield "no service is found here now"
         return
-    place = _place(suite)
-    draft = first_draft(service, place)
-    yield from _variants(suite, draft, text, tree.root)
-    yield from _derived(suite, draft, tree)
+    files = {each.name: getattr(each, "dockerfile", None) or "" for each in suite.variants}
+    made = {name: path for name, path in files.items() if is_generated(tree.texts[path])}
+    draft = first_draft(service, next((path.rpartition("/")[0] for path in made.values()), ""))
+    yield from (f"{name}: {path} no longer exists" for name, path in files.items() if not (tree.root / path).exists())
+    yield from _variants(suite, draft, text)
+    yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)
     ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
     for variant in suite.variants[:1]:
@@ -64,26 +62,8 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
             yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
 
 
-def _dockerfile(variant: Variant) -> str | None:
-    return variant.dockerfile if isinstance(variant, DockerfileVariant) else None
-
-
-def _bases(variant: Variant) -> dict[str, str]:
-    return variant.bases if isinstance(variant, DockerfileVariant) else {}
-
-
-def _place(suite: Suite) -> str:
-    """The folder of the generated files."""
-    made = (_dockerfile(each) or "" for each in suite.variants if _bases(each))
-    return next((path.rpartition("/")[0] for path in made if path.endswith("/Dockerfile")), "build")
-
-
-def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:
+def _variants(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
     by_name = {each.name: each for each in suite.variants}
-    for variant in suite.variants:
-        dockerfile = _dockerfile(variant)
-        if dockerfile and not (root / dockerfile).is_file():
-            yield f"{variant.name}: {dockerfile} no longer exists"
     for rung in draft.ladder.rungs:
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung, draft.service.project)
@@ -91,7 +71,7 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
             yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
 
 
-def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
+def _derived(made: Mapping[str, str], draft: Draft, tree: Tree) -> Iterator[str]:
     """Derived files that begin with the text of a Dockerfile that is another one by now."""
     own = draft.derived_from
     parsed = parse(own) if own is not None else None
@@ -101,21 +81,19 @@ def _derived(suite: Suite, draft: Draft, tree: Tree) -> Iterator[str]:
         "Dockerfile": instruction_lines(on_another_base(parsed, {})),
         "minimal.Dockerfile": instruction_lines(with_more(parsed, [])),
     }
-    for variant in suite.variants:
-        name = _dockerfile(variant) or ""
-        place, _, file = name.rpartition("/")
-        derived = place == draft.place and file in begins and is_generated(tree.text(name))
-        if derived and instruction_lines(tree.text(name))[: len(begins[file])] != begins[file]:
-            yield f"{variant.name}: {name} is of an older {own.path}"
+    for name, path in made.items():
+        begin = begins.get(path.rpartition("/")[2], [])
+        if instruction_lines(tree.texts[path])[: len(begin)] != begin:
+            yield f"{name}: {path} is of an older {own.path}"
 
 
 def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:
     for key in ("dockerfile", "source", "bases", "base", "main"):
-        now = yaml.safe_load(rung.keys[key]) if key in rung.keys else None
+        now = rung.keys.get(key)
         then = getattr(variant, key, None)
         if key == "bases" and rung.is_made and project is not None and not _other_version(project, then, now):
             continue
-        if now and now != then and not (key == "dockerfile" and not _bases(variant)):
+        if now and now != then and not (key == "dockerfile" and not getattr(variant, "bases", None)):
             yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
 
 

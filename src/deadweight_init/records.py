@@ -7,9 +7,8 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
-
-from deadweight_init.derive.changes import Change
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T", covariant=True)
 
@@ -27,6 +26,11 @@ class Known(Generic[T]):
 def first(*found: Known[T] | None) -> Known[T] | None:
     """The first that is known."""
     return next((each for each in found if each is not None), None)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """``3.12`` to compare by."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,6 @@ class ImageWords:
     taken: tuple[str, ...] = ()
     """Where the last stage copies to, from wherever; absolute."""
     volumes: tuple[Known[str], ...] = ()
-
-    def on(self, pattern: str) -> str:
-        """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""
-        found = (re.match(rf"(?:.*/)?{pattern}", each) for each in (self.base, *self.bases))
-        return next((match[1] for match in found if match), "")
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -104,7 +103,6 @@ class OwnDockerfile:
     text: str = field(default="", repr=False)
     refused: str = ""
     args: tuple[str, ...] = ()
-    args_origin: str = "from your Compose file"
     ignored: str = field(default="", repr=False)
     """The text of the ignore file that is for this Dockerfile alone."""
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -127,7 +125,6 @@ class Surroundings:
     """What Compose and Kubernetes files say of a service.
 
     ``volumes`` are folders in which it keeps data; ``files`` maps paths in it to files of the repository that are mounted there.
-    ``probe`` is the kind of a probe that asks no path: ``tcp`` or ``grpc``.
     """
 
     ports: tuple[Known[int], ...] = ()
@@ -136,7 +133,6 @@ class Surroundings:
     needs: tuple[Known[Beside], ...] = ()
     volumes: tuple[Known[str], ...] = ()
     files: Mapping[str, Known[str]] = field(default_factory=dict)
-    probe: Known[str] | None = None
 
 
 UNLISTED = "none"
@@ -178,9 +174,37 @@ class Project:
     """Why no ladder can be written for it; empty if one can."""
 
 
+class Code(Enum):
+    """What kind of difference it is; the value is how its line begins."""
+
+    BASE = "another base"
+    PROGRAMS = "not there"
+    FILES = "left out"
+    HEALTHCHECK = "no health check"
+    STEP = "not done"
+    FLAGS = "other build flags"
+    SETTING = "not set"
+    USER = "another user"
+    WORKDIR = "another working folder"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. ``what`` names it; ``line`` is that of the own Dockerfile, 0 where it has none."""
+
+    code: Code
+    what: str
+    line: int = 0
+    file: str = ""
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.line else ""
+        return f"{self.code.value}: {self.what}{place}"
+
+
 @dataclass(frozen=True)
 class Rung:
-    """One variant to come. ``keys`` are its keys in the suite as YAML text, in order; ``refused`` says why it is left out.
+    """One variant to come. ``keys`` are its keys in the suite, in order; ``refused`` says why it is left out.
 
     ``files`` are those that it alone or with others needs, by path relative to the suite.
     """
@@ -188,7 +212,7 @@ class Rung:
     name: str
     builder: str
     description: str
-    keys: Mapping[str, str]
+    keys: Mapping[str, Any]
     files: tuple[str, ...] = ()
     refused: str = ""
     changes: tuple[Change, ...] = ()

@@ -1,26 +1,22 @@
 """Retry a variant that fails to build or start, with fixes from one table, tried in order and recorded by name.
 
-A remedy uses what the repository says (an example environment, its README), or builds a recipe in another way. None invents what
+A remedy uses what the repository says (an example environment), or builds a recipe in another way. None invents what
 a service should do: what is missing becomes advice (``advice``). The repository's own files stay unchanged.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deadweight.builders.shared.diagnosis import Code
-from deadweight.records.reference import split
 from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
-from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service
-from deadweight_init.repository.compose import SERVERS
-from deadweight_init.tree import Tree, line_of
+from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service, numbers
+from deadweight_init.tree import Tree, folder_of, line_of
 
 
 @dataclass(frozen=True)
@@ -88,59 +84,6 @@ def _shown_environment(case: Case) -> Draft | None:
     return None
 
 
-_RUN = re.compile(
-    r"^[ \t>]*(?:[$#] ?)?(?:sudo )?(?:docker|podman)(?: container)? run ((?:[^\n\\`]|\\\n|\\.)+)", re.MULTILINE
-)
-_PLACEHOLDER = re.compile(r"[<>{}\[\]$`|;&]|\.\.\.|^(?:your|my|path/to)\b|YOUR|PATH_TO")
-_WITH_VALUE = re.compile(
-    r"-[epvlwu]|--(?:env|publish|volume|name|network|net|label|workdir|user|restart|mount|link|memory|cpus|hostname)"
-)
-_TELLS = re.compile(r"-{0,2}(?:v|h|version|help|list|usage)")
-
-
-def _readme_command(case: Case) -> Draft | None:
-    """With what the README gives the image: ``docker run -e KEY=value shop --provider local``. Placeholders are no values."""
-    draft, service = case.draft, case.draft.service
-    for origin, env, args in readme_commands(case.tree, service):
-        new = {name: Known(value, f"{SEEN}: {origin}") for name, value in env.items() if name not in service.around.env}
-        given = "args" in draft.run or any(each.args for each in service.dockerfiles)
-        if new or (args and not given):
-            changed = _told(draft, replace(service, around=replace(service.around, env={**service.around.env, **new})))
-            run = dict(changed.run)
-            if args and not given:
-                run["args"] = Known(list(args), f"{SEEN}: it does not come up without ({origin})")
-            return replace(changed, run=run)
-    return None
-
-
-def readme_commands(tree: Tree, service: Service) -> Iterator[tuple[str, dict[str, str], tuple[str, ...]]]:
-    """The commands of a README that run the service's image: where, and the variables and arguments that they give it."""
-    names = {re.sub(r"[^a-z0-9]", "", each.lower()) for each in (service.name, tree.root.name)}
-    for path in tree.named(r"readme(?:\.\w+)?"):
-        text = tree.text(path)
-        for found in _RUN.finditer(text) if posixpath.dirname(path) in ("", service.folder) else ():
-            try:
-                words = shlex.split(found[1].replace("\\\n", " "), comments=True)
-            except ValueError:
-                continue
-            env = dict[str, str]()
-            while words and words[0].startswith("-"):
-                option, sign, value = words.pop(0).partition("=")
-                if not sign and _WITH_VALUE.fullmatch(option):
-                    value = words.pop(0) if words else ""
-                name, _, text_of = value.partition("=")
-                is_given = re.fullmatch(r"\w+", name) and text_of and not _PLACEHOLDER.search(text_of)
-                if option in ("-e", "--env") and is_given:
-                    env[name] = text_of
-            image = posixpath.basename(split(words[0])[0]) if words else ""
-            plain, args = re.sub(r"[^a-z0-9]", "", image.lower()), tuple(words[1:])
-            is_named = any(name and (name in plain or plain in name) for name in names)
-            asks = bool(args) and all(map(_TELLS.fullmatch, args))
-            if plain and is_named and image not in SERVERS and not asks:
-                plain_args = () if any(map(_PLACEHOLDER.search, args)) else args
-                yield f"from {path}:{line_of(text, found.start(1))}", env, plain_args
-
-
 _NOT_WRITABLE = re.compile(
     r"permission ?denied|EACCES|EROFS|read-?only (?:file ?system|database)|unable to open (?:the )?database file|Errno (?:13|30)\]"
     r"|AccessDenied|SQLITE_CANTOPEN",
@@ -176,15 +119,11 @@ def _older_version(case: Case) -> Draft | None:
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     now = project.version.value
-    older = next((each for each in facts_of(project).older if _number(each) < _number(now)), None)
+    older = next((each for each in facts_of(project).older if numbers(each) < numbers(now)), None)
     if older is None:
         return None
     version = Known(older, f"{SEEN}: its packages do not work with {now}")
     return _rebuilt(case, replace(project, version=version))
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in version.split(".") if each.isdigit())
 
 
 def _rebuilt(case: Case, project: Project) -> Draft:
@@ -209,7 +148,6 @@ REMEDIES = (
     Remedy("own_files", _ENDS, _own_files, is_for_recipes=True),
     Remedy("own_settings", _ENDS, _own_settings),
     Remedy("shown_environment", _ENDS | {Down.ONLY_LOOPBACK}, _shown_environment),
-    Remedy("readme_command", _ENDS | {Down.ONLY_LOOPBACK}, _readme_command),
 )
 
 
@@ -220,6 +158,9 @@ _LOOPBACK = re.compile(
 )
 
 
+_RUN = re.compile(r"\b(?:docker|podman)(?: container)? run\b")
+
+
 def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
     """What helps a service that does not come up, in one sentence."""
     again = "then run invoke verify"
@@ -227,9 +168,12 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> str:
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
         return f"let it listen on 0.0.0.0{f' ({place})' if place else ''}, {again}"
+    texts = ((path, tree.texts[path]) for path in tree.named(r"readme(?:\.\w+)?") if folder_of(path) in (".", folder))
+    found = ((path, line_of(text, match.start())) for path, text in texts if (match := _RUN.search(text)))
+    shown = next((f" ({path}:{line} shows how it is run)" for path, line in found), "")
     if error.down is Down.ENDED_WITH_0:
-        return f"give it the command that serves (run.args) in deadweight.yaml, {again}"
+        return f"give it the command that serves (run.args) in deadweight.yaml{shown}, {again}"
     if error.variable:
         place = tree.place_of(folder, re.compile(rf"(?<!\w){re.escape(error.variable)}(?!\w)"))
         return f"set {error.variable}{f' ({place})' if place else ''} under run.env in deadweight.yaml, {again}"
-    return f"set what it needs under run: in deadweight.yaml, {again}"
+    return f"set what it needs under run: in deadweight.yaml{shown}, {again}"

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from deadweight.builders.shared import generated_files
 from deadweight.builders.shared.generated_files import is_generated
+from deadweight.records.reference import split
 from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.sources import in_repository, reads_host, reads_port
-from deadweight_init.languages.table import LANGUAGES, MANIFESTS, code_of, facts_of, is_compiled, is_pages
+from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import UNLISTED, ImageWords, Known, OwnDockerfile, Project, Rung, Service, Surroundings
-from deadweight_init.repository.builds import Build, apart, builds, in_order, likely, stage_of
+from deadweight_init.repository.builds import build_commands
 from deadweight_init.repository.compose import (
     ANY,
+    FOR_DEVELOPERS,
     ComposeService,
     compose,
     dotenv,
     example_file,
-    mapping,
     outside,
     own_names,
     server_of,
 )
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.kubernetes import cluster_needs, kubernetes
-from deadweight_init.tree import Tree, aside, folder_of, joined, with_above
+from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined, mapping, with_above
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(
@@ -68,10 +69,112 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
                 found.append(service)
     if not found:
         service = _service(tree, ".", (), main)
-        found = [service] if service.more or is_pages(service.project) else []
+        found = [service] if service.more or facts_of(service.project).pages else []
     services = _with_surroundings(tree, composed, _named(tree, found))
     heard = {each.folder for each in services if listens(each)}
     return tuple(sorted(services, key=lambda each: rank(each, each.folder in heard and not listens(each))))
+
+
+_HOLDERS = TABLES["folders"]["dockerfiles"]
+"""Folders of Dockerfiles for what lies above them."""
+
+
+_NOT_FOR_USERS = re.compile(
+    r"(?:^|[-_.])(?:dev|develop\w*|tests?|testing|debug\w*|lint\w*|local|ci)(?:$|[-_.])", re.IGNORECASE
+)
+_FOR_USERS = re.compile(r"prod|production|release|runtime|runner|final|deploy|serve|server|app", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Build:
+    """``target`` is a stage; ``args`` are build arguments; ``contexts`` are those that files of the repository name."""
+
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    contexts: tuple[str, ...] = ()
+
+
+def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
+    """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
+    found: dict[str, Build] = {}
+    commands = build_commands(tree)
+    pairs = [
+        *((command.dockerfile, command.context) for command in commands),
+        *((each.path, each.context) for each in composed),
+    ]
+    for path, context in pairs:
+        before = found.get(path, Build())
+        found[path] = replace(before, contexts=tuple(dict.fromkeys((*before.contexts, context))))
+    said = [each for each in composed if not each.published]
+    for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
+        before = found[service.path]
+        target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
+        found[service.path] = replace(before, target=before.target or target, args={**service.args, **before.args})
+    for command in commands:
+        before = found[command.dockerfile]
+        found[command.dockerfile] = replace(before, args={**command.args, **before.args})
+    return found
+
+
+def likely(built: Mapping[str, Build], path: str) -> tuple[str, ...]:
+    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
+    Dockerfiles alone by its name."""
+    folder = folder_of(path)
+    beside = (build.contexts for name, build in built.items() if folder_of(name) == folder != ".")
+    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
+    return built.get(path, Build()).contexts or next(beside, above)
+
+
+def apart(
+    composed: Sequence[ComposeService], own: Sequence[OwnDockerfile]
+) -> Iterator[tuple[str, list[OwnDockerfile]]]:
+    """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
+    not ways to build the same. Without such a file they are one service's, which has no name of its own."""
+    paths = {each.path for each in own if not each.refused and not _NOT_FOR_USERS.search(posixpath.basename(each.path))}
+    for file in dict.fromkeys(each.file for each in composed):
+        names: dict[str, str] = {}
+        for service in composed:
+            if service.file == file and service.path in paths and not service.published:
+                names.setdefault(service.path, service.name)
+        if len(names) > 1:
+            first = next(iter(names))
+            rest = [each for each in own if each.path not in names]
+            yield from (
+                (name, [each for each in own if each.path == path]) for path, name in names.items() if path != first
+            )
+            yield names[first], [*(each for each in own if each.path == first), *rest]
+            return
+    yield "", list(own)
+
+
+_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
+
+
+def in_order(own: Sequence[OwnDockerfile], names: Collection[str]) -> list[OwnDockerfile]:
+    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools. ``names``
+    are the repository's: what stands on its own published image adds to the service, such as pages to show."""
+
+    def rank(each: OwnDockerfile) -> tuple[bool | str, ...]:
+        adds = posixpath.basename(split(each.words.base)[0]).lower() in names and "/" in each.words.base
+        return (
+            aside(each.path), bool(each.refused), adds, bool(_LATER.search(each.path)), not each.words.ports, each.path
+        )  # fmt: skip
+
+    return sorted(own, key=rank)
+
+
+_BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
+
+
+def stage_of(told: str | None, names: list[str]) -> str | None:
+    """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
+    the last one is for users. None for the last one."""
+    name = (told or "").lower()
+    for_users = bool(names) and not _NOT_FOR_USERS.search(names[-1])
+    if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
+        for_them = (name for name in reversed(names) if _FOR_USERS.fullmatch(name))
+        return None if for_users else next(for_them, None)
+    return told
 
 
 def dockerfiles(tree: Tree) -> Iterator[str]:
@@ -106,7 +209,7 @@ def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
 
 
 def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
-    text = tree.text(path)
+    text = tree.texts[path]
     if is_generated(text) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
     target = stage_of(build.target, [stage.name for stage in stages_of(text, {})[1]])
@@ -124,12 +227,8 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
         refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
     words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
-    ignored = tree.text(f"{path}.dockerignore")
-    own = OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
-    program = "" if refused else absent_program(tree, own)
-    if program:
-        own = replace(own, refused=f"it starts {program}, which is not in the repository and must be built first")
-    return own
+    ignored = tree.texts[f"{path}.dockerignore"]
+    return OwnDockerfile(path, context, words, target, text, refused, args, ignored=ignored, build_args=build_args)
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
@@ -152,11 +251,11 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project(tree, ordered[0].context, words, main)
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
-    if is_compiled(project):
+    if facts_of(project).compiled:
         ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    code = code_of(project)
+    code = facts_of(project).code
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else (), code)
     spare = tuple(_spare(tree, folder, home, code))
     more = tuple(_own_apko(tree, home))
@@ -177,7 +276,7 @@ def _spare(tree: Tree, folder: str, home: str, code: Sequence[str]) -> Iterator[
     host = reads_host(tree, home, code)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
-            shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
+            shown = {name: value for name, value in dotenv(tree.texts[file]).items() if value}
             if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
                 del shown[host.value]
             yield Known(shown, f"from {file}")
@@ -225,11 +324,16 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
         near = near or [each for each in mine if each.path in paths and not aside(each.file)]  # deploy/compose.yaml
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: (each.published, each.path != first, each.distance, not each.around.ports))
+        near.sort(key=lambda each: not each.around.ports)
+        # the nearest file is the deepest; of those for a published image the one for users lies above those for single cases
+        near.sort(key=lambda each: (aside(each.file), each.file.count("/") * (2 * each.published - 1)))
+        near.sort(key=lambda each: (each.published, each.path != first))
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
-        both = replace(both, volumes=both.volumes or inner.volumes, probe=inner.probe)
-        spare = (*service.spare, *_as_spare(inner))
+        both = replace(both, volumes=both.volumes or inner.volumes)
+        # much of a cluster names what is only there, so it is tried where the service does not come up without
+        given = {name: known.value for name, known in inner.env.items()}
+        spare = (*service.spare, *(Known(given, known.origin) for known in tuple(inner.env.values())[:1]))
         if not near and (needs := cluster_needs(tree, inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
@@ -238,13 +342,6 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
 
 def _names(service: Service) -> tuple[str, ...]:
     return (service.name, service.project.name) if service.project else (service.name,)
-
-
-def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
-    """What a cluster gives it: much of that names what is only there, so it is tried where it does not come up without."""
-    if cluster.env:
-        origin = next(iter(cluster.env.values())).origin
-        yield Known({name: known.value for name, known in cluster.env.items()}, origin)
 
 
 def plain_name(name: str) -> str:
@@ -264,7 +361,7 @@ def rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
     ladder = service.project is not None and not service.project.problem
     database = any(server_of(each.words.base) is not None for each in service.dockerfiles)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
-    pages = is_pages(service.project)
+    pages = facts_of(service.project).pages
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
     is_aside, needs = aside(f"{service.folder}/x"), bool(service.around.needs)
     last = (in_front, is_quiet, depth, needs, service.folder)
@@ -290,7 +387,7 @@ def with_own_mounts(service: Service) -> Service:
     """The service with what its platform gives it: data and settings, and no code that its image has already."""
     own = [each.words for each in service.dockerfiles]
     around = service.around
-    made = service.project is not None and not is_pages(service.project)
+    made = service.project is not None and not facts_of(service.project).pages
     files = {
         target: known
         for target, known in around.files.items()
@@ -299,23 +396,12 @@ def with_own_mounts(service: Service) -> Service:
         and not ((made or not own) and known.value in (".", service.folder))
     }
     volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
-    env = {name: known for name, known in around.env.items() if not _is_path_in(name, known.value, own)}
-    around = replace(around, files=files, volumes=tuple(volumes), env=env)
+    around = replace(around, files=files, volumes=tuple(volumes))
     images = []
     for image in service.dockerfiles:
         data = tuple(known for known in image.words.volumes if _is_data(known.value, own))
         images.append(replace(image, words=replace(image.words, volumes=data)))
     return replace(service, around=around, dockerfiles=tuple(images))
-
-
-_SEARCHED = re.compile(r"(?:PYTHON|NODE_|GO|CLASS|LD_LIBRARY_)?PATH|VIRTUAL_ENV")
-
-
-def _is_path_in(name: str, value: str, own: Sequence[ImageWords]) -> bool:
-    """Whether a variable says where programs or packages lie in an image that says so itself, or in one that is not there: in
-    others it would lead past their own."""
-    told = not own or all(name in each.env for each in own)
-    return _SEARCHED.fullmatch(name) is not None and value.startswith("/") and told
 
 
 def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:
@@ -343,34 +429,10 @@ def beside_binary(tree: Tree, own: OwnDockerfile) -> OwnDockerfile:
 
     def is_there(source: str) -> bool:
         path = joined(own.context, source)
-        there = tree.has_folder(path) and not tree.text(path).startswith("#!")
+        there = tree.has_folder(path) and not tree.texts[path].startswith("#!")
         return there or bool(re.search(r"[*?$]", source))
 
     return replace(own, words=replace(own.words, copied=tuple(each for each in own.words.copied if is_there(each[0]))))
-
-
-_PLAIN = re.compile(
-    r"(?:alpine|debian|ubuntu|busybox|scratch|static|base|cc|wolfi-base|glibc-dynamic|ubi\d*)(?:[-:@].*)?$"
-)
-"""Bases that hold no program of their own, and build nothing when an image is made of them."""
-
-
-def absent_program(tree: Tree, own: OwnDockerfile) -> str:
-    """The program that an image starts, where only the repository could hold it and does not: nothing in its Dockerfile makes
-    anything (``COPY . .`` and ``ENTRYPOINT ["bin/shop"]``). Empty otherwise."""
-    words = own.words
-    runs = re.search(r"^\s*(?:RUN|COPY\s+--from|ADD\s+https?:)", own.text, re.MULTILINE | re.IGNORECASE)
-    program = words.program[0] if words.program else ""
-    if runs or "/" not in program or len(words.bases) != 1 or not _PLAIN.match(posixpath.basename(words.base)):
-        return ""
-    path = posixpath.normpath(posixpath.join("/", words.workdir, program))
-    for source, said in words.copied:
-        target = said.rstrip("/") or "/"
-        inside = posixpath.relpath(path, target)
-        place = joined(own.context, posixpath.join(source, inside))
-        if not inside.startswith("..") and tree.has_folder(joined(own.context, source)) and not tree.has_folder(place):
-            return posixpath.relpath(place, own.context)
-    return ""
 
 
 def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
@@ -391,18 +453,15 @@ _MELANGE = r"(?:[\w.-]+\.)?melange(?:[.-][\w.-]+)?\.ya?ml"
 def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
     """The apko files of a service, each with the melange files whose packages it lists."""
     mine = [path for path in tree.named(_APKO) if not aside(path) and folder in with_above(folder_of(path))]
-    melange = (path for path in tree.named(_MELANGE) if not tree.text(path).startswith(generated_files.MELANGE))
+    melange = (path for path in tree.named(_MELANGE) if not tree.texts[path].startswith(generated_files.MELANGE))
     packages = {path: mapping(tree.data(path).get("package")).get("name") for path in melange}
-    taken: set[str] = set()
-    for path in mine:
-        contents = tree.data(path).get("contents")
-        if tree.text(path).startswith(generated_files.APKO) or not isinstance(contents, dict):
-            continue
-        listed = {re.split(r"[=<>~@]", str(each))[0] for each in contents.get("packages") or ()}
+    contents = {path: mapping(tree.data(path).get("contents")) for path in mine}
+    own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}
+    for number, (path, content) in enumerate(own.items(), 1):
+        listed = {re.split(r"[=<>~@]", str(each))[0] for each in content.get("packages") or ()}
         made = [file for file, name in packages.items() if name in listed]
-        name = "today-apko" if "today-apko" not in taken else f"today-apko-{len(taken) + 1}"
-        taken.add(name)
-        keys = {"config": path, **({"packages": f"[{', '.join(made)}]"} if made else {})}
+        name = "today-apko" if number == 1 else f"today-apko-{number}"
+        keys = {"config": path, **({"packages": made} if made else {})}
         if folder != ".":
             keys["source"] = folder
         yield Rung(name, "apko", f"{path}, as it is", keys)

@@ -9,23 +9,25 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from deadweight.records.paths import STATE_DIR
-
-T = TypeVar("T")
+from deadweight_init.records import Known
 
 TABLES: Mapping[str, Any] = tomllib.loads(
     resources.files(__package__).joinpath("tables.toml").read_text(encoding="utf-8")
 )
 """Names and patterns that tell what a file, folder, path or package is."""
 MOST_FILES = 50_000
+TREES = 8
+"""Of so many repositories what readers made of them is remembered."""
 _MOST_CODE = 500
 MOST_BYTES = 512 * 1024
 _LANGUAGES = "go py js mjs cjs ts java kt rs rb php ex exs properties toml ini conf"
@@ -35,14 +37,27 @@ ASIDE = frozenset(TABLES["folders"]["aside"])
 """Folders whose programs are not what a repository is about."""
 
 
+class Texts(dict[str, str]):
+    """Texts by path. Of a long file it is the start; of one that is not there or cannot be read it is empty."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __missing__(self, path: str) -> str:
+        self[path], file = "", self._root / path
+        with suppress(OSError):
+            if _is_own(self._root, file):
+                with file.open("rb") as opened:
+                    self[path] = opened.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
+        return self[path]
+
+
 @dataclass(frozen=True, eq=False)
 class Tree:
     """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
 
     root: Path
     files: tuple[str, ...]
-    _texts: dict[str, str] = field(default_factory=dict, repr=False)
-    _made: dict[object, Any] = field(default_factory=dict, repr=False)
 
     def has(self, path: str) -> bool:
         return path in self._all
@@ -62,15 +77,9 @@ class Tree:
         start = "" if folder == "." else f"{folder}/"
         return (path for path in self.files if path.startswith(start) and path.endswith(endings))
 
-    def text(self, path: str) -> str:
-        """A file's text, its start where it is long; empty where it cannot be read."""
-        if path not in self._texts:
-            self._texts[path] = _text(self.root / path)
-        return self._texts[path]
-
     def documents(self, path: str) -> list[dict[str, Any]]:
         """The mappings in a JSON, TOML or YAML file; none where it is a template."""
-        return self.once(lambda _: _documents(path, self.text(path)), path)
+        return _documents(posixpath.splitext(path)[1], self.texts[path])
 
     def data(self, path: str) -> dict[str, Any]:
         """The first of these; empty without one."""
@@ -82,18 +91,20 @@ class Tree:
 
     def place_of(self, folder: str, pattern: re.Pattern[str]) -> str:
         """Where code below a folder matches first, as FILE:LINE, upper files before others; empty if nowhere."""
-        for path in sorted(self.code(folder), key=lambda path: (path.count("/"), path)):
-            if found := pattern.search(self.text(path)):
-                return f"{path}:{line_of(self.text(path), found.start())}"
-        return ""
+        paths = sorted(self.code(folder), key=lambda path: (path.count("/"), path))
+        return next((known.origin for path in paths for known in self.values(path, pattern, "")), "")
 
-    def once(self, read: Callable[[Tree], T], name: object = None) -> T:
-        """What a reader makes of the repository; it is asked once."""
-        key = name or read
-        if key not in self._made:
-            self._made[key] = read(self)
-        made: T = self._made[key]
-        return made
+    def values(self, path: str, pattern: re.Pattern[str], origin: str = "from ") -> Iterator[Known[str]]:
+        """What the group of a pattern matches in a file, or all of it, each with its place."""
+        text = self.texts[path]
+        for match in pattern.finditer(text):
+            group = match.lastindex or 0
+            yield Known(match[group], f"{origin}{path}:{line_of(text, match.start(group))}")
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The files' texts by their paths."""
+        return Texts(self.root)
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -101,17 +112,23 @@ class Tree:
 
 
 def look(root: Path) -> Tree:
-    """List a repository. Links to folders are not followed."""
+    """List a repository. Links to folders are not followed, nor links that lead out of it."""
     found: list[str] = []
     for folder, names, files in os.walk(root):
         names[:] = sorted(
             name for name in names if name not in PASSED_OVER and not Path(folder, name, "pyvenv.cfg").is_file()
         )
         inside = Path(folder).relative_to(root).as_posix()
-        found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
+        own = (name for name in sorted(files) if _is_own(root, Path(folder, name)))
+        found += [name if inside == "." else f"{inside}/{name}" for name in own]
         if len(found) > MOST_FILES:
             break
     return Tree(root, tuple(found))
+
+
+def _is_own(root: Path, path: Path) -> bool:
+    """Whether it is a file of the repository, wherever links lead. A device or a pipe may have no end."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def aside(path: str) -> bool:
@@ -141,6 +158,21 @@ def line_of(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
+def as_list(value: Any) -> list[Any]:
+    """A list as it is; nothing for what is none."""
+    return value if isinstance(value, list) else []
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The mappings in a list; none where it is none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 def _yaml(text: str) -> list[Any]:
     return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
 
@@ -155,17 +187,10 @@ NOT_PARSED = (ValueError, yaml.YAMLError, RecursionError)
 """What parsers raise."""
 
 
-def _documents(path: str, text: str) -> list[dict[str, Any]]:
+@lru_cache(2**12)
+def _documents(ending: str, text: str) -> list[dict[str, Any]]:
     try:
-        parsed = PARSERS[ending][1](text) if (ending := posixpath.splitext(path)[1]) in PARSERS else []
+        parsed = PARSERS[ending][1](text) if ending in PARSERS else []
     except NOT_PARSED:
         return []
     return [document for document in parsed if isinstance(document, dict)]
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as handle:
-            return handle.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
-    except OSError:
-        return ""

@@ -17,7 +17,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import lost_engine, result_of, run_check, run_checks, side_by_side
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
-from deadweight.project.on_engine import OnEngine, Project
+from deadweight.project.workspace import OnEngine, Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
 from deadweight_pool.dispatch import Journal
@@ -32,7 +32,7 @@ Measure = Callable[[Subject, Told], list[Evidence]]
 class _Place:
     """One engine, connected when first asked for. ``free`` is how many more variants it takes now, ``lost`` why it takes none."""
 
-    def __init__(self, project: Project, asked: CheckEngine) -> None:
+    def __init__(self, project: Workspace, asked: CheckEngine) -> None:
         self.asked, self.free, self.lost = asked, asked.places, ""
         self.here = OnEngine(project, self._connected, asked.name)
         self._project, self._guard = project, threading.Lock()
@@ -56,7 +56,7 @@ class _Place:
 class Spread:
     """Runs the checks of several variants on the engines of a pool. Call ``close`` at the end."""
 
-    def __init__(self, project: Project, engines: Sequence[CheckEngine]) -> None:
+    def __init__(self, project: Workspace, engines: Sequence[CheckEngine]) -> None:
         self._project = project
         self._places = {engine.name: _Place(project, engine) for engine in engines}
         self._journal = Journal(project.state.log("pool"), project.say)

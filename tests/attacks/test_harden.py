@@ -543,7 +543,7 @@ WALLED = """\
 def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, monkeypatch):
     """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
     monkeypatch.setattr(engine, "root", str(tmp_path))
-    known = set(numbers("amd64"))
+    known = set(numbers("amd64")) - {"capset"}  # with which nothing starts without no-new-privileges
     (tmp_path / "tight.json").write_text(json.dumps(profile.document(known, (2, 10), "amd64")))
     subject = make(WALLED)
     try:
@@ -557,6 +557,19 @@ def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, m
     }  # fmt: skip
     assert "tight.json (it refuses socket)" in items["address"]["reason"]
     assert "(it writes to /" in items["deep"]["reason"]
+
+
+@pytest.mark.slow
+def test_verify_names_walls_that_only_together_keep_a_request_from_working(make):
+    """A user who may write nowhere, on a root file system that nobody may write to."""
+    api = "[{name: up, request: {path: /healthz}}, {name: deep, request: {path: '/write?path=/state/kept'}}]"
+    subject = make(f"    run: {{user: '65532:65532', tmpfs: []}}\n    checks: {{api: {api}}}")
+    try:
+        up, deep = Api().run(subject).data["items"]
+    finally:
+        subject.service.close()
+    assert (up["walls"], deep["walls"]) == ((), ("several",))
+    assert "run.read_only: true and run.user: 65532:65532" in deep["reason"]
 
 
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):

@@ -152,31 +152,13 @@ def returned(call: str, expected: str, found: str) -> str:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        pytest.param(
-            {"needs": lambda *_: None},
-            returned("needs()", "Needs", "NoneType"),
-            id="needs",
-        ),
-        pytest.param(
-            {"steps": lambda *_: [1]},
-            returned("steps()", "tuple", "list"),
-            id="steps",
-        ),
-        pytest.param(
-            {"steps": lambda *_: (1,)},
-            returned("steps()", "Step", "int"),
-            id="step",
-        ),
-        pytest.param(
-            {"archive": lambda *_: "image.tar"},
-            returned("archive()", "Path", "str"),
-            id="archive",
-        ),
+        pytest.param({"needs": lambda *_: None}, returned("needs()", "Needs", "NoneType"), id="needs"),
+        pytest.param({"steps": lambda *_: [1]}, returned("steps()", "tuple", "list"), id="steps"),
+        pytest.param({"steps": lambda *_: (1,)}, returned("steps()", "Step", "int"), id="step"),
+        pytest.param({"archive": lambda *_: "image.tar"}, returned("archive()", "Path", "str"), id="archive"),
         pytest.param({"archive": lambda *_: Path("/no/such")}, "/no/such", id="no archive"),
         pytest.param(
-            {"work": lambda _: None},
-            returned("the last step's work()", "BuiltImage", "NoneType"),
-            id="no image",
+            {"work": lambda _: None}, returned("the last step's work()", "BuiltImage", "NoneType"), id="no image"
         ),
         pytest.param({"work": lambda _: 1 / 0}, "ZeroDivisionError: division by zero", id="work raises"),
     ],

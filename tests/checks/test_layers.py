@@ -58,7 +58,7 @@ IMAGES: dict[str, tuple[tuple[bytes, ...], str]] = {
 
 def made(folder: Path, name: str) -> Path:
     layers, user = IMAGES[name]
-    return samples.docker_save(folder / "image.tar", samples.build(*layers, config={"User": user}))
+    return samples.saved(folder, *layers, config={"User": user}, name="image.tar")
 
 
 def subject(folder: Path, archive: Path, asked: str, expect: str = ""):
@@ -230,7 +230,7 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
     tokens = [github_token(random.Random(number)) for number in range(5)]
     lower = samples.honest_layer(dict(zip(names, tokens, strict=True)))
     upper = samples.honest_layer({f".wh.{name}": b"" for name in names})
-    archive = samples.docker_save(tmp_path / "many.tar", samples.build(lower, upper))
+    archive = samples.saved(tmp_path, lower, upper, name="many.tar")
     found = CHECK.run(
         subject(
             tmp_path,
@@ -247,7 +247,7 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
 
 def encrypted_zip(folder: Path) -> Path:
     encrypted = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + bytes(range(99))
-    return samples.docker_save(folder / "image.tar", samples.build(layer({"a.zip": encrypted})))
+    return samples.saved(folder, layer({"a.zip": encrypted}), name="image.tar")
 
 
 def test_what_could_not_be_looked_at_fails(tmp_path):
@@ -311,7 +311,7 @@ BASE_CONFIG = {"rootfs": {"diff_ids": [samples.sha256(BASE_LAYER)]}, "history": 
     ],
 )  # fmt: skip
 def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, code, fields):
-    archive = samples.docker_save(tmp_path / "image.tar", samples.build(*layers))
+    archive = samples.saved(tmp_path, *layers, name="image.tar")
     found = of_base(tmp_path, archive, asked, base)
     assert found.status == ("fail" if code else "pass")
     broken = [gate["reason"] for gate in found.data["gates"] if not gate["held"]]
@@ -322,7 +322,7 @@ def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, cod
 
 def test_a_secret_in_the_bases_history_is_the_bases(tmp_path):
     history = [{"created_by": f"ENV TOKEN={TOKEN}", "empty_layer": True}, {"created_by": "COPY"}]
-    archive = samples.docker_save(tmp_path / "image.tar", samples.build(PLAIN, history=history))
+    archive = samples.saved(tmp_path, PLAIN, history=history, name="image.tar")
     assert of_base(tmp_path, archive, "{secrets: {base: allow}}", BASE_CONFIG).status == "pass"
     assert of_base(tmp_path, archive, "{secrets: {base: allow}}", {**BASE_CONFIG, "history": []}).status == "fail"
 
@@ -372,7 +372,7 @@ NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/
     ],
 )
 def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, layers, owner):
-    archive = samples.docker_save(tmp_path / "image.tar", samples.build(*map(layer, layers)))
+    archive = samples.saved(tmp_path, *map(layer, layers), name="image.tar")
     found = CHECK.run(subject(tmp_path, archive, "{secrets: {base: allow}}"))
     owners = [each["owner"] for each in found.data["secrets"]]
     owners += [each["owner"] for each in found.data["hidden"] if each["secrets"]]
@@ -381,9 +381,9 @@ def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, l
 
 @pytest.mark.tools
 def test_the_bases_layers_are_asked_of_its_registry(tmp_path, local_registry):
-    base = samples.docker_save(tmp_path / "base.tar", samples.build(BASE_LAYER))
+    base = samples.saved(tmp_path, BASE_LAYER, name="base.tar")
     digest = push(base, f"{local_registry}/base:1")
-    archive = samples.docker_save(tmp_path / "image.tar", samples.build(BASE_LAYER, PLAIN))
+    archive = samples.saved(tmp_path, BASE_LAYER, PLAIN, name="image.tar")
     suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {secrets: {base: allow}}}", expect=""))
     known = Base("base", f"{local_registry}/base@{digest}", digest, stand_in=True)
     built = replace(put_built(suite, "v", archive, "demo/v:1"), base=known)

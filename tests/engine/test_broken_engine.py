@@ -20,7 +20,6 @@ from deadweight.engine.client import Engine
 from deadweight.engine.own import bridge
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
-from deadweight.project.install import install
 from deadweight.project.survey import ENGINE, survey
 from deadweight.records.built_image import kept_name
 from deadweight.records.evidence import Evidence
@@ -28,6 +27,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
 from tests.support.codes import codes
+from tests.support.installing import install
 from tests.support.invoking import TASKS, invoke, module
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 

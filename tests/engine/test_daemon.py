@@ -34,11 +34,11 @@ from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
 from deadweight.project import doctor
 from deadweight.project.doctor import examine
-from deadweight.project.install import install
 from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
+from tests.support.installing import install
 from tests.support.small_images import docker_archive, go_program, placed, program
 
 pytestmark = pytest.mark.system
@@ -497,7 +497,9 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(wire, "_get", closed)
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter([daemon.Place("unix:///var/run/docker.sock", "there")]))
+    monkeypatch.setattr(
+        daemon, "endpoints", lambda: iter([daemon.Endpoint("unix:///var/run/docker.sock", why="there")])
+    )
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:

@@ -18,8 +18,8 @@ from deadweight._errors import Interrupted
 from deadweight.engine import http
 from deadweight.engine.health import ExecResult, question
 from deadweight.suite.model import Health
+from tests.support.certificates import on_loopback
 from tests.support.codes import codes
-from tests.support.java_projects import certificates
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_service_that_takes_nothing_ends_in_time_too():
 
 def test_a_connection_to_a_service_with_tls_speaks_it_whatever_its_certificate(tmp_path):
     """Requests that come a byte at a time went to it in plain, were refused, and it was said to resist them."""
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
     server, got = socket.create_server(("127.0.0.1", 0)), list[bytes]()

@@ -11,8 +11,7 @@ from deadweight.engine import api, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from tests.support.codes import codes, details, raises
-from tests.support.lying_engine import Lies, lying
-from tests.support.pretended_engine import HONEST, Pretended, pretended
+from tests.support.pretended_engine import HONEST, Lies, Pretended, lying, pretended
 
 pytestmark = pytest.mark.engine  # of a pretended one, behind a socket
 

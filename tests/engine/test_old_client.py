@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import MissingError
 from deadweight.engine import daemon
-from deadweight.engine.daemon import Endpoint, Place
+from deadweight.engine.daemon import Endpoint
 from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
 from deadweight.toolchain import find as find_module
@@ -61,7 +61,7 @@ def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_bot
 def test_set_up_brings_a_buildx_where_the_client_is_too_old(demanding, tmp_path, monkeypatch):
     endpoint = Endpoint(demanding.host, ours=False)
     client(tmp_path / "bin", monkeypatch, "1.41")
-    monkeypatch.setattr(daemon, "endpoints", lambda: iter((Place(endpoint.host, "the test"),)))
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter((Endpoint(endpoint.host, why="the test"),)))
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     Path("Dockerfile").write_text("FROM scratch\nCOPY x /x\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from deadweight.engine import daemon, over_ssh
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import RunOptions
-from deadweight.engine.over_ssh import Forward
-from deadweight.records.paths import user_cache
 from deadweight.suite.model import Health
 from tests.support.fault_project import wait_for
 from tests.support.ssh_server import ssh_server
@@ -39,9 +36,7 @@ def host(served, monkeypatch) -> str:
 
 def of_ssh() -> list[str]:
     """Connections that are open."""
-    found = subprocess.run(
-        ["pgrep", "-f", "ssh .*(system dial-stdio|exec cat)"], capture_output=True, text=True, check=False
-    )
+    found = subprocess.run(["pgrep", "-f", "ssh .*system dial-stdio"], capture_output=True, text=True, check=False)
     return found.stdout.split()
 
 
@@ -57,28 +52,6 @@ def test_a_container_runs_there_and_is_asked_and_removed(host, misbehaving_image
             assert set(of_ssh()) - before
         assert [each for each in engine.leftovers() if each.id == container.id] == []
     wait_for(lambda: set(of_ssh()) <= before)
-
-
-def test_connections_share_a_socket_that_ssh_passes_on(host, monkeypatch):
-    """In a folder whose name is short enough for a socket's, however deep this user's home lies."""
-    with tempfile.TemporaryDirectory(prefix="dw") as cache:
-        monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", cache)
-        _share_a_socket(host)
-
-
-def _share_a_socket(host: str) -> None:
-    with Engine.connect(Endpoint(host, ours=False), project="deadweight-tests-ssh") as engine:
-        assert engine.info.version
-        sockets = list((user_cache() / "ssh").glob(f"{os.getpid()}-*.sock"))
-        assert sockets
-        assert len([each for each in of_ssh() if "exec cat" in Path(f"/proc/{each}/cmdline").read_text()]) >= 1
-    assert not set(sockets) & set((user_cache() / "ssh").iterdir())
-
-
-def test_where_nobody_is_behind_that_socket_each_connection_is_made_by_itself(host):
-    forward = Forward(f"{host}/run/none.sock")
-    assert forward.dialled(10) is None
-    forward.close()
 
 
 def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):

@@ -24,11 +24,10 @@ from deadweight_attacks.harden.trial import attempt
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import recorder
-from tests.support.apart_engine import apart_engine
 from tests.support.attack_grounds import castle, left
 from tests.support.codes import raises
 from tests.support.small_images import reference
-from tests.support.tls_engine import elsewhere
+from tests.support.tls_engine import apart_engine, elsewhere
 
 pytestmark = [
     pytest.mark.engine,

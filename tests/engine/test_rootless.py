@@ -28,9 +28,10 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.seccomp import recorder
 from deadweight_attacks.sequence import fire_one
-from tests.support import ROOT, rootless_docker, rootless_podman
+from tests.support import ROOT
 from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.codes import raises
+from tests.support.rootless import docker_lacks, podman_lacks, rootless_docker, rootless_podman
 from tests.support.small_images import docker_archive, go_program, program, reference
 from tests.support.small_project import own_leftovers
 
@@ -52,7 +53,7 @@ HOST = (
 """Attacks on what is handed in of this machine."""
 NEIGHBOUR = ("breach-other-processes", "breach-shared-memory")
 OTHERS = ("breach-reverse-shell", "breach-raw-socket", "breach-metadata", "breach-disk", "write-root")
-ENGINES = {"podman": rootless_podman, "docker": rootless_docker}
+ENGINES = {"podman": (podman_lacks, rootless_podman), "docker": (docker_lacks, rootless_docker)}
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +68,9 @@ def archive(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
 def engine(request, archive) -> Iterator[Engine]:
-    if without := ENGINES[request.param].missing():
+    lacks, starting = ENGINES[request.param]
+    if without := lacks():
         pytest.skip(f"not installed: {without}")
-    starting = getattr(ENGINES[request.param], f"rootless_{request.param}")
     with starting() as (host, _), Engine.connect(host, project="deadweight-rootless") as connected:
         connected.load(archive, reference("rootless"))
         yield connected

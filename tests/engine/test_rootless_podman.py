@@ -24,7 +24,7 @@ from deadweight_attacks.lab import Lab
 from tests.support import TESTS
 from tests.support.attack_grounds import castle, quiet_lab
 from tests.support.invoking import TASKS, invoke
-from tests.support.rootless_podman import bridges, missing, rootless_podman
+from tests.support.rootless import bridges, podman_lacks, rootless_podman
 from tests.support.small_images import go_program, reference
 
 pytestmark = [
@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.engine,
     pytest.mark.tools,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="to become another user needs root"),
-    pytest.mark.skipif(bool(missing()), reason=f"not installed: {missing()}"),
+    pytest.mark.skipif(bool(podman_lacks()), reason=f"not installed: {podman_lacks()}"),
 ]
 TRIES = """
 ip link set eth0 up

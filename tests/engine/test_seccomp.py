@@ -17,7 +17,7 @@ from deadweight.engine.seccomp import profile, refused_calls, runtime
 from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.runtime import Runtime
-from deadweight.project.on_engine import refuse_no_profile
+from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks

@@ -82,21 +82,21 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: no temporary folder can be written to\n  hint: ")
 
 
-def test_a_disk_that_fills_up_while_a_build_writes(project, tmp_path):
-    with small_disk(project, tmp_path):
-        project.suite(v="head -c 3000000 /dev/zero > $OUT")
-        project.fails(1, "No space left on device")
-        project.suite(v=COPY)
-        project.builds()
-
-
 @needs_mounts
-def test_a_disk_that_fills_up_after_the_tool_is_done(project, tmp_path):
-    """The image is there, its record cannot be written: it does not count as built."""
+@pytest.mark.parametrize(
+    "script",
+    [
+        "head -c 3000000 /dev/zero > $OUT",
+        # the image is there, its record cannot be written: it does not count as built
+        f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true",
+    ],
+    ids=["while a build writes", "after the tool is done"],
+)
+def test_a_disk_that_fills_up(project, tmp_path, script):
     with small_disk(project, tmp_path):
-        project.suite(v=f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true")
+        project.suite(v=script)
         project.fails(1, "No space left on device")
-        (project.state / "ballast").unlink()
+        (project.state / "ballast").unlink(missing_ok=True)
         project.suite(v=COPY)
         project.builds()
 

@@ -23,22 +23,16 @@ from deadweight.plan.scheduler import run_plan
 from deadweight.records import runs
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
-from tests.support.builder_site import GivenSource, Project
+from tests.support.builder_site import GivenSource, Project, Silent
 from tests.support.fault_project import wait_for
 from tests.support.invoking import invoke
-from tests.support.small_images import docker_archive, program
+from tests.support.small_images import docker_archive, forget_images, program
 from tests.support.small_project import write_suite
 
 pytestmark = pytest.mark.system
 
 NAME = "deadweight-tests/killed-base:1"
 SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n"
-
-
-class Silent:
-    def began(self, task): ...
-    def said(self, task, line): ...
-    def ended(self, outcome): ...
 
 
 def base_archive(folder: Path) -> Path:
@@ -70,8 +64,7 @@ def project_on(root: Path, engine) -> Project:
 @pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None,
-    reason="an engine needs root and dockerd",
+    sys.platform != "linux" or os.geteuid() != 0 or own.dockerd() is None, reason="an engine needs root and dockerd"
 )
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:
@@ -125,10 +118,7 @@ def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engi
         assert again.config_digest == built.config_digest
         assert engine.images.get(again.reference).id == again.config_digest
     finally:
-        for image in engine.api.images():
-            for tag in image.get("RepoTags") or ():
-                if tag.startswith(("deadweight/small/", NAME)):
-                    engine.images.remove(tag, force=True)
+        forget_images(engine, "deadweight/small/", NAME)
 
 
 def plan(project: Project):

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from deadweight.records.lock import locked
 from deadweight.records.paths import State
 from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
+from tests.support.processes import marked
 
 pytestmark = pytest.mark.system
 
@@ -32,13 +32,7 @@ def pid_of(project: FaultProject, words: str) -> int:
     found: list[int] = []
 
     def look() -> bool:
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                ours = project.mark.encode() in (place / "environ").read_bytes()
-                if ours and words.encode() in (place / "cmdline").read_bytes().replace(b"\0", b" "):
-                    found.append(int(place.name))
-            except OSError:
-                continue
+        found.extend(pid for pid, line in marked(project.mark).items() if words in line)
         return bool(found)
 
     wait_for(look)
@@ -58,8 +52,7 @@ def test_kill_9_of_the_task_at_a_random_moment(project, moment):
 
 
 def test_kill_9_while_the_tool_works(project):
-    process = project.start("build")
-    wait_for((project.root / "started").exists)
+    process = project.begun()
     process.kill()
     process.communicate()
     project.nothing_runs()
@@ -80,8 +73,7 @@ def test_kill_9_of_the_tool(project):
     [(signal.SIGINT, "interrupted; "), (signal.SIGTERM, "ended by SIGTERM; "), (signal.SIGHUP, "ended by SIGHUP; ")],
 )
 def test_interrupted(project, number, words):
-    process = project.start("build")
-    wait_for((project.root / "started").exists)
+    process = project.begun()
     process.send_signal(number)
     project.was_ended(project.finish(process), 128 + number, words)
     project.builds()
@@ -90,8 +82,7 @@ def test_interrupted(project, number, words):
 @pytest.mark.slow
 def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
-    process = project.start("build")
-    wait_for((project.root / "started").exists)
+    process = project.begun()
     process.send_signal(signal.SIGINT)
     done = project.finish(process)
     project.was_ended(done, 130, "interrupted")
@@ -127,8 +118,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     project.suite(v="echo no more paper; exit 7")
     (project.root / "src" / "a.txt").write_text("b\n")
     project.fails(1, "no more paper")
-    shown = project.invoke("variants", "--json")
-    (row,) = json.loads(shown.output)["variants"]
+    row = project.row()
     assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
     assert row["config_digest"] is not None
     assert "v: its last build failed: sh failed with exit code 7 (" in project.invoke("variants").errors
@@ -138,7 +128,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
     project.suite(v=SLOW)
     project.builds()
-    assert '"state": "built"' in project.invoke("variants", "--json").output
+    assert project.row()["state"] == "built"
 
 
 @pytest.mark.slow
@@ -149,9 +139,8 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     (project.root / "src" / "a.txt").write_text("b\n")
     (project.root / "started").unlink()
     (project.root / "hold").touch()
-    process = project.start("build")
-    wait_for((project.root / "started").exists)
-    (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    process = project.begun()
+    row = project.row()
     assert (row["state"], row["failed_at"]) == ("building", None)
     assert f"(pid {process.pid}, since" in project.invoke("variants").errors
     process.kill()
@@ -159,7 +148,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     (project.root / "hold").unlink()
     project.nothing_runs()
     with locked(State(project.root), print):  # somebody else works there now, but not at this
-        (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+        row = project.row()
     assert row["state"] == "failed"
     assert row["config_digest"] is not None
     told = f"v: its last build did not end ({when(row['failed_at'])}, log {row['log']})"
@@ -167,7 +156,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
     assert f"{told}; using the earlier image, built {row['built_at']}" in project.invoke("verify").errors
     project.builds()
-    assert '"state": "built"' in project.invoke("variants", "--json").output
+    assert project.row()["state"] == "built"
 
 
 def test_the_others_are_built_when_one_tool_is_killed(project):
@@ -178,8 +167,7 @@ def test_the_others_are_built_when_one_tool_is_killed(project):
 
 def test_two_invocations_at_once_build_once(project):
     project.suite(v="touch started; echo x >> count; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
-    first = project.start("build")
-    wait_for((project.root / "started").exists)
+    first = project.begun()
     second = project.start("build")
     told = second.stderr.readline()
     assert "waiting for" in told
@@ -193,8 +181,7 @@ def test_two_invocations_at_once_build_once(project):
 
 def test_who_waits_goes_on_when_the_holder_is_killed(project):
     project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
-    first = project.start("build")
-    wait_for((project.root / "started").exists)
+    first = project.begun()
     second = project.start("build")
     assert "waiting for" in second.stderr.readline()
     first.kill()
@@ -207,11 +194,7 @@ def test_who_waits_goes_on_when_the_holder_is_killed(project):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "words"),
-    [
-        ("echo 0.0.1", "ko"),
-        ("sleep 60", "did not end within"),
-        ("kill -11 $$", "SIGSEGV"),
-    ],
+    [("echo 0.0.1", "ko"), ("sleep 60", "did not end within"), ("kill -11 $$", "SIGSEGV")],
     ids=["wrong version", "hangs", "crashes"],
 )
 def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):

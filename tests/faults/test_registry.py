@@ -6,17 +6,12 @@ The registry is a real HTTP server on loopback with one small base image; ko and
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import io
 import json
 import shutil
 import subprocess
-import tarfile
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,7 +23,9 @@ from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkRepositories
 from deadweight_images.archive.archive import open_archive
 from deadweight_standins.source import LocalSource
+from tests.support import image_samples as samples
 from tests.support.builder_site import MAIN, GivenSource, Project
+from tests.support.http_servers import Answering, Server, running
 
 pytestmark = pytest.mark.tools
 
@@ -40,106 +37,75 @@ LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 PIECE = 4096
 
 
-class Registry(ThreadingHTTPServer):
+class Registry(Server):
     """Serves one image at ``/v2/base``; ``mode`` says how it misbehaves."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.mode = "good"
         layer, config = image()
-        self.blobs = {digest(blob): blob for blob in (layer, config)}
+        self.blobs = {samples.sha256(blob): blob for blob in (layer, config)}
         self.manifest = json.dumps(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
-                "config": {"mediaType": CONFIG, "size": len(config), "digest": digest(config)},
-                "layers": [{"mediaType": LAYER, "size": len(layer), "digest": digest(layer)}],
+                "config": {"mediaType": CONFIG, "size": len(config), "digest": samples.sha256(config)},
+                "layers": [{"mediaType": LAYER, "size": len(layer), "digest": samples.sha256(layer)}],
             }
         ).encode()
 
     @property
     def base(self) -> Base:
-        found = digest(self.manifest)
+        found = samples.sha256(self.manifest)
         return Base("base", f"127.0.0.1:{self.server_port}/base@{found}", found, stand_in=True)
 
-    def handle_error(self, request, client_address) -> None:
-        """A client that gives up is what these tests are about."""
 
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     server: Registry
 
-    def log_message(self, *_) -> None: ...
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
     def do_GET(self) -> None:
-        self.answer()
-
-    def answer(self) -> None:
         mode, word = self.server.mode, self.path.rpartition("/")[2]
         if mode == "hangs":
             time.sleep(6)
         if mode == "fails" and self.path != "/v2/":
-            return self.send_error(500)
-        if self.path == "/v2/":
-            return self.send(b"{}", "application/json")
-        if "/manifests/" in self.path:
-            return self.send(self.server.manifest + (b" " if mode == "other manifest" else b""), MANIFEST)
-        if word not in self.server.blobs:
-            return self.send_error(404)
-        return self.send(self.server.blobs[word], "application/octet-stream", blob=True)
-
-    def send(self, body: bytes, kind: str, *, blob: bool = False) -> None:
-        mode = self.server.mode if blob and len(body) > PIECE else "good"
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if mode == "cut in half":
-            self.wfile.write(body[: len(body) // 2])
-            self.close_connection = True
-        elif mode == "other bytes":
-            self.wfile.write(body[:-20] + bytes(20))
-        elif mode == "slow":
-            for start in range(0, len(body), PIECE):
-                self.wfile.write(body[start : start + PIECE])
-                time.sleep(0.05)
+            self.send_error(500)
+        elif self.path == "/v2/":
+            self.answer(200, b"{}", {"Content-Type": "application/json"})
+        elif "/manifests/" in self.path:
+            body = self.server.manifest + (b" " if mode == "other manifest" else b"")
+            self.answer(200, body, {"Content-Type": MANIFEST})
+        elif (blob := self.server.blobs.get(word)) is None:
+            self.send_error(404)
         else:
-            self.wfile.write(body)
+            self.blob(blob, mode if len(blob) > PIECE else "good")
 
+    do_HEAD = do_GET
 
-def digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    def blob(self, body: bytes, mode: str) -> None:
+        said = {"cut in half": body[: len(body) // 2], "other bytes": body[:-20] + bytes(20), "slow": b""}
+        self.answer(
+            200, said.get(mode, body), {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
+        )
+        self.close_connection = mode == "cut in half"
+        for start in range(0, len(body), PIECE) if mode == "slow" and self.command == "GET" else ():
+            self.wfile.write(body[start : start + PIECE])
+            time.sleep(0.05)
 
 
 def image() -> tuple[bytes, bytes]:
     """Layer and config of an image with one file that does not compress."""
     noise = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(3000))
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        info = tarfile.TarInfo("etc/noise")
-        info.size = len(noise)
-        tar.addfile(info, io.BytesIO(noise))
-    layer = buffer.getvalue()
-    config = {"architecture": _common.architecture().oci, "os": "linux", "config": {}}
-    config |= {"rootfs": {"type": "layers", "diff_ids": [digest(layer)]}, "history": [{"created_by": "noise"}]}
-    return gzip.compress(layer, mtime=0), json.dumps(config).encode()
+    made = samples.build(
+        samples.honest_layer({"etc/noise": noise}), compression="gzip", architecture=_common.architecture().oci
+    )
+    return made.stored[0], made.config
 
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
-    with Registry() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = Registry()
+    with running(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

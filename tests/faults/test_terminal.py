@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -22,6 +23,7 @@ from deadweight.records import runs
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.invoking import TASKS, invoke
+from tests.support.processes import marked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.terminal import Terminal
@@ -131,7 +133,7 @@ def test_a_closed_terminal_ends_a_build(project):
         terminal.close()
         assert terminal.wait() == 129
     project.is_clean()
-    (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    row = project.row()
     assert row["state"] == "failed"
     project.builds()
 
@@ -159,19 +161,14 @@ def test_ctrl_c_twice_ends_as_once_and_a_third_time_at_once(project):
         assert terminal.wait() == 130
     assert time.monotonic() - began < 4.5, "the grace of five seconds was not waited for"
     assert "Traceback" not in terminal.text
-    for place in Path("/proc").glob("[0-9]*"):  # the tool takes no SIGTERM, so this is all that is left of it
-        try:
-            if project.mark.encode() in (place / "environ").read_bytes():
-                os.kill(int(place.name), signal.SIGKILL)
-        except OSError:
-            continue
+    for pid in marked(project.mark):  # the tool takes no SIGTERM, so this is all that is left of it
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_reader_that_is_gone_ends_it(project):
     """``invoke build 2>&1 | head -1``: nothing can be told any more, so the step that goes on is ended."""
     project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT", w="sleep 60")
-    process = project.start("build", "--jobs", "2")
-    wait_for((project.root / "started").exists)
+    process = project.begun("build", "--jobs", "2")
     process.stderr.close()
     process.stdout.close()
     (project.root / "go").touch()
@@ -243,36 +240,26 @@ def test_output_that_nobody_reads_is_no_error(project):
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
+@pytest.fixture(params=["nobody", "/dev/full"])
+def bad_output(request) -> Iterator[tuple[IO[bytes], int, str]]:
+    """A pipe whose reader is gone from the start, or a full disk; the exit code, and what is said then."""
+    if request.param == "/dev/full":
+        with Path("/dev/full").open("wb") as full:
+            yield full, 1, "error: standard output cannot be written: No space left on device\n"
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb") as nobody:
+            yield nobody, 141, ""
+
+
 @pytest.mark.parametrize("words", ["invoke --list", "invoke --help build", "deadweight --list"])
-def test_what_invoke_prints_itself_ends_quietly_too(project, words):
-    """A pipe whose reader is gone from the start."""
+def test_what_invoke_prints_itself_cannot_be_written(project, bad_output, words):
     project.suite(v="true")
-    reading, writing = os.pipe()
-    os.close(reading)
-    argv = [sys.executable, "-m", *words.split()]
-    with os.fdopen(writing, "wb") as nobody:
-        done = subprocess.run(
-            argv,
-            cwd=project.root,
-            env=project.environment,
-            stdout=nobody,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.stderr == ""
-    assert done.returncode == 141
-
-
-def test_what_invoke_prints_itself_onto_a_full_disk_is_one_error(project):
-    project.suite(v="true")
-    argv = [sys.executable, "-m", "invoke", "--list"]
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            argv, cwd=project.root, env=project.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
-    assert done.returncode == 1
+    output, code, errors = bad_output
+    argv, where = [sys.executable, "-m", *words.split()], {"cwd": project.root, "env": project.environment}
+    done = subprocess.run(argv, **where, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, errors)
 
 
 @pytest.mark.parametrize("words", ["variants", "doctor", "build --plan", "layers --archive /nowhere.tar", "--dry run"])

@@ -33,8 +33,12 @@ def alone(folder, *words, stdin=None):
 def archive(request, tmp_path):
     content = {"clean": b"nothing", "leaky": KEY.encode()}[request.param]
     gone = samples.layer(samples.file(b"etc/.wh.key"))
-    made = samples.build(samples.layer(samples.file(b"etc/key", content), samples.file(b"bin/sh", b"#!")), gone)
-    return samples.docker_save(tmp_path / "image.tar", made)
+    return samples.saved(
+        tmp_path,
+        samples.layer(samples.file(b"etc/key", content), samples.file(b"bin/sh", b"#!")),
+        gone,
+        name="image.tar",
+    )
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--scan", "no")])

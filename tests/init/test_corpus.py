@@ -59,7 +59,7 @@ class Found:
 
     def keys(self, name: str) -> dict[str, Any]:
         rung = next(each for each in self.draft.ladder.rungs if each.name == name)
-        return {key: yaml.safe_load(value) for key, value in rung.keys.items()}
+        return {key: value.value if isinstance(value, Known) else value for key, value in rung.keys.items()}
 
 
 def summary(service: Service) -> dict[str, Any]:
@@ -82,7 +82,6 @@ def summary(service: Service) -> dict[str, Any]:
         "ports": [f"{each.value} {each.origin}" for each in port_hints(service)],
         "health": [f"{each.value} {each.origin}" for each in health_hints(service)],
         "tmpfs": first_draft(service, "build").run.get("tmpfs", Known([])).value,
-        "probe": around.probe and around.probe.value,
         "variable": service.port_variable and f"{service.port_variable.value} {service.port_variable.origin}",
         "spare": [{each.origin: dict(each.value)} for each in service.spare],
     }

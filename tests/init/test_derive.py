@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 
 from deadweight.sources.dockerfile_lines import instructions
-from deadweight_init.derive import dockerfile, minimal
-from deadweight_init.derive.changes import Code, of_settings
-from deadweight_init.derive.ladder import MINIMAL, lost
+from deadweight_init.derive.dockerfile import (
+    MINIMAL,
+    _databases,
+    lost,
+    minimal_changes,
+    minimal_text,
+    of_settings,
+    parse,
+)
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, asked
 from deadweight_init.draft import first_draft
 from deadweight_init.drift import drift
-from deadweight_init.prove.recording import _DANGEROUS, of_health, of_log, of_operations, of_port, routes
+from deadweight_init.prove.observe import Health
+from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes
+from deadweight_init.records import Code
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
@@ -90,7 +98,7 @@ def test_on_another_base_one_word_of_the_dockerfile_is_another_one(tmp_path):
         )
     ]
     (slim,) = [each for each in draft.rungs if each.name == "slim"]
-    assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": '{RUN_BASE: "debian:12-slim"}'}
+    assert slim.keys == {"dockerfile": "build/Dockerfile", "bases": {"RUN_BASE": "debian:12-slim"}}
     assert [(each.code, each.what, each.line) for each in slim.changes] == [
         (Code.BASE, "debian:12 -> debian:12-slim", 9)
     ]
@@ -163,8 +171,8 @@ def test_another_user_or_working_folder_is_a_change(tmp_path, own, other, change
 
 def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_path):
     own = find_services(look(written(tmp_path / "shop", {"Dockerfile": OWN.replace(" AS Final", "")})))[0].own
-    parsed = dockerfile.parse(own)
-    text = minimal.text(parsed, FILES, CONFIG)
+    parsed = parse(own)
+    text = minimal_text(parsed, FILES, CONFIG)
     before, after = said(own.text), said(text)
     assert [one for one, other in zip(before, after, strict=False) if one != other] == [before[3]]
     assert after[3] == ("FROM --platform=$TARGETPLATFORM debian:12 AS own-image", "")
@@ -191,9 +199,9 @@ def test_the_run_time_files_come_after_the_own_stages_with_the_own_settings(tmp_
         'ENTRYPOINT ["/srv/shop"]',
         'CMD ["--port", "8080"]',
     ]
-    without = minimal.text(parsed, replace(FILES, checks_health=False), CONFIG)
+    without = minimal_text(parsed, replace(FILES, checks_health=False), CONFIG)
     assert "HEALTHCHECK" not in without.partition("FROM scratch")[2]
-    told = minimal.changes(parsed, replace(FILES, checks_health=False))
+    told = minimal_changes(parsed, replace(FILES, checks_health=False))
     assert [(each.code, each.line) for each in told] == [
         (Code.BASE, 9), (Code.PROGRAMS, 0), (Code.FILES, 0), (Code.HEALTHCHECK, 22),
     ]  # fmt: skip
@@ -203,7 +211,7 @@ def test_only_packages_that_are_kept_are_told_to_scanners(tmp_path):
     libc = "Package: libc6\nStatus: install ok\nDescription: a\n b\n\n"
     status = f"{libc}Package: libc6-dev\nVersion: 2\n\nPackage: perl\nVersion: 3\n"
     (tmp_path / "status").write_text(status)
-    steps = list(minimal._databases({"var/lib/dpkg/status": ("libc6", "perl")}))
+    steps = list(_databases({"var/lib/dpkg/status": ("libc6", "perl")}))
     script = steps[1].replace("/var/lib/dpkg/status >", f"{tmp_path}/status >").partition(" > ")[0]
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert found == f"{libc}Package: perl\nVersion: 3\n\n"
@@ -248,7 +256,7 @@ def test_the_other_bases_have_the_same_runtime_and_the_same_c_library(tmp_path, 
     own = f'FROM {base} AS build\nADD x /x\n\nFROM {base}\nWORKDIR /app\n{copies}\nCMD ["./x"]\n'
     draft = draft_of(tmp_path, own, x="")
     assert {each.name: each.keys["bases"] for each in draft.rungs[1:]} == {
-        name: f'{{BASE: "{reference}"}}' for name, reference in others.items()
+        name: {"BASE": reference} for name, reference in others.items()
     }
 
 
@@ -298,7 +306,7 @@ def test_ko_and_apko_name_what_they_do_not_do(tmp_path):
         (Code.STEP, 7), (Code.FLAGS, 8), (Code.SETTING, 10), (Code.HEALTHCHECK, 13),
     ]  # fmt: skip
     assert '#   other build flags: -ldflags "-X main.version=$VERSION" (Dockerfile:8)' in suite_text(draft)
-    assert lost(dockerfile.parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
+    assert lost(parse(draft.service.own), rungs["ko"], {}) == rungs["ko"].changes
     assert Code.FILES not in {each.code for name in ("ko", "apko") for each in rungs[name].changes}
 
 
@@ -332,16 +340,23 @@ def test_what_a_program_asks_of_the_loader_is_read():
     ],
 )
 def test_an_error_among_the_first_lines_is_a_doubt(line, is_error):
-    assert [each.code for each in of_log(["starting", line])] == (["error_in_log"] if is_error else [])
+    found = doubts_of(Health("exit", 80), ["starting", line], (), 0)
+    assert [each.code for each in found] == (["error_in_log"] if is_error else [])
 
 
-def test_what_proves_little_is_told():
-    assert [each.code for each in of_health(404, "/")] == ["health_is_an_error"]
-    assert list(of_health(204, "/")) == []
-    assert [each.code for each in of_port(8081, (8080,))] == ["undeclared_port"]
-    assert list(of_port(8080, (9000, 8080))) == []
-    assert [each.code for each in of_operations(0)] == ["no_operation"]
-    assert list(of_operations(1)) == []
+@pytest.mark.parametrize(
+    ("health", "declared", "works", "codes"),
+    [
+        (Health("http", 80, "/", 404), (80,), 1, ["health_is_an_error"]),
+        (Health("http", 80, "/", 204), (80,), 1, []),
+        (Health("http", 81, "/", 200), (80,), 1, ["undeclared_port"]),
+        (Health("http", 80, "/", 200), (90, 80), 0, ["no_operation"]),
+        (Health("tcp", 80), (80,), 0, []),
+        (Health("tcp", 81, "/", 500), (80,), 0, ["undeclared_port", "health_is_an_error", "no_operation"]),
+    ],
+)
+def test_what_proves_little_is_told(health, declared, works, codes):
+    assert [each.code for each in doubts_of(health, [], declared, works)] == codes
 
 
 def test_routes_are_read_in_any_language(tmp_path):

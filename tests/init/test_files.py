@@ -73,14 +73,6 @@ def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
     tasks["ns"].tasks.pop("hello")  # Deadweight's namespace is one for all
 
 
-def test_the_folder_of_the_files_is_a_free_one(tmp_path):
-    brought_in(tmp_path / "make", {**GO, "Makefile": ".DEFAULT: all\nbuild: a\n\tcc a\n"})
-    assert (tmp_path / "make/containers/Dockerfile").is_file()  # make would take a folder for its target
-    brought_in(tmp_path, {**GO, "build/out.txt": ""})
-    assert (tmp_path / "containers/Dockerfile").is_file()
-    assert [path.name for path in (tmp_path / "build").iterdir()] == ["out.txt"]
-
-
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     written(tmp_path, {"blocked": ""})
     with pytest.raises(DeadweightError, match="cannot be written"), Written(tmp_path) as files:
@@ -104,7 +96,7 @@ def test_drift_is_told(tmp_path):
     told = drifted(tmp_path)
     assert "port: the suite says 9090, Dockerfile:3 says 7070" in told
     assert "today-slim: a new way to build this service (Dockerfile.slim, as it is), which no variant uses yet" in told
-    assert "slim: build/Dockerfile is of an older Dockerfile" in told
+    assert "slim: deadweight-build/Dockerfile is of an older Dockerfile" in told
     (tmp_path / "Dockerfile").unlink()
     assert "today: Dockerfile no longer exists" in drifted(tmp_path)
 
@@ -146,7 +138,7 @@ def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
     (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
     tree = look(tmp_path)
     assert list(drift(tree, find_services(tree))) == [
-        "mail: slim: build/mail/Dockerfile is of an older mail/Dockerfile",
-        "mail: alpine: build/mail/Dockerfile is of an older mail/Dockerfile",
+        "mail: slim: deadweight-build/mail/Dockerfile is of an older mail/Dockerfile",
+        "mail: alpine: deadweight-build/mail/Dockerfile is of an older mail/Dockerfile",
         "mail: port: the suite says 80, mail/Dockerfile:3 says 81",
     ]

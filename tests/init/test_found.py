@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from deadweight._errors import UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.dockerfile import missing_sources, read_words, urls
+from deadweight_init.dockerfile import missing_sources, read_words, url_paths
 from deadweight_init.draft import first_draft, health_hints
 from deadweight_init.languages.sources import served
 from deadweight_init.prove.proof import nothing_left
@@ -78,22 +79,29 @@ def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, abs
     assert missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt"])) == absent
 
 
-@pytest.mark.parametrize(("base", "workdir"), [("golang:1.24", "/go/src/shop"), ("alpine", "/$GOPATH/src/shop")])
-def test_a_folder_that_a_base_names_by_a_variable_is_known(base, workdir):
-    assert read_words(f"FROM {base}\nWORKDIR $GOPATH/src/shop\n", "Dockerfile").workdir == workdir
+def test_only_files_of_the_repository_are_read(tmp_path):
+    """A link to /dev/zero or a pipe kept ``init`` waiting for ever; another led to files of the machine."""
+    (tmp_path / "outside").write_text("secret")
+    root = written(tmp_path / "shop", {"real": "text"})
+    for name, target in {"zero": "/dev/zero", "out": "../outside", "own": "real", "gone": "none"}.items():
+        (root / name).symlink_to(target)
+    os.mkfifo(root / "pipe")
+    tree = look(root)
+    assert tree.files == ("own", "real")
+    assert [tree.texts[name] for name in ("own", "../outside", "out", "zero", "pipe")] == ["text", "", "", "", ""]
 
 
 @pytest.mark.parametrize(
     ("command", "found"),
     [
-        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", (None, "/health")),
-        ("curl http://127.0.0.1:8000/${BASE:-api}/up", (8000, "/api/up")),
-        ("wget -q http://localhost:$PORT/$PREFIX", (None, "/")),
-        ("wget -q http://localhost", (None, "/")),
+        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", "/health"),
+        ("curl http://127.0.0.1:8000/${BASE:-api}/up", "/api/up"),
+        ("wget -q http://localhost:$PORT/$PREFIX", "/"),
+        ("wget -q http://localhost", "/"),
     ],
 )
 def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
-    assert list(urls(command)) == [found]
+    assert list(url_paths(command)) == [found]
 
 
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
@@ -129,7 +137,10 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     assert suite.name == "my-shop"
     rungs = ("debian", "alpine", "chainguard", "distroless")
     assert suite.names() == (*(f"mail-out.{each}" for each in rungs), *(f"cart.{each}" for each in rungs))
-    assert {each.dockerfile for each in suite.variants} == {"build/cart/Dockerfile", "build/mail-out/Dockerfile"}
+    assert {each.dockerfile for each in suite.variants} == {
+        "deadweight-build/cart/Dockerfile",
+        "deadweight-build/mail-out/Dockerfile",
+    }
     assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
     assert [each.name for each in suite.variants if "db" in each.run.needs] == [f"cart.{each}" for each in rungs]
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
@@ -228,12 +239,11 @@ def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
     brought_in(tmp_path, GO)
     with pytest.raises(UsageError, match="already there") as caught:
         brought_in(tmp_path, GO)
-    assert "--force deadweight.yaml --force build/Dockerfile" in caught.value.hint
+    assert "--force deadweight.yaml --force deadweight-build/Dockerfile" in caught.value.hint
     with pytest.raises(UsageError, match="already there") as again:
         brought_in(tmp_path, GO, force=("deadweight.yaml",))
     assert caught.value.hint == again.value.hint  # the line that it shows can be run as it is
     brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", caught.value.hint.partition(",")[0])))
-    assert not (tmp_path / "containers").exists()
 
 
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):

@@ -72,9 +72,7 @@ def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, o
     (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{own}\n"})
     today = recipe(service, "build").rungs[0]
     assert service.dockerfiles[0].args == args
-    assert today.keys.get("run") == (
-        '{args: [gunicorn, "--bind", ":9000", "app:app"]}  # from your Compose file' if args else None
-    )
+    assert today.keys.get("run") == (Known({"args": list(args)}, "from your Compose file") if args else None)
     assert service.project.start == (("-m", *args) if args else ("app.py",))
 
 
@@ -91,7 +89,7 @@ def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
     assert (rung.name, rung.builder, rung.keys) == (
         "today-apko",
         "apko",
-        {"config": "apko.yaml", "packages": "[melange.yaml]"},
+        {"config": "apko.yaml", "packages": ["melange.yaml"]},
     )
     written(tmp_path, dict(draft.ladder.files))
     assert [each.name for each in find_services(look(tmp_path))[0].more] == ["today-apko"]
@@ -111,7 +109,7 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     package = {"scripts": {"start": "node a.js"}, "dependencies": {"express": "*"}}
     (service,) = found(tmp_path, {"package.json": json.dumps(package), "a.js": ""})
     health = Health("http", 3000, "/", 200)
-    seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1, 0)
+    seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1)
     draft = with_seen(recipe(service, "build"), seen, {"read_only": Known(read_only)})
     files = draft.ladder.files
     owner = "--chown=65532:65532 " if not read_only else ""
@@ -130,7 +128,7 @@ PYTHON = {"requirements.txt": "flask\n", "app.py": ""}
 )
 def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
     (service,) = found(tmp_path, PYTHON)
-    seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
+    seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds)
     text = suite_text(with_seen(recipe(service, "build"), seen, {}))
     assert f"    runs: {written}" in re.sub("(}) +#", r"\1  #", text)
 

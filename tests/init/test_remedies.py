@@ -7,7 +7,7 @@ import pytest
 from deadweight.builders.shared.diagnosis import Code
 from deadweight_init.draft import first_draft
 from deadweight_init.prove.observe import Down, NotUp, missing_variable
-from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy, readme_commands
+from deadweight_init.remedies import REMEDIES, Case, advice, next_remedy
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
 from tests.support.recipes import recipe
@@ -17,7 +17,6 @@ OWN = {"Dockerfile": 'FROM debian:12\nENV MODE=prod\nCMD ["/shop"]\n'}
 COMPOSE = "services:\n  web:\n    build: .\n    environment: {MODE: debug, URL: 'http://db', LEVEL: '1'}\n"
 NODE = {"package.json": '{"scripts": {"start": "node a.js"}}', "package-lock.json": "{}", "a.js": "x.listen(80)\n"}
 PYTHON = {"requirements.txt": "flask\n", "app.py": "import flask\n"}
-README = "# Shop\n\n    docker run -d -p 80:80 -e LEVEL=3 -e TOKEN=<token> me/shop --provider local\n    docker run redis:7\n"
 
 
 def case(root, files, code, **more):
@@ -42,7 +41,6 @@ def case(root, files, code, **more):
         ({**OWN, "compose.yaml": COMPOSE}, Down.ENDED, {}, "own_settings"),
         ({**OWN, "compose.yaml": COMPOSE}, Down.NOT_HARDENED, {}, None),
         ({**OWN, ".env.example": "LEVEL=3\nEMPTY=\n"}, Down.MISSING_VARIABLE, {}, "shown_environment"),
-        ({**OWN, "README.md": README}, Down.ENDED, {}, "readme_command"),
         (OWN, Code.COMPILER, {"step": "RUN pip install x"}, None),
     ],
 )  # fmt: skip
@@ -53,27 +51,18 @@ def test_a_remedy_is_for_its_failure_and_is_recorded(tmp_path, files, code, more
 
 
 def test_each_remedy_comes_to_an_end(tmp_path):
-    files = {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n", "README.md": README}
+    files = {**OWN, "compose.yaml": COMPOSE, ".env.example": "A=1\n"}
     now = case(tmp_path, files, Down.ENDED)
     while (again := next_remedy(now)) is not None:
         now = Case(again[1], now.rung, now.code, now.tree)
-    assert now.draft.remedies == ("own_settings", "shown_environment", "readme_command")
+    assert now.draft.remedies == ("own_settings", "shown_environment")
     env = now.draft.run["env"].value
     assert env == {"URL": "http://db", "LEVEL": "1", "A": "1"}
-    assert now.draft.run["args"].value == ["--provider", "local"]
     now = case(tmp_path / "recipe", PYTHON, Down.ENDED, log=("ImportError: x", "permission denied"))
     while (again := next_remedy(now)) is not None:
         now = Case(again[1], now.rung, now.code, now.tree, log=now.log)
     assert set(now.draft.remedies) == {"older_version", "own_files"}
     assert now.draft.service.project.version.value == "3.9"
-
-
-def test_a_readme_gives_what_it_says_and_no_placeholder(tmp_path):
-    tree = look(written(tmp_path / "shop", {**OWN, "README.md": README}))
-    (service,) = find_services(tree)
-    assert list(readme_commands(tree, service)) == [
-        ("from README.md:3", {"LEVEL": "3"}, ("--provider", "local")),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -97,13 +86,13 @@ def test_the_variable_for_want_of_which_it_ended_is_a_field(line, variable):
         (NotUp(Down.MISSING_VARIABLE, "x", (), "TOKEN"), "set TOKEN (app.py:2) under run.env"),
         (NotUp(Down.MISSING_VARIABLE, "x", (), "OTHER"), "set OTHER under run.env"),
         (NotUp(Down.ONLY_LOOPBACK, "x"), "let it listen on 0.0.0.0 (app.py:3)"),
-        (NotUp(Down.ENDED_WITH_0, "x"), "give it the command that serves (run.args)"),
-        (NotUp(Down.ENDED, "x"), "set what it needs under run:"),
+        (NotUp(Down.ENDED_WITH_0, "x"), "give it the command that serves (run.args) in deadweight.yaml (README.md:3 "),
+        (NotUp(Down.ENDED, "x"), "set what it needs under run: in deadweight.yaml (README.md:3 shows"),
     ],
 )
 def test_what_is_missing_is_one_sentence_of_advice(tmp_path, error, step):
     code = 'import os\ntoken = os.environ["TOKEN"]\napp.run(host="127.0.0.1")\n'
-    tree = look(written(tmp_path / "shop", {**OWN, "app.py": code}))
+    tree = look(written(tmp_path / "shop", {**OWN, "app.py": code, "README.md": "# Shop\n\n    docker run shop\n"}))
     assert advice(error, first_draft(find_services(tree)[0], "build"), tree).startswith(step)
 
 

@@ -16,6 +16,7 @@ from deadweight.builders.protocol import Inputs
 from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint
 from deadweight.records.ignore import Ignore, ignore_lines
 from tests.support.codes import parts, raises
+from tests.support.trees import written
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
 trees = st.dictionaries(
@@ -27,13 +28,10 @@ def lay(folder: Path, tree: dict[str, bytes]) -> bool:
     """Write a tree; False where a name is both a file and a folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name, content in tree.items():
-        path = folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        except OSError:
-            return False
+    try:
+        written(folder, tree)
+    except OSError:
+        return False
     return True
 
 
@@ -148,10 +146,7 @@ def test_the_difference_names_what_changed(tmp_path):
     assert parts(changed) == ("plan.input_differs", {"input": "src/main.go", "how": "changed"})
     (tmp_path / "src" / "gone.go").unlink()
     gone = Digests().of(inputs, tmp_path).difference(before)
-    assert parts(gone) == (
-        "plan.inputs_differ",
-        {"input": "src/gone.go", "how": "is gone", "others": 1},
-    )
+    assert parts(gone) == ("plan.inputs_differ", {"input": "src/gone.go", "how": "is gone", "others": 1})
     assert parts(before.difference(None)) == ("plan.not_built", {})
 
 
@@ -210,3 +205,6 @@ def test_ignore_files_are_read_as_docker_reads_them(tmp_path):
     (tmp_path / ".dockerignore").write_text("\ufeff# comment\n\n  spaced  \n*.tar\n", encoding="utf-8")
     assert ignore_lines(tmp_path / ".dockerignore") == ("spaced", "*.tar")
     assert ignore_lines(tmp_path / "none") == ()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    assert [ignore_lines(tmp_path / name) for name in ("pipe", "zero")] == [(), ()]

@@ -26,15 +26,10 @@ from deadweight.project.build import VariantOutcome, _of_variant, raise_if_faile
 from deadweight.records.built_image import BuiltImage
 from deadweight.records.paths import State
 from deadweight.suite.model import Suite, Variant
+from tests.support.builder_site import Silent
 from tests.support.codes import parts, raises
 from tests.support.fault_project import wait_for
 from tests.support.processes import MARK, alive
-
-
-class Silent:
-    def began(self, task): ...
-    def said(self, task, line): ...
-    def ended(self, outcome): ...
 
 
 class ScriptVariant(Variant):

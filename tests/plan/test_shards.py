@@ -14,7 +14,7 @@ from deadweight.records.scope import Scope
 from deadweight.report.history import parse_report, to_json
 from deadweight.report.merge import merged
 from deadweight.report.model import Report
-from deadweight.report.sarif import JunitCase, JunitSuite, SarifFinding, joined_junit, joined_sarif, junit, sarif
+from deadweight.report.sarif import SarifFinding, joined_junit, joined_sarif, sarif_log, sarif_run
 from tests.support import report_samples as samples
 from tests.support.codes import raises
 
@@ -158,48 +158,37 @@ def test_a_report_of_another_schema_is_refused(tmp_path):
 
 def test_junit_of_several_machines_is_one_document(tmp_path):
     for number in (1, 2):
-        cases = (JunitCase("runs", "v", 1.5), JunitCase("api", "v", failure="no"))
-        (tmp_path / f"{number}.xml").write_text(junit([JunitSuite(f"v{number}", cases)]))
+        suite = f'<testsuite name="v{number}" tests="2" failures="1" time="1.5"><testcase name="runs"/></testsuite>'
+        (tmp_path / f"{number}.xml").write_text(f"<testsuites>{suite}</testsuites>")
     root = ElementTree.fromstring(joined_junit(sorted(tmp_path.glob("*.xml"))))
     assert [each.get("name") for each in root] == ["v1", "v2"]
     assert (root.get("tests"), root.get("failures"), root.get("time")) == ("4", "2", "3.000")
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("", "report.junit_damaged"),
-        ("<a/>", "report.not_junit"),
-        ("<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
-        ('<testsuite tests="many"/>', "report.junit_damaged"),
-        ("{}", "report.junit_damaged"),
-    ],
-)
-def test_what_is_no_junit_is_refused(tmp_path, text, code):
-    (tmp_path / "x.xml").write_text(text)
-    with raises(ConfigError, code):
-        joined_junit([tmp_path / "x.xml"])
-
-
 def test_sarif_of_several_machines_is_one_log(tmp_path):
     for number in (1, 2):
-        log = sarif([SarifFinding("r", "m", "p", "f")], tool_version="1", automation_id=f"v{number}")
-        (tmp_path / f"{number}.sarif").write_text(json.dumps(log))
+        log = sarif_log([sarif_run([SarifFinding("r", "m", "p", "f")], f"v{number}")])
+        (tmp_path / f"{number}.sarif").write_text(log)
     joined = json.loads(joined_sarif([*sorted(tmp_path.glob("*.sarif")), tmp_path / "1.sarif"]))
     assert [each["automationDetails"]["id"] for each in joined["runs"]] == ["deadweight/v1", "deadweight/v2"]
 
 
 @pytest.mark.parametrize(
-    ("text", "code"),
+    ("joined", "text", "code"),
     [
-        ("", "report.not_sarif"),
-        ("[]", "report.not_sarif"),
-        ("{}", "report.not_sarif"),
-        ('{"version": "2.0.0", "runs": []}', "report.sarif_version"),
-        ('{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),
+        (joined_junit, "", "report.junit_damaged"),
+        (joined_junit, "<a/>", "report.not_junit"),
+        (joined_junit, "<!DOCTYPE x><testsuites/>", "report.junit_doctype"),
+        (joined_junit, '<testsuite tests="many"/>', "report.junit_damaged"),
+        (joined_junit, "{}", "report.junit_damaged"),
+        (joined_sarif, "", "report.not_sarif"),
+        (joined_sarif, "[]", "report.not_sarif"),
+        (joined_sarif, "{}", "report.not_sarif"),
+        (joined_sarif, '{"version": "2.0.0", "runs": []}', "report.sarif_version"),
+        (joined_sarif, '{"version": "2.1.0", "runs": [1]}', "report.not_sarif"),
     ],
 )
-def test_what_is_no_sarif_is_refused(tmp_path, text, code):
-    (tmp_path / "x.sarif").write_text(text)
+def test_what_is_no_junit_or_sarif_is_refused(tmp_path, joined, text, code):
+    (tmp_path / "x").write_text(text)
     with raises(ConfigError, code):
-        joined_sarif([tmp_path / "x.sarif"])
+        joined([tmp_path / "x"])

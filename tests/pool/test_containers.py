@@ -16,11 +16,10 @@ import pytest
 
 from deadweight._errors import MissingError
 from deadweight.toolchain.find import find
-from tests.support import ROOT
 from tests.support.buildkit_world import find_daemon, find_runc
 from tests.support.codes import raises
 from tests.support.pool_project import PoolProject, listening
-from tests.support.small_images import docker_archive, forget_image, go_program
+from tests.support.small_images import docker_archive, forget_image
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
@@ -37,11 +36,7 @@ def daemon(engine, tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("container")
     tools = folder / "tools"
     tools.mkdir()
-    for name, program in (
-        ("buildkitd", find_daemon()),
-        ("buildctl", find("buildctl").path),
-        ("runc", find_runc()),
-    ):
+    for name, program in (("buildkitd", find_daemon()), ("buildctl", find("buildctl").path), ("runc", find_runc())):
         shutil.copy(program, tools / name)
     engine.images.load(docker_archive(folder / "image.tar", IMAGE, [{}], {}))
     volumes = [word for place in FROM_HERE if Path(place).exists() for word in ("-v", f"{place}:{place}:ro")]
@@ -57,11 +52,6 @@ def daemon(engine, tmp_path_factory) -> Iterator[str]:
     yield NAME
     subprocess.run([*docker, "rm", "-f", "-v", NAME], check=True, capture_output=True)
     forget_image(engine, IMAGE)
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory) -> Path:
-    return go_program(ROOT / "tests/services/worker", tmp_path_factory.mktemp("worker") / "worker")
 
 
 def test_a_container_and_a_pod_build(daemon, worker, engine, tmp_path, monkeypatch):

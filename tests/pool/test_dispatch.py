@@ -42,9 +42,9 @@ def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0
     return Work(variant, key, platform, seconds)
 
 
-def key_of(home: str, *names: str) -> str:
+def key_of(home: str, *names: str, after: int = -1) -> str:
     """A key whose home is this one."""
-    return next(str(number) for number in range(1000) if ranked(str(number), names)[0] == home)
+    return next(str(number) for number in range(after + 1, 1000) if ranked(str(number), names)[0] == home)
 
 
 def waiting(dispatcher: Dispatcher, wanted: Work, got: list[str]) -> threading.Thread:
@@ -102,7 +102,7 @@ def test_a_free_endpoint_takes_a_key_that_nobody_has_begun_first():
     clock = Clock()
     dispatcher = made(member("a"), member("b"), clock=clock)
     begun = key_of("a", "a", "b")
-    fresh = next(str(n) for n in range(int(begun) + 1, 1000) if ranked(str(n), ["a", "b"])[0] == "a")
+    fresh = key_of("a", "a", "b", after=int(begun))
     assert dispatcher.take(work("one", begun)).endpoint.name == "a"
     assert dispatcher.take(work("other", key_of("b", "a", "b"))).endpoint.name == "b"
     warm, cold = list[str](), list[str]()
@@ -123,7 +123,7 @@ def test_a_key_stays_where_it_was_taken():
     clock = Clock()
     dispatcher = made(member("a"), member("b"), clock=clock)
     begun = key_of("a", "a", "b")
-    fresh = next(str(n) for n in range(int(begun) + 1, 1000) if ranked(str(n), ["a", "b"])[0] == "a")
+    fresh = key_of("a", "a", "b", after=int(begun))
     assert dispatcher.take(work("busy", begun)).endpoint.name == "a"
     clock.now = 1.0
     got: list[str] = []

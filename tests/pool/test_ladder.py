@@ -1,28 +1,91 @@
-"""The demo's own Dockerfiles on a pool: with stand-ins sent along, secrets, ssh and cache mounts, and the digests of one daemon."""
+"""The demo's own Dockerfiles on pools of daemons: with stand-ins sent along, secrets, ssh and cache mounts, and the digests of one
+daemon; also if everything goes wrong at once.
+"""
 
 from __future__ import annotations
 
-import pytest
+import contextlib
+import json
+import re
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
-from tests.support.buildkit_world import daemons, disturbed
-from tests.support.demo_ladder import built, ladder, project, same_secrets, way_out
+import pytest
+import yaml
+
+from deadweight.project.load_suite import load_suite
+from deadweight_pool.endpoint import wording
+from tests.support import ROOT
+from tests.support.buildkit_world import LOCAL, NETWORKS, OLDER_BUILDKIT, daemons, disturbed, up
+from tests.support.buildkit_world import built as program
+from tests.support.certificates import authority
+from tests.support.invoking import TASKS, invoke
 from tests.support.pool_project import endpoint
+from tests.support.relay import port_of, proxying, serving
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
+
+NAMES = ("good", "line", "killed", "frozen", "full", "older", "here")
+MIDST_SECONDS = 3.0
+
+
+def ladder() -> tuple[str, ...]:
+    """The names of all of them."""
+    variants = load_suite(ROOT / "deadweight.yaml").variants
+    return tuple(each.name for each in variants if each.builder == "dockerfile")
+
+
+def project(root: Path) -> Path:
+    """The demo under another name, with nothing built."""
+    root.mkdir()
+    for name in ("build", "src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target"))
+    for name in ("ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    text = (ROOT / "deadweight.yaml").read_text().replace("name: playground\n", "name: pool-ladder\n")
+    (root / "deadweight.yaml").write_text(text)
+    (root / "tasks.py").write_text(TASKS)
+    return root
+
+
+def same_secrets(root: Path, other: Path) -> Path:
+    """A project with the generated secrets of another one; gives its root."""
+    shutil.copytree(other / ".deadweight/keys", project(root) / ".deadweight/keys")
+    return root
+
+
+def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str = "") -> dict[str, Any]:
+    """``invoke build`` of these variants; ``proxy`` leads out of networks that lead nowhere, and no daemon is asked through it."""
+    file = root.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(pool))
+    words = [word for name in names for word in ("--variant", name)]
+    proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"} if proxy else {}
+    env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
+    done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
+    found: dict[str, Any] = json.loads(done.stdout)["variants"]
+    return found
+
+
+@contextlib.contextmanager
+def way_out(host: str) -> Iterator[str]:
+    """A proxy for HTTPS at this address, for networks that reach this machine and nothing else."""
+
+    with serving(lambda: proxying(host)) as (server, _):
+        yield f"http://{host}:{port_of(server)}"
 
 
 def test_a_pool_gives_the_images_of_one_daemon(tmp_path):
     """One of the three is behind a line that is slow and loses packets."""
     names = ladder()
     with daemons(tmp_path / "bk", ("a", "b", "c", "here")) as found:
-        for each in found.values():
-            each.start()
-        for each in found.values():
-            each.ready()
-        with (
-            way_out(found["a"].home) as proxy,
-            disturbed(found["b"], delay_seconds=0.02, loss=0.01) as line,
-        ):
+        up(found)
+        with way_out(found["a"].home) as proxy, disturbed(found["b"], delay_seconds=0.02, loss=0.01) as line:
             three = {name: endpoint(found[name]) for name in "abc"}
             three["b"] = endpoint(found["b"], address=line)
             far = built(project(tmp_path / "far"), {"endpoints": three}, names, proxy)
@@ -34,3 +97,73 @@ def test_a_pool_gives_the_images_of_one_daemon(tmp_path):
     }
     log = (tmp_path / "far/.deadweight/logs/pool.log").read_text()
     assert sum(" was built on " in line for line in log.splitlines()) == len(far)
+
+
+def when_it_builds(name: str, log: Path, do: Callable[[], None], done: threading.Event) -> threading.Thread:
+    """Do something a moment after the pool gave that endpoint its first work."""
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            if log.is_file() and re.search(rf": goes to {name}\b", log.read_text()):
+                time.sleep(MIDST_SECONDS)
+                do()
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_the_ladder_is_built_whatever_becomes_of_the_machines(tmp_path):
+    """Of seven endpoints one is killed in the midst of a build, one freezes, one has a full disk, one refuses the certificate,
+    one is of the minor release before, one is behind a bad line; one alone has nothing wrong with it."""
+    names = ladder()
+    (tmp_path / "strange").mkdir()
+    authority(tmp_path / "strange", {"client": [LOCAL]})
+    with daemons(tmp_path / "bk", NAMES) as found:
+        found["full"].disk_bytes = 64 * 2**20
+        found["older"].program = program(OLDER_BUILDKIT, tmp_path / "build.log")
+        up(found)["full"].fill(left_bytes=2**20)
+        with way_out(found["good"].home) as proxy, disturbed(found["line"], delay_seconds=0.02, loss=0.01) as line:
+            endpoints = {name: endpoint(found[name], places=1) for name in NAMES[:-1]}
+            endpoints["line"]["address"] = line
+            strange = {"cert": str(tmp_path / "strange/client.pem"), "key": str(tmp_path / "strange/client.key")}
+            endpoints["stranger"] = endpoint(found["good"], **strange)
+            root = project(tmp_path / "far")
+            log, done = root / ".deadweight/logs/pool.log", threading.Event()
+            faults = [
+                when_it_builds("killed", log, found["killed"].kill, done),
+                when_it_builds("frozen", log, lambda: found["frozen"].signal(signal.SIGSTOP), done),
+            ]
+            try:
+                far = built(root, {"endpoints": endpoints, "lost_after_seconds": 8.0}, names, proxy)
+            finally:
+                done.set()
+                for each in faults:
+                    each.join()
+                found["frozen"].signal(signal.SIGCONT)
+            here = {"here": {"address": f"unix://{found['here'].folder}/buildkitd.sock", "places": 2}}
+            near = built(same_secrets(tmp_path / "near", root), {"endpoints": here}, names, proxy)
+    text = log.read_text()
+    print(text)
+    assert set(far) == set(names)
+    older = {name for name, each in far.items() if each["built_on"].startswith("older ")}
+    differ = {name for name, each in far.items() if each["manifest_digest"] != near[name]["manifest_digest"]}
+    print("built by the older release:", sorted(older), "with other bytes:", sorted(differ))
+    assert differ <= older
+    for name, why in (
+        ("killed", "is lost: "),
+        ("frozen", f"is lost: {wording('endpoint.silent')}"),
+        ("full", f"is lost: {wording('endpoint.full')}"),
+        ("stranger", f"is not used: {wording('endpoint.not_accepted')}"),
+    ):
+        assert re.search(rf" {name} (?:\(\S+\) )?{re.escape(why)}", text), (name, why)
+    assert "endpoints are of different versions (0.33.1, " in text
+    assert _twice(text) == {}
+
+
+def _twice(log: str) -> dict[str, int]:
+    """Variants that were begun more often than endpoints were lost under them, or were slow with them."""
+    begun = Counter(re.findall(r" (\S+): goes to ", log))
+    gone = Counter(re.findall(r" (\S+): (?:is lost on|found a full disk on|goes to \S+ \(too: )", log))
+    return {name: times for name, times in begun.items() if times > 1 + gone[name]}

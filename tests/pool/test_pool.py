@@ -10,19 +10,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from deadweight._errors import MissingError
 from deadweight_pool import dispatch
 from deadweight_pool.endpoint import wording
-from tests.support import ROOT
-from tests.support.buildkit_world import Daemon, authority, daemons, disturbed, saying_version
+from tests.support.buildkit_world import LOCAL, Daemon, daemons, disturbed, saying_version, up
+from tests.support.certificates import authority
 from tests.support.codes import raises
 from tests.support.invoking import start
-from tests.support.pool_project import PoolProject, endpoint, listening
-from tests.support.small_images import go_program
+from tests.support.pool_project import PoolProject, endpoint
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
@@ -32,17 +31,6 @@ def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
     """Daemons that are not all started. What a test ends it starts again."""
     with daemons(tmp_path_factory.mktemp("bk"), ("a", "b", "c", "here", "full", "old", "other")) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory) -> Path:
-    return go_program(ROOT / "tests/services/worker", tmp_path_factory.mktemp("worker") / "worker")
-
-
-@pytest.fixture
-def project(world, worker, tmp_path) -> Iterator[PoolProject]:
-    with listening(world["a"].home) as told:
-        yield PoolProject(tmp_path / "project", worker, told)
 
 
 class Web(socketserver.BaseRequestHandler):
@@ -56,15 +44,9 @@ class Web(socketserver.BaseRequestHandler):
                 pass
 
 
-def up(world: dict[str, Daemon], *names: str) -> dict[str, Daemon]:
+def these(world: dict[str, Daemon], *names: str) -> dict[str, Daemon]:
     """These daemons, running."""
-    found = {name: world[name] for name in names}
-    for each in found.values():
-        if not each.running:
-            each.start()
-    for each in found.values():
-        each.ready()
-    return found
+    return up({name: world[name] for name in names})
 
 
 def pool_of(found: dict[str, Daemon], **more: object) -> dict[str, object]:
@@ -88,7 +70,7 @@ def said_of(name: str, log: str) -> str:
 
 
 def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
-    found = up(world, "a", "b", "c")
+    found = these(world, "a", "b", "c")
     variants = {f"v{number}": 0.5 for number in range(6)}
     with disturbed(found["b"], delay_seconds=0.02, loss=0.01) as address:
         endpoints = {name: endpoint(each) for name, each in found.items()}
@@ -97,7 +79,7 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
         far = project.build()
     assert {each.result for each in far.values()} == {"built"}
     assert {each.image.built_on.split()[0] for each in far.values()} == {"a", "b", "c"}
-    here = up(world, "here")["here"]
+    here = these(world, "here")["here"]
     project.write(variants, {"endpoints": {"here": {"address": f"unix://{here.folder}/buildkitd.sock", "places": 3}}})
     shutil.rmtree(project.root / ".deadweight")
     near = project.build()
@@ -109,17 +91,16 @@ def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
 
 
 def test_a_killed_endpoint_loses_nothing(world, project):
-    found = up(world, "a", "b", "c")
+    found = these(world, "a", "b", "c")
     project.write({f"k{number}": 1.5 for number in range(7)}, pool_of(found))
 
     def kill() -> None:
         project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
         found["a"].kill()
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    made = project.build()
-    killer.join()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(kill)
+        made = project.build()
     assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
     assert all(each.image.built_on.startswith(("b", "c")) for name, each in made.items() if name in moved(project))
     assert built_twice(project) == moved(project) != set()
@@ -128,19 +109,18 @@ def test_a_killed_endpoint_loses_nothing(world, project):
 
 def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1000.0)  # by its silence alone
-    found = up(world, "a", "b", "c")
+    found = these(world, "a", "b", "c")
     project.write({f"f{number}": 1.5 for number in range(6)}, pool_of(found, lost_after_seconds=5.0))
 
     def freeze() -> None:
         project.told.wait(lambda told: found["b"].host in told.on("begin"))
         found["b"].signal(signal.SIGSTOP)
 
-    freezer = threading.Thread(target=freeze)
-    freezer.start()
     try:
-        made = project.build()
+        with ThreadPoolExecutor() as pool:
+            pool.submit(freeze)
+            made = project.build()
     finally:
-        freezer.join()
         found["b"].signal(signal.SIGCONT)
     assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
     assert f"b is lost: {wording('endpoint.silent')}" in project.log
@@ -149,13 +129,13 @@ def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
 
 def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(world, project, tmp_path):
     """A full disk, a certificate of somebody else's, another protocol, another version, and one that is too old."""
-    found = up(world, "a")
+    found = these(world, "a")
     world["full"].disk_bytes = 32 * 2**20
     world["old"].program = saying_version(tmp_path / "buildkitd", "0.12.5")
     world["other"].program = saying_version(tmp_path / "buildkitd-other", "0.33.9")
-    full, old, other = up(world, "full", "old", "other").values()
+    full, old, other = these(world, "full", "old", "other").values()
     full.fill(left_bytes=2**20)
-    authority(tmp_path, {})
+    authority(tmp_path, {"client": [LOCAL]})
     stranger = {"cert": str(tmp_path / "client.pem"), "key": str(tmp_path / "client.key")}
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Web) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
@@ -190,7 +170,7 @@ def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(worl
 
 
 def test_a_build_error_is_never_tried_again(world, project):
-    found = up(world, "a", "c")
+    found = these(world, "a", "c")
     project.write({"bad": 0.1, "good": 0.1}, pool_of(found), failing=["bad"])
     made = project.build()
     assert (made["bad"].result, made["good"].result) == ("failed", "built")
@@ -201,7 +181,7 @@ def test_a_build_error_is_never_tried_again(world, project):
 
 def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monkeypatch):
     monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1.0)
-    found = up(world, "a", "c")
+    found = these(world, "a", "c")
     project.told.slow[found["c"].host] = 120.0
     project.write({f"s{number}": 0.3 for number in range(6)}, pool_of(found))
     started = time.monotonic()
@@ -215,7 +195,7 @@ def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monk
 
 
 def test_ctrl_c_ends_the_work_far_away(world, project):
-    found = up(world, "a", "c")
+    found = these(world, "a", "c")
     project.write({f"c{number}": 300.0 for number in range(3)}, pool_of(found))
     (project.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
     run = start(project.root, "build", session=True)
@@ -230,7 +210,7 @@ def test_ctrl_c_ends_the_work_far_away(world, project):
 
 
 def test_no_endpoint_for_the_platform(world, project):
-    found = up(world, "a")
+    found = these(world, "a")
     project.write({"one": 0.1}, {"endpoints": {"a": endpoint(found["a"], platforms=["linux/arm64"])}})
     with raises(MissingError, "pool.no_endpoint", platform="linux/amd64") as caught:
         project.build()

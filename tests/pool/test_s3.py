@@ -17,12 +17,9 @@ from pathlib import Path
 import pytest
 
 from deadweight_pool.dockerfile import UNUSED, Notes, Uses
-from tests.support import ROOT
-from tests.support.buildkit_world import Daemon, daemons
-from tests.support.go_programs import S3_SERVER, built
-from tests.support.listening import port_of
-from tests.support.pool_project import PoolProject, endpoint, listening
-from tests.support.small_images import go_program
+from tests.support.buildkit_world import S3_SERVER, Daemon, built, daemons, up
+from tests.support.pool_project import PoolProject, endpoint
+from tests.support.processes import port_of
 
 pytestmark = [pytest.mark.pool, pytest.mark.tools, pytest.mark.system]
 
@@ -69,10 +66,7 @@ def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
     with daemons(tmp_path_factory.mktemp("bk"), ("a", "b")) as found:
         for each in found.values():
             each.environment = CREDENTIALS
-            each.start()
-        for each in found.values():
-            each.ready()
-        yield found
+        yield up(found)
 
 
 @pytest.fixture
@@ -81,17 +75,6 @@ def server(world, tmp_path) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory) -> Path:
-    return go_program(ROOT / "tests/services/worker", tmp_path_factory.mktemp("worker") / "worker")
-
-
-@pytest.fixture
-def project(world, worker, tmp_path) -> Iterator[PoolProject]:
-    with listening(world["a"].home) as told:
-        yield PoolProject(tmp_path / "project", worker, told)
 
 
 def write(project: PoolProject, server: Server, *places: Daemon) -> None:

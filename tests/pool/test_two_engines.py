@@ -17,11 +17,11 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.sources.choose import remember
 from deadweight_pool.endpoint import ranked
-from tests.support.apart_engine import apart_engine
 from tests.support.attack_grounds import left
+from tests.support.processes import everyone
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
-from tests.support.tls_engine import elsewhere
+from tests.support.tls_engine import apart_engine, elsewhere
 
 pytestmark = [pytest.mark.pool, pytest.mark.engine, pytest.mark.tools, pytest.mark.system]
 
@@ -63,9 +63,10 @@ def killed_while(work: Callable[[], list[Evidence]], begun: threading.Event, fol
 
     def kill() -> None:
         assert begun.wait(120)
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _engine_of(entry, folder):
-                os.kill(int(entry.name), signal.SIGKILL)
+        for pid, words in everyone():
+            program, *_ = words.split(b"\0")
+            if program.endswith(b"dockerd") and os.fsencode(folder / "data") in words.split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -74,14 +75,6 @@ def killed_while(work: Callable[[], list[Evidence]], begun: threading.Event, fol
     finally:
         begun.set()
         killer.join()
-
-
-def _engine_of(process: Path, folder: Path) -> bool:
-    try:
-        words = (process / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return words[0].endswith(b"dockerd") and os.fsencode(folder / "data") in words
 
 
 def test_each_engine_has_its_variants(opened, engine, tmp_path_factory):

@@ -86,19 +86,9 @@ def test_a_password_is_not_repeated():
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("reference", "names"),
-    [
-        ("ghcr.io/a/b:1", True),
-        ("localhost/a", True),
-        ("h:1/a", True),
-        ("alpine", False),
-        ("a/b", False),
-        ("./x.tar", False),
-    ],
-)
-def test_which_reference_names_its_registry(reference, names):
-    assert names_registry(reference) is names
+def test_which_reference_names_its_registry():
+    assert [name for name in ("ghcr.io/a/b:1", "localhost/a", "h:1/a") if not names_registry(name)] == []
+    assert [name for name in ("alpine", "a/b", "./x.tar") if names_registry(name)] == []
 
 
 def test_how_people_say_it():

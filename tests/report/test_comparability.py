@@ -11,7 +11,7 @@ from rich.console import Console
 
 from deadweight.report import attacks, charts, figures
 from deadweight.report.attacks import with_splits
-from deadweight.report.compare import Thresholds, compare
+from deadweight.report.compare import compare
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
@@ -29,6 +29,7 @@ from deadweight.report.model import (
 from deadweight.report.table import ladders, startup_differs
 from deadweight.report.verdict import verdict
 from deadweight.report.view import view
+from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 
 
@@ -39,7 +40,9 @@ def cell(outcome: Outcome, *walls: str) -> AttackRecord:
 SHELL = cell("blocked", "image")
 BY_ENGINE = cell("blocked", "seccomp", "non-root")
 TOGETHER = cell("blocked")
-TOKEN = cell("blocked", "host-mounts", "seccomp")
+TOKEN = AttackRecord(
+    "blocked", handed_in=True
+)  # whether or not its walls were tried one by one, as ``verify`` does not
 THROUGH = cell("succeeded")
 
 
@@ -57,7 +60,7 @@ def two() -> Report:
         "read": THROUGH,
         "fork": TOGETHER,
     }
-    hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH}
+    hard = {**dict.fromkeys(plain, BY_ENGINE), "read": THROUGH, "token": TOKEN}
     more = {"more": SHELL, "others": SHELL, "unknown": cell("not_measured")}
     small = {**plain, "shell": SHELL, **more}
     return samples.report({"shelled": attacked(plain, hard), "small": attacked(small, hard)})
@@ -164,7 +167,7 @@ def test_start_up_is_told_with_its_range() -> None:
 
 @pytest.mark.parametrize(("after", "changes"), [((0.8, 0.9, 0.95, 1.0, 1.1), 1), ((0.3, 0.9, 0.95, 1.0, 1.1), 0)])
 def test_a_slower_start_is_a_change_only_beyond_the_range_of_the_earlier_ones(after, changes) -> None:
-    limits = Thresholds(noise_seconds=0.1, noise_startup_percent=10, ratchet_startup_percent=10)
+    limits = ReportThresholds(noise_seconds=0.1, noise_startup_percent=10, ratchet_startup_percent=10)
     found = compare(samples.report({"a": FAST}), samples.report({"a": started(*after)}), limits)
     assert [change.kind for change in found.changes] == ["startup"] * changes
     assert len(found.regressions) == changes

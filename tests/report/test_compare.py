@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.publish.report import earlier
-from deadweight.report.compare import Change, Thresholds, compare
+from deadweight.report.compare import Change, compare
 from deadweight.report.history import to_json
 from deadweight.report.markdown import comparison_markdown
 from deadweight.report.model import (
@@ -24,6 +24,7 @@ from deadweight.report.model import (
     VariantRecord,
     VulnerabilitiesRecord,
 )
+from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 from tests.support.codes import codes
 
@@ -32,7 +33,7 @@ def one(record: VariantRecord) -> Report:
     return samples.report({"it": record})
 
 
-def between(old: VariantRecord, new: VariantRecord, thresholds: Thresholds | None = None):
+def between(old: VariantRecord, new: VariantRecord, thresholds: ReportThresholds | None = None):
     return compare(one(old), one(new), thresholds)
 
 
@@ -59,7 +60,7 @@ def test_a_report_differs_not_from_itself(report) -> None:
 @settings(max_examples=200, deadline=None)
 @given(before=SIZES, after=SIZES)
 def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(before: int, after: int) -> None:
-    limits = Thresholds()
+    limits = ReportThresholds()
     found = {change.kind: change for change in between(sized(before, 1), sized(after, 1), limits).changes}
     delta = abs(after - before)
     noisy = delta <= limits.noise_bytes or delta * 100 <= before * limits.noise_percent
@@ -84,8 +85,8 @@ def test_there_and_back_tell_opposite_directions_and_at_most_one_regression(befo
 @settings(max_examples=100, deadline=None)
 @given(before=SIZES, middle=SIZES, after=SIZES)
 def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) -> None:
-    strict = Thresholds(ratchet_bytes=min(before, middle), ratchet_percent=0)
-    loose = Thresholds(ratchet_bytes=max(before, middle), ratchet_percent=0)
+    strict = ReportThresholds(ratchet_bytes=min(before, middle), ratchet_percent=0)
+    loose = ReportThresholds(ratchet_bytes=max(before, middle), ratchet_percent=0)
     old, new = sized(before), sized(after)
     assert len(between(old, new, loose).regressions) <= len(between(old, new, strict).regressions)
 
@@ -134,7 +135,7 @@ def test_a_stand_in_is_not_compared_with_the_real_base() -> None:
 def test_more_layers_are_a_regression_unless_the_ratchet_allows() -> None:
     old, new = sized(10_000_000, layers=2), sized(10_000_000, layers=4)
     assert [change.text for change in between(old, new).regressions] == ["layers 2 → 4"]
-    assert between(old, new, Thresholds(ratchet_layers=2)).regressions == ()
+    assert between(old, new, ReportThresholds(ratchet_layers=2)).regressions == ()
     assert between(new, old).regressions == ()
 
 
@@ -314,7 +315,7 @@ def test_a_scan_that_did_not_happen_fixes_nothing(status) -> None:
 )
 def test_start_up_is_noisy(factor, ratchet, regression) -> None:
     old = samples.variant(startup_seconds=1.0)
-    found = between(old, replace(old, startup_seconds=factor), Thresholds(ratchet_startup_percent=ratchet))
+    found = between(old, replace(old, startup_seconds=factor), ReportThresholds(ratchet_startup_percent=ratchet))
     assert [change.regression for change in found.changes] == ([] if regression is None else [regression])
 
 

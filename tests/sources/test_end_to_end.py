@@ -24,8 +24,10 @@ from deadweight.records.paths import user_cache
 from deadweight.sources.remote import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT
+from tests.support.docker_registry import PASSWORD, USER
 from tests.support.invoking import argv
-from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PASSWORD, PLAIN, PROXY, PROXY_PASSWORD, USER, World
+from tests.support.processes import everyone
+from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PLAIN, PROXY, PROXY_PASSWORD, World
 from tests.support.world_content import hard_linked, serve_images, serve_maven, serve_packages
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
@@ -234,21 +236,11 @@ class Watch:
     def _watch(self) -> None:
         while not self._stop.wait(0.1):
             self.rounds += 1
-            for file in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    words = file.read_bytes()
-                except OSError:  # ended meanwhile
-                    continue
-                if any(word in words for word in PASSWORDS):
-                    self.seen.add(words)
+            self.seen.update(words for _, words in everyone() if any(word in words for word in PASSWORDS))
 
 
 def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "DEADWEIGHT_CA_BUNDLE": str(world.ca),
-        "DEADWEIGHT_SOURCE": "registry",
-        **env,
-    }
+    environment = {"DEADWEIGHT_CA_BUNDLE": str(world.ca), "DEADWEIGHT_SOURCE": "registry", **env}
     return world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
 
 

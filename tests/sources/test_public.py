@@ -13,7 +13,8 @@ from deadweight._errors import wording
 from deadweight.records.reference import parse
 from deadweight.toolchain.find import find
 from deadweight_standins.machine import this_machine
-from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PASSWORD, PLAIN, USER, World
+from tests.support.docker_registry import PASSWORD, USER
+from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PLAIN, World
 
 pytestmark = pytest.mark.tools
 

@@ -11,25 +11,7 @@ import pytest
 
 from deadweight_standins import changelogs
 
-TEXT = """\
-libfoo (2.0-2) bookworm; urgency=medium
-
-  * Fix CVE-2031-0003, and go on with CVE-2031-0001.
-
- -- Somebody <a@example.com>  Fri, 14 Mar 2031 10:00:00 +0100
-
-libfoo (2.0-1) bookworm; urgency=medium
-
-  * CVE-2031-0001: overflow. CVE-2031-12345 too.
-
- -- Somebody <a@example.com>  Thu, 13 Feb 2031 10:00:00 +0000
-
-oldfoo (1.0-1) bookworm; urgency=medium
-
-  * CVE-2030-0001, under another name: versions do not compare.
-
- -- Somebody <a@example.com>  Thu, 13 Feb 2030 10:00:00 +0000
-"""
+TEXT = Path(__file__).with_name("libfoo.changelog").read_text()
 FIXED = {"CVE-2031-0003": "2.0-2", "CVE-2031-0001": "2.0-1", "CVE-2031-12345": "2.0-1"}
 
 

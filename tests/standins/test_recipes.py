@@ -14,7 +14,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight_images.archive.pack import Layer
-from deadweight_standins import catalogue, downloads, languages, push, pythons, servers
+from deadweight_standins import catalogue, cross, downloads, languages, push, pythons, servers
 from deadweight_standins.bases import bases, names
 from deadweight_standins.machine import Machine, this_machine
 from deadweight_standins.recipes import RENAMED_FOLDER, fill_renamed, in_place_of, installs_renamed
@@ -63,20 +63,26 @@ def test_each_is_an_empty_package_that_depends_on_what_it_is_called_now(tmp_path
 STATIC = ["-C", "target-feature=+crt-static"]
 
 
+BIN, GNU = ["--crate-type", "bin"], ["--target", "x86_64-unknown-linux-gnu"]
+MUSL = ["--target", "x86_64-unknown-linux-musl"]
+
+
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("alpine", "asked", "told"),
     [
-        (["--crate-type", "bin", "a b"], ["--crate-type", "bin", "a b", *STATIC]),
-        (["--crate-type", "lib"], ["--crate-type", "lib"]),
-        (["--crate-type", "bin", "--crate-type", "proc-macro", "--print=cfg"], None),
-        (["--crate-type", "bin", "-C", "target-feature=-crt-static"], None),
-        (["--target", "x86_64-unknown-linux-musl"], ["--target", "x86_64-unknown-linux-gnu"]),
-        (["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
+        (True, [*BIN, "a b"], [*BIN, "a b", *STATIC]),
+        (True, ["--crate-type", "lib"], ["--crate-type", "lib"]),
+        (True, [*BIN, "--crate-type", "proc-macro", "--print=cfg"], None),
+        (True, [*BIN, "-C", "target-feature=-crt-static"], None),
+        (True, MUSL, GNU),
+        (True, ["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
+        (False, [*BIN, *MUSL], [*BIN, *GNU, *STATIC]),  # elsewhere only programs for musl are linked whole
+        (False, [*BIN, *GNU], None),
     ],
 )
-def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, asked, told):
+def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, alpine, asked, told):
     wrapper = tmp_path / "rustc"
-    wrapper.write_text(languages.wrapper(alpine=True))
+    wrapper.write_text(languages.wrapper(alpine=alpine))
     words = ["sh", wrapper, "printf", "%s\\n", *asked]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     assert said == (asked if told is None else told)
@@ -91,17 +97,6 @@ def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     assert said[:2] == ["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"]
     assert len(said) == (3 if alpine else 2)
-
-
-@pytest.mark.parametrize(
-    ("target", "whole"), [("x86_64-unknown-linux-musl", True), ("x86_64-unknown-linux-gnu", False)]
-)
-def test_elsewhere_only_programs_for_musl_are_linked_whole(tmp_path, target, whole):
-    wrapper = tmp_path / "rustc"
-    wrapper.write_text(languages.wrapper(alpine=False))
-    words = ["sh", wrapper, "printf", "%s\\n", "--crate-type", "bin", "--target", target]
-    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
-    assert said == ["--crate-type", "bin", "--target", "x86_64-unknown-linux-gnu", *(STATIC if whole else [])]
 
 
 # Bun, Deno and Ruby: what their stand-ins are told.
@@ -135,21 +130,18 @@ def test_another_version_than_the_tag_s_is_told():
     assert told == {"org.opencontainers.image.description": "Bun 1.4.0 in place of 1.3.9"}
 
 
+RUBIES = [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
+PHPS = [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"), ("9.0", "8.4")]
+
+
 @pytest.mark.parametrize(
-    ("wanted", "made"), [("", "3.3"), ("3", "3.3"), ("3.0", "3.1"), ("3.1.4", "3.1"), ("3.2", "3.3"), ("4.0", "3.3")]
+    ("name", "wanted", "made"), [*(("ruby", *each) for each in RUBIES), *(("php", *each) for each in PHPS)]
 )
-def test_a_ruby_that_is_not_there_gets_the_next_later_one(wanted, made):
-    assert bases()["ruby"].release(wanted) == made
+def test_a_release_that_is_not_there_gets_the_next_later_one(name, wanted, made):
+    assert bases()[name].release(wanted) == made
 
 
 # PHP and Apache: what their stand-ins are made of.
-@pytest.mark.parametrize(
-    ("wanted", "made"), [("", "8.4"), ("8", "8.4"), ("7.4", "8.2"), ("8.2", "8.2"), ("8.3", "8.4"), ("9.0", "8.4")]
-)
-def test_a_php_that_is_not_there_gets_the_next_later_one(wanted, made):
-    assert bases()["php"].release(wanted) == made
-
-
 @pytest.mark.parametrize(
     ("reference", "server", "headers", "suite"),
     [
@@ -267,28 +259,18 @@ def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("made", "wanted", "told"),
-    [
-        ("3.12.1", "3.12", None),
-        ("3.12.1", "", None),
-        ("3.9.6", "3.8", "Python 3.9.6 in place of 3.8"),
-    ],
+    [("3.12.1", "3.12", None), ("3.12.1", "", None), ("3.9.6", "3.8", "Python 3.9.6 in place of 3.8")],
 )
 def test_a_label_tells_of_another_version(made, wanted, told):
     assert in_place_of("Python", made, wanted).get("org.opencontainers.image.description") == told
 
 
-@pytest.mark.parametrize("of", ["central", "*", "external:*", "x, central"])
-def test_a_user_s_mirror_of_maven_s_central_repository_is_asked(tmp_path, of):
+@pytest.mark.parametrize("of", ["central", "*", "external:*", "x, central", "*,!central", "snapshots"])
+def test_a_user_s_mirror_of_maven_s_central_repository_is_asked_and_no_other(tmp_path, of):
     settings = tmp_path / "settings.xml"
     settings.write_text(SETTINGS.format(of=of))
-    assert downloads.mirror_of_central(settings) == "https://maven.example.com/all/"
-
-
-@pytest.mark.parametrize("of", ["*,!central", "snapshots"])
-def test_other_mirrors_are_not(tmp_path, of):
-    settings = tmp_path / "settings.xml"
-    settings.write_text(SETTINGS.format(of=of))
-    assert downloads.mirror_of_central(settings) is None
+    asked = None if of in ("*,!central", "snapshots") else "https://maven.example.com/all/"
+    assert downloads.mirror_of_central(settings) == asked
     assert downloads.mirror_of_central(tmp_path / "none.xml") is None
 
 
@@ -343,3 +325,56 @@ def test_what_public_dockerfiles_add_most_is_there_under_the_os_s_name():
     assert [name for name in wanted.split() if name not in table.alpine] == []
     assert table.alpine["ca-certificates"] == ()
     assert "libssl-dev" in table.alpine["openssl-dev"]
+
+
+pytestmark = pytest.mark.system
+
+ELF = bytes.fromhex("7f454c46" + "0" * 28 + "3e00")
+
+
+@pytest.fixture
+def bin_folder(tmp_path) -> Path:
+    shop = SimpleNamespace(machine=AMD64, tree_layer=lambda _name, fill: fill(tmp_path))
+    cross.xx(shop, "")
+    for name, text in (("go", "echo go:$GOFLAGS: $@"), ("apk", "echo apk $@")):
+        (tmp_path / "usr/bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "usr/bin" / name).chmod(0o755)
+    return tmp_path / "usr/bin"
+
+
+def _run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", **more}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_programs_are_called_as_they_are(bin_folder):
+    assert _run(bin_folder, "xx-go", "build", "-o", "/x", ".").stdout == "go:: build -o /x .\n"
+    assert _run(bin_folder, "xx-apk", "add", "--no-cache", "git").stdout == "apk add --no-cache git\n"
+    assert _run(bin_folder, "xx-go", "--wrap").returncode == 0
+    assert _run(bin_folder, "xx-info", "arch", TARGETPLATFORM="linux/amd64").stdout == "amd64\n"
+    assert "TARGETARCH=amd64" in _run(bin_folder, "xx-info", "env").stdout
+
+
+@pytest.mark.parametrize("platform", [{"TARGETPLATFORM": "linux/arm64"}, {"TARGETARCH": "s390x"}])
+def test_another_platform_is_refused(bin_folder, platform):
+    done = _run(bin_folder, "xx-go", "build", **platform)
+    assert done.returncode == 1
+    assert "builds for linux/amd64 only" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        (ELF, ["xx-verify"], ""),
+        (ELF, ["xx-verify", "--static"], ""),
+        (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify"], ""),
+        (ELF + b"\0/lib64/ld-linux-x86-64.so.2\0", ["xx-verify", "--static"], "is not statically linked"),
+        (ELF.replace(b"\x3e", b"\xb7"), ["xx-verify"], "no program for linux/amd64"),
+        (b"#!/bin/sh\n", ["xx-verify"], "no program for linux/amd64"),
+    ],
+)
+def test_a_program_is_verified_by_its_header(bin_folder, tmp_path, content, words, said):
+    (tmp_path / "program").write_bytes(content)
+    done = _run(bin_folder, *words, str(tmp_path / "program"))
+    assert done.returncode == (1 if said else 0)
+    assert said in done.stderr

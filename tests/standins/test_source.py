@@ -32,7 +32,7 @@ from deadweight_standins import debian, java
 from deadweight_standins import source as source_module
 from deadweight_standins.machine import Machine, this_machine, wording
 from deadweight_standins.push import Client
-from deadweight_standins.registry import START_SECONDS, LocalRegistry
+from deadweight_standins.registry import START_SECONDS, LocalRegistry, listening
 from deadweight_standins.source import LocalSource
 from deadweight_standins.stand_in import StandIn
 from deadweight_standins.suites import repository_of
@@ -123,7 +123,7 @@ def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
     pid = _pid(registry)
 
     os.kill(pid, signal.SIGKILL)
-    _gone(pid)
+    wait_for(lambda: not Path(f"/proc/{pid}/exe").exists())
     assert registry.running() is None
     assert registry.ensure() == address
     assert registry.complete("a/b", digest)
@@ -146,20 +146,14 @@ def test_a_running_registry_is_used_again_and_ends_when_told(registry):
 def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
     address = registry.ensure()
     registry.stop()
-    _gone(None)
     words = (
-        "python3",
-        "-m",
-        "http.server",
-        address.rpartition(":")[2],
-        "--bind",
-        "127.0.0.1",
-        "--directory",
+        *["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory"],
         str(tmp_path),
+        address.rpartition(":")[2],
     )
     other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _answers(address)
+        wait_for(lambda: listening(other.pid))
         assert registry.ensure() != address
         assert other.poll() is None
     finally:
@@ -170,7 +164,7 @@ def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
 HOME = """
 import sys
 from pathlib import Path
-from deadweight_standins.registry import START_SECONDS, LocalRegistry
+from deadweight_standins.registry import START_SECONDS, LocalRegistry, listening
 from deadweight.toolchain.find import find
 sys.stdin.readline()
 print(LocalRegistry(Path(sys.argv[1]), lambda: find("docker-registry").path).ensure(), flush=True)
@@ -515,26 +509,6 @@ def _files(source: LocalSource, reference: str):
 
 def _refuse(line: str) -> None:
     raise AssertionError(f"something was made again: {line}")
-
-
-def _gone(pid: int | None) -> None:
-    import time
-
-    for _ in range(200):
-        if pid is None or not Path(f"/proc/{pid}/exe").exists():
-            return
-        time.sleep(0.02)
-
-
-def _answers(address: str) -> None:
-    import time
-
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(f"http://{address}/", timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
 
 
 @pytest.fixture

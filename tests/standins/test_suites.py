@@ -22,23 +22,9 @@ from tests.support.codes import parts, raises
 pytestmark = pytest.mark.system
 
 APKADD = Path(suites.__file__).with_name("apkadd")
-NEW = """\
-Types: deb
-# http://old.example.com
-URIs: http://user:word@deb.example.com/debian
-Suites: bookworm bookworm-updates
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: https://others.example.com/node
-Suites: nodistro
-Components: main
-"""
-OLD = """\
-deb [signed-by=/usr/share/keyrings/k.gpg] http://deb.example.com/debian bookworm-security main # why
-deb-src http://x y z
-"""
+SAMPLES = Path(__file__).with_name("apt")
+NEW = (SAMPLES / "debian.sources").read_text()
+OLD = (SAMPLES / "sources.list").read_text()
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from deadweight.engine.options import hardened_for
 from deadweight.project.load_suite import check_suite, load_suite
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
-from deadweight.tasks.report import thresholds
 from tests.support.codes import raises
 from tests.support.examples import examples
 from tests.support.invoking import invoke
@@ -407,7 +406,6 @@ def test_what_is_read_can_be_used(folder, place, value):
 
 def use(suite: Suite) -> None:
     """All that parses a value of the suite once more, or hands it to something strict, and needs no engine and no network."""
-    thresholds(suite)
     for variant in suite.variants:
         hardened_for(variant)
         allow_list(variant)

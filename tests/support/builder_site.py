@@ -9,15 +9,28 @@ from pathlib import Path
 from deadweight.builders import table
 from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
+from deadweight.plan.graph import Task
+from deadweight.plan.scheduler import Outcome
 from deadweight.project.load_suite import load_suite
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source, ToMake
 from deadweight.suite.model import Variant
+from tests.support.trees import written
 
 MAIN = 'package main\n\nfunc main() {\n\tprintln("hello")\n}\n'
 BROKEN = "package main\n\nfunc main() {\n\tprintln(nope)\n}\n"
+
+
+class Silent:
+    """Watches a plan, and says nothing."""
+
+    def began(self, task: Task) -> None: ...
+
+    def said(self, task: Task, line: str) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
 
 
 def no_engine() -> Engine:
@@ -73,10 +86,7 @@ class Project:
     took: list[str] = field(default_factory=list)
 
     def write(self, files: Mapping[str, str]) -> Project:
-        for name, text in files.items():
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        written(self.root, files)
         return self
 
     def suite(self, variants: str, name: str = "small") -> Project:

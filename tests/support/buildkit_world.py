@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue
-from tests.support.go_programs import built
-from tests.support.relay import copied, port_of, serving
+from deadweight.toolchain import catalogue, golang, tool_cache
+from deadweight.toolchain.pins import Program
+from tests.support import ROOT
+from tests.support.certificates import authority
+from tests.support.processes import everyone
+from tests.support.relay import listening, port_of, serving
 
 PORT = 8372
 START_SECONDS = 60.0
 PREFIX = "dwbk"
 NETWORKS = "10.213.0.0/16"
+LOCAL = "127.0.0.1"
 
 
 @dataclass
@@ -135,14 +139,10 @@ def answers(path: Path) -> bool:
 
 def end_all_below(folder: Path) -> None:
     """End what a killed daemon left running: containers of its builds, told by their root folders."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, ProcessLookupError):
-                if (
-                    str(folder) in str((entry / "root").readlink())
-                    or os.fsencode(folder) in (entry / "cmdline").read_bytes()
-                ):
-                    os.kill(int(entry.name), signal.SIGKILL)
+    for pid, words in everyone():
+        with contextlib.suppress(OSError, ProcessLookupError):
+            if str(folder) in str(Path(f"/proc/{pid}/root").readlink()) or os.fsencode(folder) in words:
+                os.kill(pid, signal.SIGKILL)
 
 
 def mounts_below(folder: Path) -> list[str]:
@@ -168,13 +168,24 @@ def daemons(
             namespace = f"{PREFIX}{number}{name}"
             found[name] = Daemon(name, host, f"10.213.{number}.1", folder / name, namespace, certificates)
             _network(namespace, f"{PREFIX}{number}{name}", f"10.213.{number}.{4 * index + 1}", host)
-        authority(certificates, {name: each.host for name, each in found.items()})
+        hosts = {name: [each.host, LOCAL] for name, each in found.items()}
+        authority(certificates, {**hosts, "client": [LOCAL]})
         yield found
     finally:
         for each in found.values():
             each.stop()
             subprocess.run(["ip", "netns", "del", each.namespace], check=False, capture_output=True)
             subprocess.run(["ip", "link", "del", each.namespace], check=False, capture_output=True)
+
+
+def up(found: dict[str, Daemon]) -> dict[str, Daemon]:
+    """All of these, running."""
+    for each in found.values():
+        if not each.running:
+            each.start()
+    for each in found.values():
+        each.ready()
+    return found
 
 
 def _free_number() -> int:
@@ -197,21 +208,6 @@ def _network(namespace: str, link: str, here: str, there: str) -> None:
         _call("ip", "-n", namespace, *words)
 
 
-def authority(folder: Path, hosts: dict[str, str]) -> None:
-    """An authority, a certificate for each daemon (by its address) and one for the client (``client.pem``, ``client.key``)."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    _openssl(folder, "req", "-x509", *key, "-days", "2", "-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem")
-    for name, host in {**hosts, "client": "127.0.0.1"}.items():
-        _openssl(folder, "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        (folder / "ext").write_text(f"subjectAltName=IP:{host},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
-        _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                 "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")  # fmt: skip
-
-
-def _openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
 def _call(*words: str) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
@@ -226,25 +222,13 @@ def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[
     drop = ("INPUT", "-m", "statistic", "--mode", "random", "--probability", str(loss), "-j", "DROP")
     _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-A", *drop)
     try:
-        with serving(lambda: _relay(daemon, delay_seconds)) as (server, _):
+        with serving(lambda: listening(lambda: asyncio.open_connection(daemon.host, PORT), delay_seconds)) as (
+            server,
+            _,
+        ):
             yield f"tcp://127.0.0.1:{port_of(server)}"
     finally:
         _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-D", *drop)
-
-
-async def _relay(daemon: Daemon, delay: float) -> asyncio.Server:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ends = [writer]
-        try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                behind, to_behind = await asyncio.open_connection(daemon.host, PORT)
-                ends.append(to_behind)
-                await asyncio.gather(copied(reader, to_behind, delay), copied(behind, writer, delay))
-        finally:
-            for each in ends:
-                each.transport.abort()
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0)
 
 
 def saying_version(out: Path, version: str) -> Path:
@@ -301,3 +285,31 @@ def _remove_group(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(0.1)
+
+
+_BUILDKIT = "github.com/moby/buildkit"
+OLDER_BUILDKIT = Program(
+    "buildkitd-older",
+    "go",
+    (),
+    f"{_BUILDKIT}/cmd/buildkitd",
+    module=_BUILDKIT,
+    ldflags=f"-X {_BUILDKIT}/version.Version=v{{version}}",
+    folder=str(ROOT / "tests/data/go/buildkit-older"),
+)
+"""The daemon of the minor release before the one that is pinned."""
+
+S3_SERVER = Program(
+    "gofakes3",
+    "go",
+    (),
+    "github.com/johannesboyne/gofakes3/cmd/gofakes3",
+    module="github.com/johannesboyne/gofakes3",
+    folder=str(ROOT / "tests/data/go/gofakes3"),
+)
+
+
+def built(program: Program, log: Path) -> Path:
+    """The program, built now where it is not there yet."""
+    path = tool_cache.program_path(program)
+    return path if path.is_file() else golang.build(program, log)

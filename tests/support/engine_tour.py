@@ -25,7 +25,7 @@ from typing import Any
 from deadweight.engine import api
 from deadweight.engine.own import machine
 from deadweight.toolchain.find import find
-from tests.support import ROOT
+from tests.support import ROOT, TESTS
 from tests.support.invoking import invoke, start
 from tests.support.small_images import Content, go_program, placed, program
 
@@ -34,36 +34,6 @@ BRIEF = "brief"
 SPDX = "https://spdx.dev/Document"
 GO_MODULE = "deadweight.dev/vulnerable-awk-playground"
 """Of the service that is toured."""
-SUITE = """\
-name: tour
-variants:
-  v:
-    builder: dockerfile
-    dockerfile: Dockerfile
-    source: files
-    port: 8080
-    health: {path: /healthz}
-    secrets: {token: token}
-    checks:
-      api:
-        - name: adds
-          request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}
-          expect: {body_contains: "42"}
-      budget: {layers: {hard: 5}}
-      layers: {}
-      attacks: {gates: [{posture: hardened, blocked: [breach-memory]}]}
-"""
-DOCKERFILE = """\
-FROM scratch AS made
-COPY . /
-RUN --mount=type=secret,id=token --mount=type=cache,target=/cache read x < /run/secrets/token; echo ${#x} > /length
-FROM scratch
-COPY . /
-COPY --from=made /length /length
-USER 65534:65534
-EXPOSE 8080
-ENTRYPOINT ["/app"]
-"""
 
 
 @dataclass
@@ -122,18 +92,17 @@ def verify(tour: Tour) -> str:
 def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
-    words: list[str | Path] = [
+    words = ["--offline-scan", "--skip-version-check", "--list-all-pkgs", "--format", "json", "--scanners", "license"]
+    argv: list[str | Path] = [
+        find("trivy").path,
         "image",
         "--input",
         archive,
-        "--offline-scan",
-        "--skip-version-check",
-        "--list-all-pkgs",
-        "--format",
-        "json",
+        *words,
+        "--cache-dir",
+        tour.folder / "trivy",
     ]
-    words += ["--scanners", "license", "--cache-dir", tour.folder / "trivy"]
-    done = subprocess.run([find("trivy").path, *words], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-300:]
     assert json.loads(done.stdout)["Metadata"]["ImageID"] == tour.built["config_digest"]
     return ""
@@ -244,12 +213,7 @@ def lay_out(folder: Path) -> None:
     contents |= {"/etc/passwd": b"nobody:x:65534:65534::/:/bin/false\n"}
     placed(files, contents)
     (folder / "app").unlink()
-    for name, text in {
-        "deadweight.yaml": SUITE,
-        "Dockerfile": DOCKERFILE,
-        "token": "a-word-of-25-characters!!\n",
-    }.items():
-        (folder / name).write_text(text)
+    shutil.copytree(TESTS / "services" / "tour", folder, dirs_exist_ok=True)
     shutil.copy(ROOT / "tasks.py", folder)
 
 

@@ -7,6 +7,7 @@ environment, so that a test can tell whether anything was left running.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.invoking import SECONDS, TASKS, Started, ended, start
 from tests.support.processes import MARK, alive
@@ -114,6 +116,17 @@ class FaultProject:
 
     def start(self, *words: str) -> Started:
         return start(self.root, *words, env=self.environment, session=True)
+
+    def begun(self, *words: str) -> Started:
+        """One whose tool has touched ``started``."""
+        process = self.start(*(words or ("build",)))
+        wait_for((self.root / "started").exists)
+        return process
+
+    def row(self) -> dict[str, Any]:
+        """What ``invoke variants`` tells of the only variant."""
+        (found,) = json.loads(self.invoke("variants", "--json").output)["variants"]
+        return dict(found)
 
     def finish(self, process: Started, timeout: float = SECONDS) -> Done:
         started = time.monotonic()

@@ -6,9 +6,11 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.http_servers import Answering, served
 
 GITHUB = re.compile(r"/repos/team/app/issues(?:/(?P<number>7)/comments|/comments/(?P<id>\d+))")
 GITLAB = re.compile(r"/projects/42/merge_requests/7/notes(?:/(?P<id>\d+))?")
@@ -32,24 +34,15 @@ class ForgeServer:
         self._next = 100
         owner = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                return None
-
+        class Handler(Answering):
             def handle_one(self) -> None:
-                owner.answer(self)
+                owner.respond(self)
 
             do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_one
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self._thread.join()
+        running = ExitStack()
+        self.url = f"http://127.0.0.1:{running.enter_context(served(Handler)).server_port}"
+        self.close = running.close
 
     def add(self, body: str) -> int:
         with self.lock:
@@ -57,22 +50,16 @@ class ForgeServer:
             self.comments[self._next] = body
             return self._next
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
+    def respond(self, request: Answering) -> None:
         length = int(request.headers.get("Content-Length") or 0)
         body = json.loads(request.rfile.read(length) or b"{}")
         if (hook := self.before.pop(request.command, None)) is not None:
             hook()
         with self.lock:
-            status, headers, said = self._answer(request, body)
-        data = b"" if said is None else json.dumps(said).encode()
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name, value)
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        request.wfile.write(data)
+            status, headers, document = self._answer(request, body)
+        request.answer(status, b"" if document is None else json.dumps(document).encode(), headers)
 
-    def _answer(self, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+    def _answer(self, request: Answering, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         self.asked.append(request.command)
         url = urlsplit(request.path)
         if self.faults and (fault := self.faults.pop(0)) is not None:

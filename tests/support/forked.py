@@ -28,7 +28,6 @@ import sys
 import termios
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from tests.support import ROOT, shared_guard
 
@@ -48,13 +47,11 @@ ANSWER_BYTES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """``python -m MODULE WORDS``, or the program whose file is ``program``. ``session``: it leads one of its own; ``terminal``: of
-    which its stdin is the terminal."""
+    """``python -m MODULE WORDS``. ``session``: it leads one of its own; ``terminal``: of which its stdin is the terminal."""
 
     words: Sequence[str]
     folder: str
     env: Mapping[str, str]
-    program: str = ""
     module: str = "invoke"
     session: bool = False
     terminal: bool = False
@@ -194,9 +191,8 @@ def _prepare(request: Request) -> None:
     before, after = _paths(os.environ), _paths(request.env)
     os.environ.clear()
     os.environ.update(request.env)
-    sys.argv[:] = [request.program, *request.words]
-    first = str(Path(request.program).parent) if request.program else request.folder
-    sys.path[:] = [first, *after, *(path for path in sys.path[1:] if path not in before)]
+    sys.argv[:] = ["", *request.words]
+    sys.path[:] = [request.folder, *after, *(path for path in sys.path[1:] if path not in before)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
 
@@ -232,10 +228,7 @@ def main(connection: socket.socket) -> None:
     _prepare(request)
     code: object = None
     try:
-        if request.program:
-            runpy.run_path(request.program, run_name="__main__")
-        else:
-            runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         code = ended.code
     if code is None or isinstance(code, int):

@@ -20,7 +20,7 @@ class Process:
     """Who leaves its ``with`` waits for it."""
 
     def __init__(self, request: forked.Request, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
-        self.args = [request.program or request.module, *request.words]
+        self.args = [request.module, *request.words]
         self.returncode: int | None = None
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = None

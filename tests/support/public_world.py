@@ -8,7 +8,6 @@ a password, and, where a test asks for it, a container engine with its bridge.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -16,10 +15,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support import ROOT
+from tests.support.certificates import authority
+from tests.support.docker_registry import USER, started
+from tests.support.http_servers import files, served
+from tests.support.relay import proxying, serving
 
 HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
 REGISTRIES = (*HUB, "cgr.dev", "gcr.io")
@@ -28,13 +30,8 @@ FILE_HOSTS = ("packages.wolfi.dev", "dl-cdn.alpinelinux.org", "alpinelinux.org",
 MIRROR = "mirror.example.com"
 LOCKED = "locked.example.com"
 DEAF, ABSENT = "deaf.example.com", "absent.example.com"
-USER, PASSWORD = "builder", "correct horse"
-HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
 PLAIN = "127.0.0.2:5000"
-PROXY_HOST, PROXY_PORT = (
-    "10.99.0.1",
-    3128,
-)  # on loopback, but for the engine's containers to reach, so not in 127.0.0.0/8
+PROXY_HOST, PROXY_PORT = "10.99.0.1", 3128  # on loopback, but for the engine's containers to reach: not in 127.0.0.0/8
 PROXY_PASSWORD = "staple-of-the-proxy"
 PROXY = f"http://{USER}:{PROXY_PASSWORD}@{PROXY_HOST}:{PROXY_PORT}"
 ADDRESSES = {
@@ -51,25 +48,7 @@ from deadweight.engine.own import engine as own
 own.remove_data() if sys.argv[1] == "end" else print(own.start(lambda line: print(line, file=sys.stderr)))
 """
 
-_LISTENERS: list[socket.socket] = []
-"""Sockets that nobody accepts from, held open."""
 Done = subprocess.CompletedProcess[str]
-
-
-def certificates(folder: Path) -> None:
-    """A private CA (``ca.pem``) and one certificate for all the names (``server.pem``, ``server.key``)."""
-    names = [name for group in ADDRESSES.values() for name in group]
-    (folder / "names").write_text("subjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for words in (
-        ("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA"),
-        ("req", "-new", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=test server"),
-        (
-            *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-            *("-days", "2", "-extfile", "names", "-out", "server.pem"),
-        ),
-    ):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
 
 class World:
@@ -88,23 +67,12 @@ class World:
     @classmethod
     def start(cls, folder: Path, registry: Path) -> World:
         """Start it; ``registry`` is the docker-registry program."""
-        certificates(folder)
+        authority(folder, {"server": [name for group in ADDRESSES.values() for name in group]})
         for name in ("apk", "registry"):
             (folder / name).mkdir(exist_ok=True)
-        command = [
-            "setpriv",
-            "--pdeathsig",
-            "TERM",
-            "unshare",
-            "--net",
-            "--mount",
-            "--propagation",
-            "private",
-            sys.executable,
-            "-m",
-            "tests.support.public_world",
-        ]
-        process = subprocess.Popen([*command, str(folder.absolute()), str(registry)], cwd=ROOT, start_new_session=True)
+        apart = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount", "--propagation", "private"]
+        command = [*apart, sys.executable, "-m", "tests.support.public_world", str(folder.absolute()), str(registry)]
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
         world = cls(folder, process)
         deadline = time.monotonic() + 60
         while not (folder / "ready").exists():
@@ -156,27 +124,23 @@ def engine_environment(folder: Path) -> dict[str, str]:
 def _serve(folder: Path, registry: Path) -> None:
     hosts = "".join(f"{address} {' '.join(names)}\n" for address, names in ADDRESSES.items())
     (folder / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
-    (folder / "htpasswd").write_text(HTPASSWD)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "address", "add", f"{PROXY_HOST}/32", "dev", "lo"], check=True)
     subprocess.run(["mount", "--bind", folder / "hosts", "/etc/hosts"], check=True)
     Path("/etc/docker").mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", "/etc/docker"], check=True)
-    tls = {"certificate": str(folder / "server.pem"), "key": str(folder / "server.key")}
-    login = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    data = folder / "registry"
     children = [
-        _registry(folder, registry, "plain", PLAIN, {}),
-        _registry(folder, registry, "public", "127.0.0.2:443", {"tls": tls}),
-        _registry(folder, registry, "locked", "127.0.0.4:443", {"tls": tls}, login),
+        started(registry, folder / "plain", PLAIN, data=data),
+        started(registry, folder / "public", "127.0.0.2:443", data=data, tls=folder),
+        started(registry, folder / "locked", "127.0.0.4:443", data=data, tls=folder, locked=True),
     ]
-    _files(folder)
-    _proxy(folder)
-    _deaf()
     _wait_for([PLAIN, "127.0.0.2:443", "127.0.0.4:443"])
-    (folder / "ready").touch()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        time.sleep(LIMIT_SECONDS)
+        with _files(folder), _proxy(folder), socket.create_server(("127.0.0.5", 443)):  # the last one is deaf
+            (folder / "ready").touch()
+            time.sleep(LIMIT_SECONDS)
     finally:
         if (folder / "engine").exists():
             environment = {**os.environ, **engine_environment(folder)}
@@ -186,95 +150,14 @@ def _serve(folder: Path, registry: Path) -> None:
             child.terminate()
 
 
-def _registry(
-    folder: Path,
-    program: Path,
-    name: str,
-    address: str,
-    http: Mapping[str, object],
-    auth: Mapping[str, object] | None = None,
-) -> subprocess.Popen[bytes]:
-    config = {
-        "version": 0.1,
-        "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
-        "http": {"addr": address, **http},
-        **({"auth": auth} if auth else {}),
-    }
-    file = folder / f"registry-{name}.json"
-    file.write_text(json.dumps(config))
-    with (folder / f"registry-{name}.log").open("wb") as log:
-        return subprocess.Popen([program, "serve", file], stdout=log, stderr=log)
+def _files(folder: Path) -> contextlib.AbstractContextManager[object]:
+    return served(files(folder / "apk"), ("127.0.0.3", 443), (folder / "server.pem", folder / "server.key"))
 
 
-def _files(folder: Path) -> None:
-    import functools
-    import http.server
-    import ssl
-    import threading
-
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "apk"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.3", 443), handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stderr = (folder / "apk.log").open("w")
-
-
-def _proxy(folder: Path) -> None:
-    """A proxy for TLS (CONNECT, RFC 9110 9.3.6) that wants a password and knows the names in here."""
-    import base64
-    import http.server
-    import threading
-
-    word = "Basic " + base64.b64encode(f"{USER}:{PROXY_PASSWORD}".encode()).decode()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_CONNECT(self) -> None:
-            if self.headers.get("Proxy-Authorization") != word:
-                self.send_response(407)
-                self.send_header("Proxy-Authenticate", 'Basic realm="test"')
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            host, _, port = self.path.rpartition(":")
-            with (folder / "proxied").open("a") as note:
-                note.write(f"{self.path}\n")
-            try:
-                far = socket.create_connection((host, int(port)), timeout=10)
-            except OSError:
-                self.send_error(502)
-                return
-            far.settimeout(None)
-            self.send_response(200)
-            self.end_headers()
-            self.close_connection = True
-            back = threading.Thread(target=_pump, args=(far, self.connection), daemon=True)
-            back.start()
-            _pump(self.connection, far)
-            back.join()
-            far.close()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer((PROXY_HOST, PROXY_PORT), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Hand over bytes until one side ends."""
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
-def _deaf() -> None:
-    """Takes connections and never says a word."""
-    _LISTENERS.append(socket.create_server(("127.0.0.5", 443)))
+def _proxy(folder: Path) -> contextlib.AbstractContextManager[object]:
+    """A proxy that wants a password and knows the names in here."""
+    word = f"{USER}:{PROXY_PASSWORD}"
+    return serving(lambda: proxying(PROXY_HOST, PROXY_PORT, password=word, asked=folder / "proxied"))
 
 
 def _wait_for(addresses: list[str]) -> None:

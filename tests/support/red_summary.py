@@ -12,19 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
-NOTHING = "nothing answers at"
-REGISTRY = re.compile(r"registry|/v2/|manifest|\bpull")
-CAUSES = (
-    (r"(127\.0\.0\.1:\d+)\b[^\n]*(?:[Cc]onnection refused|does not answer)", f"{NOTHING} {{}}"),
-    (r"host='127\.0\.0\.1', port=(\d+)[^\n]*[Cc]onnection refused", f"{NOTHING} 127.0.0.1:{{}}"),
-    (r"Cannot connect to the Docker daemon at (\S+?)\.? ", "the engine at {} is gone"),
-    (r"(\S+\.sock)\b[^\n]*(?:[Cc]onnection refused|[Nn]o such file)", "the engine at {} is gone"),
-    (r"No space left on device", "the disk is full"),
-    (r"MissingError: ([^\n:]+ is not installed)", "{}"),
-    (r"Timeout \(?>?(\S+?s)\)?", "a test took more than {}"),
-    (r"^worker '\S+' crashed", "a worker crashed"),
+UNREACHABLE = re.compile(
+    r"^(?=.*(?:refused|does not answer|o such file|annot connect)).*?(127\.0\.0\.1:\d+|\S+\.sock)\b", re.MULTILINE
 )
-"""Patterns of what an error says, and what the cause is called. The first that fits decides."""
 VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{12,}|/tmp/\S+|\d+")
 """What differs between two errors of one cause."""
 MOST_LINES, MOST_TESTS, MOST_CAUSES, MOST_LETTERS = 12, 3, 10, 160
@@ -42,9 +32,8 @@ class Failure:
 
     @property
     def cause(self) -> str:
-        for pattern, name in CAUSES:
-            if found := re.search(pattern, self.text, re.MULTILINE):
-                return name.format(*found.groups())
+        if found := UNREACHABLE.search(self.text):
+            return f"nothing answers at {found[1]}"
         return (self.text.strip().splitlines() or ["no reason was given"])[0][:MOST_LETTERS]
 
 
@@ -61,17 +50,9 @@ def grouped(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
     """By cause, the one of the first failure first, then the largest. Errors that differ in numbers alone have the same cause."""
     groups: dict[str, list[Failure]] = collections.defaultdict(list)
     for each in sorted(failures, key=lambda failure: failure.ended):
-        groups[each.cause if each.cause.startswith(NOTHING) else VARYING.sub("#", each.cause)].append(each)
+        groups[each.cause if UNREACHABLE.search(each.text) else VARYING.sub("#", each.cause)].append(each)
     first, *others = groups.values()
-    return {_named(each): each for each in (first, *sorted(others, key=len, reverse=True))}
-
-
-def _named(members: Sequence[Failure]) -> str:
-    """A registry, if any of them says so."""
-    cause = members[0].cause
-    if cause.startswith(NOTHING) and any(REGISTRY.search(each.text) for each in members):
-        return f"the registry at {cause.removeprefix(NOTHING).strip()} is gone"
-    return cause
+    return {members[0].cause: members for members in (first, *sorted(others, key=len, reverse=True))}
 
 
 def lines(failures: Sequence[Failure]) -> list[str]:

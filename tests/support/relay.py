@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from ssl import SSLContext
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Open = Callable[[], Awaitable[Ends]]
+"""Connects to what lies behind."""
+UNAUTHORIZED = (
+    b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="test"\r\n'
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 @contextlib.contextmanager
@@ -36,6 +47,47 @@ def serving(
 def port_of(server: asyncio.Server) -> int:
     """The port that it has."""
     return int(server.sockets[0].getsockname()[1])
+
+
+async def listening(behind: Open, delay: float = 0.0, ssl: SSLContext | None = None) -> asyncio.Server:
+    """A port of loopback that leads to what lies behind."""
+    return await asyncio.start_server(lambda *ends: joined(ends, behind, delay), "127.0.0.1", 0, ssl=ssl)
+
+
+async def joined(front: Ends, behind: Open, delay: float = 0.0) -> None:
+    """Pass on what comes from either side to the other, ``delay`` seconds later, until both have ended; then close both."""
+    open_ends = [front[1]]
+    try:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            reader, writer = await behind()
+            open_ends.append(writer)
+            await asyncio.gather(copied(front[0], writer, delay), copied(reader, front[1], delay))
+    finally:
+        for end in open_ends:
+            end.transport.abort()
+
+
+async def proxying(host: str, port: int = 0, *, password: str = "", asked: Path | None = None) -> asyncio.Server:
+    """A proxy for TLS (CONNECT, RFC 9110 9.3.6). ``password`` is USER:PASSWORD; ``asked`` collects HOST:PORT of each request."""
+    credentials = f"proxy-authorization: basic {base64.b64encode(password.encode()).decode()}\r\n".lower()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii", "replace")
+            target = head.split()[1]
+            if password and credentials not in head.lower():
+                writer.write(UNAUTHORIZED)
+                await writer.drain()
+            else:
+                if asked:
+                    with asked.open("a") as note:
+                        note.write(f"{target}\n")
+                name, _, number = target.rpartition(":")
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                await joined((reader, writer), lambda: asyncio.open_connection(name, int(number)))
+        writer.close()
+
+    return await asyncio.start_server(serve, host, port)
 
 
 async def copied(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float = 0.0) -> None:

@@ -5,76 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deadweight.records.evidence import Provenance
+from deadweight.report import model
 from deadweight.report.figures import when
 from deadweight.report.history import entry_of
-from deadweight.report.model import (
-    AttackRecord,
-    BaseRecord,
-    BuildRecord,
-    CheckRecord,
-    Coverage,
-    Database,
-    Finding,
-    HistoryEntry,
-    KernelHeaders,
-    PayloadRecord,
-    Reachability,
-    ReferenceRecord,
-    Report,
-    Severity,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
-from deadweight_images.findings import (
-    DuplicateFile,
-    FolderFigure,
-    HiddenFile,
-    LayersReport,
-    PathFigure,
-    SecretFinding,
-    SecretMark,
-)
+from deadweight_images import findings
 from tests.support import report_samples as samples
 
 PAYLOADS = (
-    "system",
-    "pipe-getline",
-    "print-pipe",
-    "coprocess",
-    "option-injection",
-    "gawk-extension",
-    "read-passwd",
-    "read-shadow",
-    "environ",
-    "proc-environ",
-    "write-root",
-    "write-app",
-    "write-tmp",
-    "run-root",
-    "run-app",
-    "run-tmp",
-    "interpret-tmp",
-    "connect",
-    "reverse-shell",
-    "reverse-shell-tools",
-    "bind-shell",
-    "bind-shell-tools",
-    "download",
-    "download-awk",
-    "mount",
-    "block-device",
-    "clock",
-    "kernel-module",
-    "core-pattern",
-    "user-namespace",
-    "host-read",
-    "host-write",
-    "engine-socket",
-    "fork-bomb",
-    "memory-bomb",
-    "endless-loop",
-    "fill-disk",
-)
+    "system", "pipe-getline", "print-pipe", "coprocess", "option-injection", "gawk-extension", "read-passwd",
+    "read-shadow", "environ", "proc-environ", "write-root", "write-app", "write-tmp", "run-root", "run-app",
+    "run-tmp", "interpret-tmp", "connect", "reverse-shell", "reverse-shell-tools", "bind-shell", "bind-shell-tools",
+    "download", "download-awk", "mount", "block-device", "clock", "kernel-module", "core-pattern", "user-namespace",
+    "host-read", "host-write", "engine-socket", "fork-bomb", "memory-bomb", "endless-loop", "fill-disk",
+)  # fmt: skip
 BREACHES = tuple(f"breach-{number:02}" for number in range(1, 43))
 ATTACKS = (*PAYLOADS, *BREACHES)
 WALLS = ("image", "non-root", "capabilities", "seccomp", "no-network", "read-only", "noexec-tmpfs", "limits")
@@ -99,11 +42,11 @@ SHAPES: dict[str, tuple[str, str, str | None, int, int, int, float, bool]] = {
 CHECKS = ("api", "budget", "hardening", "layers", "runs")
 
 
-def passing() -> Report:
+def passing() -> model.Report:
     """Everything as expected: two samples fail as they are meant to."""
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
     payloads = {
-        name: PayloadRecord(
+        name: model.PayloadRecord(
             f"{name.replace('-', ' ')}, as told in the catalogue",
             "a foothold",
             "https://example.com",
@@ -112,11 +55,11 @@ def passing() -> Report:
         )
         for name in ATTACKS
     }
-    whole = Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
+    whole = model.Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
 
 
-def _earlier(whole: Report, day: int) -> HistoryEntry:
+def _earlier(whole: model.Report, day: int) -> model.HistoryEntry:
     entry = entry_of(whole, f"{day:040x}", dirty=day == 3)
     grown = 1.0 + 0.02 * (8 - day)
     points = {
@@ -127,7 +70,7 @@ def _earlier(whole: Report, day: int) -> HistoryEntry:
     return replace(entry, at=f"2031-01-0{day}T04:05:06+00:00")
 
 
-def before() -> Report:
+def before() -> model.Report:
     """The report of a week before ``failing``: another size here, fewer findings there, an attack that was stopped then."""
     whole = passing()
     variants = dict(whole.variants)
@@ -141,12 +84,12 @@ def before() -> Report:
     return replace(whole, generated_at="2031-01-27T04:05:06+00:00", variants=variants)
 
 
-def failing() -> Report:
+def failing() -> model.Report:
     """One check failed, one build failed, one thing was not measured."""
     whole = passing()
     variants = dict(whole.variants)
     ubuntu, ko = variants["multi-stage-ubuntu"], variants["ko"]
-    wrong = CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
+    wrong = model.CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
     assert ubuntu.image is not None
     as_root = replace(ubuntu.image, user="root")
     variants["multi-stage-ubuntu"] = replace(ubuntu, image=as_root, checks={**ubuntu.checks, "hardening": wrong})
@@ -156,15 +99,15 @@ def failing() -> Report:
         build=replace(ko.build, failed_at=samples.WHEN),
         failed=f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/ko.log)",
     )
-    absent = CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
+    absent = model.CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
     variants["jib"] = replace(variants["jib"], checks={**variants["jib"].checks, "api": absent})
     return replace(whole, variants=variants)
 
 
-def stale() -> Report:
+def stale() -> model.Report:
     """Nothing failed, but eight results are of an earlier image."""
     whole = passing()
-    old = CheckRecord(
+    old = model.CheckRecord(
         "not_measured",
         True,
         "stale: measured on an earlier image; `invoke verify --variant x` measures this one",
@@ -183,27 +126,29 @@ def _got(seed: str) -> Provenance:
     return samples.provenance("sha256:" + seed * 64)
 
 
-def _variant(name: str, index: int) -> VariantRecord:
+def _variant(name: str, index: int) -> model.VariantRecord:
     ladder, builder, base, size, findings, through, seconds, shell = SHAPES[name]
     seed = "0123456789abcdef"[index]
     service = ladder != "samples"
     plain = samples.variant(size)
     checks = {
-        check: CheckRecord("pass", True, _reason(check), _got(seed), 1.2, {"figures": {"seconds": 1.2}})
+        check: model.CheckRecord("pass", True, _reason(check), _got(seed), 1.2, {"figures": {"seconds": 1.2}})
         for check in CHECKS
     }
     leaky = name in ("insecure-layer-sample", "insecure-layer-sample-history")
     if leaky:
-        checks["layers"] = CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)
+        checks["layers"] = model.CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)
     caches = ("cold", "warm", "cached")
     return replace(
         plain,
         builder=builder,
         ladder=ladder,
         description=f"{name}, said in a sentence of its own",
-        base=None if base is None else BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True),
+        base=None
+        if base is None
+        else model.BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True),
         image=samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
-        build=BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=caches[index % 3]),  # type: ignore[arg-type]
+        build=model.BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=caches[index % 3]),  # type: ignore[arg-type]
         startup_seconds=(0.2 + 0.02 * index if ladder == "go" else 1.4) if service else None,
         startup_samples=tuple((0.2 + 0.02 * index if ladder == "go" else 1.4) + 0.01 * n for n in range(-2, 3))
         if service
@@ -212,7 +157,7 @@ def _variant(name: str, index: int) -> VariantRecord:
         vulnerabilities=_scan(findings, index),
         attacks=_attacks(through, index) if service else {},
         layers=_layers(size, shell, name, leaky),
-        reference=ReferenceRecord(
+        reference=model.ReferenceRecord(
             "A talk, November 2023", int(size * 0.9), findings - 49 if findings > 50 else findings
         )
         if ladder == "go" and index in (0, 1, 2, 6)
@@ -233,8 +178,8 @@ def _reason(check: str) -> str:
     }[check]
 
 
-def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
-    found: dict[str, dict[str, AttackRecord]] = {}
+def _attacks(through: int, index: int) -> dict[str, dict[str, model.AttackRecord]]:
+    found: dict[str, dict[str, model.AttackRecord]] = {}
     for rank, posture in enumerate(("open", "default", "hardened")):
         for place, payload in enumerate(ATTACKS):
             strength = (place * 7 + index) % len(PAYLOADS)
@@ -242,9 +187,9 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
             if payload in BREACHES:  # most of them come to the same in all variants, as in real life
                 strength, limit = 7 * place % 40 + index % 2 * (place % 5 == 0), (40, 20, 0)[rank]
             if payload not in BREACHES and (place + index) % 11 == 10 and index % 2:
-                record = AttackRecord("not_applicable", reason="mawk has no such feature")
+                record = model.AttackRecord("not_applicable", reason="mawk has no such feature")
             elif strength < limit:
-                record = AttackRecord(
+                record = model.AttackRecord(
                     "succeeded",
                     (),
                     0,
@@ -253,7 +198,7 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
                 )
             else:
                 walls = (WALLS[place % len(WALLS)], WALLS[(place + 3) % len(WALLS)])[: 1 + place % 2]
-                record = AttackRecord(
+                record = model.AttackRecord(
                     "blocked",
                     walls,
                     len(walls),
@@ -264,10 +209,10 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
     return found
 
 
-def _scan(count: int, index: int) -> VulnerabilitiesRecord:
-    severities: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
+def _scan(count: int, index: int) -> model.VulnerabilitiesRecord:
+    severities: tuple[model.Severity, ...] = ("critical", "high", "medium", "low", "unknown")
     findings = tuple(
-        Finding(
+        model.Finding(
             f"CVE-{2020 + n % 7}-{1000 + n}",
             "stdlib" if n < 14 else f"lib{n % 90}",
             severities[(n * 3) % 5],
@@ -281,22 +226,22 @@ def _scan(count: int, index: int) -> VulnerabilitiesRecord:
     )  # fmt: skip
     by = {severity: sum(each.severity == severity for each in findings) for severity in severities}
     reached = sum(each.reachable is True for each in findings)
-    return VulnerabilitiesRecord(
+    return model.VulnerabilitiesRecord(
         "scanned",
-        Coverage("covered" if index != 6 else "not_covered", "covered"),
+        model.Coverage("covered" if index != 6 else "not_covered", "covered"),
         count,
         by,
-        Database("2031-02-01T00:00:00Z"),
+        model.Database("2031-02-01T00:00:00Z"),
         sum(each.fixed_version is not None for each in findings),
-        KernelHeaders(2578 if index == 0 else 0, {"high": 2000} if index == 0 else {}),
-        Reachability("measured", reached, count - reached)
+        model.KernelHeaders(2578 if index == 0 else 0, {"high": 2000} if index == 0 else {}),
+        model.Reachability("measured", reached, count - reached)
         if index % 2
-        else Reachability(reason="the service was not watched while it ran; `invoke verify` watches it"),
+        else model.Reachability(reason="the service was not watched while it ran; `invoke verify` watches it"),
         findings,
     )
 
 
-def _layers(size: int, shell: bool, name: str, leaky: bool) -> LayersReport:
+def _layers(size: int, shell: bool, name: str, leaky: bool) -> findings.LayersReport:
     plain = samples.layers(1)
     parts = ("usr/lib", "usr/share", "usr/bin", "usr/local/go", "etc", "var/lib", "app", "…")
     shares = [size * part // 36 for part in (8, 7, 6, 5, 4, 3, 2, 1)]
@@ -305,16 +250,18 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> LayersReport:
         for text in ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532")
     )
     where = "sha256:" + "d" * 64
-    mark = SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
-    hidden: tuple[HiddenFile, ...] = tuple(
-        HiddenFile(f"var/cache/apt/pkg-{n}.bin", 34_000 * (40 - n), where, "RUN apt", where, "RUN rm -r", "removed", 1, 2)
+    mark = findings.SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
+    hidden: tuple[findings.HiddenFile, ...] = tuple(
+        findings.HiddenFile(f"var/cache/apt/pkg-{n}.bin", 34_000 * (40 - n), where, "RUN apt", where, "RUN rm -r", "removed", 1, 2)
         for n in range(30 if size > 90_000_000 else 0)
     )  # fmt: skip
     if name == "insecure-layer-sample":
-        hidden = (HiddenFile("etc/secret.txt", 1679, where, "COPY", where, "RUN rm", "removed", 1, 2, (mark,)),)
+        hidden = (
+            findings.HiddenFile("etc/secret.txt", 1679, where, "COPY", where, "RUN rm", "removed", 1, 2, (mark,)),
+        )
     seen = (
-        SecretFinding("password", "e" * 32, "config.Env[1]"),
-        SecretFinding("password", "f" * 32, "history[2].created_by"),
+        findings.SecretFinding("password", "e" * 32, "config.Env[1]"),
+        findings.SecretFinding("password", "f" * 32, "history[2].created_by"),
     )
     return replace(
         plain,
@@ -325,19 +272,23 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> LayersReport:
         hidden_bytes=sum(file.size_bytes for file in hidden),
         duplicated_bytes=size // 50,
         secrets=seen if leaky and name.endswith("history") else (),
-        setuid=(PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if size > 90_000_000 else (),
-        shells=(PathFigure("bin/sh", 120_000, where),) if shell else (),
-        package_managers=(PathFigure("usr/bin/apt", 18_000, where, "os"),) if shell and size > 12_500_000 else (),
+        setuid=(findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),)
+        if size > 90_000_000
+        else (),
+        shells=(findings.PathFigure("bin/sh", 120_000, where),) if shell else (),
+        package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),)
+        if shell and size > 12_500_000
+        else (),
         heaviest=(
-            PathFigure("/etc/big.db", size // 40),
-            *(PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
+            findings.PathFigure("/etc/big.db", size // 40),
+            *(findings.PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
         ),
         duplicates=tuple(
-            DuplicateFile(path, layer, size // 100, group, 2)
+            findings.DuplicateFile(path, layer, size // 100, group, 2)
             for group in range(3)
             for layer, path in ((0, f"/usr/lib/lib{group}.so"), (1, f"/usr/share/copy{group}.so"))
         ),
         folders=tuple(
-            FolderFigure(n % 4, part, share) for n, (part, share) in enumerate(zip(parts, shares, strict=True))
+            findings.FolderFigure(n % 4, part, share) for n, (part, share) in enumerate(zip(parts, shares, strict=True))
         ),
     )

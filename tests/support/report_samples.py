@@ -6,34 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight.records.evidence import Provenance
-from deadweight.report.model import (
-    AttackRecord,
-    BaseRecord,
-    BuildRecord,
-    CheckRecord,
-    Coverage,
-    Database,
-    Finding,
-    ImageRecord,
-    KernelHeaders,
-    LayerRecord,
-    PayloadRecord,
-    Reachability,
-    ReferenceRecord,
-    Report,
-    VariantRecord,
-    VulnerabilitiesRecord,
-)
-from deadweight_images.findings import (
-    FolderFigure,
-    HiddenFile,
-    LayerFigures,
-    LayersReport,
-    Package,
-    PathFigure,
-    SecretFinding,
-    SecretMark,
-)
+from deadweight.report import model
+from deadweight_images import findings
 
 WHEN = "2031-02-03T04:05:06+00:00"
 SIZES = {
@@ -49,10 +23,10 @@ def provenance(digest: str, tool: str = "sample") -> Provenance:
     return Provenance(image_digest=digest, tool=tool, tool_version="0", at=WHEN)
 
 
-def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> ImageRecord:
+def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> model.ImageRecord:
     share = size // layers
     records = tuple(
-        LayerRecord(
+        model.LayerRecord(
             size_bytes=size - share * (layers - 1) if index == 0 else share,
             digest=f"sha256:{(seed + str(index)) * 4:0<64}"[:71],
             compressed_bytes=compressed // layers,
@@ -60,21 +34,21 @@ def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> Im
         )
         for index in range(layers)
     )
-    return ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
+    return model.ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
 
 
-def variant(size: int = 10_000_000, **changes: object) -> VariantRecord:
+def variant(size: int = 10_000_000, **changes: object) -> model.VariantRecord:
     """One plain variant with every figure measured."""
     digest = "sha256:" + "a" * 64
-    plain = VariantRecord(
+    plain = model.VariantRecord(
         builder="dockerfile",
         ladder="go",
-        base=BaseRecord("docker.io/library/alpine:latest", "sha256:" + "b" * 64, stand_in=True),
+        base=model.BaseRecord("docker.io/library/alpine:latest", "sha256:" + "b" * 64, stand_in=True),
         image=image(size, size // 2),
-        build=BuildRecord(1.5, False, WHEN, "sample 0"),
+        build=model.BuildRecord(1.5, False, WHEN, "sample 0"),
         startup_seconds=0.21,
-        checks={"runs": CheckRecord("pass", True, "healthy in 0.21 s", provenance(digest), 1.0)},
-        vulnerabilities=VulnerabilitiesRecord(),
+        checks={"runs": model.CheckRecord("pass", True, "healthy in 0.21 s", provenance(digest), 1.0)},
+        vulnerabilities=model.VulnerabilitiesRecord(),
         attacks={},
         layers=None,
         go_version="go1.21.3",
@@ -83,29 +57,33 @@ def variant(size: int = 10_000_000, **changes: object) -> VariantRecord:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def report(variants: dict[str, VariantRecord] | None = None, **changes: object) -> Report:
+def report(variants: dict[str, model.VariantRecord] | None = None, **changes: object) -> model.Report:
     """A small report of wave one: no scan, no attacks, no layer reading."""
     if variants is None:
         variants = {name: _rung(name, *figures) for name, figures in SIZES.items()}
         variants["jib"] = replace(
             variant(180_000_000), builder="jib", ladder="java", go_version=None, reference=None,
-            base=BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False),
+            base=model.BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False),
         )  # fmt: skip
-    return replace(Report(1, "sample-suite", WHEN, "0.0", variants), **changes)  # type: ignore[arg-type]
+    return replace(model.Report(1, "sample-suite", WHEN, "0.0", variants), **changes)  # type: ignore[arg-type]
 
 
 def _rung(
     name: str, size: int, compressed: int, reference_size: int | None, reference_cves: int | None
-) -> VariantRecord:
-    reference = ReferenceRecord("A talk, November 2023", reference_size, reference_cves)
+) -> model.VariantRecord:
+    reference = model.ReferenceRecord("A talk, November 2023", reference_size, reference_cves)
     builder = name if name in {"ko", "apko"} else "dockerfile"
     base = (
-        None if name == "apko" else BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
+        None
+        if name == "apko"
+        else model.BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
     )
     record = replace(variant(size), builder=builder, base=base, image=image(size, compressed), reference=reference)
     if name == "all-in-one":
         assert record.image is not None
-        failed = CheckRecord("fail", False, "1.13 GB is above the hard limit of 1 GB", provenance("sha256:" + "a" * 64))
+        failed = model.CheckRecord(
+            "fail", False, "1.13 GB is above the hard limit of 1 GB", provenance("sha256:" + "a" * 64)
+        )
         return replace(
             record,
             image=replace(record.image, user=""),
@@ -115,22 +93,24 @@ def _rung(
     return record
 
 
-def full_report() -> Report:
+def full_report() -> model.Report:
     """Every section filled, with markup-like text in every free-text field, and one variant that was never built."""
     whole = report()
     variants = {
         name: replace(record, **_sections(name, index)) for index, (name, record) in enumerate(whole.variants.items())
     }
-    variants["never-built"] = VariantRecord(
-        "dockerfile", "go", None, None, None, None, {}, VulnerabilitiesRecord(), {}, None, notes=("not built",)
+    variants["never-built"] = model.VariantRecord(
+        "dockerfile", "go", None, None, None, None, {}, model.VulnerabilitiesRecord(), {}, None, notes=("not built",)
     )
     payloads = {
-        "system": PayloadRecord(
+        "system": model.PayloadRecord(
             "system() starts a program", "a command", "https://gtfobins.github.io/gtfobins/awk/", "T1059"
         ),
-        "reverse-shell": PayloadRecord("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
-        "write-tmp": PayloadRecord("Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"),
-        "mount": PayloadRecord("Mount a device", "the host", None, "T1611"),
+        "reverse-shell": model.PayloadRecord("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
+        "write-tmp": model.PayloadRecord(
+            "Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"
+        ),
+        "mount": model.PayloadRecord("Mount a device", "the host", None, "T1611"),
     }
     return replace(whole, variants=variants, payloads=payloads)
 
@@ -138,41 +118,43 @@ def full_report() -> Report:
 def _sections(name: str, index: int) -> dict[str, Any]:
     attacks = {
         posture: {
-            "system": AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
-            "reverse-shell": AttackRecord(
+            "system": model.AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
+            "reverse-shell": model.AttackRecord(
                 "blocked", ("no network", "image")[: index % 3], index, "no bytes at the listener"
             ),
-            "write-tmp": AttackRecord(
+            "write-tmp": model.AttackRecord(
                 "blocked" if posture == "hardened" else "succeeded", ("noexec tmpfs",), 1 + index % 2
             ),
-            "mount": AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
+            "mount": model.AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
         }
         for posture in ("open", "default", "hardened")
     }
     return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
 
 
-def layer_figures(size: int, instruction: str) -> LayerFigures:
+def layer_figures(size: int, instruction: str) -> findings.LayerFigures:
     digest = "sha256:" + "d" * 64
-    return LayerFigures(digest, digest, size, size + 1024, size // 2, "stored", instruction, None, 12, 0, True)
+    return findings.LayerFigures(digest, digest, size, size + 1024, size // 2, "stored", instruction, None, 12, 0, True)
 
 
-def package(name: str, version: str, size: int) -> Package:
-    return Package("deb", name, version, size, 3, "measured")
+def package(name: str, version: str, size: int) -> findings.Package:
+    return findings.Package("deb", name, version, size, 3, "measured")
 
 
-def layers(index: int = 0) -> LayersReport:
+def layers(index: int = 0) -> findings.LayersReport:
     where = "sha256:" + "d" * 64
-    mark = SecretMark("private-key", "0123456789abcdef0123456789abcdef", "a key", "-----BEGIN … (1679 characters)")
-    allowed = SecretFinding("generic-key", "f" * 32, "config.Env[0]", allowed="a test value <b>")
-    seen = SecretFinding("private-key", "e" * 32, "file", "etc/other.key", where, "COPY other.key /etc/")
+    mark = findings.SecretMark(
+        "private-key", "0123456789abcdef0123456789abcdef", "a key", "-----BEGIN … (1679 characters)"
+    )
+    allowed = findings.SecretFinding("generic-key", "f" * 32, "config.Env[0]", allowed="a test value <b>")
+    seen = findings.SecretFinding("private-key", "e" * 32, "file", "etc/other.key", where, "COPY other.key /etc/")
     hidden = (
-        HiddenFile("etc/secret.txt", 1679, where, "COPY secret.txt /etc/", where, "RUN rm /etc/secret.txt <x>", "removed", 1, 2,
-                   (mark,)),
-        HiddenFile("var/cache/apt/pkgcache.bin", 34_000_000, where, "RUN apt-get update", where, None, "replaced", 0, 1),
+        findings.HiddenFile("etc/secret.txt", 1679, where, "COPY secret.txt /etc/", where, "RUN rm /etc/secret.txt <x>",
+                            "removed", 1, 2, (mark,)),
+        findings.HiddenFile("var/cache/apt/pkgcache.bin", 34_000_000, where, "RUN apt-get update", where, None, "replaced", 0, 1),
     )  # fmt: skip
     folders = [{"usr/lib": 28_000_000, "usr/share": 9_000_000, "": 40_000, "…": 12_000}, {"app": 9_000_000}]
-    return LayersReport(
+    return findings.LayersReport(
         config_digest="sha256:" + "a" * 64,
         manifest_digest=None,
         scanned="deep",
@@ -188,29 +170,34 @@ def layers(index: int = 0) -> LayersReport:
         layers=(layer_figures(40_000_000, "FROM base"), layer_figures(9_000_000, "COPY app /app")),
         hidden=hidden if index == 0 else (),
         secrets=(seen, allowed) if index == 0 else (),
-        setuid=(PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if index < 2 else (),
-        shells=(PathFigure("bin/sh", 120_000, where),) if index < 3 else (),
-        package_managers=(PathFigure("usr/bin/apt", 18_000, where, "os"),) if index < 2 else (),
+        setuid=(findings.PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if index < 2 else (),
+        shells=(findings.PathFigure("bin/sh", 120_000, where),) if index < 3 else (),
+        package_managers=(findings.PathFigure("usr/bin/apt", 18_000, where, "os"),) if index < 2 else (),
         packages=(package("libc6", "2.36", 13_000_000), package("busybox", "1.36", 900_000)),
-        heaviest=(PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
+        heaviest=(findings.PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
         folders=tuple(
-            FolderFigure(layer, name, size) for layer, parts in enumerate(folders) for name, size in parts.items()
+            findings.FolderFigure(layer, name, size)
+            for layer, parts in enumerate(folders)
+            for name, size in parts.items()
         ),
         skipped=(),
     )
 
 
-def scan(index: int = 0) -> VulnerabilitiesRecord:
+def scan(index: int = 0) -> model.VulnerabilitiesRecord:
     if index == 3:
-        return VulnerabilitiesRecord("not_covered", Coverage("not_covered", "not_covered"), reason="the OS is unknown")
+        return model.VulnerabilitiesRecord(
+            "not_covered", model.Coverage("not_covered", "not_covered"), reason="the OS is unknown"
+        )
     if index == 4:
-        return VulnerabilitiesRecord(reason="no database; `invoke setup` gets one")
+        return model.VulnerabilitiesRecord(reason="no database; `invoke setup` gets one")
     findings = (
-        Finding("CVE-2031-0001", "libc6", "high", "2.36", "2.36-1", "os", False, "overflow in <b>x</b>"),
-        Finding("CVE-2031-0002", "stdlib", "critical", "1.21.3", "1.21.4", "language", True, "net/http"),
-        Finding("CVE-2031-0003", "stdlib", "low", "1.21.3", None, "language", None, None),
+        model.Finding("CVE-2031-0001", "libc6", "high", "2.36", "2.36-1", "os", False, "overflow in <b>x</b>"),
+        model.Finding("CVE-2031-0002", "stdlib", "critical", "1.21.3", "1.21.4", "language", True, "net/http"),
+        model.Finding("CVE-2031-0003", "stdlib", "low", "1.21.3", None, "language", None, None),
     )
-    return VulnerabilitiesRecord(
-        "scanned", Coverage("covered", "covered"), 3, {"critical": 1, "high": 1, "low": 1}, Database("2031-02-01T00:00:00Z"), 2,
-        KernelHeaders(2578, {"high": 2000, "medium": 578}), Reachability("measured", 2, 1), findings,
+    return model.VulnerabilitiesRecord(
+        "scanned", model.Coverage("covered", "covered"), 3, {"critical": 1, "high": 1, "low": 1},
+        model.Database("2031-02-01T00:00:00Z"), 2, model.KernelHeaders(2578, {"high": 2000, "medium": 578}),
+        model.Reachability("measured", 2, 1), findings,
     )  # fmt: skip

@@ -1,5 +1,5 @@
-"""An engine of a user who is not root: with user numbers of its own, a store and a run folder; nothing else here is changed.
-Needs root (to become that user), newuidmap and slirp4netns or pasta."""
+"""Engines of users who are not root: with user numbers of their own, a store and a run folder; nothing else here is changed.
+They need root (to become that user), newuidmap and slirp4netns or pasta."""
 
 from __future__ import annotations
 
@@ -99,3 +99,42 @@ def _end(user: User) -> None:
         with contextlib.suppress(OSError):
             if Path(f"/proc/{each.pid}").stat().st_uid in users:
                 os.kill(each.pid, signal.SIGKILL)
+
+
+DOCKER, PODMAN = User(61001, 7_300_000), User(61000, 7_000_000)
+SCRIPT = "/usr/share/docker.io/contrib/dockerd-rootless.sh"
+"""Debian's place; elsewhere it is on PATH."""
+
+
+def docker_lacks() -> str:
+    """What there is none of here; empty where Docker can be started, in RootlessKit."""
+    script = "" if _script() else "dockerd-rootless.sh"
+    return ", ".join(filter(None, (lacking("dockerd", "rootlesskit"), script)))
+
+
+def rootless_docker() -> contextlib.AbstractContextManager[tuple[str, Path]]:
+    """Gives where it listens, and its folder."""
+    kept = "--data-root FOLDER/home/docker --exec-root FOLDER/run/docker --host unix://FOLDER/run/docker.sock"
+    return engine_of(DOCKER, "run/docker.sock", (_script(), *kept.split()))
+
+
+def _script() -> str:
+    return shutil.which("dockerd-rootless.sh") or (SCRIPT if Path(SCRIPT).exists() else "")
+
+
+def podman_lacks() -> str:
+    """What there is none of here; empty where Podman's service can be started."""
+    return lacking("podman", "runc")
+
+
+def rootless_podman() -> contextlib.AbstractContextManager[tuple[str, Path]]:
+    """Gives where it listens, and its folder."""
+    words = f"podman --cgroup-manager cgroupfs --runtime {shutil.which('runc') or 'runc'} --storage-driver overlay"
+    service = "system service --time=0 unix://FOLDER/run/podman.sock"
+    return engine_of(PODMAN, "run/podman.sock", (*words.split(), *service.split()))
+
+
+def bridges(folder: Path) -> Path:
+    """The file of the network namespace in which Podman's bridges are, as its own mounts have it."""
+    pause = (folder / "run/libpod/tmp/pause.pid").read_text().strip()
+    return next(Path(f"/proc/{pause}/root{folder}/run/netns").glob("rootless-netns-*"))

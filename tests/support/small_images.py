@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import platform
 import re
@@ -19,9 +18,9 @@ from typing import Any
 
 from deadweight.engine.client import Engine
 from deadweight.records.paths import user_cache
+from tests.support import image_samples as samples
 
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
-EPOCH = "1970-01-01T00:00:00Z"
 Content = bytes | Path | str
 """A file's bytes, a file or program of this machine to copy, or (text) the target of a symbolic link."""
 MODES = {"/etc/shadow": 0o600}
@@ -37,25 +36,8 @@ def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], 
 
     ``/tmp/`` with no content is a folder that everybody may write to; with a user's number, one that only that user may.
     """
-    blobs = [_layer(files) for files in layers]
-    names = [hashlib.sha256(blob).hexdigest() for blob in blobs]
-    document = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": EPOCH,
-        "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{name}" for name in names]},
-        "history": [{"created": EPOCH, "created_by": f"test layer {number}"} for number in range(len(blobs))],
-    }
-    raw = json.dumps(document, sort_keys=True).encode()
-    config_name = f"{hashlib.sha256(raw).hexdigest()}.json"
-    manifest = [{"Config": config_name, "RepoTags": [reference], "Layers": [f"{name}.tar" for name in names]}]
-    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
-        _add(tar, config_name, raw)
-        for name, blob in dict(zip(names, blobs, strict=True)).items():
-            _add(tar, f"{name}.tar", blob)
-        _add(tar, "manifest.json", json.dumps(manifest).encode())
-    return out
+    made = samples.build(*map(_layer, layers), config=config, created="1970-01-01T00:00:00Z")
+    return samples.docker_save(out, made, tag=reference)
 
 
 def program(name: str, at: str | None = None) -> dict[str, Content]:
@@ -153,3 +135,11 @@ def forget_image(engine: Engine, name: str) -> None:
     kept = re.compile(re.escape(name.rpartition(":")[0]) + ":[0-9a-f]{12}")
     if left is not None and len(left.tags) == 1 and kept.fullmatch(left.tags[0]):
         engine.images.remove(left.tags[0], force=True)
+
+
+def forget_images(engine: Engine, *beginnings: str) -> None:
+    """Remove the images whose names begin so."""
+    for image in engine.api.images():
+        for tag in image.get("RepoTags") or ():
+            if tag.startswith(beginnings):
+                engine.images.remove(tag, force=True)

@@ -1,77 +1,74 @@
-"""An engine as if it were on another machine: the tests' own, behind TCP with TLS and certificates for both sides."""
+"""Engines as if they were on another machine: behind TCP with TLS, or with processes and a network of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import signal
 import ssl
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.support.relay import copied, port_of, serving
-
-DAYS = "2"
+from deadweight.engine import api as wire
+from deadweight.engine.own import machine
+from tests.support.certificates import authority
+from tests.support.relay import listening, port_of, serving
 
 
 @contextlib.contextmanager
 def elsewhere(socket: str, folder: Path) -> Iterator[str]:
     """Gives ``tcp://127.0.0.1:PORT``; ``folder`` then holds ca.pem, cert.pem and key.pem, as Docker's client wants them."""
-    _certificates(folder)
+    authority(folder, {"server": ["127.0.0.1"], "client": ["127.0.0.1"]})
+    (folder / "client.pem").rename(folder / "cert.pem")
+    (folder / "client.key").rename(folder / "key.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
-
-    async def serve() -> asyncio.Server:
-        return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0, ssl=context)
-
-    with serving(serve) as (server, _):
-        yield f"tcp://127.0.0.1:{port_of(server)}"
+    with cuttable(socket, context) as (address, _):
+        yield address
 
 
 @contextlib.contextmanager
-def cuttable(socket: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Gives ``tcp://127.0.0.1:PORT``, without TLS, and what makes the engine be gone there, with every connection to it."""
-
-    async def serve() -> asyncio.Server:
-        return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0)
-
-    with serving(serve) as (server, cut):
+def cuttable(socket: str, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Gives ``tcp://127.0.0.1:PORT``, and what makes the engine be gone there, with every connection to it."""
+    with serving(lambda: listening(lambda: asyncio.open_unix_connection(socket), ssl=tls)) as (server, cut):
         yield f"tcp://127.0.0.1:{port_of(server)}", cut
 
 
-async def _between(socket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    behind, to_behind = await asyncio.open_unix_connection(socket)
+START = """
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run -o mode=755
+mkdir -p "$1/socket" && ip link set lo up
+exec dockerd --config-file "$1/none.json" --host "unix://$1/socket/docker.sock" --data-root "$1/data" --exec-root /run/docker \
+  --pidfile /run/docker.pid --exec-opt native.cgroupdriver=cgroupfs --log-level warn
+"""
+START_SECONDS = 40.0
+
+
+@contextlib.contextmanager
+def apart_engine(folder: Path) -> Iterator[str]:
+    """Gives where it listens. It ends, with all that it started, when its first process does."""
+    if sys.platform != "linux" or shutil.which("dockerd") is None:
+        raise FileNotFoundError("dockerd")
+    (folder / "none.json").write_text("{}")
+    host = f"unix://{folder}/socket/docker.sock"
+    argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", START, "sh", str(folder)]
+    with (folder / "dockerd.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(copied(reader, to_behind), copied(behind, writer))
+        until = time.monotonic() + START_SECONDS
+        while (problem := wire.trouble(host)) and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.1)
+        assert not problem, (folder / "dockerd.log").read_text()[-2000:]
+        yield host
     finally:
-        for each in (writer, to_behind):
-            each.transport.abort()
-
-
-def _certificates(folder: Path) -> None:
-    """An authority, and one certificate for each side."""
-    _openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", DAYS, "-subj", "/CN=tests",
-             "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
-    for name, certificate, key in (("server", "server.pem", "server.key"), ("client", "cert.pem", "key.pem")):
-        _openssl(
-            folder,
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            key,
-            "-out",
-            f"{name}.csr",
-        )
-        (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
-        _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                 "-days", DAYS, "-extfile", "ext", "-out", certificate)  # fmt: skip
-
-
-def _openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+        machine.unmount_below(folder)
+        shutil.rmtree(folder / "data", ignore_errors=True)

@@ -43,7 +43,7 @@ def test_the_table_names_every_variant_in_full(capsys, columns):
     found = [SimpleNamespace(variant=each, data={"postures": {"open": cells(system="crashed")}}) for each in variants]
     attack.print_attacks(found, Console(width=columns, highlight=False))
     lines = capsys.readouterr().out.splitlines()
-    heads = [word for line in lines if "┃ attack" in line for word in re.findall(r"[\w-]+", line)]
+    heads = [word for line in lines if line.startswith("attack ") for word in re.findall(r"[\w-]+", line)]
     assert [head for head in heads if head != "attack"] == variants
     assert sum(line.count("crashed") for line in lines) == len(variants)
     assert max(map(len, lines)) <= columns
@@ -72,6 +72,9 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
     assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
     assert attack.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+    postures["hardened"]["token"] = {"outcome": "blocked", "handed_in": True}
+    unmeasured = SimpleNamespace(variant="ko", data={})
+    assert attack.total([*found, unmeasured]) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.tasks.completion import SCRIPTS, following
+from deadweight.tasks.completion import SHELLS, following, script
 
 pytestmark = pytest.mark.system
 
@@ -58,7 +58,7 @@ def test_a_suite_that_cannot_be_read_is_no_noise(project, capsys) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shell", sorted(SCRIPTS))
+@pytest.mark.parametrize("shell", sorted(SHELLS))
 def test_the_script_completes_in_the_real_shell(project, shell) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
@@ -76,7 +76,7 @@ def test_the_script_completes_in_the_real_shell(project, shell) -> None:
     )
 
     def answer(line: str) -> list[str]:
-        ask = before + SCRIPTS[shell] + asks[shell].format(line, last=line.split()[-1])
+        ask = before + script(shell) + asks[shell].format(line, last=line.split()[-1])
         env = {**os.environ, "PATH": path}
         done = subprocess.run([shell, "-c", ask], env=env, capture_output=True, text=True, timeout=60, check=True)
         assert done.stderr == ""

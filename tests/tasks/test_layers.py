@@ -24,9 +24,10 @@ from tests.support import image_samples as samples
 from tests.support.caches import fresh_cache
 from tests.support.image_samples import honest_layer as layer
 from tests.support.invoking import TASKS, argv, invoke
-from tests.support.sarif_schema import checked
+from tests.support.json_schema import checked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
+from tests.support.trees import written
 
 pytestmark = pytest.mark.system
 
@@ -52,12 +53,12 @@ def project(tmp_path) -> Path:
 
 @pytest.fixture
 def leaky(project) -> Path:
-    return samples.docker_save(project / "leaky.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY))
+    return samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="leaky.tar")
 
 
 @pytest.fixture
 def clean(project) -> Path:
-    return samples.docker_save(project / "clean.tar", samples.build(CLEAN, config={"User": "65532"}))
+    return samples.saved(project, CLEAN, config={"User": "65532"}, name="clean.tar")
 
 
 def layers(
@@ -104,8 +105,11 @@ def test_a_clean_image_is_exit_code_0(project, clean):
 
 
 def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project):
-    made = samples.build(CLEAN, ADDS, history=HISTORY[:2], config={"Env": [f"TOKEN={TOKEN}"]})
-    done = layers(project, "--archive", samples.docker_save(project / "x.tar", made))
+    done = layers(
+        project,
+        "--archive",
+        samples.saved(project, CLEAN, ADDS, history=HISTORY[:2], config={"Env": [f"TOKEN={TOKEN}"]}),
+    )
     assert done.returncode == 1
     assert "2 secrets found" in done.stderr
     assert "SECRET github-pat in /etc/app.conf" in done.stdout
@@ -116,8 +120,11 @@ def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project
 
 def test_many_hidden_files_are_cut_and_counted(project):
     names = [f"f{number:02}" for number in range(25)]
-    image = samples.build(layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names}))
-    done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
+    done = layers(
+        project,
+        "--archive",
+        samples.saved(project, layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names})),
+    )
     assert done.returncode == 0
     assert done.stdout.count("\nhidden: ") == 20
     assert "… and 5 more hidden files (--json has all)" in done.stdout
@@ -127,8 +134,9 @@ def test_what_was_not_looked_at_is_counted_to_the_end(project):
     encrypted = (
         struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + random.Random(1).randbytes(99)
     )
-    image = samples.build(layer({f"{number}.zip": encrypted for number in range(25)}))
-    done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
+    done = layers(
+        project, "--archive", samples.saved(project, layer({f"{number}.zip": encrypted for number in range(25)}))
+    )
     assert done.stdout.count("\nnot scanned: /") == 20
     assert "not scanned: … and 5 more (--json has all)" in done.stdout
 
@@ -151,7 +159,7 @@ def test_json_is_one_document_on_stdout(project, request, name):
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
     """An encoding without our signs, a full disk, no stdout at all, a reader that goes: an exit code and no traceback."""
-    archive = samples.docker_save(project / "ü.tar", samples.build(layer({"ü": CONFIG})))
+    archive = samples.saved(project, layer({"ü": CONFIG}), name="ü.tar")
     ascii_only = layers(project, "--archive", archive, *words, PYTHONIOENCODING="ascii")
     assert (ascii_only.returncode, "Traceback" in ascii_only.stderr) == (1, False)
     if words:
@@ -239,7 +247,7 @@ def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
     files = layer({"a.conf": CONFIG, "b.conf": CONFIG})
     ids = []
     for number, stack in enumerate(((files,), (ROOT, files), (files, layer({".wh.a.conf": b""})))):
-        archive = samples.docker_save(project / f"{number}.tar", samples.build(*stack))
+        archive = samples.saved(project, *stack, name=f"{number}.tar")
         layers(project, "--archive", archive, "--sarif", "out.sarif")
         results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
         ids.append({each["partialFingerprints"]["deadweight/v1"] for each in results})
@@ -258,7 +266,7 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         history = [{"created_by": f"ENV N={n}", "empty_layer": True} for n in range(extra)]
         history += [{"created_by": f"ARG GITHUB_TOKEN={TOKEN}", "empty_layer": True}] * 2
         history += [{"created_by": f"RUN token={TOKEN} make {n}"} for n in range(3)]
-        archive = samples.docker_save(project / "x.tar", samples.build(*files, history=history))
+        archive = samples.saved(project, *files, history=history)
         done = layers(project, "--archive", archive, "--sarif", "out.sarif", "--junit", "out.xml")
         results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
         shown.append({each["partialFingerprints"]["primaryLocationLineHash"] for each in results})
@@ -270,7 +278,7 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         assert len({case.get("name") for case in cases}) == 7
     assert shown[0] == shown[1]
     assert done.stdout.count("SECRET github-pat in gzip@0: ") == 2
-    visible = layers(project, "--archive", samples.docker_save(project / "y.tar", samples.build(files[0])))
+    visible = layers(project, "--archive", samples.saved(project, files[0], name="y.tar"))
     assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
 
 
@@ -283,7 +291,7 @@ def two_platforms(folder: Path) -> Path:
         for made, name in ((first, "amd64"), (second, "arm64"))
     ]
     index = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
-    return samples.folder(folder / "layout", {**members, "index.json": index})
+    return written(folder / "layout", {**members, "index.json": index})
 
 
 def test_one_of_several_platforms(project):
@@ -388,7 +396,7 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     write_suite(project, SUITE.replace("ALLOW", ""))
     (project / "circle").symlink_to("circle")
     (project / "to-leaky").symlink_to("leaky.tar")
-    samples.folder(project / "layout", samples.oci_members(samples.build(CLEAN)))
+    written(project / "layout", samples.oci_members(samples.build(CLEAN)))
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     done = layers(project, *words)
     assert {path: path.read_bytes() for path in before} == before
@@ -402,7 +410,7 @@ def test_wrong_calls_are_one_error(project, leaky, words, code, said):
 @pytest.mark.slow
 def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, endpoint, engine, leaky):
     name = reference("leaky")
-    archive = samples.docker_save(project / "tagged.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY), tag=name)
+    archive = samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="tagged.tar", tag=name)
     engine.images.load(archive)
     try:
         done = layers(project, "--archive", f"docker:{name}", "--json", **endpoint.cli_env)

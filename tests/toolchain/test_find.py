@@ -62,6 +62,12 @@ def test_the_right_version_on_path_is_used(path):
     assert (tool.path, tool.version, tool.ours) == (there, CRANE, False)
 
 
+def test_folders_on_path_that_cannot_be_looked_into_are_passed_over(path, monkeypatch):
+    there = script(path / "crane", f"echo v{CRANE}")
+    monkeypatch.setenv("PATH", f"/{'x' * 300}:{path}")  # as a folder without permission, which root has everywhere
+    assert look("crane").path == there
+
+
 def test_another_version_is_passed_over_and_named(path):
     there = script(path / "crane", "echo v0.20.0")
     with raises(MissingError, "toolchain.passed_over", program=f"crane {CRANE}") as caught:

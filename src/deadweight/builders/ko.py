@@ -33,6 +33,7 @@ from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import KoVariant
 from deadweight.records.built_image import Base
 from deadweight.records.ignore import Ignore, literal
+from deadweight.records.paths import content
 from deadweight.records.reference import split
 from deadweight.suite.yaml_nodes import Document, Key, read
 
@@ -291,12 +292,8 @@ def _workspace(source: Path, environment: Mapping[str, str]) -> Path | None:
 
 def _folders_named_by(file: Path) -> Iterator[str]:
     """What ``use`` and ``replace`` lines name by a path, which starts with a dot or a slash in both kinds of files."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
     verb = ""
-    for line in (line.partition("//")[0].strip() for line in text.splitlines()):
+    for line in (line.partition("//")[0].strip() for line in content(file).decode("utf-8", "replace").splitlines()):
         block = _BLOCK.fullmatch(line)
         if block or line == ")":
             verb = block[1] if block else ""

@@ -23,7 +23,7 @@ from deadweight.engine.own.engine import layout
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
-    from deadweight.engine.connect import HasHost
+    from deadweight.engine.daemon import Endpoint
 
 PROBE_SECONDS = 20.0
 PURPOSE = "probe"
@@ -51,7 +51,7 @@ def broken_engine(engine: Engine) -> MissingError | None:
     return MissingError(wording("engine.cannot_run", host=engine.host, problem=problem), hint=remedy(engine, problem))
 
 
-def broken_engine_at(endpoint: HasHost) -> MissingError | None:
+def broken_engine_at(endpoint: Endpoint) -> MissingError | None:
     """The same, of the engine that listens there."""
     from deadweight.engine.client import Engine
 

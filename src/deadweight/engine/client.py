@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from deadweight import _run, _sudo
 from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.engine import container_options, http, labels
-from deadweight.engine.connect import HasHost, connected, look
+from deadweight.engine.connect import connected, look
 from deadweight.engine.container import Container
 from deadweight.engine.container_options import Handed, Owners
 from deadweight.engine.dialect import Docker, dialect_of, socket_peer
@@ -36,6 +36,8 @@ from deadweight.records.paths import State
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
+
+    from deadweight.engine.daemon import Endpoint
 
 START_ATTEMPTS = 5
 
@@ -60,7 +62,7 @@ class Engine:
         self._note: Path | None = None
 
     @classmethod
-    def connect(cls, endpoint: HasHost | str, project: str = "-", root: str = "") -> Engine:
+    def connect(cls, endpoint: Endpoint | str, project: str = "-", root: str = "") -> Engine:
         """Connect and ask for the version. Raises MissingError where nothing answers."""
         host, certificates = (endpoint, None) if isinstance(endpoint, str) else (endpoint.host, endpoint.certificates)
         return cls(connected(host, certificates), host, project, root, certificates)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as answer_in
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import CommandError, Interrupted, MissingError, wording
@@ -22,6 +22,8 @@ from deadweight.engine.faults import translated
 if TYPE_CHECKING:
     from docker.api.client import APIClient
     from docker.tls import TLSConfig
+
+    from deadweight.engine.daemon import Endpoint
 
 
 API_TIMEOUT_SECONDS = 120
@@ -36,19 +38,6 @@ ENDING_SECONDS = 1
 """The same once the run is to end (Ctrl-C): what cannot be removed by then is removed by the next command."""
 
 _paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
-
-
-class HasHost(Protocol):
-    """Where an engine listens: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
-
-    ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None.
-    """
-
-    @property
-    def host(self) -> str: ...
-
-    @property
-    def certificates(self) -> str | None: ...
 
 
 def connected(host: str, certificates: str | None) -> APIClient:
@@ -181,7 +170,7 @@ EVERY_SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def watch_engine(endpoint: HasHost) -> Iterator[Stop]:
+def watch_engine(endpoint: Endpoint) -> Iterator[Stop]:
     """Gives what the client is run with (``run(stop=…)``): it is ended where the engine falls silent. Raises MissingError then.
 
     Not over SSH, where each question is a connection of its own, and ssh itself notices.
@@ -208,5 +197,5 @@ def watch_engine(endpoint: HasHost) -> Iterator[Stop]:
         over.set()
 
 
-def _trouble(endpoint: HasHost, seconds: float) -> str:
+def _trouble(endpoint: Endpoint, seconds: float) -> str:
     return wire.trouble(endpoint.host, endpoint.certificates, timeout=seconds)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
@@ -27,6 +27,7 @@ from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
+    from deadweight.engine.client import Engine
     from deadweight.suite.model import Health
 
 
@@ -101,26 +102,10 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
-class Keeper(Protocol):
-    """The engine as its containers see it: the API, the way to a port, and who is told when one is gone."""
-
-    @property
-    def api(self) -> APIClient: ...
-
-    @property
-    def host(self) -> str: ...
-
-    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
-
-    def listening(self, container: Container) -> str: ...
-
-    def forget(self, container: Container) -> None: ...
-
-
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Keeper, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0

@@ -14,30 +14,43 @@ from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.engine import cannot_start, layout, remove_data
+from deadweight.engine.own.engine import layout
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import NUMBER
 from deadweight.toolchain.probe import ask, number
 
+cannot_start, remove_data, stop_own = own.cannot_start, own.remove_data, own.stop
 
-# Where an engine may listen on this machine, in the order in which Docker's own client and its users would look.
+
 @dataclass(frozen=True)
-class Place:
-    """A host to try. ``asked`` says who asked for it in so many words (an environment variable), so that no other will do."""
+class Endpoint:
+    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
+
+    ``ours`` if we started it. ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None. ``why`` it
+    is tried; ``asked``: somebody named it in so many words (an environment variable), so that no other will do.
+    """
 
     host: str
-    why: str
-    asked: bool = False
+    ours: bool = False
     certificates: str | None = None
+    why: str = ""
+    asked: bool = False
+
+    @property
+    def cli_env(self) -> dict[str, str]:
+        """Makes Docker's own client use the same one."""
+        tls = {"DOCKER_CERT_PATH": self.certificates, "DOCKER_TLS_VERIFY": "1"} if self.certificates else {}
+        return {"DOCKER_HOST": self.host, **tls}
 
 
-def endpoints() -> Iterator[Place]:
+# Where an engine may listen on this machine, in the order in which Docker's own client and its users would look.
+def endpoints() -> Iterator[Endpoint]:
     """DOCKER_HOST or the current Docker context, then the usual sockets: Docker, Docker Desktop, rootless, Podman."""
     given = os.environ.get("DOCKER_HOST")
     if given:
         certificates = os.environ.get("DOCKER_CERT_PATH") if os.environ.get("DOCKER_TLS_VERIFY") else None
-        yield Place(given, "DOCKER_HOST", asked=True, certificates=certificates)
+        yield Endpoint(given, certificates=certificates, why="DOCKER_HOST", asked=True)
         return
     context = _context()
     if context is not None:
@@ -46,7 +59,7 @@ def endpoints() -> Iterator[Place]:
             return
     for path in _sockets():
         if path.exists():
-            yield Place(f"unix://{path}", str(path))
+            yield Endpoint(f"unix://{path}", why=str(path))
 
 
 def _sockets() -> Iterator[Path]:
@@ -62,7 +75,7 @@ def _sockets() -> Iterator[Path]:
     yield Path("/run/podman/podman.sock")
 
 
-def _context() -> Place | None:
+def _context() -> Endpoint | None:
     """The current Docker context, read from the client's files (their layout: docker/cli, ``cli/context/store``)."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     named = os.environ.get("DOCKER_CONTEXT")
@@ -75,8 +88,10 @@ def _context() -> Place | None:
     host = docker.get("Host") if isinstance(docker, dict) else None
     if not isinstance(host, str) or not host:
         return None
-    certificates = folder / "contexts" / "tls" / key / "docker"
-    return Place(host, f"Docker context {name}", bool(named), str(certificates) if certificates.is_dir() else None)
+    tls = folder / "contexts" / "tls" / key / "docker"
+    return Endpoint(
+        host, certificates=str(tls) if tls.is_dir() else None, why=f"Docker context {name}", asked=bool(named)
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -144,19 +159,6 @@ Say = Callable[[str], None]
 START_ANEW = "restart Deadweight's engine"
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """An engine that answers. ``cli_env`` makes Docker's own client use the same one; ``ours`` if we started it.
-
-    ``certificates`` is a folder with ca.pem, cert.pem and key.pem, or None.
-    """
-
-    host: str
-    ours: bool
-    cli_env: Mapping[str, str] = field(default_factory=dict)
-    certificates: str | None = None
-
-
 def find_or_start(say: Say) -> Endpoint:
     """An engine: DOCKER_HOST or the current context, the usual sockets, ours if it runs; else ours is started.
 
@@ -166,13 +168,13 @@ def find_or_start(say: Say) -> Endpoint:
     found, passed_over = search()
     if found is not None:
         return found
-    problem = own.cannot_start()
+    problem = cannot_start()
     if problem:
         others = "".join(f"\n  {line}" for line in passed_over)
         raise MissingError(wording("engine.none_to_start", problem=problem, others=others), hint=own.advice())
     for line in passed_over:
         say(f"{line}; it is not used")
-    return _ours(own.start(say))
+    return Endpoint(own.start(say), ours=True)
 
 
 def find_running() -> Endpoint | None:
@@ -183,11 +185,6 @@ def find_running() -> Endpoint | None:
     return search()[0]
 
 
-def stop_own(say: Say = lambda _: None) -> bool:
-    """End the engine that we started, if it runs; its images stay until ``remove_data``. Never touches another engine."""
-    return own.stop(say)
-
-
 def start_anew(say: Say) -> Endpoint:
     """End our engine and start it over its data: what it lost (its bridge, its rules, its folders) is made again.
 
@@ -196,7 +193,7 @@ def start_anew(say: Say) -> Endpoint:
     from deadweight.engine.broken_engine import broken_engine_at
 
     own.stop(say)
-    endpoint = _ours(own.start(say))
+    endpoint = Endpoint(own.start(say), ours=True)
     lost = broken_engine_at(endpoint)
     if lost is not None:
         raise MissingError(lost.message, hint=f"see the engine's log: {layout().log}")
@@ -229,9 +226,7 @@ def search() -> tuple[Endpoint | None, list[str]]:
     for place in endpoints():
         problem = wire.trouble(place.host, place.certificates)
         if not problem:
-            return Endpoint(
-                place.host, False, _environment(place.host, place.certificates), place.certificates
-            ), passed_over
+            return place, passed_over
         if place.asked:
             raise MissingError(
                 wording("engine.named_engine_silent", origin=place.why, host=place.host, problem=problem),
@@ -239,37 +234,11 @@ def search() -> tuple[Endpoint | None, list[str]]:
             )
         passed_over.append(wording("engine.none_at", host=place.host, problem=problem))
     host = own.running_host()
-    return (_ours(host) if host else None), passed_over
+    return (Endpoint(host, ours=True) if host else None), passed_over
 
 
-def _way_back(place: Place) -> str:
+def _way_back(place: Endpoint) -> str:
     variable = "DOCKER_HOST" if os.environ.get("DOCKER_HOST") else "DOCKER_CONTEXT"
     if place.host.startswith(over_ssh.SCHEME):
         return wording("engine.connect_by_ssh", advice=over_ssh.hint(place.host), variable=variable)
     return wording("engine.start_it", variable=variable)
-
-
-def _ours(host: str) -> Endpoint:
-    return Endpoint(host, ours=True, cli_env=_environment(host, None))
-
-
-def _environment(host: str, certificates: str | None) -> dict[str, str]:
-    if certificates is None:
-        return {"DOCKER_HOST": host}
-    return {"DOCKER_HOST": host, "DOCKER_CERT_PATH": certificates, "DOCKER_TLS_VERIFY": "1"}
-
-
-__all__ = [
-    "DockerCli",
-    "Endpoint",
-    "cannot_start",
-    "client_too_old",
-    "docker_cli",
-    "find_or_start",
-    "find_running",
-    "remove_data",
-    "search",
-    "server_version",
-    "start_anew",
-    "stop_own",
-]

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, wording
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
-from deadweight.engine.program_image import Companions, Host, Packing
+from deadweight.engine.program_image import Companions, Packing
 from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
 from deadweight.toolchain import helper_programs
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
     from deadweight.engine.images import EngineImage
 
@@ -49,7 +50,7 @@ class Gone(DeadweightError):
 class Recorders(Companions):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine, SOURCE, "/recorder", PURPOSE)
         self._packing = Packing(engine, NAME, PURPOSE)
 

@@ -158,14 +158,6 @@ Say = Callable[[str], None]
 _REMOVE = {"container": "rm --force", "network": "network rm", "image": "image rm --force"}
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the killed run's engine listens."""
-
-    host: str
-    certificates: str | None
-
-
 def remove_what_was_left(state: State, say: Say) -> None:
     """Look at the notes of this project's runs. Never fails: what cannot be removed is told, and looked for again next time."""
     for note, run in runs.noted(state):
@@ -200,8 +192,9 @@ def _removed(state: State, run: Run, say: Say) -> bool:
 
 def _engine(state: State, run: Run, host: str) -> Engine:
     from deadweight.engine.client import Engine
+    from deadweight.engine.daemon import Endpoint
 
-    place = _Place(host, run.certificates)
+    place = Endpoint(host, certificates=run.certificates)
     return Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from deadweight import _sudo as sudo
 from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 from deadweight.engine import daemon
-from deadweight.plan.graph import Lane, Preparation, Task, preparation, prepare_plan
-from deadweight.plan.scheduler import Outcome, run_plan
+from deadweight.plan.graph import Lane, Preparation, Task, preparation
+from deadweight.plan.scheduler import Outcome
 from deadweight.project.survey import ENGINE, Finding
-from deadweight.records.paths import State, user_cache
 from deadweight.toolchain import catalogue, golang, system, tool_cache
 from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
@@ -25,42 +24,6 @@ _BUILD_ORDER = (
     "melange", "ko", "crane", "apko", "buildx", "buildctl", "buildkitd"
 )  # fmt: skip
 """First what other set-up waits for (melange makes the APK packages). Each leaves compiled packages that the next ones share."""
-
-
-@dataclass(frozen=True)
-class Installed:
-    """One thing that was got, and how long that took (seconds)."""
-
-    name: str
-    seconds: float
-    log: Path
-
-
-class Unwatched:
-    """Is told what happens, and tells nobody: set-up says itself what it gets."""
-
-    def began(self, task: Task) -> None: ...
-
-    def said(self, task: Task, line: str) -> None: ...
-
-    def ended(self, outcome: Outcome) -> None: ...
-
-
-def install(
-    findings: Iterable[Finding], say: Say, *, jobs: int = 2, log_folder: Path | None = None
-) -> tuple[Installed, ...]:
-    """Get everything in ``findings`` that is not present. One line per start and end goes to ``say``.
-
-    Independent things go on when one fails. Raises MissingError listing all that could not be got, with each reason and log;
-    Interrupted on Ctrl-C, after every child has ended.
-    """
-    folder, findings = log_folder or user_cache() / "logs", tuple(findings)
-    plan = prepare_plan(install_tasks(findings, say, folder))
-    outcomes = run_plan(plan, State(folder), Unwatched(), jobs=jobs)
-    raise_if_missing(outcomes)
-    asked = {finding.name for finding in findings}
-    made = (outcome for outcome in outcomes if outcome.task.step.key in asked)
-    return tuple(Installed(outcome.task.step.key, outcome.seconds, outcome.log) for outcome in made)
 
 
 def raise_if_missing(outcomes: Iterable[Outcome]) -> None:

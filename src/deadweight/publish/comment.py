@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 
@@ -189,23 +189,6 @@ class Comment:
     body: str
 
 
-class Forge(Protocol):
-    """A place for comments on one pull request.
-
-    All raise Gone, NoRights, Busy (Unsure of a POST), or DeadweightError for another refusal.
-    """
-
-    def comments(self) -> Iterator[Comment]:
-        """Oldest first."""
-        ...
-
-    def create(self, body: str) -> Comment: ...
-
-    def update(self, comment: Comment, body: str) -> None: ...
-
-    def delete(self, comment: Comment) -> None: ...
-
-
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """A token is for one host."""
 
@@ -316,8 +299,11 @@ def _refusal(status: int, method: str, path: str, answer: Any) -> DeadweightErro
 
 
 @dataclass(frozen=True)
-class _Rest:
-    """Both forges do it alike: a list to read and add to, and a path for each comment."""
+class Forge:
+    """A place for comments on one pull request. Both forges do it alike: a list to read and add to, and a path for each comment.
+
+    All raise Gone, NoRights, Busy (Unsure of a POST), or DeadweightError for another refusal.
+    """
 
     api: Api
     listed: str
@@ -325,6 +311,7 @@ class _Rest:
     change: str
 
     def comments(self) -> Iterator[Comment]:
+        """Oldest first."""
         for page in range(1, MAX_PAGES + 1):
             query = f"per_page={PAGE}&page={page}"
             found = self.api.call("GET", f"{self.listed}?{query}")
@@ -350,9 +337,9 @@ class _Rest:
 def github(api: Api, repository: str, number: int) -> Forge:
     """Comments of a pull request are an issue's."""
     issues = f"/repos/{repository}/issues"
-    return _Rest(api, f"{issues}/{number}/comments", f"{issues}/comments", "PATCH")
+    return Forge(api, f"{issues}/{number}/comments", f"{issues}/comments", "PATCH")
 
 
 def gitlab(api: Api, project: str, number: int) -> Forge:
     notes = f"/projects/{project}/merge_requests/{number}/notes"
-    return _Rest(api, notes, notes, "PUT")
+    return Forge(api, notes, notes, "PUT")

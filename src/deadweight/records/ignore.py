@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.records.paths import STATE_DIR
+from deadweight.records.paths import STATE_DIR, content
 
 ENVIRONMENT_MARK = "pyvenv.cfg"
 """Lies in the root of every virtual environment (PEP 405)."""
@@ -106,10 +106,7 @@ def virtual_environments(folder: Path) -> tuple[str, ...]:
 
 def ignore_lines(file: Path) -> tuple[str, ...]:
     """The patterns of a .dockerignore-like file; none where there is no such file."""
-    try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError:
-        return ()
+    text = content(file).decode("utf-8-sig", "replace")
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 

@@ -11,6 +11,14 @@ STATE_DIR = ".deadweight"
 user_cache = images.user_cache
 
 
+def content(file: Path) -> bytes:
+    """What a file of a project holds; nothing if it cannot be read, or is a device or a pipe, which may have no end."""
+    try:
+        return file.read_bytes() if file.is_file() else b""
+    except OSError:
+        return b""
+
+
 @dataclass(frozen=True)
 class State:
     """The state folder of one project (``<root>/.deadweight``): ignored by git, safe to delete. Nothing is created here."""

@@ -38,8 +38,6 @@ class Held:
         return f"{self.stopped}/{self.tried}"
 
 
-HANDED_IN = frozenset({"host-mounts", "pid-namespace", "ipc-namespace"})
-"""Walls that stand between a container and what is only there if somebody hands it in."""
 OF_THE_IMAGE = frozenset({"image", "non-root"})
 """Walls of an image: a shell that it lacks, and in a plain container the user that it names."""
 MEASURED = ("blocked", "succeeded", "crashed")
@@ -58,14 +56,12 @@ def shared(records: Iterable[VariantRecord], posture: str | None = None) -> Shar
     """On what these variants can be compared in a posture (default: the one that stands for all), those that were not attacked in
     it left out; None where there is nothing."""
     many = list(records)
-    told = told_posture(many)
-    posture = posture or told
+    posture = posture or told_posture(many)
     tried = [record.attacks[posture] for record in many if posture and held(record, posture)]
     if posture is None or not tried:
         return None
     common = set.intersection(*({name for name, cell in cells.items() if cell.outcome in MEASURED} for cells in tried))
-    cells = [record.attacks.get(told or "", {}) for record in many]
-    apart = {name for each in cells for name in common & each.keys() if HANDED_IN.intersection(each[name].walls)}
+    apart = {name for cells in tried for name in common if cells[name].handed_in}
     return Shared(posture, frozenset(common - apart), frozenset(apart))
 
 

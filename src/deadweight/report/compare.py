@@ -1,6 +1,7 @@
 """Compare two reports: list the changes and decide which are regressions.
 
-Two thresholds filter noise. Below ``noise_*`` a difference is not a change; above ``ratchet_*`` growth is a regression.
+Two thresholds of the suite's (``report.thresholds``) filter noise. Below ``noise_*`` a difference is not a change; above
+``ratchet_*`` growth is a regression.
 Figures that rest on a stand-in in only one of the reports are not compared: they describe two different bases.
 """
 
@@ -16,22 +17,14 @@ from deadweight.report import figures
 from deadweight.report.model import SEVERITIES, Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.view import stand_in_note
+from deadweight.suite.model import ReportThresholds
 
 # One difference between two reports.
 
 Kind = Literal[
-    "variant",
-    "build",
-    "size",
-    "compressed",
-    "layers",
-    "packages",
-    "base",
-    "startup",
-    "checks",
-    "attacks",
-    "vulnerabilities",
-]
+    "variant", "build", "size", "compressed", "layers", "packages", "base", "startup", "checks", "attacks", "vulnerabilities"
+]  # fmt: skip
+"""Also the column of the comparison whose cell is marked."""
 Direction = Literal["better", "worse", "other"]
 
 
@@ -47,25 +40,6 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.variant}: {self.text}"
-
-
-# From which difference on a figure of two reports has changed, and from which on that is a regression.
-@dataclass(frozen=True)
-class Thresholds:
-    """Noise floors and ratchets. Sizes: both the bytes and the percent must be passed. Start-up: both seconds and percent.
-
-    ``ratchet_startup`` is off (None) unless a project sets it: start-up time depends on the machine that measured it.
-    """
-
-    noise_bytes: int = 64_000
-    noise_percent: float = 0.5
-    ratchet_bytes: int = 1_000_000
-    ratchet_percent: float = 2.0
-    noise_seconds: float = 0.5
-    noise_startup_percent: float = 50.0
-    ratchet_startup_percent: float | None = None
-    ratchet_layers: int = 0
-    grave: tuple[str, ...] = ("critical", "high")
 
 
 # Vulnerabilities that were fixed and that are new. A database that moved is told apart from an image that changed.
@@ -99,7 +73,7 @@ def scan_changes(
         text = f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.copies} → {after.copies}"
         yield Change(name, "vulnerabilities", text, "worse" if more else "better")
     yield from _listed(name, fixed, "fixed: ", "better", [])
-    learnt = [f for f in fresh if moved and (_same_image(old, new) or (f.kind, f.package, f.version) in known)]
+    learnt = [f for f in fresh if moved and (same_image(old, new) or (f.kind, f.package, f.version) in known)]
     caused = [finding for finding in fresh if finding not in learnt]
     yield from _listed(name, caused, "new: ", "worse", grave)
     yield from _listed(name, learnt, "newly known to the database: ", "worse", [])
@@ -119,7 +93,7 @@ def _installed(record: VariantRecord) -> set[tuple[str, str, str | None]]:
     return modules | named
 
 
-def _same_image(old: VariantRecord, new: VariantRecord) -> bool:
+def same_image(old: VariantRecord, new: VariantRecord) -> bool:
     return old.image is not None and new.image is not None and old.image.config_digest == new.image.config_digest
 
 
@@ -162,9 +136,9 @@ class Comparison:
         return tuple(change for change in self.changes if change.regression)
 
 
-def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> Comparison:
+def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None) -> Comparison:
     """What changed from ``old`` to ``new``. A figure that one of them lacks is a note, never a change to or from zero."""
-    limits = thresholds or Thresholds()
+    limits = thresholds or ReportThresholds()
     changes: list[Change] = []
     notes: list[str] = []
     lost: list[str] = []
@@ -213,7 +187,9 @@ def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[s
     return False
 
 
-def _size(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, notes: list[str]) -> Iterator[Change]:
+def _size(
+    name: str, old: VariantRecord, new: VariantRecord, limits: ReportThresholds, notes: list[str]
+) -> Iterator[Change]:
     pairs: tuple[tuple[Kind, str, int | None, int | None], ...] = (
         ("size", "size", size_of(old), size_of(new)),
         ("compressed", "compressed size", compressed_of(old), compressed_of(new)),
@@ -244,7 +220,9 @@ def _direction(gain: float) -> Direction:
     return "better" if gain > 0 else "worse" if gain < 0 else "other"
 
 
-def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, lost: list[str]) -> Iterator[Change]:
+def _layers(
+    name: str, old: VariantRecord, new: VariantRecord, limits: ReportThresholds, lost: list[str]
+) -> Iterator[Change]:
     before, after = layer_count(old), layer_count(new)
     if before is not None and after is None:
         why = new.notes[-1] if new.notes else "no image archive"
@@ -336,7 +314,7 @@ def _named(reference: str, stand_in: bool) -> str:
 
 
 def _startup(
-    name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, notes: list[str]
+    name: str, old: VariantRecord, new: VariantRecord, limits: ReportThresholds, notes: list[str]
 ) -> Iterator[Change]:
     before, after = old.startup_seconds, new.startup_seconds
     if before is None or after is None:
@@ -401,11 +379,6 @@ def _some(names: Sequence[str]) -> str:
 TEXT_LETTERS = 300
 TOLD_PER_CELL = 6
 LISTED = 40
-COLUMNS = {
-    "variant": "variant", "build": "build", "size": "size", "compressed": "compressed", "layers": "layers", "packages": "layers",
-    "base": "base", "startup": "startup", "checks": "checks", "attacks": "attacks", "vulnerabilities": "vulnerabilities",
-}  # fmt: skip
-"""The column whose cell is marked, by kind of change."""
 _GRADES = ("changed", "better", "worse", "regression")
 
 
@@ -465,7 +438,7 @@ def _headline(found: Comparison) -> str:
 def _cells(changes: Sequence[Change]) -> dict[str, dict[str, Mark]]:
     found: dict[str, dict[str, list[Change]]] = {}
     for change in changes:
-        found.setdefault(change.variant, {}).setdefault(COLUMNS[change.kind], []).append(change)
+        found.setdefault(change.variant, {}).setdefault(change.kind, []).append(change)
     return {name: {key: _mark(each) for key, each in cells.items()} for name, cells in found.items()}
 
 

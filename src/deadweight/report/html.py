@@ -451,18 +451,12 @@ class Charts:
 
 def render_html(report: Report, pictures: Charts | None = None, changed: Comparison | None = None) -> str:
     """``index.html`` of a report; ``pictures`` where they are drawn already; ``changed``: since an earlier report, to be marked."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     seen = view(report)
     pictures = pictures or draw(report, seen)
     before = since(changed) if changed is not None else None
-    environment = Environment(
-        loader=PackageLoader("deadweight.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=False,
-    )
+    environment = charts.environment()
     environment.filters.update(_filters())
     css = _asset(environment, "report.css")
     script = "\n".join(_asset(environment, name) for name in SCRIPTS)

@@ -290,13 +290,15 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class AttackRecord:
-    """One payload in one posture. ``walls`` are those that stop it alone; ``depth`` how many stand in its way."""
+    """One payload in one posture. ``walls`` are those that stop it alone; ``depth`` how many stand in its way. It goes
+    for what is only there if it is ``handed_in``."""
 
     outcome: Outcome
     walls: tuple[str, ...] = ()
     depth: Count | None = None
     reason: str | None = None
     evidence: Any = None
+    handed_in: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from typing import Literal
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.report import figures
-from deadweight.report.compare import Change, Thresholds, compare
-from deadweight.report.markdown import escape
+from deadweight.report.compare import Change, compare, same_image
+from deadweight.report.markdown import escape, filled
 from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.sources.dockerfile_lines import instructions
+from deadweight.suite.model import ReportThresholds
 
 # Which line of a Dockerfile made a difference, told by the layers' history.
 
@@ -142,6 +143,11 @@ Cause = Literal["change", "base", "database", "measuring"]
 SHOWN = (60, 20, 5)
 """Lines of a section, fewer where that gets too long: a comment is not the report."""
 
+SECTIONS: tuple[tuple[str, Cause], ...] = (
+    ("Changes of base images since then", "base"),
+    ("New entries of the vulnerability database since then", "database"),
+    ("Different measurements with the same inputs", "measuring"),
+)
 MAX_BYTES, MAX_LINE = 60_000, 400
 """GitHub takes 65,536 characters."""
 
@@ -194,7 +200,7 @@ class Verdict:
 def verdict(
     old: Report,
     new: Report,
-    thresholds: Thresholds | None = None,
+    thresholds: ReportThresholds | None = None,
     *,
     touched: Mapping[str, str] | None = None,
     dockerfiles: Mapping[str, tuple[str, str]] | None = None,
@@ -230,18 +236,14 @@ def _cause(
 ) -> Cause:
     if old is None or new is None or change.kind in ("variant", "build"):
         return "change"
-    if change.kind == "vulnerabilities" and (change.text.startswith("newly known") or _same_image(old, new)):
+    if change.kind == "vulnerabilities" and (change.text.startswith("newly known") or same_image(old, new)):
         return "database"
     is_touched = touched is None or change.variant in touched
     if _base_moved(old, new) and (change.kind == "base" or not is_touched):
         return "base"
-    if _same_image(old, new) and not (is_touched and change.kind in ("checks", "attacks")):
+    if same_image(old, new) and not (is_touched and change.kind in ("checks", "attacks")):
         return "measuring"
     return "change" if is_touched else "measuring"
-
-
-def _same_image(old: VariantRecord, new: VariantRecord) -> bool:
-    return old.image is not None and new.image is not None and old.image.config_digest == new.image.config_digest
 
 
 def _base_moved(old: VariantRecord, new: VariantRecord) -> bool:
@@ -279,31 +281,23 @@ def first_line(found: Verdict) -> str:
 
 def markdown(found: Verdict, run: int = 0) -> str:
     """The comment: the marker that it is found by, the line that decides, what this change did, and the rest folded."""
-    texts = (_markdown(found, run, shown) for shown in SHOWN)
-    return next((text for text in texts if len(text.encode()) <= MAX_BYTES), "") or _markdown(found, run, 1)
-
-
-def _markdown(found: Verdict, run: int, shown: int) -> str:
-    parts = [marker(found.suite, run), f"**{escape(first_line(found))}**"]
-    if mine := found.of("change"):
-        parts.append("What this change did:\n\n" + _cut([_line(each) for each in mine], shown))
-    if found.sizes:
-        parts.append(_folded("Sizes before and now", f"```text\n{size_bars(found.sizes)}\n```"))
-    sections: tuple[tuple[str, Cause], ...] = (
-        ("Changes of base images since then", "base"),
-        ("New entries of the vulnerability database since then", "database"),
-        ("Different measurements with the same inputs", "measuring"),
-    )
-    for title, cause in sections:
-        if items := found.of(cause):
-            parts.append(_folded(f"{title} ({len(items)})", _cut([_line(each) for each in items], shown)))
-    for title, texts in (("No longer measured", found.unmeasured), ("Not compared", found.notes)):
-        if texts:
-            parts.append(_folded(f"{title} ({len(texts)})", _cut([f"- {_safe(each)}" for each in texts], shown)))
-    if found.again:
-        commands = "\n".join(found.again)
-        parts.append(_folded("To reproduce this", f"```sh\n{commands}\n```"))
-    return plain("\n\n".join(parts)) + "\n"
+    sections = {title: found.of(cause) for title, cause in SECTIONS}
+    for shown in (*SHOWN, 1):
+        text = plain(
+            filled(
+                "pull_request.md.j2",
+                marker=marker(found.suite, run),
+                first=first_line(found),
+                found=found,
+                sections=sections,
+                bars=size_bars(found.sizes),
+                shown=shown,
+                safe=_safe,
+            )
+        )
+        if len(text.encode()) <= MAX_BYTES:
+            break
+    return text
 
 
 def marker(suite: str, run: int = 0) -> str:
@@ -311,27 +305,7 @@ def marker(suite: str, run: int = 0) -> str:
     return f"{MARKER}{suite} run {run} -->"
 
 
-def _line(item: Item) -> str:
-    mark = "**regression** " if item.change.regression else ""
-    by = "".join(f"\n  - {_code(each)}" for each in item.by)
-    return f"- {mark}{_safe(item.change.variant)}: {_safe(item.change.text)}{by}"
-
-
-def _cut(lines: list[str], shown: int) -> str:
-    left = len(lines) - shown
-    more = [f"- … and {left} more: see the report"] if left > 0 else []
-    return "\n".join([*lines[:shown], *more])
-
-
-def _folded(title: str, body: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
-
-
 def _safe(text: str) -> str:
     """Names of packages and instructions are others' words: no markup, and nobody is called by them (``@babel/core``)."""
     short = text if len(text) <= MAX_LINE else f"{text[: MAX_LINE - 1]}…"
     return escape(short).replace("@", "@<!-- -->")
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', chr(39))}`"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement
 
 from deadweight._errors import ConfigError, wording
 from deadweight._packages import images
@@ -35,21 +35,12 @@ Level = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
-class SarifRule:
-    """What kinds of finding there are. ``help_uri`` is a page about the rule; ``security_severity`` 0.0 to 10.0 (CVSS)."""
-
-    id: str
-    description: str
-    help_uri: str | None = None
-    security_severity: float | None = None
-
-
-@dataclass(frozen=True)
 class SarifFinding:
     """One finding.
 
     ``path`` is a file inside the image (or of the project), ``line`` counts from 1. ``place`` says where else it is (a layer, an
     instruction, ``config.Env[2]``). ``fingerprint`` must be the same in every run. ``suppressed`` is the reason on the allow list.
+    Of its rule: ``description``, a page about it, and how grave it is, 0.0 to 10.0 (CVSS).
     """
 
     rule: str
@@ -61,43 +52,38 @@ class SarifFinding:
     place: str = ""
     suppressed: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    help_uri: str | None = None
+    security_severity: float | None = None
 
 
-def sarif(
-    findings: Iterable[SarifFinding],
-    *,
-    tool_version: str,
-    rules: Iterable[SarifRule] = (),
-    automation_id: str = "",
-) -> dict[str, Any]:
-    """One SARIF log with one run. ``automation_id`` tells runs of the same kind apart (a variant's name, say).
-
-    Rules that no finding names are left out; a finding whose rule is not described gets a bare one.
-    """
+def sarif_run(findings: Iterable[SarifFinding], automation_id: str = "") -> dict[str, Any]:
+    """One run of a log. ``automation_id`` tells runs of the same kind apart (a variant's name, say)."""
     given = sorted(findings, key=lambda one: (one.rule, one.path, one.place, one.line or 0, one.fingerprint))
-    described = {rule.id: rule for rule in rules}
-    ids, seen = sorted({one.rule for one in given}), Counter[str]()
-    driver = {
-        "name": "deadweight",
-        "semanticVersion": tool_version,
-        "rules": [_rule(described.get(name, SarifRule(name, name))) for name in ids],
-    }
+    rules = {one.rule: _rule(one) for one in given}
+    ids, seen = list(rules), Counter[str]()
+    version = importlib.metadata.version("deadweight")
     run: dict[str, Any] = {
-        "tool": {"driver": driver},
+        "tool": {"driver": {"name": "deadweight", "semanticVersion": version, "rules": list(rules.values())}},
         "columnKind": "utf16CodeUnits",
         "results": [_result(one, ids.index(one.rule), _number(one.fingerprint, seen)) for one in given],
     }
     if automation_id:
         run["automationDetails"] = {"id": f"deadweight/{automation_id}"}
-    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return run
 
 
-def _rule(rule: SarifRule) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": rule.id, "shortDescription": {"text": rule.description}}
-    if rule.help_uri:
-        entry["helpUri"] = rule.help_uri
-    if rule.security_severity is not None:
-        entry["properties"] = {"security-severity": f"{rule.security_severity:.1f}"}
+def sarif_log(runs: Iterable[Mapping[str, Any]]) -> str:
+    """The document with these runs."""
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": list(runs)}, indent=2) + "\n"
+
+
+def _rule(one: SarifFinding) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": one.rule, "shortDescription": {"text": one.description or one.rule}}
+    if one.help_uri:
+        entry["helpUri"] = one.help_uri
+    if one.security_severity is not None:
+        entry["properties"] = {"security-severity": f"{one.security_severity:.1f}"}
     return entry
 
 
@@ -137,85 +123,22 @@ def _uri(path: str) -> str:
     return quote(path.lstrip("/") or ".", safe="/", errors="surrogateescape")
 
 
-# JUnit XML from plain records, in the form that CI systems read. A pure function; nothing is read or written.
+# JUnit XML, in the form that CI systems read.
 
 # What XML 1.0 cannot hold, not even escaped (section 2.2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+COUNTS = ("tests", "failures", "errors", "skipped")
 
 
-@dataclass(frozen=True)
-class JunitCase:
-    """One case: passed unless one of ``failure`` (found something), ``error`` (could not tell) or ``skipped`` has a reason.
-
-    ``seconds`` is how long it took. ``detail`` is the text below the reason.
-    """
-
-    name: str
-    classname: str
-    seconds: float = 0.0
-    failure: str | None = None
-    error: str | None = None
-    skipped: str | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class JunitSuite:
-    """Cases that belong together (a variant, a scan). ``timestamp`` is ISO 8601, left out where None."""
-
-    name: str
-    cases: tuple[JunitCase, ...]
-    timestamp: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-
-def junit(suites: Iterable[JunitSuite], *, name: str = "deadweight") -> str:
-    """The document as text. The same records give the same bytes."""
-    given = tuple(suites)
-    root = Element("testsuites", {"name": _clean(name), **_counts([case for suite in given for case in suite.cases])})
-    for suite in given:
-        root.append(_suite(suite))
-    indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
-
-
-def _suite(suite: JunitSuite) -> Element:
-    attributes = {"name": _clean(suite.name), **_counts(suite.cases)}
-    if suite.timestamp is not None:
-        attributes["timestamp"] = suite.timestamp
-    element = Element("testsuite", attributes)
-    if suite.properties:
-        properties = SubElement(element, "properties")
-        for key, value in sorted(suite.properties.items()):
-            SubElement(properties, "property", {"name": _clean(key), "value": _clean(value)})
-    for case in suite.cases:
-        element.append(_case(case))
-    return element
-
-
-def _case(case: JunitCase) -> Element:
-    head = {"name": _clean(case.name), "classname": _clean(case.classname), "time": f"{case.seconds:.3f}"}
-    element = Element("testcase", head)
-    for kind, reason in (("failure", case.failure), ("error", case.error), ("skipped", case.skipped)):
-        if reason is not None:
-            outcome = SubElement(element, kind, {"message": _clean(reason)})
-            outcome.text = _clean(case.detail) or None
-            break
-    return element
-
-
-def _counts(cases: Iterable[JunitCase]) -> dict[str, str]:
-    given = tuple(cases)
-    failed = sum(case.failure is not None for case in given)
-    errors = sum(case.failure is None and case.error is not None for case in given)
-    skipped = sum(case.failure is None and case.error is None and case.skipped is not None for case in given)
-    return {
-        "tests": str(len(given)),
-        "failures": str(failed),
-        "errors": str(errors),
-        "skipped": str(skipped),
-        "time": f"{sum(case.seconds for case in given):.3f}",
-    }
+def _junit(suites: Iterable[Element]) -> str:
+    """Test suites as one document, with their counts added up."""
+    root = Element("testsuites", {"name": "deadweight"})
+    root.extend(list(suites))
+    for name in COUNTS:
+        root.set(name, str(sum(int(each.get(name) or 0) for each in root)))
+    root.set("time", f"{sum(float(each.get('time') or 0) for each in root):.3f}")
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _clean(text: str) -> str:
@@ -234,33 +157,19 @@ PACKAGE_DATABASES = {"deb": "var/lib/dpkg/status", "apk": "lib/apk/db/installed"
 
 def scan_sarif(evidence: Iterable[Evidence]) -> str:
     """The findings of these ``vulnerabilities`` checks. Images that were not scanned have a run that says so and no results."""
-    runs = [run for found in evidence for run in _log(found)["runs"]]
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, indent=2) + "\n"
+    return sarif_log(map(_scan_run, evidence))
 
 
-def _log(found: Evidence) -> dict[str, Any]:
+def _scan_run(found: Evidence) -> dict[str, Any]:
     rows = found.data.get("findings") or []
-    rules = {row["id"]: _vulnerability_rule(row) for row in rows}
-    version = importlib.metadata.version("deadweight")
-    log = sarif(
-        [_vulnerability(row, found.variant) for row in rows],
-        tool_version=version,
-        rules=rules.values(),
-        automation_id=f"vulnerabilities/{found.variant}",
-    )
-    for run in log["runs"]:
-        scanned = found.data.get("status") == "scanned"
-        invocation: dict[str, Any] = {"executionSuccessful": scanned}
-        if not scanned or found.data.get("gaps"):
-            message = {"text": found.data.get("reason") or found.reason}
-            invocation["toolExecutionNotifications"] = [{"level": "note" if scanned else "error", "message": message}]
-        run["invocations"] = [invocation]
-        run["properties"] = {"databaseUpdatedAt": found.provenance.database_updated_at or "none"}
-    return log
-
-
-def _vulnerability_rule(row: Mapping[str, Any]) -> SarifRule:
-    return SarifRule(row["id"], row.get("title") or row["id"], row.get("url"), CVSS.get(row["severity"]))
+    run = sarif_run((_vulnerability(row, found.variant) for row in rows), f"vulnerabilities/{found.variant}")
+    scanned = found.data.get("status") == "scanned"
+    invocation: dict[str, Any] = {"executionSuccessful": scanned}
+    if not scanned or found.data.get("gaps"):
+        message = {"text": found.data.get("reason") or found.reason}
+        invocation["toolExecutionNotifications"] = [{"level": "note" if scanned else "error", "message": message}]
+    properties = {"databaseUpdatedAt": found.provenance.database_updated_at or "none"}
+    return {**run, "invocations": [invocation], "properties": properties}
 
 
 def _vulnerability(row: Mapping[str, Any], variant: str) -> SarifFinding:
@@ -278,6 +187,9 @@ def _vulnerability(row: Mapping[str, Any], variant: str) -> SarifFinding:
         place=f"{row['kind']} package {row['package']}",
         suppressed=row.get("exception"),
         properties={"severity": row["severity"], "kind": row["kind"], "version": row["version"]},
+        description=row.get("title") or "",
+        help_uri=row.get("url"),
+        security_severity=CVSS.get(row["severity"]),
     )
 
 
@@ -286,24 +198,29 @@ def _vulnerability(row: Mapping[str, Any], variant: str) -> SarifFinding:
 
 def layers_sarif(report: LayersReport, title: str) -> str:
     """The secrets of an image as one SARIF log; ``title`` names the image."""
-    findings = tuple(_findings(report))
-    rules = [SarifRule(each.rule, each.properties["description"]) for each in findings]
-    version = importlib.metadata.version("deadweight")
-    document = sarif(
-        findings, tool_version=version, rules={rule.id: rule for rule in rules}.values(), automation_id=title
-    )
-    return json.dumps(document, indent=2) + "\n"
+    return sarif_log([sarif_run(_findings(report), title)])
 
 
 def layers_junit(report: LayersReport, title: str) -> str:
     """One case for each secret, no two of one name, and a passed one where there is none."""
-    cases, seen = [], Counter[str]()
-    for each in _findings(report):
+    suite, seen = Element("testsuite", {"name": _clean(title)}), Counter[str]()
+    findings = list(_findings(report))
+    skipped = sum(each.suppressed is not None for each in findings)
+    counts = (len(findings) or 1, len(findings) - skipped, 0, skipped)
+    suite.attrib |= {**dict(zip(COUNTS, map(str, counts), strict=True)), "time": "0.000"}
+
+    def case(name: str) -> Element:
+        return SubElement(suite, "testcase", {"name": _clean(name), "classname": _clean(title), "time": "0.000"})
+
+    for each in findings:
         name = f"{each.rule} {each.path} ({each.place})"
         seen[name] += 1
-        name = name if seen[name] == 1 else f"{name} {seen[name]}"
-        cases.append(JunitCase(name, title, failure=None if each.suppressed else each.message, skipped=each.suppressed))
-    return junit([JunitSuite(title, tuple(cases) or (JunitCase("no secrets", title),))])
+        outcome = "failure" if each.suppressed is None else "skipped"
+        named = case(name if seen[name] == 1 else f"{name} {seen[name]}")
+        SubElement(named, outcome, {"message": _clean(each.message if each.suppressed is None else each.suppressed)})
+    if not findings:
+        case("no secrets")
+    return _junit([suite])
 
 
 def _findings(report: LayersReport) -> Iterator[SarifFinding]:
@@ -322,6 +239,7 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
                 place=images.placed(f"layer {file.index + 1}", mark.inner),
                 suppressed=mark.allowed or _unsure(mark.confidence),
                 properties={"description": mark.description or mark.rule, "fingerprint": mark.fingerprint},
+                description=mark.description or mark.rule,
             )
     for each in report.secrets:
         yield SarifFinding(
@@ -334,6 +252,7 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
             place=images.placed(each.where, each.inner),
             suppressed=each.allowed or _unsure(each.confidence),
             properties={"description": each.description or each.rule, "fingerprint": each.fingerprint},
+            description=each.description or each.rule,
         )
 
 
@@ -349,19 +268,10 @@ def _id(secret: str, *place: str) -> str:
 
 # JUnit and SARIF files of several machines as one file each.
 
-COUNTS = ("tests", "failures", "errors", "skipped")
-
 
 def joined_junit(files: Sequence[Path]) -> str:
     """All test suites in one document, with their counts added up. Raises ConfigError for what is no JUnit XML."""
-    root = Element("testsuites", {"name": "deadweight"})
-    for file in files:
-        root.extend(_joined_suites(file))
-    for name in COUNTS:
-        root.set(name, str(sum(int(each.get(name) or 0) for each in root)))
-    root.set("time", f"{sum(float(each.get('time') or 0) for each in root):.3f}")
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    return _junit(suite for file in files for suite in _joined_suites(file))
 
 
 def _joined_suites(file: Path) -> list[Element]:
@@ -393,7 +303,7 @@ def joined_sarif(files: Sequence[Path]) -> str:
                 runs[(run.get("automationDetails") or {}).get("id") or f"{file}#{number}"] = run
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(wording("report.not_sarif", problem=error), file=file) from error
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": list(runs.values())}, indent=2) + "\n"
+    return sarif_log(runs.values())
 
 
 def _read(file: Path) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError, wording
+from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
@@ -257,51 +259,16 @@ def architecture() -> tuple[str, str]:
     return ARCHITECTURES.get(platform.machine(), (platform.machine(), platform.machine()))
 
 
-@dataclass(frozen=True)
-class _Reason:
-    """What crane's words mean: the first whose ``marks`` are among them counts."""
-
-    marks: tuple[str, ...]
-    problem: Callable[..., str]
-    hint: str
-    absent: bool = False
-
-
-_REASONS = (
-    _Reason(
-        ("UNAUTHORIZED", "401 Unauthorized", "DENIED", "403 Forbidden", "no basic auth credentials"),
-        lambda **fields: wording("sources.denied", **fields),
-        "docker login {host} (uses Docker's configuration and credential helpers)",
-    ),
-    _Reason(
-        ("x509:", "tls: failed to verify", "certificate signed by unknown authority", "tls: "),
-        lambda **fields: wording("sources.untrusted", **fields),
-        "set your private CA: sources: {{ca_bundle: FILE}} in deadweight.yaml, or DEADWEIGHT_CA_BUNDLE=FILE",
-    ),
-    _Reason(
-        ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "404 Not Found", "NOT_FOUND", "manifest unknown"),
-        lambda **fields: wording("sources.no_image", **fields),
-        "check the name and the tag",
-        absent=True,
-    ),
-    _Reason(
-        ("no child with platform",),
-        lambda **fields: wording("sources.no_platform", **fields),
-        "choose another base",
-        absent=True,
-    ),
-    _Reason(
-        ("server gave HTTP response to HTTPS client",),
-        lambda **fields: wording("sources.plain_http", **fields),
-        "if you trust the network, allow it: sources: {{mirror: {{insecure: true}}}} in deadweight.yaml",
-    ),
-    _Reason(
-        ("no such host", "connection refused", "connection reset", "i/o timeout", "unreachable", "deadline exceeded", "EOF",
-         "proxyconnect"),
-        lambda **fields: wording("sources.no_answer", **fields),
-        "check the network and the proxies, or use another source: invoke setup --source auto",
-    ),
-)  # fmt: skip
+_NO_ANSWER = r"no such host|connection (refused|reset)|i/o timeout|unreachable|deadline exceeded|EOF|proxyconnect"
+_REASONS: dict[str, Callable[..., images.Message]] = {
+    "UNAUTHORIZED|401 Unauthorized|DENIED|403 Forbidden|no basic auth": lambda **of: wording("sources.denied", **of),
+    "x509:|tls: ": lambda **of: wording("sources.untrusted", **of),
+    "(MANIFEST|NAME)_UNKNOWN|404 Not Found|NOT_FOUND|manifest unknown": lambda **of: wording("sources.no_image", **of),
+    "no child with platform": lambda **of: wording("sources.no_platform", **of),
+    "server gave HTTP response to HTTPS client": lambda **of: wording("sources.plain_http", **of),
+    _NO_ANSWER: lambda **of: wording("sources.no_answer", **of),
+}
+"""What crane's words mean: the first that is among them counts."""
 
 
 def explained(error: CommandError, reference: str, name: str) -> NoBase:
@@ -313,15 +280,14 @@ def explained(error: CommandError, reference: str, name: str) -> NoBase:
         return NoBase((reference, silent), hint="check the network")
     last = error.tail[-1] if error.tail else error.reason
     # all lines may tell of the first reason, the last line alone of the others
-    first, *others = _REASONS
-    reason = first if any(mark in " ".join(error.tail) for mark in first.marks) else None
-    reason = reason or next((other for other in others if any(mark in last for mark in other.marks)), None)
-    if reason is None:
+    told = [" ".join(error.tail), *[last] * (len(_REASONS) - 1)]
+    meant = (say for (marks, say), words in zip(_REASONS.items(), told, strict=True) if re.search(marks, words))
+    if (say := next(meant, None)) is None:
         hint = "check the reference, the network and the proxies (invoke doctor)"
         return NoBase((reference, wording("sources.other_answer", image=where, answer=last)), hint=hint)
-    return NoBase(
-        (reference, reason.problem(image=where, host=host)), hint=reason.hint.format(host=host), absent=reason.absent
-    )
+    problem = say(image=where, host=host)
+    absent = problem.code in ("sources.no_image", "sources.no_platform")
+    return NoBase((reference, problem), hint=problem.hint, absent=absent)
 
 
 def _apk_problem(url: str, answer: network.Answer) -> NoBase:

@@ -69,15 +69,6 @@ def names(values: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for value in values or () for name in value.split(","))
 
 
-# Flags that narrow a task to a part of the suite; ``build``, ``verify``, ``attack`` and ``scan`` have them all.
-CHOOSING_HELP = {
-    "shard": "only this part of the variants, I/N such as 2/5 (default: taken from the CI system if it runs several; 1/1 is all)",
-    "times": "an earlier report (as for report --against) whose times balance the shards; use the same for all shards",
-    "since": "only variants whose inputs changed since HEAD branched off from this git revision",
-    "changed-from": "only variants whose inputs differ from this earlier report",
-}
-
-
 def chosen(
     workspace: Workspace,
     variant: Sequence[str] | None,
@@ -88,7 +79,7 @@ def chosen(
     changed_from: str | None,
     note: bool = True,
 ) -> Selection:
-    """What these flags choose, told on stderr; with ``note`` kept for the report."""
+    """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
     from deadweight.project.selection import choose
 
     root = workspace.suite.root

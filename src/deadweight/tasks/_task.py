@@ -10,10 +10,11 @@ import contextlib
 import errno
 import functools
 import gc
+import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Any, Concatenate, ParamSpec, cast
 
 from invoke.context import Context
@@ -27,9 +28,21 @@ P = ParamSpec("P")
 Body = Callable[Concatenate[Context, P], None]
 
 
+HELP = {
+    "json": "print one JSON document on stdout",
+    "jobs": "how many steps at once (default: the number of cores)",
+    "sarif": "write findings as SARIF 2.1.0 to this file",
+    "shard": "only this part of the variants, I/N such as 2/5 (default: taken from the CI system if it runs several; 1/1 is all)",
+    "times": "an earlier report (as for report --against) whose times balance the shards; use the same for all shards",
+    "since": "only variants whose inputs changed since HEAD branched off from this git revision",
+    "changed_from": "only variants whose inputs differ from this earlier report",
+}
+"""What a flag does in every task that has it and says nothing else."""
+
+
 def task(
     *,
-    help: dict[str, str],
+    help: Mapping[str, str] = MappingProxyType({}),
     iterable: Sequence[str] = (),
     optional: Sequence[str] = (),
     reads_only: bool = False,
@@ -41,11 +54,13 @@ def task(
     """
 
     def wrap(body: Body[P]) -> Task[Any]:
+        told = {**{name: text for name, text in HELP.items() if name in inspect.signature(body).parameters}, **help}
+
         @functools.wraps(body)
         def guarded(c: Context, *args: P.args, **kwargs: P.kwargs) -> None:
             def work() -> None:
                 _first_what_was_left()
-                if dry(c) and not reads_only and "plan" not in help:
+                if dry(c) and not reads_only and "plan" not in told:
                     print(f"dry: would run {body.__name__.rstrip('_')}", file=sys.stderr)
                 else:
                     body(c, *args, **kwargs)
@@ -55,7 +70,7 @@ def task(
                 raise Exit(code=code)
 
         made = invoke_task(
-            help=help,
+            help=told,
             iterable=list(iterable),
             optional=tuple(optional),
             auto_shortflags=False,

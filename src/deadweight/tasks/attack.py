@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
         "variant": "the variant; repeat it for more (default: all that are services)",
         "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
         "(default: the first three, and each wall alone)",
-        **_options.CHOOSING_HELP,
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant", "posture"],
 )
@@ -112,16 +110,29 @@ def _show(workspace: Workspace, results: Sequence[Evidence], *, as_json: bool) -
 # Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
 WALLS_NAMED = 2
 REASON_LETTERS = 160
+WORDS = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
+STYLES = {
+    "blocked": "green",
+    "succeeded": "bold red",
+    "crashed": "magenta",
+    "not_applicable": "dim",
+    "not_measured": "dim",
+}
 DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 
 def print_attacks(results: Sequence[Evidence], out: Console) -> None:
     """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
+    tried = tried_now(results)
     if len(results) == 1:
-        _by_posture(results[0], tried_now(results), out)
+        (each,) = results
+        columns = {name: each.data["postures"][name] for name in tried}
+        _print_table(f"{each.variant}: what stops each attack", columns, _walls, results, out)
         return
-    for name in tried_now(results):
-        _by_variant(results, name, out)
+    for posture in tried:
+        columns = {each.variant: each.data.get("postures", {}).get(posture, {}) for each in results}
+        columns = {name: cells for name, cells in columns.items() if cells}
+        _print_table(f"{posture}: how many walls stop each attack", columns, _depth, results, out)
 
 
 def amiss(results: Sequence[Evidence]) -> list[str]:
@@ -136,17 +147,18 @@ def amiss(results: Sequence[Evidence]) -> list[str]:
 
 
 def total(results: Sequence[Evidence]) -> str:
-    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
+    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``. As in the
+    report, those on what is only there if it is handed in are not counted."""
     sums, everywhere = [], list[str]()
     for posture in tried_now(results):
-        cells = [
-            cell["outcome"] for result in results for cell in result.data.get("postures", {}).get(posture, {}).values()
-        ]
+        found = (cell for result in results for cell in result.data.get("postures", {}).get(posture, {}).values())
+        cells = [cell["outcome"] for cell in found if not cell.get("handed_in")]
         everywhere += cells
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
         if tried:
             sums.append(f"{posture} {cells.count('blocked')} of {tried}")
-    variants = f" on {len(results)} variants" if len(results) > 1 else ""
+    measured = sum(bool(result.data.get("postures")) for result in results)
+    variants = f" on {measured} variants" if measured > 1 else ""
     if everywhere and set(everywhere) == {"not_applicable"}:
         return f"no hole was found{variants}, so there was nothing to stop"
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
@@ -189,7 +201,7 @@ def tried_now(results: Sequence[Evidence]) -> list[str]:
     )
 
 
-def by_delivery(results: Sequence[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
+def by_delivery(results: Iterable[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
     """Each attack once, those through the service first; before the first of each way its name, where there are both."""
     known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
     ordered = sorted(dict.fromkeys(names), key=lambda name: known.get(name) == "breach")
@@ -201,85 +213,49 @@ def by_delivery(results: Sequence[Evidence], names: Iterable[str]) -> list[tuple
     return list(zip(heads, ordered, strict=True))
 
 
-def _by_variant(results: Sequence[Evidence], posture: str, out: Console) -> None:
-    """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
+def _print_table(
+    title: str,
+    columns: Mapping[str, Mapping[str, Any]],
+    word: Callable[[Mapping[str, Any]], str],
+    known: Sequence[Evidence],
+    out: Console,
+) -> None:
+    """Attacks by columns, in as many parts as the terminal needs to keep names whole."""
     from rich.table import Table
 
-    shown = [result for result in results if posture in result.data.get("postures", {})]
-    payloads = by_delivery(results, (name for evidence in shown for name in evidence.data["postures"][posture]))
-    frame = 3  # a border and two blanks
-    widths = [max(len(evidence.variant), len("blocked")) + frame for evidence in shown]
-    room = out.width - max((len(name) for _, name in payloads), default=0) - frame - 1
-    while shown:
-        count = max(1, sum(width <= room for width in accumulate(widths)))
-        part, shown, widths = shown[:count], shown[count:], widths[count:]
-        table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
-        table.add_column("attack", no_wrap=True)
-        for each in part:
-            table.add_column(each.variant, justify="center", overflow="fold")
-        for words, payload in payloads:
-            if words:
-                table.add_section()
-                table.add_row(f"[italic]{words}[/]")
-            table.add_row(payload, *(_cell(each.data["postures"][posture].get(payload)) for each in part))
-        out.print(table)
-
-
-def _cell(cell: Mapping[str, Any] | None) -> str:
-    if cell is None:
-        return ""
-    words = {
-        "succeeded": "[bold red]through[/]",
-        "crashed": "[magenta]crashed[/]",
-        "not_applicable": "[dim]n/a[/]",
-        "not_measured": "[dim]-[/]",
-    }
-    if cell["outcome"] != "blocked":
-        return words[cell["outcome"]]
-    return f"[green]{cell['depth'] if cell['depth'] is not None else 'blocked'}[/]"
-
-
-def _by_posture(each: Evidence, postures: Sequence[str], out: Console) -> None:
-    """In as many parts as the terminal needs to keep walls' names whole."""
-    from rich.table import Table
-
-    cells = {name: each.data["postures"][name] for name in postures}
-    payloads = by_delivery([each], (payload for column in cells.values() for payload in column))
-    widths = [max(len(name), *(len(_walls(cell)) for cell in column.values())) + 2 for name, column in cells.items()]
-    room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(postures)
+    payloads = by_delivery(known, (name for cells in columns.values() for name in cells))
+    widths = [max(len(name), *(len(word(cell)) for cell in cells.values())) + 2 for name, cells in columns.items()]
+    room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(columns)
     while left:
         count = max(1, sum(width <= room for width in accumulate(widths)))
         part, left, widths = left[:count], left[count:], widths[count:]
-        title = f"{each.variant}: what stops each attack"
-        table = Table(title=title, title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+        out.print(title, style="italic", markup=False)
+        table = Table(box=None, padding=(0, 1), pad_edge=False)
         table.add_column("attack", no_wrap=True)
         for name in part:
             table.add_column(name, overflow="fold")
         for words, payload in payloads:
             if words:
                 table.add_row(f"[italic]{words}[/]")
-            table.add_row(payload, *(_styled(cells[name].get(payload)) for name in part))
+            cells = (columns[name].get(payload) for name in part)
+            table.add_row(payload, *(f"[{STYLES[cell['outcome']]}]{word(cell)}[/]" if cell else "" for cell in cells))
         out.print(table)
 
 
-def _walls(cell: Mapping[str, Any] | None) -> str:
+def _depth(cell: Mapping[str, Any]) -> str:
+    """How many walls stop it."""
+    return str(cell["depth"] or "blocked") if cell["outcome"] == "blocked" else WORDS[cell["outcome"]]
+
+
+def _walls(cell: Mapping[str, Any]) -> str:
     """``seccomp, non-root and 2 more``; what else came of it in a word."""
-    if cell is None:
-        return ""
-    if cell["outcome"] != "blocked":
-        words = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
-        return words[cell["outcome"]]
     walls = list(cell.get("walls") or ())
+    if cell["outcome"] != "blocked":
+        return WORDS[cell["outcome"]]
     if not walls:
         return "blocked" if cell["depth"] is None else "walls together"
     more = len(walls) - WALLS_NAMED
     return ", ".join(walls[:WALLS_NAMED]) + (f" +{more}" if more > 0 else "")
-
-
-def _styled(cell: Mapping[str, Any] | None) -> str:
-    styles = {"blocked": "green", "succeeded": "bold red", "crashed": "magenta"}
-    style = styles.get(cell["outcome"] if cell else "", "dim")
-    return f"[{style}]{_walls(cell)}[/]"
 
 
 # ``harden``.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
 
 
-@task(help={"json": "print one JSON document on stdout"}, reads_only=True)
+@task(reads_only=True)
 def variants(c: Context, json: bool = False) -> None:
     """Show the variants of the suite, how each is built, and whether it is built.
 
@@ -51,13 +51,10 @@ def variants(c: Context, json: bool = False) -> None:
 @task(
     help={
         "variant": VARIANT_HELP,
-        "jobs": "how many steps at once (default: the number of cores)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "also build what is up to date",
-        **_options.CHOOSING_HELP,
         "plan": "show what would be done and why; change nothing",
         "rebase": "take the nearest base where the local source has none, from now on (setup --source local ends it)",
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
 )

@@ -58,7 +58,6 @@ def ci(
     help={
         "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
         "to": "the folder for the joined report (default: .deadweight/merged)",
-        "json": "print one JSON document on stdout",
     },
     iterable=["report"],
 )
@@ -117,7 +116,6 @@ def _reports(place: Path) -> list[Path]:
         "report": "the report to judge, for example one that merge wrote (default: made from the results on disk)",
         "since": "the git revision that the change started from (default: the commit in the earlier report)",
         "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
-        "json": "print one JSON document on stdout",
     }
 )
 def verdict(
@@ -165,7 +163,7 @@ def _judged(workspace: Workspace, before: Report, report: str | None, since: str
     from deadweight.publish.report import earlier
     from deadweight.records.lock import locked
     from deadweight.report.pull_request import verdict as judge
-    from deadweight.tasks.report import thresholds, write
+    from deadweight.tasks.report import write
 
     if report is not None:
         made = earlier(report, workspace.suite.root, flag="--report")
@@ -178,7 +176,7 @@ def _judged(workspace: Workspace, before: Report, report: str | None, since: str
     return judge(
         before,
         made,
-        thresholds(workspace.suite),
+        workspace.suite.report.thresholds,
         touched=_touched(workspace, before, since),
         dockerfiles=_dockerfiles(workspace),
         again=again,

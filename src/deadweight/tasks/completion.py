@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -14,44 +15,8 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from deadweight.suite.model import Suite
 
-SCRIPTS = {
-    "bash": """_deadweight() {
-    local IFS=$'\\n' found typed="${COMP_LINE:0:COMP_POINT}"
-    found="$("$1" completion --words "$typed" 2>/dev/null)"
-    typed="${typed##*[ =]}"  # bash cuts words at colons: only what follows the last one is to be given
-    case "$typed" in *:*) found="${found//"${typed%:*}:"/}" ;; esac
-    [ -n "$found" ] || found="$(compgen -W "$("$1" --complete -- "${COMP_WORDS[@]}" 2>/dev/null)" -- "$2")"
-    COMPREPLY=( $found )
-}
-complete -o default -F _deadweight invoke inv deadweight
-""",
-    "zsh": """_deadweight() {
-    local -a found
-    found=(${(f)"$("$words[1]" completion --words "${(j: :)words[1,CURRENT]}" 2>/dev/null)"})
-    (( $#found )) || found=(${(M)${(f)"$("$words[1]" --complete -- $words 2>/dev/null)"}:#${words[CURRENT]}*})
-    compset -P '--*='
-    if (( $#found )); then compadd -a found; else _files; fi
-}
-compdef _deadweight invoke inv deadweight
-""",
-    "fish": """function __deadweight
-    set -l token (commandline -ct)
-    set -l found ($argv[1] completion --words (commandline -cp | string collect) 2>/dev/null)
-    if test -n "$found"
-        string match -q -- '--*=*' $token; and set found (string replace -r '=.*' '=' -- $token)$found
-    else
-        set -l starts '^'(string escape --style=regex -- $token)
-        set found ($argv[1] --complete -- (commandline -opc; commandline -ct) 2>/dev/null | string match -r -e -- $starts)
-    end
-    test -n "$found"; or set found (__fish_complete_path $token)
-    printf '%s\\n' $found
-end
-for each in invoke inv deadweight
-    complete -c $each -f -a "(__deadweight $each)"
-end
-""",
-}
-"""Each asks us for the values of a flag, and invoke itself (``--complete``) for tasks and flags, a project's own among them."""
+SHELLS = ("bash", "zsh", "fish")
+"""Their scripts ask us for the values of a flag, invoke itself (``--complete``) for tasks and flags, a project's own among them."""
 
 
 @task(
@@ -71,7 +36,12 @@ def completion(c: Context, shell: str | None = None, words: str | None = None) -
     if words is not None:
         print("".join(f"{word}\n" for word in following(words)), end="")
         return
-    print(SCRIPTS[one_of(one(shell, "--shell"), "--shell", SCRIPTS)], end="")
+    print(script(one_of(one(shell, "--shell"), "--shell", SHELLS)), end="")
+
+
+def script(shell: str) -> str:
+    """What makes this shell ask."""
+    return Path(__file__).with_name(f"completion.{shell}").read_text(encoding="utf-8")
 
 
 def following(line: str) -> list[str]:
@@ -140,7 +110,7 @@ VALUES: dict[str, Callable[[], list[str]]] = {
     "--posture": _postures,
     "--format": _formats,
     "--provider": _providers,
-    "--shell": lambda: list(SCRIPTS),
+    "--shell": lambda: list(SHELLS),
     "--sbom": lambda: ["spdx", "cyclonedx", "both"],
     "--source": lambda: ["auto", "registry", "mirror", "local"],
     "--scan": lambda: ["deep", "plain", "hidden", "no"],

@@ -14,7 +14,6 @@ from deadweight.tasks._task import task
 
 @task(
     help={
-        "jobs": "how many steps at once (default: the number of cores)",
         "yes": "install what is missing without asking",
     }
 )

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
         "check": "write nothing; show what has changed since",
-        "json": "print one JSON document on stdout",
     },
     iterable=["force"],
 )

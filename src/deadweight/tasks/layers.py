@@ -39,10 +39,8 @@ SCANS = ("deep", "plain", "hidden", "no")
         "platform": "which image of a multi-platform one, for example linux/arm64; all of an image in a registry",
         "name": "which image, if the archive contains several: its name as passed to docker image save",
         "extract": "write the hidden files to this new folder",
-        "sarif": "write findings as SARIF 2.1.0 to this file",
         "junit": "write findings as JUnit XML to this file",
         "allow_unread": "do not fail because something could not be scanned (encrypted, damaged, too big)",
-        "json": "print one JSON document on stdout",
     },
 )
 def layers(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
-    from deadweight.report.compare import Comparison, Thresholds
+    from deadweight.report.compare import Comparison
     from deadweight.report.history import Row
     from deadweight.report.model import HistoryEntry, Report
     from deadweight.report.write import Written
-    from deadweight.suite.model import Suite, Variant
+    from deadweight.suite.model import Variant
 
 
 @task(
@@ -71,7 +71,6 @@ def report(
     help={
         "to": "a folder, ci (the step summary of a CI job), or oci://REFERENCE",
         "against": "mark what changed since this earlier report (default: the one that report --against was given last)",
-        "json": "print one JSON document on stdout",
     }
 )
 def publish(c: Context, to: str | None = None, against: str | None = None, json: bool = False) -> None:
@@ -113,7 +112,6 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
         "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
 )
@@ -226,7 +224,7 @@ def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, W
 
     with pulse("report"):
         made = collected(workspace)
-        changed = None if before is None else compare(before, made, thresholds(workspace.suite))
+        changed = None if before is None else compare(before, made, workspace.suite.report.thresholds)
         if before is None:
             workspace.state.compared.unlink(missing_ok=True)
         else:
@@ -261,13 +259,6 @@ def collected(workspace: Workspace) -> Report:
     commit = commit_of(workspace.suite.root)
     entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))
     return replace(made, history=entries[-IN_REPORT:])
-
-
-def thresholds(suite: Suite) -> Thresholds:
-    """What the suite's ``report.thresholds`` say."""
-    from deadweight.report.compare import Thresholds
-
-    return Thresholds(**suite.report.thresholds.model_dump())
 
 
 def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:

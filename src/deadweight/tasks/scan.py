@@ -29,10 +29,7 @@ if TYPE_CHECKING:
         "database": "the database to use from now on: download, oci://REFERENCE, a file, a folder, or local (made here)",
         "strict": "fail if the database is missing, old, or does not cover an image",
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
-        "sarif": "write findings as SARIF 2.1.0 to this file",
         "jobs": "how many images at once (default: one per core)",
-        **_options.CHOOSING_HELP,
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
 )

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         "yes": "install without asking",
         "tests": "also install what Deadweight's own tests use",
         "bench": "also install what the other tools in bench/ use",
-        "json": "print one JSON document on stdout",
         "plan": "show what is missing; install nothing",
     },
     iterable=["variant"],
@@ -87,7 +86,7 @@ def _tell(
 
 
 @task(
-    help={"json": "print one JSON document on stdout", "tests": "also look for what Deadweight's own tests use"},
+    help={"tests": "also look for what Deadweight's own tests use"},
     reads_only=True,
 )
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:

@@ -33,8 +33,6 @@ OUTCOMES = (
     help={
         "variant": "the variant; repeat it for more (default: all)",
         "check": "the check; repeat it for more (default: all checks in the suite)",
-        **_options.CHOOSING_HELP,
-        "json": "print one JSON document on stdout",
     },
     iterable=["variant", "check"],
 )

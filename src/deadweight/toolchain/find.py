@@ -107,7 +107,7 @@ def _looked(name: str) -> Look:
 def _unkept_promise(entry: Program) -> str:
     """A JDK that the environment names and that is not there; empty otherwise."""
     home = os.environ.get("JAVA_HOME")
-    if entry.name != "java" or not home or (Path(home) / "bin" / "java").is_file():
+    if entry.name != "java" or not home or _is_file(Path(home) / "bin" / "java"):
         return ""
     return wording("toolchain.no_java_home", folder=home)
 
@@ -155,9 +155,17 @@ def _on_machine(entry: Program) -> Iterator[Path]:
     for folder in _folders(entry):
         for command in entry.commands:
             path = folder / command
-            if path.is_file() and path not in seen:
+            if _is_file(path) and path not in seen:
                 seen.add(path)
                 yield path
+
+
+def _is_file(path: Path) -> bool:
+    """False also below a folder that this user may not read: PATH may come from another user, through ``su``."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _folders(entry: Program) -> Iterator[Path]:

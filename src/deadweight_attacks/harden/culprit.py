@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.options import Tmpfs
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.bisection import find_missing
+from deadweight.engine.seccomp.bisection import find_fewest, find_missing
 from deadweight.suite.values import format_bytes
 from deadweight_attacks.harden.search import ROOT
 from deadweight_attacks.harden.trial import NOTHING, PURPOSE, Written, passing
@@ -29,12 +29,7 @@ MOST_CALLS = 6
 def culprits(subject: Subject, failed: Sequence[str]) -> dict[str, dict[str, str]]:
     """Of each request by its name that works without one wall: that wall's key under ``run:``, and what is to be said of it.
     Nothing of what fails without any wall, passes when it is sent again, or is not found within two minutes."""
-    try:
-        return _Replays(subject, subject.service.options().but(host_port=None), failed).found()
-    except Interrupted:
-        raise
-    except DeadweightError:
-        return {}
+    return _Replays(subject, subject.service.options().but(host_port=None), failed).found()
 
 
 def opened(options: RunOptions) -> dict[str, dict[str, Any]]:
@@ -65,31 +60,46 @@ class _Replays:
         without_any = {key: value for change in walls.values() for key, value in change.items()}
         open_to, _ = self._passing(without_any)
         left = open_to and open_to - self._passing({})[0]
-        if left:
-            told = wording(
-                "harden.looking_for_wall", variant=self.subject.variant.name, requests=", ".join(sorted(left))
-            )
-            self.subject.say(told)
-        found: dict[str, dict[str, str]] = {name: {} for name in self.failed if name in left}
-        for wall, change in walls.items() if left else ():
+        if not left:
+            return {}
+        requests = ", ".join(sorted(left))
+        self.subject.say(wording("harden.looking_for_wall", variant=self.subject.variant.name, requests=requests))
+        alone: dict[str, tuple[set[str], Written]] = {}
+        for wall, change in walls.items():
             names, wrote = self._passing(change)
             if names & left:  # at the edge of a limit one may pass by chance
                 names &= self._passing(change)[0]
-            sentence = self._told(wall, names & left, wrote) if names & left else ""
-            for name in names & left:
-                found[name][wall] = sentence
-        in_time = time.monotonic() < self.ends
-        several = {"several": "several protections at once"} if in_time else {}
-        return {name: walls or several for name, walls in found.items() if walls or several}
+            alone[wall] = names & left, wrote
+        rest = left.difference(*(names for names, _ in alone.values()))
+        several = self._together(walls, rest) if rest else ""
+        found: dict[str, dict[str, str]] = {name: {"several": several} for name in rest if several}
+        for name in (name for name in self.failed if name in left - rest):  # the calls last: they take longest
+            passes = [(wall, wrote) for wall, (names, wrote) in alone.items() if name in names]
+            found[name] = {wall: self._told(wall, name, wrote) for wall, wrote in passes}
+        return found
+
+    def _together(self, walls: Mapping[str, Mapping[str, Any]], names: Collection[str]) -> str:
+        """The fewest walls without which all these requests pass; empty where that is not found in time."""
+
+        def works(some: tuple[str, ...]) -> bool:
+            return set(names) <= self._passing({key: value for wall in some for key, value in walls[wall].items()})[0]
+
+        needed = find_fewest(tuple(walls), works, group=1)
+        return " and ".join(self._setting(wall) for wall in needed) if time.monotonic() < self.ends else ""
 
     def _passing(self, change: Mapping[str, Any]) -> tuple[set[str], Written]:
         """Which of the requests that failed do not with these options changed, and where the service then wrote."""
         if time.monotonic() > self.ends:
             return set(), NOTHING
-        names, wrote = passing(self.subject, self.options.but(**change))
+        try:
+            names, wrote = passing(self.subject, self.options.but(**change))
+        except Interrupted:
+            raise
+        except DeadweightError:  # a profile may allow no start as root
+            return set(), NOTHING
         return names & set(self.failed), wrote
 
-    def _told(self, wall: str, names: Collection[str], wrote: Written) -> str:
+    def _setting(self, wall: str) -> str:
         options = self.options
         settings = {
             "seccomp": options.seccomp,
@@ -100,15 +110,18 @@ class _Replays:
             "user": options.user,
             "cpus": options.cpus,
         }
+        return f"run.{wall}: {settings[wall]}"
+
+    def _told(self, wall: str, name: str, wrote: Written) -> str:
         more = ""
-        if wall == "seccomp" and refused_calls.is_file(options.seccomp) and (calls := self._refused(names)):
+        if wall == "seccomp" and refused_calls.is_file(self.options.seccomp) and (calls := self._refused(name)):
             more = f" (it refuses {', '.join(calls)})"
         elif wall == "read_only" and wrote.lasting:
             more = f" (it writes to {', '.join(wrote.lasting)})"
-        return f"run.{wall}: {settings[wall]}{more}"
+        return f"{self._setting(wall)}{more}"
 
-    def _refused(self, names: Collection[str]) -> tuple[str, ...]:
-        """The calls without which these requests fail; none where they are not found in time."""
+    def _refused(self, name: str) -> tuple[str, ...]:
+        """The calls without which this request fails; none where they are not found in time."""
         engine = self.subject.engine()
         document = profile.read_profile(engine.profile(self.options.seccomp))
         refused = profile.refused(document, profile.where(engine.info, self.options))
@@ -116,7 +129,7 @@ class _Replays:
 
             def works(more: tuple[str, ...]) -> bool:
                 file = profile.write(Path(folder) / "profile.json", profile.allowing(document, more))
-                return set(names) <= self._passing({"seccomp": str(file)})[0]
+                return name in self._passing({"seccomp": str(file)})[0]
 
             calls, whole = find_missing(refused, works, MOST_CALLS)
         return calls if whole else ()

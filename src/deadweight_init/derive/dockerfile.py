@@ -1,9 +1,15 @@
-"""Derive Dockerfiles from the repository's own: on another base (``bases.toml``), or with stages added at the end."""
+"""Derive variants from the repository's own Dockerfile: its image on another base (``bases.toml``), its run-time files on scratch.
+
+What a variant has otherwise than the own image is listed, in any language.
+"""
 
 from __future__ import annotations
 
 import functools
+import json
+import posixpath
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +17,12 @@ from importlib import resources
 from typing import Any
 
 from deadweight.records.reference import split
-from deadweight.sources.dockerfile_lines import directives
-from deadweight_init.derive.changes import Change, Code
-from deadweight_init.dockerfile import Stage, chain_of, filled, find_stage, flags, stages_of
-from deadweight_init.languages.common import HEADER
-from deadweight_init.records import OwnDockerfile
+from deadweight.sources.dockerfile_lines import Instruction, directives
+from deadweight.sources.dockerfile_lines import arguments as arguments_of
+from deadweight_init.derive.runtime import DPKG, RuntimeFiles
+from deadweight_init.dockerfile import Stage, chain_of, env_of, filled, find_stage, flags, reached, stages_of
+from deadweight_init.languages.common import HEADER, flow
+from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung
 
 _TAG = re.compile(
     r"(?P<version>\d[\w.]*|lts|latest|current|stable|bookworm|trixie|bullseye)(?P<kind>-(?:fpm|cli|apache|zts))?(?:-[\w.]+)*"
@@ -174,6 +181,257 @@ def _headed(text: str, comment: str, name: str, base: str) -> str:
     return "\n".join([*lines[:at], *head, *lines[at:]])
 
 
-def base_change(parsed: Parsed, other: str) -> Change:
-    """The one word that is another one."""
-    return Change(Code.BASE, f"{parsed.base} -> {other}", parsed.chain[0].line, parsed.own.path)
+FILES, ROOT = "run-time-files", "/run-time-files"
+_MADE = ("tmp", "var/tmp", "run", "root")
+"""Folders that programs take for granted."""
+
+_PARAGRAPHS = 'BEGIN{RS="";ORS="\\n\\n";n=split("%s",a," ");for(i=1;i<=n;i++)k[a[i]]=1} match($0,/(^|\\n)%s[^\\n]+/)'
+_PARAGRAPHS += '{s=substr($0,RSTART,RLENGTH);sub(/^\\n?%s/,"",s);if(s in k)print}'
+_MOST_NAMED = 12
+
+
+def minimal_text(parsed: Parsed, found: RuntimeFiles, config: Mapping[str, Any]) -> str:
+    """The Dockerfile. ``config`` is that of the own image."""
+    lines = [
+        "# What the image runs: what was put into it, what it was seen to open, and what these need.",
+        f"FROM {name_of(parsed)} AS {FILES}",
+        "USER 0",
+        *_taken(found),
+        "",
+        "FROM scratch",
+        f"COPY --from={FILES} {ROOT}/ /",
+        "# As in the own image.",
+        *_settings(parsed, config, checks_health=found.checks_health),
+    ]
+    return with_more(parsed, lines)
+
+
+def minimal_changes(parsed: Parsed, found: RuntimeFiles) -> tuple[Change, ...]:
+    """What it has otherwise than the own image."""
+    told = [Change(Code.BASE, f"{parsed.base} -> scratch, with the files below", parsed.chain[0].line, parsed.own.path)]
+    if found.gone:
+        first = sorted(found.gone, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
+        more = f" and {len(found.gone) - _MOST_NAMED} more" if len(found.gone) > _MOST_NAMED else ""
+        told.append(
+            Change(
+                Code.PROGRAMS,
+                f"{', '.join(first[:_MOST_NAMED])}{more}, of the base: a request that nobody recorded may start one",
+            )
+        )
+    if found.left:
+        told.append(
+            Change(
+                Code.FILES, f"{', '.join(f'/{each}' for each in found.left)}: of tools, and nothing in them was opened"
+            )
+        )
+    if not found.checks_health:
+        line = next((each.line for stage in parsed.chain for each in stage.said if each.word == "HEALTHCHECK"), 0)
+        told.append(Change(Code.HEALTHCHECK, "what it runs is not there", line, parsed.own.path))
+    return tuple(told)
+
+
+_TELLING = ("sh", "bash", "apt-get", "apk", "dnf", "curl", "wget", "git", "python3", "perl", "ssh", "openssl")
+"""Programs that services start: these are named first."""
+
+
+def _taken(found: RuntimeFiles) -> Iterator[str]:
+    """The RUN that puts the files aside, links as links, with their owners."""
+    steps = [
+        f"mkdir -p {' '.join(f'{ROOT}/{each}' for each in _MADE)}",
+        f"chmod 1777 {ROOT}/tmp {ROOT}/var/tmp",  # noqa: S108 - in the image
+        f"chmod 700 {ROOT}/root",
+        "cd /",
+        " \\\n      ".join([f"tar -cf {ROOT}.tar", *(shlex.quote(each) for each in found.paths)]),
+        f"tar -xpf {ROOT}.tar -C {ROOT}",
+        f"rm {ROOT}.tar",
+        *(step for each in found.folders for step in _as_it_was(each.path, each.mode, each.uid, each.gid)),
+        *_databases(found.packages),
+    ]
+    yield "RUN " + " \\\n && ".join(steps)
+
+
+def _as_it_was(path: str, mode: int, uid: int, gid: int) -> Iterator[str]:
+    place = shlex.quote(f"{ROOT}/{path}")
+    if uid or gid:
+        yield f"chown {uid}:{gid} {place}"
+    yield f"chmod {mode:o} {place}"
+
+
+def _databases(packages: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What tells a scanner which packages of the OS are there: those alone."""
+    for file, names in packages.items():
+        field = "Package: " if file == DPKG else "P:"
+        awk = _PARAGRAPHS % (" ".join(names), field, field)
+        yield f"mkdir -p {ROOT}/{posixpath.dirname(file)}"
+        yield f"awk '{awk}' /{file} > {ROOT}/{file}"
+
+
+def _settings(parsed: Parsed, config: Mapping[str, Any], *, checks_health: bool) -> Iterator[str]:
+    """The own image's settings. What an ARG of the Dockerfile gives stays with the ARG."""
+    said = [each for stage in parsed.chain for each in stage.said]
+    declared = {name: each.text for each in said if each.word == "ARG" for name in arguments_of(each.text)}
+    used = {name for name in declared if any(_uses(name, each.text) for each in said if each.word in ("ENV", "LABEL"))}
+    yield from (declared[name] for name in declared if name in used)
+    named = {"ENV": _values(said, "ENV", used), "LABEL": _values(said, "LABEL", used)}
+    env = dict(each.partition("=")[::2] for each in config.get("Env") or ())
+    for word, values in (("ENV", env), ("LABEL", config.get("Labels") or {})):
+        for name, value in values.items():
+            yield f"{word} {_quoted(name) if word == 'LABEL' else name}={named[word].get(name) or _quoted(value)}"
+    if config.get("WorkingDir"):
+        yield f"WORKDIR {config['WorkingDir']}"
+    if config.get("User"):
+        yield f"USER {config['User']}"
+    ports, volumes = config.get("ExposedPorts") or {}, config.get("Volumes") or {}
+    yield from ([f"EXPOSE {' '.join(sorted(ports))}"] if ports else [])
+    yield from ([f"VOLUME {json.dumps(sorted(volumes))}"] if volumes else [])
+    yield from ([f"STOPSIGNAL {config['StopSignal']}"] if config.get("StopSignal") else [])
+    if checks_health and (test := config.get("Healthcheck")):
+        yield _health(test)
+    yield from ([f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"] if config.get("Entrypoint") else [])
+    yield from ([f"CMD {json.dumps(config['Cmd'])}"] if config.get("Cmd") else [])
+
+
+def _uses(name: str, text: str) -> bool:
+    return re.search(rf"\$\{{?{name}\b", text) is not None
+
+
+def _values(said: Sequence[Any], word: str, used: set[str]) -> dict[str, str]:
+    """The values that name an ARG, as they are written, in quotes."""
+    pairs = (pair for each in said if each.word == word for pair in env_of(each.text.split(None, 1)[-1]).items())
+    return {
+        name: '"' + value.replace('"', '\\"') + '"' for name, value in pairs if any(_uses(arg, value) for arg in used)
+    }
+
+
+def _quoted(value: str) -> str:
+    """A value in quotes, in which nothing is a variable."""
+    return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
+
+
+def _health(test: Mapping[str, Any]) -> str:
+    if test.get("Test") == ["NONE"]:
+        return "HEALTHCHECK NONE"
+    flags = [
+        f"--{flag}={test[key] // 1_000_000}ms"
+        for flag, key in (("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod"))
+        if test.get(key)
+    ]
+    flags += [f"--retries={test['Retries']}"] if test.get("Retries") else []
+    words = test.get("Test") or []
+    command = json.dumps(words[1:]) if words[:1] == ["CMD"] else " ".join(words[1:])
+    return " ".join(["HEALTHCHECK", *flags, "CMD", command])
+
+
+_FLAGS = re.compile(r"-ldflags[= ](?:'[^']*'|\"[^\"]*\"|\S+)|-tags[= ]\S+|GOEXPERIMENT=\S+|\s-[DP]\S+")
+_COMPILES = re.compile(r"\b(?:go (?:build|install)|mvnw?|gradlew?)\b")
+_FETCHES = re.compile(r"^RUN\s+(?:--\S+\s+)*go mod (?:download|verify|tidy)(?:\s+-x)?\s*$")
+_SETTINGS = ("LABEL", "VOLUME", "STOPSIGNAL")
+_OF_BASES = re.compile(r"/?etc/(?:ssl|passwd|group)|ca-certificates|zoneinfo")
+_MOST_LETTERS = 90
+
+
+def lost(parsed: Parsed, rung: Rung, files: Mapping[str, str]) -> tuple[Change, ...]:
+    """One for each instruction that has no counterpart in this rung, or in its ``files``."""
+    kept = " ".join([flow(rung.keys), *(files[name] for name in rung.files)])
+    built = [each for stage in reached(parsed.stages, parsed.own.target) for each in stage.said if each.word == "RUN"]
+    made = [each for stage in parsed.chain for each in stage.said]
+    program = next(iter(parsed.own.words.program), "")
+    found = [*_lost_steps(built), *_lost_copies(made, kept, posixpath.basename(program)), *_lost_settings(made)]
+    return tuple(
+        Change(code, _short(what), each.line, parsed.own.path)
+        for code, what, each in sorted(found, key=lambda each: each[2].line)
+    )
+
+
+def _lost_steps(runs: list[Instruction]) -> Iterator[tuple[Code, str, Instruction]]:
+    for each in runs:
+        told = _FLAGS.findall(each.text)
+        if _COMPILES.search(each.text):
+            if told:
+                yield Code.FLAGS, " ".join(flag.strip() for flag in told), each
+        elif not _FETCHES.match(each.text):
+            yield Code.STEP, each.text, each
+
+
+def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[tuple[Code, str, Instruction]]:
+    """Files of the context, and of other stages what is neither the program nor what each base has."""
+    for instruction in made:
+        said, rest = flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
+        names = [word.strip("./") for word in rest[:-1] if word.strip("./")]
+        if "from" in said:
+            names = [name for name in names if posixpath.basename(name) != program and not _OF_BASES.search(name)]
+        if any(name not in kept for name in names):
+            yield Code.FILES, instruction.text, instruction
+
+
+def _lost_settings(made: list[Instruction]) -> Iterator[tuple[Code, str, Instruction]]:
+    for each in made:
+        if each.word == "HEALTHCHECK":
+            yield Code.HEALTHCHECK, each.text, each
+        elif each.word in _SETTINGS:
+            yield Code.SETTING, each.text, each
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _MOST_LETTERS else f"{plain[:_MOST_LETTERS]}…"
+
+
+MINIMAL = "minimal"
+
+
+def ladder(
+    own: OwnDockerfile, place: str, keys: Mapping[str, Any], found: RuntimeFiles | str, config: Mapping[str, Any]
+) -> Ladder:
+    """The own Dockerfile on other bases, and its run-time files on nothing. ``keys`` are those of the own rung; ``found`` are the
+    run-time files, or why they are not known; ``config`` is that of the built image, empty if it is not known."""
+    parsed = parse(own)
+    if parsed is None:
+        return Ladder(())
+    rungs, files = list[Rung](), dict[str, str]()
+    if not is_bare(parsed.base):
+        rung = _minimal(parsed, place, keys, found)
+        rungs.append(rung)
+        if isinstance(found, RuntimeFiles):
+            files[rung.files[0]] = minimal_text(parsed, found, config)
+    rungs += _on_others(parsed, f"{place}/Dockerfile", keys)
+    if any(f"{place}/Dockerfile" in each.files for each in rungs):
+        files[f"{place}/Dockerfile"] = on_another_base(parsed, config)
+    if own.ignored:
+        files |= {f"{name}.dockerignore": own.ignored for name in tuple(files)}
+    return Ladder(tuple(rungs), files)
+
+
+def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], found: RuntimeFiles | str) -> Rung:
+    files = _files(parsed, f"{place}/minimal.Dockerfile")
+    file = files[0]
+    made = {**{key: value for key, value in keys.items() if key != "target"}, "dockerfile": file}
+    what = f"{parsed.own.path}: what it runs, without the rest of {parsed.base}"
+    if isinstance(found, str):
+        return Rung(MINIMAL, "dockerfile", what, made, files, found)
+    return Rung(MINIMAL, "dockerfile", what, made, files, changes=minimal_changes(parsed, found))
+
+
+def _on_others(parsed: Parsed, file: str, keys: Mapping[str, Any]) -> Iterator[Rung]:
+    own, name_of_base = parsed.own, argument(parsed.own)
+    found = others(parsed.base, parsed.chain)
+    for name in sorted(found, key=lambda each: (libc(found[each]) != libc(parsed.base), tuple(found).index(each))):
+        made = {**keys, "dockerfile": file, "bases": {name_of_base: found[name]}}
+        change = Change(Code.BASE, f"{parsed.base} -> {found[name]}", parsed.chain[0].line, own.path)
+        yield Rung(name, "dockerfile", f"{own.path} on {found[name]}", made, _files(parsed, file), changes=(change,))
+
+
+def _files(parsed: Parsed, file: str) -> tuple[str, ...]:
+    """A Dockerfile, with the ignore file that the own one has for itself."""
+    return (file, f"{file}.dockerignore") if parsed.own.ignored else (file,)
+
+
+def of_settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
+    """What another image is started with otherwise. Both are configurations (OCI: ``User``, ``WorkingDir``)."""
+    users = [
+        re.sub(r"^(?:0|root)?(?::.*)?$", "root", config.get("User") or "").partition(":")[0] for config in (own, other)
+    ]
+    folders = [config.get("WorkingDir") or "/" for config in (own, other)]
+    for code, (before, after) in ((Code.USER, users), (Code.WORKDIR, folders)):
+        if before != after:
+            yield Change(code, f"{before} -> {after}")

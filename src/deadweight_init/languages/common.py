@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from deadweight.builders.shared import generated_files
-from deadweight_init.records import ImageWords, Ladder, Project, Rung, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight_init.tree import TABLES
 
 HEADER = generated_files.DOCKERFILE
@@ -49,6 +49,12 @@ def own_words(service: Service) -> ImageWords:
     return service.own.words if service.own else ImageWords()
 
 
+def of_base(words: ImageWords | None, pattern: str) -> Known[str] | None:
+    """The version in the base of the own image, or of another stage, as exactly as it is there: the base is shared then."""
+    found = (re.match(rf"(?:.*/)?{pattern}", each) for each in (words.base, *words.bases)) if words else ()
+    return next((Known(match[1], "from your Dockerfile's base") for match in found if match), None)
+
+
 Bases = Mapping[str, tuple[str, str]]
 """What a recipe is built on and what it runs on, by flavour."""
 
@@ -66,7 +72,7 @@ def one_dockerfile(
     source: str,
     lines: Iterable[str],
     ignored: Sequence[str] = (),
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
     name: str = "Dockerfile",
 ) -> Ladder:
     """A Dockerfile that takes its bases as arguments, with one rung for each pair (built on, runs on). ``ignored`` is what its
@@ -80,7 +86,7 @@ def one_dockerfile(
     rungs = []
     for flavour, (build, base) in bases.items():
         arguments = {**({"BUILD": build} if build else {}), "BASE": base}
-        keys = {"dockerfile": file, "source": source, "bases": flow(arguments), **(more or {})}
+        keys = {"dockerfile": file, "source": source, "bases": arguments, **(more or {})}
         rungs.append(Rung(flavour, "dockerfile", f"{what} on {base}", keys, tuple(files)))
     return Ladder(tuple(rungs), files)
 
@@ -98,12 +104,11 @@ def run_stage(
     copies: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    health: Sequence[str] = (),
     workdir: str = HOME,
     stop: str = "",
 ) -> Iterator[str]:
     """The last stage. ``copies`` are ``[--from=STAGE] SOURCE TARGET``; if the program writes
-    into its own folder, that is its user's. ``health`` is a command that checks it."""
+    into its own folder, that is its user's."""
     owner = "--chown=65532:65532 " if project.owned else ""
     yield "FROM ${BASE}"
     yield from (f"ENV {name}={_word(value)}" for name, value in (env or {}).items())
@@ -116,18 +121,10 @@ def run_stage(
     yield "# By number: no base needs to know the user, and Kubernetes can see that it is not root."
     yield "USER 65532:65532"
     yield f"EXPOSE {port}"
-    if health:
-        yield f"HEALTHCHECK --interval=30s --timeout=5s CMD {exec_form(health)}"
     if re.fullmatch(r"[A-Z0-9+]+", stop) and stop not in ("SIGTERM", "15"):
         yield f"STOPSIGNAL {stop}"
     yield EXEC_FORM
     yield f"ENTRYPOINT {exec_form(entry)}"
-
-
-class Text(str):
-    """YAML as it is."""
-
-    __slots__ = ()
 
 
 def flow(value: Any) -> str:
@@ -136,11 +133,11 @@ def flow(value: Any) -> str:
         return "{" + ", ".join(f"{scalar(str(key))}: {flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and not isinstance(value, Text):
+    if isinstance(value, str):
         return scalar(value)
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value) if isinstance(value, Text | date) else json.dumps(value)
+    return str(value) if isinstance(value, date) else json.dumps(value)
 
 
 def scalar(text: str) -> str:

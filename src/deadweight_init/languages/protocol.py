@@ -38,5 +38,5 @@ class Language(Protocol[P]):
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> P | None:
         """The program in a folder. ``words`` is what the repository's own image says, ``main`` the program that the user names."""
 
-    def ladder(self, service: Service, project: P, place: str, port: int, health: str | None) -> Ladder:
-        """The rungs of a program, and their files below ``place``. ``health`` is a path that was seen to answer."""
+    def ladder(self, service: Service, project: P, place: str, port: int) -> Ladder:
+        """The rungs of a program, and their files below ``place``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight.suite import openapi
@@ -29,12 +29,6 @@ LEAST_PORT = 80
 _RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
 
 
-def part(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A section of a manifest; empty without it."""
-    section = document.get(key)
-    return section if isinstance(section, dict) else {}
-
-
 TESTS = re.compile(r"(_test\.go|_spec\.rb|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
 
 
@@ -47,7 +41,7 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
     for path in paths:
         if TESTS.search(path) or aside(path):
             continue
-        text = tree.text(path)
+        text = tree.texts[path]
         for pattern in _PORTS:
             for match in pattern.finditer(text):
                 radix = _RADIX.search(text, max(match.start() - 40, 0), match.end())
@@ -55,8 +49,8 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
                     place = f"{GUESS} {path}:{line_of(text, match.start(1))}"
                     ports.setdefault(int(match[1]), Known(int(match[1]), place))
         for pattern, known in ((HEALTH, health), (WRITTEN, documents)):
-            for match in pattern.finditer(text):
-                known.setdefault(match[1], Known(match[1], f"{GUESS} {path}:{line_of(text, match.start(1))}"))
+            for found in tree.values(path, pattern, f"{GUESS} "):
+                known.setdefault(found.value, found)
     likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
     return tuple(likely)[:6], (*tuple(health.values())[:6], *tuple(documents.values())[:6])
 
@@ -86,19 +80,14 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str
         word.startswith(("-b", "--bind")) for word in start
     ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    for path in _code(tree, folder, code):
-        if match := _READS_PORT.search(tree.text(path)):
-            return Known("PORT", f"from {path}:{line_of(tree.text(path), match.start())}")
-    return None
+    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_PORT))
+    return next((Known("PORT", known.origin) for known in read), None)
 
 
 def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    for path in _code(tree, folder, code):
-        for match in _READS_HOST.finditer(tree.text(path)):
-            if not _FOREIGN.search(match[1]):
-                return Known(match[1], f"from {path}:{line_of(tree.text(path), match.start())}")
-    return None
+    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_HOST))
+    return next((known for known in read if not _FOREIGN.search(known.value)), None)
 
 
 def _code(tree: Tree, folder: str, code: Sequence[str]) -> list[str]:
@@ -131,7 +120,7 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> tuple[str, ...]:
     named: dict[str, None] = {}
     for path in tree.below(folder, ending):
         if not (TESTS.search(path) or aside(path)):
-            text = tree.text(path)
+            text = tree.texts[path]
             literals = (one or two for call in _CALLS.findall(text) for one, two in _LITERAL.findall(call))
             named |= dict.fromkeys(_before_pattern(each) for each in (*literals, *_SETTINGS.findall(text)))
     there = [each for each in named if each and _is_data(tree, joined(folder, each), ending)]
@@ -151,23 +140,15 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
 
 
-def web_command(tree: Tree, folder: str) -> str:
-    """The command that serves, as a line for a shell; empty where no file says one."""
-    return next(_commands(tree, folder, "web"), "")
-
-
-def release_command(tree: Tree, folder: str) -> str:
-    """What is done once before a release is served, such as changes of the database; empty where no file says it."""
-    return next(_commands(tree, folder, "release"), "")
-
-
-def _commands(tree: Tree, folder: str, kind: str) -> Iterator[str]:
+def platform_command(tree: Tree, folder: str, kind: str = "web") -> str:
+    """The command that serves, as a line for a shell; of kind ``release`` what is done once before. Empty if none says it."""
     for name, path in TABLES["platforms"][kind].items():
         file = joined(folder, name)
-        match = re.search(rf"^{path[0]}:\s*(.+)$", tree.text(file), re.MULTILINE) if name == "Procfile" else None
+        match = re.search(rf"^{path[0]}:\s*(.+)$", tree.texts[file], re.MULTILINE) if name == "Procfile" else None
         command = match[1] if match else _at(tree.data(file), path)
         if isinstance(command, str) and command.strip():
-            yield command.strip()
+            return command.strip()
+    return ""
 
 
 def _at(document: Any, path: Sequence[str]) -> Any:
@@ -198,7 +179,7 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
     for path in tree.named(_DOCUMENT):
         mine = folder == "." or path.startswith(f"{folder}/")
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
-        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.text(path))):
+        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.texts[path])):
             return Known(path, f"from {path}: it describes the service")
     return None
 

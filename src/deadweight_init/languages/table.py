@@ -19,21 +19,10 @@ MANIFESTS = "|".join(pattern for language in LANGUAGES.values() for pattern in l
 CODE = tuple(ending for language in LANGUAGES.values() for ending in language.facts.code)
 
 
-def facts_of(project: Project) -> Facts:
+NO_FACTS = Facts((), CODE, "")
+"""Of a service without a program: its code may be in any language."""
+
+
+def facts_of(project: Project | None) -> Facts:
     """What holds for a program's language."""
-    return LANGUAGES[project.language].facts
-
-
-def code_of(project: Project | None) -> tuple[str, ...]:
-    """The endings of a program's sources; of all languages if there is none."""
-    return CODE if project is None else facts_of(project).code
-
-
-def is_compiled(project: Project | None) -> bool:
-    """Whether what runs is one binary."""
-    return project is not None and facts_of(project).compiled
-
-
-def is_pages(project: Project | None) -> bool:
-    """Whether a web server hands out what is there, and nothing of the repository runs."""
-    return project is not None and facts_of(project).pages
+    return LANGUAGES[project.language].facts if project else NO_FACTS

@@ -56,10 +56,8 @@ def let_pass(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     failed = _failed(layers.data)
     if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
         return (*told, f"{layers.reason}, all in files of the base and of packages (invoke layers)")
-    if _mine(layers.data) and "unread" not in failed:
-        then = "remove those that are real, and their entries under allow"
-    else:
-        then = "then write none"
+    named = _mine(layers.data) and "unread" not in failed
+    then = "remove those that are real, and their entries under allow" if named else "then write none"
     return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
 
 

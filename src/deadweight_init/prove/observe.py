@@ -48,23 +48,8 @@ MOST_SECONDS = 240.0
 """So long a service is waited for that is still at it: large frameworks on a busy machine."""
 
 
-class Progress:
-    """Whether a container says something new: lines that differ in more than numbers. Asked from ``at`` on, each LOOK_SECONDS."""
-
-    def __init__(self, at: float) -> None:
-        self._at, self._said = at, frozenset[str]()
-
-    def since_last(self, container: Container) -> bool:
-        """Whether it has said anything new when it is time to look; the first look tells nothing."""
-        if time.monotonic() < self._at:
-            return False
-        first, before = not self._said, self._said
-        self._at = time.monotonic() + LOOK_SECONDS
-        self._said = before | _kinds_of(container) | {""}
-        return not first and self._said != before
-
-
 def _kinds_of(container: Container) -> frozenset[str]:
+    """What a container said by now: lines that differ in more than numbers."""
     try:
         return frozenset(re.sub(r"\d+", "", line) for line in container.logs(HEARD_LINES))
     except DeadweightError:
@@ -108,19 +93,23 @@ def ended(reason: str, container: Container, code: Down = Down.ENDED) -> NotUp:
     return NotUp(Down.MISSING_VARIABLE if variable else code, with_cause(reason, lines), lines, variable)
 
 
+def need_running(container: Container, lead: str = "it") -> None:
+    """Raises NotUp for a container that ended."""
+    if not (state := container.state()).running:
+        raise ended(f"{lead} {state.told()}", container)
+
+
 def wait_listening(
     container: Container, ports: Sequence[int], seconds: float = START_SECONDS, declared: Collection[int] = ()
 ) -> tuple[int, ...]:
     """The ports that can be reached from outside, once it listens. One that is ``declared`` is waited for a while longer: a port
     for management often opens first. Raises NotUp: it ended, never listens, on loopback only."""
     deadline = container.started + seconds
-    progress, first_open = Progress(deadline - LOOK_SECONDS - MARGIN_SECONDS), 0.0
+    heard, look, first_open = frozenset[str](), deadline - LOOK_SECONDS - MARGIN_SECONDS, 0.0
     while True:
         if _run.cancelled():
             raise Interrupted("interrupted")
-        state = container.state()
-        if not state.running:
-            raise ended(f"it {state.told()}", container)
+        need_running(container)
         found = container.listeners() or ()
         reached = {each.port for each in found if not each.loopback}
         if reached:
@@ -129,8 +118,10 @@ def wait_listening(
                 break
             time.sleep(0.2)
             continue
-        if not found and progress.since_last(container):
-            deadline = max(deadline, min(time.monotonic() + LOOK_SECONDS, container.started + MOST_SECONDS))
+        if not found and time.monotonic() >= look:
+            before, heard, look = heard, heard | _kinds_of(container) | {""}, time.monotonic() + LOOK_SECONDS
+            if before and heard != before:  # it says something new
+                deadline = max(deadline, min(look, container.started + MOST_SECONDS))
         if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
@@ -140,9 +131,7 @@ def wait_listening(
             raise ended(f"it does not listen on any port after {waited:.0f} s", container, Down.NOT_LISTENING)
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
-    state = container.state()
-    if not state.running:
-        raise ended(f"it {state.told()}", container)
+    need_running(container)
     open_now = {each.port for each in container.listeners() or found if not each.loopback}
     return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
 
@@ -232,7 +221,6 @@ class Seen:
     writes: tuple[str, ...] = ()
     started_seconds: float = 0.0
     stop_seconds: float | None = 0.0
-    exit_code: int = 0
     printed: str = ""
     """Of a job: the first line that it wrote."""
     cpu_seconds: float = 0.0
@@ -293,8 +281,7 @@ def observe(
         if health.kind == "tcp":  # a server listens while its workers load, or die
             container.wait_ended(WORKERS_SECONDS)
             health = find_health(container, up, paths)
-        if not (state := container.state()).running:
-            raise ended(f"it listened, and then {state.told()}", container)
+        need_running(container, "it listened, and then")
         seconds = time.monotonic() - container.started
         used = _use(container)
         cpu_seconds = used.get("cpu", 0.0)  # before it is asked more
@@ -304,7 +291,7 @@ def observe(
         stopped = container.stop(STOP_SECONDS)
     return Seen(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
-        stopped.seconds if stopped.in_time else None, stopped.exit_code, cpu_seconds=cpu_seconds,
+        stopped.seconds if stopped.in_time else None, cpu_seconds=cpu_seconds,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
 from deadweight_init.languages.sources import SERVED
-from deadweight_init.prove.observe import Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
+from deadweight_init.prove.observe import Down, NotUp, Seen, WhileUp, all_lines, kind_told, may_be_in_memory, with_cause
 from deadweight_init.records import SEEN, Known, Service
 
 if TYPE_CHECKING:
@@ -24,15 +24,6 @@ Wall = tuple[str, Any, str]
 
 LEAST_SECONDS = 15.0
 MOST_SECONDS = 240.0
-
-
-@dataclass(frozen=True)
-class Posture:
-    """``run`` as the suite is to say it; ``reason`` says why it is no tighter."""
-
-    settings: model.RunSettings
-    told: Mapping[str, Known[Any]]
-    problem: str = ""
 
 
 def health_of(seen: Seen) -> model.Health:
@@ -65,8 +56,9 @@ def tightest(
     hosts: Mapping[str, str] | None = None,
     volumes: tuple[str, ...] = (),
     while_up: WhileUp = lambda _container, _health: None,
-) -> Posture:
-    """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none.
+) -> Mapping[str, Known[Any]]:
+    """Try the hardened posture, then with one wall less each: what of ``run`` the suite is to say, and why it is no tighter.
+    Raises NotUp if the service comes up in none.
 
     ``wanted`` is its environment and its files, ``volumes`` are folders in which it is said to keep data. ``while_up`` is called
     once, with the container that came up.
@@ -84,8 +76,9 @@ def tightest(
             told = {key: Known(value, f"{SEEN}: {why}") for key, value, why in walls}
             if "tmpfs" in told:
                 told["tmpfs"] = replace(told["tmpfs"], value=[*base.tmpfs, *told["tmpfs"].value])
-            return Posture(_less(base, walls), {**limits, **told})
-    return Posture(wanted, {}, tries.why)
+            return {**limits, **told}
+    reason = f"the service starts in a plain container, but not in a hardened one: {tries.why}"
+    raise NotUp(Down.NOT_HARDENED, reason)
 
 
 def _less(base: model.RunSettings, walls: tuple[Wall, ...]) -> model.RunSettings:
@@ -110,11 +103,12 @@ class _Tries:
 
     def holds(self, settings: model.RunSettings, while_up: WhileUp) -> bool:
         """Whether the service comes up so, and stays."""
-        health = self.seen.health
+        health, within = self.seen.health, _within(self.seen, LEAST_SECONDS)
+        patient = health_of(self.seen).model_copy(update={"within_seconds": within})
         options = hardened(settings, port=health.port, image_user=self.user).but(hosts=self.hosts, tls=health.tls)
         try:
             with self.engine.start(self.image, options, purpose="init", variant=self.variant) as container:
-                found = container.wait_healthy(_patient(self.seen), health.port)
+                found = container.wait_healthy(patient, health.port)
                 if found.healthy and health.kind != "exit" and not container.wait_ended(1.0).running:
                     self.why = with_cause("it started, and then ended", all_lines(container))
                 elif found.healthy:
@@ -129,10 +123,6 @@ class _Tries:
 
 def _nothing(container: object, health: object) -> None:
     """What is done with a container that only shows whether a service comes up."""
-
-
-def _patient(seen: Seen) -> model.Health:
-    return health_of(seen).model_copy(update={"within_seconds": _within(seen, LEAST_SECONDS)})
 
 
 _WRITABLE: Wall = ("read_only", False, "it does not start with a read-only file system")

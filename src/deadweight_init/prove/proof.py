@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import yaml
-
 from deadweight._errors import CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.workspace import Workspace
@@ -23,6 +21,7 @@ from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
     from deadweight_init.write.files import Written
 
@@ -118,7 +117,6 @@ class Proof:
         self.bound = Bound(tools.minutes)
         self._said: set[str] = set()
         self._made: set[str] = set()
-        self.built: set[str] = set()
         self.tried: set[str] = set()
         self.verified: list[str] = []
         self.steps: dict[str, str] = {}
@@ -152,6 +150,15 @@ class Proof:
         """A rung as a variant of the suite."""
         return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
 
+    def tell(self, found: Evidence) -> None:
+        """Tell what a check found."""
+        self.say(f"{found.variant}: {found.check}: {found.status}: {found.reason}")
+
+    def take(self, rung: Rung, name: str, draft: Draft) -> None:
+        """Go on with the draft that a remedy gives."""
+        self.say(f"{rung.name}: remedy: {name}")
+        self.draft = draft
+
     def leave_out(self, name: str, reason: str, hint: str = "") -> None:
         """Leave a rung out; the reason becomes a comment of the suite."""
         short = first_line(reason).removeprefix(f"{self.draft.full(name)}: ")
@@ -184,11 +191,9 @@ class Proof:
             except DeadweightError as error:
                 failed = Failure(error)
         if failed is None:
-            self.built.add(rung.name)
             return True
         if self._engine_ran and not _engine_runs():  # that is no fault of the rung's
             raise MissingError("the container engine has ended", hint="invoke doctor") from failed.error
-        self.built.discard(rung.name)  # it may have been, of another file
         self.leave_out(rung.name, failed.reason, failed.hint)
         self.failures[rung.name] = failed
         if failed.line is not None and failed.line < self._last_stage(rung):
@@ -204,7 +209,7 @@ class Proof:
         """What the stages of a rung before its last one are made of: their text and their bases."""
         text = self.draft.ladder.files.get(rung.keys.get("dockerfile", ""), "")
         stages = stages_of(text, {})[1]
-        given = yaml.safe_load(rung.keys.get("bases", "{}"))
+        given = rung.keys.get("bases", {})
         last = text[slice(*stages[-1].span)] if stages else ""
         bases = (f"{name} {value}" for name, value in given.items() if name not in last)
         return (text, *sorted(bases)) if text else (rung.name,)

@@ -5,6 +5,7 @@ An answer's body is checked only as far as two containers agree: times, host nam
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -72,7 +73,7 @@ def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operatio
     """What the code below a folder registers, in whichever language."""
     found = dict[tuple[str, str], Operation]()
     for path in _sources(tree, folder):
-        for match in _ROUTE.finditer(tree.text(path)):
+        for match in _ROUTE.finditer(tree.texts[path]):
             word, route = match["word"].lower(), match["path"]
             named = next(
                 (each for each in METHODS if word.startswith(each) or word in (f"map{each}", f"http{each}")), ""
@@ -101,30 +102,18 @@ _NO_ERROR = re.compile(
 )
 
 
-def of_log(lines: Iterable[str]) -> Iterator[Doubt]:
-    """The first error among the first lines that a service wrote."""
-    for line in lines:
-        if _ERROR.search(line) and not _NO_ERROR.search(line):
-            yield Doubt("error_in_log", " ".join(line.split())[:160])
-            return
-
-
-def of_health(status: int, path: str) -> Iterator[Doubt]:
-    """Nothing that was asked answers but with an error."""
-    if status >= 400:
-        yield Doubt("health_is_an_error", f"GET {path} answers {status}, and no path that is known answers 2xx")
-
-
-def of_port(port: int, declared: Collection[int]) -> Iterator[Doubt]:
-    """It listens where nothing of the repository says so."""
-    if port not in declared:
+def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], works: int) -> Iterator[Doubt]:
+    """Why what was seen proves little: an error in its first lines, a port that nothing declares, health that is an error, no
+    operation that works."""
+    errors = (line for line in lines if _ERROR.search(line) and not _NO_ERROR.search(line))
+    yield from (Doubt("error_in_log", " ".join(line.split())[:160]) for line in itertools.islice(errors, 1))
+    if health.kind != "exit" and health.port not in declared:
         told = f"; declared: {', '.join(map(str, declared))}" if declared else ""
-        yield Doubt("undeclared_port", f"it listens on {port}, which nothing in the repository declares{told}")
-
-
-def of_operations(works: int) -> Iterator[Doubt]:
-    """No operation was seen to work."""
-    if not works:
+        yield Doubt("undeclared_port", f"it listens on {health.port}, which nothing in the repository declares{told}")
+    if health.status >= 400:
+        what = f"GET {health.path} answers {health.status}, and no path that is known answers 2xx"
+        yield Doubt("health_is_an_error", what)
+    if not works and (health.kind == "http" or health.status):
         yield Doubt("no_operation", "no operation that is known answers 2xx")
 
 
@@ -258,4 +247,4 @@ def _described(
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
     if found := served(lambda path: ask(container, health.port, path, tls=health.tls), told):
         return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
-    return known, openapi.parsed(tree.text(known.value)) if known else None
+    return known, openapi.parsed(tree.texts[known.value]) if known else None

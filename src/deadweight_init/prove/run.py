@@ -12,17 +12,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks import table
+from deadweight.checks.budget import size_of
+from deadweight.checks.layers import base_image
+from deadweight.checks.runner import run_checks
+from deadweight.checks.scan.file_watch import CannotWatch
+from deadweight.checks.scan.reachability import touched
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
-from deadweight_init.derive.changes import of_settings
-from deadweight_init.derive.ladder import MINIMAL
+from deadweight_init.derive.dockerfile import MINIMAL, of_settings
 from deadweight_init.derive.runtime import RuntimeFiles, config_of, runtime_files
-from deadweight_init.draft import Doubt, Draft, health_hints, port_hints
+from deadweight_init.draft import Draft, health_hints, port_hints
 from deadweight_init.prove.gates import by_owner, let_pass, measured
-from deadweight_init.prove.observe import Down, NotUp, Seen, observe, told_of
+from deadweight_init.prove.observe import Down, NotUp, observe, told_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
-from deadweight_init.prove.recording import Recorder, of_health, of_log, of_operations, of_port
+from deadweight_init.prove.recording import Recorder, doubts_of
 from deadweight_init.records import Beside, Known, Rung
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_data, as_plain_server
@@ -59,8 +64,6 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
     run.pop("needs")
     if data is not None:
         run["needs"] = replace(data, origin="; ".join((data.origin, *why)))
-    elif "env" in run:
-        run["env"] = replace(run["env"], origin="; ".join((run["env"].origin, *why)))
     return replace(draft, service=replace(draft.service, around=replace(around, needs=tuple(needs))), run=run)
 
 
@@ -135,13 +138,8 @@ def built_somehow(proof: Proof, rung: Rung) -> bool:
         other = next_remedy(Case(proof.draft, rung, failure.code, proof.tree, failure.step))
         if other is None:
             return False
-        proof.draft = _recorded(proof, rung, other)
+        proof.take(rung, *other)
     return True
-
-
-def _recorded(proof: Proof, rung: Rung, remedy: tuple[str, Draft]) -> Draft:
-    proof.say(f"{rung.name}: remedy: {remedy[0]}")
-    return remedy[1]
 
 
 def _why_not_up(proof: Proof, rung: Rung) -> NotUp | None:
@@ -157,7 +155,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> NotUp | None:
             again = next_remedy(Case(proof.draft, rung, error.down, proof.tree, log=error.log))
         if again is None or proof.bound.over():
             break
-        proof.draft = _recorded(proof, rung, again)
+        proof.take(rung, *again)
         if not built_somehow(proof, rung):
             break
     proof.draft = replace(before, remedies=proof.draft.remedies)
@@ -170,7 +168,9 @@ def _learn(proof: Proof, rung: Rung) -> None:
         proof.draft = draft = with_what_can_be_had(
             proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
         )
-    ports, paths = _ports(draft), tuple(each.value for each in health_hints(draft.service))
+    ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
+    ports = (draft.port.value, *ports) if draft.port.origin == "given" else ports  # the user's word first
+    paths = tuple(each.value for each in health_hints(draft.service))
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
@@ -184,18 +184,11 @@ def _learn(proof: Proof, rung: Rung) -> None:
             proof.say(f"{rung.name}: {told_of(seen)}")
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             found = tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other)
-            if found.problem:
-                reason = f"the service starts in a plain container, but not in a hardened one: {found.problem}"
-                raise NotUp(Down.NOT_HARDENED, reason)
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
-            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found.told), seen)
-            proof.draft = replace(learned, doubts=tuple(_doubts(learned, seen, recorder)))
-
-
-def _ports(draft: Draft) -> tuple[int, ...]:
-    """Where it may listen, the user's word first."""
-    hints = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
-    return (draft.port.value, *hints) if draft.port.origin == "given" else hints
+            learned = recorder.recorded(with_seen(replace(draft, run=plain), seen, found), seen)
+            proof.draft = replace(
+                learned, doubts=tuple(doubts_of(seen.health, recorder.lines, declared or ports, learned.works))
+            )
 
 
 def _declared(draft: Draft) -> tuple[int, ...]:
@@ -204,19 +197,6 @@ def _declared(draft: Draft) -> tuple[int, ...]:
     given = [draft.port.value] if draft.port.origin == "given" else []
     return tuple(dict.fromkeys((*given, *own, *(each.value for each in draft.service.around.ports))))
 
-
-def _doubts(draft: Draft, seen: Seen, recorder: Recorder) -> Iterator[Doubt]:
-    """Why what was seen proves little."""
-    yield from of_log(recorder.lines)
-    if seen.health.kind == "exit":
-        return
-    yield from of_port(seen.health.port, _declared(draft) or _ports(draft))
-    if seen.health.kind == "http" or seen.health.status:
-        yield from of_health(seen.health.status, seen.health.path)
-        yield from of_operations(draft.works)
-
-
-Told = Callable[["Evidence"], None]
 
 ATTACKS, LAYERS = "attacks", "layers"
 
@@ -241,17 +221,12 @@ def prove(proof: Proof) -> Draft:
     rest = [each for each in proof.draft.rungs if each.name != reference and each.name not in proof.tried]
     # what is derived first, and of a Dockerfile before others
     for rung in sorted(rest, key=lambda each: (not each.changes, each.builder != "dockerfile")):
-        _try(proof, rung)
+        if proof.bound.over() and len(proof.verified) >= ENOUGH:  # what was begun may take as long as it takes
+            proof.put_off(rung.name)
+        elif proof.build(rung):
+            _gate(proof, rung.name)
     _attacked(proof)
     return replace(proof.draft, proven=True)
-
-
-def _try(proof: Proof, rung: Rung) -> None:
-    """Build one rung, and verify it, however long that takes; without time it stays for later."""
-    if proof.bound.over() and len(proof.verified) >= ENOUGH:
-        proof.put_off(rung.name)
-    elif proof.build(rung):
-        _gate(proof, rung.name)
 
 
 def _watch(proof: Proof, reference: str) -> None:
@@ -270,9 +245,6 @@ def _watch(proof: Proof, reference: str) -> None:
 
 def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     """What the image runs on, or why that cannot be seen."""
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.scan.file_watch import CannotWatch
-    from deadweight.checks.scan.reachability import touched
 
     base = base_image(subject).layers
     if not base:
@@ -293,16 +265,12 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
 def _gate(proof: Proof, name: str) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
-    from deadweight.checks import table
-    from deadweight.checks.budget import size_of
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.runner import run_checks
 
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, name))
         checks = [check.name for check in table.asked(subject.variant) if check.name != ATTACKS]
         # the layers come last: of what does not run they are not looked at, which takes long in a large image
-        found = run_checks(subject, checks, _told(proof), _wrong)
+        found = run_checks(subject, checks, proof.tell, _wrong)
         size, config = size_of(subject), config_of(subject.archive())
         wrong = {each.check: each for each in found if not each.ok}
         if LAYERS in wrong:
@@ -321,18 +289,17 @@ def _gate(proof: Proof, name: str) -> None:
         otherwise = {**otherwise, name: tuple(of_settings(proof.draft.config, config))}
     proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
     with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
-        run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), _told(proof))
+        run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), proof.tell)
 
 
 def _attacked(proof: Proof) -> None:
     """Try the suite's attacks on the first rung; if they cannot be measured, or the time is over, the suite asks for none. If
     those on all rungs would take long, it asks for them on the first alone."""
-    from deadweight.checks.runner import run_checks
 
     name, began, why = proof.verified[0], time.monotonic(), proof.bound.reason
     if not proof.bound.over():
         with proof.workspace() as workspace:
-            found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), _told(proof))
+            found = run_checks(workspace.subject(proof.variant(workspace, name)), (ATTACKS,), proof.tell)
         why = next((each.reason for each in found if each.status != "pass"), "")
     seconds, own = time.monotonic() - began, proof.draft.own
     described = proof.draft.service.described
@@ -342,10 +309,3 @@ def _attacked(proof: Proof) -> None:
         attacked = {**checks.value, "attacks": {"openapi": described.value}}
         own = {**own, name: {**own[name], "checks": replace(checks, value=attacked)}}
     proof.draft = replace(proof.draft, own=own, unattacked=first_line(why) if why else "")
-
-
-def _told(proof: Proof) -> Told:
-    def told(each: Evidence) -> None:
-        proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
-
-    return told

@@ -10,7 +10,8 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from typing import Any
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.records.reference import split
-from deadweight_init.dockerfile import VARIABLE, filled, read_words, urls
+from deadweight_init.dockerfile import VARIABLE, filled, read_words, url_paths
 from deadweight_init.records import Beside, Known, Service, Surroundings
-from deadweight_init.tree import Tree, aside, folder_of, joined, line_of, with_above
+from deadweight_init.tree import TREES, Tree, as_list, aside, folder_of, joined, line_of, mapping, with_above
 
 _WORDS = "example|sample|template|dist"
 _EXAMPLE = re.compile(rf"(?:\.?(?:{_WORDS})\.env|\.?env[._-](?:{_WORDS})(?:[._-][\w-]+)?|\.env\.[\w-]+\.(?:{_WORDS}))")
@@ -34,7 +35,7 @@ def examples(tree: Tree, folder: str) -> dict[str, str]:
     """The variables that a folder shows: those of its ``.env`` where git has it, else of its example file; nothing without."""
     env = joined(folder, ".env")
     file = env if is_committed(tree, env) else example_file(tree, folder)
-    return {} if file is None else dotenv(tree.text(file))
+    return {} if file is None else dotenv(tree.texts[file])
 
 
 def example_file(tree: Tree, folder: str) -> str | None:
@@ -49,11 +50,11 @@ def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
     for each in given if isinstance(given, list) else [given] if given else []:
         path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
         if tree.has(path) and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
-            found |= dotenv(tree.text(path))
+            found |= dotenv(tree.texts[path])
             continue
         beside = (other for other in tree.files if other.startswith(path))
         shown = next((other for other in beside if _ENDING.fullmatch(other[len(path) :])), None)
-        found |= dotenv(tree.text(shown)) if shown else examples(tree, folder_of(path))
+        found |= dotenv(tree.texts[shown]) if shown else examples(tree, folder_of(path))
     return found
 
 
@@ -145,22 +146,9 @@ def server_of(reference: str) -> Server | None:
     return SERVERS.get(posixpath.basename(split(reference)[0]))
 
 
-def as_list(value: Any) -> list[Any]:
-    """A list as it is; nothing for what is none."""
-    return value if isinstance(value, list) else []
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """The value where it is a mapping; else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
+@lru_cache(TREES)
 def compose_files(tree: Tree) -> Mapping[str, dict[str, Any]]:
     """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
-    return tree.once(_read_files)
-
-
-def _read_files(tree: Tree) -> dict[str, dict[str, Any]]:
     in_folders = (path for path in tree.named(r".+\.ya?ml") if folder_of(path).endswith("compose"))
     of_users = (path for path in (*tree.named(COMPOSE), *in_folders) if ".devcontainer" not in path.split("/"))
     paths = sorted(of_users, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
@@ -217,17 +205,11 @@ class ComposeService:
         """Its Dockerfile, seen from the root."""
         return joined(self.context, self.dockerfile or "Dockerfile")
 
-    @property
-    def distance(self) -> tuple[bool, int]:
-        """How far its file is from what it starts: the nearest is the deepest, but of those for a published image, which may lie
-        anywhere, the one for users lies above those for single cases."""
-        depth = self.file.count("/")
-        return aside(self.file), depth if self.published else -depth
 
-
+@lru_cache(TREES)
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
-    return tree.once(lambda tree: tuple(_built(tree)), "compose")
+    return tuple(_built(tree))
 
 
 def _built(tree: Tree) -> Iterator[ComposeService]:
@@ -278,7 +260,7 @@ _NAMED = {
 
 def own_names(tree: Tree) -> frozenset[str]:
     """The repository's folder, and what the manifests in its root call the program; in small letters."""
-    said = [pattern.search(tree.text(name)) for name, pattern in _NAMED.items() if tree.has(name)]
+    said = [pattern.search(tree.texts[name]) for name, pattern in _NAMED.items() if tree.has(name)]
     names = {tree.root.name, *(re.sub(r"/v\d+$", "", each[1]).rpartition("/")[2] for each in said if each)}
     return frozenset(name for each in names if len(name := each.lower()) >= 3)
 
@@ -313,7 +295,7 @@ def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[
 
 
 def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, context: str) -> Surroundings:
-    text, folder, service = tree.text(path), folder_of(path), services[name]
+    text, folder, service = tree.texts[path], folder_of(path), services[name]
     start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
 
     def origin(what: str) -> str:
@@ -326,9 +308,9 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, conte
             ports.append(Known(port, origin(f"target: {port}" if isinstance(given, dict) else str(given))))
     test = mapping(service.get("healthcheck")).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
-    health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
+    health = tuple(Known(found, origin("healthcheck")) for found in url_paths(command))
     mounts = mounted_files(tree, folder, service)
-    secrets = {target: tree.text(file) for target, file in mounts.items()}
+    secrets = {target: tree.texts[file] for target, file in mounts.items()}
     given = environment(service.get("environment"), examples(tree, folder), secrets)
     shown = env_files(tree, folder, service.get("env_file"))
     given = {**{name: value for name, value in shown.items() if not _OF_COMPOSE.match(name)}, **given}
@@ -374,7 +356,7 @@ def _is_in_code(tree: Tree, folder: str, name: str) -> bool:
     quoted = rf"(?:\$\{{[\w.-]+:)?{re.escape(name)}"
     address = rf"(?:://|@){quoted}[}}:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
     host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}\}}?[\"']", re.IGNORECASE)
-    return any(host.search(tree.text(path)) for path in tree.code(folder))
+    return any(host.search(tree.texts[path]) for path in tree.code(folder))
 
 
 def _port_pair(given: Any, values: Mapping[str, str]) -> tuple[str, int | None]:
@@ -399,7 +381,7 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     if reference is None or port is None or not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name):
         return None
     files = mounted_files(tree, folder, service)
-    secrets = {target: tree.text(path).strip() for target, path in files.items()}
+    secrets = {target: tree.texts[path].strip() for target, path in files.items()}
     # of a file of variables that several services share what this one reads, where that is known
     known = server_of(reference)
     given = env_files(tree, folder, service.get("env_file")).items()
@@ -415,7 +397,7 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
     fields = build if isinstance(build, dict) else {"context": build}
     context = joined(folder, str(fields.get("context") or "."))
     path = joined(context, str(fields.get("dockerfile") or "Dockerfile"))
-    words = read_words(tree.text(path), path)
+    words = read_words(tree.texts[path], path)
     known = len(words.bases) == 1 and server_of(words.base) is not None
     if not build:
         return service
@@ -467,13 +449,9 @@ def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
 
 def as_data(needs: Sequence[Known[Beside]]) -> Known[dict[str, Any]] | None:
     """The ``needs:`` of a suite; None for none."""
-    entries = {each.value.name: _entry(each.value) for each in needs}
+    fields = {each.value.name: {**asdict(each.value), "name": "", "args": list(each.value.args)} for each in needs}
+    entries = {name: {key: value for key, value in entry.items() if value} for name, entry in fields.items()}
     return Known(entries, needs[0].origin) if needs else None
-
-
-def _entry(need: Beside) -> dict[str, Any]:
-    fields = {key: getattr(need, key) for key in ("image", "port", "env", "args", "files")}
-    return {key: list(value) if key == "args" else value for key, value in fields.items() if value}
 
 
 # What is mounted.
@@ -537,7 +515,7 @@ def outside(tree: Tree, service: Service, around: Surroundings) -> Surroundings:
     """The surroundings with every address of this machine replaced by the container that a Compose file starts there."""
     published = {port: known for known, port in _published(tree, service)}
     file = next((found for each in (service.folder, ".") if (found := example_file(tree, each))), None)
-    shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.text(file)).items()}
+    shown = {} if file is None else {key: Known(text, f"from {file}") for key, text in dotenv(tree.texts[file]).items()}
     env = dict(around.env) or shown
     changed, used = dict(env), dict[str, Known[Beside]]()
     for name, known in env.items() if published else ():
@@ -570,4 +548,4 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Known[Beside], in
             for given in as_list(each.get("ports")) if need and not is_own(path, each) else ():
                 outer, inner = _port_pair(given, examples(tree, folder))
                 if need and outer.isdigit() and inner == need.port:
-                    yield Known(need, f"from {path}:{_line_of(tree.text(path), name)}"), int(outer)
+                    yield Known(need, f"from {path}:{_line_of(tree.texts[path], name)}"), int(outer)

@@ -11,27 +11,21 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from deadweight.records.reference import split
 from deadweight_init.records import Beside, Known, Surroundings
-from deadweight_init.repository.compose import SERVERS, mapping
-from deadweight_init.tree import Tree, line_of
+from deadweight_init.repository.compose import SERVERS
+from deadweight_init.tree import TREES, Tree, mapping, mappings
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
 _PROBE_PATH = re.compile(
     r"httpGet:\s*(?:\{[^{}\n]*?\bpath:|\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:)\s*[\"']?(/[^\s\"',{}]*)"
 )
-_OTHER_PROBE = re.compile(r"Probe:\s*(?:\{\s*|\n\s+(?:\w+:[^\n]*\n\s+){0,5}?)(tcpSocket|grpc):")
-_KINDS = {"tcpSocket": "tcp", "grpc": "grpc"}
 _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
 _HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://|:[^/@,]*@)")
-
-
-def mappings(value: Any) -> list[dict[str, Any]]:
-    """The mappings in a list; none where it is none."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True)
@@ -84,11 +78,12 @@ class _Cluster:
                 yield str(each.get("name")), str(value)
 
 
+@lru_cache(TREES)
 def _cluster(tree: Tree) -> _Cluster:
     files, containers = list[str](), list[_Container]()
     maps, services = dict[str, dict[str, str]](), dict[str, dict[str, Any]]()
     for path in tree.below(".", ".yaml", ".yml"):
-        text = tree.text(path)
+        text = tree.texts[path]
         if "containers:" in text:
             files.append(path)
         for document in tree.documents(path) if "containers:" in text or "apiVersion" in text else ():
@@ -122,7 +117,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
     """What the manifests and charts in a folder say, and those elsewhere that name the service.
     ``names`` are the service's: its containers are told by them. ``foreign`` are those of the repository's other services.
     """
-    cluster = tree.once(_cluster)
+    cluster = _cluster(tree)
     inside = set(tree.below(folder, ".yaml", ".yml"))
     containers = [each for each in cluster.containers if each.file in inside]
     own = _mine([each for each in containers if each.names.isdisjoint(foreign)], names)
@@ -133,22 +128,15 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str], foreign: Collect
         files = list(dict.fromkeys(each.file for each in own))
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
-    probes: list[Known[str]] = []
     for path in files:
-        text = tree.text(path)
-
-        def known(value: Any, at: int, path: str = path, text: str = text) -> Known[Any]:
-            return Known(value, f"from {path}:{line_of(text, at)}")
-
-        numbers = ((int(found[1]), found.start()) for found in _CONTAINER_PORT.finditer(text))
-        ports += [known(number, at) for number, at in numbers if number not in _OTHERS]
-        health += [known(found[1], found.start(1)) for found in _PROBE_PATH.finditer(text)]
-        probes += [known(_KINDS[found[1]], found.start(1)) for found in _OTHER_PROBE.finditer(text)]
+        numbers = (Known(int(known.value), known.origin) for known in tree.values(path, _CONTAINER_PORT))
+        ports += [known for known in numbers if known.value not in _OTHERS]
+        health += tree.values(path, _PROBE_PATH)
     env: dict[str, Known[str]] = {}
     for mine in own:
         env = {**{name: Known(value, f"from {mine.file}") for name, value in cluster.env_of(mine)}, **env}
     volumes = tuple(Known(path, f"from {mine.file}") for mine in own for path in mine.data())
-    return Surroundings(tuple(ports), tuple(health), env, volumes=volumes, probe=next(iter(probes), None))
+    return Surroundings(tuple(ports), tuple(health), env, volumes=volumes)
 
 
 def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
@@ -160,7 +148,7 @@ def _mine(containers: list[_Container], names: Collection[str]) -> list[_Contain
 
 def cluster_needs(tree: Tree, env: Mapping[str, Known[str]]) -> tuple[Known[Beside], ...]:
     """The databases and queues of the manifests whose Services the environment names, each under the name there."""
-    cluster, found = tree.once(_cluster), list[Known[Beside]]()
+    cluster, found = _cluster(tree), list[Known[Beside]]()
     for host in dict.fromkeys(host for known in env.values() for host in _HOST.findall(known.value)):
         # a Service goes by its name alone, or with its namespace
         selector = next((each for name, each in cluster.services.items() if host.partition(".")[0] == name), None)

@@ -11,7 +11,12 @@ from types import TracebackType
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight_images.cache_files import write_atomically
-from deadweight_init.write.suite import IGNORED, NOX, TASKS
+
+TASKS = (
+    '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
+)
+NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
+IGNORED = (".deadweight/",)
 
 
 class Written:
@@ -22,11 +27,10 @@ class Written:
         self.root, self._may_replace = root, frozenset(may_replace)
         self._before: dict[str, str | None] = {}
         self._folders: list[Path] = []
-        self._keeps = False
 
     def keep(self) -> None:
         """Let all that was written stay, whatever comes."""
-        self._keeps = True
+        self._before.clear()
 
     def __enter__(self) -> Written:
         return self
@@ -34,8 +38,8 @@ class Written:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not self._keeps:
-            self._take_back()
+        if kind is not None:
+            self.remove(tuple(self._before))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,7 +72,9 @@ class Written:
         for name in names:
             if name in self._before:
                 self._restore(name, self._before.pop(name))
-        self._empty_folders()
+        for folder in sorted(self._folders, key=lambda each: -len(each.parts)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _one(self, name: str, text: str) -> None:
         path = self.root / name
@@ -90,17 +96,6 @@ class Written:
                 (self.root / name).unlink(missing_ok=True)
             else:
                 (self.root / name).write_text(before, encoding="utf-8")
-
-    def _take_back(self) -> None:
-        for name, before in self._before.items():
-            self._restore(name, before)
-        self._before.clear()
-        self._empty_folders()
-
-    def _empty_folders(self) -> None:
-        for folder in sorted(self._folders, key=lambda each: -len(each.parts)):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*def (\w+)", re.MULTILINE)

@@ -8,20 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deadweight._log_excerpt import plain
-from deadweight_init.derive.changes import lines
 from deadweight_init.draft import Draft, Recorded
-from deadweight_init.languages.common import Text, flow, scalar
+from deadweight_init.languages.common import flow, scalar
 from deadweight_init.records import Known, Rung
 
 COLUMN = 60
+MOST_CHANGES = 12
 MOST_FLOW = 100
 """A mapping or list that is longer has a line for each entry."""
-
-TASKS = (
-    '"""The tasks of this project: `invoke --list`."""\n\nfrom deadweight.tasks import namespace as ns  # noqa: F401\n'
-)
-NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_sessions import *  # noqa: F403\n'
-IGNORED = (".deadweight/",)
 
 
 class Block(dict[Any, Any]):
@@ -130,19 +124,17 @@ def _variant(draft: Draft, rung: Rung) -> Block:
     found = Block(builder=rung.builder, description=rung.description)
     for key, value in rung.keys.items():
         if key not in own and not (key == "source" and value == "."):
-            found[key] = value if key in _PATHS else Text(value)
+            found[key] = value
     why = draft.untried.get(rung.name) or draft.left_out.get(rung.name)
     if why or (draft.is_tried and rung.name not in draft.accepted):
         found["tried"] = Known(False, why or draft.not_up or "init ended before")
     found.update(own)
     if rung.changes:
         found[Note(f"What differs from {draft.service.own.path if draft.service.own else 'the own image'}:")] = None
-        found.update({Note(f"  {each}"): None for each in lines(rung.changes)})
+        found.update({Note(f"  {each}"): None for each in rung.changes[:MOST_CHANGES]})
+        if (left := len(rung.changes) - MOST_CHANGES) > 0:
+            found[Note(f"  and {left} more")] = None
     return found
-
-
-_PATHS = ("source", "dockerfile", "config", "main", "workdir")
-"""Keys with a path, which may look like a number (``02``) or hold spaces."""
 
 
 def literally(text: str) -> str:

@@ -32,40 +32,9 @@ from tests.support.world_content import hard_linked
 pytestmark = pytest.mark.tools
 
 SUITE = "  v:\n    builder: apko\n    source: app\n    config: apko.yaml\n    packages: [melange.yaml]\n"
-MELANGE = """package:
-  name: app
-  version: 1.0.0
-  epoch: 0
-  description: a test
-  copyright:
-    - license: Apache-2.0
-environment:
-  contents:
-    packages: [busybox, ca-certificates-bundle, go, wolfi-baselayout]
-  environment:
-    CGO_ENABLED: "0"
-    GOTOOLCHAIN: local
-    GOFLAGS: -buildvcs=false
-    GOCACHE: /var/cache/melange/go-build
-pipeline:
-  - uses: go/build
-    with:
-      packages: .
-      output: app
-      amd64: v1
-      strip: -s -w
-"""
-APKO = """contents:
-  packages: [wolfi-baselayout, app]
-accounts:
-  users: [{username: nobody, uid: 65534, gid: 65534}]
-  groups: [{groupname: nobody, gid: 65534}]
-  run-as: nobody
-entrypoint:
-  command: /usr/bin/app
-"""
-KO = "builds:\n  - id: app\n    dir: .\n    main: .\n    env: [GOAMD64=v1]\n"
-KO += "    flags: [-trimpath, -buildvcs=false, '-tags=netgo,osusergo']\n    ldflags: [-s, -w]\n"
+MELANGE, APKO, KO = (
+    Path(__file__).with_name("sample").joinpath(f"{name}.yaml").read_text() for name in ("melange", "apko", "ko")
+)
 FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN, "ko.yaml": KO}
 FILES |= {"melange.yaml": MELANGE, "apko.yaml": APKO, "app/.melangeignore": "*_test.go\n"}
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from deadweight._errors import CommandError, MissingError
+from deadweight.builders import table
 from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import generated_files
 from deadweight.engine.images import Identity
+from deadweight.plan.graph import make_plan
+from deadweight.plan.scheduler import run_plan
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
 from deadweight_images.archive.archive import open_archive
 from tests.support import ROOT
-from tests.support.builder_site import BROKEN, GivenSource, Project
+from tests.support.builder_site import BROKEN, GivenSource, Project, Silent
 from tests.support.codes import codes, raises
+from tests.support.small_images import forget_images
 from tests.support.small_project import write_suite
 
 GO_BASE = "golang:1.21.3-bookworm"
@@ -34,10 +41,7 @@ def project(tmp_path, engine, tools_image):
     made.write({"hello": "hello\n", "Dockerfile": SIMPLE})
     made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
     yield made
-    for image in engine.api.images():
-        for tag in image.get("RepoTags") or ():
-            if tag.startswith("deadweight/small/"):
-                engine.images.remove(tag, force=True)
+    forget_images(engine, "deadweight/small/")
 
 
 def content(engine, built, path):
@@ -299,18 +303,8 @@ def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(proj
     assert "docker/dockerfile" not in project.log("v")
 
 
-WILD = """\
-# syntax=docker/dockerfile:1
-# escape=`
-FROM `
-  # a comment
-  tools AS first
-RUN echo $((1<<2)) > /four # <<<hello
-FROM to`
-ols AS final
-COPY `
-  --from=first /four /
-"""
+SAMPLES = Path(__file__).with_name("samples")
+WILD = (SAMPLES / "wild.Dockerfile").read_text()
 
 
 def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
@@ -322,23 +316,7 @@ def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
     assert content(engine, built, "/four") == "4\n"
 
 
-NEWER = """\
-FROM tools
-ARG WHO=you
-RUN <<EOF
-set -e
-echo "for $WHO" > /all
-EOF
-COPY --link hello /hello
-COPY <<EOF /more
-of $WHO `x`
-EOF
-RUN cat <<"X" >> /all
-plain $WHO
-X
-RUN cat /hello /more >> /all
-HEALTHCHECK --interval=9s --start-interval=1s CMD true
-"""
+NEWER = (SAMPLES / "newer.Dockerfile").read_text()
 
 
 @pytest.mark.slow
@@ -451,3 +429,54 @@ def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_p
     site = Site(suite, State(tmp_path), source=None, engine=lambda: engine)
     found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
     assert found == Identity(engine_id, "sha256:c", "sha256:m", index)
+
+
+VARIANTS = ("a", "b", "c")
+
+
+@pytest.fixture
+def counted(tmp_path, engine, tools_image):
+    """Three variants with one compile stage that takes a moment and writes down that it ran, and one that tells the count."""
+    mount = f"--mount=type=cache,id={uuid.uuid4().hex},target=/count"
+    compiled = f"ARG BASE\nFROM ${{BASE}} AS build\nCOPY src /src\nRUN {mount} echo ran >> /count/runs; sleep 0.5\n"
+    base = Base("tools", tools_image, None, stand_in=True)
+    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
+    made.write({"app/src/main.go": f"// {uuid.uuid4().hex}\n"})
+    suite = ""
+    for name in VARIANTS:
+        made.write({f"{name}.Dockerfile": f"{compiled}FROM ${{BASE}}\nCOPY --from=build /src /{name}\n"})
+    made.write({"count.Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nRUN {mount} cat /count/runs && false\n"})
+    for name in (*VARIANTS, "count"):
+        suite += f"  {name}:\n    builder: dockerfile\n    dockerfile: {name}.Dockerfile\n    source: app\n"
+        suite += "    bases: {BASE: tools}\n"
+    made.suite(suite, name="once")  # its own: other files remove what is called small
+    yield made
+    forget_images(engine, "deadweight/once/")
+
+
+def build_all(counted: Project, *names: str):
+    site = counted.site
+    variants = [variant for variant in site.suite.variants if variant.name in names]
+    plan = make_plan(variants, site, lambda variant: table.builder(variant.builder))
+    return run_plan(plan, site.state, Silent(), jobs=2)
+
+
+def runs(counted: Project) -> int:
+    """How often the shared stage ran: the build that tells it fails on purpose, so that its answer is never cached.
+
+    Only lines with a step's number count: buildx says the last ones of a failed step again, without it.
+    """
+    build_all(counted, "count")
+    log = counted.log("count")
+    return len(re.findall(r"^#\d+ [\d.]+ ran$", log[log.rindex("$ ") :], re.MULTILINE))
+
+
+@pytest.mark.system
+def test_the_shared_stage_runs_once_for_all_variants_and_once_more_after_a_change(counted):
+    assert [outcome.result for outcome in build_all(counted, *VARIANTS)] == ["built"] * 3
+    assert runs(counted) == 1
+    counted.write({"app/src/main.go": f"// {uuid.uuid4().hex}\n"})
+    assert [outcome.result for outcome in build_all(counted, *VARIANTS)] == ["built"] * 3
+    assert runs(counted) == 2
+    assert [outcome.result for outcome in build_all(counted, *VARIANTS)] == ["cached"] * 3
+    assert runs(counted) == 2

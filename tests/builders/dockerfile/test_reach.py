@@ -7,16 +7,7 @@ import subprocess
 
 import pytest
 
-from deadweight.builders.dockerfile.build_network import (
-    CA,
-    FOLDER,
-    JAVA,
-    KNOWN_HOSTS,
-    NETRC,
-    NPMRC,
-    PLACE,
-    Reach,
-)
+from deadweight.builders.dockerfile.build_network import CA, FOLDER, JAVA, KNOWN_HOSTS, NETRC, NPMRC, PLACE, Reach
 from deadweight.sources.adapt_dockerfile import Run
 from tests.support.codes import details
 

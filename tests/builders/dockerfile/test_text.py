@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from deadweight._errors import ConfigError
 from deadweight.builders.dockerfile.text import read_dockerfile
 from tests.support.codes import details, raises
 
-MULTI = """# a comment
-ARG GO=golang:1
-ARG BASE
-arg OTHER="x y"
-FROM ${GO} AS build
-RUN echo one \\
-    # a comment inside
-    && echo FROM nothing
-FROM build AS tested
-from --platform=linux/amd64 $BASE as final
-COPY <<EOF /x
-FROM inside-a-heredoc
-EOF
-FROM final
-"""
+SAMPLES = Path(__file__).with_name("samples")
+MULTI = (SAMPLES / "stages.Dockerfile").read_text()
 
 
 def written(tmp_path, text):

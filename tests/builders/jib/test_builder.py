@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _run
-from deadweight._errors import ArchiveError, ConfigError, DeadweightError
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError
 from deadweight.builders.jib import resident_maven
 from deadweight.builders.jib.pom import read_poms
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
@@ -29,7 +29,9 @@ from deadweight_images.inspect.extract import read_file
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
+from tests.support.certificates import on_loopback
 from tests.support.codes import raises
+from tests.support.http_servers import files, served
 from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
@@ -37,12 +39,10 @@ from tests.support.java_projects import (
     PROJECT,
     STATIC,
     SUITE,
-    certificates,
     dependency,
     emptied,
     fails,
     family,
-    https_repository,
     main_class,
     plugin,
     pom,
@@ -319,17 +319,49 @@ def test_a_compile_error_is_the_compilers_own_line(project):
     assert message.count("cannot find symbol") == 1
 
 
-@pytest.mark.slow
-def test_a_failed_test_of_the_service_is_its_own_line(project):
-    test = (
-        "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
-        "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
-    )
-    project.write({"app/pom.xml": pom(dependencies=JUNIT), "app/src/test/java/a/MainTest.java": test})
-    project.suite(SUITE + "    tests: true\n")
-    message = fails(project, told="builders.tests_fail")
-    assert "| MainTest.adds:5 expected: <3> but was: <2>" in message
-    assert str(project.site.state.log("v")) in message
+SERVICE, TEST = "app/src/main/java/a/Main.java", "app/src/test/java/a/MainTest.java"
+FAILING_TEST = (
+    "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
+    "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
+)
+MISSPELT = plugin(
+    *("jib-maven-plugin", "3.5.2"),
+    group="com.google.cloud.tools",
+    configuration="<container><mainClass>a.Nope</mainClass></container>",
+)
+VERSIONLESS = dependency("example", "x", "1").replace("<version>1</version>", "")
+
+
+@pytest.mark.parametrize(
+    ("files", "suite", "kind", "code", "words"),
+    [
+        pytest.param(
+            {"app/pom.xml": pom(dependencies=JUNIT), TEST: FAILING_TEST}, "tests: true", CommandError, "builders.tests_fail",
+            ["| MainTest.adds:5 expected: <3> but was: <2>", ".deadweight/logs/v.log"],
+            id="a test of the service fails", marks=pytest.mark.slow,
+        ),
+        pytest.param({SERVICE: "package a;\n\nclass Main {}\n"}, "", CommandError, "",
+                     ["Main class was not found", "main: com.example.Main"], id="no main class"),
+        pytest.param({}, "main: a.Nope", DeadweightError, "jib.no_main_class", ["a.Nope"], id="a class that is not there"),
+        pytest.param({}, "main: Main", DeadweightError, "jib.no_main_class", ["Main"], id="a class without its package"),
+        pytest.param({"app/pom.xml": pom(plugins=MISSPELT)}, "", DeadweightError, "jib.no_main_class", ["a.Nope"],
+                     id="a class that the pom misspells"),
+        pytest.param({"app/pom.xml": pom().replace(">17<", ">99<")}, "", CommandError, "",
+                     ["release version 99 not supported", "the service requires a newer JDK"], id="a JDK that is too old"),
+        pytest.param({"app/pom.xml": pom(dependencies=VERSIONLESS)}, "", CommandError, "", ["pom.xml:9:"],
+                     id="a version that the pom forgot"),
+    ],
+)  # fmt: skip
+def test_a_build_that_fails_is_told_by_its_cause(project, files, suite, kind, code, words):
+    project.write(files).suite(f"{SUITE}    {suite}\n")
+    message = fails(project, kind, told=code)
+    assert [word for word in words if word not in message] == []
+    assert not project.site.state.image("v").joinpath("image.tar").exists()
+
+
+def test_a_file_that_the_other_image_lacks(project):
+    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
+    assert "/no/such" in fails(project, ConfigError, 2)
 
 
 @pytest.mark.slow
@@ -340,31 +372,6 @@ def test_two_main_classes(project):
     assert message.endswith("choose one in the variant: main: a.Main, a.Other")
     project.suite(SUITE + "    main: a.Other\n")
     assert project.build("v").variant == "v"
-
-
-def test_no_main_class(project):
-    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {}\n"})
-    message = fails(project)
-    assert "Main class was not found" in message
-    assert "main: com.example.Main" in message
-
-
-def test_a_main_class_that_does_not_exist(project):
-    project.suite(SUITE + "    main: a.Nope\n")
-    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
-    assert not project.site.state.image("v").joinpath("image.tar").exists()
-
-
-def test_a_main_class_without_its_package(project):
-    project.suite(SUITE + "    main: Main\n")
-    assert "Main" in fails(project, DeadweightError, told="jib.no_main_class")
-
-
-def test_a_main_class_that_the_pom_misspells(project):
-    said = "<container><mainClass>a.Nope</mainClass></container>"
-    jib = plugin("jib-maven-plugin", "3.5.2", group="com.google.cloud.tools", configuration=said)
-    project.write({"app/pom.xml": pom(plugins=jib)})
-    assert "a.Nope" in fails(project, DeadweightError, told="jib.no_main_class")
 
 
 @pytest.mark.slow
@@ -480,13 +487,6 @@ def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     assert missing_main_class(archive) is None
 
 
-def test_a_jdk_that_is_too_old_for_the_service(project):
-    project.write({"app/pom.xml": pom().replace(">17<", ">99<")})
-    message = fails(project)
-    assert "release version 99 not supported" in message
-    assert "the service requires a newer JDK" in message
-
-
 @pytest.mark.parametrize(
     ("files", "suite", "code", "place"),
     [
@@ -516,17 +516,6 @@ def test_wrong_files_are_refused_before_the_build(project, files, suite, code, p
         project.build("v")
     assert caught.value.exit_code == 2
     assert place in str(caught.value)
-
-
-def test_a_file_that_the_other_image_lacks(project):
-    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
-    assert "/no/such" in fails(project, ConfigError, 2)
-
-
-def test_a_version_that_a_pom_forgot(project):
-    given = dependency("example", "x", "1").replace("<version>1</version>", "")
-    project.write({"app/pom.xml": pom(dependencies=given)})
-    assert "pom.xml:9:" in fails(project)
 
 
 @pytest.mark.slow
@@ -572,11 +561,10 @@ def registry_program() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("secure", "hint"),
-    [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
+    ("secure", "hint"), [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")]
 )
 def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     with registry(registry_program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
         project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
         project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
@@ -629,7 +617,7 @@ def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tm
 
 @pytest.mark.slow
 def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     place = tmp_path / "repository/example/private/thing/1"
     place.mkdir(parents=True)
     (place / "thing-1.pom").write_text(
@@ -638,12 +626,12 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     )
     with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
         jar.writestr("thing.txt", "x")
-    names = {"server.pem": tmp_path / "server.pem", "server.key": tmp_path / "server.key"}
     # Java's home is the account's, whatever HOME says
     local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/private"
     shutil.rmtree(local, ignore_errors=True)
-    with https_repository(tmp_path / "repository", *names.values()) as port:
-        at = f"<repository><id>private</id><url>https://127.0.0.1:{port}/</url></repository>"
+    certificate = tmp_path / "server.pem", tmp_path / "server.key"
+    with served(files(tmp_path / "repository"), certificate=certificate) as server:
+        at = f"<repository><id>private</id><url>https://127.0.0.1:{server.server_port}/</url></repository>"
         thing = dependency("example.private", "thing", "1")
         project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
         try:
@@ -659,7 +647,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
 
 
 def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project, bases, engine, tmp_path):
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     secrets = "--mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings"
     project.write(
         {
@@ -682,7 +670,7 @@ def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_pat
     from deadweight.records.paths import State
     from deadweight.sources.settings import load
 
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     monkeypatch.delenv("DEADWEIGHT_CA_BUNDLE", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -697,7 +685,7 @@ def test_java_reads_the_trust_store(tmp_path):
     from deadweight.records.paths import State
     from deadweight.sources.java import trust_store
 
-    certificates(tmp_path)
+    on_loopback(tmp_path)
     bundle = tmp_path / "bundle.pem"
     bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
     store = trust_store(State(tmp_path), bundle)
@@ -751,30 +739,14 @@ exec "$3" -m invoke build --variant v
 )
 def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
     project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n    port: 8080\n")
-    project.write(
-        {
-            "go/go.mod": "module example.invalid/x\n\ngo 1.21\n",
-            "tasks.py": TASKS,
-        }
-    )
+    project.write({"go/go.mod": "module example.invalid/x\n\ngo 1.21\n", "tasks.py": TASKS})
     program = Path("/dev/null")
     if java:
         program = tmp_path / "java"
         program.write_text(f"#!/bin/sh\necho 'openjdk version \"{java}\"' >&2\n")
         program.chmod(0o755)
-    script = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        HIDDEN,
-        "sh",
-        program,
-        project.root,
-        sys.executable,
-    ]
+    apart = ["unshare", "--mount", "--propagation", "private"]
+    script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
     done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
     assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import uuid
 import zipfile
 from pathlib import Path
@@ -10,20 +11,14 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import CommandError
+from deadweight.builders.jib.maven import OPENED, SHORT_LIVED
 from deadweight.builders.shared.tool_output import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
+from deadweight.toolchain.find import find
+from tests.support import TESTS
 from tests.support.builder_site import Project
-from tests.support.java_projects import (
-    PROJECT,
-    SUITE,
-    dependency,
-    emptied,
-    fails,
-    family,
-    pom,
-    refusing_repository,
-    repository,
-)
+from tests.support.http_servers import files, served
+from tests.support.java_projects import PROJECT, SUITE, dependency, emptied, fails, family, pom, refusing_repository
 
 pytestmark = pytest.mark.tools
 
@@ -124,8 +119,8 @@ def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, 
     version, offered = uuid.uuid4().hex, tmp_path / "offered"
     offered.mkdir()
     kept = Path.home() / ".m2/repository/example/late"
-    with repository(offered) as port:
-        at = f"<repository><id>ours</id><url>http://127.0.0.1:{port}/</url></repository>"
+    with served(files(offered)) as server:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{server.server_port}/</url></repository>"
         maven_project.write({"app/pom.xml": pom(dependencies=dependency("example", "late", version), repositories=at)})
         try:
             assert fails(maven_project).count("example:late:jar") == 1
@@ -188,3 +183,11 @@ def test_tests_that_fail_in_gradle():
     failure = heard(lines, gradle=True)
     assert failure.code == "builders.tests_fail"
     assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")
+
+
+@pytest.mark.parametrize(("opened", "reached"), [(OPENED, True), ("", False)])
+def test_what_old_plug_ins_reach_into_is_open(opened, reached):
+    words = [find("java").path, *SHORT_LIVED.split(), *opened.split(), TESTS / "services/java/Reaches.java"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode == 0) == reached, done.stderr
+    assert "WARNING" not in done.stderr

@@ -19,6 +19,8 @@ from deadweight.builders.jib import resident_maven
 from deadweight.toolchain.find import find
 from tests.support.codes import raises
 from tests.support.java_projects import JUNIT, pom
+from tests.support.processes import everyone
+from tests.support.trees import written
 
 pytestmark = [pytest.mark.java, pytest.mark.tools]
 
@@ -38,14 +40,12 @@ def source(tmp_path, run, monkeypatch):
     """A small project, and a resident Maven of its own that is gone afterwards."""
     monkeypatch.setenv(resident_maven.VARIABLE, "1")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
-    folder = tmp_path / "app"
-    for name, text in {
+    files = {
         "pom.xml": pom().replace("<build>", f"<build><resources>{FILTERED}</resources>"),
         "src/main/java/a/Main.java": "package a;\n\nclass Main {}\n",
         "src/main/resources/said.txt": "${said}",
-    }.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    }
+    folder = written(tmp_path / "app", files)
     yield folder
     resident_maven.end_all()
     assert ended(run), "a resident Maven lived on without its socket"
@@ -62,15 +62,7 @@ def ended(folder: Path, what: bytes = b"ResidentMaven") -> bool:
 
 
 def living(folder: Path, what: bytes = b"ResidentMaven") -> list[int]:
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes()
-        except OSError:
-            continue
-        if what in words and os.fsencode(folder) in words:
-            found.append(int(place.parent.name))
-    return found
+    return [pid for pid, words in everyone() if what in words and os.fsencode(folder) in words]
 
 
 def call(source: Path, *words: str) -> list[str]:

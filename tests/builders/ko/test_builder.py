@@ -22,6 +22,7 @@ pytestmark = pytest.mark.tools
 STATIC = "gcr.io/distroless/static-debian12:nonroot"
 SUITE = f"  v:\n    builder: ko\n    source: app\n    config: ko.yaml\n    base: {STATIC}\n"
 KO = "builds:\n  - id: app\n    dir: .\n    main: .\n    flags: [-trimpath, -buildvcs=false]\n"
+ELSEWHERE = "builds:\n  - id: app\n    dir: ./nowhere\n"
 FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN, "ko.yaml": KO}
 
 
@@ -118,27 +119,22 @@ def test_a_package_that_is_no_program(project):
     assert "failed to save" not in str(caught.value)
 
 
-def test_a_base_that_does_not_exist(project, base):
-    repository, _, _ = base.resolved.partition("@")
-    project.source.bases = {STATIC: Base(STATIC, f"{repository}-nothing:1", None, stand_in=False)}
-    with pytest.raises(CommandError, match="-nothing"):
-        project.build("v")
-
-
-def test_a_registry_that_does_not_answer(project):
-    project.source.bases = {STATIC: Base(STATIC, "127.0.0.1:9/a/b:1", None, stand_in=False)}
-    with pytest.raises(CommandError, match=r"127\.0\.0\.1:9"):
-        project.build("v")
-
-
-def test_a_ko_file_that_ko_refuses(project):
-    project.write({"ko.yaml": "builds:\n  - id: app\n    dir: ./nowhere\n"})
-    with pytest.raises(CommandError, match="nowhere"):
+@pytest.mark.parametrize(
+    ("base_at", "config", "words"),
+    [("{}-nothing:1", KO, "-nothing"), ("127.0.0.1:9/a/b:1", KO, r"127\.0\.0\.1:9"), ("{}", ELSEWHERE, "nowhere")],
+    ids=["no such base", "a registry that does not answer", "a ko file that ko refuses"],
+)
+def test_a_build_that_fails_says_what_it_is_about(project, base, base_at, config, words):
+    repository, _, digest = base.resolved.partition("@")
+    at = base.resolved if base_at == "{}" else base_at.format(repository)
+    project.source.bases = {STATIC: Base(STATIC, at, digest if base_at == "{}" else None, stand_in=False)}
+    project.write({"ko.yaml": config})
+    with pytest.raises(CommandError, match=words):
         project.build("v")
 
 
 def test_a_stray_ko_file_in_the_source_is_not_read(project):
-    project.write({"app/.ko.yaml": "builds:\n  - id: app\n    dir: ./nowhere\n"})
+    project.write({"app/.ko.yaml": ELSEWHERE})
     project.suite(SUITE.replace("    config: ko.yaml\n", ""))
     assert project.build("v").variant == "v"
 

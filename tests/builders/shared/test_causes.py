@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -23,107 +25,13 @@ GO_X509_IMPORT = (
     'main.go:4:2: example.com/y@v1.0.0: Get "https://proxy.example.com/y/@v/v1.0.0.zip": tls: failed to verify certificate:'
     " x509: certificate signed by unknown authority"
 )
-MAVEN_PKIX = (
-    "[ERROR] Failed to execute goal on project app: Could not resolve dependencies for project a:app:jar:1: Could not transfer"
-    " artifact a:b:pom:1 from/to private (https://127.0.0.1:1/): PKIX path building failed:"
-    " sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid certification path to requested target"
-)
-MAVEN_BAD = (
-    "[ERROR] Could not transfer artifact a:b:pom:1 from/to team (https://127.0.0.1:1/maven): (certificate_unknown) No subject"
-    " alternative names matching IP address 127.0.0.1 found"
-)
-MAVEN_REFUSED = (
-    "[ERROR] Could not transfer artifact a:b:pom:1 from/to team (https://127.0.0.1:1/maven): status code: 403, reason phrase:"
-    " Forbidden (403)"
-)
-WGET_X509 = "ERROR: cannot verify 127.0.0.1's certificate, issued by 'CN=x':\n  Unable to locally verify the issuer's authority."
-MAVEN_NO_NAME = (
-    "[ERROR] Could not transfer artifact a:b:pom:1 from/to central (https://repo.example.com/): repo.example.com:"
-    " Temporary failure in name resolution"
-)
-NO_APT = (
-    "Package ca-certificates is not available, but is referred to by another package.\n"
-    "E: Package 'ca-certificates' has no installation candidate\nE: Unable to locate package curl"
-)
 NO_USER = "fatal: could not read Username for 'https://git.example.com': terminal prompts disabled"
 LS_REMOTE = "go: module example.com/shop/secret: git ls-remote -q origin in /go/pkg/mod/cache/vcs/4c5: exit status 128:"
-OLD_GO = "go: go.mod requires go >= 1.99 (running go 1.27.3; GOTOOLCHAIN=local)"
-SECRET_404 = (
-    "go: example.com/shop/secret@v1.0.0: reading https://proxy.example.org/shop/secret/v1.0.0.mod: 404 Not Found"
-)
-SECRET_400 = (
-    "go: example.com/shop/secret@v1.0.0: reading https://proxy.example.org/shop/secret/v1.0.0.mod: 400 Bad Request"
-)
-LOST_LAYER = "stat /root/.cache/deadweight/engine/overlay2/gt31ikukqw260npkixm54twkd: no such file or directory"
-GYP = (
-    "npm error node-pre-gyp WARN Tried to download: getaddrinfo ENOTFOUND github.example\n"
-    "npm error gyp ERR! stack Error: `make` failed with exit code: 2"
-)
+CASES = tomllib.loads(Path(__file__).with_name("causes.toml").read_text())["cases"]
 
 
-@pytest.mark.parametrize(
-    ("where", "lines", "code", "named"),
-    [
-        ("run", GO_X509, "untrusted_in_step", ""),
-        ("run", GO_X509_IMPORT, "untrusted_in_step", ""),
-        ("run", WGET_X509, "untrusted_in_step", ""),
-        ("run", MAVEN_PKIX, "java_untrusted_in_step", ""),
-        ("run", MAVEN_BAD, "java_bad_certificate", "No subject alternative names matching IP address 127.0.0.1 found"),
-        ("run", MAVEN_REFUSED, "maven_status", "403"),
-        ("run", MAVEN_NO_NAME, "network_unreachable", ""),
-        ("run", "curl: (77) error setting certificate file: /etc/ssl/x.crt", "no_ca_certificates", ""),
-        ("run", NO_APT, "no_apt_package", "ca-certificates"),
-        ("run", GYP, "npm_module_not_compiled", ""),
-        ("run", "  ERROR: Failed building wheel for greenlet", "wheel_not_built", "greenlet"),
-        ("run", "ERROR: Failed to build 'greenlet' when installing build dependencies", "wheel_not_built", "greenlet"),
-        ("run", "ERROR: Failed to build installable wheels for some projects (greenlet)", "wheel_not_built", "greenlet"),
-        ("run", "Perhaps an environment variable has not been set?\nBuild error occurred", "missing_variables", ""),
-        ("run", "error: Invalid environment variables: { DATABASE_URL: [ 'Required' ] }", "missing_variables", ""),
-        ("run", "Error: Please define the MONGODB_URI environment variable inside .env.local", "missing_variables", ""),
-        ("run", "Error: Environment variable not found: DATABASE_URL.", "missing_variables", ""),
-        ("run", "Error: STRIPE_SECRET_KEY is not set", "missing_variables", ""),
-        ("run", "Error: supabaseUrl is required.", "missing_variables", ""),
-        ("run", "Error: error:0308010C:digital envelope routines::unsupported", "old_hash", ""),
-        ("run", "  code: 'ERR_OSSL_EVP_UNSUPPORTED'", "old_hash", ""),
-        ("run", OLD_GO, "go_too_old", "Go 1.99, but this is Go 1.27.3"),
-        ("native", OLD_GO, "go_too_old", "Go 1.99, but this is Go 1.27.3"),
-        ("run", SECRET_404, "private_module_of_dockerfile", "example.com/shop/secret"),
-        ("native", SECRET_404, "private_module", "example.com/shop/secret"),
-        ("run", SECRET_400, "private_module_of_dockerfile", "example.com/shop/secret"),  # a proxy that cannot ask the host
-        ("native", SECRET_400, "private_module", "example.com/shop/secret"),
-        ("run", LS_REMOTE, "private_module_of_dockerfile", "example.com/shop/secret"),
-        ("native", LS_REMOTE, "private_module", "example.com/shop/secret"),
-        ("run", NO_USER, "git_credentials_of_dockerfile", "https://git.example.com"),
-        ("native", NO_USER, "git_credentials", "https://git.example.com"),
-        ("run", "java.net.UnknownHostException: services.gradle.org", "gradle_unreachable", ""),
-        ("run", "refused\n\tat org.gradle.wrapper.Download.downloadInternal(Download.java:129)", "gradle_unreachable", ""),
-        ("run", "> Could not GET 'https://plugins.gradle.org/m2/x/y.pom'.", "gradle_plugins_unreachable", ""),
-        ("run", "Caused by: java.net.UnknownHostException: repo.example.com", "host_not_found", "repo.example.com"),
-        ("run", "ERROR: Cannot find command 'git' - do you have 'git' installed and in your PATH?", "no_git", ""),
-        ("run", "npm error syscall spawn git", "no_git", ""),
-        (
-            "run",
-            "  fatal: unable to access 'https://git.example/me/shop/': Could not resolve host: git.example",
-            "git_host_unreachable",
-            "git.example",
-        ),
-        ("run", "npm error ssh: Could not resolve hostname git.example: not known", "git_host_unreachable", "git.example"),
-        ("run", "curl: (6) Could not resolve host: git.example", "host_not_found", "git.example"),
-        ("run", "npm error ffmpeg: Error: getaddrinfo ENOTFOUND files.example", "host_not_found", "files.example"),
-        ("run", "npm error code ERESOLVE", "peer_conflict", ""),
-        ("run", "npm error notarget No matching version found for some-auth@beta.", "no_such_release", "some-auth@beta"),
-        ("run", "[ERROR] Could not find artifact org.a:client:jar:3.3.2.1 in central", "no_such_release", "client:jar:3.3.2.1"),
-        ("run", "➤ YN0035: │ @some/parser@npm:4.7.15: Package not found", "no_such_release", "@some/parser@npm:4.7.15"),
-        ("run", "ERROR: No matching distribution found for flask==9.9", "no_such_release", "flask==9.9"),
-        ("run", "Retrying: Connection refused\nerror: command 'gcc' failed: No such file or directory", "no_compiler", "gcc"),
-        *(
-            (where, LOST_LAYER, "engine_data_lost", "/root/.cache/deadweight/engine/overlay2/gt31")
-            for where in ("pull", "run", "copy", "copy_from")
-        ),
-        ("copy_from", "lstat /d/overlay2/x1/merged/nosuch: no such file or directory", "not_in_stage", "/nosuch"),
-    ],
-)  # fmt: skip
-def test_each_cause_is_known_by_its_code(where, lines, code, named):
+@pytest.mark.parametrize(("where", "code", "named", "lines"), CASES)
+def test_each_cause_is_known_by_its_code(where, code, named, lines):
     cause = diagnose((where,), lines.splitlines())
     assert cause is not None
     assert code == cause.id

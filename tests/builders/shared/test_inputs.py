@@ -19,15 +19,9 @@ from tests.support import ROOT
 from tests.support.builder_site import MAIN, GivenSource, Project
 from tests.support.invoking import TASKS
 from tests.support.small_project import write_suite
+from tests.support.trees import written
 
 SUITE = "name: s\nvariants: {v: {builder: ko, base: b}}\n"
-
-
-def lay(root: Path, **files: str) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 def left(source: Path, found: _inputs.Rules | tuple[str, ...]) -> set[str]:
@@ -57,7 +51,7 @@ def repository(tmp_path):
         "node_modules/a.js": "",
         ".dockerignore": "",
     }
-    lay(tmp_path, **files)
+    written(tmp_path, files)
     write_suite(tmp_path, SUITE)
     return Project(tmp_path, GivenSource())
 
@@ -87,23 +81,25 @@ def test_what_init_wrote_for_one_variant_is_no_input_of_another(tmp_path, below)
     }
     ours = {f"build/{name}": f"{mark}\n" for name, mark in marks.items()}
     root = tmp_path / below
-    lay(root, **theirs, **ours, **{"build/Dockerfile.dockerignore": "x\n"})
+    written(root, {**theirs, **ours, "build/Dockerfile.dockerignore": "x\n"})
     write_suite(root, WRITTEN)
     project = Project(root, GivenSource())
     kept = {(Path(below) / name).as_posix() for name in theirs}
     assert left(tmp_path, _inputs.rules(tmp_path, project.site)) == kept
-    lay(root, **{"build/Dockerfile": "FROM mine\n"})  # somebody took it over
+    written(root, {"build/Dockerfile": "FROM mine\n"})  # somebody took it over
     again = Project(root, GivenSource())
     assert left(tmp_path, _inputs.rules(tmp_path, again.site)) >= {(Path(below) / "build/Dockerfile").as_posix()}
 
 
 def test_a_service_may_have_a_tasks_py_of_its_own(repository):
-    lay(repository.root, **{"tasks.py": "import celery\n"})
+    written(repository.root, {"tasks.py": "import celery\n"})
     assert "tasks.py" in left(repository.root, _inputs.rules(repository.root, repository.site))
 
 
 def test_a_rule_takes_back_what_it_names_and_never_the_keys(repository):
-    lay(repository.root, **{".dockerignore": "!.git\n!tools/my-env/a.py\n!.deadweight\n!services/x/.deadweight/keys\n"})
+    written(
+        repository.root, {".dockerignore": "!.git\n!tools/my-env/a.py\n!.deadweight\n!services/x/.deadweight/keys\n"}
+    )
     found = left(repository.root, _inputs.rules(repository.root, repository.site))
     assert {".git/config", "tools/my-env/a.py"} <= found
     assert "tools/my-env/pyvenv.cfg" not in found
@@ -111,7 +107,7 @@ def test_a_rule_takes_back_what_it_names_and_never_the_keys(repository):
 
 
 def test_both_ignore_files_count_and_a_dockerfiles_own_stands_in_for_them(repository):
-    lay(repository.root, **{".dockerignore": "node_modules\n", ".melangeignore": "third\n", "own": "services\n"})
+    written(repository.root, {".dockerignore": "node_modules\n", ".melangeignore": "third\n", "own": "services\n"})
     found = left(repository.root, _inputs.rules(repository.root, repository.site))
     assert found == {"main.go", "go.mod", "tools/venv/venv.go", "services/x/tasks.py", "own"}
     found = left(repository.root, _inputs.rules(repository.root, repository.site, own=repository.root / "own"))
@@ -175,7 +171,7 @@ def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
         "README.md": "",
         "bin/app": "",
     }
-    lay(repository.root, **files)
+    written(repository.root, files)
     needed = _go_files.needed_sources(repository.root)
     expected = {"main.go", "go.mod", "client.go", "test.go", "bin/app", "third/x.go", "tools/venv/venv.go"}
     expected |= {"api/api.go", "api/openapi.yaml", "api/with space/x.txt", "api/ui/_hidden/x.css"}
@@ -233,7 +229,7 @@ def test_an_edit_of_a_check_builds_nothing_anew(tmp_path, source):
     }
     project.write(files)
     if source == "..":
-        lay(tmp_path, **{"go.mod": "module a\n", "pom.xml": pom})
+        written(tmp_path, {"go.mod": "module a\n", "pom.xml": pom})
 
     def digests(port: int) -> dict[str, str]:
         project.write({"deadweight.yaml": EVERY_BUILDER.format(source=source, port=port)})

@@ -18,6 +18,7 @@ from deadweight.checks.scan.sbom_documents import Part, packages, parts, without
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
 from tests.support.codes import details, raises
+from tests.support.cyclonedx import problems
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite
@@ -187,10 +188,10 @@ def ko() -> dict:
 
 
 def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(tmp_path, app, scanner):
-    assert any(KO in each for each in sbom_documents.problems(ko()))
+    assert any(KO in each for each in problems(ko()))
     made = write_sboms(subject(tmp_path, app, {}, ko()), ("spdx",))
     document = json.loads(Path(made.files[0].path).read_text())
-    assert sbom_documents.problems(document) == []
+    assert problems(document) == []
     assert KO not in json.dumps(document)
     assert document["relationships"][0]["relatedSpdxElement"] == document["packages"][1]["SPDXID"]
     assert document["packages"][1]["externalRefs"][0]["referenceLocator"] == "pkg:golang/example.com/app?type=module"
@@ -207,7 +208,7 @@ def test_an_identifier_is_replaced_by_one_that_is_free():
     made["packages"].append({**made["packages"][1], "SPDXID": "SPDXRef-Package-example.com.app-devel"})
     document, count = sbom_documents.repaired(made)
     assert count == 1
-    assert sbom_documents.problems(document) == []
+    assert problems(document) == []
     assert made == {**ko(), "packages": made["packages"]}, "what was read stays as it was"
 
 
@@ -225,7 +226,7 @@ def test_a_builders_sbom_beyond_repair_is_never_passed_on(tmp_path, app, scanner
     made = write_sboms(subject(tmp_path, app, {}, {**spdx("pkg:golang/stdlib@v1"), **damage}), ("spdx",))
     assert made.files[0].by.startswith("trivy")
     assert told in made.files[0].note
-    assert sbom_documents.problems(json.loads(Path(made.files[0].path).read_text())) == []
+    assert problems(json.loads(Path(made.files[0].path).read_text())) == []
 
 
 def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
@@ -237,7 +238,7 @@ def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
         text = Path(file.path).read_text()
         assert "pkg:npm/left-pad@1.3.0" in text
         assert file.packages == packages(json.loads(text)) > len(set(parts(json.loads(text))))
-        assert json.loads(text).get("bomFormat") is None or sbom_documents.problems(json.loads(text)) == []
+        assert json.loads(text).get("bomFormat") is None or problems(json.loads(text)) == []
 
 
 def test_packages_with_an_epoch_are_listed_once(tmp_path, app, scanner):
@@ -346,7 +347,7 @@ def test_twins_leave_nothing_dangling():
         ],
     }
     once = without_twins(document)
-    assert sbom_documents.problems(document) == sbom_documents.problems(once) == []
+    assert problems(document) == problems(once) == []
     assert [each["bom-ref"] for each in once["components"]] == [plain, other]
     assert once["dependencies"] == [
         {"ref": other, "dependsOn": [plain]},

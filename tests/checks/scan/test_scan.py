@@ -28,7 +28,7 @@ from deadweight.toolchain import trivy_cache
 from tests.support import ROOT
 from tests.support.codes import codes, details, raises
 from tests.support.invoking import invoke
-from tests.support.sarif_schema import checked
+from tests.support.json_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import go_program
 from tests.support.small_project import put_built, subject_of, write_suite

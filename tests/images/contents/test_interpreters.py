@@ -10,9 +10,9 @@ import pytest
 from deadweight_images.findings import BY_CONTENT
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.stream import analyse_stream
-from deadweight_images.layers import streaming as portions
-from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
+from tests.support.image_samples import saved as image
+from tests.support.image_samples import small_pieces
 
 ELF = b"\x7fELF" + bytes(200)
 SCRIPT = b"#!/usr/bin/env python3\n"
@@ -21,10 +21,6 @@ SCRIPT = b"#!/usr/bin/env python3\n"
 def found(path: Path, **how) -> set[str]:
     report = analyse(path, scan="no", **how)
     return {item.path for item in (*report.shells, *report.package_managers)}
-
-
-def image(tmp_path: Path, *layers: bytes, compression: str = "none") -> Path:
-    return samples.docker_save(tmp_path / f"{compression}.tar", samples.build(*layers, compression=compression))
 
 
 def runnable(files: dict[str, bytes | str | None]) -> bytes:
@@ -80,8 +76,7 @@ def test_what_only_has_the_name_does_not_count(tmp_path):
 
 
 def test_a_program_that_comes_in_pieces_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     data = runnable({"opt/small": b"x" * 3000, "opt/nu": ELF + bytes(6 << 20), "opt/fish": bytes(6 << 20)})
     assert found(image(tmp_path, data, compression="gzip")) == {"/opt/nu"}
 

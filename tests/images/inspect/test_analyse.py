@@ -25,6 +25,9 @@ from deadweight_images.secrets.model import AllowEntry
 from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
+from tests.support.image_samples import saved as image
+from tests.support.image_samples import small_pieces
+from tests.support.trees import written
 
 TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 CONFIG = f"github_token = {TOKEN}\n".encode()
@@ -33,10 +36,6 @@ ROOT = layer({"etc": None, "etc/hostname": b"box\n", "bin": None})
 ADDS = layer({"etc/app.conf": CONFIG})
 REMOVES = layer({"etc/.wh.app.conf": b""})
 HISTORY = [{"created_by": text} for text in ("FROM scratch", "COPY app.conf /etc/", "RUN rm /etc/app.conf")]
-
-
-def image(tmp_path: Path, *layers: bytes, name: str = "x.tar", **fields) -> Path:
-    return samples.docker_save(tmp_path / name, samples.build(*layers, **fields))
 
 
 @pytest.fixture
@@ -189,7 +188,7 @@ def test_a_changed_file_has_another_identity(tmp_path):
 
 
 def test_each_file_of_a_folder_is_part_of_its_identity(tmp_path):
-    samples.folder(tmp_path, {f"{number}": b"" for number in range(5001)} | {"blobs/x": b"1"})
+    written(tmp_path, {f"{number}": b"" for number in range(5001)} | {"blobs/x": b"1"})
     first = identity(tmp_path)
     (tmp_path / "blobs" / "x").write_bytes(b"22")
     assert identity(tmp_path) != first
@@ -298,8 +297,7 @@ def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at
     status = b"Package: less\nStatus: install ok installed\nVersion: 1\n\n"
     same = random.Random(1).randbytes(20_000)
     members = {"var/lib/dpkg/status": status, "one": same, "two": same, "huge": bytes(portions.WHOLE + 1), "last": same}
-    built = samples.build(layer(members), compression=pack)
-    report = analyse(samples.docker_save(tmp_path / "x.tar", built), scan="no")
+    report = analyse(samples.saved(tmp_path, layer(members), compression=pack), scan="no")
     assert [package.name for package in report.packages] == ["less"]
     assert report.duplicated_bytes == 40_000
 
@@ -308,11 +306,12 @@ def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at
 @pytest.mark.parametrize("scan", ["no", "hidden", "deep"])
 @pytest.mark.parametrize("pack", ["none", "gzip", "zstd"])
 def test_copies_of_a_file_that_is_read_in_pieces_are_copies(tmp_path, pack, scan, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     big = random.Random(1).randbytes(9_000_001)
-    built = samples.build(layer({"a": big, "small": b"x", "b": big}), layer({"c": big + b"x"}), compression=pack)
-    report = analyse(samples.docker_save(tmp_path / "x.tar", built), scan=scan)
+    report = analyse(
+        samples.saved(tmp_path, layer({"a": big, "small": b"x", "b": big}), layer({"c": big + b"x"}), compression=pack),
+        scan=scan,
+    )
     assert report.duplicated_bytes == len(big)
 
 
@@ -370,8 +369,7 @@ def test_a_jar_that_may_be_run_is_a_jar_all_the_same(tmp_path):
 
 
 def test_what_is_too_large_to_be_held_whole_and_has_to_be_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     data = layer({"app.jar": b"PK" + bytes(5 << 20), "var/lib/dpkg/status": bytes(17 << 20), "small": b"x"})
     report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
     assert [(skip.path, skip.unread, skip.reason) for skip in report.skipped] == [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from deadweight_images.inspect.stream import analyse_stream
 from tests.support import image_samples as samples
 from tests.support.codes import raises
 from tests.support.image_samples import honest_layer as layer
+from tests.support.image_samples import saved as image
 
 
 def token(seed: int) -> str:
@@ -32,10 +32,6 @@ LAYERS = (
     layer({"etc": None, "etc/seen.conf": config(1), "etc/gone.conf": config(2)}),
     layer({"etc/.wh.gone.conf": b""}),
 )
-
-
-def image(folder: Path, *layers: bytes, name: str = "x.tar", compression: str = "none") -> Path:
-    return samples.docker_save(folder / name, samples.build(*layers, compression=compression))
 
 
 @pytest.mark.parametrize("scan", ["deep", "hidden"])

@@ -97,7 +97,7 @@ def changed(data: bytes, wanted: list[tuple]) -> bytes:
 def test_a_damaged_archive_is_a_report_or_one_error(tmp_path, wanted, number, whole, compression, scan):
     """Damage in the archive as a whole, or in one layer whose digests are right all the same."""
     layer = LAYERS[number] if whole else changed(LAYERS[number], wanted)
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(layer, GONE, LAYERS[0], compression=compression))
+    path = samples.saved(tmp_path, layer, GONE, LAYERS[0], compression=compression)
     if whole:
         path.write_bytes(changed(path.read_bytes(), wanted))
     told = []

@@ -192,7 +192,7 @@ def test_archives_in_archives_that_fill_every_step_between(tmp_path):
         chain = gzip.compress(bytes(15 << 20) + chain + bytes(1 << 20), 6)
     noise = random.Random(1).randbytes(17 << 20)
     files = [samples.file(b"c%d.gz" % number, chain) + samples.file(b"n%d" % number, noise) for number in range(4)]
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files)))
+    path = samples.saved(tmp_path, samples.layer(*files))
     answer = looked(path, "deep", "stream")
     assert answer["skipped"] == [wording("skip.encoded_too_deep")] * 4
 
@@ -202,7 +202,7 @@ def test_small_bombs_by_the_hundred_share_one_limit(tmp_path):
     """300 files of 200 bytes that would decode to 12 GB."""
     packed = bz2.compress(bytes(40 << 20), 9)
     files = [samples.file(b"%d.bz2" % number, packed) for number in range(300)]
-    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files))))
+    answer = looked(samples.saved(tmp_path, samples.layer(*files)))
     assert answer["skipped"].count(wording("skip.too_much_encoded")) > 270
 
 
@@ -216,7 +216,7 @@ def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
     entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 0, *sizes, *[0] * 6) + b"a.jar"
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(entry) * count, len(local), 0)
     data = samples.layer(samples.file(b"x.jar", local + entry * count + end), samples.file(b"y.txt", b"y"))
-    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(data)), "no")
+    answer = looked(samples.saved(tmp_path, data), "no")
     assert (answer["files"], answer["skipped"]) == (2, [wording("skip.jars_unnamed")])
 
 
@@ -260,10 +260,10 @@ def token() -> bytes:
 def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
     """The same one many times is told and counted; of different ones only so many are named, for each costs its fingerprint."""
     same, count = samples.file(b"same", b"k = " + token() + b"\n"), 20_500
-    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(same * count))), "plain")
+    answer = looked(samples.saved(tmp_path, samples.layer(same * count)), "plain")
     assert wording("skip.unlisted_secrets", count=500) in answer["skipped"]
     files = [samples.file(b"f%d" % number, b"k = " + token() + b"\n") for number in range(1_000)]
-    answer = looked(samples.docker_save(tmp_path / "y.tar", samples.build(samples.layer(*files))), "plain")
+    answer = looked(samples.saved(tmp_path, samples.layer(*files), name="y.tar"), "plain")
     assert answer["skipped"] == [wording("skip.too_many_secrets", most=400)]
 
 
@@ -272,7 +272,7 @@ def test_empty_files_whose_names_are_candidates(tmp_path):
     """A candidate between the files must not make the reader walk back over all the empty ones before it."""
     names = samples.layer(*[samples.header(b"f%06d" % number) for number in range(150_000)])
     marked = samples.layer(*[samples.header(b"f%06d k=ghp_" % number + b"a" * 36) for number in range(3_000)])
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(names[:-1024] + marked))
+    path = samples.saved(tmp_path, names[:-1024] + marked)
     assert looked(path, "plain", seconds=40)["files"] == 153_000
 
 
@@ -312,7 +312,7 @@ def test_invalid_names_devices_and_odd_links_are_read(tmp_path):
         samples.file(b"/abs/olute", b"2"),
         samples.header(b"odd", kind=b"Z", size=3) + samples.padded(b"xyz"),
     )
-    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(data)))
+    answer = looked(samples.saved(tmp_path, data))
     assert answer["files"] == 10
     assert answer["skipped"].count(wording("skip.loose_link")) == 3
 
@@ -322,7 +322,7 @@ def test_a_stack_of_folders_replaced_again_and_again_ends(tmp_path):
     members = [
         samples.header(b"d/", kind=b"5") + samples.file(b"d/x") + samples.file(b"d") for _number in range(20_000)
     ]
-    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*members))), "no", seconds=60)
+    answer = looked(samples.saved(tmp_path, samples.layer(*members)), "no", seconds=60)
     assert answer.get("files") == 1 or answer["error"] == "layer.too_many_steps"
 
 

@@ -93,8 +93,13 @@ def test_lone_surrogates_of_a_config_are_carried_as_their_escapes(tmp_path):
     config = {
         "Env": [f"TOKEN={TOKEN}\ud800"], "Labels": {"\udfff": "\ud800 long enough"}, "User": "\ud800", "Cmd": ["\udcff12345678"],
     }  # fmt: skip
-    made = samples.build(samples.layer(samples.file(b"a")), config=config, history=[{"created_by": "RUN \ud800"}])
-    path = samples.docker_save(tmp_path / "x.tar", made, tag="test:\ud800")
+    path = samples.saved(
+        tmp_path,
+        samples.layer(samples.file(b"a")),
+        config=config,
+        history=[{"created_by": "RUN \ud800"}],
+        tag="test:\ud800",
+    )
     report = analyse(path, cache_dir=tmp_path / "cache")
     told = json.loads(document(report).encode("utf-8"))
     assert (told["layers"][0]["instruction"], told["user"]) == ("RUN \\ud800", "\\ud800")
@@ -115,7 +120,7 @@ def test_an_image_does_not_command_the_terminal(tmp_path):
     config = {"User": f"me{escape}", "Env": [f"TOKEN={TOKEN}"], "Labels": {f"k{escape}": TOKEN}}
     gone = samples.layer(samples.file(b"bin/.wh.sh\x1b"))
     history = [{"created_by": f"RUN {escape} {number}"} for number in range(2)]
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data, gone, config=config, history=history)))
+    report = analyse(samples.saved(tmp_path, data, gone, config=config, history=history))
     out = io.StringIO()
     print_layers(report, "x", Console(file=out, width=160, highlight=False))
     assert not {char for char in out.getvalue() if not char.isprintable()} - {"\n"}
@@ -127,8 +132,9 @@ def test_an_image_does_not_command_the_terminal(tmp_path):
 def test_safe_names_that_meet_are_told_apart(tmp_path, compression, turned):
     members = [samples.file(b"d/x:y", b"1"), samples.file(b"d/x_y/b", b"2"), samples.file(b"d/x_y/b:", b"3")]
     gone = samples.layer(samples.file(b".wh.d"))
-    made = samples.build(samples.layer(*(members[::-1] if turned else members)), gone, compression=compression)
-    path = samples.docker_save(tmp_path / "x.tar", made)
+    path = samples.saved(
+        tmp_path, samples.layer(*(members[::-1] if turned else members)), gone, compression=compression
+    )
     done = {item.path: item.written for item in extract(path, analyse(path, scan="no").hidden, tmp_path / "out")}
     assert {path: written.read_bytes() for path, written in done.items()} == {
         "/d/x:y": b"1", "/d/x_y/b": b"2", "/d/x_y/b:": b"3",
@@ -138,7 +144,7 @@ def test_safe_names_that_meet_are_told_apart(tmp_path, compression, turned):
 
 def test_both_members_of_one_name_are_written(tmp_path):
     twice = samples.layer(samples.file(b"a", b"first"), samples.file(b"a", b"other"))
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(twice, samples.layer(samples.file(b".wh.a"))))
+    path = samples.saved(tmp_path, twice, samples.layer(samples.file(b".wh.a")))
     done = extract(path, analyse(path, scan="no").hidden, tmp_path / "out")
     assert sorted(item.written.read_bytes() for item in done) == [b"first", b"other"]
 
@@ -147,8 +153,7 @@ def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypa
     from deadweight_images.inspect import extract as module
 
     members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
-    made = samples.build(samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
-    path = samples.docker_save(tmp_path / "x.tar", made)
+    path = samples.saved(tmp_path, samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
     hidden = analyse(path, scan="no").hidden
     calls, real = [], members_pieces
     monkeypatch.setattr(module, "members_pieces", lambda *given: calls.append(1) or real(*given))
@@ -161,7 +166,7 @@ def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypa
 def test_json_does_not_command_the_terminal(tmp_path):
     """U+009B begins a command of a terminal, U+202E turns text round, U+E0001 and U+2066 are not seen at all."""
     name = "a\u009b31m\u202eexe\u2066.\U000e0001b\u0007\u00e9"
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer({name: b"x" * 5000})))
+    path = samples.saved(tmp_path, samples.honest_layer({name: b"x" * 5000}))
     report = analyse(path)
     text = document(report)
     assert text.replace("\n", "").isprintable()

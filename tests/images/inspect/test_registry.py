@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
 import random
-import threading
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
@@ -20,8 +17,10 @@ from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.registry import analyse_registry
 from tests.support import image_samples as samples
 from tests.support.codes import raises
+from tests.support.http_servers import Answering, served
 from tests.support.invoking import TASKS, invoke
 from tests.support.secret_samples import github_token
+from tests.support.trees import written
 
 SECRET = b"token = " + github_token(random.Random(5)) + b"\n"
 LOWER = samples.honest_layer({"etc/app.conf": SECRET, "bin": None})
@@ -33,11 +32,8 @@ class Registry:
 
     def __init__(self, *images: dict[str, bytes], index: bool = False) -> None:
         self.content = {f"sha256:{name.rpartition('/')[2]}": data for made in images for name, data in made.items()}
-        listed = [json.loads(made["index.json"])["manifests"][0] for made in images]
-        if index:
-            self.top = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": listed}).encode()
-        else:
-            self.top = self.content[listed[0]["digest"]]
+        listed = samples.entries(*images)
+        self.top = samples.index(listed) if index else self.content[listed[0]["digest"]]
         self.asked: list[str] = []
 
     def manifest(self, digest=None):
@@ -63,7 +59,7 @@ def test_a_registry_gives_what_the_archive_gives(tmp_path, compression):
     made = samples.build(LOWER, UPPER, compression=compression, config={"User": "7"})
     registry = Registry(samples.oci_members(made))
     found = analyse_registry(registry, "r/app:1")
-    told = analyse(samples.folder(tmp_path / "layout", samples.oci_members(made)))
+    told = analyse(written(tmp_path / "layout", samples.oci_members(made)))
     assert {**found.json(), "layers": None} == {**told.json(), "layers": None}
     known = {"compressed_bytes": None, "compressed_how": ""}  # of a plain layer only a second look tells
     assert [{**asdict(each), **known} for each in found.layers] == [{**asdict(each), **known} for each in told.layers]
@@ -142,39 +138,29 @@ def test_the_platform_is_chosen_and_no_other_is_fetched():
         analyse_registry(registry, "r/app:1", platform="linux/s390x")
 
 
-class _Breaking(BaseHTTPRequestHandler):
+class _Breaking(Answering):
     """A registry that breaks off a layer's first transfer in the middle, and gives ranges."""
 
-    blobs: ClassVar[dict[str, bytes]] = {}
-    manifest: ClassVar[bytes] = b""
+    content: ClassVar[dict[str, bytes]] = {}
     ranges: ClassVar[list[str]] = []
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        what = self.path.rpartition("/")[2]
-        data, start = self.blobs.get(what, b"{}"), 0
-        if "/manifests/" in self.path:
-            data = self.manifest
-        if told := self.headers.get("Range"):
-            self.ranges.append(told)
-            start = int(told.removeprefix("bytes=").removesuffix("-"))
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(data) - start))
-        self.send_header(
-            "Content-Type", samples.OCI_MANIFEST if "/manifests/" in self.path else "application/octet-stream"
-        )
-        self.send_header("Docker-Content-Digest", samples.sha256(data))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.end_headers()
+        data, start = self.content.get(self.path.rpartition("/")[2], b"{}"), 0
+        if wanted := self.headers.get("Range"):
+            self.ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        headers = {
+            "Content-Length": str(len(data) - start),
+            "Content-Type": samples.OCI_MANIFEST if "/manifests/" in self.path else "application/octet-stream",
+            "Docker-Content-Digest": samples.sha256(data),
+            **({"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}),
+        }
         breaks = len(data) > 1_000_000 and not start
-        self.wfile.write(data[: len(data) // 2] if breaks else data[start:])
+        self.answer(206 if start else 200, data[: len(data) // 2] if breaks else data[start:], headers)
         self.close_connection = breaks
 
     do_HEAD = do_GET
-
-    def log_message(self, *_given: object) -> None:
-        """Nothing."""
 
 
 @pytest.mark.tools
@@ -183,16 +169,12 @@ def test_a_broken_transfer_goes_on_where_it_broke_off(monkeypatch):
 
     made = samples.build(samples.layer(samples.file(b"big", os.urandom(3 << 20)), samples.file(b"s", SECRET)))
     members = samples.oci_members(made)
-    monkeypatch.setattr(
-        _Breaking, "blobs", {f"sha256:{name.rpartition('/')[2]}": data for name, data in members.items()}
-    )
-    digest = json.loads(members["index.json"])["manifests"][0]["digest"]
-    monkeypatch.setattr(_Breaking, "manifest", _Breaking.blobs[digest])
+    content = {f"sha256:{name.rpartition('/')[2]}": data for name, data in members.items()}
+    content["1"] = content[samples.entries(members)[0]["digest"]]
+    monkeypatch.setattr(_Breaking, "content", content)
     monkeypatch.setattr(_Breaking, "ranges", [])
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Breaking) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(_Breaking) as server:
         found = analyse_registry(Remote(f"127.0.0.1:{server.server_port}/team/app:1", insecure=True), "r/app:1")
-        server.shutdown()
     assert [secret.rule for secret in found.secrets] == ["github-pat"]
     assert _Breaking.ranges == [f"bytes={len(made.stored[0]) // 2}-"]
 
@@ -217,12 +199,10 @@ def test_a_reference_alone_is_looked_through_without_a_copy(project, local_regis
     )
     reference = f"{local_registry}/team/streamed:1"
     both = [samples.oci_members(amd, platform="linux/amd64"), samples.oci_members(arm, platform="linux/arm64")]
-    listed = [json.loads(made["index.json"])["manifests"][0] for made in both]
-    index = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": listed}).encode()
-    place = f"blobs/sha256/{hashlib.sha256(index).hexdigest()}"
-    top = {"schemaVersion": 2, "manifests": [samples.descriptor(index, samples.OCI_INDEX)]}
-    members = {**both[0], **both[1], place: index, "index.json": json.dumps(top).encode()}
-    push(samples.folder(project / "layout", members), reference)
+    index = samples.index(samples.entries(*both))
+    top = samples.index([samples.descriptor(index, samples.OCI_INDEX)])
+    members = {**both[0], **both[1], **samples.blobs(index), "index.json": top}
+    push(written(project / "layout", members), reference)
     # With no place for temporary files, a copy would fail.
     one = layers(project, "--archive", reference, "--platform", "linux/amd64", "--json", TMPDIR="/nonexistent")
     assert (one.returncode, json.loads(one.stdout)["config_digest"]) == (1, samples.sha256(amd.config)), one.stderr
@@ -247,7 +227,7 @@ def test_what_names_no_registry_is_a_file(project, name):
 
 @pytest.mark.system
 def test_every_platform_is_for_registries(project):
-    archive = samples.docker_save(project / "x.tar", samples.build(UPPER))
+    archive = samples.saved(project, UPPER)
     done = layers(project, "--archive", str(archive), "--platform", "all")
     assert (done.returncode, "--platform all works only for images in a registry" in done.stderr) == (2, True), (
         done.stderr

@@ -53,8 +53,7 @@ def layer(files: dict[str, bytes | str]) -> bytes:
 
 
 def image(folder: Path, files: dict[str, bytes | str], compression: str = "none", **config: object) -> Path:
-    made = samples.build(layer(files), compression=compression, config=dict(config))
-    return samples.docker_save(folder / "image.tar", made)
+    return samples.saved(folder, layer(files), compression=compression, config=dict(config), name="image.tar")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
@@ -114,70 +113,55 @@ ELF = b"\x7fELF"
 DPKG = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n"
 
 
-@pytest.mark.parametrize(
-    ("files", "config", "expected"),
-    [
-        pytest.param(
-            {"opt/j/bin/java": ELF, "opt/j/release": 'JAVA_VERSION="17.0.9"\n', "usr/bin/java": "->/opt/j/bin/java"},
-            {"Entrypoint": ["java", "-cp", "@/app/x", "Main"]},
-            Runtime("JRE", "17.0.9", "/opt/j/bin/java"),
-            id="jre",
-        ),
-        pytest.param(
-            {"opt/jdk/bin/java": ELF, "opt/jdk/bin/javac": ELF, "opt/jdk/release": 'JAVA_VERSION="21.0.1"\n', "bin/sh": ELF},
-            {"Entrypoint": ["sh", "-c", "$JAVA_HOME/bin/java ${JAVA_OPTS} -jar /app.jar"], "Env": ["JAVA_HOME=/opt/jdk"]},
-            Runtime("JDK", "21.0.1", "/opt/jdk/bin/java"),
-            id="jdk behind a shell and a variable",
-        ),
-        pytest.param(
-            {"usr/local/bin/node": ELF, "usr/local/bin/e.sh": '#!/bin/sh\nexec "$@"\n'},
-            {"Entrypoint": ["e.sh"], "Cmd": ["node", "x.js"], "Env": ["NODE_VERSION=22.1.0"]},
-            Runtime("Node", "22.1.0", "/usr/local/bin/node"),
-            id="node behind its own entry point",
-        ),
-        pytest.param(
-            {"usr/bin/node": ELF, "var/lib/dpkg/status": DPKG.format("nodejs", "1:18.19.0+dfsg-6")},
-            {"Cmd": ["nodejs", "x.js"], "Env": ["PATH=/usr/bin"]},
-            None,
-            id="a name that is not there",
-        ),
-        pytest.param(
-            {"usr/bin/node": ELF, "var/lib/dpkg/status": DPKG.format("nodejs", "1:18.19.0+dfsg-6")},
-            {"Cmd": ["node", "x.js"]},
-            Runtime("Node", "18.19.0", "/usr/bin/node"),
-            id="node of a package with an epoch",
-        ),
-        pytest.param(
-            {"usr/bin/python3.11": ELF, "v/bin/python": "->/usr/bin/python3.11", "v/bin/gunicorn": "#!/v/bin/python\n"},
-            {"Cmd": ["gunicorn", "x:app"], "Env": ["PATH=/v/bin:/usr/bin"]},
-            Runtime("Python", "3.11", "/usr/bin/python3.11"),
-            id="python behind a script of a virtual environment",
-        ),
-        pytest.param(
-            {"bin/svc": ELF + b"\0" * 2000 + b"\0rustc version 1.75.0 (82e1608df 2023-12-21)\0"},
-            {"Cmd": ["svc"]},
-            Runtime("Rust", "1.75.0", "/bin/svc"),
-            id="rust",
-        ),
-        pytest.param({"bin/svc": ELF}, {"Cmd": ["svc"]}, Runtime("native", "", "/bin/svc"), id="another compiled one"),
-        pytest.param({"b": ELF, "bin/sh": "->/b"}, {"Cmd": ["sh"]}, Runtime("shell", "", "/b"), id="shell"),
-        pytest.param({"data": b"x"}, {}, Runtime("none"), id="no entry point"),
-        pytest.param({"bin/busybox": ELF, "bin/loop": "->loop"}, {"Cmd": ["loop"]}, Runtime("none"), id="a loop of links"),
-        pytest.param(
-            {"a.sh": "#!/bin/sh\nexec /b.sh\n", "b.sh": "#!/bin/sh\nexec /a.sh\n"},
-            {"Cmd": ["/a.sh"]},
-            Runtime("shell", "", "/b.sh"),
-            id="scripts that start each other",
-        ),
-        pytest.param(
-            {"app/bin/app": '#!/bin/sh\nexec "$JAVACMD" "$@"\n', "opt/jre-11/bin/java": ELF},
-            {"Cmd": ["/app/bin/app"], "Env": ["PATH=/opt/jre-11/bin"]},
-            Runtime("JRE", "11", "/opt/jre-11/bin/java"),
-            id="a script that cannot be followed beside the only runtime",
-        ),
-    ],
-)  # fmt: skip
-def test_runtimes_tell_name_and_version(tmp_path, files, config, expected) -> None:
+RUNTIMES: dict[str, tuple[dict[str, bytes | str], dict[str, object], Runtime | None]] = {
+    "jre": (
+        {"opt/j/bin/java": ELF, "opt/j/release": 'JAVA_VERSION="17.0.9"\n', "usr/bin/java": "->/opt/j/bin/java"},
+        {"Entrypoint": ["java", "-cp", "@/app/x", "Main"]}, Runtime("JRE", "17.0.9", "/opt/j/bin/java"),
+    ),
+    "jdk behind a shell and a variable": (
+        {"opt/jdk/bin/java": ELF, "opt/jdk/bin/javac": ELF, "opt/jdk/release": 'JAVA_VERSION="21.0.1"\n', "bin/sh": ELF},
+        {"Entrypoint": ["sh", "-c", "$JAVA_HOME/bin/java ${JAVA_OPTS} -jar /app.jar"], "Env": ["JAVA_HOME=/opt/jdk"]},
+        Runtime("JDK", "21.0.1", "/opt/jdk/bin/java"),
+    ),
+    "node behind its own entry point": (
+        {"usr/local/bin/node": ELF, "usr/local/bin/e.sh": '#!/bin/sh\nexec "$@"\n'},
+        {"Entrypoint": ["e.sh"], "Cmd": ["node", "x.js"], "Env": ["NODE_VERSION=22.1.0"]},
+        Runtime("Node", "22.1.0", "/usr/local/bin/node"),
+    ),
+    "a name that is not there": (
+        {"usr/bin/node": ELF, "var/lib/dpkg/status": DPKG.format("nodejs", "1:18.19.0+dfsg-6")},
+        {"Cmd": ["nodejs", "x.js"], "Env": ["PATH=/usr/bin"]}, None,
+    ),
+    "node of a package with an epoch": (
+        {"usr/bin/node": ELF, "var/lib/dpkg/status": DPKG.format("nodejs", "1:18.19.0+dfsg-6")},
+        {"Cmd": ["node", "x.js"]}, Runtime("Node", "18.19.0", "/usr/bin/node"),
+    ),
+    "python behind a script of a virtual environment": (
+        {"usr/bin/python3.11": ELF, "v/bin/python": "->/usr/bin/python3.11", "v/bin/gunicorn": "#!/v/bin/python\n"},
+        {"Cmd": ["gunicorn", "x:app"], "Env": ["PATH=/v/bin:/usr/bin"]}, Runtime("Python", "3.11", "/usr/bin/python3.11"),
+    ),
+    "rust": (
+        {"bin/svc": ELF + b"\0" * 2000 + b"\0rustc version 1.75.0 (82e1608df 2023-12-21)\0"},
+        {"Cmd": ["svc"]}, Runtime("Rust", "1.75.0", "/bin/svc"),
+    ),
+    "another compiled one": ({"bin/svc": ELF}, {"Cmd": ["svc"]}, Runtime("native", "", "/bin/svc")),
+    "shell": ({"b": ELF, "bin/sh": "->/b"}, {"Cmd": ["sh"]}, Runtime("shell", "", "/b")),
+    "no entry point": ({"data": b"x"}, {}, Runtime("none")),
+    "a loop of links": ({"bin/busybox": ELF, "bin/loop": "->loop"}, {"Cmd": ["loop"]}, Runtime("none")),
+    "scripts that start each other": (
+        {"a.sh": "#!/bin/sh\nexec /b.sh\n", "b.sh": "#!/bin/sh\nexec /a.sh\n"},
+        {"Cmd": ["/a.sh"]}, Runtime("shell", "", "/b.sh"),
+    ),
+    "a script that cannot be followed beside the only runtime": (
+        {"app/bin/app": '#!/bin/sh\nexec "$JAVACMD" "$@"\n', "opt/jre-11/bin/java": ELF},
+        {"Cmd": ["/app/bin/app"], "Env": ["PATH=/opt/jre-11/bin"]}, Runtime("JRE", "11", "/opt/jre-11/bin/java"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RUNTIMES)
+def test_runtimes_tell_name_and_version(tmp_path, case) -> None:
+    files, config, expected = RUNTIMES[case]
     assert runtime(image(tmp_path, files, **config)) == (expected or Runtime("none"))
 
 

@@ -27,7 +27,7 @@ FILE = samples.file(b"f", b"hello")
 
 
 def found(tmp_path, layer, compression="none"):
-    path = samples.docker_save(tmp_path / "x.tar", samples.build(layer, compression=compression))
+    path = samples.saved(tmp_path, layer, compression=compression)
     with path.open("rb") as stream:
         assert analyse_stream(stream).secrets == analyse(path).secrets
     return [(each.where, each.path, each.inner, each.fingerprint) for each in analyse(path).secrets]
@@ -71,7 +71,7 @@ def test_a_link_target_and_a_name_are_texts_of_their_own(tmp_path, kind):
 def test_a_name_of_a_hidden_file_is_its_own(tmp_path):
     token = github_token(RNG)
     layers = samples.layer(samples.file(b"d/" + token, b"x")), samples.layer(samples.file(b".wh.d"))
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(*layers)))
+    report = analyse(samples.saved(tmp_path, *layers))
     ((mark,),) = [file.secrets for file in report.hidden]
     assert (mark.rule, mark.inner, report.secrets) == ("github-pat", "name", ())
 
@@ -89,10 +89,9 @@ def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_pat
         samples.file(b"new/between", bytes(20_000)),
         samples.file(b"old/b", tokens[3] + b"\n"),
     )
-    made = samples.build(
-        lower, samples.layer(samples.file(b".wh.old")), compression="gzip" if way == "gzip" else "none"
+    path = samples.saved(
+        tmp_path, lower, samples.layer(samples.file(b".wh.old")), compression="gzip" if way == "gzip" else "none"
     )
-    path = samples.docker_save(tmp_path / "x.tar", made)
     with path.open("rb") as stream:
         report = analyse_stream(stream, scan="hidden") if way == "stream" else analyse(path, scan="hidden")
     hidden = {file.path: [mark.inner for mark in file.secrets] for file in report.hidden}
@@ -105,10 +104,13 @@ def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_pat
 def test_what_is_too_much_to_look_at_is_told_of_hidden_files_too(tmp_path, compression):
     lines = b"".join(github_token(random.Random(number)) + b"\n" for number in range(1100))
     files = {f"old/{number}": lines[number * 410 * 55 : (number + 1) * 410 * 55] for number in range(2)}
-    made = samples.build(
-        samples.tar_of(files | {"old/last": github_token(RNG)}),
-        samples.layer(samples.file(b".wh.old")),
-        compression=compression,
+    report = analyse(
+        samples.saved(
+            tmp_path,
+            samples.tar_of(files | {"old/last": github_token(RNG)}),
+            samples.layer(samples.file(b".wh.old")),
+            compression=compression,
+        ),
+        scan="hidden",
     )
-    report = analyse(samples.docker_save(tmp_path / "x.tar", made), scan="hidden")
     assert wording("skip.too_many_secrets", most=400) in [item.reason for item in report.skipped]

@@ -41,33 +41,54 @@ def hidden(view: Merged) -> list[tuple[str, int, int, str]]:
 L = samples.honest_layer
 
 
-def test_a_whiteout_removes_one_file():
-    view = merged(L({"etc": None, "etc/secret.txt": b"s", "etc/other": b"o"}), L({"etc/.wh.secret.txt": b""}))
-    assert seen(view) == {"etc": 0, "etc/other": 0}
-    assert hidden(view) == [("etc/secret.txt", 0, 1, "removed")]
+OPAQUE = {"a": None, "a/old": b"o", "a/sub": None, "a/sub/x": b"x"}
+STACKS: dict[str, tuple[list[dict[str, bytes | str | None]], dict[str, int], list[tuple[str, int, int, str]]]] = {
+    "a whiteout removes one file": (
+        [{"etc": None, "etc/secret.txt": b"s", "etc/other": b"o"}, {"etc/.wh.secret.txt": b""}],
+        {"etc": 0, "etc/other": 0}, [("etc/secret.txt", 0, 1, "removed")],
+    ),
+    "a whiteout removes a folder with all below": (
+        [{"a": None, "a/b": None, "a/b/c": b"1", "ab": b"2"}, {".wh.a": b""}], {"ab": 0}, [("a/b/c", 0, 1, "removed")],
+    ),
+    "a whiteout spares its own layer": ([{"a": b"old"}, {".wh.a": b"", "a": b"new"}], {"a": 1}, [("a", 0, 1, "removed")]),
+    "a whiteout at the end does so too": ([{"a": b"old"}, {"a": b"new", ".wh.a": b""}], {"a": 1}, [("a", 0, 1, "removed")]),
+    "an opaque folder hides lower content only": (
+        [OPAQUE, {"a": None, "a/.wh..wh..opq": b"", "a/new": b"n"}],
+        {"a": 1, "a/new": 1}, [("a/old", 0, 1, "removed"), ("a/sub/x", 0, 1, "removed")],
+    ),
+    "a mark at the end does so too": (
+        [OPAQUE, {"a": None, "a/new": b"n", "a/.wh..wh..opq": b""}],
+        {"a": 1, "a/new": 1}, [("a/old", 0, 1, "removed"), ("a/sub/x", 0, 1, "removed")],
+    ),
+    "an opaque root hides everything below": (
+        [{"a": b"1", "b/c": b"2"}, {".wh..wh..opq": b"", "d": b"3"}],
+        {"d": 1}, [("a", 0, 1, "removed"), ("b/c", 0, 1, "removed")],
+    ),
+    "replacing hides the older version": (
+        [{"a": b"1"}, {"a": b"2"}, {"a": "b"}], {"a": 2}, [("a", 0, 1, "replaced"), ("a", 1, 2, "replaced")],
+    ),
+    "a file in place of a folder makes its content unreachable": (
+        [{"a": None, "a/b": b"1", "a/c": None, "a/c/d": b"2"}, {"a": b"file"}],
+        {"a": 1}, [("a/b", 0, 1, "unreachable"), ("a/c/d", 0, 1, "unreachable")],
+    ),
+    "a folder in place of a file or a link": (
+        [{"a": b"1", "l": "/etc"}, {"a": None, "a/b": b"2", "l/x": b"3"}],
+        {"a": 1, "a/b": 1, "l": IMPLIED, "l/x": 1}, [("a", 0, 1, "replaced"), ("l", 0, 1, "replaced")],
+    ),
+    "a member behind a link of its own layer lands where the link leads": (
+        [{"real": None, "link": "real", "link/x": b"1"}], {"real": 0, "link": 0, "real/x": 0}, [],
+    ),
+    "old union filesystem records are no files": (
+        [{".wh..wh.plnk": None, ".wh..wh.aufs": b"", "a": b"1"}], {"a": 0}, [],
+    ),
+}  # fmt: skip
 
 
-def test_a_whiteout_removes_a_folder_with_all_below():
-    view = merged(L({"a": None, "a/b": None, "a/b/c": b"1", "ab": b"2"}), L({".wh.a": b""}))
-    assert seen(view) == {"ab": 0}
-    assert hidden(view) == [("a/b/c", 0, 1, "removed")]
-
-
-def test_a_whiteout_spares_its_own_layer_in_any_order():
-    for second in ({".wh.a": b"", "a": b"new"}, {"a": b"new", ".wh.a": b""}):
-        view = merged(L({"a": b"old"}), L(second))
-        assert seen(view) == {"a": 1}
-        assert hidden(view) == [("a", 0, 1, "removed")]
-
-
-def test_an_opaque_folder_hides_lower_content_only():
-    for second in (
-        {"a": None, "a/.wh..wh..opq": b"", "a/new": b"n"},
-        {"a": None, "a/new": b"n", "a/.wh..wh..opq": b""},
-    ):
-        view = merged(L({"a": None, "a/old": b"o", "a/sub": None, "a/sub/x": b"x"}), L(second))
-        assert seen(view) == {"a": 1, "a/new": 1}
-        assert sorted(hidden(view)) == [("a/old", 0, 1, "removed"), ("a/sub/x", 0, 1, "removed")]
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_of_layers(stack):
+    layers, visible, gone = STACKS[stack]
+    view = merged(*map(L, layers))
+    assert (seen(view), sorted(hidden(view))) == (visible, gone)
 
 
 def test_a_folder_that_overlayfs_marked_hides_lower_content_too():
@@ -82,38 +103,9 @@ def test_a_folder_that_overlayfs_marked_hides_lower_content_too():
     assert seen(again) == seen(view)
 
 
-def test_an_opaque_root_hides_everything_below():
-    view = merged(L({"a": b"1", "b/c": b"2"}), L({".wh..wh..opq": b"", "d": b"3"}))
-    assert seen(view) == {"d": 1}
-    assert sorted(hidden(view)) == [("a", 0, 1, "removed"), ("b/c", 0, 1, "removed")]
-
-
-def test_replacing_hides_the_older_version():
-    view = merged(L({"a": b"1"}), L({"a": b"2"}), L({"a": "b"}))
-    assert seen(view) == {"a": 2}
-    assert hidden(view) == [("a", 0, 1, "replaced"), ("a", 1, 2, "replaced")]
-
-
-def test_a_file_in_place_of_a_folder_makes_its_content_unreachable():
-    view = merged(L({"a": None, "a/b": b"1", "a/c": None, "a/c/d": b"2"}), L({"a": b"file"}))
-    assert seen(view) == {"a": 1}
-    assert sorted(hidden(view)) == [("a/b", 0, 1, "unreachable"), ("a/c/d", 0, 1, "unreachable")]
-
-
-def test_a_folder_in_place_of_a_file_or_a_link():
-    view = merged(L({"a": b"1", "l": "/etc"}), L({"a": None, "a/b": b"2", "l/x": b"3"}))
-    assert seen(view) == {"a": 1, "a/b": 1, "l": IMPLIED, "l/x": 1}
-    assert sorted(hidden(view)) == [("a", 0, 1, "replaced"), ("l", 0, 1, "replaced")]
-
-
 def test_the_same_name_twice_in_one_layer_hides_the_first():
     data = samples.layer(samples.file(b"a", b"secret"), samples.file(b"a", b"clean"))
     assert hidden(merged(data)) == [("a", 0, 0, "replaced")]
-
-
-def test_a_member_behind_a_link_of_its_own_layer_lands_where_the_link_leads():
-    view = merged(L({"real": None, "link": "real", "link/x": b"1"}))
-    assert seen(view) == {"real": 0, "link": 0, "real/x": 0}
 
 
 def test_links_cannot_lead_out_of_the_image():
@@ -152,10 +144,6 @@ def test_the_root_of_the_image_stays_a_folder(name, kind):
     with raises(ArchiveError, "layer.root_replaced", what="layer 2"):
         merged(L({"a": b"1"}), samples.layer(root, samples.file(b"b")))
     assert seen(merged(L({"a": b"1"}), samples.layer(samples.header(name, kind=b"5")))) == {"a": 0}
-
-
-def test_old_union_filesystem_records_are_no_files():
-    assert seen(merged(L({".wh..wh.plnk": None, ".wh..wh.aufs": b"", "a": b"1"}))) == {"a": 0}
 
 
 def test_many_removed_folders_take_one_pass():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import string
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,8 @@ def _weak(rng):
     return text(rng, string.ascii_lowercase, 9)
 
 
+LINES = tomllib.loads(Path(__file__).with_name("config_lines.toml").read_text())
+WEAK = _weak(random.Random(12))
 RNG = random.Random(11)
 ENV = [
     ("AWS_SECRET_ACCESS_KEY", aws_secret(RNG).decode()),
@@ -46,60 +50,17 @@ def test_environment(name, value, scanner):
     assert value not in repr(scan)
 
 
-@pytest.mark.parametrize(
-    "pair",
-    [
-        "PATH=/usr/local/sbin:/usr/bin",
-        "DB_PASSWORD=",
-        "DB_PASSWORD=changeme",
-        "DB_PASSWORD=${DB_PASSWORD}",
-        "DB_PASSWORD_FILE=/run/secrets/db",
-        "SECRET=/run/secrets/db",
-        "TOKEN_TTL=360000",
-        "GPG_KEY=" + "E3FF2839C048B25C084DEBE9B26995E310250568",
-        "PYTHON_SHA256=" + "8fb5f9fbc7609fa822cb31549884575db7fd9657cbffb89510b5d7975963a83a",
-        "MONKEY=banana12345",
-        "KEYCLOAK_URL=https://sso.internal/auth",
-    ],
-)
+@pytest.mark.parametrize("pair", LINES["environment_without_secret"])
 def test_environment_without_secret(pair, scanner):
     assert scan_text(scanner, where="config.Env[0]", text=pair, kind="env").matches == ()
 
 
-def _history(rng):
-    secret = _weak(rng)
-    yield secret, f"|1 TOKEN={secret} /bin/sh -c make"
-    yield secret, f"|2 VERSION=1.2 NPM_TOKEN={secret} /bin/sh -c npm ci # buildkit"
-    yield secret, f"/bin/sh -c #(nop)  ENV API_TOKEN={secret}"
-    yield secret, f"ENV API_TOKEN={secret}"
-    yield secret, f"ENV API_TOKEN {secret}"
-    yield secret, f"ARG DB_PASSWORD={secret}"
-    yield secret, f'/bin/sh -c echo "PASSWORD={secret}" > /etc/secret.txt'
-    yield secret, f"/bin/sh -c mysql --password={secret} -e 'select 1'"
-    yield secret, f"/bin/sh -c login --token {secret}"
-    yield secret, f"/bin/sh -c echo '{secret}' > /etc/secret.txt"
-    yield secret, f'RUN /bin/sh -c printf "{secret} and more" >>/run/db_password # buildkit'
-    yield secret, f"RUN /bin/sh -c printf '%s' {secret} > /run/password # buildkit"
-    yield secret, f"RUN /bin/sh -c printf %s\\\\n {secret} >> /run/password"
-    yield secret, f"RUN /bin/sh -c echo -n {secret} | tee /etc/secret.txt # buildkit"
-    yield secret, f"RUN /bin/sh -c echo {secret} | sudo tee -a /etc/secret.txt > /dev/null"
-    yield secret, f"RUN /bin/sh -c > /etc/secret.txt echo {secret} # buildkit"
-    yield secret, f"RUN /bin/sh -c cat <<EOF > /etc/secret.txt\n{secret}\nEOF # buildkit"
-    yield secret, f"RUN /bin/sh -c cat > /etc/secret.txt <<-'END'\n\t{secret}\n\tEND\n # buildkit"
-    yield secret, f"RUN /bin/sh -c echo 'root:{secret}' | chpasswd # buildkit"
-    yield secret, f"RUN /bin/sh -c echo root:{secret} | chpasswd"
-    yield secret, f"RUN /bin/sh -c docker login -u me -p {secret} r.io"
-    yield secret, f"RUN /bin/sh -c sshpass -p '{secret}' scp a b:"
-    yield secret, f"RUN /bin/sh -c useradd -m -p {secret} me"
-    yield secret, f"RUN /bin/sh -c mysql -u root -p{secret} -e 'select 1'"
-    yield f"{secret} battery staple", f"ENV PASSPHRASE={secret} battery staple"
-    yield f"{secret} battery staple", f"ENV PASSPHRASE={secret} battery staple OTHER=x y"
-    yield f"{secret} battery staple", f"/bin/sh -c #(nop)  ENV PASSPHRASE={secret} battery staple"
-    yield f"two words {secret}", f"RUN |2 PASSWORD=two words {secret} B=c d /bin/sh -c make PASSWORD # buildkit"
+HISTORY = [*(("{secret}", line) for line in LINES["history"]), *LINES["history_of_words"]]
 
 
-@pytest.mark.parametrize(("secret", "line"), list(_history(random.Random(12))), ids=range(28))
+@pytest.mark.parametrize(("secret", "line"), HISTORY, ids=range(len(HISTORY)))
 def test_history(secret, line, scanner):
+    secret, line = (text.replace("{secret}", WEAK) for text in (secret, line))
     scan = scan_text(scanner, where="history[1]", text=line, kind="history")
     assert len(scan.matches) == 1
     assert secret not in repr(scan)
@@ -108,27 +69,7 @@ def test_history(secret, line, scanner):
     assert shown.split()[0] == line.split()[0]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "RUN /bin/sh -c --mount=type=secret,id=token cat /run/secrets/token",
-        "|1 TOKEN= /bin/sh -c true",
-        "/bin/sh -c TOKEN=$(cat /run/secrets/token) npm ci",
-        '/bin/sh -c TOKEN="$(cat /run/secrets/token)" npm ci',
-        "/bin/sh -c #(nop) COPY file:5e1a7e0c2d3b4f5a6978 in /etc/secret.txt",
-        "/bin/sh -c rm /etc/secret.txt",
-        "/bin/sh -c echo hello-world > /etc/motd",
-        "/bin/sh -c echo $TOKEN > /etc/secret.txt",
-        "COPY --from=build --chown=0:0 /token /token # buildkit",
-        "/bin/sh -c passwd --lock root && chage --maxdays 99 root",
-        "/bin/sh -c echo done | tee /var/log/build.log",
-        "/bin/sh -c echo root:${PW} | chpasswd",
-        "/bin/sh -c docker login -u me --password-stdin r.io",
-        "/bin/sh -c mysql -u root -p -e 'select 1'",
-        "/bin/sh -c mkdir -p /etc/token && useradd -m me",
-        "ENV TOKEN_FILE=/run/a b PATH=/usr/bin",
-    ],
-)
+@pytest.mark.parametrize("line", LINES["history_without_secret"])
 def test_history_without_secret(line, scanner):
     assert [match.description for match in scan_text(scanner, where="h", text=line, kind="history").matches] == []
 

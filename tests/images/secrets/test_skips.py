@@ -10,12 +10,17 @@ import random
 import pytest
 import zstandard
 
+from deadweight_images.archive.entries import Entries
+from deadweight_images.archive.tarwalk import TarWalker
 from deadweight_images.errors import wording
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.layers import streaming as portions
 from deadweight_images.secrets import confirm, matcher
+from deadweight_images.secrets.regions import text_ranges
 from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
+from tests.support.image_samples import small_pieces
+from tests.support.secret_samples import github_token
 
 TOKEN = "ghp_" + "".join(random.Random(9).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 CONFIG = f"github_token = {TOKEN}\n".encode()
@@ -35,17 +40,18 @@ def long_zstd(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def test_an_xz_stream_that_needs_much_memory_is_listed(scanner):
-    packed = lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 128 << 20}])
-    scan = scanner.scan(packed, path="x.xz")
-    assert [(item.inner, item.reason) for item in scan.skipped] == [("xz@0", NEEDS)]
-    assert [match.rule for match in scanner.scan(lzma.compress(TEXT), path="x.xz").matches] == ["github-pat"]
+LONG_XZ = lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 128 << 20}])
 
 
-def test_a_zstd_frame_with_a_long_window_is_listed(scanner):
-    scan = scanner.scan(b"head " + long_zstd(TEXT), path="x.zst")
-    assert [(item.inner, item.reason) for item in scan.skipped] == [("zstd@5", NEEDS)]
-    assert [match.rule for match in scanner.scan(zstandard.compress(TEXT), path="x.zst").matches] == ["github-pat"]
+@pytest.mark.parametrize(
+    ("packed", "inner", "plain"),
+    [(LONG_XZ, "xz@0", lzma.compress), (b"head " + long_zstd(TEXT), "zstd@5", zstandard.compress)],
+    ids=["xz", "zstd"],
+)
+def test_a_stream_that_needs_much_memory_is_listed(scanner, packed, inner, plain):
+    scan = scanner.scan(packed, path="x")
+    assert [(item.inner, item.reason) for item in scan.skipped] == [(inner, NEEDS)]
+    assert [match.rule for match in scanner.scan(plain(TEXT), path="x").matches] == ["github-pat"]
 
 
 def test_the_mark_of_zstd_in_a_program_is_no_frame(scanner):
@@ -64,7 +70,7 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
     data = samples.layer(
         samples.file(b"before", b"x" * 5000), samples.file(b"big.gz", b"1234" + packed), samples.file(b"z", b"z")
     )
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data)))
+    report = analyse(samples.saved(tmp_path, data))
     assert [(each.path, each.rule) for each in report.secrets] == [("/big.gz", "github-pat")]
     assert report.secrets[0].inner == "gzip@4"
     assert report.skipped == ()
@@ -72,8 +78,7 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
 
 @pytest.mark.slow
 def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(tmp_path, monkeypatch):
-    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    small_pieces(monkeypatch)
     packed = gzip.compress(bytes(300 << 20), 1)  # more than is decoded for one file
     data = samples.layer(samples.file(b"big.gz", packed + random.Random(4).randbytes(5 << 20)))
     for compression in ("none", "gzip"):
@@ -89,7 +94,7 @@ def test_a_secret_far_behind_in_a_big_file_has_its_line(tmp_path, monkeypatch, s
     lines = b"all is well here\n" * (6 << 20 >> 4)
     seam = (4 << 20) - 512 - 20
     data = samples.layer(samples.file(b"big", lines[:seam] + b"\n" + CONFIG + lines))
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(data)), scan=scan)
+    report = analyse(samples.saved(tmp_path, data), scan=scan)
     (secret,) = report.secrets
     assert (secret.path, secret.line) == ("/big", lines[:seam].count(b"\n") + 2)
 
@@ -105,7 +110,7 @@ def test_many_encoded_files_of_one_region_are_all_looked_at(tmp_path, monkeypatc
     words = [base64.b64encode(b"nothing to see in this line %04d" % number) for number in range(40)]
     files = [samples.file(b"f%d" % number, b" ".join(words)) for number in range(8)]
     files.append(samples.file(b"last", b" ".join([*words[:3], base64.b64encode(CONFIG)])))
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files))))
+    report = analyse(samples.saved(tmp_path, samples.layer(*files)))
     assert [(each.path, each.rule) for each in report.secrets] == [("/last", "github-pat")]
     assert report.skipped == ()
 
@@ -142,7 +147,7 @@ def test_beginnings_without_end_are_told_and_hide_no_plain_secret(scanner, monke
 def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeypatch):
     monkeypatch.setattr(matcher, "MOST_EVENTS", 2000)
     files = {"crowd": b"password=" * 50_000, "other": CONFIG, "crowd2": b"password=" * 50_000 + b"\n" + CONFIG}
-    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer(files))))
+    report = analyse(samples.saved(tmp_path, samples.honest_layer(files)))
     assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
     reason = wording("skip.candidates_unread")
     assert {(each.path, each.unread) for each in report.skipped if each.reason == reason} == {
@@ -159,3 +164,59 @@ def test_a_window_looks_at_what_begins_in_it_and_no_further(scanner):
         for match, base in confirm._matches(rule, memoryview(spaced), low, low + 500):
             looked.append(base + match.start() < low + 500)
     assert all(looked)
+
+
+HIDDEN_TOKEN = github_token(random.Random(5))
+PROGRAM = b"\x7fELF" + random.Random(1).randbytes(3000) + bytes(5000)
+LINE = b"a line of text that says nothing; " * 2000
+
+
+def found_in(tmp_path, **files: bytes) -> list[tuple[str | None, str]]:
+    archive = samples.saved(tmp_path, samples.honest_layer(files))
+    return [(each.path, each.rule) for each in analyse(archive).secrets]
+
+
+ENCODED = [
+    *(
+        base64.b64encode(front + HIDDEN_TOKEN + b" and some more")
+        for front in (b"", b"x", b"xy", b"a longer text in front of it " * 200)
+    ),
+    *(
+        before + base64.b64encode(b"here is a token: " + HIDDEN_TOKEN) for before in (b"a", b"ab", b"abc")
+    ),  # are no part of it
+    *(digit + (b"some words before " + HIDDEN_TOKEN).hex().encode() for digit in (b"", b"7")),
+]
+
+
+@pytest.mark.parametrize("hidden", ENCODED, ids=range(len(ENCODED)))
+def test_base64_and_hexadecimal_digits_in_a_program_are_found_by_the_keyword_in_them(tmp_path, hidden):
+    assert found_in(tmp_path, program=PROGRAM + hidden + PROGRAM) == [("/program", "github-pat")]
+
+
+def test_a_keyword_by_chance_among_letters_is_no_base64(tmp_path):
+    letters = base64.b64encode(random.Random(4).randbytes(300_000))
+    assert found_in(
+        tmp_path, program=PROGRAM + letters + base64.b64encode(b"some words: " + HIDDEN_TOKEN) + PROGRAM
+    ) == [("/program", "github-pat")]
+
+
+def test_base64_of_base64_is_found_in_text_and_in_text_within_other_files(tmp_path):
+    twice = base64.b64encode(b"words " + base64.b64encode(b"words " + HIDDEN_TOKEN))
+    files = {"text": LINE + twice + LINE, "database": PROGRAM + LINE + twice + LINE + PROGRAM}
+    assert sorted(found_in(tmp_path, **files)) == [("/database", "github-pat"), ("/text", "github-pat")]
+
+
+def test_text_ranges_join_neighbours_and_reach_into_other_files():
+    contents = {"a": b"text", "b": b"more", "c": PROGRAM, "d": PROGRAM + LINE + PROGRAM, "e": b"", "f": b"last"}
+    layer = samples.honest_layer(contents)
+    entries = Entries()
+    TarWalker(entries, "x").walk(memoryview(layer), 0, final=True)
+    a, b, _c, d, _e, f = entries.offsets
+    ranges = text_ranges(entries, memoryview(layer), 0)
+    assert [ranges[0], ranges[-1]] == [(a, b + 4), (f, f + 4)]
+    (start, stop) = ranges[1]
+    assert len(ranges) == 3
+    text = d + len(PROGRAM)
+    assert text <= start < text + (16 << 10) < text + len(LINE) - (16 << 10) < stop
+    cut = text_ranges(entries, memoryview(layer)[b + 2 :], b + 2)
+    assert cut == [(0, 2), *((start - b - 2, stop - b - 2) for start, stop in ranges[1:])]

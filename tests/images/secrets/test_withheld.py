@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import random
+from pathlib import Path
 
 import pytest
 
+from deadweight.records.built_image import ARCHIVE_FILE, BuiltImage
+from deadweight.records.paths import State
+from deadweight.report.collect import image_figures
 from deadweight.report.sarif import layers_junit, layers_sarif
+from deadweight_images.archive.documents import of
 from deadweight_images.inspect.analyse import analyse, document
 from deadweight_images.inspect.extract import extract
+from deadweight_images.secrets.config import shown_arguments, shown_instruction
+from deadweight_images.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as L
 from tests.support.secret_samples import github_token
@@ -18,7 +27,7 @@ WORD = "kT9vQ2mX7pL4wZ8r"
 
 
 def look(tmp_path, *layers, **more):
-    archive = samples.docker_save(tmp_path / "x.tar", samples.build(*layers, **more))
+    archive = samples.saved(tmp_path, *layers, **more)
     return archive, analyse(archive)
 
 
@@ -48,8 +57,7 @@ def test_a_secret_in_a_name_is_cut_wherever_the_name_stands(tmp_path):
 def test_a_password_of_a_url_in_a_name_is_cut_though_paths_have_single_slashes(tmp_path, scan):
     """Of a mirror's folder, say: the layer has both slashes, a clean path one, and a rule for URLs wants two."""
     lower = {f"srv/https://robot:{WORD}@git.internal/x": b"hello\n", f"srv/ssh:///{TOKEN}@h.internal": b""}
-    made = samples.build(L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
-    archive = samples.docker_save(tmp_path / "x.tar", made)
+    archive = samples.saved(tmp_path, L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
     report = analyse(archive, scan=scan)
     assert WORD not in said(report)
     assert TOKEN not in said(report)
@@ -107,3 +115,78 @@ def test_every_place_of_the_config_is_read_and_told_without_the_secret(tmp_path,
     assert {secret.where for secret in report.secrets} == {where}
     assert WORD not in said(report)
     assert "battery" not in said(report)
+
+
+OTHER_TOKEN = "ghp_" + "".join(
+    random.Random(6).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)
+)
+FLAG_WORD = "tr1cky" + "horse77"
+ENCODED = {
+    "bare": base64.b64encode(OTHER_TOKEN.encode()).decode(),
+    "padded": base64.b64encode(f"token={OTHER_TOKEN}\n".encode()).decode(),
+    "packed": base64.b64encode(gzip.compress(f"token={OTHER_TOKEN}".encode())).decode(),
+    "twice": base64.b64encode(base64.b64encode(OTHER_TOKEN.encode())).decode(),
+    "wide": base64.b64encode(f"token={OTHER_TOKEN}".encode("utf-16-le")).decode(),
+}
+
+
+@pytest.fixture(scope="module")
+def scanner():
+    return Scanner.default()
+
+
+@pytest.mark.parametrize("text", ENCODED.values(), ids=ENCODED)
+def test_an_encoded_secret_is_cut_out_of_an_instruction(scanner, text):
+    said = shown_instruction(f"RUN echo {text} | base64 -d > x && echo {text}", scanner)
+    cut = f"… ({len(text)} bytes, base64, with a secret in it)"
+    assert said == f"RUN echo {cut} | base64 -d > x && echo {cut}"
+
+
+def test_other_encoded_text_stays(scanner):
+    text = "RUN echo " + base64.b64encode(b"nothing to see here, only some words").decode() + " | base64 -d > x"
+    assert shown_instruction(text, scanner) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("/app", f"--db-password={FLAG_WORD}"), ("/app", "--db-password=tr… (13 bytes)")),
+        (
+            ("/app", "--db-password", FLAG_WORD, "--port", "8080"),
+            ("/app", "--db-password", "tr… (13 bytes)", "--port", "8080"),
+        ),
+        (("sh", "-c", f"run --token {FLAG_WORD}"), ("sh", "-c", "run --token tr… (13 bytes)")),
+        (
+            ("/app", "--token", FLAG_WORD, f"--again={FLAG_WORD}"),
+            ("/app", "--token", "tr… (13 bytes)", "--again=tr… (13 bytes)"),
+        ),
+        (("/app", "--db-password-file", "/run/secrets/db"), ("/app", "--db-password-file", "/run/secrets/db")),
+        (("/app", "-v", "words"), ("/app", "-v", "words")),
+    ],
+)
+def test_arguments(scanner, given, told):
+    assert shown_arguments(given, scanner) == told
+
+
+def test_a_secret_behind_its_flag_is_found_in_the_config(tmp_path):
+    report = analyse(
+        samples.saved(
+            tmp_path,
+            samples.layer(),
+            config={"Entrypoint": ["/app", "--db-password", FLAG_WORD], "Cmd": ["--port", "80808080"]},
+        )
+    )
+    assert [(each.rule, each.where) for each in report.secrets] == [("config-argument", "config.Entrypoint[2]")]
+    assert FLAG_WORD not in document(report)
+
+
+def test_the_entry_point_in_the_report_is_redacted(tmp_path: Path):
+    config = {"Entrypoint": ["/app", f"--db-password={FLAG_WORD}"]}
+    made = samples.build(samples.layer(samples.file(b"app", b"x")), config=config)
+    state = State(tmp_path)
+    folder = state.image("v")
+    folder.mkdir(parents=True)
+    samples.docker_save(folder / ARCHIVE_FILE, made)
+    built = BuiltImage("v", "ko", "demo:v", of(made.config), False, None, 1.0, False, "f", "ko 1", "2026-01-01")
+    image = image_figures(built, state, {}).image
+    assert image.entrypoint == ("/app", "--db-password=tr… (13 bytes)")

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,6 @@ from deadweight.project.pipelines import ACTIONS, Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
 from tests.support.codes import raises
 from tests.support.forge_server import TOKEN, ForgeServer
-from tests.support.forked_programs import programs
 from tests.support.invoking import TASKS
 from tests.support.json_schema import cluster_refusal
 from tests.support.trivy_config import misconfigured
@@ -328,11 +326,12 @@ def server() -> Iterator[ForgeServer]:
 
 
 @pytest.fixture
-def machines(origin, tmp_path) -> Iterator[Machines]:
-    with tempfile.TemporaryDirectory() as short, programs(Path(short)) as made:  # a socket lies in it
-        (made / "pip").write_text(NOTED.format(tmp_path / "installed"))
-        (made / "pip").chmod(0o755)
-        yield Machines(origin, tmp_path, made)
+def machines(origin, tmp_path) -> Machines:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "pip").write_text(NOTED.format(tmp_path / "installed"))
+    (programs / "pip").chmod(0o755)
+    return Machines(origin, tmp_path, programs)
 
 
 def stopped(server: ForgeServer) -> None:

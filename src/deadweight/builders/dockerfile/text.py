@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import ConfigError, wording
+from deadweight.records.paths import content
 from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
@@ -118,7 +119,8 @@ def names_git(text: str, source: Path | None = None) -> bool:
         for instruction in instructions(text)
         if instruction.word in ("ADD", "COPY", "RUN")
     )
-    return own or (source is not None and any(_file_asks_git(source / name) for name in _run_by(text)))
+    files = (source / name for name in _run_by(text)) if source is not None else ()
+    return own or any(re.search(_ASKS_GIT, content(file).decode("utf-8", "replace")) for file in files)
 
 
 def _run_by(text: str) -> Iterator[str]:
@@ -133,13 +135,6 @@ def _run_by(text: str) -> Iterator[str]:
             yield from re.findall(
                 r"(?:^|[\s;&(])(?:\./)?([\w-][\w./-]*\.(?:sh|bash)|(?<=\./)[\w/-]+)(?=$|[\s;&)])", instruction.text
             )
-
-
-def _file_asks_git(file: Path) -> bool:
-    try:
-        return re.search(_ASKS_GIT, file.read_text(encoding="utf-8", errors="replace")) is not None
-    except (OSError, ValueError):
-        return False
 
 
 def _check(each: Instruction, file: Path, *, first: bool) -> None:

@@ -16,6 +16,7 @@ from deadweight.builders.jib.pom import CONTAINERIZE
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.builders.variants import JibVariant
+from deadweight.records.paths import content
 
 JIB_VERSION = "3.5.2"
 ROOT_FILES = ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts")
@@ -89,7 +90,7 @@ def _folders(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace")
+    return content(file).decode("utf-8", "replace")
 
 
 def program(source: Path) -> Path:

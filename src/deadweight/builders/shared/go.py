@@ -15,7 +15,7 @@ from pathlib import Path
 from deadweight.builders.shared import inputs
 from deadweight.records.built_image import BUILT_FILE, BuiltImage
 from deadweight.records.ignore import Ignore, literal, walk
-from deadweight.records.paths import State
+from deadweight.records.paths import State, content
 from deadweight.records.store import load
 from deadweight.suite.model import Variant
 
@@ -83,12 +83,8 @@ def _embedded(folder: Path) -> Iterator[str]:
     for path in walk(folder, Ignore([f"**/{name}" for name in (".git", ".deadweight", "node_modules", "*_test.go")])):
         if path.suffix != ".go":
             continue
-        try:
-            content = path.read_bytes()
-        except OSError:
-            continue  # who reads it next says so
         here = path.parent.relative_to(folder).as_posix()
-        for line in _EMBED.findall(content):
+        for line in _EMBED.findall(content(path)):
             for quoted, raw, plain in _WORD.findall(line.decode("utf-8", "replace")):
                 pattern = (quoted or raw or plain).removeprefix("all:")
                 yield pattern if here == "." else f"{literal(here)}/{pattern}"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from deadweight.builders.protocol import Site
 from deadweight.records.ignore import Ignore, ignore_lines, literal
-from deadweight.records.paths import STATE_DIR
+from deadweight.records.paths import STATE_DIR, content
 
 IGNORE_FILES = (".dockerignore", ".melangeignore")
 _NEVER = (".git", ".nox", ".pytest_cache", "__pycache__", ".DS_Store", *IGNORE_FILES)
@@ -88,12 +88,5 @@ def _ours(source: Path, site: Site) -> Iterator[str]:
     if not root.is_relative_to(home):
         return
     for path in (root / site.suite.file.name, *(root / name for name in _OUR_TASKS)):
-        if path.name == site.suite.file.name or _mentions_us(path):
+        if path.name == site.suite.file.name or b"deadweight" in content(path):
             yield path.relative_to(home).as_posix()
-
-
-def _mentions_us(file: Path) -> bool:
-    try:
-        return b"deadweight" in file.read_bytes()
-    except OSError:
-        return False

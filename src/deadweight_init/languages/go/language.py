@@ -7,13 +7,14 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from deadweight.builders.shared import generated_files
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, unwrapped
-from deadweight_init.tree import Tree, aside, folder_of, joined, line_of
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped
+from deadweight_init.tree import Tree, aside, folder_of, joined, mappings
 
 
 @dataclass(frozen=True)
@@ -129,22 +130,25 @@ def _run_stage(project: GoProject, given: _Given, port: int) -> Iterator[str]:
 
 def _ko(project: GoProject, given: _Given) -> Rung:
     """The rung without a Dockerfile and an engine."""
-    keys = {"source": project.folder, "base": project.ko.get("base", "cgr.dev/chainguard/static:latest")}
+    keys: dict[str, Any] = {
+        "source": project.folder,
+        "base": project.ko.get("base", "cgr.dev/chainguard/static:latest"),
+    }
     if "config" in project.ko:
         keys["config"] = project.ko["config"]
     if project.chosen != ".":
         keys["main"] = project.package
     if given.files:
-        keys["files"] = common.flow({place: joined(project.folder, source) for source, place in given.files})
+        keys["files"] = {place: joined(project.folder, source) for source, place in given.files}
     if given.workdir != common.HOME or given.files:
         keys["workdir"] = given.workdir
-    run = {"env": common.flow(given.env)} if given.env else {}
+    run: dict[str, Any] = {"env": given.env} if given.env else {}
     if given.arguments:
-        run["args"] = common.exec_form(given.arguments)
+        run["args"] = list(given.arguments)
     if project.owned and not given.files:  # it has no way to make a folder that is another user's
-        run["tmpfs"] = common.flow(("/tmp", given.workdir))  # noqa: S108 - in the container
+        run["tmpfs"] = ["/tmp", given.workdir]  # noqa: S108 - in the container
     if run:
-        keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
+        keys["run"] = run
     why = "the module needs cgo, but ko's base images have no C library" if project.cgo else ""
     return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), why)
 
@@ -213,6 +217,7 @@ def _apko(project: GoProject, given: _Given) -> str:
     return "\n".join(lines) + "\n"
 
 
+_LEAST = tuple(re.compile(rf"^{word}(\d+\.\d+)", re.MULTILINE) for word in ("toolchain go", "go "))
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
 _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
@@ -241,10 +246,7 @@ def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     document = tree.data(path) if path else {}
     if path is None or not document:
         return {}
-    builds = document.get("builds")
-    mains = (
-        [str(each.get("main") or ".") for each in builds if isinstance(each, dict)] if isinstance(builds, list) else []
-    )
+    mains = [str(each.get("main") or ".") for each in mappings(document.get("builds"))]
     said = {
         "config": "" if document.get("baseImageOverrides") else path,
         "base": str(document.get("defaultBaseImage") or ""),
@@ -269,10 +271,10 @@ class Go:
         file = joined(folder, "go.mod")
         if not tree.has(file):
             return None
-        text = tree.text(file)
+        text = tree.texts[file]
         path = re.search(r"^module\s+(\S+)", text, re.MULTILINE)
         name = posixpath.basename(re.sub(r"/v\d+$", "", path[1] if path else "service"))
-        builds = "\n".join(tree.text(each) for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
+        builds = "\n".join(tree.texts[each] for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
         builds = builds.replace("\\\n", " ")
         own_ko = _own_ko(tree, folder)
         mains = tuple(_mains(tree, folder))
@@ -280,7 +282,7 @@ class Go:
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
         chosen = asked or ("" if main else _likeliest(tree, folder, name, mains, first, builds))
         sources = [each for each in tree.below(folder, ".go") if not each.endswith("_test.go") and not aside(each)]
-        code = [tree.text(each) for each in sources]
+        code = [tree.texts[each] for each in sources]
         cgo = set(_CGO_SAID.findall(builds))
         replaced = (*_replaced(text), *_workspace(tree, folder, text))
         binary = posixpath.basename("" if chosen == "." else chosen) or name
@@ -293,7 +295,7 @@ class Go:
             kind="go",
             folder=folder,
             name=name,
-            version=_version(file, text, words),
+            version=_version(tree, file, words),
             ports=ports,
             health=health,
             programs=mains,
@@ -313,7 +315,7 @@ class Go:
             problem=_problem(tree, folder, chosen, _replaced(text)),
         )
 
-    def ladder(self, service: Service, project: GoProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: GoProject, place: str, port: int) -> Ladder:
         """The binary on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
         given = _given(service, project)
         build = f"golang:{project.version.value}"
@@ -324,7 +326,7 @@ class Go:
         made = common.one_dockerfile(bases, "the binary alone", place, project.context, lines, ("**/*_test.go",))
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
         what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
-        keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
+        keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": [f"{place}/melange.yaml"]}
         why = "the module needs cgo, but the packages to compile it with are unknown" if project.cgo else ""
         apko = Rung("apko", "apko", what, keys, tuple(files), why)
         return Ladder((*made.rungs, _ko(project, given), apko), {**made.files, **files})
@@ -341,20 +343,11 @@ def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> s
     return ""
 
 
-def _version(file: str, text: str, words: ImageWords | None) -> Known[str]:
+def _version(tree: Tree, file: str, words: ImageWords | None) -> Known[str]:
     """The own image's version, as exactly as it is there (the base is shared then), if it is new enough for the module."""
-    match = re.search(r"^toolchain go(\d+\.\d+)", text, re.MULTILINE) or re.search(
-        r"^go (\d+\.\d+)", text, re.MULTILINE
-    )
-    least = match[1] if match else "1.22"
-    own = words.on(r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])") if words else ""
-    if own and _numbers(own) >= _numbers(least):
-        return Known(own, "from your Dockerfile's base")
-    return Known(least, f"from {file}:{line_of(text, match.start())}" if match else "guessed")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in version.split(".")[:2])
+    named = (known for pattern in _LEAST for known in tree.values(file, pattern))
+    least, own = next(named, Known("1.22")), common.of_base(words, r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])")
+    return own if own and numbers(own.value)[:2] >= numbers(least.value) else least
 
 
 def _mains(tree: Tree, folder: str) -> Iterator[str]:
@@ -364,7 +357,7 @@ def _mains(tree: Tree, folder: str) -> Iterator[str]:
     for path in sorted(tree.below(folder, ".go"), key=lambda path: (aside(path), path.count("/"), path)):
         if path.endswith("_test.go") or any(path.startswith(f"{each}/") for each in inner):
             continue
-        if _MAIN.search(tree.text(path)) and not _NOT_BUILT.search(tree.text(path)):
+        if _MAIN.search(tree.texts[path]) and not _NOT_BUILT.search(tree.texts[path]):
             mains[posixpath.relpath(folder_of(path), folder)] = None
     return iter(mains)
 
@@ -388,7 +381,7 @@ def _likeliest(tree: Tree, folder: str, name: str, mains: Sequence[str], first: 
     serving = [
         each
         for each in candidates
-        if any(_SERVES.search(tree.text(path)) for path in tree.below(joined(folder, each), ".go"))
+        if any(_SERVES.search(tree.texts[path]) for path in tree.below(joined(folder, each), ".go"))
     ]
     daemons = (f"{name}d", "server", f"{name}-server", f"{name}server")
     usual = (name, "api", f"{name}-api", "app", "web", "service")
@@ -415,8 +408,8 @@ def _workspace(tree: Tree, folder: str, text: str) -> list[str]:
     home = folder
     while home != ".":
         home = folder_of(home)
-        used = re.findall(r"^(?:use)?\s+(\.\.?/\S+)\s*$", tree.text(joined(home, "go.work")), re.MULTILINE)
-        names = {each: tree.text(joined(home, f"{each}/go.mod")).partition("\n")[0].split()[-1:] for each in used}
+        used = re.findall(r"^(?:use)?\s+(\.\.?/\S+)\s*$", tree.texts[joined(home, "go.work")], re.MULTILINE)
+        names = {each: tree.texts[joined(home, f"{each}/go.mod")].partition("\n")[0].split()[-1:] for each in used}
         needed = [joined(home, each) for each, name in names.items() if name and f"{name[0]} v" in text]
         if needed:
             return [posixpath.relpath(each, folder) for each in (*needed, home)]

@@ -6,8 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from deadweight_init.languages.common import arguments, bases_of, flow, one_dockerfile, own_words, plain_env, run_stage
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -18,63 +19,22 @@ _VERSION = re.compile(
     r"|JavaLanguageVersion\.of\((\d+)\)|sourceCompatibility\s*=\s*[\"']?(?:JavaVersion\.VERSION_)?(?:1[._])?(\d+)"
     r"|jvmToolchain\s*\(?\s*(\d+)|jvmTarget\s*=\s*[\"'](?:1\.)?(\d+)"
 )
-_BOOT = re.compile(
-    r"<artifactId>spring-boot-(?:starter-parent|dependencies)</artifactId>\s*<version>\s*(\d+)\.(\d+)"
-    r"|org\.springframework\.boot[\"')]+\s*version\s*[\"'(]+(\d+)\.(\d+)"
-    r"|spring-?[bB]oot(?:Version|\.version)?[\"']?\s*[=>:]\s*[\"']?(\d+)\.(\d+)"
-    r"|spring-boot-gradle-plugin:(\d+)\.(\d+)"
+_OLD_BOOT = re.compile(
+    r"<artifactId>spring-boot-(?:starter-parent|dependencies)</artifactId>\s*<version>\s*[12]\."
+    r"|org\.springframework\.boot[\"')]+\s*version\s*[\"'(]+[12]\."
+    r"|spring-?[bB]oot(?:Version|\.version)?[\"']?\s*[=>:]\s*[\"']?[12]\.|spring-boot-gradle-plugin:[12]\."
 )
-_GRADLE = re.compile(r"distributionUrl\s*=.*gradle-(\d+)\.(\d+)")
-SUPPORTED = (17, 21, 25)
-_GRADLES = (((5, 0), 8), ((7, 3), 11), ((8, 5), 17), ((9, 1), 21))
-"""Gradles before this version run on this Java at most, of those that are kept up."""
+"""Spring Boot that is compiled for Java 8 if nothing says otherwise."""
+KEPT_UP = (8, 11, 17, 21, 25)
+_NEWER = 17
+"""The first that all bases have."""
 
 
-def boot_of(text: str) -> tuple[int, int] | None:
-    """The version of Spring Boot; None where the build files name none."""
-    match = _BOOT.search(text)
-    if match is None:
-        return None
-    major, minor = (int(group) for group in match.groups() if group)
-    return major, minor
-
-
-def _asked_version(text: str) -> tuple[int, int | None]:
-    """The version that build files ask for, and where in the text; where they say none 17, or 8 for an old Spring Boot."""
-    match, boot = _VERSION.search(text), boot_of(text)
-    usual = 8 if boot is not None and boot < (2, 5) else 17
-    return (usual, None) if match is None else (int(next(group for group in match.groups() if group)), match.start())
-
-
-def runs_on(version: int, text: str) -> int:
-    """The Java that the service is run on: the next that is kept up; Spring Boot before 2.5 wants one of its own time."""
-    boot = boot_of(text)
-    if boot is not None and version <= 11 and boot < (2, 5):
-        return 8 if boot < (2, 1) and version <= 8 else 11
-    return next((each for each in SUPPORTED if each >= version), SUPPORTED[-1])
-
-
-def built_with(runtime: int, wrapper: str) -> int:
-    """The JDK that builds: the one that it runs on, or an older one where the wrapper's Gradle does not run on that.
-
-    ``wrapper`` is the text of gradle-wrapper.properties.
-    """
-    match = _GRADLE.search(wrapper)
-    if match is None:
-        return runtime
-    gradle = (int(match[1]), int(match[2]))
-    most = next((java for before, java in _GRADLES if gradle < before), runtime)
-    return min(runtime, most)
-
-
-_QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNORECASE)
-
-
-def quarkus_package(settings: str) -> str:
-    """The setting of Quarkus that says which package is made: it has another name from 3.9 on."""
-    match = _QUARKUS.search(settings)
-    old = match is not None and (int(match[1]), int(match[2])) < (3, 9)
-    return "quarkus.package.type" if old else "quarkus.package.jar.type"
+def _version(tree: Tree, files: Sequence[str], whole: str) -> Known[str]:
+    """The Java that build files ask for, or the next that is kept up."""
+    named = (known for file in files for known in tree.values(file, _VERSION))
+    asked = next(named, Known("8" if _OLD_BOOT.search(whole) else str(_NEWER)))
+    return replace(asked, value=str(next((each for each in KEPT_UP if each >= int(asked.value)), KEPT_UP[-1])))
 
 
 _MODULE = re.compile(r"<module>\s*([^<$\s]+)\s*</module>")
@@ -112,16 +72,14 @@ def holds_together(tree: Tree, folder: str, kind: str) -> bool:
         return False
     if kind == "maven":
         return bool(_modules(tree, folder))
-    return any(_INCLUDE.search(tree.text(joined(folder, name))) for name in _SETTINGS)
+    return any(_INCLUDE.search(tree.texts[joined(folder, name)]) for name in _SETTINGS)
 
 
-def texts_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> str:
+def files_above(tree: Tree, folder: str, top: str, names: tuple[str, ...]) -> Iterator[str]:
     """The build files of the folders from a module's upper one to the top."""
-    texts, home = [], folder
-    while home not in (top, "."):
-        home = folder_of(home)
-        texts += [tree.text(joined(home, name)) for name in names]
-    return "\n".join(texts)
+    while folder not in (top, "."):
+        folder = folder_of(folder)
+        yield from (path for name in names if tree.has(path := joined(folder, name)))
 
 
 def artifact(pom: str) -> str:
@@ -131,7 +89,7 @@ def artifact(pom: str) -> str:
 
 
 def _modules(tree: Tree, folder: str) -> list[str]:
-    text = tree.text(joined(folder, "pom.xml"))
+    text = tree.texts[joined(folder, "pom.xml")]
     return [joined(folder, each.removesuffix("/pom.xml")) for each in _MODULE.findall(text)]
 
 
@@ -142,7 +100,7 @@ def _maven_above(tree: Tree, folder: str) -> str | None:
         home = folder_of(home)
         if folder in _modules(tree, home):
             return home
-    parent = _PARENT.search(tree.text(joined(folder, "pom.xml")))
+    parent = _PARENT.search(tree.texts[joined(folder, "pom.xml")])
     if parent is None or folder == ".":
         return None
     relative, name = _RELATIVE.search(parent[1]), _ARTIFACT.search(parent[1])
@@ -150,7 +108,7 @@ def _maven_above(tree: Tree, folder: str) -> str | None:
     file = file if file.endswith(".xml") else posixpath.join(file, "pom.xml")
     upper = folder_of(file)
     is_above = upper == "." or folder.startswith(f"{upper}/")
-    return upper if name and is_above and artifact(tree.text(file)) == name[1] else None
+    return upper if name and is_above and artifact(tree.texts[file]) == name[1] else None
 
 
 def _gradle_above(tree: Tree, folder: str) -> str | None:
@@ -158,7 +116,7 @@ def _gradle_above(tree: Tree, folder: str) -> str | None:
     home = folder
     while home != "." and not any(tree.has(joined(home, name)) for name in _SETTINGS):
         home = folder_of(home)
-        texts = (tree.text(joined(home, name)) for name in _SETTINGS)
+        texts = (tree.texts[joined(home, name)] for name in _SETTINGS)
         included = "\n".join(each for text in texts for each in _INCLUDE.findall(text))
         path = posixpath.relpath(folder, home)
         if re.search(rf"[\"':](?:{re.escape(path)}|{re.escape(path.replace('/', ':'))})[\"']", included):
@@ -168,14 +126,13 @@ def _gradle_above(tree: Tree, folder: str) -> str | None:
 
 @dataclass(frozen=True)
 class JavaProject(Project):
-    """``top`` is the folder that it is built from. ``wrapper``: it brings Maven or Gradle itself. ``jdk`` builds it. ``listed``:
+    """``top`` is the folder that it is built from. ``wrapper``: it brings Maven or Gradle itself. ``listed``:
     Maven builds it with the modules that it needs. ``main`` is its main class if its jar does not say it, with its libraries
     beside it.
     """
 
     top: str = "."
     wrapper: bool = False
-    jdk: str = "21"
     listed: bool = False
     options: tuple[str, ...] = ()
     main: str = ""
@@ -193,7 +150,7 @@ _LIBRARIES = "/libraries"
 
 def _environment(own: ImageWords) -> dict[str, str]:
     """The own image's variables as a JVM without a start script takes them."""
-    env = plain_env(own, _OF_SCRIPTS)
+    env = common.plain_env(own, _OF_SCRIPTS)
     options = [value for name in _OPTIONS if (value := env.pop(name, ""))]
     return {**env, **({"JAVA_TOOL_OPTIONS": " ".join(options)} if options else {})}
 
@@ -244,21 +201,21 @@ def _run_stage(service: Service, project: JavaProject, env: dict[str, str], port
         ("java", "-cp", "/app/app.jar:/app/lib/*", project.main) if project.main else ("java", "-jar", "/app/app.jar")
     )
     copies.append("--from=build /app.jar /app/app.jar")
-    return run_stage(project, port, entry, copies, env=env, stop=own_words(service).stop)
+    return common.run_stage(project, port, entry, copies, env=env, stop=common.own_words(service).stop)
 
 
 def _jib(project: JavaProject, env: dict[str, str], bases: dict[str, str]) -> Iterator[Rung]:
     """Jib on these bases, of the module that becomes the image."""
     inside = _inside(project)
-    module = {}
+    module: dict[str, Any] = {}
     if inside != "." and project.kind == "maven" and not project.listed:
         module = {"pom": f"{inside}/pom.xml"}
     elif inside != ".":
         name = project.name if project.kind == "maven" else inside.replace("/", ":")
-        module = {"args": flow({"jib.containerize": f":{name}"})}
+        module = {"args": {"jib.containerize": f":{name}"}}
     what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
     for name, base in bases.items():
-        keys = {"source": project.top, "base": base, **module, **({"env": flow(env)} if env else {})}
+        keys = {"source": project.top, "base": base, **module, **({"env": env} if env else {})}
         yield Rung(name, "jib", what, keys)
 
 
@@ -294,22 +251,13 @@ _FILE_DATABASE = re.compile(r"jdbc:(?:h2:(?:file:)?|hsqldb:file:|derby:|sqlite:)
 """A database in the folder in which the service is started."""
 
 
-_JIB = re.compile(r"<artifactId>\s*jib-maven-plugin\s*</artifactId>.*?<from>\s*<image>\s*([^<$\s]+)", re.DOTALL)
-_JIB_GRADLE = re.compile(r"\bjib\s*\{.*?\bfrom\s*\{[^}]*?image\s*=?\s*[\"']([^\"'$]+)[\"']", re.DOTALL)
-
-
-def _jib_base(text: str) -> str:
-    """The base image that a pom.xml or a build.gradle gives Jib; empty where it gives none."""
-    found = _JIB.search(text) or _JIB_GRADLE.search(text)
-    return found[1] if found else ""
-
-
-def _jib_ports(text: str) -> Iterator[re.Match[str]]:
-    """Where a pom.xml or a build.gradle tells Jib a port of the image; the first group is its number."""
-    if "jib-maven-plugin" in text:
-        yield from re.finditer(r"<port>\s*(\d{2,5})\s*(?:/tcp\s*)?</port>", text)
-    elif found := re.search(r"\bjib\s*\{.*?\bports\s*=", text, re.DOTALL):
-        yield from re.compile(r"[\"'](\d{2,5})(?:/tcp)?[\"']").finditer(text, found.end(), found.end() + 60)
+_JIB = re.compile(
+    r"<artifactId>\s*jib-maven-plugin\s*</artifactId>.*?<from>\s*<image>\s*([^<$\s]+)"
+    r"|\bjib\s*\{.*?\bfrom\s*\{[^}]*?image\s*=?\s*[\"']([^\"'$]+)[\"']",
+    re.DOTALL,
+)
+"""The base image that a pom.xml or a build.gradle gives Jib."""
+_JIB_PORT = re.compile(r"jib-maven-plugin.*?<port>\s*(\d{2,5})|\bjib\s*\{.*?\bports\s*=[^\n\d]*(\d{2,5})", re.DOTALL)
 
 
 class Java:
@@ -327,61 +275,56 @@ class Java:
         kind = _KINDS[file.rpartition("/")[2]] if file else ""
         if file is None or holds_together(tree, folder, kind):
             return None
-        top, text = top_of(tree, folder, kind), tree.text(file)
-        whole = "\n".join((text, texts_above(tree, folder, top, tuple(_KINDS))))
-        asked, at = _asked_version(whole)
+        top, text = top_of(tree, folder, kind), tree.texts[file]
+        files = (file, *files_above(tree, folder, top, tuple(_KINDS)))
+        whole = "\n".join(tree.texts[path] for path in files)
         config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
-        settings = "\n".join((whole, *(tree.text(joined(each, "gradle.properties")) for each in (folder, top))))
         code = sorted(tree.below(folder, ".java", ".kt"))
         of_config, (of_code, health) = scan(tree, config)[0], scan(tree, code)
-        jib = tuple(Known(int(port[1]), f"from {file}:{line_of(text, port.start(1))}") for port in _jib_ports(text))
-        listens = bool(of_code or jib or (words and words.ports)) or any(
-            _LISTENS.search(tree.text(path)) for path in code
-        )
-        runtime = runs_on(asked, whole)
-        wrapper = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
+        jib = tuple(Known(int(port.value), port.origin) for port in tree.values(file, _JIB_PORT))
+        listens = bool(of_code or jib or (words and words.ports))
+        listens = listens or any(_LISTENS.search(tree.texts[path]) for path in code)
         return JavaProject(
             language="java",
             kind=kind,
             folder=folder,
             name=artifact(text) or tree.root.name,
-            version=Known(str(runtime), _origin(file, text, at)),
+            version=_version(tree, files, whole),
             ports=jib or of_config or ((Known(8080),) if _USUAL.search(whole) else of_code),
             health=_health(tree, file, whole, config, health),
-            owned=any(_FILE_DATABASE.search(tree.text(path)) for path in config),
+            owned=any(_FILE_DATABASE.search(tree.texts[path]) for path in config),
             top=top,
             wrapper=tree.has(joined(top, "mvnw" if kind == "maven" else "gradlew")),
-            jdk=str(built_with(runtime, wrapper)),
             listed=kind == "maven" and lists(tree, top, folder),
-            options=tuple(_options(whole, settings, kind)),
+            options=tuple(_options(whole, kind)),
             main="" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder, text),
-            jib_base=_jib_base(text),
+            jib_base=next((known.value for known in tree.values(file, _JIB)), ""),
             problem=_problem(tree, folder, text, whole, listens, top),
         )
 
-    def ladder(self, service: Service, project: JavaProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: JavaProject, place: str, port: int) -> Ladder:
         """Ubuntu, Alpine, Chainguard and distroless, and Jib on the first and the last."""
         version, is_maven = project.version.value, project.kind == "maven"
-        build = f"maven:3-eclipse-temurin-{project.jdk}" if is_maven else f"gradle:8-jdk{project.jdk}"
-        bases = bases_of("java", build=build, version=version)
-        env = _environment(own_words(service))
-        lines = [*arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
-        made = one_dockerfile(
+        build = f"maven:3-eclipse-temurin-{version}" if is_maven else f"gradle:8-jdk{version}"
+        bases = common.bases_of("java", build=build, version=version)
+        env = _environment(common.own_words(service))
+        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, env, port)]
+        made = common.one_dockerfile(
             bases, "the executable jar", place, project.top, lines, ("target", "build", ".gradle", "src/test")
         )
         jib = {"jib": project.jib_base or bases["debian"][1], "jib-distroless": bases["distroless"][1]}
         rungs = [*made.rungs, *_jib(project, env, jib)]
-        if int(version) not in SUPPORTED:
+        if int(version) < _NEWER:
             why = f"it needs Java {version}, and this base has newer ones alone"
             newer = ("chainguard", "distroless", "jib-distroless")
             rungs = [replace(rung, refused=why) if rung.name in newer else rung for rung in rungs]
         return Ladder(tuple(rungs), made.files)
 
 
-def _options(whole: str, settings: str, kind: str) -> Iterator[str]:
+def _options(whole: str, kind: str) -> Iterator[str]:
     """What the build is told: one jar of Quarkus, and no plug-ins that read git's metadata, which is not in the context."""
     if "quarkus" in whole:
-        yield f"-D{quarkus_package(settings)}=uber-jar"
+        yield "-Dquarkus.package.jar.type=uber-jar -Dquarkus.package.type=uber-jar"  # its name before 3.9
     if kind == "maven" and "git-commit-id" in whole:
         yield "-Dmaven.gitcommitid.skip=true"
     if kind == "gradle" and "gradle-git-properties" in whole:
@@ -395,7 +338,7 @@ def _health(
     usual = (path for name, path in (("quarkus", "/q/health"), ("actuator", "/actuator/health")) if name in whole)
     health = (*(Known(path, f"guessed from {file}") for path in usual), *written)
     for path in config:
-        text = tree.text(path)
+        text = tree.texts[path]
         match = _CONTEXT.search(text)
         if match and (inside := match[1].strip("/")):
             origin = f"from {path}:{line_of(text, match.start())}"
@@ -410,15 +353,9 @@ def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top:
     if _WAR.search(text) and not _EXECUTABLE.search(whole):
         return "its package is a war: it needs a Dockerfile on the image of a servlet container"
     code = tree.below(joined(folder, "src/main"), ".java", ".kt", ".groovy")
-    if top != folder and "quarkus" not in text and not any(_MAIN.search(tree.text(path)) for path in code):
+    if top != folder and "quarkus" not in text and not any(_MAIN.search(tree.texts[path]) for path in code):
         return "it is a library: it has no main class"
     return ""
-
-
-def _origin(file: str, text: str, at: int | None) -> str:
-    if at is None:
-        return "guessed"
-    return f"from {file}:{line_of(text, at)}" if at < len(text) else f"from {file}'s parent"
 
 
 def _main_class(tree: Tree, folder: str, pom: str) -> str:
@@ -427,7 +364,7 @@ def _main_class(tree: Tree, folder: str, pom: str) -> str:
         return named[1]
     classes = []
     for path in tree.below(joined(folder, "src/main/java"), ".java"):
-        text = tree.text(path)
+        text = tree.texts[path]
         if re.search(r"\bstatic\s+void\s+main\s*\(", text):
             package = re.search(r"^package\s+([\w.]+)\s*;", text, re.MULTILINE)
             name = path.rpartition("/")[2].removesuffix(".java")

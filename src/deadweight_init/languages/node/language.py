@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import posixpath
 import re
@@ -12,20 +13,11 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
-from deadweight_init.languages.common import (
-    AS_ROOT,
-    HOME,
-    arguments,
-    bases_of,
-    one_dockerfile,
-    own_words,
-    plain_env,
-    run_stage,
-)
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, part, scan, web_command
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tree import TABLES, Tree, joined, line_of
+from deadweight_init.languages.sources import by_depth, platform_command, scan
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command
+from deadweight_init.tree import TABLES, Tree, joined, mapping
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
 _MAKES: Mapping[str, str] = TABLES["node"]["site_builders"]
@@ -68,13 +60,13 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
     """What installs a package's modules, by its lock file, in the version that the package names or its lock file is of."""
     locked = (kind for kind, each in _MANAGERS.items() if each.lock and tree.has(joined(folder, each.lock)))
     kind = next(locked, "npm")
-    if kind == "yarn" and "__metadata:" in tree.text(joined(folder, "yarn.lock"))[:2000]:
+    if kind == "yarn" and "__metadata:" in tree.texts[joined(folder, "yarn.lock")][:2000]:
         kind = "berry"
     manager = _MANAGERS[kind]
     named = re.match(r"(?:pnpm|yarn)(@\d+(?:\.\d+)*)", str(package.get("packageManager") or ""))
     version = named[1] if named else ""
     if kind == "pnpm":
-        lock = re.search(r"^lockfileVersion: '?(\d)", tree.text(joined(folder, "pnpm-lock.yaml")), re.MULTILINE)
+        lock = re.search(r"^lockfileVersion: '?(\d)", tree.texts[joined(folder, "pnpm-lock.yaml")], re.MULTILINE)
         version = version or (_OF_LOCK.get(lock[1], "") if lock else "")
         return kind, replace(manager, first=f"npm install --global pnpm{version} && ")
     if kind == "berry":  # the base has another yarn
@@ -87,10 +79,18 @@ def as_wish(manager: Manager) -> Manager:
     return replace(manager, install=manager.loose or manager.install, prune=manager.loose_prune or manager.prune)
 
 
+def all_needs(package: Mapping[str, Any]) -> dict[str, Any]:
+    """The packages that it needs, when it is developed too."""
+    return {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))}
+
+
 def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     """The folder into which a package's build writes a site that needs no server; empty for any other package."""
-    scripts, needs = part(package, "scripts"), {**part(package, "devDependencies"), **part(package, "dependencies")}
-    exports = (tree.text(joined(folder, f"next.config.{end}")) for end in ("js", "mjs", "ts"))
+    scripts, needs = (
+        mapping(package.get("scripts")),
+        {**mapping(package.get("devDependencies")), **mapping(package.get("dependencies"))},
+    )
+    exports = (tree.texts[joined(folder, f"next.config.{end}")] for end in ("js", "mjs", "ts"))
     exported = "next" in needs and any(re.search(r"\boutput\s*:\s*[\"']export[\"']", text) for text in exports)
     builder = "next" if exported else next((name for name in _MAKES if name in needs), "")
     serves = any(name in needs for name in SERVERS if name != builder) or re.match(
@@ -98,7 +98,7 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
     )
     if not builder or "build" not in scripts or serves:
         return ""
-    settings = (tree.text(joined(folder, each)) for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
+    settings = (tree.texts[joined(folder, each)] for each in ("vite.config.js", "vite.config.ts", "astro.config.mjs"))
     outputs = (match[1] for text in settings if (match := _OUTPUT.search(text)))
     return "out" if exported else next(outputs, _MAKES[builder])
 
@@ -106,6 +106,7 @@ def site_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> str:
 _DEFAULT, _OLDEST = "22", 18
 _KNOWN = (22, 24, 20, 18, 26)
 """Versions that ``engines`` may ask for, the likeliest first."""
+_VERSION = re.compile(r"v?(\d{2})\b|lts/(\w+)")
 _NAMES = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
 _PART = re.compile(r"(>=|<=|>|<|\^|~|=)?\s*v?(\d+)(?:\.(?:\d+|[xX*]))*")
 _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -114,23 +115,16 @@ _SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.
 def version_of(tree: Tree, folder: str, words: ImageWords | None, package: Mapping[str, Any]) -> Known[str]:
     """The version of Node: of its own image as exactly as it is there (the base is shared then), of a version file, of
     ``engines``, or the default."""
-    base = words.on(r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)") if words else ""
-    if base and int(base.partition(".")[0]) >= _OLDEST:
-        return Known(base, "from your Dockerfile's base")
-    for name in (".nvmrc", ".node-version"):
-        text = tree.text(joined(folder, name))
-        match = re.search(r"v?(\d{2})\b|lts/(\w+)", text)
-        number = (match[1] or _NAMES.get(match[2].lower(), "")) if match else ""
-        if match and number and int(number) >= _OLDEST:
-            return Known(number, f"from {joined(folder, name)}:{line_of(text, match.start())}")
-    asked = str(part(package, "engines").get("node") or "")
-    exact = re.fullmatch(r"[=v]?(\d+\.\d+\.\d+)|~\s?(\d+\.\d+)(?:\.\d+)?", asked.strip())
-    version = (
-        (exact[1] or exact[2]) if exact else next((str(each) for each in _KNOWN if asked and fits(asked, each)), "")
-    )
+    files = (joined(folder, name) for name in (".nvmrc", ".node-version"))
+    written = (known for file in files for known in tree.values(file, _VERSION))
+    numbers = (Known(_NAMES.get(known.value.lower(), known.value), known.origin) for known in written)
+    for known in (common.of_base(words, r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)"), *numbers):
+        if known and (major := known.value.partition(".")[0]).isdigit() and int(major) >= _OLDEST:
+            return known
+    asked = str(mapping(package.get("engines")).get("node") or "")
+    version = next((str(each) for each in _KNOWN if asked and fits(asked, each)), _DEFAULT)
     # ">=14" takes the default too, and says nothing more
-    named = version and version != _DEFAULT and int(version.partition(".")[0]) >= _OLDEST
-    return Known(version, f"from {joined(folder, 'package.json')}: engines") if named else Known(_DEFAULT)
+    return Known(version, *([f"from {joined(folder, 'package.json')}: engines"] if version != _DEFAULT else []))
 
 
 def fits(asked: str, major: int) -> bool:
@@ -139,9 +133,6 @@ def fits(asked: str, major: int) -> bool:
 
 
 def _all_fit(alternative: str, major: int) -> bool:
-    spread = re.fullmatch(r"\s*v?(\d+)[\d.xX]*\s+-\s+v?(\d+)[\d.xX]*\s*", alternative)
-    if spread:
-        return int(spread[1]) <= major <= int(spread[2])
     return all(_SIGNS.get(each[1], operator.eq)(major, int(each[2])) for each in _PART.finditer(alternative))
 
 
@@ -159,9 +150,10 @@ MADE = re.compile(r"(?:dist|build|lib|out|output|\.output)/")
 _LISTENS = re.compile(r"\.listen\(")
 _MAKES_A_SERVER = re.compile(r"\bcreate\w*Server\(|\bBun\.serve\(")
 _PORT = re.compile(r"\$\{?PORT(?::-(\d+))?\}?")
-_NEEDS_A_SHELL = re.compile(r"[;|<>`()$]|(?<!&)&(?!&)")
 _DATABASE = re.compile(r"migrat|seed|\bdb\b|schema|prisma|sequelize|knex|typeorm|drizzle", re.IGNORECASE)
 """What is done each time it starts: it changes a database, which is not there when the image is built."""
+_OF_DEVELOPERS = re.compile(r"--env-file[= ]\S+|--watch(?=\s|$)")
+"""Files of variables, which are no part of an image, and watching for edits."""
 _DEPTH = 4
 
 
@@ -178,14 +170,14 @@ def serves(tree: Tree, folder: str, package: Mapping[str, Any]) -> bool:
     """Whether a package without a start script or a known framework is a server all the same."""
     if on_a_platform(tree, folder)[:1] in (("node",), ("npm",), ("yarn",), ("pnpm",)):
         return True
-    texts = (tree.text(joined(folder, name)) for name in _entries(tree, folder, package))
+    texts = (tree.texts[joined(folder, name)] for name in _entries(tree, folder, package))
     return any(_LISTENS.search(each) and _MAKES_A_SERVER.search(each) for each in texts)
 
 
 def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWords | None) -> Start:
     """What starts a package."""
-    scripts = part(package, "scripts")
-    programs = {*part(package, "dependencies"), *part(package, "devDependencies")}
+    scripts = mapping(package.get("scripts"))
+    programs = all_needs(package)
     own = words.program if words else ()
     for command in (own, ("npm", "run", "start:prod"), on_a_platform(tree, folder), ("npm", "run", "start")):
         *first, last = _steps(command, scripts, _DEPTH) or [()]
@@ -195,7 +187,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
             return Start(started, tuple(each for each in steps if each), _settings(last))
     there, main = list(_entries(tree, folder, package)), package.get("main")
     if there:
-        listens = (name for name in there if _LISTENS.search(tree.text(joined(folder, name))))
+        listens = (name for name in there if _LISTENS.search(tree.texts[joined(folder, name)]))
         return Start((next(listens, there[0]),))
     made = posixpath.normpath(main) if isinstance(main, str) else ""
     return Start((made,)) if MADE.match(made) else Start()
@@ -203,13 +195,13 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
 
 def on_a_platform(tree: Tree, folder: str) -> Words:
     """The command that a hosting platform is told (a Procfile and the like)."""
-    command = _PORT.sub(lambda each: each[1] or "8080", web_command(tree, folder))
-    return _words(command)
+    command = _PORT.sub(lambda each: each[1] or "8080", platform_command(tree, folder))
+    return simple_command(command)
 
 
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:
     """Whether what is started is a program, or is read by one, that the package lists for development alone."""
-    needs = part(package, "dependencies")
+    needs = mapping(package.get("dependencies"))
     programs = [step[0] for step in (*start.before, start.words) if step and step[0].startswith("node_modules/")]
     names = [posixpath.basename(each) for each in programs]
     names += re.findall(r"(?:^|\s)(?:-r|--require|--import|--loader)[ =](@?[^\s/]+)", " ".join(start.words))
@@ -230,14 +222,6 @@ def _entries(tree: Tree, folder: str, package: Mapping[str, Any]) -> Iterator[st
     return (name for name in dict.fromkeys((*named, *ENTRIES)) if tree.has(joined(folder, name)))
 
 
-def _words(text: str) -> Words:
-    """A simple command; nothing for one that only a shell can run."""
-    try:
-        return () if _NEEDS_A_SHELL.search(text) else tuple(shlex.split(text))
-    except ValueError:
-        return ()
-
-
 def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
     """The simple commands of a command in turn: scripts of npm's are taken apart. What only a shell can do is empty."""
     plain = _bare(words)
@@ -252,7 +236,7 @@ def _steps(words: Words, scripts: Mapping[str, Any], depth: int) -> list[Words]:
         return [words]
     texts = [str(scripts[each]) for each in (f"pre{name}", name) if each in scripts]
     lines = [line for text in texts for line in text.split("&&")]
-    return [each for line in lines for each in _steps(_words(line), scripts, depth - 1)]
+    return [each for line in lines for each in _steps(simple_command(line), scripts, depth - 1)]
 
 
 def _bare(words: Words) -> Words:
@@ -275,7 +259,7 @@ def _as_node(words: Words, tree: Tree, folder: str, programs: Collection[str]) -
     words = _bare(words)
     name = posixpath.basename(words[0]) if words else ""
     if name in ("node", "nodejs"):
-        return tuple(_without_developers_options(words[1:]))
+        return tuple(shlex.split(_OF_DEVELOPERS.sub("", shlex.join(words[1:]))))
     if name in _KEEPERS:
         files = [
             word for word in words[1:] if re.fullmatch(r"[\w./-]+\.[cm]?[jt]s", word) and tree.has(joined(folder, word))
@@ -285,16 +269,6 @@ def _as_node(words: Words, tree: Tree, folder: str, programs: Collection[str]) -
     if name in programs or _PROGRAMS.get(name) in programs:
         return (f"node_modules/.bin/{name}", *words[1:])
     return ()
-
-
-def _without_developers_options(words: Words) -> Iterator[str]:
-    """Arguments of ``node`` without files of variables, which are no part of an image, and without watching for edits."""
-    options = iter(words)
-    for word in options:
-        if word == "--env-file":
-            next(options, None)
-        elif not word.startswith("--env-file=") and word != "--watch":
-            yield word
 
 
 _NATIVE = frozenset(TABLES["node"]["native"])
@@ -341,7 +315,7 @@ class Node:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
         package = tree.data(joined(folder, "package.json"))
-        scripts, needs = part(package, "scripts"), part(package, "dependencies")
+        scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
         is_server = (
             words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)
         )
@@ -376,22 +350,20 @@ class Node:
             problem="" if start.words else "cannot determine how it is started: no CMD, no start script, no main",
         )
 
-    def ladder(self, service: Service, project: NodeProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: NodeProject, place: str, port: int) -> Ladder:
         """Debian, Alpine, Chainguard and distroless."""
         version = project.version.value
         major, whole = version.partition(".")[0], "" if project.compiles else "-slim"  # the whole image has compilers
         even = major if int(major) in (18, 20, 22, 24) else "22"
         own = version if even == major else even
-        bases = bases_of("node", version=version, whole=whole, own=own, even=even)
+        bases = common.bases_of("node", version=version, whole=whole, own=own, even=even)
         entry = ("node", *_in_turn(project.before, project.start))
-        env = {**plain_env(own_words(service), "PATH|NODE_ENV"), **project.env}
+        env = {**common.plain_env(common.own_words(service), "PATH|NODE_ENV"), **project.env}
         # the path is distroless', where node is in a folder of its own
         env = {"NODE_ENV": "production", "PATH": "/usr/local/bin:/usr/bin:/bin:/nodejs/bin", **env}
-        ask = f"fetch('http://127.0.0.1:{port}{health}').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"
-        check = ("node", "-e", ask) if health else ()
-        last = run_stage(project, port, entry, [f"--from=build {HOME} {HOME}"], env=env, health=check)
-        lines = [*arguments(bases), *_build_stage(project), "", *last]
-        return one_dockerfile(
+        last = common.run_stage(project, port, entry, [f"--from=build {common.HOME} {common.HOME}"], env=env)
+        lines = [*common.arguments(bases), *_build_stage(project), "", *last]
+        return common.one_dockerfile(
             bases, "the service and its modules", place, project.folder, lines, ("node_modules", "coverage")
         )
 
@@ -414,8 +386,8 @@ def _build_stage(project: NodeProject) -> Iterator[str]:
     )
     less = "" if project.build or project.developers else manager.less
     yield "FROM ${BUILD} AS build"
-    yield from AS_ROOT
-    yield f"WORKDIR {HOME}"
+    yield from common.AS_ROOT
+    yield f"WORKDIR {common.HOME}"
     if project.compiles:
         yield "# A module is compiled if it cannot be fetched ready-made. Alpine and Chainguard have compilers as packages."
         yield "RUN if command -v apk; then apk add --no-cache g++ make python3; fi"
@@ -435,12 +407,7 @@ def _in_turn(before: tuple[Words, ...], last: Words) -> Words:
     """Arguments of node that take these steps in turn: not every base has a shell. Signals are passed on to the last one."""
     if not before:
         return last
-    first = "[" + ", ".join(_listed(step) for step in before) + "]"
-    return ("-e", _IN_TURN.format(first=first, last=_listed(last)))
-
-
-def _listed(words: Words) -> str:
-    return "[" + ", ".join("'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'" for word in words) + "]"
+    return ("-e", _IN_TURN.format(first=json.dumps(before), last=json.dumps(last)))
 
 
 LANGUAGE: Language[NodeProject] = Node()

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight_init.languages.common import EVERYWHERE, arguments, one_dockerfile, own_words, plain_env, run_stage
+from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, part, scan
+from deadweight_init.languages.sources import by_depth, scan
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
-from deadweight_init.tree import TABLES, Tree, folder_of, joined
+from deadweight_init.tree import TABLES, Tree, folder_of, joined, mapping, mappings
 
 _DEFAULT = "8.4"
 _HOME = "/var/www/html"
@@ -53,11 +53,11 @@ class Php:
         if root is None:
             return None
         manifest, lock = (tree.data(joined(folder, f"composer.{end}")) for end in ("json", "lock"))
-        listed = lock.get("packages")
-        packages = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        needs = [name for package in (manifest, *packages) for name in part(package, "require")]
+        needs = [
+            name for package in (manifest, *mappings(lock.get("packages"))) for name in mapping(package.get("require"))
+        ]
         code = by_depth(each for each in tree.below(folder, ".php") if "/vendor/" not in f"/{each}")
-        used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.text(path)) for path in code))
+        used = (name for name, pattern in _BY_NAME.items() if any(pattern.search(tree.texts[path]) for path in code))
         asked = [name.removeprefix("ext-") for name in needs if name.startswith("ext-")]
         lacking = dict.fromkeys(each for each in (*asked, *used) if each.lower() not in _BUILT_IN)
         _, health = scan(tree, code)
@@ -75,13 +75,13 @@ class Php:
             extensions=tuple(lacking),
         )
 
-    def ladder(self, service: Service, project: PhpProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: PhpProject, place: str, port: int) -> Ladder:
         """Apache, and PHP's own server, both on Debian: extensions are compiled against its packages."""
         version = project.version.value
         root = posixpath.normpath(posixpath.join(_HOME, project.root))
-        env = plain_env(own_words(service), "PATH|PHP\\w*|APACHE_\\w+")
+        env = common.plain_env(common.own_words(service), "PATH|PHP\\w*|APACHE_\\w+")
         copies = [f". {_HOME}", *([f"--from=packages /app/vendor {_HOME}/vendor"] if project.composed else [])]
-        server = ("php", "-S", f"{EVERYWHERE}:{port}", "-t", root)
+        server = ("php", "-S", f"{common.EVERYWHERE}:{port}", "-t", root)
         ways = {
             "apache": ("Dockerfile", env, ("apache2-foreground",), "", tuple(_apache(root, port))),
             "cli": ("cli.Dockerfile", {"PHP_CLI_SERVER_WORKERS": "4", **env}, server, "SIGINT", ()),
@@ -89,10 +89,10 @@ class Php:
         rungs, files = list[Rung](), dict[str, str]()
         for name, (file, variables, entry, stop, settings) in ways.items():
             bases = {name: ("composer:2" if project.composed else "", f"php:{version}-{name}")}
-            first, *rest = run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
-            lines = [*arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
+            first, *rest = common.run_stage(project, port, entry, copies, env=variables, workdir=_HOME, stop=stop)
+            lines = [*common.arguments(bases), *_packages(project), first, *_extensions(project), *settings, *rest]
             ignored = ("vendor", "node_modules")
-            made = one_dockerfile(bases, "the pages", place, project.folder, lines, ignored, name=file)
+            made = common.one_dockerfile(bases, "the pages", place, project.folder, lines, ignored, name=file)
             rungs += made.rungs
             files |= made.files
         return Ladder(tuple(rungs), files)
@@ -100,9 +100,9 @@ class Php:
 
 def _version(manifest: Mapping[str, Any], file: str, words: ImageWords | None) -> Known[str]:
     """Of its own image; else the newest of the major version that the project asks for, or the one that it pins."""
-    if base := words.on(r"php:(\d\.\d+)") if words else "":
-        return Known(base, "from your Dockerfile's base")
-    asked = str(part(manifest, "require").get("php") or "")
+    if base := common.of_base(words, r"php:(\d\.\d+)"):
+        return base
+    asked = str(mapping(manifest.get("require")).get("php") or "")
     pinned = re.fullmatch(r"\s*(?:~\s*(\d\.\d+)\.\d+|=?\s*(\d\.\d+)(?:\.[\d*]+)?)\s*", asked)
     if pinned:
         return Known(pinned[1] or pinned[2], f"from {file}: php")

@@ -12,9 +12,19 @@ from importlib import resources
 from deadweight_init.languages import common
 from deadweight_init.languages.common import EVERYWHERE
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import TESTS, by_depth, release_command, scan, web_command
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
-from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined, line_of
+from deadweight_init.languages.sources import TESTS, by_depth, platform_command, scan
+from deadweight_init.records import (
+    UNLISTED,
+    ImageWords,
+    Known,
+    Ladder,
+    Project,
+    Service,
+    first,
+    numbers,
+    simple_command,
+)
+from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
 Words = tuple[str, ...]
 
@@ -50,12 +60,12 @@ def start_of(tree: Tree, folder: str) -> tuple[Words, int | None]:
     if made := next(_applications(tree, folder, sources), None):
         return made
     here = [path for path in sources if folder_of(path) == folder]
-    if page := next((path for path in here if _STREAMLIT.search(tree.text(path))), None):
+    if page := next((path for path in here if _STREAMLIT.search(tree.texts[path])), None):
         words = ("--server.port", "8501", "--server.address", EVERYWHERE)
         return ("-m", "streamlit", "run", posixpath.basename(page), *words), 8501
     scripts = [name for name in _SCRIPTS if tree.has(joined(folder, name))]
     packages = [folder_of(path) for path in tree.below(folder, "/__main__.py") if folder_of(folder_of(path)) == folder]
-    serving = [posixpath.basename(path) for path in here if _SERVES.search(tree.text(path))]
+    serving = [posixpath.basename(path) for path in here if _SERVES.search(tree.texts[path])]
     if scripts:
         return (scripts[0],), None
     if len(packages) == 1:
@@ -63,14 +73,9 @@ def start_of(tree: Tree, folder: str) -> tuple[Words, int | None]:
     return ((serving[0],) if len(serving) == 1 else ()), None
 
 
-def is_django(tree: Tree, folder: str) -> bool:
-    """Whether it is a project of Django's."""
-    return _manage(tree, folder) is not None
-
-
 def _manage(tree: Tree, folder: str) -> str | None:
     """The manage.py of the folder, or the only one below it."""
-    there = [path for path in tree.below(folder, "manage.py") if not aside(path) and _DJANGO.search(tree.text(path))]
+    there = [path for path in tree.below(folder, "manage.py") if not aside(path) and _DJANGO.search(tree.texts[path])]
     own = joined(folder, "manage.py")
     return own if own in there else there[0] if len(there) == 1 else None
 
@@ -80,7 +85,7 @@ def _django(tree: Tree, home: str) -> Words:
         ("wsgi", ("gunicorn", "--bind", f"{EVERYWHERE}:8000")),
         ("asgi", ("uvicorn", "--host", EVERYWHERE, "--port", "8000")),
     ):
-        gates = [path for path in tree.below(home, f"/{kind}.py") if f"get_{kind}_application" in tree.text(path)]
+        gates = [path for path in tree.below(home, f"/{kind}.py") if f"get_{kind}_application" in tree.texts[path]]
         if gates:
             gate = min(gates, key=lambda path: (aside(path), path.count("/"), path))
             return ("-m", *start, f"{_module(gate, home)}:application")
@@ -89,7 +94,7 @@ def _django(tree: Tree, home: str) -> Words:
 
 def _applications(tree: Tree, folder: str, sources: Iterable[str]) -> Iterator[tuple[Words, int]]:
     """What starts the applications that modules have, or that functions make."""
-    texts = [(path, tree.text(path)) for path in sources]
+    texts = [(path, tree.texts[path]) for path in sources]
     for path, text in texts:
         match = _APP.search(text)
         if match is not None and not re.search(r"^from alembic import", text, re.MULTILINE):
@@ -112,7 +117,7 @@ def _served(name: str, *, is_asgi: bool) -> tuple[Words, int]:
 
 def _home(tree: Tree, folder: str, path: str) -> str:
     """The folder from which a module's imports are found: the project's, if one of them is there, else its own, else ``src``."""
-    own, names, sources = folder_of(path), set(_IMPORTED.findall(tree.text(path))), joined(folder, "src")
+    own, names, sources = folder_of(path), set(_IMPORTED.findall(tree.texts[path])), joined(folder, "src")
     for home in dict.fromkeys((folder, sources, own)):
         if f"{own}/".startswith("" if home == "." else f"{home}/") and any(_has(tree, home, name) for name in names):
             return home
@@ -177,7 +182,7 @@ def kind_of(tree: Tree, folder: str) -> tuple[str, str]:
         return tree.has(joined(folder, name))
 
     listed = next((name for name in LISTS if has(name)), "")
-    project = tree.text(joined(folder, "pyproject.toml"))
+    project = tree.texts[joined(folder, "pyproject.toml")]
     lock = next((kind for name, kind in _LOCKS.items() if has(name)), "poetry" if "[tool.poetry" in project else "")
     if listed == LISTS[0] or not project:
         others = "pipenv" if has("Pipfile") else "project" if has("setup.py") or has("setup.cfg") else UNLISTED
@@ -194,7 +199,7 @@ def included(tree: Tree, folder: str, first: str) -> list[str]:
     todo, paths = [first] if first else [], dict[str, None]()
     while todo:
         name = todo.pop()
-        for each in _INCLUDED.finditer(tree.text(joined(folder, name))):
+        for each in _INCLUDED.finditer(tree.texts[joined(folder, name)]):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), each[1] or each[2]))
             if path == "." or path.startswith(".."):
                 return ["."]
@@ -207,54 +212,41 @@ def included(tree: Tree, folder: str, first: str) -> list[str]:
 _DEFAULT, _OLDEST, _USUAL = "3.12", (3, 9), (3, 11)
 """One that is out of support is raised, and a range that begins earlier takes the usual one."""
 _FILES = (
-    (".python-version", r"(3\.\d+)"),
-    ("runtime.txt", r"python-(3\.\d+)"),
-    ("Pipfile", r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)"),
+    (".python-version", re.compile(r"(3\.\d+)")),
+    ("runtime.txt", re.compile(r"python-(3\.\d+)")),
+    ("Pipfile", re.compile(r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)", re.MULTILINE)),
 )
 _RANGE = re.compile(r"^(?:requires-python|python)\s*=\s*[\"']([^\"'\n]*3\.\d+[^\"'\n]*)[\"']", re.MULTILINE)
 
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of the own image's base, a file for tools that install Pythons, or the range that the project says."""
-    if base := (words.on(r"python:(\d+\.\d+)") or words.on(r"uv:(?:[\d.]+-)?python(3\.\d+)")) if words else "":
-        return Known(base, "from your Dockerfile's base")
-    for name, pattern in _FILES:
-        text = tree.text(joined(folder, name))
-        match = re.search(pattern, text, re.MULTILINE)
-        if match and pair(match[1]) >= _OLDEST:
-            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
-    text = tree.text(joined(folder, "pyproject.toml"))
-    asked = _RANGE.search(text)
-    version = _within(asked[1]) if asked else ""
-    if asked is None or not version:
-        return Known(_DEFAULT)
-    return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, asked.start(1))}")
+    base = common.of_base(words, r"(?:python:|uv:(?:[\d.]+-)?python)(\d+\.\d+)")
+    named = (known for name, pattern in _FILES for known in tree.values(joined(folder, name), pattern))
+    asked = tree.values(joined(folder, "pyproject.toml"), _RANGE)
+    ranged = (Known(version, known.origin) for known in asked if (version := _within(known.value)))
+    supported = (known for known in named if numbers(known.value) >= _OLDEST)
+    return first(base, next(supported, None), next(ranged, None)) or Known(_DEFAULT)
 
 
 def _within(asked: str) -> str:
     """The version to take of a range; empty if it ends before what is supported."""
     exact = re.fullmatch(r"\s*(?:==|~=(?=\s*3\.\d+\.)|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*", asked)
     if exact:  # ~=3.10 is every later one too
-        return exact[1] if pair(exact[1]) >= _OLDEST else ""
-    lowest = [pair(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
-    below = [pair(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
+        return exact[1] if numbers(exact[1]) >= _OLDEST else ""
+    lowest = [numbers(version) for version in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [numbers(version) for version in re.findall(r"<\s*(3\.\d+)", asked)]
     least = max([*lowest, _USUAL])
     if below and least >= min(below):
         least = (3, min(below)[1] - 1)
     return f"3.{least[1]}" if least >= _OLDEST else ""
 
 
-def pair(version: str) -> tuple[int, int]:
-    """``3.12`` to compare by."""
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
-
-
 @dataclass(frozen=True)
 class PythonProject(Project):
     """``listed`` is the list that pip reads, ``included`` what that names of the repository. ``extra`` is a server that nothing
     lists. ``inside`` is the folder that it is started in. ``collects``: static files are gathered when it is built. ``before`` are
-    steps that it takes before it serves; ``by_code``: nothing but its code tells how it is started.
+    steps that it takes before it serves.
     """
 
     listed: str = ""
@@ -263,7 +255,6 @@ class PythonProject(Project):
     inside: str = ""
     collects: bool = False
     before: tuple[Words, ...] = ()
-    by_code: bool = False
 
 
 _INSTALL: Mapping[str, Mapping[str, str]] = tomllib.loads(
@@ -307,23 +298,16 @@ def _build_stage(project: PythonProject) -> Iterator[str]:
         yield "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'"
 
 
-def _run_stage(service: Service, project: PythonProject, port: int, health: str | None) -> Iterator[str]:
+def _run_stage(service: Service, project: PythonProject, port: int) -> Iterator[str]:
     env = {"PYTHONPATH": "/site-packages", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     if project.compiles:
         env["LD_LIBRARY_PATH"] = "/site-packages/lib"
     env |= common.plain_env(common.own_words(service), _DROPPED)
-    start = project.start
-    if project.by_code:  # what nothing but the code told listens where the suite says
-        start = tuple(
-            re.sub(rf"^({re.escape(common.EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start
-        )
     code = f"{'--from=build /src' if project.collects else '.'} {common.HOME}"
     copies = ["--from=build /site-packages /site-packages", code]
-    ask = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{health}', timeout=3)"
-    check = ("python3", "-c", ask) if health else ()
     workdir = posixpath.join(common.HOME, project.inside) if project.inside else common.HOME
     return common.run_stage(
-        project, port, ("python3", *_in_turn(project.before, start)), copies, env=env, health=check, workdir=workdir
+        project, port, ("python3", *_in_turn(project.before, project.start)), copies, env=env, workdir=workdir
     )
 
 
@@ -365,14 +349,13 @@ class Python:
         start = _everywhere(own or served or of_code)
         more = included(tree, folder, listed)
         # the list of pip's and what it includes, else its manifests
-        texts = [tree.text(joined(folder, name)) for name in ((listed, *more) if listed else _MANIFESTS)]
+        texts = [tree.texts[joined(folder, name)] for name in ((listed, *more) if listed else _MANIFESTS)]
         files = by_depth(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"))
         ports, health = scan(tree, files)
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
-        where, by_code = inside(tree, folder, start), not (own or served)
-        settings = [tree.text(path) for path in files if "settings" in path and not aside(path)]
-        django = is_django(tree, folder)
-        if django and by_code and not before:
+        settings = [tree.texts[path] for path in files if "settings" in path and not aside(path)]
+        django = _manage(tree, folder) is not None
+        if django and not (own or served or before):
             before = (("manage.py", "migrate", "--noinput"),)
         return PythonProject(
             language="python",
@@ -389,22 +372,23 @@ class Python:
             included=tuple(more),
             compiles=any(map(_NATIVE_PACKAGES.search, texts)),
             extra=tuple(_server(start, texts)),
-            inside=where,
+            inside=inside(tree, folder, start),
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
             before=before,
-            by_code=by_code,
             problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
         )
 
-    def ladder(self, service: Service, project: PythonProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: PythonProject, place: str, port: int) -> Ladder:
         """Debian, Alpine, Chainguard and distroless."""
         version = project.version.value
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
-        later = pair(version) >= (3, 13) or (pair(version) == (3, 12) and "pyproject.toml" in project.version.origin)
+        later = numbers(version) >= (3, 13) or (
+            numbers(version) == (3, 12) and "pyproject.toml" in project.version.origin
+        )
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
-        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port, health)]
+        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(service, project, port)]
         ignored = (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc")
         return common.one_dockerfile(bases, "the service and its packages", place, project.folder, lines, ignored)
 
@@ -417,10 +401,10 @@ def _server(start: Words, texts: Sequence[str]) -> list[str]:
 
 def _on_a_platform(tree: Tree, folder: str) -> tuple[tuple[Words, ...], Words]:
     """The steps that a hosting platform takes before it serves, and what it serves with; what is no Python is left out."""
-    lines = [each for text in (release_command(tree, folder), web_command(tree, folder)) for each in text.split("&&")]
-    plain = (_PORT.sub(lambda match: match[1] or "8080", line.strip()) for line in lines)
+    before, web = (platform_command(tree, folder, kind) for kind in ("release", "web"))
+    plain = (_PORT.sub(lambda match: match[1] or "8080", line.strip()) for line in f"{before}&&{web}".split("&&"))
     steps = [_as_python(tree, folder, simple_command(line)) for line in plain]
-    served = steps.pop() if web_command(tree, folder) else ()
+    served = steps.pop() if web else ()
     return tuple(step for step in steps if step), served
 
 
@@ -433,7 +417,7 @@ def _as_python(tree: Tree, folder: str, words: Words) -> Words:
         return tuple(word for word in words[1:] if word != "--reload")
     if program in MODULES:
         return ("-m", program, *(word for word in words[1:] if word != "--reload"))
-    texts = (tree.text(joined(folder, name)) for name in ("pyproject.toml", "setup.py", "setup.cfg"))
+    texts = (tree.texts[joined(folder, name)] for name in ("pyproject.toml", "setup.py", "setup.cfg"))
     script = re.compile(rf"(?<![\w.-])[\"']?{re.escape(program)}[\"']?\s*=\s*[\"']?([\w.]+):(\w+)")
     match = next((each for text in texts if program and (each := script.search(text))), None)
     if match is None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import by_depth, scan, web_command
-from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, simple_command
-from deadweight_init.tree import Tree, joined, line_of
+from deadweight_init.languages.sources import by_depth, platform_command, scan
+from deadweight_init.records import UNLISTED, ImageWords, Known, Ladder, Project, Service, first, simple_command
+from deadweight_init.tree import Tree, joined
 
 Words = tuple[str, ...]
 
@@ -45,7 +45,7 @@ class Ruby:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RubyProject | None:
         """The service of a folder; None for a library of gems."""
-        gems = tree.text(joined(folder, "Gemfile"))
+        gems = tree.texts[joined(folder, "Gemfile")]
         has_gems, rack = tree.has(joined(folder, "Gemfile")), tree.has(joined(folder, "config.ru"))
         rails = re.search(r"^\s*gem ['\"]rails['\"]", gems, re.MULTILINE) is not None
         if not has_gems and not rack:
@@ -73,7 +73,7 @@ class Ruby:
             problem="" if start or own else "cannot determine how it is started: no Procfile, config.ru or app.rb",
         )
 
-    def ladder(self, service: Service, project: RubyProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: RubyProject, place: str, port: int) -> Ladder:
         """Debian and Alpine: both have the shell that Rails' own scripts want."""
         bases = common.bases_of("ruby", version=project.version.value)
         env = {"RAILS_ENV": "production", "RACK_ENV": "production", "APP_ENV": "production", "RAILS_LOG_TO_STDOUT": "1"}
@@ -89,19 +89,14 @@ class Ruby:
 
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of its own image, of a file for tools that install Rubies, or of its Gemfile."""
-    if base := words.on(r"ruby:(\d\.\d+)") if words else "":
-        return Known(base, "from your Dockerfile's base")
-    for name in (".ruby-version", "Gemfile"):
-        text = tree.text(joined(folder, name))
-        match = _VERSION.search(text)
-        if match:
-            return Known(match[1], f"from {joined(folder, name)}:{line_of(text, match.start(1))}")
-    return Known(_DEFAULT)
+    files = (joined(folder, name) for name in (".ruby-version", "Gemfile"))
+    named = (known for file in files for known in tree.values(file, _VERSION))
+    return first(common.of_base(words, r"ruby:(\d\.\d+)"), next(named, None)) or Known(_DEFAULT)
 
 
 def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple[Words, int]:
     """What serves, and its usual port; ``{port}`` stands for the port."""
-    command = _PORT.sub("{port}", web_command(tree, folder))
+    command = _PORT.sub("{port}", platform_command(tree, folder))
     if words := simple_command(command):
         return words, 8080
     if rails:
@@ -110,7 +105,7 @@ def _start(tree: Tree, folder: str, gems: str, rails: bool, rack: bool) -> tuple
         return ("bundle", "exec", "puma", "-b", f"tcp://{common.EVERYWHERE}:{{port}}"), 9292
     if rack:
         return (*(("bundle", "exec") if gems else ()), "rackup", "-o", common.EVERYWHERE, "-p", "{port}"), 9292
-    script = next((name for name in _SCRIPTS if _SERVES.search(tree.text(joined(folder, name)))), "")
+    script = next((name for name in _SCRIPTS if _SERVES.search(tree.texts[joined(folder, name)])), "")
     options = ("-o", common.EVERYWHERE, "-p", "{port}") if _SINATRA.search(gems) else ()
     return (("bundle", "exec", "ruby", script, *options) if script else ()), 4567
 

@@ -11,8 +11,8 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight_init.tree import TABLES, Tree, joined, line_of, with_above
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, first
+from deadweight_init.tree import TABLES, Tree, joined, mappings, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
 """Crates that link a C library of the OS, and what is in a lock file if they compile it themselves."""
@@ -23,6 +23,8 @@ _CALLS: Mapping[str, Sequence[str]] = TABLES["rust"]["calls"]
 _MAKE = ("openssl-src", "tikv-jemalloc-sys", "luajit-src", "sasl2-src")
 """Crates that compile C with make or Perl, which the slim images lack."""
 
+_CHANNEL = re.compile(r"\b(1\.\d+)")
+_LEAST = re.compile(r"^rust-version\s*=", re.MULTILINE)
 _LINKERS = re.compile(r"^(?:rustflags|linker)\s*=.*?\b(clang|lld|mold)\b", re.MULTILINE)
 _SERVER = re.compile(r"(?:^|[-_])(?:server|service|serve|api|web|httpd?|daemon)$")
 _BINDS = re.compile(
@@ -56,7 +58,7 @@ class Rust:
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> RustProject | None:
         """The package of a folder; None for a workspace without one, and for a library."""
         file = joined(folder, "Cargo.toml")
-        text = tree.text(file)
+        text = tree.texts[file]
         manifest, package = tree.data(file), tree.data(file).get("package")
         binaries = _binaries(tree, folder, manifest, package) if isinstance(package, dict) else []
         first = {posixpath.basename(word) for word in words.program[:3]} if words else set[str]()
@@ -66,10 +68,10 @@ class Rust:
         above = with_above(folder)
         spaces = (each for each in above if "workspace" in tree.data(joined(each, "Cargo.toml")))
         top = next(spaces, folder)
-        lock = tree.text(joined(top, "Cargo.lock"))
+        lock = tree.texts[joined(top, "Cargo.lock")]
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
         crates = {match[1]: match[2] for match in entries}
-        settings = [tree.text(joined(each, f".cargo/{name}")) for each in above for name in ("config.toml", "config")]
+        settings = [tree.texts[joined(each, f".cargo/{name}")] for each in above for name in ("config.toml", "config")]
         installs = [each for crate, packages in _CALLS.items() if crate in crates for each in packages]
         installs += [each for text_of_settings in settings for each in _LINKERS.findall(text_of_settings)]
         rocket = bool(_ROCKET.search(text))
@@ -96,7 +98,7 @@ class Rust:
             rocket=rocket,
         )
 
-    def ladder(self, service: Service, project: RustProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: RustProject, place: str, port: int) -> Ladder:
         """Debian, Alpine (built with musl there), Chainguard and distroless."""
         # the whole image has the headers of the OS's libraries, make and Perl
         whole = "" if project.links or project.make else "-slim"
@@ -110,22 +112,17 @@ class Rust:
 
 
 def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:
-    for home in dict.fromkeys((folder, top)):
-        toolchain = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
-        if match := re.search(r"\b(1\.\d+)", toolchain):
-            return Known(match[1], "from rust-toolchain")
-    if own := words.on(r"rust:(1\.\d+)") if words else "":
-        return Known(own, "from your Dockerfile's base")
-    file = joined(folder, "Cargo.toml")
-    least = re.search(r"^rust-version\s*=", tree.text(file), re.MULTILINE)
-    return Known("1", f"from {file}:{line_of(tree.text(file), least.start())}" if least else "guessed")
+    files = [joined(home, f"rust-toolchain{end}") for home in (folder, top) for end in ("", ".toml")]
+    named = (known for file in files for known in tree.values(file, _CHANNEL))
+    least = (Known("1", known.origin) for known in tree.values(joined(folder, "Cargo.toml"), _LEAST))
+    return first(next(named, None), common.of_base(words, r"rust:(1\.\d+)"), next(least, None)) or Known("1")
 
 
 def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Mapping[str, Any]) -> list[str]:
     """Its programs, that which is most likely the service first: ``default-run``, one called a server, one called as the package
     is, one whose file listens."""
-    own, listed = str(package.get("name") or ""), manifest.get("bin")
-    bins = [each for each in listed if isinstance(each, dict) and each.get("name")] if isinstance(listed, list) else []
+    own = str(package.get("name") or "")
+    bins = [each for each in mappings(manifest.get("bin")) if each.get("name")]
     named = {str(entry["name"]): str(entry.get("path") or f"src/bin/{entry['name']}.rs") for entry in bins}
     if not named and tree.has(joined(folder, "src/main.rs")):
         named = {own: "src/main.rs"}
@@ -136,7 +133,7 @@ def _binaries(tree: Tree, folder: str, manifest: Mapping[str, Any], package: Map
 
     def rank(name: str) -> tuple[bool, ...]:
         called = bool(_SERVER.search(name)) or name == f"{own}d"
-        binds = bool(_BINDS.search(tree.text(joined(folder, named[name]))))
+        binds = bool(_BINDS.search(tree.texts[joined(folder, named[name])]))
         return name != package.get("default-run"), not called, name != own, not binds
 
     return sorted(named, key=rank)

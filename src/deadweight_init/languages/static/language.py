@@ -6,10 +6,9 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deadweight_init.languages.common import AS_ROOT, arguments, bases_of, one_dockerfile, run_stage
-from deadweight_init.languages.node.language import Manager, manager_of, site_of, version_of
+from deadweight_init.languages import common
+from deadweight_init.languages.node.language import Manager, all_needs, manager_of, site_of, version_of
 from deadweight_init.languages.protocol import Facts, Language
-from deadweight_init.languages.sources import part
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight_init.tree import TABLES, Tree, joined
 
@@ -55,7 +54,7 @@ class Static:
             return StaticProject("static", "server", folder, name, ports=ports) if base in _SERVERS else None
         package, ports = tree.data(joined(folder, "package.json")), (Known(PORT, "the base's own"),)
         if output := site_of(tree, folder, package):
-            needs = {**part(package, "devDependencies"), **part(package, "dependencies")}
+            needs = all_needs(package)
             version = version_of(tree, folder, None, package)
             manager, routed = manager_of(tree, folder, package)[1], any(each in needs for each in _SINGLE_PAGE)
             return StaticProject(
@@ -64,20 +63,20 @@ class Static:
         place = next((each for each in _PLACES if tree.has(joined(folder, posixpath.join(each, "index.html")))), None)
         return None if place is None else StaticProject("static", "files", folder, name, ports=ports, pages=place)
 
-    def ladder(self, service: Service, project: StaticProject, place: str, port: int, health: str | None) -> Ladder:
+    def ladder(self, service: Service, project: StaticProject, place: str, port: int) -> Ladder:
         """The same files in nginx on Debian, Alpine and Chainguard, as a user without rights."""
         if project.kind == "server":
             return Ladder(())
         build = f"node:{project.version.value}-slim" if project.manager else ""
-        bases = bases_of("static", build=build)
+        bases = common.bases_of("static", build=build)
         source = f"--from=build /app/{project.pages}" if project.manager else project.pages
         site = ["--from=build /site.conf /etc/nginx/conf.d/default.conf"] if project.routed else []
         copies = [*site, f"{source} {ROOT}"]
-        last = run_stage(project, PORT, ("nginx", "-g", "daemon off;"), copies, workdir="/")
-        lines = [*arguments(bases), *_build_stage(project), *last]
+        last = common.run_stage(project, PORT, ("nginx", "-g", "daemon off;"), copies, workdir="/")
+        lines = [*common.arguments(bases), *_build_stage(project), *last]
         ignored = ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*")
-        more = {} if port == PORT else {"port": f"{PORT}  # the base's own"}
-        return one_dockerfile(bases, "the site in nginx", place, project.folder, lines, ignored, more)
+        more = {} if port == PORT else {"port": Known(PORT, "the base's own")}
+        return common.one_dockerfile(bases, "the site in nginx", place, project.folder, lines, ignored, more)
 
 
 def _build_stage(project: StaticProject) -> Iterator[str]:
@@ -85,7 +84,7 @@ def _build_stage(project: StaticProject) -> Iterator[str]:
     if manager is None:
         return
     yield "FROM ${BUILD} AS build"
-    yield from AS_ROOT
+    yield from common.AS_ROOT
     yield "WORKDIR /app"
     yield "# Modules first: an edit of the pages does not fetch them again."
     yield f"COPY {manager.files}{'' if manager.files == '.' else ' .npmrc*'} ./"

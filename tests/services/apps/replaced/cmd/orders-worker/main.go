@@ -1,0 +1,5 @@
+package main
+
+import "example.com/ids"
+
+func main() { println(ids.New()) }

@@ -1,0 +1,5 @@
+package ids
+
+import "github.com/google/uuid"
+
+func New() string { return uuid.NewString() }

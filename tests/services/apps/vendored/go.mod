@@ -1,0 +1,5 @@
+module example.com/shelf
+
+go 1.22
+
+require github.com/go-chi/chi/v5 v5.1.0

@@ -1,0 +1,37 @@
+"""Real registries: the docker-registry program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+USER, PASSWORD = "builder", "correct horse"
+HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
+
+
+def started(
+    program: Path,
+    folder: Path,
+    address: str = "127.0.0.1:0",
+    *,
+    data: Path | None = None,
+    locked: bool = False,
+    tls: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Its log is ``folder``/log. ``locked`` asks for a password, ``tls`` has server.pem and server.key."""
+    folder.mkdir(parents=True)
+    (folder / "htpasswd").write_text(HTPASSWD)
+    login = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    certificate = {"certificate": f"{tls}/server.pem", "key": f"{tls}/server.key"}
+    config = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(data or folder / "data")}},
+        "http": {"addr": address, **({"tls": certificate} if tls else {})},
+        **({"auth": login} if locked else {}),
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    environment = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen([program, "serve", folder / "config.json"], stdout=log, stderr=log, env=environment)
