@@ -106,7 +106,7 @@ def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project
     done = project.fails(3, wording("tasks.missing", names="engine"), "doctor")
     assert done.errors.endswith(START_IT)
     (line,) = [line for line in done.output.splitlines() if line.startswith("engine  ")]
-    assert f"({NOWHERE})" in line
+    assert f" {NOWHERE} (" in line
 
 
 @pytest.mark.parametrize("words", [(), ("--all",)])

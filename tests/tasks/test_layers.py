@@ -367,7 +367,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
         ),
         (("--archive", "nowhere.tar"), 2, wording("tasks.no_archive", file="nowhere.tar")),
         (("--archive", "n" * 300), 1, "File name too long"),
-        (("--archive", "circle"), 1, "circle: "),
+        (("--archive", "circle"), 1, "circle cannot be read: "),
         (("--archive", "tasks.py"), 1, "tasks.py"),
         (("--archive", "oci://not a reference"), 2, wording("records.not_in_registry", text="not a reference")),
         (
