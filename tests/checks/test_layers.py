@@ -80,8 +80,8 @@ def one(path: str) -> dict:
 
 
 GATES = [
-    ("{}", "secrets", "deleted secret", {"count": 1}),
-    ("{secrets: none}", "secrets", "visible secret", {"count": 1}),
+    ("{}", "secrets", "deleted secret", {"kind": "secrets", "count": 1}),
+    ("{secrets: none}", "secrets", "visible secret", {"kind": "secrets", "count": 1}),
     ("{max_hidden_bytes: 2999}", "max_hidden_bytes", "hidden bytes", {"hidden": "3000 bytes", "allowed": "2999 bytes"}),
     ("{max_hidden_bytes: 1kB}", "max_hidden_bytes", "hidden bytes", {"hidden": "3 kB", "allowed": "1 kB"}),
     ("{setuid: false}", "setuid", "setuid", one("/usr/bin/su")),
@@ -140,7 +140,8 @@ def test_a_user_counts_without_its_group(tmp_path):
 
 def test_all_broken_gates_are_named(tmp_path):
     found = look(tmp_path, "three at once", "{setuid: false, users: [nobody]}")
-    assert broken_gates(found) == {"secrets": {"count": 1}, "setuid": one("/usr/bin/su"), "users": {"user": "root"}}
+    secrets = {"kind": "secrets", "count": 1}
+    assert broken_gates(found) == {"secrets": secrets, "setuid": one("/usr/bin/su"), "users": {"user": "root"}}
     assert all(gate in found.reason for gate in broken_gates(found))
 
 
@@ -164,7 +165,7 @@ def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
     gone = today - datetime.timedelta(2)
     ended = CHECK.run(allowed(tmp_path, archive, str(gone)))
     assert ended.status == "fail"
-    assert broken_gates(ended)["secrets"] == {"count": 1}
+    assert broken_gates(ended)["secrets"] == {"kind": "secrets", "count": 1}
     assert broken_gates(ended)["allow"]["date"] == gone
     assert str(gone) in ended.reason
 
@@ -253,7 +254,7 @@ def encrypted_zip(folder: Path) -> Path:
 def test_what_could_not_be_looked_at_fails(tmp_path):
     """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
     found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), "{}"))
-    assert (found.status, broken_gates(found)) == ("fail", {"unread": {"count": 1}})
+    assert (found.status, broken_gates(found)) == ("fail", {"unread": {"kind": "unscanned places", "count": 1}})
 
 
 def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_path):
