@@ -193,7 +193,8 @@ def make_yard() -> Iterator[Yard]:
 def _baseline_environment(yard: Yard, host: str) -> dict[str, str]:
     """The same tools, bases and repositories as ours, as the source resolves them."""
     from deadweight.builders.shared import common as _common
-    from deadweight.engine.daemon import Endpoint, docker_cli
+    from deadweight.engine.api import Endpoint
+    from deadweight.engine.daemon import docker_cli
     from deadweight.project.workspace import Workspace
     from deadweight.toolchain.find import find
 

@@ -15,9 +15,9 @@ from deadweight._errors import DeadweightError, MissingError
 from deadweight._packages import attacks
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import result_of, run_check, run_checks, side_by_side
+from deadweight.engine.api import Endpoint
 from deadweight.engine.broken_engine import lost_engine
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.project.workspace import OnEngine, Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant

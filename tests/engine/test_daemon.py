@@ -497,9 +497,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(wire, "_get", closed)
-    monkeypatch.setattr(
-        daemon, "endpoints", lambda: iter([daemon.Endpoint("unix:///var/run/docker.sock", why="there")])
-    )
+    monkeypatch.setattr(daemon, "endpoints", lambda: iter([wire.Endpoint("unix:///var/run/docker.sock", why="there")]))
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError) as caught:

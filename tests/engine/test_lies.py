@@ -8,8 +8,8 @@ import pytest
 
 from deadweight._errors import MissingError
 from deadweight.engine import api, daemon
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from tests.support.codes import codes, details, raises
 from tests.support.pretended_engine import HONEST, Lies, Pretended, lying, pretended
 

@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import MissingError
 from deadweight.engine import daemon
-from deadweight.engine.daemon import Endpoint
+from deadweight.engine.api import Endpoint
 from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
 from deadweight.toolchain import find as find_module

@@ -12,8 +12,8 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import daemon, over_ssh
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from tests.support.fault_project import wait_for

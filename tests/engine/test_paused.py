@@ -11,8 +11,8 @@ import pytest
 from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.engine import connect
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import translated
 from tests.support.codes import raises
 from tests.support.pretended_engine import Pretended, pretended

@@ -13,8 +13,8 @@ import pytest
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.reachability import Observation, observed
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.engine.options import hardened_for
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight_attacks import walls

@@ -11,8 +11,8 @@ import pytest
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import labels
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import Unreachable
 from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State

@@ -16,6 +16,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,27 @@ PING_SECONDS = 3.0
 _NOT_THERE = (
     http.client.FORBIDDEN, http.client.NOT_FOUND, http.client.METHOD_NOT_ALLOWED, http.client.NOT_IMPLEMENTED
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
+
+    ``ours`` if we started it. ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None. ``why`` it
+    is tried; ``asked``: somebody named it in so many words (an environment variable), so that no other will do.
+    """
+
+    host: str
+    ours: bool = False
+    certificates: str | None = None
+    why: str = ""
+    asked: bool = False
+
+    @property
+    def cli_env(self) -> dict[str, str]:
+        """Makes Docker's own client use the same one."""
+        tls = {"DOCKER_CERT_PATH": self.certificates, "DOCKER_TLS_VERIFY": "1"} if self.certificates else {}
+        return {"DOCKER_HOST": self.host, **tls}
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -22,8 +22,8 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.own.engine import layout
 
 if TYPE_CHECKING:
+    from deadweight.engine.api import Endpoint
     from deadweight.engine.client import Engine
-    from deadweight.engine.daemon import Endpoint
 
 PROBE_SECONDS = 20.0
 PURPOSE = "probe"

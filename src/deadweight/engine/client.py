@@ -37,7 +37,7 @@ from deadweight.records.paths import State
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.daemon import Endpoint
+    from deadweight.engine.api import Endpoint
 
 START_ATTEMPTS = 5
 

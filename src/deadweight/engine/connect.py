@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
     from docker.tls import TLSConfig
 
-    from deadweight.engine.daemon import Endpoint
+    from deadweight.engine.api import Endpoint
 
 
 API_TIMEOUT_SECONDS = 120

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
@@ -27,7 +27,9 @@ from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-    from deadweight.engine.client import Engine
+    from deadweight.engine.dialect import Docker
+    from deadweight.engine.images import Images
+    from deadweight.engine.info import EngineInfo
     from deadweight.suite.model import Health
 
 
@@ -102,10 +104,36 @@ NOTED_SECONDS = 0.3
 MOST_OUTPUT_BYTES = 64 * 2**20
 
 
+class Host(Protocol):
+    """The engine as its containers, and the programs that run beside them, use it."""
+
+    api: APIClient
+    host: str
+    images: Images
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def dialect(self) -> Docker: ...
+
+    def marks(self, purpose: str) -> dict[str, str]: ...
+
+    def create(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
+
+    def listening(self, container: Container) -> str: ...
+
+    def forget(self, container: Container) -> None: ...
+
+
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, keeper: Engine, container_id: str, image: str, options: RunOptions) -> None:
+    def __init__(self, keeper: Host, container_id: str, image: str, options: RunOptions) -> None:
         self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
         self.id, self.image, self.options = container_id, image, options
         self.started = 0.0

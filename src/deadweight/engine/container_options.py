@@ -8,14 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, UsageError, wording
-from deadweight.engine.container import read_file
+from deadweight.engine.container import Host, read_file
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, is_root
-
-if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
 
 
 # Files of a project that its containers get: those under ``run.files``, and a seccomp profile of the suite's own.
@@ -73,7 +69,7 @@ PASSWD_BYTES = 2**20
 class Owners:
     """A user's number is read out of an image once."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine = engine
         self._numbers: dict[tuple[str, str], int | None] = {}
 

@@ -13,6 +13,7 @@ from typing import Any
 from deadweight._errors import MissingError, wording
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh
+from deadweight.engine.api import Endpoint
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
 from deadweight.records.paths import user_cache
@@ -21,27 +22,6 @@ from deadweight.toolchain.pins import NUMBER
 from deadweight.toolchain.probe import ask, number
 
 cannot_start, remove_data, stop_own = own.cannot_start, own.remove_data, own.stop
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where an engine listens, or may listen: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
-
-    ``ours`` if we started it. ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None. ``why`` it
-    is tried; ``asked``: somebody named it in so many words (an environment variable), so that no other will do.
-    """
-
-    host: str
-    ours: bool = False
-    certificates: str | None = None
-    why: str = ""
-    asked: bool = False
-
-    @property
-    def cli_env(self) -> dict[str, str]:
-        """Makes Docker's own client use the same one."""
-        tls = {"DOCKER_CERT_PATH": self.certificates, "DOCKER_TLS_VERIFY": "1"} if self.certificates else {}
-        return {"DOCKER_HOST": self.host, **tls}
 
 
 # Where an engine may listen on this machine, in the order in which Docker's own client and its users would look.

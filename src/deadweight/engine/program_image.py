@@ -19,14 +19,13 @@ from deadweight.engine.options import RunOptions
 from deadweight.toolchain import helper_programs
 
 if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container
+    from deadweight.engine.container import Container, Host
 
 
 class OwnImage:
     """Made of the Go module in ``source`` and loaded when first asked for; ``close`` removes it. The program is at ``path``."""
 
-    def __init__(self, engine: Engine, source: Path, path: str, purpose: str) -> None:
+    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
         self._engine, self._source, self._path, self._purpose = engine, source, path, purpose
         self._image = ""
 
@@ -56,7 +55,7 @@ class OwnImage:
 class Companions:
     """``source``, ``path`` and ``purpose`` are those of the program's image (``OwnImage``)."""
 
-    def __init__(self, engine: Engine, source: Path, path: str, purpose: str) -> None:
+    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
         self._engine = engine
         self._program = OwnImage(engine, source, path, purpose)
         self._beside: dict[str, Container] = {}
@@ -105,7 +104,7 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
 class Packing:
     """Images that hold programs beside what another image holds: each is made once, and ``close`` removes them."""
 
-    def __init__(self, engine: Engine, name: str, purpose: str) -> None:
+    def __init__(self, engine: Host, name: str, purpose: str) -> None:
         self._engine, self._name, self._purpose = engine, name, purpose
         self._made: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -122,7 +121,7 @@ class Packing:
         self._made.clear()
 
 
-def made_with(engine: Engine, image: str, files: Mapping[str, bytes], name: str, purpose: str) -> str:
+def made_with(engine: Host, image: str, files: Mapping[str, bytes], name: str, purpose: str) -> str:
     """An image like another one, with programs at these absolute paths. Gives its name; who asked for it removes it."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:

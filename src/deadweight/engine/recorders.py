@@ -23,8 +23,7 @@ from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
 from deadweight.toolchain import helper_programs
 
 if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container
+    from deadweight.engine.container import Container, Host
     from deadweight.engine.images import EngineImage
 
 SOURCE = Path(__file__).with_name("recorder")
@@ -50,7 +49,7 @@ class Gone(DeadweightError):
 class Recorders(Companions):
     """What stands beside recorded containers of one engine; each goes with its container."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         super().__init__(engine, SOURCE, "/recorder", PURPOSE)
         self._packing = Packing(engine, NAME, PURPOSE)
 

@@ -14,20 +14,17 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.engine import http
-from deadweight.engine.container import Container
+from deadweight.engine.container import Container, Host
 from deadweight.engine.faults import Ended, Unreachable, translated
 from deadweight.engine.http import Route
 from deadweight.engine.info import EngineInfo
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.program_image import Companions
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
-
-if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
 
 SOURCE = Path(__file__).with_name("tunnel")
 PROGRAM = "/tunnel"
@@ -45,7 +42,7 @@ _CHUNK = 65536
 class Tunnels(Companions):
     """The programs that stand beside containers of one engine, one each: they end with their container."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         super().__init__(engine, SOURCE, PROGRAM, PURPOSE)
 
     def beside(self, container: Container, *, rules: bool = False) -> Container:

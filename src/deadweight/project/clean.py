@@ -191,8 +191,8 @@ def _removed(state: State, run: Run, say: Say) -> bool:
 
 
 def _engine(state: State, run: Run, host: str) -> Engine:
+    from deadweight.engine.api import Endpoint
     from deadweight.engine.client import Engine
-    from deadweight.engine.daemon import Endpoint
 
     place = Endpoint(host, certificates=run.certificates)
     return Engine.connect(place, project=run.labels.get(labels.PROJECT, "-"), root=str(state.root))

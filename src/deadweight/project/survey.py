@@ -13,7 +13,7 @@ from deadweight.toolchain.find import Look, Status, look
 from deadweight.toolchain.pins import Program
 
 if TYPE_CHECKING:
-    from deadweight.engine.daemon import Endpoint
+    from deadweight.engine.api import Endpoint
 
 Origin = Literal["path", "ours", "system"]
 ENGINE = "engine"

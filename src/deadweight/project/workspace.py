@@ -26,12 +26,11 @@ from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Problems
 
 if TYPE_CHECKING:
+    from deadweight import _packages
     from deadweight.checks.protocol import Subject
+    from deadweight.engine.api import Endpoint
     from deadweight.engine.client import Engine
-    from deadweight.engine.daemon import Endpoint
     from deadweight.sources.protocol import Source
-    from deadweight_pool.engine_pool import Spread
-    from deadweight_pool.pool import Pool
 
 
 ENGINE_MAY_BE_WHY = (DeadweightError, CommandError, CannotStart, Ended)
@@ -231,7 +230,7 @@ class Workspace:
         return Site(self.suite, self.state, source, self.engine, pool=self.pool)
 
     @cached_property
-    def pool(self) -> Pool | None:
+    def pool(self) -> _packages.pool.Pool | None:
         """The pool of BuildKit endpoints, where there is one. Raises ConfigError for a pool file that is wrong."""
         from deadweight._packages import pool
 
@@ -241,7 +240,7 @@ class Workspace:
         return pool.Pool(chosen, self.state.log("pool"), self.say)
 
     @cached_property
-    def spread(self) -> Spread | None:
+    def spread(self) -> _packages.pool.Spread | None:
         """The pool's engines that run checks, where it has some. Raises ConfigError for a pool file that is wrong."""
         from deadweight._packages import pool
 

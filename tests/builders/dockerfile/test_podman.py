@@ -16,8 +16,8 @@ from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what
 from deadweight.builders.protocol import Site
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.engine import api
+from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
-from deadweight.engine.daemon import Endpoint
 from deadweight.engine.dialect import ceilings
 from deadweight.records.paths import State
 from tests.support.codes import raises

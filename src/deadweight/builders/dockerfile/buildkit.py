@@ -19,7 +19,7 @@ from deadweight.records.store import load
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
-    from deadweight.engine.daemon import Endpoint
+    from deadweight.engine.api import Endpoint
     from deadweight.engine.images import Identity
 
 _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")

@@ -30,7 +30,7 @@ from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
-    from deadweight.engine.daemon import Endpoint
+    from deadweight.engine.api import Endpoint
 
 DRIVER = "--storage-driver="
 ASK_SECONDS = 60.0
