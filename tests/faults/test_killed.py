@@ -195,7 +195,7 @@ def test_who_waits_goes_on_when_the_holder_is_killed(project):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("echo 0.0.1", "ko"), ("sleep 60", "did not end within"), ("kill -11 $$", "SIGSEGV")],
+    [("echo 0.0.1", "ko"), ("sleep 60", "timed out after"), ("kill -11 $$", "SIGSEGV")],
     ids=["wrong version", "hangs", "crashes"],
 )
 def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):
