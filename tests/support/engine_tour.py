@@ -225,12 +225,12 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
 
     if kind == PODMAN:
         with podman(folder, env) as host:
-            yield daemon.server_version(Endpoint(host, ours=False)) or ""
+            yield daemon.server_version(api.Endpoint(host, ours=False)) or ""
         return
     host = own.start(lambda line: None)
     env["DOCKER_HOST"] = host
     try:
-        yield daemon.server_version(Endpoint(host, ours=True)) or ""
+        yield daemon.server_version(api.Endpoint(host, ours=True)) or ""
     finally:
         own.remove_data()
 
