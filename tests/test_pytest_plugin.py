@@ -217,9 +217,8 @@ def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_arch
     done = run_pytest(project, "deadweight.yaml", "--variant", "good", DOCKER_HOST="unix:///nowhere.sock")
     assert done.returncode == 1, done.stdout
     assert "3 failed" in done.stdout
-    assert (
-        done.stdout.count("not measured: the engine that DOCKER_HOST names (unix:///nowhere.sock) does not answer") >= 3
-    )
+    unanswered = wording("engine.named_engine_silent", host="unix:///nowhere.sock", origin="DOCKER_HOST", problem="")
+    assert done.stdout.count(f"not measured: {unanswered}") >= 3
     for check in ("runs", "api"):
         kept = load(Evidence, State(project).evidence("good", check))
         assert (kept.status, kept.data["missing"]) == ("not_measured", True)

@@ -52,7 +52,7 @@ def told(text: str) -> None:
         len([line for line in lines if "two.Dockerfile:3: " in line and "; the nearest is eclipse-temurin:" in line])
         == 1
     )
-    assert len([line for line in lines if "mcr.microsoft.com/dotnet/sdk:8.0; " in line]) == 1
+    assert len([line for line in lines if "mcr.microsoft.com/dotnet/sdk:8.0, and none" in line]) == 1
     assert text.count("invoke build --rebase") == 1
 
 
