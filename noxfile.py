@@ -84,7 +84,9 @@ def _side_by_side(session: nox.Session, name: str, *marked: str) -> None:
         "--no-loadscope-reorder",
         "--durations",
         "15",
-    )  # in tests/conftest.py's order
+        "--timeout",
+        "600",
+    )  # in tests/conftest.py's order; a test that hangs must not take a CI's whole time
     some = set(session.posargs) - {"--changed"}
     session.run("pytest", *(() if some else words), *marked, *session.posargs, env=_compiled(session))
 

@@ -555,7 +555,7 @@ def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
     found = attacking.attack(subject, postures=("open", "hardened"))
     if told:
         assert (found.status, found.data) == ("not_measured", {})
-        assert "nothing was measured: open: it ended with" in found.reason
+        assert "nothing was measured: open: the container ended with" in found.reason
         assert told in found.reason
         assert "cannot open /etc/absent.conf" in found.reason
     else:
@@ -585,7 +585,7 @@ def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monk
     if "open" in found.data["notes"]:  # the machine lacks a capability, so that --privileged cannot start either
         assert postures["privileged"]["write-root"]["reason"].endswith("; the closest posture that starts here is open")
         assert postures["privileged"]["write-root"]["outcome"] == "not_measured"
-        assert "cannot be started" in postures["privileged"]["write-root"]["reason"]
+        assert "cannot start a container" in postures["privileged"]["write-root"]["reason"]
         assert postures["open"]["write-root"]["outcome"] == "succeeded"
         assert found.status == "not_measured"
         assert found.reason.startswith("nothing was measured in privileged: ")

@@ -11,10 +11,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from deadweight import _disk, _run
@@ -124,28 +125,41 @@ class _Run:
             if not self.left[key]:
                 self.ready.append(key)
 
-    def loop(self, submit: Callable[..., Future[Outcome]], places: Mapping[str, int], grow: Grow) -> None:
-        running: dict[Future[Outcome], str] = {}
+    def loop(self, submit: Callable[..., object], places: Mapping[str, int], grow: Grow) -> None:
+        """Run all steps. Ends are waited for in a queue in C, which Ctrl-C leaves whole at any moment: a future's lock was once
+        left taken, and its step could never end."""
+        running: set[str] = set()
+        ended = SimpleQueue[tuple[str, Outcome | BaseException]]()
+
+        def run(key: str) -> None:
+            try:
+                ended.put((key, self.work(self.tasks[key])))
+            except BaseException as error:  # raised where ends are waited for
+                ended.put((key, error))
+
         seen = -1
         while running or self.ready or seen != len(self.outcomes):
             if seen != len(self.outcomes):
                 seen = len(self.outcomes)
                 self.add(grow(self.outcomes))
-            while (key := self.next(running.values(), places)) is not None:
+            while (key := self.next(running, places)) is not None:
                 # a step is looked at only when a place is free for it: by then another may have failed
                 self.ready.remove(key)
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
                     self.begin_log(self.log(self.tasks[key]))
-                    self.beside |= {key, *running.values()} if running else set()
-                    running[submit(self.work, self.tasks[key])] = key
+                    self.beside |= {key, *running} if running else set()
+                    running.add(key)
+                    submit(run, key)
                 else:
                     self.end(outcome)
             if running:
-                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    del running[future]
-                    self.end(future.result())
+                with contextlib.suppress(Empty):
+                    key, result = ended.get(timeout=0.5)
+                    running.remove(key)
+                    if isinstance(result, BaseException):
+                        raise result
+                    self.end(result)
 
     def next(self, running: Collection[str], places: Mapping[str, int]) -> str | None:
         """The step to begin now: of those that a place is free for one that goes first, else the one with the longest chain."""

@@ -154,7 +154,9 @@ def test_what_is_too_deep_is_told(scanner):
         data = gzip.compress(data)
     scan = scanner.scan(data, path="deep")
     assert scan.matches == ()
-    assert [skipped.reason for skipped in scan.skipped] == [wording("skip.encoded_too_deep", depth=scanner.limits.depth)]
+    assert [skipped.reason for skipped in scan.skipped] == [
+        wording("skip.encoded_too_deep", depth=scanner.limits.depth)
+    ]
 
 
 def test_what_is_too_big_is_told():
