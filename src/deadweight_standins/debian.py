@@ -77,7 +77,8 @@ class Plans:
         return hashlib.sha256("\n".join(seen).encode()).hexdigest()
 
 
-_INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
+_TO_FETCH = re.compile(r"^'\S+' ([^_\s]+)_([^_\s]+)_(\w+)\.deb \d+ ", re.MULTILINE)
+"""A line of ``apt-get --print-uris install``: address, file name, size, digest."""
 _FIELD = re.compile(r"^(Package|Version|Source|Architecture|Filename|Size): (.*)$", re.MULTILINE)
 _SINCE_2024 = "t64"
 """What many libraries have behind their name since times have 64 bits (Debian 13, Ubuntu 24.04); they provide the old one."""
@@ -288,13 +289,14 @@ class Packages:
         plans = Plans(self._state / "plans.json", (self._state / "lists", self._state / "parts"))
         plan = plans.get(names)
         if plan is None:
-            told = self._apt("--simulate", "install", *names)
-            plan = [(name.partition(":")[0], version, arch) for name, version, arch in _INSTALLS.findall(told)]
+            # Not --simulate, which also plans the order of installing. With an empty archive folder, no package is left out.
+            answer = self._apt("--print-uris", "install", *names, options=[f"Dir::Cache::archives={self._state}/none"])
+            plan = [(name, version.replace("%3a", ":"), arch) for name, version, arch in _TO_FETCH.findall(answer)]
             plans.keep(names, plan)
         return plan
 
     def _folders(self) -> None:
-        for folder in (self.folder / "partial", self._state / "lists/partial"):
+        for folder in (self.folder / "partial", self._state / "lists/partial", self._state / "none/partial"):
             folder.mkdir(parents=True, exist_ok=True)
         status = self._state / "status"
         if not status.exists():

@@ -206,7 +206,7 @@ def _runtime(shop: Workshop) -> Layer:
         jlink = _of_debian() or find("java").path.resolve().parent / "jlink"
         with tempfile.TemporaryDirectory(prefix="deadweight-jlink-") as work:
             out = Path(work) / "runtime"
-            trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=1")
+            trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=0")
             _run.run([jlink, "--add-modules", MODULES, *trim, "--output", out], log=shop.log)
             return from_tree(out, shop.folder / "layers" / "jre.tgz", prefix=HOME)
 
