@@ -74,7 +74,7 @@ def report(
     }
 )
 def publish(c: Context, to: str | None = None, against: str | None = None, json: bool = False) -> None:
-    """Publish the report, with its history and marks: to a folder for static hosting, to CI's step summary, or to a registry.
+    """Publish the report with its history and badges to a folder for static hosting, to CI's step summary, or to a registry.
 
     Example: invoke publish --to site/ --against site/report.json
     Example: invoke publish --to oci://registry.example.com/team/report:latest

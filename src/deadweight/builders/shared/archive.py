@@ -77,7 +77,7 @@ def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:
 
 @contextmanager
 def scratch(variant: Variant, site: Site) -> Iterator[Path]:
-    """A folder for one build, beside where its output goes (so that moving it there is a rename), removed at the end."""
+    """A temporary folder for one build, next to its output, so that moving the result there is a rename. Removed at the end."""
     place = site.state.image(variant.name)
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob(".work-*"):  # of a build that was killed; the state folder's lock keeps others out
