@@ -30,7 +30,7 @@ from deadweight_attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight_attacks.listeners import Listener, Planted, Word
 from deadweight_attacks.machine import can_start, not_held, unenforced
 from deadweight_attacks.metadata import FarMetadata, Metadata
-from deadweight_attacks.model import KERNELS
+from deadweight_attacks.model import KERNELS, awk_of
 from deadweight_attacks.network import cut_off, fence, unfence
 from deadweight_attacks.profile import found_profile, named_profile
 from deadweight_attacks.routes import Aim
@@ -186,7 +186,7 @@ class Lab:
     def __init__(self, subject: Subject, shell_from: Shell | None = None, helper_from: Helper | None = None) -> None:
         self.subject, self.variant, self._static_shell = subject, subject.variant, shell_from or static_shell
         self._own_helper = helper_from or own_helper
-        self.awk = (subject.variant.checks.attacks or AttacksCheck()).awk
+        self.awk = awk_of(subject.variant.checks.attacks or AttacksCheck())
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
         self.planted = Planted()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
+from deadweight.suite.sections import place_in
 from deadweight.suite.yaml_nodes import Document, read
 from deadweight_attacks import walls
-from deadweight_attacks.model import ALL, Payload, PayloadFile, check_places, places_in
+from deadweight_attacks.model import ALL, AwkRequest, Payload, PayloadFile, check_places, places_in
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
@@ -77,10 +78,16 @@ def suite_payloads(wanted: AttacksCheck, root: Path) -> Catalogue:
 
 
 def check_gates(suite: Suite, variant: Variant, asked: AttacksCheck) -> None:
-    """Refuse, before anything is started, a gate that names no posture or no attack of ours. Raises ConfigError.
+    """Refuse, before anything is started, a gate that names no posture or no attack of ours, or a wrong ``awk``.
+
+    Raises ConfigError.
 
     Every task asks this, so our own packs are read for their ids alone.
     """
+    if asked.awk is not None:
+        document = Document(suite.file, None, suite.places)
+        place_of = place_in(document, variant.places)
+        validated(document, AwkRequest, asked.awk, lambda inner: place_of(("checks", "attacks", "awk", *inner)))
     if asked.payload_files:
         known = {payload.id for payload in suite_payloads(asked, suite.root).payloads}
     else:

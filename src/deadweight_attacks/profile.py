@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp import profile as custom_profile
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.records import store
+from deadweight_attacks.seccomp import floor
 from deadweight_attacks.walls import TABLES
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def named_profile(subject: Subject) -> Iterator[Path | None]:
 def for_attacks(document: Mapping[str, Any], where: custom_profile.Where) -> dict[str, Any]:
     """A profile with what the attacker's program needs and it does not allow at all. What it has rules for stays as it is."""
     more = set(custom_profile.refused(document, where, wholly=True)) & set(ATTACKERS)
-    added = profile.document(more, (), where.architecture)["syscalls"] if more else []  # clone for no namespaces
+    added = floor.document(more, (), where.architecture)["syscalls"] if more else []  # clone for no namespaces
     return {
         **document,
         "syscalls": [*document.get("syscalls", ()), *(each for each in added if each["names"] not in ([], ["clone3"]))],

@@ -12,13 +12,12 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.api import Prepared, prepare
-from deadweight.suite.checks import AwkRequest
 from deadweight.suite.requests import HttpRequest
 from deadweight_attacks import remote
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Word, random_name
 from deadweight_attacks.machine import not_held
-from deadweight_attacks.model import PLACES, Payload
+from deadweight_attacks.model import PLACES, AwkRequest, Payload
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import Order
 

@@ -28,7 +28,7 @@ from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
 from deadweight_attacks.load import PACKS, Catalogue, check_gates, suite_payloads
 from deadweight_attacks.matrix import Runner
-from deadweight_attacks.model import ALL
+from deadweight_attacks.model import ALL, awk_of
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
 from deadweight_attacks.routes import read
@@ -187,7 +187,7 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in read_from]
     asked = [
         wanted.chosen_packs,
-        wanted.awk.model_dump(mode="json") if wanted.awk else None,
+        awk.model_dump(mode="json") if (awk := awk_of(wanted)) else None,
         helper_programs.source_digest(SOURCE),
         wanted.openapi,
         [item.model_dump(mode="json") for item in variant.checks.api if "http" in wanted.chosen_packs],

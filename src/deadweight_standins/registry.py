@@ -18,14 +18,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.records import store
+from deadweight.sources.remote import layout_folder
 from deadweight_standins.machine import wording
 
 HEADER = "X-Deadweight-Registry"
 START_SECONDS = 60.0
 LOCK_SECONDS = 4 * START_SECONDS
+INDEX, MANIFEST = (f"application/vnd.oci.image.{kind}.v1+json" for kind in ("index", "manifest"))
 LISTENS = "0A"
 """In the kernel's table of sockets (proc(5))."""
 
@@ -137,6 +140,37 @@ class LocalRegistry:
         """Where one blob's file is, whether or not it is there."""
         word = digest.removeprefix("sha256:")
         return self.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
+
+    def layout(self, digest: str) -> Path:
+        """The OCI layout of the image whose manifest has this digest, made of links to the registry's own files.
+
+        Raises DeadweightError where one of them is gone.
+        """
+        folder = layout_folder(digest)
+        for each in self._blobs(digest):
+            place = folder / "blobs" / each.replace(":", "/")
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.unlink(missing_ok=True)
+                place.symlink_to(self.blob(each))
+        manifest = {"mediaType": MANIFEST, "digest": digest, "size": self.blob(digest).stat().st_size}
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest]}
+        (folder / "ingest").mkdir(exist_ok=True)
+        store.write_atomically(folder / "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
+        store.write_atomically(folder / "index.json", json.dumps(index))
+        return folder
+
+    def _blobs(self, digest: str) -> list[str]:
+        """The manifest and all that it names."""
+        try:
+            manifest: dict[str, Any] = json.loads(self.blob(digest).read_bytes())
+            named = [manifest["config"], *manifest["layers"]] if "config" in manifest else manifest["manifests"]
+            found = [digest, *(str(each["digest"]) for each in named)]
+            if "manifests" in manifest:
+                found += [inner for each in found[1:] for inner in self._blobs(each)]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise DeadweightError(wording("registry.image_damaged", digest=digest, problem=error)) from error
+        return found
 
     def _start(self, wanted: Place) -> Place | None:
         """Start it, and say where it listens once it answers there; None if it ended, or says nothing."""

@@ -179,10 +179,10 @@ class LocalSource:
 
     def layout(self, reference: str) -> Path:
         """See the protocol."""
-        from deadweight.sources.layout import linked, pulled
+        from deadweight.sources.remote import pulled_layout
 
         registry, digest = self._registry(), reference.rpartition("@")[2]
-        return linked(digest, registry.blob) if registry.blob(digest).is_file() else pulled(reference)
+        return registry.layout(digest) if registry.blob(digest).is_file() else pulled_layout(reference)
 
     def _stand_in(self, reference: str) -> StandIn:
         """The stand-in for a reference; with ``rebase`` that of the nearest where it has none. Raises NoBase."""

@@ -20,16 +20,15 @@ from deadweight.report.collect import attack_notes
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.suite.checks import AwkRequest
 from deadweight.tasks.attack import by_delivery, unmeasured
 from deadweight_attacks import helper, lab, session
 from deadweight_attacks import run as attacking
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.host import PURPOSE
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.load import load_payloads
+from deadweight_attacks.load import check_gates, load_payloads
 from deadweight_attacks.matrix import Runner
-from deadweight_attacks.model import Payload, Proof
+from deadweight_attacks.model import AwkRequest, Payload, Proof
 from deadweight_attacks.outcomes import Matrix, Plan
 from deadweight_attacks.request import prepared
 from deadweight_attacks.resource import fire_resource
@@ -371,8 +370,12 @@ def few(*names: str):
     ],
 )
 def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archive, said, told):
+    def judged() -> None:
+        subject = castle(tmp_path, engine, archive, SUITE % said, awk=False)
+        check_gates(subject.suite, subject.variant, subject.variant.checks.attacks)
+
     with pytest.raises(ConfigError, match=told):
-        castle(tmp_path, engine, archive, SUITE % said, awk=False)
+        judged()
 
 
 def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):

@@ -26,7 +26,7 @@ from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
-from deadweight.engine.seccomp import profile, refused_calls
+from deadweight.engine.seccomp import refused_calls
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.tunnel_client import Tunnels
 from deadweight_attacks.harden import health_command, search, trial
@@ -35,6 +35,7 @@ from deadweight_attacks.harden.search import _least, tightest
 from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, ask, attempt
 from deadweight_attacks.harden.write import written
 from deadweight_attacks.harden.write.model import Request
+from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
 from tests.support.codes import parts, raises
 from tests.support.invoking import TASKS, start
@@ -409,7 +410,7 @@ def named(tmp_path, engine, monkeypatch):
 
     def write(*refused: str) -> None:
         allowed = set(numbers("amd64")) - set(refused)
-        (tmp_path / "tight.json").write_text(json.dumps(profile.document(allowed, range(64), "amd64")))
+        (tmp_path / "tight.json").write_text(json.dumps(floor.document(allowed, range(64), "amd64")))
 
     return write
 
@@ -544,7 +545,7 @@ def test_verify_names_the_wall_that_a_request_fails_at(make, tmp_path, engine, m
     """All that was told was that 200 was expected, and 500 came. What fails without any wall is the service's own fault."""
     monkeypatch.setattr(engine, "root", str(tmp_path))
     known = set(numbers("amd64")) - {"capset"}  # with which nothing starts without no-new-privileges
-    (tmp_path / "tight.json").write_text(json.dumps(profile.document(known, (2, 10), "amd64")))
+    (tmp_path / "tight.json").write_text(json.dumps(floor.document(known, (2, 10), "amd64")))
     subject = make(WALLED)
     try:
         items = {each["name"]: each for each in Api().run(subject).data["items"]}

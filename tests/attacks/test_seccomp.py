@@ -17,10 +17,8 @@ from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import calls, profile
-from deadweight.engine.seccomp import runtime as runtime_calls
-from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING
-from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of, version_of
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Need, Variant
@@ -31,7 +29,7 @@ from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.profile import ToAttack
-from deadweight_attacks.seccomp import find, model, recorder, search
+from deadweight_attacks.seccomp import find, floor, model, recorder, search
 from deadweight_attacks.seccomp.model import Call, Seccomp, Stopped
 from deadweight_attacks.seccomp.recorder import Phase, Recording
 from tests.support.codes import raises
@@ -57,7 +55,7 @@ variants:
 
 @given(some.sets(some.integers(0, 40)), some.integers(1, 12))
 def test_exactly_what_is_needed_is_left(needed, group):
-    left = find_fewest(range(41), lambda kept: needed <= set(kept), group)
+    left = floor.find_fewest(range(41), lambda kept: needed <= set(kept), group)
     assert set(left) == needed
 
 
@@ -69,7 +67,7 @@ def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
         tried.append(kept)
         return 3 in kept
 
-    assert find_fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
+    assert floor.find_fewest(range(5), works, needed=lambda item: told_of.append((item, tried[-1]))) == (3,)
     assert [item for item, _ in told_of] == [3]
     assert 3 not in told_of[0][1]
 
@@ -78,7 +76,7 @@ def test_what_cannot_be_left_out_is_told_right_after_it_was_tried():
 
 
 def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
-    document = profile.document(("read", "clone", "clone3", "socket"), (2, 10), "amd64")
+    document = floor.document(("read", "clone", "clone3", "socket"), (2, 10), "amd64")
     rules = {(rule["names"][0], json.dumps(rule.get("args", []))): rule for rule in document["syscalls"]}
     assert document["defaultAction"] == "SCMP_ACT_ERRNO"
     assert document["architectures"] == ["SCMP_ARCH_X86_64"]
@@ -110,7 +108,7 @@ def test_the_kernel_tells_which_it_has():
 
 
 NEEDED = frozenset({"accept4", "bind", "close", "execve", "listen", "socket", "write"})
-FLOOR = Floor("runc 1", "amd64", "6.1", ("close", "execve", "exit"), ("futex",), 9)
+FLOOR = floor.Floor("runc 1", "amd64", "6.1", ("close", "execve", "exit"), ("futex",), 9)
 
 
 @pytest.fixture
@@ -277,17 +275,17 @@ def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
 
 def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path):
     everything = tuple(calls.numbers(runtime.architecture))
-    assert runtime_calls.starting(runtime, tmp_path, everything, 20.0) == ""
-    assert runtime_calls.starting(runtime, tmp_path, tuple(set(everything) - {"execve"}), 20.0) != ""
+    assert floor.starting(runtime, tmp_path, everything, 20.0) == ""
+    assert floor.starting(runtime, tmp_path, tuple(set(everything) - {"execve"}), 20.0) != ""
     assert shutil.rmtree(tmp_path) is None, "nothing of it is mounted or in use any more"
 
 
 @pytest.mark.slow
 def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkeypatch):
     """Among a few that the runtime needs for sure, and some that it does not: the whole search takes half a minute."""
-    needed = (runtime_calls.kept_floor(runtime) or runtime_calls.find_floor(runtime)).needed
-    monkeypatch.setattr(runtime_calls, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
-    got = runtime_calls.find_floor(runtime)
+    needed = (floor.kept_floor(runtime) or floor.find_floor(runtime)).needed
+    monkeypatch.setattr(floor, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
+    got = floor.find_floor(runtime)
     assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
     assert not {"sethostname", "swapon"} & set(got.calls)
 
@@ -307,7 +305,9 @@ def posture(subject, engine) -> Iterator[Found]:
     from deadweight.engine.options import Tmpfs
 
     options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
-    yield Found(options, engine.cut_off(), 2, (), variant=subject.variant, suite="p", image=subject.engine_image())
+    yield Found(
+        options, dict(engine.dialect.cut_off), 2, (), variant=subject.variant, suite="p", image=subject.engine_image()
+    )
     assert [each.name for each in own_leftovers(engine) if PURPOSE in each.name] == []
 
 
@@ -316,7 +316,7 @@ def found(subject, posture) -> Seccomp:
     """The search takes a while, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "RUNS", 2)
-        return search.search(subject, posture, print, runtime_calls.kept_floor(runtime_of(subject.engine())))[0]
+        return search.search(subject, posture, print, floor.kept_floor(runtime_of(subject.engine())))[0]
 
 
 @pytest.mark.slow
@@ -388,7 +388,7 @@ OF_ASKING = {
 
 
 def asking(found: Seccomp) -> dict[str, object]:
-    return profile.document({*found.names, *OF_ASKING}, found.families, found.architecture)
+    return floor.document({*found.names, *OF_ASKING}, found.families, found.architecture)
 
 
 @pytest.mark.slow

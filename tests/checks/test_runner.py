@@ -199,7 +199,7 @@ def test_a_wrong_api_item_is_a_configuration_error_with_its_place(make):
 
 def test_an_entrypoint_that_is_not_there_fails(tmp_path, engine):
     archive = docker_archive(tmp_path / "image.tar", reference("empty"), [{"/x": b"x"}], {"Entrypoint": ["/absent"]})
-    engine.load(archive)
+    engine.images.load(archive)
     try:
         suite = write_suite(
             tmp_path, "name: p\ndefaults: {port: 8080, health: {path: /healthz}}\nvariants: {v: {builder: ko}}"

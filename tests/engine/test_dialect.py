@@ -298,7 +298,7 @@ def test_a_service_writes_to_a_folder_that_the_image_gave_to_its_user_alone(engi
         [{**program("touch"), "/etc/passwd": PASSWD, "/data/": "1234"}],
         {"Entrypoint": ["/usr/bin/touch", "/data/x"], "User": "web"},
     )
-    engine.load(archive, name)
+    engine.images.load(archive, name)
     try:
         for user in (None, "1234"):
             options = RunOptions(user=user, read_only=True, tmpfs=(DATA,), network="none")

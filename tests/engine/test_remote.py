@@ -63,7 +63,7 @@ def there(tmp_path_factory, playground_archive) -> Iterator[Engine]:
         elsewhere(host.removeprefix("unix://"), keys) as address,
         Engine.connect(Endpoint(address, ours=False, certificates=str(keys)), project="deadweight-apart") as engine,
     ):
-        engine.load(playground_archive, reference("playground"))
+        engine.images.load(playground_archive, reference("playground"))
         yield engine
 
 

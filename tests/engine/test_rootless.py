@@ -17,7 +17,6 @@ from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp import runtime as runtime_calls
 from deadweight.engine.seccomp.calls import HELD, numbers
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight_attacks import walls
@@ -26,7 +25,7 @@ from deadweight_attacks.deliver import Shot
 from deadweight_attacks.harden.trial import PURPOSE, attempt
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.load import load_payloads
-from deadweight_attacks.seccomp import recorder
+from deadweight_attacks.seccomp import floor, recorder
 from deadweight_attacks.sequence import fire_one
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left, quiet_lab
@@ -133,7 +132,7 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_through(subject, tmp_path: Path):
     """Recorded, completed by what the runtime needs, and tried, as the search does before it leaves calls out."""
     runtime = runtime_of(subject.engine())
-    needed = runtime_calls.kept_floor(runtime) or runtime_calls.find_floor(runtime)
+    needed = floor.kept_floor(runtime) or floor.find_floor(runtime)
     with subject.engine().network(PURPOSE, internal=True) as network:
         options = hardened_for(subject.variant).but(network=network)
         engines = recorder.allowed(subject, options, "amd64")
@@ -145,7 +144,7 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
         calls = {*needed.calls, *(recording.calls & {*engines, *HELD})}
         assert len(calls) < 100 < len(engines)
         for refused, works in (("", True), ("listen", False)):
-            file = profile.write(tmp_path / "p.json", profile.document(calls - {refused}, recording.families, "amd64"))
+            file = profile.write(tmp_path / "p.json", floor.document(calls - {refused}, recording.families, "amd64"))
             seen = attempt(subject, options.but(seccomp=str(file)))
             assert (seen.problem == "") is works, seen.problem
 
@@ -153,7 +152,7 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
 def test_a_profile_under_which_nothing_starts_names_the_call(subject, tmp_path: Path):
     """Tried with the runtime itself: the engine may wait for ever for one that is refused a call."""
     everything = set(numbers("amd64")) - {"execve"}
-    file = profile.write(tmp_path / "p.json", profile.document(everything, range(64), "amd64"))
+    file = profile.write(tmp_path / "p.json", floor.document(everything, range(64), "amd64"))
     with raises(refused_calls.StoppedByProfile, "seccomp.stops", calls="execve"):
         refused_calls.check(subject.engine(), hardened_for(subject.variant).but(seccomp=str(file)))
 

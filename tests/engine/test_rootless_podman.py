@@ -46,7 +46,7 @@ done
 @pytest.fixture(scope="module")
 def podman(playground_archive) -> Iterator[tuple[Engine, Path]]:
     with rootless_podman() as (host, folder), Engine.connect(host, project="deadweight-rootless") as engine:
-        engine.load(playground_archive, reference("playground"))
+        engine.images.load(playground_archive, reference("playground"))
         yield engine, folder
 
 
@@ -74,7 +74,7 @@ def test_with_nothing_masked_its_kernel_settings_can_be_written(podman, built):
     tables = {}
     for masked in (True, False):
         with engine.start(
-            engine.tunnels._loaded(), RunOptions(args=("wait",), network="none", masked_paths=masked)
+            engine.tunnels.loaded(), RunOptions(args=("wait",), network="none", masked_paths=masked)
         ) as one:
             tables[masked] = Path(f"/proc/{one.state().pid}/mountinfo").read_text()
     assert [" /proc/sys " in tables[masked] for masked in (True, False)] == [True, False]
@@ -143,7 +143,7 @@ def test_nothing_inside_reaches_the_users_network_or_this_machine(podman, built,
             engine.api.create_network(name, driver="bridge", internal=True, labels=engine.marks("attack"),
                                       options={"com.docker.network.bridge.name": bridge_of(name)})  # fmt: skip
             stack.callback(engine.remove_network, name)
-        inside = engine.start(engine.tunnels._loaded(), RunOptions(args=("wait",), network=name))
+        inside = engine.start(engine.tunnels.loaded(), RunOptions(args=("wait",), network=name))
         stack.enter_context(inside)
         users = stack.enter_context(bridges(folder).open("rb"))
         enter = f"nsenter --net={bridges(folder)}"

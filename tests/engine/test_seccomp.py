@@ -14,13 +14,13 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls, runtime
-from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health
 from deadweight_attacks.matrix import refused_by_profile
 from deadweight_attacks.profile import ATTACKERS, for_attacks
+from deadweight_attacks.seccomp import floor
 from tests.support.codes import codes, details, raises
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -30,7 +30,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as roo
 
 
 def without(*calls: str) -> dict[str, object]:
-    return profile.document(EVERYTHING - set(calls), range(64), "amd64")
+    return floor.document(EVERYTHING - set(calls), range(64), "amd64")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_is_missing_is_found_by_halving(needed, most):
         tried.append(some)
         return set(needed) <= set(some)
 
-    found, whole = find_missing(tuple("abcdefghij"), works, most)
+    found, whole = refused_calls.find_missing(tuple("abcdefghij"), works, most)
     assert found == (needed if len(needed) <= most else needed[-most:])
     assert whole is (len(needed) <= most)
     assert len(tried) <= 6 * (len(needed) + 1)
@@ -98,13 +98,13 @@ def test_with_more_calls_a_profile_is_otherwise_the_same():
 
 def test_what_the_attackers_program_needs_opens_no_more():
     """With clone allowed whatever its arguments, a namespace of users was to be had under a profile that forbids it."""
-    tight = profile.document({"read", "clone"}, (), "amd64")
+    tight = floor.document({"read", "clone"}, (), "amd64")
     before, after = (profile.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
     assert set(before) - set(after) == set(ATTACKERS) - {"clone", "read"}
     assert [each["args"] for each in for_attacks(tight, HERE)["syscalls"] if each["names"] == ["clone"]] == [
-        [{"index": 0, "value": profile.NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
+        [{"index": 0, "value": floor.NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
     ]
-    without_it = for_attacks(profile.document({"read"}, (), "amd64"), HERE)
+    without_it = for_attacks(floor.document({"read"}, (), "amd64"), HERE)
     assert "clone" in profile.refused(without_it, HERE)
     assert "clone" not in profile.refused(without_it, HERE, wholly=True)
 

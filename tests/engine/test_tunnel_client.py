@@ -95,7 +95,7 @@ def test_the_program_is_gone_from_the_engine_afterwards(remote, engine, misbehav
         there.start(misbehaving_image, RunOptions(publish=8080)) as container,
     ):
         assert container.wait_healthy(HEALTH).healthy
-        name = there.tunnels._loaded()
+        name = there.tunnels.loaded()
         assert engine.images.get(name) is not None
     assert engine.images.get(name) is None
 

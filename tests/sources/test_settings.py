@@ -58,7 +58,9 @@ def test_environment_wins_over_setup_over_the_user_over_the_suite(project, tmp_p
     assert settings.load(state, suite).mirror == settings.mirror_at("setup.example.com")
 
     monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
-    assert settings.load(state, suite).mirror == settings.Mirror({"*": "environment.example.com/p"}, insecure=True)
+    assert settings.load(state, suite).mirror == settings.Mirror(
+        registries={"*": "environment.example.com/p"}, insecure=True
+    )
     assert choose(suite, state, print).name == "mirror"
 
 

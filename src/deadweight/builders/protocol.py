@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Site:
-    """Where builds happen: the project, its state folder, the source, the engine (found on first use), and the pool of BuildKit
+    """What builds work with: the project, its state folder, the source, the engine (found on first use), and the pool of BuildKit
     endpoints, if any."""
 
     suite: Suite

@@ -16,6 +16,7 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError, Usage
 from deadweight._log_excerpt import plain
 from deadweight.checks import runs, table
 from deadweight.checks.protocol import Check, Subject, evidence
+from deadweight.engine.faults import stop_if_cancelled
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
 from deadweight.suite.model import criteria_of
@@ -80,8 +81,7 @@ def run_check(check: Check, subject: Subject) -> Evidence:
         found = unmeasured(subject, check.name, error)
     except DeadweightError as error:
         found = evidence(subject, check.name, "fail", error.message)
-    if _run.cancelled():
-        raise Interrupted("interrupted")  # what it says is of a service that was being removed
+    stop_if_cancelled()  # what it says is of a service that was being removed
     if check.needs_engine and found.status in ("fail", "not_measured") and not found.data.get("missing"):
         from deadweight.engine.broken_engine import lost_engine
 
@@ -124,8 +124,7 @@ def run_checks(
                 continue
             if any(map(enough, done)):
                 break
-            if _run.cancelled():
-                raise Interrupted("interrupted")
+            stop_if_cancelled()
             subject.say(f"{subject.variant.name}: {check.name}")
             done.append(run_check(check, subject))
             if on_evidence is not None:
@@ -175,10 +174,10 @@ def _started(
         try:
             found = _started_in_turns(group, jobs)
         except BaseException:
-            _close_all(group)
+            _close(*group)
             raise
         if len(groups) > 1:
-            _close_all(group)  # what each needs beside it is not left running for all of them
+            _close(*group)  # what each needs beside it is not left running for all of them
         for subject in group:
             kept[subject.variant.name] = keep(subject, found[subject.variant.name])
             if on_evidence is not None:
@@ -193,13 +192,9 @@ def _started_in_turns(group: Sequence[Subject], jobs: int | None) -> dict[str, E
     return runs.interleaved(group, first)
 
 
-def _close_all(group: Sequence[Subject]) -> None:
+def _close(*group: Subject) -> None:
     for subject in group:
-        _close(subject)
-
-
-def _close(subject: Subject) -> None:
-    subject.service.close()
+        subject.service.close()
 
 
 def one_line(text: str) -> str:

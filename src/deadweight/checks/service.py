@@ -143,7 +143,7 @@ class Service:
 
 def with_last_lines(reason: str, container: Container) -> str:
     """A reason, and in the same line what the service said: the first exception where it stands above the last lines, and these."""
-    lines = _heard(container)
+    lines = container.last_output(HEARD_LINES)
     last = _log_excerpt.last_lines(lines, SHOWN_LINES)
     above = [line for line in _log_excerpt.exceptions(lines) if not any(line in each for each in last)]
     first = wording("checks.first_exception", lines=" | ".join(above)) if above else ""
@@ -153,15 +153,7 @@ def with_last_lines(reason: str, container: Container) -> str:
 
 def last_lines(container: Container, count: int) -> list[str]:
     """The first exception, where one stands above them, and the last lines, each cut to 300 characters."""
-    return _log_excerpt.cut(_heard(container), count)
-
-
-def _heard(container: Container) -> list[str]:
-    """What a service said, at most its last 2000 lines; nothing where the engine cannot tell."""
-    try:
-        return container.logs(HEARD_LINES)
-    except DeadweightError:
-        return []
+    return _log_excerpt.cut(container.last_output(HEARD_LINES), count)
 
 
 def posture(options: RunOptions) -> dict[str, Any]:

@@ -8,21 +8,21 @@ If no engine answers, the SDK raises a dozen nested errors and leaves its socket
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
+import io
 import json
 import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from deadweight._errors import wording
-from deadweight.engine import api, over_ssh
+from deadweight.engine import over_ssh
 
 PING_SECONDS = 3.0
 _NOT_THERE = (
@@ -63,32 +63,12 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _SshConnection(http.client.HTTPConnection):
-    def __init__(self, host: str, timeout: float) -> None:
+    def __init__(self, host: str, timeout: float, errors: IO[bytes]) -> None:
         super().__init__("localhost", timeout=timeout)
-        self._where, self._said = host, tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
+        self._where, self._errors = host, errors
 
     def connect(self) -> None:
-        self.sock = over_ssh.dialled(self._where, self.timeout, self._said)
-
-    def endheaders(self, *given: Any, **named: Any) -> None:
-        with self._told():
-            super().endheaders(*given, **named)
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        with self._told():
-            return super().getresponse()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """ssh itself knows why nothing comes."""
-        try:
-            yield
-        except (ConnectionError, http.client.HTTPException) as error:
-            raise OSError(over_ssh.last_line(self._said) or "ssh ended without a word") from error
-
-    def forget(self) -> None:
-        """Not in ``close``, which comes by itself where an answer breaks off."""
-        self._said.close()
+        self.sock = over_ssh.dialled(self._where, self.timeout, self._errors)
 
 
 def trouble(host: str, certificates: str | None = None, *, timeout: float = PING_SECONDS) -> str:
@@ -110,21 +90,21 @@ def trouble(host: str, certificates: str | None = None, *, timeout: float = PING
 
 def document(host: str, path: str, certificates: str | None = None, *, timeout: float = 15.0) -> dict[str, Any]:
     """A JSON document of the engine, ``/version`` or ``/info``; empty where it does not come."""
-    try:
-        status, body = _get(host, path, certificates, timeout)
-        content = json.loads(body) if status == http.client.OK else {}
-    except (OSError, http.client.HTTPException, ValueError):
-        return {}
+    content = _json(host, path, certificates, timeout)
     return content if isinstance(content, dict) else {}
 
 
 def listing(host: str, path: str, certificates: str | None = None) -> list[dict[str, Any]]:
     """A list of JSON objects of an engine; empty where it does not come."""
-    try:
-        content = json.loads(_get(host, path, certificates, 15.0)[1])
-    except (OSError, http.client.HTTPException, ValueError):
-        return []
+    content = _json(host, path, certificates, 15.0)
     return [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
+
+
+def _json(host: str, path: str, certificates: str | None, timeout: float) -> Any:
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        status, body = _get(host, path, certificates, timeout)
+        return json.loads(body) if status == http.client.OK else None
+    return None
 
 
 def delete(host: str, path: str, certificates: str | None = None) -> bool:
@@ -155,23 +135,27 @@ def _get(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    connection = _connect(host, certificates, timeout)
-    try:
-        connection.request(method, path, headers=dict(headers or {}))
-        answer = connection.getresponse()
-        return answer.status, b"" if answer.status == http.client.SWITCHING_PROTOCOLS else answer.read(1 << 22)
-    finally:
-        connection.close()
-        if isinstance(connection, _SshConnection):
-            connection.forget()
+    # ssh itself knows why nothing comes
+    with tempfile.TemporaryFile() if host.startswith(over_ssh.SCHEME) else io.BytesIO() as errors:
+        connection = _connect(host, certificates, timeout, errors)
+        try:
+            connection.request(method, path, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return answer.status, b"" if answer.status == http.client.SWITCHING_PROTOCOLS else answer.read(1 << 22)
+        except (ConnectionError, http.client.HTTPException) as error:
+            if not isinstance(connection, _SshConnection):
+                raise
+            raise OSError(over_ssh.last_line(errors) or "ssh ended without a word") from error
+        finally:
+            connection.close()
 
 
-def _connect(host: str, certificates: str | None, timeout: float) -> http.client.HTTPConnection:
+def _connect(host: str, certificates: str | None, timeout: float, errors: IO[bytes]) -> http.client.HTTPConnection:
     parts = urlsplit(host)
     if parts.scheme == "unix":
         return _UnixConnection(parts.path, timeout)
     if parts.scheme == "ssh":
-        return _SshConnection(host, timeout)
+        return _SshConnection(host, timeout, errors)
     if parts.scheme not in ("tcp", "http", "https"):
         raise ValueError(wording("engine.unsupported_address", scheme=parts.scheme or host))
     name, port = parts.hostname or "localhost", parts.port
@@ -196,31 +180,19 @@ def _tls(certificates: str | None) -> ssl.SSLContext:
 INFO = "/v4.0.0/libpod/info"
 
 
-class _Silent(Exception):
-    """Kept from the cache."""
+_podmans: dict[tuple[object, ...], Mapping[str, Any]] = {}
 
 
 def podman_info(host: str, certificates: str | None) -> Mapping[str, Any]:
-    """The document of the Podman that listens at ``host``; empty where it does not come."""
-    try:
-        return _asked(host, certificates, _started(host))
-    except _Silent:
-        return {}
+    """The document of the Podman that listens at ``host``; empty where it does not come.
 
-
-def _started(host: str) -> tuple[int, int]:
-    """Tells a service from one that was started anew at the same place, maybe with other images: its socket is another."""
+    A service that was started anew at the same place, maybe with other images, is another: so is its socket.
+    """
     try:
-        found = Path(host.removeprefix("unix://")).stat()
+        facts = Path(host.removeprefix("unix://")).stat()
+        key = (host, certificates, facts.st_ino, facts.st_mtime_ns)
     except OSError:
-        return (0, 0)
-    return found.st_ino, found.st_mtime_ns
-
-
-@functools.cache
-def _asked(host: str, certificates: str | None, started: tuple[int, int]) -> Mapping[str, Any]:
-    del started
-    document = api.document(host, INFO, certificates)
-    if not document:
-        raise _Silent
-    return document
+        key = (host, certificates, 0, 0)
+    if not _podmans.get(key):
+        _podmans[key] = document(host, INFO, certificates)
+    return _podmans[key]

@@ -17,14 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from deadweight import _run, _sudo
-from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
+from deadweight import _sudo
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine import container_options, http, labels
 from deadweight.engine.connect import connected, look
 from deadweight.engine.container import Container
 from deadweight.engine.container_options import Handed, Owners
 from deadweight.engine.dialect import Docker, dialect_of, socket_peer
-from deadweight.engine.faults import PortInUse, explained, refused_start, translated
+from deadweight.engine.faults import PortInUse, explained, refused_start, stop_if_cancelled, translated
 from deadweight.engine.images import Images
 from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
 from deadweight.engine.labels import Leftover
@@ -130,19 +130,9 @@ class Engine:
             return True
         return self.info.desktop or self.info.rootless or self.user is None
 
-    # images: the short names that most callers need
-
     def has(self, reference: str) -> bool:
         """Whether the engine has this image."""
         return self.images.get(reference) is not None
-
-    def image_id(self, reference: str) -> str:
-        """The image's id. Raises MissingError where the engine has none."""
-        return self.images.need(reference).id
-
-    def load(self, archive: Path, tag: str | None = None) -> str:
-        """Load an image archive, tag it, and give its id."""
-        return self.images.load(archive, tag)
 
     # containers
 
@@ -152,22 +142,17 @@ class Engine:
         A free port that somebody takes between the engine's choice and its use is tried again, a port that the caller chose is
         not. Raises PortInUse, CannotStart (the machine or the engine refuses these options) or another DeadweightError.
         """
-        attempts = START_ATTEMPTS if options.host_port is None else 1
-        for attempt in range(1, attempts + 1):
-            container = self.create(image, options, purpose=purpose, variant=variant)
+        attempts, attempt = START_ATTEMPTS if options.host_port is None else 1, 0
+        while True:
+            container, attempt = self.create(image, options, purpose=purpose, variant=variant), attempt + 1
             try:
                 self.begin(container)
-            except PortInUse:
+                return container
+            except BaseException as error:
                 container.remove()
-                if attempt == attempts:
+                if attempt == attempts or not isinstance(error, PortInUse):
                     raise
-                time.sleep(0.05 * attempt)
-                continue
-            except BaseException:
-                container.remove()
-                raise
-            return container
-        raise AssertionError("unreachable")
+            time.sleep(0.05 * attempt)
 
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet. Raises Interrupted once the run is to end, wherever that is asked for: whoever
@@ -183,8 +168,7 @@ class Engine:
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         from docker.errors import APIError
 
-        if _run.cancelled():
-            raise Interrupted("interrupted")
+        stop_if_cancelled()
         self._asked_for.add(
             name
         )  # who is interrupted in this call, or gets no answer in time, does not learn what came of it
@@ -264,10 +248,6 @@ class Engine:
             yield name
         finally:
             self.remove_network(name)
-
-    def cut_off(self) -> dict[str, str]:
-        """The options of a network whose bridge has no address of this machine."""
-        return dict(self.dialect.cut_off)
 
     def remove_network(self, name: str) -> None:
         """Remove a network, and before it the containers of ours on it; where it cannot go yet, ``close`` tries again."""

@@ -9,17 +9,17 @@ import os
 import select
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight import _run, _signals
-from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
+from deadweight import _signals
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
 from deadweight.engine import labels, netns
-from deadweight.engine.faults import Unreachable, translated
+from deadweight.engine.faults import Unreachable, stop_if_cancelled, translated
 from deadweight.engine.health import ExecResult
 from deadweight.engine.options import RunOptions
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
@@ -195,6 +195,13 @@ class Container:
             raw: bytes = self.api.logs(self.id, tail=tail)
         return raw.decode(errors="replace").splitlines()
 
+    def last_output(self, lines: int) -> list[str]:
+        """The same; nothing where the engine cannot tell."""
+        try:
+            return self.logs(lines)
+        except DeadweightError:
+            return []
+
     def follow(self, lines: int | None = None) -> Iterator[str]:
         """Its lines as they come, until it ends; first the last ``lines`` of those it wrote (None: all). Close to stop."""
         with translated(f"logs of container {self.name}"):
@@ -229,7 +236,7 @@ class Container:
         deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, NO_ANSWER
         ask = self.question(health, port)
         while True:
-            _stop_if_cancelled()
+            stop_if_cancelled()
             limit = max(0.05, min(5.0, deadline - time.monotonic()))
             try:
                 last = ask(limit)
@@ -295,7 +302,7 @@ class Container:
         """Wait until it ends by itself, at most so long; gives its state then."""
         deadline, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
         while True:
-            _stop_if_cancelled()
+            stop_if_cancelled()
             state = self.state()
             if not state.running and state.exit_code == KILLED and not state.oom_killed and self.options.memory_bytes:
                 time.sleep(NOTED_SECONDS)  # that the kernel ended it for its memory is noted a moment after its end
@@ -356,11 +363,6 @@ class Container:
                 _signals.removed("containers removed")
 
 
-def _stop_if_cancelled() -> None:
-    if _run.cancelled():
-        raise Interrupted("interrupted")
-
-
 # Whether a container still runs, as the kernel tells of its first process: at once, and far cheaper than an engine's answer.
 class ProcessHold:
     """A hold on a process (pidfd_open(2)), which no later process of the same number can take over."""
@@ -396,7 +398,11 @@ def read_file(api: APIClient, container: str, path: str, most: int) -> bytes:
     """A regular file of a container, as the engine sees it. Raises MissingError, or DeadweightError for one that is too large."""
     with translated(f"read {path}"):
         stream, _ = api.get_archive(container, path)
-        content = b"".join(_bounded(stream, most + 65536, path))
+        content = bytearray()
+        for chunk in stream:
+            content += chunk
+            if len(content) > most + 65536:
+                raise DeadweightError(wording("engine.file_too_large", path=path, most=most + 65536))
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         member = archive.next()
         file = archive.extractfile(member) if member is not None and member.isreg() else None
@@ -410,14 +416,3 @@ def is_there(api: APIClient, container: str, path: str) -> bool:
     with translated(f"look for {path}"):
         answer = api.head(f"{api.base_url}/containers/{container}/archive", params={"path": path}, timeout=api.timeout)
     return answer.status_code != http.client.NOT_FOUND
-
-
-def _bounded(stream: Iterable[bytes], most: int, path: str) -> list[bytes]:
-    chunks: list[bytes] = []
-    size = 0
-    for chunk in stream:
-        size += len(chunk)
-        if size > most:
-            raise DeadweightError(wording("engine.file_too_large", path=path, most=most))
-        chunks.append(chunk)
-    return chunks

@@ -91,7 +91,6 @@ class DockerCli:
     building: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     buildx: bool = False
-    version: str = ""
 
     def build(self, *arguments: str) -> list[str]:
         """A BuildKit build whose image ends up in the engine (``--load``)."""
@@ -102,37 +101,6 @@ class DockerCli:
         if self.docker is None:
             raise MissingError(wording("engine.only_buildx"))
         return [self.docker, *arguments]
-
-
-def too_old_for(oldest: str) -> str:
-    """Why the client that is here cannot speak to an engine whose oldest API version is this; empty where it can.
-
-    Asked of ``docker`` alone, where that builds: buildx tells no API version.
-    """
-    docker = look("docker-cli").tool
-    if not oldest or docker is None or look("buildx").tool is not None:
-        return ""
-    newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
-    if newest is None or number(newest) >= number(oldest):
-        return ""
-    return wording("engine.api_too_new", program=docker.path, version=docker.version, newest=newest, oldest=oldest)
-
-
-def _building_client(env: Mapping[str, str]) -> DockerCli:
-    """The client to build with: ``docker`` with the buildx plugin or older than 23 (it speaks BuildKit by itself), else
-    ``buildx`` on its own. ``env`` names the engine (``Endpoint.cli_env``). Raises MissingError (exit 3).
-    """
-    docker, buildx = look("docker-cli").tool, look("buildx").tool
-    if buildx is not None:
-        # The builder "default" is the engine that DOCKER_HOST names, whatever builder the user has chosen for himself.
-        more = {"BUILDX_BUILDER": "default", "BUILDX_CONFIG": str(user_cache() / "buildx"), **env}
-        path = str(docker.path) if docker else None
-        return DockerCli(path, (str(buildx.path), "build", "--load"), more, buildx=True, version=buildx.version)
-    if docker is not None:
-        return DockerCli(
-            str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env}, version=docker.version
-        )
-    raise MissingError(wording("engine.no_buildkit_client", problem=look("docker-cli").reason or "docker is not there"))
 
 
 Say = Callable[[str], None]
@@ -187,17 +155,36 @@ def server_version(endpoint: Endpoint) -> str | None:
 
 
 def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
-    """The client to build with, bound to an engine. Raises MissingError where none can build with BuildKit, or speak to it."""
-    problem = client_too_old(endpoint) if endpoint else ""
-    if problem:
+    """The client to build with, bound to an engine: ``docker`` with the buildx plugin or older than 23 (it speaks BuildKit by
+    itself), else ``buildx`` on its own. Raises MissingError (exit 3) where none can build with BuildKit, or speak to the engine."""
+    if endpoint and (problem := client_too_old(endpoint)):
         raise MissingError(wording("engine.client_too_old", problem=problem))
-    return _building_client(endpoint.cli_env if endpoint else {})
+    env = endpoint.cli_env if endpoint else {}
+    docker, buildx = look("docker-cli").tool, look("buildx").tool
+    if buildx is not None:
+        # The builder "default" is the engine that DOCKER_HOST names, whatever builder the user has chosen for himself.
+        more = {"BUILDX_BUILDER": "default", "BUILDX_CONFIG": str(user_cache() / "buildx"), **env}
+        path = str(docker.path) if docker else None
+        return DockerCli(path, (str(buildx.path), "build", "--load"), more, buildx=True)
+    if docker is None:
+        problem = look("docker-cli").reason or "docker is not there"
+        raise MissingError(wording("engine.no_buildkit_client", problem=problem))
+    return DockerCli(str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env})
 
 
 def client_too_old(endpoint: Endpoint) -> str:
-    """Why the Docker client here cannot speak to an engine; empty where it can, as far as both tell."""
-    oldest = wire.document(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion")
-    return too_old_for(str(oldest or ""))
+    """Why the Docker client here cannot speak to an engine; empty where it can, as far as both tell.
+
+    Asked of ``docker`` alone, where that builds: buildx tells no API version.
+    """
+    oldest = str(wire.document(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion") or "")
+    docker = look("docker-cli").tool
+    if not oldest or docker is None or look("buildx").tool is not None:
+        return ""
+    newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
+    if newest is None or number(newest) >= number(oldest):
+        return ""
+    return wording("engine.api_too_new", program=docker.path, version=docker.version, newest=newest, oldest=oldest)
 
 
 def search() -> tuple[Endpoint | None, list[str]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _log_excerpt
-from deadweight._errors import DeadweightError, MissingError, wording
-from deadweight.engine.options import Mount, RunOptions, Tmpfs
+from deadweight._errors import MissingError, wording
+from deadweight.engine.options import TMPFS_BYTES, Mount, RunOptions, Tmpfs
 from deadweight.suite.values import parse_tmpfs
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> 
         pids=PIDS,
         env=dict(need.env),
         args=need.args,
-        tmpfs=tuple(_tmpfs(entry) for entry in need.tmpfs),
+        tmpfs=tuple(Tmpfs(path, size or TMPFS_BYTES) for path, size in map(parse_tmpfs, need.tmpfs)),
         mounts=tuple(Mount(root / path, target) for target, path in need.files.items()),
         hosts=dict(hosts),
         network=network,
@@ -70,27 +70,15 @@ def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> 
     )
 
 
-def _tmpfs(entry: str) -> Tmpfs:
-    path, size = parse_tmpfs(entry)
-    return Tmpfs(path, size) if size else Tmpfs(path)
-
-
 def _wait(container: Container, name: str, need: Need) -> None:
     found = container.wait_healthy(need.health, need.port)
     if found.healthy:
         return
-    last = _log_excerpt.last_lines(_heard(container), SHOWN_LINES)
+    last = _log_excerpt.last_lines(container.last_output(200), SHOWN_LINES)
     said = wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")
     raise MissingError(
         wording("engine.dependency_down", name=name, image=need.image or need.variant, reason=found.reason, output=said)
     )
-
-
-def _heard(container: Container) -> list[str]:
-    try:
-        return container.logs(200)
-    except DeadweightError:
-        return []
 
 
 def _address(container: Container, name: str, network: str) -> str:

@@ -6,7 +6,8 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from deadweight._errors import DeadweightError, MissingError, wording
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
 
 _UNSPOKEN = re.compile(r"client version [\d.]+ is too (?:new|old)")
 
@@ -25,6 +26,12 @@ class Unreachable(MissingError):
 
 class Ended(DeadweightError):
     """A container that was to be asked has ended."""
+
+
+def stop_if_cancelled() -> None:
+    """Raises Interrupted once the run is to end."""
+    if _run.cancelled():
+        raise Interrupted("interrupted")
 
 
 @contextlib.contextmanager

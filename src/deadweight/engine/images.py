@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted, MissingError, wording
-from deadweight.engine.faults import translated
+from deadweight._errors import DeadweightError, MissingError, wording
+from deadweight.engine.faults import stop_if_cancelled, translated
 from deadweight.records.reference import split
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ INDEX_TYPES = (
 )
 
 HTTP_CONFLICT = 409
-Progress = Callable[[int], None]
-"""Takes the number of bytes done so far."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ class Images:
                 return None
         return document
 
-    def load(self, archive: Path, tag: str | None = None, progress: Progress | None = None) -> str:
+    def load(self, archive: Path, tag: str | None = None) -> str:
         """Load an image archive (docker-save; OCI too on Docker 25 and later), tag it, and give its id in the engine.
 
         Raises DeadweightError where the engine does not take it, MissingError where there is no such file.
@@ -161,7 +158,7 @@ class Images:
         loaded: list[str] = []
         with translated(f"load {archive}"), archive.open("rb") as file:
             # The generator is given, not the file: the client would otherwise read the file with no chance to stop.
-            for message in self._api.load_image(_chunks(file, progress)):
+            for message in self._api.load_image(_chunks(file)):
                 if "error" in message:
                     raise DeadweightError(wording("engine.archive_refused", archive=archive, problem=message["error"]))
                 loaded += re.findall(r"Loaded image(?: ID)?: (\S+)", str(message.get("stream", "")))
@@ -184,17 +181,16 @@ class Images:
         with translated(f"tag {reference}"):
             self._api.tag(image, repository, name or "latest", force=True)
 
-    def save(self, reference: str, out: Path, progress: Progress | None = None) -> Path:
+    def save(self, reference: str, out: Path) -> Path:
         """Write an image as an archive, whole or not at all. Raises MissingError where the engine has no such image."""
         self.need(reference)
         out.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-        done = 0
         try:
             with os.fdopen(handle, "wb") as file, translated(f"save {reference}"):
                 for chunk in self._api.get_image(reference, chunk_size=CHUNK_BYTES):
                     file.write(chunk)
-                    done = _told(progress, done + len(chunk))
+                    stop_if_cancelled()
             Path(temporary).chmod(0o644)
             Path(temporary).replace(out)
         except OSError as error:
@@ -257,19 +253,10 @@ def _id(document: Mapping[str, Any]) -> str:
     return f"sha256:{str(document['Id']).removeprefix('sha256:')}"
 
 
-def _chunks(file: Any, progress: Progress | None) -> Iterator[bytes]:
-    done = 0
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
-        done = _told(progress, done + len(chunk))
-
-
-def _told(progress: Progress | None, done: int) -> int:
-    if _run.cancelled():
-        raise Interrupted("interrupted")
-    if progress is not None:
-        progress(done)
-    return done
+        stop_if_cancelled()
 
 
 def pull(api: APIClient, reference: str, dialect: Docker) -> None:

@@ -22,42 +22,15 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container, Host
 
 
-class OwnImage:
-    """Made of the Go module in ``source`` and loaded when first asked for; ``close`` removes it. The program is at ``path``."""
+class Companions:
+    """Containers of one of our programs that stand beside other containers of an engine: each goes with its own.
+
+    The program is made of the Go module in ``source`` and loaded as an image when it is first needed; it is at ``path`` there.
+    """
 
     def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
         self._engine, self._source, self._path, self._purpose = engine, source, path, purpose
         self._image = ""
-
-    def loaded(self) -> str:
-        """Its name. Raises DeadweightError (MissingError without Go)."""
-        if not self._image:
-            architecture = helper_programs.go_architecture(self._engine.info.architecture)
-            program = helper_programs.built(architecture, self._source).read_bytes()
-            # a name of our own: who else has the program here removes its name
-            name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
-            with translated(f"load our program {self._path.strip('/')}"):
-                for _ in self._engine.api.load_image(
-                    program_archive(program, self._path, architecture, name, self._engine.marks(self._purpose))
-                ):
-                    pass
-            self._image = name
-        return self._image
-
-    def close(self) -> None:
-        if self._image:
-            with contextlib.suppress(DeadweightError):
-                self._engine.images.remove(self._image, force=True)
-            self._image = ""
-
-
-# Containers of one of our programs that stand beside other containers of an engine: each goes with its own.
-class Companions:
-    """``source``, ``path`` and ``purpose`` are those of the program's image (``OwnImage``)."""
-
-    def __init__(self, engine: Host, source: Path, path: str, purpose: str) -> None:
-        self._engine = engine
-        self._program = OwnImage(engine, source, path, purpose)
         self._beside: dict[str, Container] = {}
         self._guard = threading.RLock()  # a start that fails tells of its end
 
@@ -68,9 +41,26 @@ class Companions:
         if beside is not None:
             beside.remove()
 
+    def loaded(self) -> str:
+        """The program's image. Raises DeadweightError (MissingError without Go)."""
+        if not self._image:
+            architecture = helper_programs.go_architecture(self._engine.info.architecture)
+            program = helper_programs.built(architecture, self._source).read_bytes()
+            # a name of our own: who else has the program here removes its name
+            name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
+            archive = program_archive(program, self._path, architecture, name, self._engine.marks(self._purpose))
+            with translated(f"load our program {self._path.strip('/')}"):
+                for _ in self._engine.api.load_image(archive):
+                    pass
+            self._image = name
+        return self._image
+
     def close(self) -> None:
         """Remove the image."""
-        self._program.close()
+        if self._image:
+            with contextlib.suppress(DeadweightError):
+                self._engine.images.remove(self._image, force=True)
+            self._image = ""
 
 
 # Images of one program, made here, for engines of any kind.
@@ -96,7 +86,9 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(content), mode
             tar.addfile(member, io.BytesIO(content))
-    return out.getvalue()
+        # Podman's reader has gone at the end mark: what a tape's record is filled up with would meet a broken pipe.
+        end = tar.offset + 2 * tarfile.BLOCKSIZE
+    return out.getvalue()[:end]
 
 
 # Programs of ours in an image made of another one, where files of this machine cannot be bound into a container: its paths mean
@@ -112,31 +104,21 @@ class Packing:
         """An image like this one, with programs at these absolute paths. Raises DeadweightError."""
         key = (image, tuple(sorted(files)))
         if key not in self._made:
-            self._made[key] = made_with(self._engine, image, files, self._name, self._purpose)
+            self._made[key] = self._committed(image, _tar({path.strip("/"): files[path] for path in files}, mode=0o755))
         return self._made[key]
+
+    def _committed(self, image: str, content: bytes) -> str:
+        tag = uuid.uuid4().hex[:12]
+        with (
+            self._engine.create(image, RunOptions(network="none"), purpose=self._purpose) as container,
+            translated(f"put programs into an image like {image}"),
+        ):
+            if not self._engine.api.put_archive(container.id, "/", content):
+                raise DeadweightError(wording("engine.takes_no_files"))
+            self._engine.api.commit(container.id, repository=self._name, tag=tag)
+        return f"{self._name}:{tag}"
 
     def close(self) -> None:
         for made in self._made.values():
             self._engine.images.remove(made, force=True)
         self._made.clear()
-
-
-def made_with(engine: Host, image: str, files: Mapping[str, bytes], name: str, purpose: str) -> str:
-    """An image like another one, with programs at these absolute paths. Gives its name; who asked for it removes it."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for path, program in files.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.size, member.mode = len(program), 0o755
-            tar.addfile(member, io.BytesIO(program))
-        end = tar.offset + 2 * tarfile.BLOCKSIZE
-    tag = uuid.uuid4().hex[:12]
-    with (
-        engine.create(image, RunOptions(network="none"), purpose=purpose) as container,
-        translated(f"put programs into an image like {image}"),
-    ):
-        # Podman's reader has gone at the end mark: what a tape's record is filled up with would meet a broken pipe.
-        if not engine.api.put_archive(container.id, "/", content.getvalue()[:end]):
-            raise DeadweightError(wording("engine.takes_no_files"))
-        engine.api.commit(container.id, repository=name, tag=tag)
-    return f"{name}:{tag}"

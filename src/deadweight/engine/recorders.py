@@ -74,7 +74,7 @@ class Recorders(Companions):
         ):  # it reads names in the memory of the container's processes, and follows links among its files
             options = options.but(pid_mode=f"container:{container.id}", cap_add=("SYS_PTRACE", "DAC_READ_SEARCH"))
         with self._guard:
-            beside = self._engine.start(self._program.loaded(), options, purpose=PURPOSE)
+            beside = self._engine.start(self.loaded(), options, purpose=PURPOSE)
             self._beside[container.id] = beside
         with translated("listen to the recorder"):
             handle = self._engine.api.exec_create(beside.id, ["/recorder", does, name], stdin=True)["Id"]

@@ -55,7 +55,7 @@ class Tunnels(Companions):
                     pids=_PROCESSES, network=f"container:{container.id}", args=("wait",),
                 )  # fmt: skip
                 options = options.but(user="0:0", cap_add=RULES) if rules else options
-                self._beside[container.id] = self._engine.start(self._loaded(), options, purpose=PURPOSE)
+                self._beside[container.id] = self._engine.start(self.loaded(), options, purpose=PURPOSE)
             return self._beside[container.id]
 
     def route(self, container: Container, port: int) -> Route:
@@ -102,7 +102,7 @@ class Tunnels(Companions):
         options = RunOptions(
             network="none", cap_drop=("ALL",), mounts=mounts, memory_bytes=MEMORY_BYTES, pids=_PROCESSES, args=("wait",)
         )
-        image = self._loaded()
+        image = self.loaded()
         try:
             self._engine.start(image, options, purpose=PURPOSE).remove()
         except Interrupted:
@@ -114,7 +114,7 @@ class Tunnels(Companions):
     def by_bridges(self, words: Sequence[str]) -> None:
         """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises
         DeadweightError with what it said where it fails."""
-        self._loaded()
+        self.loaded()
         said = ""
         for place in self._engine.dialect.namespaces():
             try:
@@ -135,16 +135,13 @@ class Tunnels(Companions):
             apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
             memory_bytes=MEMORY_BYTES, pids=_PROCESSES, args=tuple(words),
         )  # fmt: skip
-        with self._guard, self._engine.start(self._loaded(), options, purpose=PURPOSE) as container:
+        with self._guard, self._engine.start(self.loaded(), options, purpose=PURPOSE) as container:
             state = container.wait_ended(END_SECONDS)
             return " ".join([*container.logs(3), state.told()]) if state.running or state.exit_code else ""
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
         return self.beside(container).exec([PROGRAM, "listeners"], seconds=10).output.decode(errors="replace")
-
-    def _loaded(self) -> str:
-        return self._program.loaded()
 
 
 def _pass_on(stream: Any, theirs: socket.socket) -> None:

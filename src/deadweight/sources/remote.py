@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import platform
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from deadweight._errors import CommandError, ConfigError, DeadweightError, Missi
 from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.built_image import Base
-from deadweight.records.paths import State
+from deadweight.records.paths import State, user_cache
 from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.sources import network
 from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
@@ -175,9 +177,7 @@ class RemoteSource:
 
     def layout(self, reference: str) -> Path:
         """See the protocol."""
-        from deadweight.sources.layout import pulled
-
-        return pulled(reference)
+        return pulled_layout(reference)
 
     def environment(self) -> BuildEnvironment:
         """See the protocol."""
@@ -252,6 +252,25 @@ class RemoteSource:
         problems = [_apk_problem(url, answers[url]) for url in remote if answers[url].status != 200]
         absent = [url for url in urls if "://" not in url and not Path(url).exists()]
         return [*problems, *(NoBase((APK, wording("sources.no_apk_file", path=path))) for path in absent)]
+
+
+def layout_folder(digest: str) -> Path:
+    """Where the OCI layout of an image is kept, for builds on other machines."""
+    return user_cache() / "layouts" / digest.replace(":", "-")
+
+
+def pulled_layout(reference: str) -> Path:
+    """The OCI layout of an image by its digest, from a registry without TLS that crane can reach. Raises CommandError."""
+    from deadweight.toolchain import crane
+
+    folder = layout_folder(reference.rpartition("@")[2])
+    if not (folder / "index.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with crane.pulled(reference, insecure=True) as got, tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            whole = shutil.copytree(got, Path(work) / "layout")
+            shutil.rmtree(folder, ignore_errors=True)
+            whole.rename(folder)
+    return folder
 
 
 def architecture() -> tuple[str, str]:

@@ -50,18 +50,44 @@ BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE = "DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"
 
 
-@dataclass(frozen=True)
-class Mirror:
+def _none_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else _none_is_empty(value) or []
+
+
+def _is_place(text: str) -> bool:
+    """Whether images can lie behind this ``HOST[/PREFIX]``."""
+    try:
+        parse(f"{text}/any/image")
+    except UsageError:
+        return False
+    return bool(text)
+
+
+def _prefix(text: str) -> str:
+    if not _is_place(text.rstrip("/")):
+        raise ValueError(wording("sources.host"))
+    return text
+
+
+Prefix = Annotated[Text, AfterValidator(_prefix)]
+Places = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+
+
+class Mirror(Record):
     """Where a mirror keeps things.
 
     ``registries`` maps a public host to ``host/prefix``; for the host ``*`` the public host is put behind the prefix.
     ``apk`` maps a flavour to repository URLs or folders; ``apk_keys`` are URLs or files. ``insecure`` allows plain HTTP.
     """
 
-    registries: Mapping[str, str] = field(default_factory=dict)
-    apk: Mapping[ApkFlavour, tuple[str, ...]] = field(default_factory=dict)
-    apk_keys: tuple[str, ...] = ()
-    insecure: bool = False
+    registries: Annotated[dict[Text, Prefix], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
+    apk: Annotated[dict[ApkFlavour, Places], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
+    apk_keys: Places = ()
+    insecure: Annotated[bool, STRICT] = False
 
 
 @dataclass(frozen=True)
@@ -142,15 +168,6 @@ def mirror_at(prefix: str) -> Mirror:
     return Mirror(registries={"*": place}, insecure=scheme == "http")
 
 
-def _is_place(text: str) -> bool:
-    """Whether images can lie behind this ``HOST[/PREFIX]``."""
-    try:
-        parse(f"{text}/any/image")
-    except UsageError:
-        return False
-    return bool(text)
-
-
 def user_file() -> Path:
     """The user's own settings for all projects: ``sources.yaml`` in the platform's configuration folder."""
     from platformdirs import user_config_path
@@ -158,47 +175,21 @@ def user_file() -> Path:
     return user_config_path("deadweight", appauthor=False) / "sources.yaml"
 
 
-def _none_is_empty(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else _none_is_empty(value) or []
-
-
 def _whole_mirror(value: Any) -> Any:
     """``mirror: HOST/PREFIX`` says it for all registries."""
     if not isinstance(value, str):
         return value
     try:
-        mirror = mirror_at(check_text(value))
+        return mirror_at(check_text(value))
     except UsageError:
         raise ValueError(wording("sources.host")) from None
-    return {"registries": mirror.registries, "insecure": mirror.insecure}
-
-
-def _prefix(text: str) -> str:
-    if not _is_place(text.rstrip("/")):
-        raise ValueError(wording("sources.host"))
-    return text
-
-
-Prefix = Annotated[Text, AfterValidator(_prefix)]
-Places = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
-
-
-class _MirrorSection(Record):
-    registries: Annotated[dict[Text, Prefix], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
-    apk: Annotated[dict[ApkFlavour, Places], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
-    apk_keys: Places = ()
-    insecure: Annotated[bool, STRICT] = False
 
 
 class _Section(Record):
     """The shape above; ``source`` is that of ``--source``."""
 
     source: SourceName = "auto"
-    mirror: Annotated[_MirrorSection | None, BeforeValidator(_whole_mirror)] = None
+    mirror: Annotated[Mirror | None, BeforeValidator(_whole_mirror)] = None
     ca_bundle: AnyPath | None = None
     environment: Annotated[dict[EnvName, Text], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
 
@@ -208,16 +199,10 @@ class _Section(Record):
         def placed(places: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(place if "://" in place else str(root / place) for place in places)
 
-        mirror = (
-            None
-            if self.mirror is None
-            else Mirror(
-                registries=self.mirror.registries,
-                apk={name: placed(places) for name, places in self.mirror.apk.items()},
-                apk_keys=placed(self.mirror.apk_keys),
-                insecure=self.mirror.insecure,
-            )
-        )
+        mirror = self.mirror
+        if mirror is not None:
+            apk = {name: placed(places) for name, places in mirror.apk.items()}
+            mirror = mirror.model_copy(update={"apk": apk, "apk_keys": placed(mirror.apk_keys)})
         bundle = str(root / self.ca_bundle) if self.ca_bundle is not None else None
         return Settings(self.source, mirror=mirror, ca_bundle=bundle, environment=self.environment)
 

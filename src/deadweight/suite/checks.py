@@ -21,14 +21,11 @@ from deadweight.suite.values import (
     Count,
     Day,
     Flag,
-    HeaderName,
-    HeaderValue,
     Pattern,
     Record,
     RelativePath,
     Seconds,
     Size,
-    UrlPath,
     check_path,
     in_project,
     plain_url_path,
@@ -153,29 +150,6 @@ class AttackGate(Record):
     blocked: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class AwkRequest(Record):
-    """How an AWK script reaches the service, for attacks through an AWK of its own: the request, and where the script stands in it.
-
-    ``encoding``: the body is JSON or a form with the script at ``field``, or the script alone (``raw``); ``query`` puts ``field``
-    into the path. ``args`` and ``input`` are the fields of AWK's words and its input; null where the service takes none.
-    """
-
-    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
-    path: UrlPath
-    encoding: Literal["json", "form", "query", "raw"] = "json"
-    field: Annotated[str, StringConstraints(min_length=1)] = "script"
-    args: str | None = None
-    input: str | None = None
-    headers: dict[HeaderName, HeaderValue] = {}
-
-    @field_validator("args", "input")
-    @classmethod
-    def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None and info.data.get("encoding") == "raw":
-            raise ValueError(wording("suite.raw_script_alone"))
-        return name
-
-
 Pack = Literal["breach", "awk", "http"]
 
 
@@ -187,12 +161,12 @@ class AttacksCheck(Record):
     """``attacks``: real attacks, and the walls that must stop them.
 
     ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
-    a script reaches the service. ``http`` looks for holes on the requests under ``api``, and on those of ``openapi``: a document
-    that the service serves (a path on it), or a file of the suite; ``http`` is then tried too.
+    a script reaches the service (the attack package knows its keys). ``http`` looks for holes on the requests under ``api``, and on
+    those of ``openapi``: a document that the service serves (a path on it), or a file of the suite; ``http`` is then tried too.
     """
 
     packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
-    awk: AwkRequest | None = None
+    awk: dict[str, Any] | None = None
     openapi: Annotated[str, AfterValidator(_document)] | None = None
     payload_files: tuple[RelativePath, ...] = ()
     gates: tuple[AttackGate, ...] = ()

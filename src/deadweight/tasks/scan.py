@@ -272,8 +272,6 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
                 f"{sbom['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
                 markup=False,
             )
-            if file["note"]:
-                out.print(f"{sbom['variant']}: {file['note']}", markup=False, style="yellow")
         for word, rows in (
             ("in the builder's SBOM, not in the image", sbom["absent"]),
             ("in the image, not in the builder's SBOM", sbom["unclaimed"]),

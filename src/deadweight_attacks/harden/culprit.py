@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine.options import Tmpfs
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.bisection import find_fewest, find_missing
 from deadweight.suite.values import format_bytes
 from deadweight_attacks.harden.search import ROOT
 from deadweight_attacks.harden.trial import NOTHING, PURPOSE, Written, passing
+from deadweight_attacks.seccomp.floor import find_fewest
 from deadweight_attacks.walls import wording
 
 if TYPE_CHECKING:
@@ -131,5 +131,5 @@ class _Replays:
                 file = profile.write(Path(folder) / "profile.json", profile.allowing(document, more))
                 return name in self._passing({"seccomp": str(file)})[0]
 
-            calls, whole = find_missing(refused, works, MOST_CALLS)
+            calls, whole = refused_calls.find_missing(refused, works, MOST_CALLS)
         return calls if whole else ()

@@ -278,7 +278,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         again = found.but(hosts=search.hosts[found.network])
         asked = health_command.found(subject, again)
     known = Tightest(
-        found, engine.cut_off(), headroom, tuple(search.tried), asks=asked, unheld=unheld,
+        found, dict(engine.dialect.cut_off), headroom, tuple(search.tried), asks=asked, unheld=unheld,
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
         at_once=search.at_once,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import recorders
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.runtime import Floor, keep_floor, kept_floor, runtime_of
+from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight.records import store
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import helper, walls
@@ -19,6 +19,7 @@ from deadweight_attacks.harden.result import Found
 from deadweight_attacks.harden.trial import run_in_worker
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
+from deadweight_attacks.seccomp.floor import Floor, keep_floor, kept_floor
 from deadweight_attacks.seccomp.model import Seccomp, Stopped
 
 Told = Callable[[str], None]

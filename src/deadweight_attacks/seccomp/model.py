@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.calls import family
 from deadweight_attacks import walls
+from deadweight_attacks.seccomp.floor import document
 
 # What a search for a seccomp profile found, in lines for a terminal.
 MOST_NAMED = 12
@@ -134,11 +134,11 @@ class Seccomp:
         return f"{kind} ({name})"
 
     def profile(self) -> dict[str, Any]:
-        return profile.document(self.names, self.families, self.architecture)
+        return document(self.names, self.families, self.architecture)
 
     def profile_to_attack(self) -> dict[str, Any]:
         """The same with what the attacker's own program needs to run at all: what gets through may owe it to these."""
-        return profile.document({*self.names, *self.attacker}, self.families, self.architecture)
+        return document({*self.names, *self.attacker}, self.families, self.architecture)
 
     def alone(self) -> dict[str, tuple[str, ...]]:
         """Calls that only one check makes, by that check."""

@@ -14,14 +14,14 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import calls, profile
-from deadweight.engine.seccomp.bisection import find_fewest
 from deadweight.engine.seccomp.calls import BY_TIMING, CLIENT, HELD, LENIENT
-from deadweight.engine.seccomp.runtime import Floor, Runtime, runtime_of
-from deadweight.engine.seccomp.runtime import find_floor as find
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight_attacks.network import trial_network
 from deadweight_attacks.seccomp import recorder
+from deadweight_attacks.seccomp.floor import Floor, document, find_fewest
+from deadweight_attacks.seccomp.floor import find_floor as find
 from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
 from deadweight_attacks.seccomp.recorder import Recording
 from deadweight_attacks.walls import wording
@@ -209,7 +209,7 @@ class _Search:
     ) -> str:
         _stop_if_cancelled()
         self.trials += 1
-        profile.write(file, profile.document(allowed, families, architecture))
+        profile.write(file, document(allowed, families, architecture))
         options = self.options.but(seccomp=str(file))
         if whole:
             self.last = attempt(self.subject, options, self.exits, at_once=self.found.at_once)

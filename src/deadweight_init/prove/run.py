@@ -16,8 +16,7 @@ from deadweight.checks import table
 from deadweight.checks.budget import size_of
 from deadweight.checks.layers import base_image
 from deadweight.checks.runner import run_checks
-from deadweight.checks.scan.file_watch import CannotWatch
-from deadweight.checks.scan.reachability import touched
+from deadweight.checks.scan.reachability import CannotWatch, watched
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import RunSettings
 from deadweight_init.derive.dockerfile import MINIMAL, of_settings
@@ -248,7 +247,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     if not base:
         return "which of its layers are the base's is not known"
     try:
-        opened, executed = touched(subject)
+        opened, executed = watched(subject)
     except CannotWatch as reason:
         return str(reason)
     except Interrupted:

@@ -1,17 +1,13 @@
-"""What a running service touches: seen by real fanotify marks on a real container, also where a program lives for milliseconds."""
+"""What a running service touches: seen in a real container, also where a program lives for milliseconds."""
 
 from __future__ import annotations
 
-import os
-import sys
-
 import pytest
 
-from deadweight.checks.scan import file_watch, reachability
+from deadweight.checks.scan import reachability
 from deadweight.checks.scan.model import Found
 from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.engine import recorders
-from deadweight.engine.container import Container
 from deadweight.engine.seccomp import profile
 from tests.support.codes import codes
 from tests.support.small_project import put_built, subject_of, write_suite
@@ -29,17 +25,6 @@ variants:
 """
 
 
-def can_watch() -> bool:
-    try:
-        os.close(file_watch._new_group())
-    except file_watch.CannotWatch:
-        return False
-    return sys.platform == "linux"
-
-
-needs_fanotify = pytest.mark.skipif(not can_watch(), reason="fanotify is not permitted here")
-
-
 @pytest.fixture
 def subject(tmp_path, engine, playground_image, playground_archive):
     suite = write_suite(tmp_path, SUITE)
@@ -50,9 +35,7 @@ def subject(tmp_path, engine, playground_image, playground_archive):
 
 
 @pytest.mark.slow
-@needs_fanotify
 def test_the_service_its_awk_and_its_libraries_are_seen(subject):
-    """And from beside, by a container that needs no root here, the same: also of what lives for milliseconds."""
     found = observed(subject, may_run=True)
     assert isinstance(found, Observation), found
     names = {path.rpartition("/")[2] for path in found.opened}
@@ -60,70 +43,22 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
     assert {path.rpartition("/")[2] for path in found.executed} & {"awk", "mawk", "gawk"}
     assert any(name.startswith("libc.so") for name in names)
     assert observed(subject, may_run=False) == found  # kept for the same image and requests
-    beside = reachability.watched(subject, lambda container: reachability._ask_everything(subject, container))
-    assert (frozenset(found.opened), frozenset(found.executed)) == beside
     for label in ("deadweight.variant=app", "deadweight.purpose=recorder"):
         assert not subject.engine().api.containers(filters={"label": label})
 
 
-@needs_fanotify
-def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
-    """Where the engine's mount is out of sight: the program itself was executed before the mark was set."""
-    with file_watch.Watch() as seen, subject.service.start(subject.service.options()) as container:
-        seen.follow(None, container.state().pid, "out of sight")
-        container.wait_healthy(subject.variant.health, subject.variant.port)
-        opened, executed = seen.files()
-    assert "/app" in opened & executed
-
-
-@needs_fanotify
-def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(subject, monkeypatch):
-    """The number that an engine in another kernel tells is that of any process here: nothing of it was reached."""
-    real = Container.inspect
-
-    def elsewhere(container: Container) -> dict:
-        document = real(container)
-        document["State"]["Pid"] = os.getpid()
-        return document
-
-    monkeypatch.setattr(Container, "inspect", elsewhere)
-    with pytest.raises(file_watch.CannotWatch) as caught:
-        reachability._from_here(subject)
-    assert codes(caught.value.args[0]) == ["scan.containers_elsewhere"]
-
-
-def test_without_permission_it_is_measured_from_beside_and_else_both_reasons_are_told(subject, monkeypatch):
-    def refuse() -> int:
-        raise file_watch.CannotWatch("fanotify is not permitted here")
-
-    monkeypatch.setattr(file_watch, "_new_group", refuse)
-    seen = observed(subject, may_run=True)
-    assert isinstance(seen, Observation)
-    assert "/app" in seen.executed
-    found = reachability.reachability((), (), "fanotify is not permitted here", 3)
-    assert (found.status, found.reachable, found.dead_weight) == ("not_measured", None, None)
-
-
 @pytest.mark.slow
-def test_a_kernel_that_tells_of_no_calls_is_said_beside_why_root_is_not_told(subject, monkeypatch, tmp_path):
+def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path):
     """As such a kernel answers who asks for a listener."""
     refused = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
 
-    def refuse() -> int:
-        raise file_watch.CannotWatch("fanotify is not permitted here")
-
-    monkeypatch.setattr(file_watch, "_new_group", refuse)
     monkeypatch.setattr(recorders, "JOIN_SECONDS", 5.0)
     rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
-    options = subject.service.options().but(seccomp=str(file))
-    monkeypatch.setattr(subject.service, "options", lambda: options)
-    first, second = observed(subject, may_run=True).fields.values()
-    assert (str(first), second.code, second.fields["problem"]) == (
-        "fanotify is not permitted here",
-        "scan.kernel_tells_nothing",
-        "invalid argument",
-    )
+    roomier = reachability.roomier
+    monkeypatch.setattr(reachability, "roomier", lambda options: roomier(options).but(seccomp=str(file)))
+    found = observed(subject, may_run=True)
+    assert (found.code, found.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")
 
 
 def test_where_the_service_may_not_be_run_the_command_is_named(subject):
@@ -138,7 +73,7 @@ def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbe
     built = put_built(suite, "app", misbehaving_archive, misbehaving_image)
     found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)
     assert isinstance(found, str)
-    assert codes(found)[0] in ("scan.service_not_run", "scan.both_reasons")
+    assert codes(found)[0] == "scan.service_not_run"
 
 
 def test_a_variant_without_api_checks_is_not_measured(tmp_path, engine, playground_image, playground_archive):

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan import sbom_documents
 from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
 from deadweight.checks.scan.sbom_documents import Part, packages, parts, without_twins
 from deadweight.publish.push import attach, push
 from tests.support import ROOT
-from tests.support.codes import details, raises
+from tests.support.codes import raises
 from tests.support.cyclonedx import problems
 from tests.support.scan_samples import debian_files, image
 from tests.support.small_images import go_program
@@ -129,8 +128,8 @@ def test_a_builders_claims_are_held_against_the_image(tmp_path, app, scanner):
     assert made.absent == ("apk ghost 2.0",)
     assert "apk hidden 1.0-r0" in made.unclaimed
     assert not any("stdlib" in each or "own" in each for each in made.unclaimed)
-    assert json.loads(Path(made.files[0].path).read_text()) == claims
-    assert made.files[0].by == "test"
+    assert "ghost" not in Path(made.files[0].path).read_text(), "what is written is made from the image"
+    assert judged(made.files[0]) == []
 
 
 def test_a_builders_sbom_that_is_damaged_is_one_error(tmp_path, app):
@@ -170,63 +169,6 @@ def test_forms():
     assert forms("spdx") == ("spdx",)
     with pytest.raises(UsageError):
         forms("pdf")
-
-
-KO = "SPDXRef-Package-example.com.app-(devel)"
-
-
-def ko() -> dict:
-    """As ko 0.19 writes it where the main module has no version."""
-    made = spdx("pkg:oci/image@sha256:0", "pkg:golang/example.com/app@(devel)?type=module")
-    made["packages"][1]["SPDXID"] = KO
-    made["documentDescribes"] = ["SPDXRef-0"]
-    made["relationships"] = [
-        {"spdxElementId": "SPDXRef-0", "relationshipType": "CONTAINS", "relatedSpdxElement": KO},
-        {"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-0"},
-    ]
-    return made
-
-
-def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(tmp_path, app, scanner):
-    assert any(KO in each for each in problems(ko()))
-    made = write_sboms(subject(tmp_path, app, {}, ko()), ("spdx",))
-    document = json.loads(Path(made.files[0].path).read_text())
-    assert problems(document) == []
-    assert KO not in json.dumps(document)
-    assert document["relationships"][0]["relatedSpdxElement"] == document["packages"][1]["SPDXID"]
-    assert document["packages"][1]["externalRefs"][0]["referenceLocator"] == "pkg:golang/example.com/app?type=module"
-    assert judged(made.files[0]) == []
-    assert (details(made.files[0].note).code, details(made.files[0].note).fields["count"]) == (
-        "scan.identifiers_replaced",
-        1,
-    )
-    assert made.files[0].packages == 1
-
-
-def test_an_identifier_is_replaced_by_one_that_is_free():
-    made = ko()
-    made["packages"].append({**made["packages"][1], "SPDXID": "SPDXRef-Package-example.com.app-devel"})
-    document, count = sbom_documents.repaired(made)
-    assert count == 1
-    assert problems(document) == []
-    assert made == {**ko(), "packages": made["packages"]}, "what was read stays as it was"
-
-
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        ({"dataLicense": "MIT"}, "dataLicense"),
-        ({"creationInfo": {}}, "creationInfo.created"),
-        ({"documentNamespace": "a#b"}, "documentNamespace"),
-        ({"packages": [{"SPDXID": "SPDXRef-0", "name": "a"}]}, "without a downloadLocation"),
-        ({"relationships": [{"spdxElementId": "SPDXRef-9", "relationshipType": "CONTAINS"}]}, "SPDXRef-9"),
-    ],
-)
-def test_a_builders_sbom_beyond_repair_is_never_passed_on(tmp_path, app, scanner, damage, told):
-    made = write_sboms(subject(tmp_path, app, {}, {**spdx("pkg:golang/stdlib@v1"), **damage}), ("spdx",))
-    assert made.files[0].by.startswith("trivy")
-    assert told in made.files[0].note
-    assert problems(json.loads(Path(made.files[0].path).read_text())) == []
 
 
 def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):

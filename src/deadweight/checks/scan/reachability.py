@@ -10,42 +10,42 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
 from deadweight.checks.api import prepare
-from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.cache import folder
-from deadweight.checks.scan.file_watch import CannotWatch, Watch
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.checks.service import with_last_lines
-from deadweight.engine import netns
-from deadweight.engine.container import Container
 from deadweight.engine.recorders import FILES, UNTOLD, WATCH, argv, recording, roomier, running_on
 from deadweight.records import store
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container
+    from deadweight.suite.requests import HttpRequest
 
 
-# Watch which files a service opens and executes from beside it, where this process cannot: it is not root, or not of the engine's
-# machine.
-#
+class CannotWatch(Exception):
+    """Files cannot be watched here; says why."""
+
+
 # The service runs under our recorder, whose filter tells of the calls that open or execute a file before they go on
 # (``engine/recorders.py``). Another container of ours, among the service's processes, reads the name that is asked for and looks
 # which file it leads to. So a file also counts that is there and that the service was then refused; what goes through io_uring does
-# not, nor what a health check starts in the container.
+# not, nor what a health check starts in the container. It works the same for root and for everybody else, on every engine.
 
 
-def watched(subject: Subject, ask: Callable[[Container], None]) -> tuple[frozenset[str], frozenset[str]]:
-    """What was opened, and what of it was executed, while the service came up and ``ask`` sent it everything.
+def watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
+    """What was opened, and what of it was executed, while the service came up and was sent all requests of its ``api`` check.
 
     Raises CannotWatch where that is not told, DeadweightError where the service does not come up."""
-    engine, service, image = subject.engine(), subject.service, subject.engine_image()
-    options = service.options()
+    engine, image = subject.engine(), subject.engine_image()
+    options = subject.service.options().but(
+        seccomp="default"
+    )  # a profile of the suite's may forbid the recorder's filter
     options, name = recording(roomier(options), argv(engine.images.need(image), options), FILES)
     packed = engine.recorders.packed(image)
     with engine.start(packed, options, variant=subject.variant.name) as container:
@@ -55,7 +55,8 @@ def watched(subject: Subject, ask: Callable[[Container], None]) -> tuple[frozens
                 if not readiness.healthy:
                     _files(heard.line())
                     raise DeadweightError(readiness.reason)
-                ask(container)
+                for item in subject.variant.checks.api:
+                    _ask(subject, container, item.request)
                 return _files(heard.line())
         except Interrupted:
             raise
@@ -90,7 +91,6 @@ def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
 
 
 ANSWER_SECONDS = 60.0
-TRIES = 2
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
 
 
@@ -115,7 +115,7 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     if not may_run:
         return wording("scan.not_run_yet", variant=subject.variant.name)
     try:
-        found = _observe(subject, key)
+        opened, executed = watched(subject)
     except CannotWatch as reason:
         told: str = reason.args[0]
         return told
@@ -123,6 +123,7 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
         raise
     except DeadweightError as error:
         return wording("scan.service_not_run", problem=" ".join(error.message.split()))
+    found = Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
     store.save(found, file)
     return found
 
@@ -134,68 +135,8 @@ def _key(subject: Subject) -> str:
     return hashlib.sha256(f"1 {subject.built.config_digest} {asked}".encode()).hexdigest()
 
 
-def touched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
-    """What the service opens, and what of it is executed, while it comes up and is asked all that its ``api`` check asks.
-
-    Raises CannotWatch, DeadweightError where it does not come up. Who calls it closes ``subject.service``."""
-    found = _observe(subject, "")
-    return frozenset(found.opened), frozenset(found.executed)
-
-
-def _observe(subject: Subject, key: str) -> Observation:
-    """Of a service that was seen to run, some program was executed: where none was recorded, it is tried once more."""
-    for _ in range(TRIES):
-        opened, executed = _watched(subject)
-        if executed:
-            return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
-    raise CannotWatch(wording("scan.opened_files_unknown"))
-
-
-def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
-    """As the kernel tells root of the engine's machine; elsewhere from beside the service. Raises CannotWatch."""
-    here: CannotWatch | None = None
-    if not subject.engine().is_remote:
-        try:
-            return _from_here(subject)
-        except CannotWatch as reason:
-            here = reason
-    try:
-        return watched(subject, lambda container: _ask_everything(subject, container))
-    except CannotWatch as reason:
-        if here is None:
-            raise
-        raise CannotWatch(wording("scan.both_reasons", here=here.args[0], beside=reason.args[0])) from reason
-
-
-def _from_here(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
-    options = subject.service.options()
-    subject.engine_image()
-    with Watch() as watch, subject.service.start(options) as container:
-        document = container.inspect()
-        pid = int((document.get("State") or {}).get("Pid") or 0)
-        merged = ((document.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
-        ours = netns.is_process_of(pid, container.id)
-        if ours:
-            watch.follow(merged, pid, container.id)
-        readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
-        if not readiness.healthy:
-            raise DeadweightError(readiness.reason)
-        if not ours:
-            raise CannotWatch(wording("scan.containers_elsewhere"))
-        _ask_everything(subject, container)
-        return watch.files()
-
-
-def _ask_everything(subject: Subject, container: Container) -> None:
-    for item in subject.variant.checks.api:
-        _ask(subject, container, item.request)
-
-
-def _ask(subject: Subject, container: Container, asked: object) -> None:
+def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
     """One request; what it answers is the ``api`` check's business."""
-    from deadweight.suite.requests import HttpRequest
-
-    assert isinstance(asked, HttpRequest)
     request = prepare(asked, subject.suite.root)
     try:
         container.http(request.port).request(

@@ -1,8 +1,8 @@
 """Write a variant's SBOMs (SPDX, CycloneDX), and compare the builder's SBOM with the image's real content.
 
-If the builder wrote an SBOM in the format (ko and apko write SPDX), it is used; otherwise the scanner makes one from the image.
-The scanner omits packages of a distribution it does not know; those are added from the image's package database. Our own reader
-lists the image's content, so neither of the two is trusted.
+The scanner makes both from the image. It omits packages of a distribution it does not know; those are added from the image's
+package database. Our own reader lists the image's content, so neither the scanner nor the builder (ko and apko write SPDX) is
+trusted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.checks.scan import cache, sbom_documents, trivy
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight_images.findings import LayersReport
 
-Form = Literal["spdx", "cyclonedx"]
 MEDIA_TYPES = {"spdx": "application/spdx+json", "cyclonedx": "application/vnd.cyclonedx+json"}
 SUFFIXES = {"spdx": "spdx.json", "cyclonedx": "cdx.json"}
 ADDED = ("apk", "deb", "generic", "maven")
@@ -37,17 +36,13 @@ MAX_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class SbomFile:
-    """One SBOM on disk. ``by`` is who made it, ``packages`` how many packages it lists, ``added`` how many we added.
-
-    ``note`` tells what was wrong with the builder's own, and what became of that.
-    """
+    """One SBOM on disk. ``by`` is who made it, ``packages`` how many packages it lists, ``added`` how many we added."""
 
     form: str
     path: str
     by: str
     packages: int
     added: int = 0
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,46 +75,19 @@ def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx"))
     report = images.analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
     present = tuple(sorted(set(in_image(report))))
     claimed, listed = _builders(subject), (*present, *_java(subject))
-    files = tuple(_write(subject, form, claimed if form == "spdx" else None, listed) for form in wanted)
+    files = tuple(_write(subject, form, listed) for form in wanted)
     if claimed is None:
         return Sboms(subject.variant.name, files, compared=False)
     absent, unclaimed = compare(tuple(sbom_documents.parts(claimed)), present)
     return Sboms(subject.variant.name, files, True, tuple(map(str, absent)), tuple(map(str, unclaimed)))
 
 
-def _write(subject: Subject, form: str, claimed: dict[str, Any] | None, present: Sequence[Part]) -> SbomFile:
-    """The builder's document where it is valid or can be made so, else the scanner's. Raises DeadweightError for one that is not
-    valid in the end: it is not written."""
+def _write(subject: Subject, form: str, present: Sequence[Part]) -> SbomFile:
     target = subject.state.folder / "sbom" / f"{subject.variant.name}.{SUFFIXES[form]}"
-    taken, note = _usable(claimed, subject.built.tool) if claimed is not None else (None, "")
-    if taken is not None:
-        document, by, added = taken, subject.built.tool, 0
-    else:
-        document, added = _from_image(subject, form, present)
-        by = f"trivy {trivy.scanner().version}"
-    wrong = sbom_documents.problems(document)
-    if wrong:
-        raise DeadweightError(
-            wording(
-                "scan.sbom_invalid",
-                variant=subject.variant.name,
-                form=form,
-                problems="; ".join(wrong[:3]),
-                tool=by,
-                other="cyclonedx" if form == "spdx" else "spdx",
-            )
-        )
+    document, added = _from_image(subject, form, present)
     write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return SbomFile(form, str(target), by, sbom_documents.packages(document), added, note)
-
-
-def _usable(claimed: dict[str, Any], tool: str) -> tuple[dict[str, Any] | None, str]:
-    """The builder's SPDX document as it can be passed on, or None, with a word on what was wrong with it."""
-    document, count = sbom_documents.repaired(claimed)
-    wrong = sbom_documents.problems(document)
-    if wrong:
-        return None, wording("scan.builder_sbom_invalid", tool=tool, problems="; ".join(wrong[:3]))
-    return document, wording("scan.identifiers_replaced", tool=tool, count=count) if count else ""
+    by = f"trivy {trivy.scanner().version}"
+    return SbomFile(form, str(target), by, sbom_documents.packages(document), added)
 
 
 def in_image(report: LayersReport) -> Iterator[Part]:

@@ -10,19 +10,17 @@ import functools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.engine.container import Container
-from deadweight.engine.faults import CannotStart
+from deadweight.engine.faults import CannotStart, stop_if_cancelled
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile as custom_profile
 from deadweight.engine.seccomp import runtime as runtime_calls
-from deadweight.engine.seccomp.bisection import find_missing
 from deadweight.engine.seccomp.calls import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 
@@ -122,7 +120,7 @@ def _of_runtime(runtime: Runtime, profile: str, where: custom_profile.Where) -> 
 
         def starts(more: tuple[str, ...]) -> bool:
             nonlocal problem
-            _stop_if_cancelled()
+            stop_if_cancelled()
             allowed = custom_profile.for_runtime(custom_profile.allowing(document, more), where)
             said = runtime_calls.starting_under(runtime, Path(name), allowed)
             problem = said or problem
@@ -225,7 +223,7 @@ class _OfProgram:
 
     def _comes_up(self, options: RunOptions) -> bool:
         """Whether it gets healthy; else why not is in ``problem``."""
-        _stop_if_cancelled()
+        stop_if_cancelled()
         self.before = False
         try:
             with self.engine.start(self.image, options, purpose=PURPOSE) as container:
@@ -240,12 +238,27 @@ class _OfProgram:
 
 
 def _last_line(container: Container) -> str:
-    try:
-        return next((line.strip() for line in reversed(container.logs(5)) if line.strip()), "")
-    except DeadweightError:
-        return ""
+    return next((line.strip() for line in reversed(container.last_output(5)) if line.strip()), "")
 
 
-def _stop_if_cancelled() -> None:
-    if _run.cancelled():
-        raise Interrupted("interrupted")
+# Which of many things have to be added for something to work: by halving, for nearly all of them do not matter.
+def find_missing(
+    candidates: Sequence[str], works: Callable[[tuple[str, ...]], bool], most: int
+) -> tuple[tuple[str, ...], bool]:
+    """Those without which it does not work, all others given, and whether it works with them alone. With all candidates it does.
+
+    Of the candidates in order, the fewest first ones that do end with one that is needed; so do those before it, with that one; and
+    so on, until ``most`` are found.
+    """
+    needed: tuple[str, ...] = ()
+    pool = tuple(candidates)
+    while not (done := works(needed)) and len(needed) < most and pool:
+        fewest, enough = 0, len(pool)  # with ``fewest`` of them it does not work, with ``enough`` it does
+        while enough - fewest > 1:
+            middle = (fewest + enough) // 2
+            if works((*pool[:middle], *needed)):
+                enough = middle
+            else:
+                fewest = middle
+        needed, pool = (pool[enough - 1], *needed), pool[: enough - 1]
+    return needed, done

@@ -7,9 +7,8 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,6 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine.broken_engine import elf
-from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.bisection import find_fewest
-from deadweight.engine.seccomp.calls import BY_TIMING, STARTERS, numbers
-from deadweight.records import store
-from deadweight.records.paths import user_cache
 from deadweight.toolchain.helper_programs import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -106,89 +100,15 @@ def _path(name: str, info: Mapping[str, Any]) -> str | None:
     return None
 
 
-# The system calls that a container's runtime itself makes once it has put the filter on: found by starting containers.
-#
-# Not through an engine: a runtime that is refused a call may hang for ever, and with it whoever waits for it. The runtime's own
-# program (runc, crun) is run on a bundle of one program that does nothing but end, and ended with it where it does not answer.
-CONTAINER_START_SECONDS, PATIENT_SECONDS = 3.0, 12.0
-PROOFS = 5
-GROUP = 12
-EDITION = 1
-
-
-@dataclass(frozen=True)
-class Floor:
-    """``needed``: without any of these a container does not start. ``held``: those that Go's run-time may want at any time.
-
-    ``runtime`` is its name and version, ``kernel`` the release it was tried on, ``starts`` how many containers that took.
-    """
-
-    runtime: str
-    architecture: str
-    kernel: str
-    needed: tuple[str, ...]
-    held: tuple[str, ...]
-    starts: int
-    edition: int = EDITION
-
-    @property
-    def calls(self) -> tuple[str, ...]:
-        return tuple(sorted({*self.needed, *self.held}))
-
-
-def kept_floor(runtime: Runtime) -> Floor | None:
-    """Of this runtime, on this kernel, as found before on this machine."""
-    known = store.load(Floor, _file(runtime))
-    return known if known is not None and known.edition == EDITION else None
-
-
-def keep_floor(runtime: Runtime, found: Floor) -> None:
-    store.save(found, _file(runtime))
-
-
-def _file(runtime: Runtime) -> Path:
-    name = f"floor-{runtime.name}-{runtime.version}-{runtime.architecture}-{platform.release()}.json"
-    return user_cache() / "seccomp" / name.replace("/", "_")
-
-
-def find_floor(runtime: Runtime) -> Floor:
-    """By starting containers. Raises DeadweightError where none starts with everything allowed, or what was found does not last."""
-    starts = fewest_yet = 0
-    with tempfile.TemporaryDirectory(prefix="deadweight-floor-") as name:
-        bundle = Path(name)
-
-        def works(allowed: Sequence[str]) -> bool:
-            nonlocal starts, fewest_yet
-            starts += 1
-            problem = starting(runtime, bundle, allowed)
-            if problem and len(allowed) == fewest_yet - 1:  # one call, and perhaps but a busy machine
-                starts += 1
-                problem = starting(runtime, bundle, allowed, PATIENT_SECONDS)
-            fewest_yet = fewest_yet if problem else len(allowed)
-            return not problem
-
-        everything = tuple(numbers(runtime.architecture))
-        if problem := starting(runtime, bundle, everything):
-            raise DeadweightError(wording("seccomp.runtime_cannot_start", runtime=runtime.told, problem=problem))
-        likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
-        needed = find_fewest(likely if works(likely) else everything, works, GROUP)
-        held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
-        found = Floor(runtime.told, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
-        for _ in range(PROOFS):
-            if problem := starting(runtime, bundle, found.calls):
-                raise DeadweightError(wording("seccomp.runtime_inconsistent", runtime=runtime.told, problem=problem))
-    return found
-
-
-def starting(runtime: Runtime, bundle: Path, allowed: Sequence[str], seconds: float = CONTAINER_START_SECONDS) -> str:
-    """Why a container does not start with these calls alone; empty where it does, and its program ends well."""
-    return starting_under(runtime, bundle, profile.document(allowed, range(64), runtime.architecture), seconds)
+CONTAINER_START_SECONDS = 3.0
 
 
 def starting_under(
     runtime: Runtime, bundle: Path, seccomp: dict[str, Any], seconds: float = CONTAINER_START_SECONDS
 ) -> str:
-    """The same under a profile as runtimes take it."""
+    """Why a container does not start under a profile (as runtimes take it); empty where it does, and its program ends well.
+
+    The runtime's own program is run, not an engine, which may hang with it where it is refused a call."""
     root = bundle / "rootfs"
     if not root.exists():
         for folder in ("proc", "dev"):
