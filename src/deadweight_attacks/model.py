@@ -72,7 +72,7 @@ class AwkRequest(Record):
     field: Annotated[str, StringConstraints(min_length=1)] = "script"
     args: str | None = None
     input: str | None = None
-    headers: Annotated[dict[HeaderName, HeaderValue], Field(default_factory=dict)]
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
 
     @field_validator("args", "input")
     @classmethod

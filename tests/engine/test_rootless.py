@@ -71,7 +71,7 @@ def engine(request, archive) -> Iterator[Engine]:
     if without := lacks():
         pytest.skip(f"not installed: {without}")
     with starting() as (host, _), Engine.connect(host, project="deadweight-rootless") as connected:
-        connected.load(archive, reference("rootless"))
+        connected.images.load(archive, reference("rootless"))
         yield connected
         assert [each.name for each in own_leftovers(connected) if each.kind == "container"] == []
 

@@ -7,21 +7,16 @@ builder that the table lacks, so that start-up stays fast.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from deadweight import _plugins
 from deadweight._errors import DeadweightError, wording
 from deadweight._plugins import AUTHORS, Whose
 from deadweight.builders.protocol import Builder, BuiltImage, Job, Needs, Site, Step
 from deadweight.suite.model import Variant
-
-if TYPE_CHECKING:
-    from deadweight.suite.model import Variant
-
 
 TABLE = {
     "dockerfile": ("deadweight.builders.dockerfile.builder", "DockerfileBuilder", "DockerfileVariant"),
@@ -43,7 +38,8 @@ def builder(name: str) -> Builder[Any]:
     if name in TABLE:
         module, kind, _ = TABLE[name]
         return cast("Builder[Any]", getattr(import_module(module), kind)())
-    return _third_party(name)
+    made, whose = _plugins.load("builder", name, METHODS, TABLE)
+    return Guarded(made, name, whose)
 
 
 @functools.cache
@@ -63,12 +59,6 @@ def record(name: str) -> type[Variant] | None:
 def is_known(name: str) -> bool:
     """Whether it is ours or registered. Raises DeadweightError as ``record`` does."""
     return name in TABLE or record(name) is not None
-
-
-def _third_party(name: str) -> Builder[Any]:
-
-    made, whose = _plugins.load("builder", name, METHODS, TABLE)
-    return Guarded(made, name, whose)
 
 
 # A wrapper for third-party builders: whatever they raise, or return wrongly, becomes one message that carries their name.
@@ -111,22 +101,16 @@ class Guarded:
         return path
 
     def _guarded(self, step: Step, *, last: bool = False) -> Step:
-        return replace(step, work=self._work(step, last=last), there=self._there(step))
-
-    def _work(self, step: Step, *, last: bool) -> Callable[[Job], BuiltImage | None]:
         def work(job: Job) -> BuiltImage | None:
             with self._whose.at_work(step.variant):
                 made = step.work(job)
             return self._whose.checked(step.variant, "the last step's work()", made, BuiltImage) if last else made
 
-        return work
-
-    def _there(self, step: Step) -> Callable[[], bool]:
         def there() -> bool:
             with self._whose.at_work(step.variant):
                 return step.there()
 
-        return there
+        return replace(step, work=work, there=there)
 
 
 def _wrong_record(record: object) -> str:
@@ -135,19 +119,11 @@ def _wrong_record(record: object) -> str:
         return wording("builders.no_record")
     if not (isinstance(record, type) and issubclass(record, Variant)):
         return wording("builders.wrong_record", record=record)
-    ours = [
-        key
-        for key in Variant.model_fields
-        if any(key in vars(each).get("__annotations__", {}) for each in _own(record))
-    ]
+    own = [each for each in record.__mro__ if each not in Variant.__mro__]  # its own classes, down to ours
+    ours = [key for key in Variant.model_fields if any(key in vars(each).get("__annotations__", {}) for each in own)]
     if ours:
         return wording("builders.reserved_keys", keys=", ".join(ours))
     changed = [name for name in ("frozen", "extra") if record.model_config.get(name) != Variant.model_config.get(name)]
     if changed:
         return wording("builders.changed_config", keys=" and ".join(changed))
     return ""
-
-
-def _own(record: type[Variant]) -> list[type]:
-    """The record's own classes, down to ours."""
-    return [each for each in record.__mro__ if each not in Variant.__mro__]

@@ -298,7 +298,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         if strict:
             raise
         return _not_scanned(subject, missing, started)
-    image = cache.scan(subject, database, buckets).image
+    image = cache.scan(subject, database, buckets)
     seen = knows.coverage(image, buckets, has_os=subject.built.base is not None, lacks=database.lacks)
     observation = observed(subject, may_run=may_run) if seen.anything else wording("scan.nothing_recognized")
     flags: tuple[bool | None, ...] = (None,) * len(image.findings)

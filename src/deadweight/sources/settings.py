@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,17 +35,8 @@ from deadweight.suite.yaml_nodes import Document, read
 SourceName = Literal["auto", "registry", "mirror", "local"]
 DECIDED = ("registry", "mirror", "local")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-GO_VARIABLES = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOAUTH")
-PYTHON_VARIABLES = (
-    "PIP_INDEX_URL",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_TRUSTED_HOST",
-    "UV_INDEX_URL",
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX",
-)
-NPM_VARIABLES = ("NPM_CONFIG_REGISTRY", "npm_config_registry", "YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER")
-COREPACK_VARIABLES = ("COREPACK_NPM_REGISTRY", "COREPACK_INTEGRITY_KEYS")
+NETWORK: dict[str, Any] = tomllib.loads(Path(__file__).with_name("network.toml").read_text(encoding="utf-8"))
+"""What the programs of a build read of this machine's network settings."""
 BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """Variables by which OpenSSL and Go, and Python's requests, are told of a CA bundle: a build in a container needs it too."""
 SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE = "DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"
@@ -84,8 +76,8 @@ class Mirror(Record):
     ``apk`` maps a flavour to repository URLs or folders; ``apk_keys`` are URLs or files. ``insecure`` allows plain HTTP.
     """
 
-    registries: Annotated[dict[Text, Prefix], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
-    apk: Annotated[dict[ApkFlavour, Places], BeforeValidator(_none_is_empty), Field(default_factory=dict)]
+    registries: Annotated[dict[Text, Prefix], BeforeValidator(_none_is_empty)] = Field(default_factory=dict)
+    apk: Annotated[dict[ApkFlavour, Places], BeforeValidator(_none_is_empty)] = Field(default_factory=dict)
     apk_keys: Places = ()
     insecure: Annotated[bool, STRICT] = False
 
@@ -107,7 +99,7 @@ class Settings:
     @property
     def variables(self) -> dict[str, str]:
         """Proxies, and where Go, Python and npm take packages from, for builds: the configured ones, over our own environment's."""
-        names = (*PROXIES, *GO_VARIABLES, *PYTHON_VARIABLES, *NPM_VARIABLES, *COREPACK_VARIABLES)
+        names = (*PROXIES, *(name for row in NETWORK["program"] for name in row["variables"]))
         found = {name: os.environ[name] for name in names if os.environ.get(name)}
         return {**found, **self.environment}
 

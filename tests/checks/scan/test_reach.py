@@ -55,7 +55,7 @@ def test_a_kernel_that_tells_of_no_calls_is_named(subject, monkeypatch, tmp_path
     monkeypatch.setattr(recorders, "JOIN_SECONDS", 5.0)
     rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
-    roomier = reachability.roomier
+    roomier = recorders.roomier
     monkeypatch.setattr(reachability, "roomier", lambda options: roomier(options).but(seccomp=str(file)))
     found = observed(subject, may_run=True)
     assert (found.code, found.fields["problem"]) == ("scan.kernel_tells_nothing", "invalid argument")

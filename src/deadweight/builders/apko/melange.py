@@ -152,9 +152,10 @@ class _Melange:
 
     def _run(self, work: Path) -> None:
         listener = Listener(self.job.say, self._announce)
-        argv: list[str | Path] = [*_as_root(self.variant.runner), self.program, *self._words(work)]
+        words = [self.program, *self._words(work)]
+        argv, environment = [*_as_root(self.variant.runner), *words], self._environment(work)
         try:
-            run_tool(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
+            run_tool(argv, listener, cwd=self.site.root, environment=environment, log=self.job.log, told=words)
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
             raise listener.explained(error, what, clean=clean, where=("native",)) from None

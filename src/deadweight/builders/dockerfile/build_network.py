@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight._errors import wording
+from deadweight.builders.shared.diagnosis import filled_pattern, named_patterns
 from deadweight.sources.adapt_dockerfile import Added, Run
-from deadweight.sources.settings import COREPACK_VARIABLES, GO_VARIABLES, NPM_VARIABLES, PYTHON_VARIABLES
+from deadweight.sources.settings import NETWORK
 
 FOLDER = "/run/secrets"
 CA, JAVA, MAVEN = "ca_bundle", "java_trust_store", "maven_settings"
@@ -28,58 +29,14 @@ ENVIRONMENT = "deadweight_environment"  # the id of the file of variables, for e
 PLACE = "DEADWEIGHT_PLACE_"
 """What the client's environment calls the values that are the place of another secret."""
 
-_ANY = r"make|mage|task|just|tox|nox|bazel"
-_SCRIPT = r"\.sh\b|(?:^|RUN\s+(?:--\S+\s+)*|[;&|]\s*)\./\w"
-_GO, _PYTHON = rf"\b(?:go|goreleaser|ko|{_ANY})\b", rf"\b(?:pip[\d.]*|python[\d.]*|uv|poetry|pdm|pipenv|hatch|{_ANY})\b"
-_NPM, _JAVA = rf"\b(?:npm|npx|yarn|pnpm|bun|corepack|deno|{_ANY})\b", r"\b(?:mvn|mvnw|gradle|gradlew|sbt|java)\b"
-_OTHERS = r"\b(?:curl|wget|git|apk|apt|apt-get|cargo|rustup|bundle|gem|composer|dotnet)\b"
-_NETWORK = re.compile("|".join((_GO, _PYTHON, _NPM, _JAVA, _OTHERS, _SCRIPT)))
-_TOOLS = (
-    (GO_VARIABLES, re.compile(f"{_GO}|{_SCRIPT}")),
-    (PYTHON_VARIABLES, re.compile(f"{_PYTHON}|{_SCRIPT}")),
-    (NPM_VARIABLES, re.compile(f"{_NPM}|{_SCRIPT}")),
-    (COREPACK_VARIABLES, re.compile(rf"\b(?:corepack|yarn|pnpm)\b|{_SCRIPT}")),
-)
-_GIT_HELPER = (
-    '!f() { [ "$1" = get ] || return 0; set -f; n=0;'
-    " while read -r line; do case $line in host=*) host=${line#host=};; esac; done;"
-    f" set -- $(cat {FOLDER}/{NETRC}); host=${{host%%:*}};"
-    " while [ $# -gt 1 ] && [ $n -lt 2 ]; do"
-    ' case $1 in machine) at=$2;; default) at=$host;; login|password) if [ "$at" = "$host" ]; then n=$((n+1));'
-    ' [ $1 = login ] && echo "username=$2" || echo "password=$2"; fi;; esac; shift; done; }; f'
-)
-"""git reads a netrc in the home folder alone, so it is given a credential helper (gitcredentials(7)) that reads this one."""
-_PLACES: Mapping[str, Mapping[str, str]] = {
-    CA: dict.fromkeys(
-        (
-            *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
-            *("NODE_EXTRA_CA_CERTS", "CARGO_HTTP_CAINFO"),
-        ),
-        f"{FOLDER}/{CA}",
-    ),
-    NETRC: {
-        "NETRC": f"{FOLDER}/{NETRC}",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "credential.helper",
-        "GIT_CONFIG_VALUE_0": _GIT_HELPER,
-    },
-    NPMRC: {"NPM_CONFIG_USERCONFIG": f"{FOLDER}/{NPMRC}"},
-    KNOWN_HOSTS: {"GIT_SSH_COMMAND": f"ssh -o UserKnownHostsFile={FOLDER}/{KNOWN_HOSTS}"},
-    JAVA: {"JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={FOLDER}/{JAVA}"},
-    MAVEN: {"MAVEN_ARGS": f"-gs {FOLDER}/{MAVEN}"},
-}
+_PATTERNS = named_patterns(NETWORK["patterns"])
+_TOOLS = [(row["variables"], re.compile(filled_pattern(row["read_by"], _PATTERNS))) for row in NETWORK["program"]]
+_SECRETS = NETWORK["secrets"]
+_PLACES: Mapping[str, Mapping[str, str]] = {name: secret["variables"] for name, secret in _SECRETS.items()}
 """Variables that name the file of a secret, or how it is read."""
-_HOME = {NETRC: "/root/.netrc", NPMRC: "/root/.npmrc", KNOWN_HOSTS: "/root/.ssh/known_hosts"}
-"""Where programs look for them by themselves."""
-_ASKED_BY = {
-    CA: _NETWORK,
-    NETRC: re.compile(rf"{_GO}|{_PYTHON}|{_NPM}|\b(?:git|cargo)\b|{_SCRIPT}"),
-    NPMRC: re.compile(f"{_NPM}|{_SCRIPT}"),
-    JAVA: re.compile(f"{_JAVA}|{_SCRIPT}"),
-    MAVEN: re.compile(f"{_JAVA}|{_SCRIPT}"),
-}
-_SSH = re.compile(rf"\b(?:git|ssh)\b|{_GO}|{_PYTHON}|{_NPM}|\bcargo\b|{_SCRIPT}")
-_ASKED_BY[KNOWN_HOSTS] = _SSH
+_HOME = {name: secret["home"] for name, secret in _SECRETS.items() if "home" in secret}
+_ASKED_BY = {name: re.compile(filled_pattern(secret["read_by"], _PATTERNS)) for name, secret in _SECRETS.items()}
+_SSH = re.compile(_PATTERNS["ssh"])
 
 
 @dataclass(frozen=True)

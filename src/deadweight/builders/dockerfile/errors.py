@@ -11,14 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from deadweight import _log_excerpt
 from deadweight._errors import CommandError, wording
 from deadweight.builders.shared.diagnosis import Code, Where, diagnose
-from deadweight.builders.shared.tool_output import Listener
+from deadweight.builders.shared.tool_output import Listener, with_cause, without_chatter
 from deadweight.records.built_image import Cache
 
 HEARD_LINES = 400
-SHOWN_LINES = 12
 
 _BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
 _SAID = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
@@ -94,46 +92,31 @@ class DockerListener(Listener):
         full_disk: Callable[[], str],
         advice: Callable[[int | None], str] = lambda _line: "",
     ) -> CommandError:
-        """The failure as ``_failure`` tells it, with the line of the instruction that failed."""
-        step = self._steps.get(self._failed[0]) if self._failed else None
-        told = self._failure(step, error, variant, stand_in=stand_in, full_disk=full_disk, advice=advice)
-        told.line, told.step = self._line(step), step.what if step else ""
-        return told
+        """The failure as itself: where, why, in whose words, and what helps; with the line of the instruction that failed.
 
-    def _failure(
-        self,
-        step: _Instruction | None,
-        error: CommandError,
-        variant: str,
-        *,
-        stand_in: bool,
-        full_disk: Callable[[], str],
-        advice: Callable[[int | None], str],
-    ) -> CommandError:
-        """The failure as itself: where, why, in whose words, and what helps. ``full_disk`` tells what to do about the engine's.
-
-        ``advice`` tells what the instruction at a line needed to reach the network, and did not get.
+        ``full_disk`` tells what to do about the engine's, ``advice`` what the instruction at a line needed to reach the network,
+        and did not get.
         """
-        words = self._words(step, error)
+        step = self._steps.get(self._failed[0]) if self._failed else None
+        words, line = self._words(step, error), self._line(step)
         cause = diagnose(_where(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            return error.told(wording("builders.not_compiled", what=variant), self.compiler, None, Code.NOT_COMPILED)
-        reason = (cause.message if cause and cause.message else self._told(step, error)) + self._where(step)
-        hint = cause.hint if cause else None
-        if cause and cause.reach:
-            hint = advice(self._line(step)) or hint
-        if cause and cause.code is Code.DISK_FULL:
-            hint = full_disk()
-        shown = _log_excerpt.cut(words, SHOWN_LINES)
-        if cause and cause.line in words and cause.line[: _log_excerpt.MAX_LINE].rstrip() not in shown:
-            shown = [cause.line[: _log_excerpt.MAX_LINE].strip(), *shown]
-        told = wording("builders.tool_failed", what=variant, reason=reason)
-        return error.told(told, shown, hint, cause.code if cause else Code.UNKNOWN)
+            told = error.told(wording("builders.not_compiled", what=variant), self.compiler, None, Code.NOT_COMPILED)
+        else:
+            reason = (cause.message if cause and cause.message else self._told(step, error)) + self._where(step)
+            hint = cause.hint if cause else None
+            if cause and cause.reach:
+                hint = advice(line) or hint
+            if cause and cause.code is Code.DISK_FULL:
+                hint = full_disk()
+            shown = with_cause(words, cause)
+            message = wording("builders.tool_failed", what=variant, reason=reason)
+            told = error.told(message, shown, hint, cause.code if cause else Code.UNKNOWN)
+        told.line, told.step = line, step.what if step else ""
+        return told
 
     def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
         """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
-        from deadweight.builders.shared.tool_output import without_chatter
-
         own = [without_chatter(line) for line in step.words] if step else []
         own = [line for line in own if line.strip()]
         if own:

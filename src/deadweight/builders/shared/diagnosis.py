@@ -121,16 +121,23 @@ def causes() -> tuple[Cause, ...]:
     """All causes, in the order in which they are looked for."""
     document = tomllib.loads((files("deadweight.builders.shared") / "diagnosis.toml").read_text(encoding="utf-8"))
     entries: list[dict[str, Any]] = document["cause"]
-    parts: dict[str, str] = {}
-    for name, pattern in document["patterns"].items():
-        parts[name] = _whole(pattern, parts)
+    parts = named_patterns(document["patterns"])
     made = (
-        {"pattern": _whole(entry["pattern"], parts), "code": Code(entry.get("code", "unknown"))} for entry in entries
+        {"pattern": filled_pattern(entry["pattern"], parts), "code": Code(entry.get("code", "unknown"))}
+        for entry in entries
     )
     return tuple(Cause(**{**entry, **own}) for entry, own in zip(entries, made, strict=True))
 
 
-def _whole(pattern: str | list[str], parts: Mapping[str, str]) -> str:
+def named_patterns(patterns: Mapping[str, str | list[str]]) -> dict[str, str]:
+    """Those of a table, in which each may name those above it."""
+    parts: dict[str, str] = {}
+    for name, pattern in patterns.items():
+        parts[name] = filled_pattern(pattern, parts)
+    return parts
+
+
+def filled_pattern(pattern: str | list[str], parts: Mapping[str, str]) -> str:
     """One expression of all alternatives, with the named parts filled in."""
     text = pattern if isinstance(pattern, str) else "|".join(pattern)
     return re.sub(r"<([a-z_]+)>", lambda name: parts[name[1]], text)

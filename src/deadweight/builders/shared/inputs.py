@@ -61,8 +61,7 @@ def rules(
     # engine 20.10 would send the folder that such a rule names, though empty
     written = tuple(line for line in lines if not (line.startswith("!") and STATE_DIR in line[1:].strip().split("/")))
     named = {part for line in written if line.startswith("!") for part in line[1:].strip().split("/")}
-    never = [(name, pattern) for name in _NEVER for pattern in _anywhere(name)]
-    never += [(path.rpartition("/")[2], literal(path)) for path in (*site.environments(source), *_ours(source, site))]
+    never = _never(source, site)
     # where a ``!`` rule takes back a part of it, the rest stays out
     first = [pattern for name, pattern in never if name in named and name not in asked]
     last = [pattern for name, pattern in never if name not in named and name not in asked]
@@ -71,11 +70,14 @@ def rules(
 
 def never(source: Path, site: Site) -> tuple[str, ...]:
     """Rules 3 and 4 alone, for a tool that reads the folder where it lies, and may read any file of it."""
-    last = (
-        *(pattern for name in _NEVER for pattern in _anywhere(name)),
-        *map(literal, (*site.environments(source), *_ours(source, site))),
-    )
-    return (*last, *_ALWAYS_OUT)
+    return (*(pattern for _, pattern in _never(source, site)), *_ALWAYS_OUT)
+
+
+def _never(source: Path, site: Site) -> list[tuple[str, str]]:
+    """Rule 3: names, and the patterns that leave out what has them."""
+    never = [(name, pattern) for name in _NEVER for pattern in _anywhere(name)]
+    paths = (*site.environments(source), *_ours(source, site))
+    return [*never, *((path.rpartition("/")[2], literal(path)) for path in paths)]
 
 
 def _ours(source: Path, site: Site) -> Iterator[str]:

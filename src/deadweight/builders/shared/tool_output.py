@@ -10,7 +10,7 @@ from pathlib import Path
 from deadweight import _log_excerpt, _run
 from deadweight._errors import CommandError, wording
 from deadweight.builders.shared import common
-from deadweight.builders.shared.diagnosis import Where, diagnose
+from deadweight.builders.shared.diagnosis import Diagnosis, Where, diagnose
 
 MAX_COMPILER_LINES = 10
 HEARD_LINES = 400
@@ -51,29 +51,18 @@ class Listener:
         if cause and self.compiler and not cause.outweighs(self.compiler):
             cause = None
         hint = error.hint or (cause.hint if cause else None)
-        error = _without_prefix(error)
         if self.compiler and cause is None:
             return error.told(wording("builders.not_compiled", what=what), self.compiler, hint)
-        shown = _log_excerpt.cut(words, SHOWN_LINES)
-        if cause and cause.line[: _log_excerpt.MAX_LINE] not in shown:
-            shown = [cause.line[: _log_excerpt.MAX_LINE], *shown]
         reason = cause.message if cause and cause.message else error.reason
         told = wording("builders.tool_failed", what=what, reason=reason)
-        return error.told(told, shown, hint, cause.code if cause else None)
+        return error.told(told, with_cause(words, cause), hint, cause.code if cause else None)
 
 
-def _without_prefix(error: CommandError) -> CommandError:
-    """The prefix that gives melange its user namespace is not what failed."""
-    if error.argv[:2] == ("unshare", "-Ur"):
-        return CommandError(
-            error.argv[2:],
-            exit_code_of_command=error.exit_code_of_command,
-            reason=error.reason,
-            tail=error.tail,
-            log=error.log,
-            hint=error.hint,
-        )
-    return error
+def with_cause(words: Sequence[str], cause: Diagnosis | None) -> list[str]:
+    """The lines of a failure that are shown; the one that gave its cause away is among them."""
+    shown = _log_excerpt.cut(words, SHOWN_LINES)
+    telling = cause.line[: _log_excerpt.MAX_LINE].strip() if cause else ""
+    return [telling, *shown] if telling and telling not in (line.strip() for line in shown) else shown
 
 
 # Running a builder's tool on this machine: its output goes to the log and to a listener, within the time that a build has.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from deadweight._errors import ArchiveError, wording
@@ -23,14 +23,6 @@ _locks: dict[Path, threading.Lock] = {}
 _guard = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A scan, and whether it was there already."""
-
-    image: ScannedImage
-    kept: bool
-
-
 def folder(state: State, variant: str) -> Path:
     """Where a variant's scans are kept."""
     return state.cache / "scan" / variant
@@ -41,14 +33,14 @@ def document_file(state: State, variant: str, image_digest: str) -> Path:
     return folder(state, variant) / f"packages-{_short(f'{FORMAT} {image_digest}')}.json"
 
 
-def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outcome:
+def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> ScannedImage:
     """The scan of a variant's image, made now if it is not kept. Raises what ``trivy.scan`` raises, and MissingError."""
     digest, tool = subject.built.config_digest, trivy.scanner()
     place = folder(subject.state, subject.variant.name)
     file = place / f"scan-{_short(f'{FORMAT} {digest} {database.identity} {tool.version}')}.json"
     found = store.load(ScannedImage, file)
     if found is not None and found.image_digest == digest:
-        return Outcome(found, kept=True)
+        return found
     packages = document_file(subject.state, subject.variant.name, digest)
     with _lock(place):
         document = trivy.scan(
@@ -72,7 +64,7 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
     for old in (*place.glob("scan-*.json"), *(each for each in place.glob("packages-*.json") if each != packages)):
         old.unlink(missing_ok=True)
     store.save(image, file)
-    return Outcome(image, kept=False)
+    return image
 
 
 def packages(subject: Subject) -> Path:

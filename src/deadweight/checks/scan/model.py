@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -135,35 +136,7 @@ def count(findings: Iterable[Found]) -> Counts:
 
 # What a database knows of an image, told from the names of its buckets. Nothing found in what it does not know is no zero.
 
-_NAMES = {
-    "redhat": ("red hat",),
-    "centos": ("red hat",),
-    "oracle": ("oracle linux",),
-    "amazon": ("amazon linux",),
-    "photon": ("photon os",),
-    "cbl-mariner": ("cbl-mariner",),
-    "azurelinux": ("azure linux",),
-    "opensuse.leap": ("opensuse leap",),
-    "opensuse.tumbleweed": ("opensuse tumbleweed",),
-    "suse linux enterprise server": ("suse linux enterprise",),
-}
-"""How the scanner's names of families are written in its database, where the two differ."""
-
-_ECOSYSTEMS = {
-    "gobinary": "go",
-    "gomod": "go",
-    "jar": "maven",
-    "pom": "maven",
-    "node-pkg": "npm",
-    "npm": "npm",
-    "python-pkg": "pip",
-    "conda-pkg": "conda",
-    "gemspec": "rubygems",
-    "rustbinary": "cargo",
-    "composer-vendor": "composer",
-    "dotnet-core": "nuget",
-}
-_SPOKEN = {"go": "Go", "maven": "Java", "npm": "Node.js", "pip": "Python", "rubygems": "Ruby", "cargo": "Rust"}
+_TABLE = tomllib.loads(Path(__file__).with_name("ecosystems.toml").read_text(encoding="utf-8"))
 
 
 def covers_os(buckets: Iterable[str], family: str, version: str) -> bool:
@@ -176,9 +149,8 @@ def _buckets_of_os(buckets: Iterable[str], family: str, version: str) -> list[st
         return []
     numbers = re.split(r"[.\-]", version)
     versions = {".".join(numbers[:length]) for length in range(1, len(numbers) + 1)} | {version}
-    wanted: set[str] = set()
-    for name in _NAMES.get(family.lower(), (family.lower(),)):
-        wanted |= {name, *(f"{name} {each.lower()}" for each in versions if each)}
+    name = _TABLE["distributions"].get(family.lower(), family.lower())
+    wanted = {name, *(f"{name} {each.lower()}" for each in versions if each)}
     return [bucket for bucket in buckets if bucket.casefold() in wanted]
 
 
@@ -192,9 +164,9 @@ def coverage(
     names = frozenset(buckets)
     gaps: list[str] = []
     os = _os(image, names, has_os, gaps, lacks or {})
-    languages = {_ECOSYSTEMS.get(kind, kind) for kind in image.languages}
+    languages = {_TABLE["ecosystems"].get(kind, kind) for kind in image.languages}
     known = {name for name in languages if any(bucket.startswith(f"{name}::") for bucket in names)}
-    gaps += [f"{_SPOKEN.get(name, name)} packages" for name in sorted(languages - known)]
+    gaps += [f"{_TABLE['languages'].get(name, name)} packages" for name in sorted(languages - known)]
     language: Covered = "none"
     if languages:
         language = "covered" if known == languages else "partly_covered" if known else "not_covered"

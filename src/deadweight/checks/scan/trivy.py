@@ -18,7 +18,7 @@ from typing import Any
 
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight._run import run
-from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, Severity
+from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage
 from deadweight.records.store import write_atomically
 from deadweight.toolchain import trivy_cache
 from deadweight.toolchain.find import Tool, find
@@ -67,16 +67,12 @@ def scan(
             cwd=Path(empty),
             env=ALONE,
             timeout=timeout + 5,
-            hint=_hint(archive),
+            hint=f"trivy image --input {archive} shows more",
         )
         document = _json(output)
         if kept_json is not None:
             write_atomically(kept_json, output.read_bytes())
         return document
-
-
-def _hint(archive: Path) -> str:
-    return f"trivy image --input {archive} shows more"
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -177,7 +173,7 @@ def _rows(result: Mapping[str, Any]) -> Iterator[Found]:
             id=str(each["VulnerabilityID"]),
             package=name,
             version=str(each.get("InstalledVersion") or ""),
-            severity=_severity(severity),
+            severity=next((known for known in SEVERITIES if known == severity), "unknown"),
             kind=kind,
             fixed_version=str(each["FixedVersion"]) if each.get("FixedVersion") else None,
             path=str(each.get("PkgPath") or target).lstrip("/") if kind == "language" else "",
@@ -187,13 +183,6 @@ def _rows(result: Mapping[str, Any]) -> Iterator[Found]:
             url=str(each.get("PrimaryURL") or ""),
             aliases=tuple(str(alias) for alias in each.get("VendorIDs") or []),
         )
-
-
-def _severity(text: str) -> Severity:
-    for severity in SEVERITIES:
-        if severity == text:
-            return severity
-    return "unknown"
 
 
 def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, Any]:
