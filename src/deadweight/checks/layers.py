@@ -37,8 +37,6 @@ class Layers:
 
     def run(self, subject: Subject) -> Evidence:
         """Look through every layer. Raises ConfigError for a wrong allow list, ArchiveError for a damaged archive."""
-        from deadweight._packages import images
-
         started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
         allow = allow_list(subject.variant)
         report = images.analyse(subject.archive(), allow=allow, cache_dir=subject.state.cache / "image")
@@ -56,7 +54,6 @@ def base_image(subject: Subject) -> images.BaseImage:
     Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
     lets one pass.
     """
-    from deadweight._packages import images
     from deadweight.toolchain.crane import config
 
     base = subject.built.base

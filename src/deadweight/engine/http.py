@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from deadweight import _json, _run
@@ -159,7 +159,8 @@ def direct(way: str, host: str, port: int) -> Route:
 
 def through_namespace(pid: int, port: int) -> Route:
     """A route to 127.0.0.1 inside the network namespace of a process. Linux, root; works with ``--network none`` too."""
-    return Route("namespace", "127.0.0.1", port, lambda timeout: _dial_in_namespace(pid, port, timeout))
+    inside = direct("namespace", "127.0.0.1", port)
+    return replace(inside, dial=lambda timeout: netns.within(pid, lambda: inside.dial(timeout)))
 
 
 def can_enter_namespace(pid: int, container: str) -> bool:
@@ -167,7 +168,3 @@ def can_enter_namespace(pid: int, container: str) -> bool:
     if pid <= 0 or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
     return netns.is_process_of(pid, container) and os.access(f"/proc/{pid}/ns/net", os.R_OK)
-
-
-def _dial_in_namespace(pid: int, port: int, timeout: float) -> socket.socket:
-    return netns.within(pid, lambda: socket.create_connection(("127.0.0.1", port), timeout=timeout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight._errors import MissingError, wording
 from deadweight.engine.faults import translated
@@ -12,6 +12,7 @@ from deadweight.engine.faults import translated
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
+T = TypeVar("T")
 Documents = tuple[Mapping[str, Any], Mapping[str, Any]]
 """An engine's ``/version`` and ``/info``."""
 
@@ -64,44 +65,34 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
 
     What is of another kind than those say counts as not said.
     """
-    parts = {str(part.get("Name")) for part in _list(version, "Components") if isinstance(part, Mapping)}
-    options = {_option_name(option) for option in _list(info, "SecurityOptions") if isinstance(option, str)}
-    system = _text(info, "OperatingSystem")
+    parts = {str(part.get("Name")) for part in _typed(version, "Components", list) if isinstance(part, Mapping)}
+    options = {_option_name(option) for option in _typed(info, "SecurityOptions", list) if isinstance(option, str)}
+    system = _typed(info, "OperatingSystem", str)
     return EngineInfo(
         name="Podman" if any("podman" in part.lower() for part in parts) else "Docker",
-        version=_text(version, "Version"),
-        api_version=_text(version, "ApiVersion"),
+        version=_typed(version, "Version", str),
+        api_version=_typed(version, "ApiVersion", str),
         operating_system=system,
-        architecture=_text(info, "Architecture"),
-        kernel=_text(info, "KernelVersion"),
-        storage_driver=_text(info, "Driver"),
-        containerd_store=any("io.containerd.snapshotter" in str(pair) for pair in _list(info, "DriverStatus")),
-        cgroup=_text(info, "CgroupVersion") or "1",
+        architecture=_typed(info, "Architecture", str),
+        kernel=_typed(info, "KernelVersion", str),
+        storage_driver=_typed(info, "Driver", str),
+        containerd_store=any("io.containerd.snapshotter" in str(pair) for pair in _typed(info, "DriverStatus", list)),
+        cgroup=_typed(info, "CgroupVersion", str) or "1",
         rootless="rootless" in options or bool(info.get("Rootless")),  # Podman's own word for it
         seccomp="seccomp" in options,
         apparmor="apparmor" in options,
         selinux="selinux" in options,
         desktop="Docker Desktop" in system,
-        cpus=_number(info, "NCPU"),
-        memory_bytes=_number(info, "MemTotal"),
-        root_dir=_text(info, "DockerRootDir"),
+        cpus=_typed(info, "NCPU", int),
+        memory_bytes=_typed(info, "MemTotal", int),
+        root_dir=_typed(info, "DockerRootDir", str),
         user_namespaces="userns" in options,
     )
 
 
-def _list(document: Mapping[str, Any], key: str) -> list[Any]:
+def _typed(document: Mapping[str, Any], key: str, kind: type[T]) -> T:
     found = document.get(key)
-    return found if isinstance(found, list) else []
-
-
-def _text(document: Mapping[str, Any], key: str) -> str:
-    found = document.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _number(document: Mapping[str, Any], key: str) -> int:
-    found = document.get(key)
-    return found if isinstance(found, int) else 0
+    return found if isinstance(found, kind) else kind()
 
 
 def _option_name(option: str) -> str:

@@ -8,10 +8,10 @@ import os
 import re
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
@@ -131,23 +131,23 @@ def find_leftovers(api: APIClient) -> list[Leftover]:
         containers = api.containers(all=True, filters=filters)
         networks = api.networks(filters=filters)
         images = api.images(filters=filters)
-    return [
-        *(_container(one["Id"], one.get("Names"), one["Labels"], one.get("State")) for one in containers),
-        *(Leftover("network", one["Id"], one["Name"], one["Labels"], is_stale(one["Labels"])) for one in networks),
-        *_images(images),
+    found = [
+        Leftover(
+            kind="container",
+            id=one["Id"],
+            name=(one.get("Names") or ["?"])[0].lstrip("/"),
+            labels=one["Labels"],
+            stale=is_stale(one["Labels"]),
+            running=one.get("State") == "running",
+        )
+        for one in containers
     ]
-
-
-def _images(listed: list[dict[str, Any]]) -> Iterator[Leftover]:
-    for one in listed:
-        names, labels = one.get("RepoTags") or (), one.get("Labels") or {}
+    found += [Leftover("network", one["Id"], one["Name"], one["Labels"], is_stale(one["Labels"])) for one in networks]
+    for one in images:
+        names, marks = one.get("RepoTags") or (), one.get("Labels") or {}
         if names and all(_OURS.fullmatch(name) for name in names):
-            yield Leftover("image", one["Id"], names[0], labels, is_stale(labels))
-
-
-def _container(id_: str, names: list[str] | None, labels: Mapping[str, str], state: str | None) -> Leftover:
-    name = (names or ["?"])[0].lstrip("/")
-    return Leftover("container", id_, name, labels, is_stale(labels), running=state == "running")
+            found.append(Leftover("image", one["Id"], names[0], marks, is_stale(marks)))
+    return found
 
 
 def wait_gone(api: APIClient, container: str) -> None:

@@ -30,19 +30,16 @@ def hijacked(stream: Any) -> Iterator[Any]:
 def frames(raw: Any, seconds: float | None) -> Iterator[tuple[int, bytes]]:
     """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed (None: never)."""
     deadline = None if seconds is None else time.monotonic() + seconds
-    while header := _exactly(raw, 8, deadline):
-        number, length = struct.unpack(">BxxxL", header)
-        while length > 0:
-            data = _some(raw, min(length, _CHUNK), deadline)
-            if not data:
-                return
-            length -= len(data)
-            yield number, data
+    while (whole := _frame(raw, deadline))[0]:
+        yield whole
 
 
 def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
     """The next frame, whole; 0 and nothing where the other side has ended. Raises TimeoutError."""
-    deadline = time.monotonic() + seconds
+    return _frame(raw, time.monotonic() + seconds)
+
+
+def _frame(raw: Any, deadline: float | None) -> tuple[int, bytes]:
     header = _exactly(raw, 8, deadline)
     if not header:
         return 0, b""
@@ -52,19 +49,14 @@ def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
 
 def _exactly(raw: Any, count: int, deadline: float | None) -> bytes:
     """So many bytes; nothing where the stream ends before."""
-    got = b""
+    got = bytearray()
     while len(got) < count:
-        data = _some(raw, count - len(got), deadline)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError("timed out")
+        raw.settimeout(left)
+        data = raw.recv(min(count - len(got), _CHUNK))
         if not data:
             return b""
         got += data
-    return got
-
-
-def _some(raw: Any, most: int, deadline: float | None) -> bytes:
-    left = None if deadline is None else deadline - time.monotonic()
-    if left is not None and left <= 0:
-        raise TimeoutError("timed out")
-    raw.settimeout(left)
-    data: bytes = raw.recv(most)
-    return data
+    return bytes(got)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import CommandError, DeadweightError, MissingError, UsageError, wording
+from deadweight._errors import CommandError, DeadweightError, UsageError, wording
 from deadweight._run import run
 
 GIT_SECONDS = 120.0
@@ -18,14 +19,11 @@ _HEAD = ("rev-parse", "--verify", "HEAD")
 
 @dataclass(frozen=True)
 class GitAnswers:
-    """Answers that may not be there yet."""
+    """Answers that may not be there yet, by what was asked."""
 
     root: Path
     revision: str
-    _top: Future[str]
-    _diff: Future[str]
-    _fresh: Future[str]
-    _head: Future[str]
+    _answers: Mapping[str, Future[str]]
 
     def paths(self) -> tuple[Path, list[str]]:
         """The top of the work tree, and the files below it that changed since ``revision`` and HEAD parted, or are new.
@@ -33,33 +31,32 @@ class GitAnswers:
         Raises UsageError where there is no git, no such revision, or no common commit.
         """
         try:
-            top = Path(os.path.realpath(self._top.result().strip("\n")))
+            top = Path(os.path.realpath(self._answers["top"].result().strip("\n")))
         except CommandError as error:
             raise UsageError(wording("project.not_in_git", folder=self.root), hint=_said(error)) from error
         try:
-            changed = self._diff.result()
+            changed = self._answers["diff"].result()
         except CommandError:  # git before 2.30, or nothing in common: the other way tells which
             changed = _git(self.root, *_DIFF, parted(self.root, self.revision), "--")
-        whole = changed + self._fresh.result()
+        whole = changed + self._answers["fresh"].result()
         names = dict.fromkeys(name.strip("\n") for name in whole.split("\0") if name.strip("\n"))
         return top, list(names)
 
     def head(self) -> str:
         """The commit that is checked out. Raises CommandError where there is none."""
-        return self._head.result().strip()
+        return self._answers["head"].result().strip()
 
 
 def ask_git(root: Path, revision: str) -> GitAnswers:
     """Begin to ask git; what is done before ``paths`` is done meanwhile. Raises UsageError for what can be no revision."""
     if not revision.strip() or revision.startswith("-"):
         raise UsageError(wording("project.no_revision", revision=revision))
+    since = (*_DIFF, "--merge-base", revision, "--")
+    asked = {"top": ("rev-parse", "--show-toplevel"), "diff": since, "fresh": _FRESH, "head": _HEAD}
     threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="git")
-    top = threads.submit(_git, root, "rev-parse", "--show-toplevel")
-    diff = threads.submit(_git, root, *_DIFF, "--merge-base", revision, "--")
-    fresh = threads.submit(_git, root, *_FRESH)
-    head = threads.submit(_git, root, *_HEAD)
+    answers = {name: threads.submit(_git, root, *words) for name, words in asked.items()}
     threads.shutdown(wait=False)
-    return GitAnswers(root, revision, top, diff, fresh, head)
+    return GitAnswers(root, revision, answers)
 
 
 def head(root: Path) -> str | None:
@@ -98,9 +95,5 @@ class Commit:
 
 def commit_of(root: Path) -> Commit:
     """The commit that is checked out."""
-    try:
-        name = run(["git", "rev-parse", "--verify", "HEAD"], cwd=root, timeout=20).output.strip()
-        changed = run(["git", "status", "--porcelain", "--untracked-files=no", "--", "."], cwd=root, timeout=60).output
-    except (CommandError, MissingError):
-        return Commit()
-    return Commit(name, bool(changed.strip()))
+    name = head(root)
+    return Commit(name, bool(name and _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".").strip()))

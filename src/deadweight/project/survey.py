@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from deadweight import _sudo as sudo
-from deadweight._errors import wording
+from deadweight._errors import DeadweightError, wording
 from deadweight.toolchain import catalogue, pins, system, tool_cache
 from deadweight.toolchain.find import Look, Status, look
 from deadweight.toolchain.pins import Program
@@ -108,59 +108,41 @@ def _how(entry: Program) -> str:
 
 
 def _engine() -> Finding:
-    from deadweight._errors import DeadweightError
+    """A container engine that answers, or that we can start: with ``dockerd``, which has to be got for it."""
     from deadweight.engine import daemon
 
-    daemon_program = _examine(catalogue.program("dockerd"))
+    program = _examine(catalogue.program("dockerd"))
+    engine = replace(program, name=ENGINE, status="unusable", version=None, path=None, origin=None)
     try:
         running, passed_over = daemon.search()
     except DeadweightError as error:
-        named = replace(daemon_program, how=error.hint or daemon_program.how)
-        return _engine_finding(named, "unusable", None, None, error.message, gettable=False)
+        return replace(engine, how=error.hint or program.how, reason=error.message, gettable=False)
     if running is not None:
-        return _running(running, daemon_program)
-    seen = "; ".join(passed_over)
-    problem = daemon.cannot_start()
-    if daemon_program.present and problem:
-        there = replace(daemon_program, how="start Docker or Podman, or use root or sudo")
-        return _engine_finding(there, "unusable", None, None, problem, gettable=False)
-    if daemon_program.present and not sudo.is_root():
+        return _running(running, engine)
+    seen, problem = "; ".join(passed_over), daemon.cannot_start()
+    if program.present and problem:
+        return replace(engine, how="start Docker or Podman, or use root or sudo", reason=problem, gettable=False)
+    if program.present and not sudo.is_root():
         reason = seen or "none answers"
         return Finding(ENGINE, "missing", None, None, None, "start an engine with sudo", 5, 0, reason)
-    if daemon_program.present:
-        return _engine_finding(
-            daemon_program, "present", daemon_program.version, daemon_program.path, "started when needed", origin="ours"
-        )
-    how = daemon_program.how if sudo.is_root() else f"{daemon_program.how}, then start an engine with sudo"
-    reason = f"{seen or 'no engine answers'} and dockerd is not installed"
-    return _engine_finding(replace(daemon_program, how=how), "missing", None, None, reason)
+    if program.present:
+        return replace(program, name=ENGINE, origin="ours", reason="started when needed")
+    how = program.how if sudo.is_root() else f"{program.how}, then start an engine with sudo"
+    return replace(
+        engine, status="missing", how=how, reason=f"{seen or 'no engine answers'} and dockerd is not installed"
+    )
 
 
-def _running(endpoint: Endpoint, program: Finding) -> Finding:
+def _running(endpoint: Endpoint, engine: Finding) -> Finding:
     """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
     from deadweight.engine import daemon
     from deadweight.engine.broken_engine import broken_engine_at
     from deadweight.engine.own.engine import layout
 
-    version, ours = daemon.server_version(endpoint), endpoint.host == layout().host  # DOCKER_HOST may name it too
-    origin: Origin = "ours" if ours else "system"
+    ours = endpoint.host == layout().host  # DOCKER_HOST may name it too
+    engine = replace(engine, version=daemon.server_version(endpoint), path=endpoint.host)
     lost = broken_engine_at(endpoint)
     if lost is None:
-        return _engine_finding(program, "present", version, endpoint.host, "", origin=origin)
+        return replace(engine, status="present", origin="ours" if ours else "system", reason="")
     how = daemon.START_ANEW if ours else lost.hint or "restart it"
-    broken = replace(program, how=how, seconds=10, size_bytes=0, gettable=True)
-    return _engine_finding(broken, "unusable", version, endpoint.host, lost.message, gettable=ours)
-
-
-def _engine_finding(
-    program: Finding,
-    status: Status,
-    version: str | None,
-    path: str | None,
-    reason: str,
-    *,
-    origin: Origin | None = None,
-    gettable: bool = True,
-) -> Finding:
-    may = gettable and program.gettable
-    return Finding(ENGINE, status, version, path, origin, program.how, program.seconds, program.size_bytes, reason, may)
+    return replace(engine, how=how, seconds=10, size_bytes=0, reason=lost.message, gettable=ours)

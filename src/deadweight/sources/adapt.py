@@ -7,7 +7,7 @@ from a mirror would still contact the public repository. The derived copy names 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,12 +75,12 @@ def derived(path: Path, include: str | None = None) -> str | None:
     import yaml
 
     root = _compose(path)
-    removed = [_drop(root, lambda name: name == "archs")]
+    removed = [_drop(root, ("archs",))]
     package = _child(root, "package")
     if package is not None:
-        removed.append(_drop(package, lambda name: name == "target-architecture"))
+        removed.append(_drop(package, ("target-architecture",)))
     for contents in _contents(root):
-        removed.append(_drop(contents, lambda name: name in REPOSITORY_KEYS))
+        removed.append(_drop(contents, REPOSITORY_KEYS))
         removed.append(_unpin(contents))
     if not any(removed) and include is None:
         return None
@@ -145,9 +145,9 @@ def _list(node: MappingNode, name: str) -> list[Node]:
     return []
 
 
-def _drop(node: MappingNode, unwanted: Callable[[str], bool]) -> bool:
+def _drop(node: MappingNode, unwanted: Sequence[str]) -> bool:
     before = len(node.value)
-    node.value = [(key, value) for key, value in node.value if not unwanted(key.value)]
+    node.value = [(key, value) for key, value in node.value if key.value not in unwanted]
     return len(node.value) != before
 
 

@@ -68,11 +68,13 @@ class Source(Protocol):
 
     def lacking(self, references: Sequence[str]) -> NoBase | None:
         """Which of them cannot be had, each with the nearest that can, as far as that is known without asking anybody."""
-        ...
+        del references
+        return None
 
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
         """What ``prepare`` would have to make first; nothing where bases are only looked up. Changes nothing, asks nobody."""
-        ...
+        del references, apk
+        return ()
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """Make sure that these base references (public names) and, if asked, the APK repositories can be used.
@@ -105,7 +107,8 @@ class Source(Protocol):
 
         What they bring is in no layer. May make what they mount, when first asked.
         """
-        ...
+        del reference, command
+        return ()
 
 
 # The error for bases that cannot be had.

@@ -24,7 +24,7 @@ from deadweight.records.built_image import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.sources import network
-from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, ToMake
+from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source
 from deadweight.sources.settings import Mirror, Settings, decided
 
 # The public registries and APK repositories, and the same through a mirror.
@@ -90,20 +90,15 @@ class Seen:
     digests: dict[str, str]
 
 
-class RemoteSource:
+class RemoteSource(Source):
     """``registry`` or ``mirror``."""
 
     def __init__(
         self, name: str, names: Names, state: State, settings: Settings, flavours: Sequence[ApkFlavour] = ("wolfi",)
     ) -> None:
         """``flavours``: whose APK repositories ``prepare`` asks; ``apk`` knows the others too."""
-        self._name, self.names, self.state, self.settings, self._flavours = (
-            name,
-            names,
-            state,
-            settings,
-            tuple(flavours),
-        )
+        self._name, self.names, self.state, self.settings = name, names, state, settings
+        self._flavours = tuple(flavours)
         self._bases: dict[str, Base] = {}
 
     @property
@@ -113,14 +108,6 @@ class RemoteSource:
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
         """See the protocol."""
         return ("crane",) if references else ()
-
-    def lacking(self, references: Sequence[str]) -> NoBase | None:  # noqa: ARG002 - the protocol's
-        """See the protocol."""
-        return None
-
-    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:  # noqa: ARG002 - the protocol's
-        """See the protocol."""
-        return ()
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Raises NoBase that lists every problem, each with what to do about it.
@@ -170,10 +157,6 @@ class RemoteSource:
             raise ConfigError(message, file="sources", key=key, hint=hint)
         keys = self.names.keys.get(flavour, ())
         return ApkRepositories(repositories, keys, stand_in=False, credentials=network.http_auth(repositories))
-
-    def mounts(self, reference: str, command: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
-        """See the protocol: a public base has what it needs."""
-        return ()
 
     def layout(self, reference: str) -> Path:
         """See the protocol."""

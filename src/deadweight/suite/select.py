@@ -51,16 +51,17 @@ def _meant(suite: Suite, word: str) -> set[str]:
 
 def words(suite: Suite) -> list[str]:
     """Every word that means a variant or some, patterns apart."""
-    tags = [f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags]
-    return list(
-        dict.fromkeys([*suite.names(), *(variant.service for variant in suite.variants if variant.service), *tags])
-    )
+    return [*suite.names(), *_services(suite), *_tags(suite)]
+
+
+def _services(suite: Suite) -> list[str]:
+    return list(dict.fromkeys(variant.service for variant in suite.variants if variant.service))
+
+
+def _tags(suite: Suite) -> list[str]:
+    return list(dict.fromkeys(f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags))
 
 
 def _hint(suite: Suite) -> str:
-    services = list(dict.fromkeys(variant.service for variant in suite.variants if variant.service))
-    tags = list(dict.fromkeys(tag for variant in suite.variants for tag in variant.tags))
-    parts = [f"variants: {', '.join(suite.names())}"]
-    parts += [f"services: {', '.join(services)}"] if services else []
-    parts += [f"tags: {', '.join(TAG + tag for tag in tags)}"] if tags else []
-    return "; ".join(parts)
+    kinds = {"variants": suite.names(), "services": _services(suite), "tags": _tags(suite)}
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)

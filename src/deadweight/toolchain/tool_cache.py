@@ -51,17 +51,17 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
             return program_path(entry)
         hidden = final.with_name(f".{final.name}.partial")
         try:
-            _remove(hidden)  # what a process that was killed left behind
+            remove_tree(hidden)  # what a process that was killed left behind
             hidden.mkdir(parents=True)
             fill(hidden)
             _seal(hidden, entry.file)
             if final.exists():
-                _remove(final)
+                remove_tree(final)
             hidden.rename(final)
         except OSError as error:
             raise _unwritable(error, final) from error
         finally:
-            _remove(hidden)
+            remove_tree(hidden)
     return program_path(entry)
 
 
@@ -105,14 +105,14 @@ def _unwritable(error: OSError, path: Path) -> DeadweightError:
     return DeadweightError(message, hint="free or remount that disk")
 
 
-def _remove(path: Path) -> None:
-    """Remove a folder, also one with read-only folders in it (Go's module cache makes such)."""
-    if not path.exists():
-        return
+def remove_tree(path: Path) -> None:
+    """Remove a folder, also one with folders that nobody may write to, or enter (Go's module cache and sandboxes leave such)."""
     for root, folders, _ in os.walk(path):
         for name in folders:
+            folder = Path(root) / name
             with contextlib.suppress(OSError):
-                (Path(root) / name).chmod(0o755)
+                if not folder.is_symlink():
+                    folder.chmod(0o755)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError, wording
 from deadweight.builders.apko import packages
-from deadweight.builders.apko.work_folder import memory_folder, put, remove, work_folder
+from deadweight.builders.apko.work_folder import memory_folder, put, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.go import filled, go_environment, is_warm, melange_cache, needed_sources
@@ -33,6 +33,7 @@ from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.ignore import walk
 from deadweight.records.paths import State
+from deadweight.toolchain.tool_cache import remove_tree
 
 SANDBOX_CACHE = "/var/cache/melange"
 NO_COMMIT = "0" * 40
@@ -130,7 +131,7 @@ class _Melange:
             finally:
                 self._remove_images()
                 if self.memory is not None:
-                    remove(self.memory)
+                    remove_tree(self.memory)
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(wording("apko.no_package_made", config=self.config, arch=self.arch))
@@ -152,8 +153,9 @@ class _Melange:
 
     def _run(self, work: Path) -> None:
         listener = Listener(self.job.say, self._announce)
-        words = [self.program, *self._words(work)]
-        argv, environment = [*_as_root(self.variant.runner), *words], self._environment(work)
+        words: list[str | Path] = [self.program, *self._words(work)]
+        argv: list[str | Path] = [*_as_root(self.variant.runner), *words]
+        environment = self._environment(work)
         try:
             run_tool(argv, listener, cwd=self.site.root, environment=environment, log=self.job.log, told=words)
         except CommandError as error:

@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deadweight.records.paths import State
+from deadweight.toolchain.tool_cache import remove_tree
 
 _swap = threading.Lock()
 
@@ -20,18 +21,18 @@ def put(made: Path, place: Path) -> None:
     """Replace a folder by another. Between the two renames there is none: the step's record says that it is not built."""
     with _swap:
         old = place.with_name(f".{place.name}.old")
-        remove(old)
+        remove_tree(old)
         if place.exists():
             place.replace(old)
         made.replace(place)
-        remove(old)
+        remove_tree(old)
 
 
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
     left = [*state.packages.glob(f".work-{pid}-*"), *left_in_memory(state.root, pid)]
     for leftover in left:
-        remove(leftover)
+        remove_tree(leftover)
     return len(left)
 
 
@@ -41,27 +42,12 @@ def work_folder(state: State) -> Iterator[Path]:
     own = f".work-{os.getpid()}-"
     for old in state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
         if not old.name.startswith(own):
-            remove(old)
+            remove_tree(old)
     folder = Path(tempfile.mkdtemp(dir=state.packages, prefix=own))
     try:
         yield folder
     finally:
-        remove(folder)
-
-
-def remove(folder: Path) -> None:
-    """Remove a tree, also where a sandbox left folders without permissions."""
-
-    def open_up(again: Callable[[str], object], name: str, _error: object) -> None:
-        path = Path(name)
-        with suppress(OSError):
-            path.parent.chmod(0o700)
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o700)
-            again(name)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=open_up)
+        remove_tree(folder)
 
 
 # A folder in memory for what lives as long as one run: for every build melange unpacks a sandbox of thousands of files.

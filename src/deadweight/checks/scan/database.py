@@ -119,12 +119,12 @@ def use_files(place: Path) -> Database:
         return _keep(folder, str(place))
 
 
-def use_registry(references: tuple[str, ...], *, insecure: bool = False) -> Database:
+def use_registry(references: tuple[str, ...]) -> Database:
     """Get a database from OCI repositories, the first that answers. Raises CommandError, UsageError, MissingError (no scanner)."""
     from deadweight.checks.scan.trivy import download_database
 
     with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
-        download_database(references, Path(name), insecure=insecure)
+        download_database(references, Path(name))
         return _keep(Path(name) / "db", f"oci://{references[0]}")
 
 

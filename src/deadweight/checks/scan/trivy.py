@@ -210,11 +210,11 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     return made
 
 
-def download_database(references: tuple[str, ...], cache: Path, *, insecure: bool = False) -> None:
+def download_database(references: tuple[str, ...], cache: Path) -> None:
     """Get a database into ``cache/db``. Raises CommandError where no repository gives one."""
     words = [str(scanner().path), "image", "--cache-dir", str(cache), "--download-db-only"]
     words += [word for reference in references for word in ("--db-repository", reference)]
-    if insecure or all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
+    if all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
         words.append("--insecure")
     hint = "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
     run(words, cwd=cache, env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
