@@ -21,7 +21,6 @@ from deadweight.sources.adapt_dockerfile import (
     START_INTERVAL,
     derived,
     downgraded,
-    images,
     lacking,
     places,
 )
@@ -105,8 +104,8 @@ DOCKERFILE = (SAMPLES / "Dockerfile").read_text()
 def test_images_of_a_dockerfile():
     expected = ("golang:1.21.3-bookworm", "alpine:3.18", "busybox:1.36", "ubuntu:23.10")
 
-    assert adapt_dockerfile.images(DOCKERFILE) == expected
-    assert adapt_dockerfile.images(DOCKERFILE, {"BASE": "debian:12"})[-1] == "debian:12"
+    assert tuple(adapt_dockerfile.places(DOCKERFILE)) == expected
+    assert [*adapt_dockerfile.places(DOCKERFILE, {"BASE": "debian:12"})][-1] == "debian:12"
 
 
 def test_a_dockerfile_is_renamed_line_by_line():
@@ -123,7 +122,7 @@ def test_a_dockerfile_is_renamed_line_by_line():
 
 
 def test_a_base_without_a_value_is_left_to_the_builder():
-    assert adapt_dockerfile.images("ARG BASE\nFROM ${BASE}\n") == ()
+    assert adapt_dockerfile.places("ARG BASE\nFROM ${BASE}\n") == {}
 
 
 RUNS = (SAMPLES / "runs.Dockerfile").read_text()
@@ -311,7 +310,7 @@ def test_a_rewritten_dockerfile_means_the_same_with_other_names(made):
     text, what = made
     read = [each.text for each in instructions(text)]
     assert read == [each for each, _, _ in what]
-    assert set(images(text)) == {name for _, _, name in what if name}
+    assert set(places(text)) == {name for _, _, name in what if name}
     changed = derived(text, lambda name: f"here.example.com/{name}")
     renamed = [each.replace(name, f"here.example.com/{name}", 1) if name else each for each, _, name in what]
     assert [each.text for each in instructions(changed)] == renamed

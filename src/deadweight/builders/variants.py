@@ -81,7 +81,7 @@ class DockerfileVariant(Variant):
     def _in_dockerfile(self, root: Path) -> tuple[str, ...]:
         """What the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
         from deadweight.records.reference import is_reference
-        from deadweight.sources.adapt_dockerfile import images
+        from deadweight.sources.adapt_dockerfile import places
 
         if self.dockerfile is None:
             return ()
@@ -89,7 +89,7 @@ class DockerfileVariant(Variant):
             text = (root / self.dockerfile).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError):
             return ()
-        return tuple(name for name in images(text, {**self.args, **self.bases}) if is_reference(name))
+        return tuple(name for name in places(text, {**self.args, **self.bases}) if is_reference(name))
 
 
 class KoVariant(Variant):

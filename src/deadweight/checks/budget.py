@@ -30,7 +30,6 @@ _WORDS = {
     "layers": "layers",
     "startup_seconds": "start-up",
 }
-_FIGURES = ("size_bytes", "compressed_bytes", "layers", "startup_seconds")
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _rounded(value: float) -> float:
 
 
 def _limits(budget: BudgetCheck) -> Mapping[str, tuple[float | None, float | None]]:
-    asked: dict[str, Limit | None] = {name: getattr(budget, name) for name in _FIGURES}
+    asked: dict[str, Limit | None] = {name: getattr(budget, name) for name in _WORDS}
     return {
         name: (limit.soft, limit.hard) for name, limit in asked.items() if limit is not None and limit != type(limit)()
     }

@@ -185,6 +185,13 @@ class Container:
         """Whether the kernel of this machine says that it runs; False where that cannot be told without asking the engine."""
         return self.pulse is not None and self.pulse.beats()
 
+    def address(self, network: str = "") -> str:
+        """Its address in a network, else in any; empty where it has none."""
+        settings = self.settled()["NetworkSettings"]
+        networks = settings.get("Networks") or {}
+        chosen = (networks.get(network) or {}).get("IPAddress") or settings.get("IPAddress")
+        return str(chosen or next((each["IPAddress"] for each in networks.values() if each.get("IPAddress")), ""))
+
     def state(self) -> ContainerState:
         return ContainerState.of(self.inspect()["State"])
 

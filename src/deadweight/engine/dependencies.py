@@ -51,7 +51,9 @@ def started_dependencies(
             _wait(container, name, need)
             up(name, container)
             if need.health.kind != "exit":
-                hosts[name] = _address(container, name, network)
+                hosts[name] = container.address(network)
+                if not hosts[name]:
+                    raise MissingError(wording("engine.dependency_has_no_address", name=name))
         yield hosts
 
 
@@ -79,13 +81,3 @@ def _wait(container: Container, name: str, need: Need) -> None:
     raise MissingError(
         wording("engine.dependency_down", name=name, image=need.image or need.variant, reason=found.reason, output=said)
     )
-
-
-def _address(container: Container, name: str, network: str) -> str:
-    settings = container.inspect()["NetworkSettings"]
-    networks = settings.get("Networks") or {}
-    address = (networks.get(network) or {}).get("IPAddress") or settings.get("IPAddress")
-    found = address or next((each.get("IPAddress") for each in networks.values() if each.get("IPAddress")), "")
-    if not found:
-        raise MissingError(wording("engine.dependency_has_no_address", name=name))
-    return str(found)

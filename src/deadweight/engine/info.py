@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from deadweight._errors import MissingError, wording
-from deadweight.engine.faults import translated
-
-if TYPE_CHECKING:
-    from docker.api.client import APIClient
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-Documents = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""An engine's ``/version`` and ``/info``."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +41,6 @@ class EngineInfo:
     @property
     def podman(self) -> bool:
         return self.name == "Podman"
-
-
-def asked(api: APIClient, host: str) -> Documents:
-    """Ask an engine what it is; Podman takes 0.3 s to answer. Raises MissingError where it does not, or not as an engine does."""
-    with translated("info"):
-        version, info = api.version(), api.info()
-    if not isinstance(version, Mapping) or not isinstance(info, Mapping):
-        raise MissingError(wording("engine.not_an_engine", host=host))
-    return version, info
 
 
 def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInfo:

@@ -210,9 +210,7 @@ def route_to(
     pid = int(document["State"].get("Pid") or 0)
     if local and http.can_enter_namespace(pid, container.id):
         return http.through_namespace(pid, inside)
-    address = settings.get("IPAddress") or next(
-        (net.get("IPAddress") for net in (settings.get("Networks") or {}).values() if net.get("IPAddress")), ""
-    )
+    address = container.address()
     # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
     if address and not cut_off and local and sys.platform == "linux" and not (info.desktop or info.rootless):
         return http.direct("address", address, inside)

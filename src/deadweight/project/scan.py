@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -99,7 +98,7 @@ def _provided(workspace: Workspace) -> Database:
             raise
         except DeadweightError as error:
             workspace.say(f"the vulnerability database cannot be downloaded: {error.message}")
-    return databases.use_local(workspace.say) if kept is None or _due(kept) else kept
+    return databases.use_local(workspace.say) if kept is None or kept.age_days() > DUE_DAYS else kept
 
 
 def _kept() -> Database | None:
@@ -107,13 +106,6 @@ def _kept() -> Database | None:
         return databases.current()
     except MissingError:
         return None
-
-
-def _due(kept: Database) -> bool:
-    if kept.contents is None:
-        return True
-    made = datetime.fromisoformat(kept.contents.made_at)
-    return (datetime.now(UTC) - made).total_seconds() > DUE_DAYS * 86400
 
 
 def _answers(workspace: Workspace, repository: str | None) -> bool:

@@ -40,16 +40,9 @@ class Use:
         return text[: ends[0] - 1] + joints + name + text[ends[-1] :]
 
 
-def images(text: str, given: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Public references that a Dockerfile stands on, each once; ``given`` are build arguments that will be given.
-
-    Stages, ``scratch`` and names with an argument that has no value are not among them.
-    """
-    return tuple(places(text, given))
-
-
 def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
-    """The same references, each with the line that first names it, from 1."""
+    """Public references that a Dockerfile stands on, each with the line that first names it, from 1; ``given`` are build arguments
+    that will be given. Stages, ``scratch`` and names with an argument that has no value are not among them."""
     found: dict[str, int] = {}
     for use in _uses(text, given or {}):
         found.setdefault(use.reference, use.instruction.line)

@@ -82,8 +82,7 @@ def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source
         return standins.LocalSource(state, settings)
     from deadweight.sources import remote
 
-    make = remote.mirror if name == "mirror" else remote.registry
-    return make(state, settings, _flavours(suite))
+    return remote.RemoteSource(name, state, settings, _flavours(suite))
 
 
 def _decide(references: Sequence[str], suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:

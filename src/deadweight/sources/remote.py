@@ -38,21 +38,6 @@ KEYS: Mapping[ApkFlavour, tuple[str, ...]] = {
 }
 
 
-def registry(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> RemoteSource:
-    """The public registries, under their own names."""
-    return RemoteSource("registry", Names(lambda reference: reference, REPOSITORIES, KEYS), state, settings, flavours)
-
-
-def mirror(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> RemoteSource:
-    """The same through a mirror. Raises ConfigError where none is configured."""
-    given = settings.mirror
-    if given is None or not (given.registries or given.apk):
-        raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror")
-    keys = dict.fromkeys(given.apk, given.apk_keys)
-    names = Names(lambda reference: mirrored(given, reference), given.apk, keys, given.insecure)
-    return RemoteSource("mirror", names, state, settings, flavours)
-
-
 def mirrored(mirror: Mirror, reference: str) -> str:
     """What a public reference is called in the mirror. A host without a rule keeps its name."""
     parsed = parse(reference)
@@ -70,17 +55,6 @@ def front_door(host: str) -> str:
 CHECK_SECONDS = 30.0
 TAGS_SECONDS = 10.0
 INDEX_SECONDS = 10.0
-ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64"), "arm64": ("arm64", "aarch64")}
-
-
-@dataclass(frozen=True)
-class Names:
-    """How public names are said here: a base's reference, APK repositories by flavour, and their keys."""
-
-    image: Callable[[str], str]
-    repositories: Mapping[ApkFlavour, tuple[str, ...]]
-    keys: Mapping[ApkFlavour, tuple[str, ...]]
-    insecure: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,15 +65,26 @@ class Seen:
 
 
 class RemoteSource(Source):
-    """``registry`` or ``mirror``."""
+    """``registry``, under the public names, or ``mirror``."""
 
     def __init__(
-        self, name: str, names: Names, state: State, settings: Settings, flavours: Sequence[ApkFlavour] = ("wolfi",)
+        self, name: str, state: State, settings: Settings, flavours: Sequence[ApkFlavour] = ("wolfi",)
     ) -> None:
-        """``flavours``: whose APK repositories ``prepare`` asks; ``apk`` knows the others too."""
-        self._name, self.names, self.state, self.settings = name, names, state, settings
-        self._flavours = tuple(flavours)
+        """``flavours``: whose APK repositories ``prepare`` asks; ``apk`` knows the others too.
+
+        Raises ConfigError for a mirror where none is configured."""
+        self._name, self.state, self.settings, self._flavours = name, state, settings, tuple(flavours)
+        self._mirror = settings.mirror if name == "mirror" else None
+        if name == "mirror" and not (self._mirror and (self._mirror.registries or self._mirror.apk)):
+            raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror")
+        self._repositories = REPOSITORIES if self._mirror is None else self._mirror.apk
+        self._keys = KEYS if self._mirror is None else dict.fromkeys(self._mirror.apk, self._mirror.apk_keys)
+        self._insecure = ["--insecure"] if self._mirror is not None and self._mirror.insecure else []
         self._bases: dict[str, Base] = {}
+
+    def _image(self, reference: str) -> str:
+        """What a public reference is called here."""
+        return reference if self._mirror is None else mirrored(self._mirror, reference)
 
     @property
     def name(self) -> str:
@@ -144,18 +129,18 @@ class RemoteSource(Source):
         known = self._bases.get(reference)
         if known is not None:
             return known
-        name = self.names.image(reference)
+        name = self._image(reference)
         seen = store.load(Seen, self._memory)
         return self._as_base(reference, name, seen.digests.get(name) if seen else None)
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. Raises ConfigError where a mirror names no repository for this flavour."""
-        repositories = self.names.repositories.get(flavour, ())
+        repositories = self._repositories.get(flavour, ())
         if not repositories:
             message, key = wording("sources.no_apk_repository", flavour=flavour), f"mirror.apk.{flavour}"
             hint = "set it under sources: in deadweight.yaml or in your own sources.yaml"
             raise ConfigError(message, file="sources", key=key, hint=hint)
-        keys = self.names.keys.get(flavour, ())
+        keys = self._keys.get(flavour, ())
         return ApkRepositories(repositories, keys, stand_in=False, credentials=network.http_auth(repositories))
 
     def layout(self, reference: str) -> Path:
@@ -173,7 +158,7 @@ class RemoteSource(Source):
     def _remember(self) -> None:
         before = store.load(Seen, self._memory)
         digests = dict(before.digests) if before else {}
-        now = digests | {self.names.image(base.reference): base.digest for base in self._bases.values() if base.digest}
+        now = digests | {self._image(base.reference): base.digest for base in self._bases.values() if base.digest}
         if now != digests:
             store.save(Seen(now), self._memory)
 
@@ -183,9 +168,8 @@ class RemoteSource(Source):
     def _look_up(self, reference: str) -> Base:
         from deadweight.toolchain.find import find
 
-        name = self.names.image(reference)
-        oci, _ = architecture()
-        words = ["digest", "--platform", f"linux/{oci}", *(["--insecure"] if self.names.insecure else []), name]
+        name = self._image(reference)
+        words = ["digest", "--platform", images.machine_platform(), *self._insecure, name]
         try:
             done = _run.run([find("crane").path, *words], env=self._variables(), timeout=CHECK_SECONDS)
         except CommandError as error:
@@ -205,7 +189,7 @@ class RemoteSource(Source):
         from deadweight.toolchain.find import find
 
         parsed = parse(name)
-        words = ["ls", *(["--insecure"] if self.names.insecure else []), f"{parsed.host}/{parsed.repository}"]
+        words = ["ls", *self._insecure, f"{parsed.host}/{parsed.repository}"]
         try:
             done = _run.run([find("crane").path, *words], env=self._variables(), timeout=TAGS_SECONDS)
         except CommandError:
@@ -223,11 +207,11 @@ class RemoteSource(Source):
         A flavour that is not configured is no problem until somebody asks for it (``apk``).
         """
         environment = self.environment()
-        _, arch = architecture()
-        flavours = [name for name in self._flavours if self.names.repositories.get(name)]
-        places = [place for name in flavours for place in self.names.repositories[name]]
+        arch = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())  # as APK calls it
+        flavours = [name for name in self._flavours if self._repositories.get(name)]
+        places = [place for name in flavours for place in self._repositories[name]]
         urls = [f"{place.rstrip('/')}/{arch}/APKINDEX.tar.gz" for place in places]
-        urls += [key for name in flavours for key in self.names.keys.get(name, ())]
+        urls += [key for name in flavours for key in self._keys.get(name, ())]
         remote = [url for url in urls if "://" in url]
         answers = network.ask_all(
             remote, ca=environment.ca_bundle, variables=environment.variables, seconds=INDEX_SECONDS, method="HEAD"
@@ -254,11 +238,6 @@ def pulled_layout(reference: str) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             whole.rename(folder)
     return folder
-
-
-def architecture() -> tuple[str, str]:
-    """This machine's architecture as the OCI and as APK call it."""
-    return ARCHITECTURES.get(platform.machine(), (platform.machine(), platform.machine()))
 
 
 _NO_ANSWER = r"no such host|connection (refused|reset)|i/o timeout|unreachable|deadline exceeded|EOF|proxyconnect"

@@ -107,11 +107,9 @@ class SecretsGate(Record):
     base: Verdict = "none"
 
 
-class UnreadGate(Record):
+class UnreadGate(SecretsGate):
     """``unread``: what a secret could lie in unseen (encrypted, too big, damaged) and is accepted, with the reason for it."""
 
-    mine: Verdict = "none"
-    base: Verdict = "none"
     reason: str = ""
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, wording
+from deadweight._packages import images
 from deadweight._run import Completed, piped, run
 from deadweight.records.reference import DOCKER_HUB, NO_MANIFEST, in_registry
 
@@ -218,9 +219,11 @@ def _pushable(path: Path) -> Iterator[Path]:
         return
     try:
         with tarfile.open(path, "r:*") as archive:
-            members = {member.name.removeprefix("./"): member for member in archive}
-            both = {"manifest.json", "index.json"} <= members.keys()
-            as_saved = "index.json" not in members or (both and not _is_packed(archive, members))
+            names = {member.name.removeprefix("./") for member in archive}
+        as_saved = "index.json" not in names
+        if {"manifest.json", "index.json"} <= names:
+            with images.open_archive(path) as opened:
+                as_saved = any(layer.compression == "none" for layer in opened.image.layers)
         if as_saved:
             yield path
             return
@@ -229,38 +232,6 @@ def _pushable(path: Path) -> Iterator[Path]:
             yield Path(folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ArchiveError(wording("toolchain.no_archive", path=path, problem=error)) from error
-
-
-def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> bool:
-    """Whether an archive's index names one manifest, or one index, whose layers are all compressed ones."""
-    entries = _document(archive, members.get("index.json")).get("manifests")
-    for _depth in range(2):
-        images = [entry for entry in entries or () if isinstance(entry, dict) and not _attests(entry)]
-        if len(images) != 1:
-            return False
-        digest = str(images[0].get("digest") or "")
-        inner = _document(archive, members.get(f"blobs/{digest.replace(':', '/')}"))
-        layers, entries = inner.get("layers"), inner.get("manifests")
-        if isinstance(layers, list):
-            return all(
-                str(layer.get("mediaType")).endswith(("gzip", "zstd")) for layer in layers if isinstance(layer, dict)
-            )
-    return False
-
-
-def _attests(descriptor: Mapping[str, Any]) -> bool:
-    notes = descriptor.get("annotations")
-    return isinstance(notes, dict) and notes.get("vnd.docker.reference.type") == "attestation-manifest"
-
-
-def _document(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
-    """A JSON object in an archive; empty where it is none."""
-    source = archive.extractfile(member) if member and member.isreg() and member.size <= MAX_MANIFEST_BYTES else None
-    try:
-        parsed = json.loads(source.read()) if source is not None else None
-    except ValueError:
-        parsed = None
-    return parsed if isinstance(parsed, dict) else {}
 
 
 def _lay_out(path: Path, folder: Path) -> None:

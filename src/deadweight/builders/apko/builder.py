@@ -78,41 +78,28 @@ class ApkoBuilder:
         name = common.image_name(site.suite, variant)
         job.took("cold")  # apko puts packages together, which it may have downloaded before
         apko = find("apko")
-        packages.link(site, variant.config or "")
+        assert variant.config is not None
+        apk = packages.apk(site, variant.config, common.architecture().apk)
+        packages.link(apk)
         with archive.scratch(variant, site) as work:
             for folder in ("sbom", "tmp"):
                 (work / folder).mkdir()
-            _apko([apko.path, *_words(variant, site, name, work)], variant, site, work, job)
+            _apko([apko.path, *_words(variant, site, apk, name, work)], variant, site, apk, work, job)
             archive.renamed(work / "apko.tar", work / "image.tar", name)
             digest = archive.config_digest(work / "image.tar")
             sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
         tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
-        return archive.result(
-            variant, site, digest=digest, base=_base(variant, site), tool=", ".join(tools), sbom=sboms
-        )
+        # an apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same
+        base = Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
+        return archive.result(variant, site, digest=digest, base=base, tool=", ".join(tools), sbom=sboms)
 
 
-def _base(variant: ApkoVariant, site: Site) -> Base:
-    """An apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same."""
-    apk = packages.apk(site, variant.config or "", common.architecture().apk)
-    return Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
-
-
-def _words(variant: ApkoVariant, site: Site, name: str, work: Path) -> list[str]:
+def _words(variant: ApkoVariant, site: Site, apk: packages.Apk, name: str, work: Path) -> list[str]:
     """apko takes only ``-r`` for what it writes into the image, and wants one at least: the packages built here, if any."""
     assert variant.config is not None
     root, state = site.root, site.state
-    arch = common.architecture().apk
-    apk = packages.apk(site, variant.config, arch)
-    words = [
-        "build",
-        packages.usable(site, variant.config),
-        name,
-        str(work / "apko.tar"),
-        "--arch",
-        arch,
-        "--vcs=false",
-    ]
+    words = ["build", packages.usable(site, variant.config), name, str(work / "apko.tar")]
+    words += ["--arch", common.architecture().apk, "--vcs=false"]
     own = [str(melange.repository(state, variant, config).relative_to(root)) for config in variant.packages]
     for repository in own or apk.repositories:
         words += ["-r", repository]
@@ -124,11 +111,11 @@ def _words(variant: ApkoVariant, site: Site, name: str, work: Path) -> list[str]
     return [*words, "--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")]
 
 
-def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, job: Job) -> None:
+def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, apk: packages.Apk, work: Path, job: Job) -> None:
     listener = Listener(job.say, _announce)
     environment = {
         **common.program_environment(site),
-        **packages.apk(site, variant.config or "", common.architecture().apk).credentials,
+        **apk.credentials,
         "TMPDIR": str(work / "tmp"),
         "SOURCE_DATE_EPOCH": common.EPOCH,
     }

@@ -112,6 +112,7 @@ class _Melange:
 
         self.variant, self.config, self.site, self.job = variant, config, site, job
         self.arch = common.architecture().apk
+        self.apk = packages.apk(site, config, self.arch)
         self.program = find("melange").path
         self.images: list[str] = []
         self.memory: Path | None = None
@@ -120,7 +121,7 @@ class _Melange:
         """Raises CommandError in the compiler's or melange's own words."""
         state = self.site.state
         ensure_keys(state, self.program, self.job.log)
-        packages.link(self.site, self.config)
+        packages.link(self.apk)
         self.job.took("warm" if is_warm(state) else "cold")
         go_environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
@@ -164,7 +165,7 @@ class _Melange:
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
-        apk = packages.apk(self.site, self.config, self.arch)
+        apk = self.apk
         words = ["build", packages.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
         words += ["--source-dir", _from(root, work / "source"), "--out-dir", _from(root, work / "packages")]
         for repository_path in apk.repositories:
@@ -186,7 +187,7 @@ class _Melange:
     def _environment(self, work: Path) -> dict[str, str]:
         values = {
             **common.program_environment(self.site),
-            **packages.apk(self.site, self.config, self.arch).credentials,
+            **self.apk.credentials,
         }
         values.update({"TMPDIR": str(self._temporary(work)), "SOURCE_DATE_EPOCH": common.EPOCH})
         if self.variant.runner == "docker":

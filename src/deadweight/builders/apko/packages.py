@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.protocol import Site
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories
+from deadweight.records.store import write_atomically
+from deadweight.sources.adapt import derived, flavour_of, included
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Apk:
     """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
 
     ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``own`` whether the file's own repositories count.
+    ``links`` are those behind relative paths, with what they lead to: outside of the project.
     """
 
     flavour: str
@@ -23,8 +25,8 @@ class Apk:
     indexes: tuple[Path, ...]
     credentials: dict[str, str]
     stand_in: bool
-
     own: bool
+    links: dict[Path, Path]
 
     def values(self) -> dict[str, str]:
         """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
@@ -36,40 +38,51 @@ class Apk:
 
 
 def apk(site: Site, config: str, arch: str) -> Apk:
-    """Resolve the source's repositories for an apko or melange file. ``arch`` is apk's word (``x86_64``)."""
-    given = _given(site, config)
-    local = [path for path in (_local(repository, site.root) for repository in given.repositories) if path is not None]
-    indexes = [path / arch / "APKINDEX.tar.gz" for path in local]
-    keys = [path for path in (_local(key, site.root) for key in given.keyring) if path is not None]
+    """Resolve the source's repositories for an apko or melange file. ``arch`` is apk's word (``x86_64``).
+
+    melange and apko write paths into packages and images: an absolute one would make a digest depend on the machine.
+    """
+    flavour = flavour_of(site.root / config, site.root)
+    given, links = site.source.apk(flavour), dict[Path, Path]()
+
+    def relative(name: str, place: Path) -> str:
+        path = site.root / name
+        if "://" in name or not Path(name).is_absolute():
+            return name
+        if not path.is_relative_to(site.root):
+            links[place], path = path, place
+        return str(path.relative_to(site.root))
+
+    home = site.state.folder / "apk"
+    # a repository's folder is told apart by the hash of its name; a key keeps its own (apk finds it by that)
+    repositories = [
+        relative(name, home / hashlib.sha256(Path(name).name.encode()).hexdigest()[:8]) for name in given.repositories
+    ]
+    keyring = [relative(name, home / "keys" / Path(name).name) for name in given.keyring]
+    files = [site.root / name / arch / "APKINDEX.tar.gz" for name in given.repositories if "://" not in name]
+    files += [site.root / name for name in given.keyring if "://" not in name]
     return Apk(
-        flavour=_flavour(site, config),
-        repositories=_relative(given.repositories, site, "repositories"),
-        keyring=_relative(given.keyring, site, "keyring"),
-        indexes=tuple(path for path in (*indexes, *keys) if path.is_file()),
+        flavour=flavour,
+        repositories=tuple(repositories),
+        keyring=tuple(keyring),
+        indexes=tuple(path for path in files if path.is_file()),
         credentials=dict(given.credentials),
         stand_in=given.stand_in,
         own=site.source.name == "registry",
+        links=links,
     )
 
 
-def link(site: Site, config: str) -> None:
-    """Make the links behind ``Apk``'s relative paths: what lies outside of the project is reached from within it."""
-    given = _given(site, config)
-    for group, names in (("repositories", given.repositories), ("keyring", given.keyring)):
-        for name in names:
-            path = _local(name, site.root)
-            if path is not None and Path(name).is_absolute() and not path.is_relative_to(site.root):
-                _point(_place(site, group, path), path)
-
-
-def _given(site: Site, config: str) -> ApkRepositories:
-    return site.source.apk(_flavour(site, config))
-
-
-def _flavour(site: Site, config: str) -> ApkFlavour:
-    from deadweight.sources.adapt import flavour_of
-
-    return flavour_of(site.root / config, site.root)
+def link(apk: Apk) -> None:
+    """Make the links behind relative paths: what lies outside of the project is reached from within it."""
+    for place, target in apk.links.items():
+        if place.is_symlink() and place.readlink() == target:
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f".{place.name}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target)
+        fresh.replace(place)
 
 
 def usable(site: Site, config: str) -> str:
@@ -80,8 +93,6 @@ def usable(site: Site, config: str) -> str:
     """
     if site.source.name == "registry":
         return config
-    from deadweight.sources.adapt import included
-
     start: str | None = None
     for path in reversed(included(site.root / config, site.root)):
         name = str(path.relative_to(site.root)) if path.is_relative_to(site.root) else str(path)
@@ -91,9 +102,6 @@ def usable(site: Site, config: str) -> str:
 
 
 def _copied(site: Site, config: str, include: str | None) -> str:
-    from deadweight.records.store import write_atomically
-    from deadweight.sources.adapt import derived
-
     text = derived(site.root / config, include)
     if text is None:
         return config
@@ -101,38 +109,3 @@ def _copied(site: Site, config: str, include: str | None) -> str:
     copy = site.state.folder / "derived" / config.replace("%", "%25").replace("/", "%2F")
     write_atomically(copy, text)
     return str(copy.relative_to(site.root))
-
-
-def _relative(names: tuple[str, ...], site: Site, group: str) -> tuple[str, ...]:
-    """melange and apko write these paths into packages and images: an absolute one would make a digest depend on the machine."""
-    found = []
-    for name in names:
-        path = _local(name, site.root)
-        if path is None or not Path(name).is_absolute():
-            found.append(name)
-        elif path.is_relative_to(site.root):
-            found.append(str(path.relative_to(site.root)))
-        else:
-            found.append(str(_place(site, group, path).relative_to(site.root)))
-    return tuple(found)
-
-
-def _local(name: str, root: Path) -> Path | None:
-    return None if "://" in name else root / name
-
-
-def _place(site: Site, group: str, path: Path) -> Path:
-    """A key keeps its own name (apk finds it by that); a repository's folder is told apart by the hash of its path."""
-    if group == "keyring":
-        return site.state.folder / "apk" / "keys" / path.name
-    return site.state.folder / "apk" / hashlib.sha256(path.name.encode()).hexdigest()[:8]
-
-
-def _point(place: Path, target: Path) -> None:
-    if place.is_symlink() and place.readlink() == target:
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    fresh = place.with_name(f".{place.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target)
-    fresh.replace(place)

@@ -46,7 +46,16 @@ from deadweight.builders.dockerfile.podman import elsewhere, refuse_what_it_cann
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
-from deadweight.builders.shared.archive import archive_path, holds, image_in, made_by_the_build, scratch, there
+from deadweight.builders.shared.archive import (
+    archive_path,
+    holds,
+    image_in,
+    last_built,
+    made_by_the_build,
+    result,
+    scratch,
+    there,
+)
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import Base
 from deadweight.suite.explain import did_you_mean
@@ -195,22 +204,14 @@ class DockerfileBuilder:
         self, site: Site, variant: DockerfileVariant, found: Identity, last: Base | None, bases: dict[str, Base]
     ) -> BuiltImage:
         assert found.config is not None
-        name = common.image_name(site.suite, variant)
-        return BuiltImage(
-            variant=variant.name,
-            builder=self.name,
-            reference=buildkit.keep(site, variant, name, found.engine_id, found.config),
-            config_digest=found.config,
+        made = result(variant, site, digest=found.config, base=last, tool=buildkit.tool())
+        return replace(
+            made,
+            reference=buildkit.keep(site, variant, made.reference, found.engine_id, found.config),
             manifest_digest=found.manifest,
             index_digest=found.index,
             engine_id=found.engine_id,
             in_engine=True,
-            base=last,
-            seconds=0.0,
-            cached=False,
-            fingerprint="",
-            tool=buildkit.tool(),
-            built_at=common.now(),
             other_stand_ins=tuple(each for each, base in bases.items() if base.stand_in and base != last),
         )
 
@@ -249,10 +250,7 @@ def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
 
 
 def _there(variant: DockerfileVariant, site: Site) -> bool:
-    from deadweight.records.built_image import BUILT_FILE
-    from deadweight.records.store import load
-
-    built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    built = last_built(variant, site.state)
     return built is not None and buildkit.has(built)
 
 

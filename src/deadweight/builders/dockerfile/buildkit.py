@@ -13,14 +13,15 @@ from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.builders.dockerfile import podman
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common
+from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
-from deadweight.records.built_image import BUILT_FILE, BuiltImage, kept_name, retire
-from deadweight.records.store import load
+from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint
     from deadweight.engine.images import Identity
+    from deadweight.engine.info import EngineInfo
 
 _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
 """Variables that decide which engine is meant."""
@@ -44,7 +45,7 @@ def build(
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     endpoint = find_or_start(on_line)
-    if is_podman(endpoint):
+    if _info(endpoint).podman:
         podman.build(endpoint, words, ignore=ignore, cwd=site.root, env=env, log=log, on_line=on_line, redact=redact)
         return
     _refuse_without(endpoint)
@@ -77,14 +78,6 @@ def version() -> str:
     """The engine's version, as an input: another engine is another tool. Starts no engine."""
     known = _known()
     return known.version if known else "none"
-
-
-def is_podman(endpoint: Endpoint) -> bool:
-    """Whether that engine is Podman."""
-    from deadweight.engine import api
-    from deadweight.engine.info import parse_info
-
-    return parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {}).podman
 
 
 def running_podman() -> Endpoint | None:
@@ -162,7 +155,7 @@ def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, conf
     """
     images, reference = site.engine().images, kept_name(name, config_digest)
     images.tag(engine_id, reference)
-    last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    last = last_built(variant, site.state)
     old = (last.reference,) if last is not None and last.in_engine and last.reference not in (name, reference) else ()
     retire(site.state, images.let_go, *old, current=reference)
     return reference
@@ -195,13 +188,20 @@ _seen: dict[tuple[str | None, ...], _Known] = {}
 
 def _known() -> _Known | None:
     """The engine that runs, looked for once: a plan asks for every variant, and loading Docker's SDK for it takes 0.2 s."""
-    from deadweight.engine.daemon import find_running, server_version
+    from deadweight.engine.daemon import find_running
 
     key = tuple(os.environ.get(name) for name in _NAMING)
     if key not in _seen:
         endpoint = find_running()
-        told = server_version(endpoint) if endpoint else None
-        if endpoint is None or told is None:
+        if endpoint is None or not (info := _info(endpoint)).version:
             return None
-        _seen[key] = _Known(endpoint, told, is_podman(endpoint))
+        _seen[key] = _Known(endpoint, info.version, info.podman)
     return _seen[key]
+
+
+def _info(endpoint: Endpoint) -> EngineInfo:
+    """What an engine tells of its version."""
+    from deadweight.engine import api
+    from deadweight.engine.info import parse_info
+
+    return parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {})

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight import _run
@@ -101,20 +101,13 @@ class Used:
             write_atomically(self._file, self._mac(), mode=0o600)
 
     def _mac(self) -> str:
-        return mac(self._key(), self._paths)
-
-    def _key(self) -> bytes:
+        """One keyed digest over all secrets, by id."""
         with _guard:
             if not self._key_file.is_file():
                 self._key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 write_atomically(self._key_file, os.urandom(32), mode=0o600)
-            return self._key_file.read_bytes()
-
-
-def mac(key: bytes, files: Mapping[str, Path]) -> str:
-    """One keyed digest over all secrets, by id."""
-    hasher = hmac.new(key, digestmod=hashlib.sha256)
-    for name in sorted(files):
-        for data in (name.encode(), files[name].read_bytes()):
-            hasher.update(len(data).to_bytes(8, "big") + data)
-    return hasher.hexdigest()
+        hasher = hmac.new(self._key_file.read_bytes(), digestmod=hashlib.sha256)
+        for name, path in sorted(self._paths.items()):
+            for data in (name.encode(), path.read_bytes()):
+                hasher.update(len(data).to_bytes(8, "big") + data)
+        return hasher.hexdigest()

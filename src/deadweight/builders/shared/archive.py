@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import common
 from deadweight.records.built_image import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.ignore import Ignore, walk
+from deadweight.records.paths import State
+from deadweight.records.store import load
 from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ def archive_path(variant: Variant, site: Site) -> Path:
 
 def image_in(archive: Path) -> Image:
     """The image that an archive holds, by its documents. Raises ArchiveError for a damaged archive."""
-    from deadweight._packages import images
-
     with images.open_archive(archive) as opened:
         return opened.image
 
@@ -53,11 +54,14 @@ def holds(archive: Path, digest: str) -> bool:
         return False
 
 
+def last_built(variant: Variant, state: State) -> BuiltImage | None:
+    """The record of the variant's last build."""
+    return load(BuiltImage, state.image(variant.name) / BUILT_FILE)
+
+
 def there(variant: Variant, site: Site) -> bool:
     """Whether the last build's archive still exists and is complete, judging by its metadata and size."""
-    from deadweight.records.store import load
-
-    built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    built = last_built(variant, site.state)
     return built is not None and holds(archive_path(variant, site), built.config_digest)
 
 
@@ -124,7 +128,7 @@ def result(
         cached=False,
         fingerprint="",
         tool=tool,
-        built_at=common.now(),
+        built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         go_version=go_version,
         sbom=sbom,
     )

@@ -8,7 +8,6 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, wording
@@ -17,6 +16,7 @@ from deadweight.records.built_image import Base
 from deadweight.records.reference import split
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Key
+from deadweight.toolchain.helper_programs import ARCHITECTURES
 
 BUILD_TIMEOUT_SECONDS = 1800.0
 """A build that takes half an hour hangs."""
@@ -27,8 +27,7 @@ OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
 EPOCH = "0"
 """SOURCE_DATE_EPOCH of every build, in seconds: the same inputs give the same bytes on any day."""
 
-_ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "amd64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64")}
-_ARCHITECTURES["arm64"] = _ARCHITECTURES["aarch64"]
+APK_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,9 @@ class Architecture:
 def architecture() -> Architecture:
     """Raises DeadweightError on a machine whose architecture no builder here was tried on."""
     machine = platform.machine().lower()
-    if machine not in _ARCHITECTURES:
+    if machine not in ARCHITECTURES:
         raise DeadweightError(wording("builders.architecture_unsupported", architecture=machine))
-    return Architecture(*_ARCHITECTURES[machine])
+    return Architecture(ARCHITECTURES[machine], APK_NAMES[ARCHITECTURES[machine]])
 
 
 def image_name(suite: Suite, variant: Variant) -> str:
@@ -66,10 +65,6 @@ def pinned(base: Base) -> str:
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
     """Base images as fingerprint inputs: by digest if known, so that the content matters and not the host."""
     return {f"base {name}": base.digest or base.resolved for name, base in bases.items()}
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: bool = False) -> Path:

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deadweight.builders.shared import inputs
-from deadweight.records.built_image import BUILT_FILE, BuiltImage
+from deadweight.builders.shared.archive import last_built
 from deadweight.records.ignore import Ignore, literal, walk
 from deadweight.records.paths import State, content
-from deadweight.records.store import load
 from deadweight.suite.model import Variant
 
 
@@ -39,7 +38,7 @@ def is_warm(state: State) -> bool:
 
 def filled(state: State, variant: Variant, go: str | None) -> bool:
     """Whether the cache holds what a build of this variant with this Go has compiled."""
-    built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
+    built = last_built(variant, state)
     return built is not None and go is not None and built.go_version == go and is_warm(state)
 
 

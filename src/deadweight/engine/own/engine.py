@@ -137,7 +137,6 @@ def start(say: Say, where: Layout | None = None) -> str:
     from filelock import FileLock
 
     where = where or layout()
-    _tell_of_former_choice(say)
     try:
         where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not sudo.is_root():
@@ -152,15 +151,6 @@ def start(say: Say, where: Layout | None = None) -> str:
         raise DeadweightError(
             f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable"
         ) from error
-
-
-def _tell_of_former_choice(say: Say) -> None:
-    """Say once that the engine which ``setup --engine`` built is no longer started, and forget the choice."""
-    kept = user_cache() / "engine.json"
-    with contextlib.suppress(OSError):
-        if "current" in kept.read_text(encoding="utf-8", errors="replace"):
-            say(wording("engine.no_longer_built", file=kept))
-        kept.unlink()
 
 
 def _as_root(action: str, say: Say) -> None:

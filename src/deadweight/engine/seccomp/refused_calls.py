@@ -187,6 +187,8 @@ class _OfProgram:
             file = Path(folder) / "profile.json"
 
             def works(more: tuple[str, ...]) -> bool:
+                if time.monotonic() > self.ended:
+                    raise DeadweightError(wording("seccomp.search_too_long"))
                 file.write_text(json.dumps(custom_profile.allowing(document, more)), encoding="utf-8")
                 return self._comes_up(self.options.but(seccomp=str(file)))
 
@@ -194,18 +196,11 @@ class _OfProgram:
                 return None  # it comes up after all
             if not works(refused):
                 return Refused((), "", self.problem)
-            calls, whole = find_missing(refused, self._in_time(works), MOST_CALLS)
+            calls, whole = find_missing(refused, works, MOST_CALLS)
+            self.ended = float("inf")
             by_whom = list(dict.fromkeys(self._needed_by(works, calls, call) for call in calls))
         whom = by_whom[0] if len(by_whom) == 1 else " and ".join(by_whom)
         return Refused(calls, whom, all_told=whole) if calls else None
-
-    def _in_time(self, works: Callable[[tuple[str, ...]], bool]) -> Callable[[tuple[str, ...]], bool]:
-        def in_time(more: tuple[str, ...]) -> bool:
-            if time.monotonic() > self.ended:
-                raise DeadweightError(wording("seccomp.search_too_long"))
-            return works(more)
-
-        return in_time
 
     def _needed_by(self, works: Callable[[tuple[str, ...]], bool], calls: tuple[str, ...], call: str) -> str:
         works(tuple(each for each in calls if each != call))

@@ -1,6 +1,6 @@
 """Render a CI pipeline for GitHub, GitLab or Kubernetes from the templates in this folder.
 
-Actions are pinned by the commit of a release, not by a tag, which can move.
+GitHub's actions are pinned in its template.
 """
 
 from __future__ import annotations
@@ -15,17 +15,6 @@ from deadweight._errors import UsageError, wording
 from deadweight.plan.shards import MAX_SHARDS
 
 PROVIDERS = {"github": "github.yml.j2", "gitlab": "gitlab.yml.j2", "kubernetes": "kubernetes.yaml.j2"}
-
-ACTIONS = {
-    "checkout": "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
-    "python": "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0",
-    "cache": "actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5",
-    "restore": "actions/cache/restore@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5",
-    "save": "actions/cache/save@27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5",
-    "upload": "actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0",
-    "download": "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c # v8.0.1",
-}
-"""Releases, each with the commit that its tag named when this was written."""
 
 PLACEHOLDER = "deadweight @ git+https://YOUR.HOST/deadweight"
 
@@ -74,5 +63,4 @@ def render(asked: Pipeline) -> str:
         install=asked.install,
         image=asked.image,
         scan=asked.scan,
-        action=ACTIONS,
     )
