@@ -17,7 +17,7 @@ import yaml
 from deadweight import _errors
 from deadweight.builders import table
 from deadweight.project.load_suite import load_suite
-from deadweight.suite import checks, model, pool, requests
+from deadweight.suite import checks, model, pool
 from deadweight.tasks import namespace
 from tests.support import ROOT
 from tests.support.invoking import invoke
@@ -219,8 +219,8 @@ def test_the_reference_of_tasks_is_their_own_help():
         checks.AttacksCheck,
         checks.AttackGate,
         checks.VulnerabilitiesCheck,
-        requests.HttpRequest,
-        requests.HttpExpect,
+        checks.HttpRequest,
+        checks.HttpExpect,
         model.Reference,
         model.ScanSettings,
         pool.Pool,

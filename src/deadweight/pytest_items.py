@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from deadweight.checks.service import ServiceDown
     from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
+    from deadweight.suite.checks import ApiCheck
     from deadweight.suite.model import Variant
-    from deadweight.suite.requests import ApiCheck
 
 
 class CheckFailure(Exception):

@@ -10,9 +10,9 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from deadweight._errors import DeadweightError
 from deadweight.checks.service import with_last_lines
 from deadweight.engine import netns
+from deadweight.engine.foreground import shell_in
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import Mount, RunOptions
-from deadweight.engine.sidecar import shell_in
 from deadweight_attacks.helper import TARGET
 from deadweight_attacks.listeners import Listener, Word, call
 from deadweight_attacks.remote import ENTERED, FarListener

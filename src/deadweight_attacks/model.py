@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
-from deadweight.suite.checks import AttacksCheck
-from deadweight.suite.requests import HttpRequest
+from deadweight.suite.checks import AttacksCheck, HttpRequest
 from deadweight.suite.values import STRICT, Flag, HeaderName, HeaderValue, Name, Record, Seconds, UrlPath
 from deadweight_attacks.walls import TABLES, wording
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight.engine.seccomp import profile as custom_profile
-from deadweight.engine.seccomp.calls import BY_TIMING
+from deadweight.engine.seccomp.profile import BY_TIMING
 from deadweight.records import store
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.walls import TABLES

@@ -12,7 +12,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.api import Prepared, prepare
-from deadweight.suite.requests import HttpRequest
+from deadweight.suite.checks import HttpRequest
 from deadweight_attacks import remote
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.listeners import Word, random_name

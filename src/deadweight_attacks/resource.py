@@ -21,7 +21,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
-from deadweight.suite.requests import HttpRequest
+from deadweight.suite.checks import HttpRequest
 from deadweight_attacks.consumption import Watch
 from deadweight_attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send

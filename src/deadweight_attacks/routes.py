@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight.suite import openapi
-from deadweight.suite.requests import ApiCheck, HttpRequest
+from deadweight.suite.checks import ApiCheck, HttpRequest
 from deadweight_attacks.walls import TABLES
 
 # The places that an OpenAPI document (2 and 3) names: parameters of paths, queries and headers, texts of bodies.

@@ -8,7 +8,7 @@ from typing import Any
 
 from deadweight.checks.api import prepare
 from deadweight.suite import openapi
-from deadweight.suite.requests import HttpRequest
+from deadweight.suite.checks import HttpRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import NOT_LET_IN
 from deadweight_attacks.lab import Lab

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from deadweight.records.ignore import Ignore
-from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
+from deadweight.sources.adapt_dockerfile import FROM, Instruction, arguments, instructions
 from deadweight_init.records import ImageWords, Known
 from deadweight_init.tree import Tree, folder_of, joined
 

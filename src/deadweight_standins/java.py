@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.java import jks
+from deadweight.sources.network import jks
 from deadweight_images.archive.pack import Layer, from_tree
 from deadweight_standins import alpine, downloads
 from deadweight_standins.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries

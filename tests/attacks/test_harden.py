@@ -27,7 +27,7 @@ from deadweight.engine import http, labels
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import refused_calls
-from deadweight.engine.seccomp.calls import numbers
+from deadweight.engine.seccomp.profile import numbers
 from deadweight.engine.tunnel_client import Tunnels
 from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.result import Found

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deadweight.engine.http import Answer
-from deadweight.suite.requests import ApiCheck
+from deadweight.suite.checks import ApiCheck
 from deadweight_attacks import containers, deliver, matrix, resource
 from deadweight_attacks import run as attacking
 from deadweight_attacks.deliver import Shot

@@ -16,8 +16,8 @@ from hypothesis import strategies as some
 from deadweight._errors import CheckFailed, DeadweightError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
-from deadweight.engine.seccomp import calls, profile
-from deadweight.engine.seccomp.calls import BY_TIMING
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.profile import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
 from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
@@ -90,14 +90,14 @@ def test_a_profile_allows_no_namespaces_and_only_the_families_that_were_seen():
 
 def test_system_calls_are_known_by_name_on_both_architectures():
     for architecture, some_numbers in (("amd64", {"read": 0, "openat2": 437}), ("arm64", {"read": 63, "openat2": 437})):
-        known = calls.numbers(architecture)
+        known = profile.numbers(architecture)
         assert {name: known[name] for name in some_numbers} == some_numbers
         assert len(set(known.values())) == len(known)
-    assert "open" not in calls.numbers("arm64")
+    assert "open" not in profile.numbers("arm64")
 
 
 def test_the_kernel_tells_which_it_has():
-    there = calls.of_kernel("amd64")
+    there = profile.of_kernel("amd64")
     if there is None:
         pytest.skip("this kernel shows no symbols")
     assert {"read", "newfstatat", "stat", "uname", "clone"} <= set(there)
@@ -152,7 +152,7 @@ def recorded(*names: str, phase: str = "start", linker: str = "") -> Recording:
 def test_what_no_check_misses_is_left_out_and_why_the_others_stay_is_told(searching, tmp_path):
     seen = recorded(*NEEDED, "uname", "getuid", "mprotect", linker="/lib/ld-musl-x86_64.so.1")
     got = searching()._smallest(
-        [seen, seen, recorded(*NEEDED, "getuid")], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
+        [seen, seen, recorded(*NEEDED, "getuid")], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p"
     )
     by_name = {call.name: call for call in got.calls}
     assert set(got.names) == NEEDED | {"exit", "futex", "mprotect"}
@@ -171,21 +171,21 @@ def test_the_way_to_what_a_service_needs_stays(searching, tmp_path):
     run = looking.subject.variant.run.model_copy(update={"needs": {"db": Need(image="db:1", port=5432)}})
     looking.subject = replace(looking.subject, variant=looking.subject.variant.model_copy(update={"run": run}))
     seen = recorded(*NEEDED, "connect", "sendto", "uname")
-    got = looking._smallest([seen] * 3, FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p")
+    got = looking._smallest([seen] * 3, FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p")
     assert {"connect", "sendto"} <= {call.name for call in got.calls if call.why == "held"}
     assert got.left_out == ("uname",)
 
 
 def test_a_call_that_no_recording_has_is_found_and_named(searching, said, tmp_path):
     got = searching()._smallest(
-        [recorded(*(NEEDED - {"bind"}))], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
+        [recorded(*(NEEDED - {"bind"}))], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p"
     )
     assert [call.name for call in got.calls if call.why == "unseen"] == ["bind"]
     assert any("needed but not recorded: bind (without them: up: bind is refused)" in line for line in said)
 
 
 def test_where_nothing_but_another_profile_would_do_that_is_said(searching, tmp_path):
-    engines = frozenset(calls.numbers("amd64")) - {"bind"}
+    engines = frozenset(profile.numbers("amd64")) - {"bind"}
     with raises(DeadweightError, "seccomp.all_calls_fail", problem="up: bind is refused"):
         searching()._smallest([recorded(*(NEEDED - {"bind"}))], FLOOR, engines, tmp_path / "p")
 
@@ -200,7 +200,7 @@ def test_a_profile_that_does_not_last_keeps_every_call_that_was_seen(searching, 
         return real(*words)
 
     looking._proven = proven
-    got = looking._smallest([recorded(*NEEDED, "uname")], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p")
+    got = looking._smallest([recorded(*NEEDED, "uname")], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p")
     assert "uname" in got.names
     assert any("failed when tried again" in line for line in said)
 
@@ -212,7 +212,7 @@ def test_checks_that_waver_prove_nothing(searching, monkeypatch, tmp_path):
         searching()._recordings("amd64")
     with raises(CheckFailed, "seccomp.wavers_allowed", problem="busy"):
         searching(flaky=lambda number: number > 8)._smallest(
-            [recorded(*NEEDED)], FLOOR, frozenset(calls.numbers("amd64")), tmp_path / "p"
+            [recorded(*NEEDED)], FLOOR, frozenset(profile.numbers("amd64")), tmp_path / "p"
         )
 
 
@@ -274,7 +274,7 @@ def test_the_runtime_is_the_one_that_starts_the_containers(runtime):
 
 
 def test_a_runtime_starts_nothing_without_a_call_that_it_needs(runtime, tmp_path):
-    everything = tuple(calls.numbers(runtime.architecture))
+    everything = tuple(profile.numbers(runtime.architecture))
     assert floor.starting(runtime, tmp_path, everything, 20.0) == ""
     assert floor.starting(runtime, tmp_path, tuple(set(everything) - {"execve"}), 20.0) != ""
     assert shutil.rmtree(tmp_path) is None, "nothing of it is mounted or in use any more"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deadweight._errors import UsageError
 from deadweight.checks.api import prepare, problems, subset_problems
 from deadweight.engine.http import Answer
-from deadweight.suite.requests import HttpExpect, HttpRequest
+from deadweight.suite.checks import HttpExpect, HttpRequest
 from tests.support.codes import raises
 
 

@@ -17,8 +17,8 @@ from deadweight._run import run
 from deadweight.checks import runner
 from deadweight.engine import broken_engine, daemon
 from deadweight.engine.client import Engine
-from deadweight.engine.own import bridge
 from deadweight.engine.own import engine as own
+from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout
 from deadweight.project.survey import ENGINE, survey
 from deadweight.records.built_image import kept_name
@@ -144,7 +144,7 @@ def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path
 
 def lose_bridge() -> None:
     where = layout()
-    run(["ip", "link", "delete", where.bridge if bridge.exists(where.bridge) else "docker0"])
+    run(["ip", "link", "delete", where.bridge if machine.bridge_exists(where.bridge) else "docker0"])
 
 
 def nothing_is_blamed(found: list[Evidence]) -> None:

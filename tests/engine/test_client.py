@@ -20,13 +20,13 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, labels, sidecar
+from deadweight.engine import foreground, http, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
+from deadweight.engine.foreground import shell_in, user_of, words_beside, words_inside
 from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
-from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
 from deadweight.engine.tunnel_client import route_to
 from deadweight.suite.model import Health, RunSettings
 from tests.support.codes import codes, raises
@@ -571,6 +571,6 @@ def test_a_user_is_told_by_the_number_that_the_container_knows():
         while there.readlink() == own and time.monotonic() < deadline:
             time.sleep(0.05)
         Path(f"/proc/{process.pid}/uid_map").write_text("0 0 1\n1 1000 100\n")
-        told = [sidecar._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
+        told = [foreground._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
         process.kill()
     assert told == [0, 1, 100, 5000]

@@ -29,8 +29,8 @@ from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.info import parse_info
-from deadweight.engine.own import bridge, machine
 from deadweight.engine.own import engine as own
+from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout
 from deadweight.project import doctor
 from deadweight.project.doctor import examine
@@ -242,13 +242,13 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     wait_for(lambda: own._our_pid(where) is None)
     assert own.running_host() is None
     before, other = _network_of(where.bridge), f"dwt{uuid.uuid4().hex[:8]}"
-    bridge.delete(where.bridge)
-    bridge.create(other, before)  # another engine takes the network that ours had
+    machine.delete_bridge(where.bridge)
+    machine.create_bridge(other, before)  # another engine takes the network that ours had
     try:
         again = daemon.find_or_start(said.append)
         assert not _network_of(where.bridge).overlaps(before)
     finally:
-        bridge.delete(other)
+        machine.delete_bridge(other)
     assert again == mine
     assert own._our_pid(where) not in (None, first)
     assert any(image["RepoTags"] == ["deadweight-tests/own:1"] for image in wire.listing(mine.host, "/images/json"))
@@ -257,7 +257,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     assert daemon.stop_own() is True
     assert daemon.stop_own() is False
     assert not where.run.exists()
-    assert not bridge.exists(where.bridge)
+    assert not machine.bridge_exists(where.bridge)
     assert not [each for each in machine.everyone() if str(where.run) in each.command and each.pid != os.getpid()]
     assert where.data.is_dir()
     daemon.remove_data()
@@ -400,14 +400,14 @@ def test_doctor_works_without_an_engine(alone, cache, monkeypatch):
 
 
 def test_a_free_network_overlaps_no_route():
-    network = bridge.free_network()
+    network = machine.free_network()
     assert network.prefixlen == 24
-    assert not any(network.overlaps(route) for route in bridge._routes())
+    assert not any(network.overlaps(route) for route in machine._routes())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes network bridges")
 def test_engines_that_start_at_once_take_different_networks(monkeypatch):
-    free, both = bridge.free_network, threading.Barrier(2)
+    free, both = machine.free_network, threading.Barrier(2)
 
     def slowly():
         found = free()
@@ -415,17 +415,17 @@ def test_engines_that_start_at_once_take_different_networks(monkeypatch):
             both.wait(0.5)  # as long as another would need to find the same one
         return found
 
-    monkeypatch.setattr(bridge, "free_network", slowly)
+    monkeypatch.setattr(machine, "free_network", slowly)
     names = [f"dwt{uuid.uuid4().hex[:8]}" for _ in range(2)]
     try:
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(bridge.create_on_free_network, names))
+            list(pool.map(machine.create_on_free_network, names))
         routes = Path("/proc/net/route").read_text().splitlines()
         taken = [line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")]
         assert len(set(taken)) == 2
     finally:
         for name in names:
-            bridge.delete(name)
+            machine.delete_bridge(name)
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
-from deadweight.engine.client import Engine
-from deadweight.engine.container_options import number_of, with_tmpfs_owners
+from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
 from deadweight.engine.dialect import Podman, ceilings, dialect_of
 from deadweight.engine.images import pull
 from deadweight.engine.info import parse_info

@@ -17,7 +17,7 @@ from deadweight.checks.scan.reachability import Observation, observed
 from deadweight.engine.client import Engine
 from deadweight.engine.options import hardened_for
 from deadweight.engine.seccomp import profile, refused_calls
-from deadweight.engine.seccomp.calls import HELD, numbers
+from deadweight.engine.seccomp.profile import HELD, numbers
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard

@@ -14,7 +14,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import profile, refused_calls, runtime
-from deadweight.engine.seccomp.calls import numbers
+from deadweight.engine.seccomp.profile import numbers
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.project.workspace import refuse_no_profile
 from deadweight.suite.model import Health

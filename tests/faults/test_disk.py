@@ -261,7 +261,7 @@ def test_a_plan_changes_nothing(project):
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
-    from deadweight.builders.apko.work_folder import work_folder
+    from deadweight.builders.apko.melange import work_folder
     from deadweight.records.paths import State
 
     state = State(tmp_path)
@@ -275,7 +275,7 @@ def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
 def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
-    from deadweight.builders.apko import work_folder as _memory
+    from deadweight.builders.apko import melange as _memory
 
     monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
     code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import work_folder as _memory\n"

@@ -317,7 +317,7 @@ def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
 UNPACK = """
 import os, signal
 from pathlib import Path
-from deadweight.builders.apko import work_folder as folders
+from deadweight.builders.apko import melange as folders
 from deadweight.engine import labels
 from deadweight.records import runs
 from deadweight.records.paths import State

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.sources.dockerfile_lines import instructions
+from deadweight.sources.adapt_dockerfile import instructions
 from deadweight_init.derive.dockerfile import (
     MINIMAL,
     _databases,

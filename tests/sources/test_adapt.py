@@ -19,12 +19,14 @@ from deadweight.sources.adapt_dockerfile import (
     LINK,
     SINCE,
     START_INTERVAL,
+    arguments,
     derived,
     downgraded,
+    heredocs,
+    instructions,
     lacking,
     places,
 )
-from deadweight.sources.dockerfile_lines import arguments, heredocs, instructions
 from tests.support.codes import raises
 
 SAMPLES = Path(__file__).with_name("samples")

@@ -17,7 +17,7 @@ from typing import Any
 
 from deadweight.engine import netns
 from deadweight.engine.options import Tmpfs, hardened
-from deadweight.engine.seccomp import calls, profile
+from deadweight.engine.seccomp import profile
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
 from deadweight_attacks.harden.health_command import candidates
@@ -75,7 +75,7 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
         user="65532:65532", network="bridge" if outgoing else "internal", tmpfs=(Tmpfs("/state", 2**20, uid=65532),)
     )
     asks = next(each for each in candidates(variant.health, port) if each[0] == "python3")
-    allowed = sorted(set(calls.numbers("amd64")) - REFUSED)
+    allowed = sorted(set(profile.numbers("amd64")) - REFUSED)
     found = tuple(Call(each, "needed", 3) for each in allowed)
     seccomp = Seccomp("amd64", "6.1", "", "runc 1", found, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
     tells = next(each for each in candidates(db.health, 8080) if each[0] == "python3")

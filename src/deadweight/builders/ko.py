@@ -27,8 +27,7 @@ from deadweight.builders.shared.archive import (
     there,
     with_layer,
 )
-from deadweight.builders.shared.go import go_environment, is_warm, needed_sources
-from deadweight.builders.shared.inputs import rules
+from deadweight.builders.shared.inputs import go_environment, is_warm, needed_sources, rules
 from deadweight.builders.shared.tool_output import Listener, run_tool
 from deadweight.builders.variants import KoVariant
 from deadweight.records.built_image import Base

@@ -25,8 +25,8 @@ from deadweight.engine.faults import Ended
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence
 from deadweight.suite import values
+from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
 from deadweight.suite.model import Variant
-from deadweight.suite.requests import ApiCheck, HttpExpect, HttpRequest
 
 # Turns a request of the suite into bytes.
 

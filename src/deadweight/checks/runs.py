@@ -25,8 +25,8 @@ from deadweight.checks.protocol import Subject, by_engine, evidence
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
+from deadweight.engine.foreground import user_of
 from deadweight.engine.seccomp.refused_calls import StoppedByProfile
-from deadweight.engine.sidecar import user_of
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
 from deadweight.suite.model import Health, Variant

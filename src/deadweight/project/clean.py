@@ -210,7 +210,7 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
 
 def _unpacked(state: State, run: Run, say: Say) -> None:
     """What builds unpack, often in memory. Its name holds the process's number, which somebody else may have by now."""
-    from deadweight.builders.apko.work_folder import remove_left_by
+    from deadweight.builders.apko.melange import remove_left_by
 
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
         say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.told()})")

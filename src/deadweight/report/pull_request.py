@@ -18,7 +18,7 @@ from deadweight.report import figures
 from deadweight.report.compare import Change, compare, same_image
 from deadweight.report.markdown import escape, filled
 from deadweight.report.model import LayerRecord, Report, VariantRecord
-from deadweight.sources.dockerfile_lines import instructions
+from deadweight.sources.adapt_dockerfile import instructions
 from deadweight.suite.model import ReportThresholds
 
 # Which line of a Dockerfile made a difference, told by the layers' history.

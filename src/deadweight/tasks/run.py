@@ -71,7 +71,7 @@ def shell(c: Context, variant: str | None = None) -> None:
 
     from deadweight._errors import DeadweightError, wording
     from deadweight.engine.daemon import docker_cli
-    from deadweight.engine.sidecar import shell_in, words_beside, words_inside
+    from deadweight.engine.foreground import shell_in, words_beside, words_inside
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:

@@ -20,13 +20,13 @@ from deadweight.checks.runner import result_of
 from deadweight.checks.runs import WATCH_SECONDS
 from deadweight.checks.service import Service, ServiceDown, with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
+from deadweight.engine.foreground import user_of
 from deadweight.engine.options import RunOptions
-from deadweight.engine.sidecar import user_of
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Stopped
+    from deadweight.suite.checks import ApiCheck
     from deadweight.suite.model import Variant
-    from deadweight.suite.requests import ApiCheck
 
 # Which folders a service has to be able to write to, from what its container changed.
 ADDED = 1

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deadweight._errors import DeadweightError
-from deadweight.engine.seccomp.calls import BY_TIMING, STARTERS, numbers
-from deadweight.engine.seccomp.profile import ARCHITECTURES
+from deadweight.engine.seccomp.profile import ARCHITECTURES, BY_TIMING, STARTERS, numbers
 from deadweight.engine.seccomp.runtime import CONTAINER_START_SECONDS, Runtime, starting_under
 from deadweight.records import store
 from deadweight.records.paths import user_cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from deadweight.engine.seccomp.calls import family
+from deadweight.engine.seccomp.profile import family
 from deadweight_attacks import walls
 from deadweight_attacks.seccomp.floor import document
 

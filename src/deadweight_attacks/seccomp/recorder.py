@@ -20,7 +20,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
-from deadweight.engine.seccomp.calls import numbers
+from deadweight.engine.seccomp.profile import numbers
 from deadweight.toolchain import helper_programs
 from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt

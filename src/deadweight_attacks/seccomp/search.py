@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
-from deadweight.engine.seccomp import calls, profile
-from deadweight.engine.seccomp.calls import BY_TIMING, CLIENT, HELD, LENIENT
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.profile import BY_TIMING, CLIENT, HELD, LENIENT
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
@@ -85,11 +85,11 @@ class _Search:
                 found = self._smallest(recordings, floor, engines, file)
                 found = replace(found, asks=self._asked_inside(found, file))
         kernel = self.subject.engine().info.kernel
-        kernel_has = calls.of_kernel(architecture) if kernel == platform.release() else None
+        kernel_has = profile.of_kernel(architecture) if kernel == platform.release() else None
         found = replace(
             found,
             kernel=kernel,
-            attacker=tuple(sorted({*attacker, *BY_TIMING} & set(calls.numbers(architecture)))),
+            attacker=tuple(sorted({*attacker, *BY_TIMING} & set(profile.numbers(architecture)))),
             engine_allows=len(engines),
             kernel_has=None if kernel_has is None else len(kernel_has),
         )

@@ -17,8 +17,8 @@ from importlib import resources
 from typing import Any
 
 from deadweight.records.reference import split
-from deadweight.sources.dockerfile_lines import Instruction, directives
-from deadweight.sources.dockerfile_lines import arguments as arguments_of
+from deadweight.sources.adapt_dockerfile import Instruction, directives
+from deadweight.sources.adapt_dockerfile import arguments as arguments_of
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
 from deadweight_init.dockerfile import Stage, chain_of, env_of, filled, find_stage, flags, reached, stages_of
 from deadweight_init.languages.common import HEADER, flow

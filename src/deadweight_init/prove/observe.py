@@ -17,10 +17,10 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight._log_excerpt import plain
 from deadweight.engine.faults import translated
+from deadweight.engine.foreground import user_of
 from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
-from deadweight.engine.sidecar import user_of
 from deadweight.suite.values import format_bytes
 from deadweight_init.languages.sources import WRITTEN, served
 from deadweight_init.tree import TABLES

@@ -18,7 +18,7 @@ from deadweight.builders.apko import melange
 from deadweight.builders.apko import melange as _keys
 from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage
-from deadweight.builders.shared.go import melange_cache
+from deadweight.builders.shared.inputs import melange_cache
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import record_file
 from deadweight.records.paths import State, user_cache

@@ -679,7 +679,7 @@ def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_pat
 
 def test_java_reads_the_trust_store(tmp_path):
     from deadweight.records.paths import State
-    from deadweight.sources.java import trust_store
+    from deadweight.sources.network import trust_store
 
     on_loopback(tmp_path)
     bundle = tmp_path / "bundle.pem"
@@ -699,7 +699,7 @@ def test_java_reads_the_trust_store(tmp_path):
 
 
 def test_proxy_variables_in_mavens_words():
-    from deadweight.sources.java import maven_settings
+    from deadweight.sources.network import maven_settings
 
     assert maven_settings({"NO_PROXY": "a"}) is None
     settings = maven_settings(

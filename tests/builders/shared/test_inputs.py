@@ -9,7 +9,7 @@ import pytest
 from deadweight.builders.dockerfile.text import names_git
 from deadweight.builders.jib.builder import lay_out
 from deadweight.builders.shared import generated_files
-from deadweight.builders.shared import go as _go_files
+from deadweight.builders.shared import inputs as _go_files
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built_image import Base

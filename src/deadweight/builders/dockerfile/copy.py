@@ -62,7 +62,7 @@ def copied(
 
 def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> Reach:
     """What this machine reaches the network with, for RUN lines. Stand-ins trust what this machine trusts already."""
-    from deadweight.sources.java import maven_settings
+    from deadweight.sources.network import maven_settings
 
     trusting = site.source.name == "local" or site.source.environment().ca_bundle is None
     files = [*([] if trusting else [CA, JAVA]), *([MAVEN] if maven_settings(environment) else [])]
@@ -143,7 +143,7 @@ def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str])
 
 def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> list[str]:
     """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it or is given it."""
-    from deadweight.sources.java import maven_settings, trust_store
+    from deadweight.sources.network import maven_settings, trust_store
 
     text, environment = dockerfile.file.read_text(encoding="utf-8-sig"), site.source.environment()
     text += " ".join(reach.files)

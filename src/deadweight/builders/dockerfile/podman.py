@@ -24,8 +24,7 @@ from deadweight.engine import api
 from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources import adapt_dockerfile
-from deadweight.sources.adapt_dockerfile import downgraded
-from deadweight.sources.dockerfile_lines import heredocs, instructions
+from deadweight.sources.adapt_dockerfile import downgraded, heredocs, instructions
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deadweight._errors import ConfigError, wording
 from deadweight.records.paths import content
-from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
+from deadweight.sources.adapt_dockerfile import FROM, Instruction, arguments, instructions
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
 _ASKS_GIT = r"\bgit\s+(?:-[cC]\s+\S+\s+|-\S+\s+)*(?:describe|rev-parse|rev-list|log|show|status)\b"

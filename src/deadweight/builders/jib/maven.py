@@ -47,7 +47,7 @@ this machine's Java, whatever the project's own is."""
 
 def call(variant: JibVariant, site: Site, work: Path) -> list[str | Path]:
     """Maven's call up to the properties of Jib. Writes proxies, passwords included, to a file in ``work`` (mode 0700)."""
-    from deadweight.sources.java import maven_settings, trust_store
+    from deadweight.sources.network import maven_settings, trust_store
     from deadweight.toolchain.find import find
 
     words: list[str | Path] = [find("mvn").path, "-B", "-ntp", "-Dstyle.color=never"]

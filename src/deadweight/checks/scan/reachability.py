@@ -25,7 +25,7 @@ from deadweight.records import store
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container
-    from deadweight.suite.requests import HttpRequest
+    from deadweight.suite.checks import HttpRequest
 
 
 class CannotWatch(Exception):

@@ -21,7 +21,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, machine
+from deadweight.engine.own import machine
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -257,16 +257,16 @@ def _arguments(where: Layout, say: Say) -> list[str]:
 def _network_arguments(where: Layout, say: Say) -> list[str]:
     """Beside another engine: a bridge of our own, and no firewall rules of dockerd's, which would rewrite the other's."""
     if _other_dockerd(where):
-        network = bridge.create_on_free_network(where.bridge)
+        network = machine.create_on_free_network(where.bridge)
         # dockerd would give the bridge the address that it had last time, which another engine may have taken since
         (where.data / NETWORKS).unlink(missing_ok=True)
-        if bridge.has_iptables():
-            bridge.open_way(where.bridge, network)
+        if machine.has_iptables():
+            machine.open_way(where.bridge, network)
             say(wording("engine.own_chains", bridge=where.bridge))
         else:
             say(wording("engine.no_iptables"))
         return ["--bridge", where.bridge, "--iptables=false"]
-    return [] if bridge.has_iptables() else ["--iptables=false"]
+    return [] if machine.has_iptables() else ["--iptables=false"]
 
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:
@@ -320,9 +320,9 @@ def _sweep(where: Layout) -> None:
         with contextlib.suppress(OSError):
             (where.run / name).unlink()
     machine.unmount_below(where.run)
-    if bridge.exists(where.bridge):
-        bridge.close_way(where.bridge)
-        bridge.delete(where.bridge)
+    if machine.bridge_exists(where.bridge):
+        machine.close_way(where.bridge)
+        machine.delete_bridge(where.bridge)
 
 
 def _free_addresses_of_dead_engines(where: Layout) -> None:

@@ -1,11 +1,15 @@
-"""Inspect and end processes on this machine, and mount what our own engine needs (bind mounts, control groups)."""
+"""Change this machine for our own engine: end processes, mount folders and control groups, make a bridge and its firewall rules."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import ipaddress
 import os
 import shutil
 import signal
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,3 +137,134 @@ def mount_cgroups() -> None:
     script = shutil.which("cgroupfs-mount")
     argv = [script] if script else ["mount", "-t", "cgroup2", "cgroup2", CGROUP_FOLDER]
     run(argv, check=False, timeout=60)
+
+
+# Create and remove a network bridge for our own engine if another one runs. Linux; plain ioctls, no ``ip`` needed.
+#
+# Numbers and structures: ``linux/sockios.h``, ``linux/if.h``.
+_ADD_BRIDGE, _DELETE_BRIDGE = 0x89A0, 0x89A1
+_GET_FLAGS, _SET_FLAGS, _SET_ADDRESS, _SET_NETMASK = 0x8913, 0x8914, 0x8916, 0x891C
+_UP = 0x1
+LOCK = "/run/deadweight-bridge.lock"
+"""Of this machine: engines of other users and caches choose networks too."""
+
+
+def bridge_exists(name: str) -> bool:
+    """Whether there is a network interface of that name."""
+    return Path("/sys/class/net", name).exists()
+
+
+def create_bridge(name: str, network: ipaddress.IPv4Network) -> None:
+    """Make a bridge with the first address of ``network``; an existing one of that name is taken over. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        if not bridge_exists(name):
+            fcntl.ioctl(control, _ADD_BRIDGE, name.encode() + b"\0")
+        fcntl.ioctl(control, _SET_ADDRESS, _address(name, next(network.hosts())))
+        fcntl.ioctl(control, _SET_NETMASK, _address(name, network.netmask))
+        _set_up(control, name, up=True)
+
+
+def create_on_free_network(name: str) -> ipaddress.IPv4Network:
+    """Make a bridge on a network that no other takes, though another engine starts at the same moment. Raises OSError."""
+    from filelock import FileLock
+
+    with FileLock(LOCK):
+        network = free_network()
+        create_bridge(name, network)
+    return network
+
+
+def delete_bridge(name: str) -> None:
+    """Remove a bridge, if it is there."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        _set_up(control, name, up=False)
+        fcntl.ioctl(control, _DELETE_BRIDGE, name.encode() + b"\0")
+
+
+def free_network() -> ipaddress.IPv4Network:
+    """A private /24 that no route of this machine leads to."""
+    taken = _routes()
+    for third in range(40, 250):
+        candidate = ipaddress.IPv4Network(f"10.231.{third}.0/24")
+        if not any(candidate.overlaps(route) for route in taken):
+            return candidate
+    raise OSError("no free private network for a bridge")
+
+
+def _routes() -> list[ipaddress.IPv4Network]:
+    """All routes but the default one (``/proc/net/route``: destination and mask as little-endian hex)."""
+    found = []
+    for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]:
+        words = line.split()
+        mask = int(words[7], 16)
+        if mask:
+            destination = socket.inet_ntoa(struct.pack("<L", int(words[1], 16)))
+            found.append(ipaddress.IPv4Network(f"{destination}/{mask.bit_count()}", strict=False))
+    return found
+
+
+def _address(name: str, address: ipaddress.IPv4Address) -> bytes:
+    return struct.pack("16sHH4s8x", name.encode(), socket.AF_INET, 0, address.packed)
+
+
+def _set_up(control: socket.socket, name: str, *, up: bool) -> None:
+    answer = fcntl.ioctl(control, _GET_FLAGS, struct.pack("16sH14x", name.encode(), 0))
+    flags = struct.unpack("16sH14x", answer)[1]
+    wanted = flags | _UP if up else flags & ~_UP
+    fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14x", name.encode(), wanted))
+
+
+# The way out of a bridge of ours beside another engine: firewall rules in chains of our own, which no engine writes.
+#
+# Another engine has closed the way between networks (``FORWARD`` lets nothing through), and hides only its own networks behind
+# the machine's addresses. Our chains are called like our bridge. They are asked after all others' rules, so that what this
+# machine's administrator forbids stays forbidden; and they open the way to the interfaces that lead out of this machine, not to
+# others' bridges, whose containers would be reached by no port that they publish.
+_WAIT = ("--wait", "10")
+_PLACES = (("nat", "POSTROUTING"), ("filter", "FORWARD"))
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+def has_iptables() -> bool:
+    """Whether iptables is there, and this kernel lets it."""
+    return _does("nat", "-L", "-n")
+
+
+def open_way(bridge: str, network: ipaddress.IPv4Network) -> None:
+    """Let containers on our bridge reach one another and what lies beyond this machine. Raises CommandError, OSError."""
+    close_way(bridge)
+    if _FORWARDING.read_text().strip() == "0":
+        _FORWARDING.write_text("1")
+    for table, chain in _PLACES:
+        _do(table, "-N", bridge)
+        _do(table, "-A", chain, "-j", bridge)
+    _do("nat", "-A", bridge, "-s", str(network), "!", "-o", bridge, "-j", "MASQUERADE")
+    _do("filter", "-A", bridge, "-o", bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
+    for out in (bridge, *_ways_out()):
+        _do("filter", "-A", bridge, "-i", bridge, "-o", out, "-j", "ACCEPT")
+
+
+def close_way(bridge: str) -> None:
+    """Take the rules of a bridge away, as far as they are there."""
+    for table, chain in _PLACES:
+        if _does(table, "-L", bridge, "-n"):
+            for words in (("-D", chain, "-j", bridge), ("-F", bridge), ("-X", bridge)):
+                _does(table, *words)
+
+
+def _ways_out() -> Iterator[str]:
+    """The interfaces that a route leads to and that are no bridge (``/proc/net/route``)."""
+    lines = Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]
+    for name in dict.fromkeys(line.split()[0] for line in lines):
+        if not Path("/sys/class/net", name, "bridge").exists():
+            yield name
+
+
+def _do(table: str, *words: str) -> None:
+    run(["iptables", *_WAIT, "-t", table, *words], timeout=30)
+
+
+def _does(table: str, *words: str) -> bool:
+    if shutil.which("iptables") is None:
+        return False
+    return run(["iptables", *_WAIT, "-t", table, *words], check=False, timeout=30).exit_code == 0

@@ -21,7 +21,7 @@ from deadweight.engine.faults import CannotStart, stop_if_cancelled
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile as custom_profile
 from deadweight.engine.seccomp import runtime as runtime_calls
-from deadweight.engine.seccomp.calls import BY_TIMING
+from deadweight.engine.seccomp.profile import BY_TIMING
 from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 
 if TYPE_CHECKING:
