@@ -24,7 +24,7 @@ from typing import Any
 
 from bench._bench import Result
 from deadweight.project.workspace import Workspace
-from deadweight.suite.select import select
+from deadweight.suite.load import select
 from deadweight_attacks import walls
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import fire

@@ -32,7 +32,7 @@ class SuiteFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Collector]:
         from deadweight.project.workspace import Workspace
-        from deadweight.suite.select import select
+        from deadweight.suite.load import select
 
         try:
             self.workspace = Workspace.open(lambda _line: None, self.path)

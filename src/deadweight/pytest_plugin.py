@@ -138,7 +138,7 @@ def deadweight_container(
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
     from deadweight.checks.service import RunningService
     from deadweight.records.lock import locked
-    from deadweight.suite.select import select_one
+    from deadweight.suite.load import select_one
 
     subjects: dict[str, Subject] = {}
     tell = _teller(pytestconfig)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from deadweight.engine.container import read_file
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.records.store import write_atomically
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_attacks.host import PURPOSE
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ Helper = Callable[["Subject"], tuple[Mount, ...]]
 
 def own_helper(subject: Subject) -> tuple[Mount, ...]:
     """The bind mount that brings it, read-only. Raises DeadweightError (MissingError without Go) where it cannot be made."""
-    return bound(helper_programs.built(helper_programs.go_architecture(subject.engine().info.architecture), SOURCE))
+    return bound(golang.built(golang.go_architecture(subject.engine().info.architecture), SOURCE))
 
 
 def bound(file: Path) -> tuple[Mount, ...]:

@@ -22,7 +22,7 @@ from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_attacks import outcomes, walls
 from deadweight_attacks.helper import SOURCE, Helper, Shell
 from deadweight_attacks.lab import Lab, NoService
@@ -188,7 +188,7 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     asked = [
         wanted.chosen_packs,
         awk.model_dump(mode="json") if (awk := awk_of(wanted)) else None,
-        helper_programs.source_digest(SOURCE),
+        golang.source_digest(SOURCE),
         wanted.openapi,
         [item.model_dump(mode="json") for item in variant.checks.api if "http" in wanted.chosen_packs],
     ]

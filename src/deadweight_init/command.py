@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
-from deadweight.builders.shared.generated_files import is_generated
+from deadweight.builders.protocol import is_generated
 from deadweight.suite.explain import unknown
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.draft import Draft, first_draft

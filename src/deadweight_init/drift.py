@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from deadweight.builders.shared.generated_files import is_generated
+from deadweight.builders.protocol import is_generated
 from deadweight.project.load_suite import load_suite
 from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from deadweight.builders.shared import generated_files
-from deadweight.builders.shared.generated_files import is_generated
+from deadweight.builders import protocol
+from deadweight.builders.protocol import is_generated
 from deadweight.records.reference import split
 from deadweight_init.dockerfile import context_of, read_words, stages_of, unknown_bases, without_default
 from deadweight_init.languages.common import EVERYWHERE
@@ -452,7 +452,7 @@ _MELANGE = r"(?:[\w.-]+\.)?melange(?:[.-][\w.-]+)?\.ya?ml"
 def _own_apko(tree: Tree, folder: str) -> Iterator[Rung]:
     """The apko files of a service, each with the melange files whose packages it lists."""
     mine = [path for path in tree.named(_APKO) if not aside(path) and folder in with_above(folder_of(path))]
-    melange = (path for path in tree.named(_MELANGE) if not tree.texts[path].startswith(generated_files.MELANGE))
+    melange = (path for path in tree.named(_MELANGE) if not tree.texts[path].startswith(protocol.MELANGE))
     packages = {path: mapping(tree.data(path).get("package")).get("name") for path in melange}
     contents = {path: mapping(tree.data(path).get("contents")) for path in mine}
     own = {path: each for path, each in contents.items() if each and not is_generated(tree.texts[path])}

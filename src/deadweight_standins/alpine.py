@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_images.archive.pack import Layer
 from deadweight_standins import suites
 from deadweight_standins.bases import names
@@ -83,7 +83,7 @@ def apk_image(shop: Workshop, _: str) -> Made:
     """What a RUN with ``apk add`` gets as a mount: the program, its settings, and the keys that sign the OS's packages."""
 
     def fill(root: Path) -> None:
-        program = helper_programs.built(shop.machine.oci, SOURCE, shop.environment)
+        program = golang.built(shop.machine.oci, SOURCE, shop.environment)
         put(root, "apk", program, executable=True)
         put(root, "keyring.gpg", KEYRING)
         put(root, "stand-in.json", json.dumps(_settings(shop), indent=1))

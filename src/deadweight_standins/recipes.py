@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.toolchain import catalogue, helper_programs
+from deadweight.toolchain import catalogue, golang
 from deadweight_images.archive.pack import FAST, Layer
 from deadweight_standins import suites
 from deadweight_standins.bases import Renamed, names
@@ -218,7 +218,7 @@ def generator(shop: Workshop, _: str) -> Made:
         from deadweight.toolchain import trivy_cache
         from deadweight.toolchain.find import find
 
-        put(root, "scan", helper_programs.built(shop.machine.oci, SOURCE), executable=True)
+        put(root, "scan", golang.built(shop.machine.oci, SOURCE), executable=True)
         put(root, "trivy", find("trivy").path, executable=True)
         trivy_cache.prepare(root / "cache", None)
 
@@ -228,7 +228,7 @@ def generator(shop: Workshop, _: str) -> Made:
 
 def edition() -> str:
     """What it is made of."""
-    return f"trivy {catalogue.program('trivy').pinned} {helper_programs.source_digest(SOURCE)[:16]}"
+    return f"trivy {catalogue.program('trivy').pinned} {golang.source_digest(SOURCE)[:16]}"
 
 
 # Names that Debian's packages had when many Dockerfiles were written, for releases that know them no more.

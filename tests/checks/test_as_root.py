@@ -19,7 +19,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import as_root
 from deadweight.engine import labels
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_attacks import check, host
 from tests.support.attack_grounds import castle
 
@@ -194,7 +194,7 @@ def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_p
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(helper_programs, "built", no_go)
+    monkeypatch.setattr(golang, "built", no_go)
     found = check.attack(subject, brief=True)
     assert found.status == "not_measured"
     assert "go is not here" in found.reason

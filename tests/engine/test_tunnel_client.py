@@ -17,7 +17,7 @@ from deadweight.engine.faults import Unreachable
 from deadweight.engine.foreground import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from tests.support.codes import codes, raises
 from tests.support.tls_engine import elsewhere
 
@@ -106,7 +106,7 @@ def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(there,
     def no_go(*_: object) -> None:
         raise MissingError("go is not here", hint="invoke setup")
 
-    monkeypatch.setattr(helper_programs, "built", no_go)
+    monkeypatch.setattr(golang, "built", no_go)
     with there.start(misbehaving_image, RunOptions(publish=8080)) as container:
         with raises(Unreachable, "engine.unreachable", problem="go is not here") as caught:
             container.wait_healthy(HEALTH)

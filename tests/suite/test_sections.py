@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.suite.select import select, select_one
+from deadweight.suite.load import select, select_one
 from tests.support.codes import raises
 from tests.support.small_project import write_suite
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deadweight.engine import tunnel_client
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_attacks import helper
 from deadweight_images.secrets.scanner import Scanner
 from deadweight_standins import recipes
@@ -25,7 +25,7 @@ def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
     if programs:
         for source in (helper.SOURCE, tunnel_client.SOURCE, recipes.SOURCE):
-            file = helper_programs.built(helper_programs.go_architecture(platform.machine()), source)
+            file = golang.built(golang.go_architecture(platform.machine()), source)
             (folder / file.parent.name).mkdir(exist_ok=True)
             linked(str(file), str(folder / file.parent.name / file.name))
     return folder

@@ -13,7 +13,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import recorders, tunnel_client
-from deadweight.toolchain import catalogue, crane, helper_programs, pins, tool_cache
+from deadweight.toolchain import catalogue, crane, golang, pins, tool_cache
 from deadweight.toolchain.find import find, look, looked_once
 from deadweight.toolchain.probe import number
 from deadweight_attacks import helper
@@ -315,12 +315,12 @@ def test_an_archive_of_both_layouts_keeps_its_manifest_if_its_layers_are_packed(
 def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
     made = []
-    monkeypatch.setattr(helper_programs, "_compiled", lambda architecture, *_: made.append(architecture) or b"program")
-    first = helper_programs.built("amd64", helper.SOURCE)
-    assert helper_programs.built("amd64", helper.SOURCE) == first
-    assert helper_programs.built("amd64", tunnel_client.SOURCE) != first
-    monkeypatch.setattr(helper_programs, "source_digest", lambda *_: "f" * 64)
-    assert helper_programs.built("amd64", helper.SOURCE) != first
+    monkeypatch.setattr(golang, "_compiled", lambda architecture, *_: made.append(architecture) or b"program")
+    first = golang.built("amd64", helper.SOURCE)
+    assert golang.built("amd64", helper.SOURCE) == first
+    assert golang.built("amd64", tunnel_client.SOURCE) != first
+    monkeypatch.setattr(golang, "source_digest", lambda *_: "f" * 64)
+    assert golang.built("amd64", helper.SOURCE) != first
     assert made == ["amd64", "amd64", "amd64"]
 
 
@@ -329,7 +329,7 @@ def test_a_program_is_built_once_and_anew_where_its_source_changed(tmp_path, mon
 @pytest.mark.parametrize(
     "source", [helper.SOURCE, tunnel_client.SOURCE, recorders.SOURCE], ids=lambda source: source.name
 )
-@pytest.mark.parametrize("architecture", sorted(set(helper_programs.ARCHITECTURES.values())))
+@pytest.mark.parametrize("architecture", sorted(set(golang.ARCHITECTURES.values())))
 def test_each_compiles_for_both_architectures(source, architecture):
     env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
     done = subprocess.run(["go", "vet", "."], cwd=source, env=env, capture_output=True, text=True, check=False)
@@ -338,4 +338,4 @@ def test_each_compiles_for_both_architectures(source, architecture):
 
 def test_an_architecture_that_they_are_not_made_for_is_told():
     with raises(DeadweightError, "toolchain.architecture", machine="riscv64"):
-        helper_programs.go_architecture("riscv64")
+        golang.go_architecture("riscv64")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight._errors import ConfigError, quoting
-from deadweight.builders.shared.generated_files import generated_files
 from deadweight.records.built_image import Base, BuiltImage, Cache
 from deadweight.records.ignore import virtual_environments
 from deadweight.suite.yaml_nodes import Key, dotted
-
-V = TypeVar("V", bound="Variant")
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -22,6 +19,9 @@ if TYPE_CHECKING:
     from deadweight.sources.protocol import Source
     from deadweight.suite.model import Suite, Variant
     from deadweight_pool.pool import Pool
+
+
+V = TypeVar("V", bound="Variant")
 
 
 @dataclass(frozen=True)
@@ -159,3 +159,37 @@ class Builder(Protocol[V]):
 
 
 __all__ = ["Base", "Builder", "BuiltImage", "Inputs", "Job", "Needs", "Site", "Step", "WrongKey"]
+
+
+# Recognise files that ``init`` wrote, by one of their first lines, to keep them out of build contexts.
+DOCKERFILE = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
+MELANGE = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
+APKO = "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
+_MARKS = (DOCKERFILE, MELANGE, APKO)
+_HEAD_BYTES = 2048
+
+
+def is_generated(text: str) -> bool:
+    """Whether ``init`` wrote a file: by its first line, or by the first behind a Dockerfile's directives."""
+    return any(line in _MARKS for line in text[:_HEAD_BYTES].splitlines())
+
+
+def generated_files(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
+    """The files of these variants that ``init`` wrote, and the ignore files beside them, relative to ``root``."""
+    named = dict.fromkeys(name for variant in variants for name in _files(variant))
+    for name in named:
+        try:
+            with (root / name).open("rb") as handle:
+                if is_generated(handle.read(_HEAD_BYTES).decode("utf-8", "replace")):
+                    yield from (name, f"{name}.dockerignore")
+        except OSError:
+            continue
+
+
+def _files(variant: Variant) -> Iterator[str]:
+    for key in ("dockerfile", "config"):
+        if isinstance(name := getattr(variant, key, None), str):
+            yield name
+    yield from variant.run.files.values()
+    packages = getattr(variant, "packages", ())
+    yield from (str(each) for each in (packages if isinstance(packages, tuple) else ()) if str(each).endswith(".yaml"))

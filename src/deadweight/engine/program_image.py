@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, wording
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Host
@@ -44,8 +44,8 @@ class Companions:
     def loaded(self) -> str:
         """The program's image. Raises DeadweightError (MissingError without Go)."""
         if not self._image:
-            architecture = helper_programs.go_architecture(self._engine.info.architecture)
-            program = helper_programs.built(architecture, self._source).read_bytes()
+            architecture = golang.go_architecture(self._engine.info.architecture)
+            program = golang.built(architecture, self._source).read_bytes()
             # a name of our own: who else has the program here removes its name
             name = f"deadweight/{self._purpose}:{uuid.uuid4().hex[:12]}"
             archive = program_archive(program, self._path, architecture, name, self._engine.marks(self._purpose))

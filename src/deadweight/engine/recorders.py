@@ -20,7 +20,7 @@ from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.program_image import Companions, Packing
 from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Host
@@ -57,8 +57,8 @@ class Recorders(Companions):
         """An image like this one that holds the recorder at ``TARGET``, and other programs. Raises DeadweightError (MissingError
         without Go)."""
         with self._guard:
-            architecture = helper_programs.go_architecture(self._engine.info.architecture)
-            files = {TARGET: helper_programs.built(architecture, SOURCE), **(also or {})}
+            architecture = golang.go_architecture(self._engine.info.architecture)
+            files = {TARGET: golang.built(architecture, SOURCE), **(also or {})}
             return self._packing.packed(image, {path: file.read_bytes() for path, file in files.items()})
 
     @contextlib.contextmanager

@@ -12,8 +12,8 @@ from deadweight.project import changed
 from deadweight.project.git import head
 from deadweight.project.workspace import Workspace
 from deadweight.records.scope import Scope, keep_scope
+from deadweight.suite.load import select
 from deadweight.suite.model import Variant
-from deadweight.suite.select import select
 
 if TYPE_CHECKING:
     from deadweight.report.model import Report

@@ -292,7 +292,7 @@ def harden(
     from deadweight._packages import attacks
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
-    from deadweight.suite.select import select_one
+    from deadweight.suite.load import select_one
 
     _options.one_of(format, "--format", attacks.HARDEN_FORMATS)
     with Workspace.open(say) as workspace:

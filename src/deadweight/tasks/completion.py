@@ -65,7 +65,7 @@ def following(line: str) -> list[str]:
 
 def _variants() -> list[str]:
     """Names, services and tags: whatever ``--variant`` takes, patterns apart."""
-    from deadweight.suite.select import words
+    from deadweight.suite.load import words
 
     return words(_suite())
 

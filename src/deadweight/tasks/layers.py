@@ -237,7 +237,7 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
     from deadweight.checks.layers import allow_list
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
-    from deadweight.suite.select import select_one
+    from deadweight.suite.load import select_one
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         chosen = select_one(workspace.suite, variant)

@@ -132,7 +132,7 @@ def push(
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import destination
     from deadweight.records.lock import locked
-    from deadweight.suite.select import select
+    from deadweight.suite.load import select
 
     target = one(to, "--to")
     if sbom is not None:

@@ -103,7 +103,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
     from deadweight._errors import MissingError, wording
     from deadweight.engine.foreground import log_lines, running
     from deadweight.project.workspace import Workspace
-    from deadweight.suite.select import select
+    from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
@@ -144,7 +144,7 @@ def _prepared(workspace: Workspace, name: str | None, port: int) -> tuple[Varian
     from deadweight.engine.options import hardened_for
     from deadweight.engine.seccomp import refused_calls
     from deadweight.records.lock import locked
-    from deadweight.suite.select import select_one
+    from deadweight.suite.load import select_one
 
     chosen = select_one(workspace.suite, name)
     with locked(workspace.state, say):
@@ -160,7 +160,7 @@ def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib
     from deadweight._errors import DeadweightError, wording
     from deadweight.checks.service import with_last_lines
     from deadweight.engine.foreground import started_by_run
-    from deadweight.suite.select import select_one
+    from deadweight.suite.load import select_one
 
     chosen = select_one(workspace.suite, name)
     there = started_by_run(workspace.engine(), chosen.name)

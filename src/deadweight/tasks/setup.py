@@ -57,7 +57,7 @@ def setup(
     from deadweight.project.needs import to_make
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
-    from deadweight.suite.select import select
+    from deadweight.suite.load import select
 
     only_shown = plan or dry(c)
     with contextlib.ExitStack() as held:

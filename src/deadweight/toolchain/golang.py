@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from deadweight._errors import DeadweightError, wording
 from deadweight._run import run
 from deadweight.records.paths import user_cache
+from deadweight.records.store import write_atomically
 from deadweight.toolchain import tool_cache
 from deadweight.toolchain.find import Tool, find
 from deadweight.toolchain.pins import Program, go_needed
@@ -80,3 +84,46 @@ def _scratch(entry: Program, what: str) -> Iterator[Path]:
         for part in entry.module_files:
             shutil.copyfile(part, Path(name) / part.name)
         yield Path(name)
+
+
+# Compile our own small Go programs that run in containers, on first use, and keep them in the user's cache.
+PROGRAM_SECONDS = 300.0
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""An engine's names, and ours, as Go calls them."""
+
+_one_at_a_time = threading.Lock()
+
+
+def go_architecture(machine: str) -> str:
+    """Go's name of an engine's architecture. Raises DeadweightError for one that our programs are not made for."""
+    if machine not in ARCHITECTURES:
+        raise DeadweightError(wording("toolchain.architecture", machine=machine))
+    return ARCHITECTURES[machine]
+
+
+def built(architecture: str, source: Path, env: Mapping[str, str] | None = None) -> Path:
+    """The static program for one of Go's architectures; compiled where it, or what it is made from, is new here. ``source`` is the
+    folder of its module, and gives it its name; ``env`` says where its modules come from. Raises DeadweightError (MissingError
+    without Go)."""
+    file = user_cache() / "attacks" / f"{source.name}-{source_digest(source)[:16]}-{architecture}"
+    with _one_at_a_time:
+        if not file.exists():
+            write_atomically(file, _compiled(architecture, source, env or {}), mode=0o755)
+    return file.absolute()
+
+
+def source_digest(source: Path) -> str:
+    """A digest of all that it is made from."""
+    parts = [f"{file.name}\n{hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in sorted(source.glob("*.*"))]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _compiled(architecture: str, source: Path, env: Mapping[str, str]) -> bytes:
+    go = find("go")
+    env = {**env, **go_environment(go), "CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": architecture}
+    with tempfile.TemporaryDirectory(prefix="deadweight-program-") as name:
+        module, program = Path(name) / "module", Path(name) / "program"
+        shutil.copytree(source, module)  # nothing is ever written into the installed package
+        words = ("build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, ".")
+        run([go.path, *words], cwd=module, env=env, timeout=PROGRAM_SECONDS)
+        return program.read_bytes()

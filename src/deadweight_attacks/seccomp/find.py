@@ -12,7 +12,7 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight.records import store
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
 from deadweight_attacks.harden.result import Found
@@ -35,7 +35,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
     runtime = runtime_of(subject.engine())
     options = found.options.but(seccomp="default")  # not under one that the suite names
     for source in (helper.SOURCE, recorders.SOURCE):  # built here: nothing of root's should lie in the caller's folders
-        helper_programs.built(runtime.architecture, source)
+        golang.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):
         reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known, found.asks, found.at_once), subject, told)

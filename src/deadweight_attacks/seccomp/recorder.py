@@ -21,7 +21,7 @@ from deadweight._run import piped
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.recorders import SOURCE, TALLY, TARGET, UNTOLD, Gone, argv, recording, roomier, running_on
 from deadweight.engine.seccomp.profile import numbers
-from deadweight.toolchain import helper_programs
+from deadweight.toolchain import golang
 from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.helper import SOURCE as ATTACKERS_SOURCE
@@ -157,7 +157,7 @@ def counting(
     with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as folder:
         socket, file = Path(folder) / "socket", Path(folder) / "counters"
         file.write_bytes(bytes(SIZE))
-        with piped([helper_programs.built(architecture, SOURCE), "supervise", socket, file]) as said:
+        with piped([golang.built(architecture, SOURCE), "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
                 raise Hindered(wording("seccomp.recorder_not_started"), hint=AGAIN)
             bound = options.but(
@@ -176,7 +176,7 @@ def brought(
     if engine.is_remote:
         image = engine.recorders.packed(subject.engine_image(), also)
         return replace(subject, engine_image=lambda: image), options
-    files = {TARGET: helper_programs.built(architecture, SOURCE), **also}
+    files = {TARGET: golang.built(architecture, SOURCE), **also}
     mounts = (Mount(file, target) for target, file in files.items())
     return subject, options.but(mounts=(*options.mounts, *mounts))
 
@@ -199,7 +199,7 @@ def recorded(
 def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recording:
     """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``); and to tell its walls itself,
     where its processes are not seen from here."""
-    also = {ATTACKER: helper_programs.built(architecture, ATTACKERS_SOURCE)}
+    also = {ATTACKER: golang.built(architecture, ATTACKERS_SOURCE)}
     options = options.but(publish=None, network="none")
     engine = subject.engine()
     unseen = engine.is_remote and remote.reach(engine).user is None

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from deadweight.builders.shared import generated_files
+from deadweight.builders import protocol
 from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight_init.tree import TABLES
 
-HEADER = generated_files.DOCKERFILE
+HEADER = protocol.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders import table
+from deadweight.builders import protocol, table
 from deadweight.builders.dockerfile import builder, buildkit
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import generated_files
 from deadweight.engine.images import Identity
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
@@ -341,7 +340,7 @@ def test_what_init_wrote_is_built_beside_the_own_dockerfile(project):
         f"    builder: dockerfile\n    dockerfile: {name}\n    bases: {{BASE: tools}}\n"
         for name in ("Dockerfile", "made")
     )
-    project.write({"made": f"{generated_files.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
+    project.write({"made": f"{protocol.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
     project.suite(f"  v:\n{own}  w:\n{made}  x:\n{made}")
     assert [project.steps(name)[0].behind for name in ("v", "w", "x")] == [(), (), ("image:w",)]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from deadweight.builders import protocol
 from deadweight.builders.dockerfile.text import names_git
 from deadweight.builders.jib.builder import lay_out
-from deadweight.builders.shared import generated_files
 from deadweight.builders.shared import inputs as _go_files
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.plan.fingerprint import Digests
@@ -75,9 +75,9 @@ variants:
 def test_what_init_wrote_for_one_variant_is_no_input_of_another(tmp_path, below):
     theirs = {"Dockerfile": "FROM b\n", "build/other.yaml": "", "given.yaml": "package:\n"}
     marks = {
-        "Dockerfile": generated_files.DOCKERFILE,
-        "melange.yaml": generated_files.MELANGE,
-        "apko.yaml": generated_files.APKO,
+        "Dockerfile": protocol.DOCKERFILE,
+        "melange.yaml": protocol.MELANGE,
+        "apko.yaml": protocol.APKO,
     }
     ours = {f"build/{name}": f"{mark}\n" for name, mark in marks.items()}
     root = tmp_path / below

@@ -16,7 +16,7 @@ from deadweight.records.built_image import Base
 from deadweight.records.reference import split
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Key
-from deadweight.toolchain.helper_programs import ARCHITECTURES
+from deadweight.toolchain.golang import ARCHITECTURES
 
 BUILD_TIMEOUT_SECONDS = 1800.0
 """A build that takes half an hour hangs."""

@@ -17,7 +17,7 @@ from deadweight._errors import UsageError, wording
 from deadweight.engine.info import EngineInfo
 from deadweight.engine.options import DEFAULT_CAPABILITIES, RunOptions
 from deadweight.records.store import write_atomically
-from deadweight.toolchain.helper_programs import ARCHITECTURES as GO_ARCHITECTURES
+from deadweight.toolchain.golang import ARCHITECTURES as GO_ARCHITECTURES
 
 ARCHITECTURES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import CommandError, DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine.broken_engine import elf
-from deadweight.toolchain.helper_programs import ARCHITECTURES
+from deadweight.toolchain.golang import ARCHITECTURES
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine

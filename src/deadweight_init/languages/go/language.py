@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight.builders.shared import generated_files
+from deadweight.builders import protocol
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
@@ -163,7 +163,7 @@ def _melange(project: GoProject, given: _Given) -> str:
     root = "" if inside == "." else f", modroot: {common.scalar(inside)}"
     tags = ", tags: timetzdata" if project.zones else ""
     lines = [
-        generated_files.MELANGE,
+        protocol.MELANGE,
         "package:",
         f"  name: {common.scalar(_package(project))}",
         "  version: 0.0.1",
@@ -195,7 +195,7 @@ def _melange(project: GoProject, given: _Given) -> str:
 def _apko(project: GoProject, given: _Given) -> str:
     zones = ", tzdata" if project.zones else ""
     lines = [
-        generated_files.APKO,
+        protocol.APKO,
         "contents:",
         f"  packages: [wolfi-baselayout, ca-certificates-bundle{zones}, {_package(project)}]",
         "",
