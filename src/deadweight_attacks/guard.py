@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.engine import api as wire
-from deadweight.engine.info import EngineInfo
+from deadweight.engine.api import EngineInfo
 from deadweight_attacks.host import HostFolder, sweep_host_folders
 from deadweight_attacks.network import unfence
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.engine import netns
+from deadweight.engine.container import frame, hijacked
 from deadweight.engine.faults import translated
-from deadweight.engine.stream import frame, hijacked
 from deadweight_attacks.listeners import Serving
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from deadweight_attacks import walls as w
 from deadweight_attacks.load import Catalogue
 
 if TYPE_CHECKING:
-    from deadweight.engine.info import EngineInfo
+    from deadweight.engine.api import EngineInfo
 
 # The matrix as the evidence's data: per posture and attack the outcome, the walls that stop it alone, and how many deep.
 WALL_KEYS = ("alone", "without", "single_points")

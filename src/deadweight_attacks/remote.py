@@ -13,8 +13,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deadweight.engine.container import STDERR, frames, hijacked
 from deadweight.engine.faults import translated
-from deadweight.engine.stream import STDERR, frames, hijacked
 from deadweight_attacks.guard import CONTAINER_SECONDS
 from deadweight_attacks.helper import SHELL_TARGET as SHELL
 from deadweight_attacks.helper import TARGET as HELPER

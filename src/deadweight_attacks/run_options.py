@@ -12,7 +12,7 @@ from deadweight.suite.values import format_bytes
 from deadweight_attacks.walls import LANDLOCK, ONLY, TIGHT, Posture
 
 if TYPE_CHECKING:
-    from deadweight.engine.info import EngineInfo
+    from deadweight.engine.api import EngineInfo
 
 FILE_BYTES = 16 * 2**20
 OUTER_FACTOR = 2

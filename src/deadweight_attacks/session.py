@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.engine import netns
+from deadweight.engine.container import STDOUT, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.foreground import user_of
 from deadweight.engine.http import Answer
-from deadweight.engine.stream import STDOUT, frame, hijacked
 from deadweight_attacks.helper import TARGET
 from deadweight_attacks.walls import wording
 

@@ -16,7 +16,7 @@ wording = Catalogue("deadweight_attacks")
 
 
 if TYPE_CHECKING:
-    from deadweight.engine.info import EngineInfo
+    from deadweight.engine.api import EngineInfo
 
 TABLES = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8"))
 

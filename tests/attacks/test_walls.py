@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from deadweight._errors import DeadweightError, UsageError
+from deadweight.engine.api import parse_info
 from deadweight.engine.faults import CannotStart
-from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, hardened
 from deadweight.suite.checks import AttackGate, AttacksCheck
 from deadweight.suite.model import RunSettings, Variant

@@ -27,8 +27,8 @@ from deadweight._errors import CommandError, MissingError, wording
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
+from deadweight.engine.api import parse_info
 from deadweight.engine.client import Engine
-from deadweight.engine.info import parse_info
 from deadweight.engine.own import engine as own
 from deadweight.engine.own import machine
 from deadweight.engine.own.engine import layout

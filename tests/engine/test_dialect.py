@@ -14,10 +14,10 @@ import pytest
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.engine import api
+from deadweight.engine.api import parse_info
 from deadweight.engine.client import Engine, number_of, with_tmpfs_owners
 from deadweight.engine.dialect import Podman, ceilings, dialect_of
 from deadweight.engine.images import pull
-from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings
 from tests.support.codes import raises

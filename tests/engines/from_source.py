@@ -11,9 +11,8 @@ from pathlib import Path
 from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import golang, system
-from deadweight.toolchain.catalogue import system_program
+from deadweight.toolchain.catalogue import Program, system_program
 from deadweight.toolchain.find import find
-from deadweight.toolchain.pins import Program
 
 GO = Path(__file__).parent / "go"
 PACKAGES = (

@@ -13,8 +13,8 @@ import pytest
 from deadweight._errors import UsageError
 from deadweight.project import changed
 from deadweight.project.build import plan
+from deadweight.project.changed import choose
 from deadweight.project.git import head
-from deadweight.project.selection import choose
 from deadweight.project.workspace import Workspace
 from deadweight.records.scope import load_scope
 from deadweight.report.model import BuildRecord, Report

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, tool_cache
-from deadweight.toolchain.pins import Program
+from deadweight.toolchain.catalogue import Program
 from tests.support import ROOT
 from tests.support.certificates import authority
 from tests.support.processes import everyone

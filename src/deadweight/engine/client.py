@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _sudo
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import http, labels
+from deadweight.engine.api import EngineInfo, parse_info
 from deadweight.engine.connect import connected, look
 from deadweight.engine.container import Container, Host, read_file
 from deadweight.engine.dialect import Docker, dialect_of, socket_peer
 from deadweight.engine.faults import PortInUse, explained, refused_start, stop_if_cancelled, translated
 from deadweight.engine.images import Images
-from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.engine.labels import Leftover
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, is_root
 from deadweight.engine.recorders import Recorders

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, UsageError, wording
 from deadweight.engine import api as wire
-from deadweight.engine.info import EngineInfo
+from deadweight.engine.api import EngineInfo
 from deadweight.engine.options import RunOptions, Tmpfs, Ulimit
 
 if TYPE_CHECKING:

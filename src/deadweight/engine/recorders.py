@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, wording
+from deadweight.engine.container import STDERR, STDOUT, frame, hijacked
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.program_image import Companions, Packing
-from deadweight.engine.stream import STDERR, STDOUT, frame, hijacked
 from deadweight.toolchain import golang
 
 if TYPE_CHECKING:

@@ -18,13 +18,12 @@ from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted, wording
 from deadweight.engine import http
-from deadweight.engine.container import Container, Host
+from deadweight.engine.api import EngineInfo
+from deadweight.engine.container import STDERR, STDOUT, Container, Host, frames, hijacked
 from deadweight.engine.faults import Ended, Unreachable, translated
 from deadweight.engine.http import Route
-from deadweight.engine.info import EngineInfo
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.program_image import Companions
-from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 SOURCE = Path(__file__).with_name("tunnel")
 PROGRAM = "/tunnel"

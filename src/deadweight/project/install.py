@@ -15,8 +15,8 @@ from deadweight.plan.graph import Lane, Preparation, Task, preparation
 from deadweight.plan.scheduler import Outcome
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.toolchain import catalogue, golang, system, tool_cache
+from deadweight.toolchain.catalogue import Program
 from deadweight.toolchain.find import look
-from deadweight.toolchain.pins import Program
 
 Say = Callable[[str], None]
 PACKAGES = "system packages"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from deadweight import _sudo as sudo
 from deadweight._errors import DeadweightError, wording
-from deadweight.toolchain import catalogue, pins, system, tool_cache
+from deadweight.toolchain import catalogue, system, tool_cache
+from deadweight.toolchain.catalogue import Program
 from deadweight.toolchain.find import Look, Status, look
-from deadweight.toolchain.pins import Program
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint
@@ -93,15 +93,15 @@ def _can_get(entry: Program) -> bool:
         return not system.can_install()
     if entry.kind == "deb":
         return system.manager() == "apt"
-    return pins.gettable(entry)
+    return catalogue.gettable(entry)
 
 
 def _how(entry: Program) -> str:
     """In words, for the list that setup shows before it asks."""
     if entry.kind == "go":
         return f"go build {entry.source} v{entry.pinned}"
-    if entry.kind == "wheel" and pins.gettable(entry):
-        return f"wheel {entry.source} {pins.wheel_pin(entry.source).version}"
+    if entry.kind == "wheel" and catalogue.gettable(entry):
+        return f"wheel {entry.source} {catalogue.wheel_pin(entry.source).version}"
     if entry.kind == "deb" and system.manager() == "apt":
         return f"Debian package {entry.source}, unpacked, not installed"
     return system.command_for([entry]) or f"install {entry.name} {entry.least or ''} by hand".replace("  ", " ")

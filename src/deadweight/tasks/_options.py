@@ -13,7 +13,7 @@ from deadweight.tasks._progress import say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deadweight.project.selection import Selection
+    from deadweight.project.changed import Selection
     from deadweight.project.workspace import Workspace
     from deadweight.report.model import Report
 
@@ -80,7 +80,7 @@ def chosen(
     note: bool = True,
 ) -> Selection:
     """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
-    from deadweight.project.selection import choose
+    from deadweight.project.changed import choose
 
     root = workspace.suite.root
     named = times if times is not None else os.environ.get("DEADWEIGHT_TIMES") or None

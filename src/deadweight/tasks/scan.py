@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deadweight._errors import DeadweightError
-    from deadweight.project.selection import Selection
+    from deadweight.project.changed import Selection
     from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant

@@ -1,14 +1,154 @@
-"""Look up an external program in ``programs.toml``: how to recognise it, which version, and how to get it."""
+"""Look up an external program in ``programs.toml``: how to recognise it, which version is pinned, and how to get it.
+
+Versions are pinned in ``go.mod`` and ``go.sum``, or in ``wheels.lock``.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import platform
+import re
+import sys
 import tomllib
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from deadweight._errors import UsageError, wording
-from deadweight.toolchain.pins import HERE, NUMBER
-from deadweight.toolchain.pins import Program as Program
 
+Kind = Literal["go", "wheel", "deb", "system"]
+HERE = Path(__file__).parent
+WHEELS = HERE / "wheels.lock"
+
+NUMBER = r"(\d+(?:\.\d+)+)"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One external program.
+
+    ``commands`` are its names on PATH, ``probe`` the arguments that print its version, which ``pattern`` finds in the output.
+    With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
+    otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian
+    package. ``folder`` has the ``go.mod`` where that is shared with another tool (default: the tool's own name), or is elsewhere
+    (an absolute path). ``packages`` are the system's packages per package manager; for apt ``a|b`` is the first that exists,
+    ``a?`` only if it does. ``seconds`` and ``size_bytes`` are roughly what getting it takes on two cores with empty caches, one
+    after another, and on disk.
+    """
+
+    name: str
+    kind: Kind
+    commands: tuple[str, ...]
+    source: str = ""
+    probe: tuple[str, ...] = ("--version",)
+    pattern: str = NUMBER
+    least: str | None = None
+    exact: bool = False
+    module: str = ""
+    ldflags: str = ""
+    folder: str = ""
+    packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seconds: int = 5
+    size_bytes: int = 0
+
+    @property
+    def pinned(self) -> str | None:
+        """The version that we get; None for programs that the system's package manager gives."""
+        if self.kind == "go":
+            return _pins_of_module(self.folder or self.name)[0].get(self.module)
+        if self.kind == "wheel":
+            return _upstream(wheel_pin(self.source).version)
+        return None
+
+    @property
+    def file(self) -> str:
+        """The program of our copy, relative to its folder."""
+        return "go/bin/go" if self.name == "go" else self.name
+
+    @property
+    def module_folder(self) -> Path:
+        """Where the ``go.mod`` and ``go.sum`` of a Go tool lie."""
+        return HERE / "go" / (self.folder or self.name)
+
+    @property
+    def module_files(self) -> tuple[Path, ...]:
+        """``go.mod`` and ``go.sum``, and the sources of a tool of our own."""
+        return tuple(sorted(path for path in self.module_folder.iterdir() if path.suffix in (".mod", ".sum", ".go")))
+
+
+@dataclass(frozen=True)
+class WheelPin:
+    """A wheel's project, exact version, and the SHA-256 hashes of its files, one per platform."""
+
+    project: str
+    version: str
+    hashes: tuple[str, ...]
+
+
+def system_key() -> str:
+    """This platform, as it stands in folder names: ``linux-amd64``."""
+    machine = platform.machine().lower()
+    return f"{sys.platform}-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
+
+
+def folder_name(entry: Program) -> str:
+    """Name of the folder that holds our copy: it changes whenever the pin does, so that an old copy is never taken for it."""
+    if entry.kind == "deb":
+        return f"{entry.name}-debian-{system_key()}"
+    return f"{entry.name}-{entry.pinned}-{system_key()}-{_pin_hash(entry)}"
+
+
+def gettable(entry: Program) -> bool:
+    """Whether a pinned copy exists for this platform (Trivy's wheel: Linux on amd64 only)."""
+    if entry.kind == "wheel":
+        wheels = {"trivy": ("linux-amd64",)}.get(
+            entry.name, ("linux-amd64", "linux-arm64", "darwin-arm64", "darwin-amd64")
+        )
+        return system_key() in wheels
+    return entry.kind == "go" or entry.name == "docker-registry"
+
+
+@functools.cache
+def wheel_pin(project: str) -> WheelPin:
+    """A wheel's line of ``wheels.lock``."""
+    text = WHEELS.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0].startswith(f"{project}=="):
+            hashes = tuple(word.removeprefix("--hash=sha256:") for word in words[1:])
+            return WheelPin(project, words[0].split("==")[1], hashes)
+    raise UsageError(wording("toolchain.not_pinned", file=WHEELS.name, project=project))
+
+
+def go_needed(entry: Program) -> str:
+    """The Go version that a tool's module asks for."""
+    return _pins_of_module(entry.folder or entry.name)[1]
+
+
+@functools.cache
+def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
+    text = (HERE / "go" / folder / "go.mod").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^\s*(?:require\s+)?(\S+)\s+v(\S+)", text, re.MULTILINE))
+    wanted = re.search(r"^go (\S+)", text, re.MULTILINE)
+    assert wanted is not None
+    return pins, wanted.group(1)
+
+
+def _pin_hash(entry: Program) -> str:
+    if entry.kind == "go":
+        content = b"".join(part.read_bytes() for part in entry.module_files)
+    else:
+        content = " ".join(wheel_pin(entry.source).hashes).encode()
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+def _upstream(version: str) -> str:
+    """A wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0."""
+    return ".".join(version.split(".")[:3])
+
+
+# The table, and what plug-ins add to it.
 PLUGIN_HINT = "this is an error in the plug-in: report it to its authors"
 
 

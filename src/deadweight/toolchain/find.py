@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from deadweight._errors import MissingError, wording
-from deadweight.toolchain import catalogue, pins, tool_cache
-from deadweight.toolchain.pins import Program
+from deadweight.toolchain import catalogue, tool_cache
+from deadweight.toolchain.catalogue import Program
 from deadweight.toolchain.probe import ask, number
 
 Status = Literal["present", "missing", "wrong_version", "unusable"]
@@ -132,7 +132,7 @@ def _environment(entry: Program) -> dict[str, str]:
 
 def _refusal(entry: Program, path: Path, version: str) -> str:
     """Why this version will not do; empty if it will."""
-    if entry.exact and pins.gettable(entry) and version != entry.pinned:
+    if entry.exact and catalogue.gettable(entry) and version != entry.pinned:
         return wording("toolchain.other_version", path=path, version=version, required=entry.pinned)
     if entry.least is not None and number(version) < number(entry.least):
         return wording("toolchain.too_old", path=path, version=version, least=entry.least)

@@ -15,8 +15,8 @@ from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 from deadweight.toolchain import tool_cache
+from deadweight.toolchain.catalogue import Program, go_needed
 from deadweight.toolchain.find import Tool, find
-from deadweight.toolchain.pins import Program, go_needed
 from deadweight.toolchain.probe import number
 
 BUILD_SECONDS = 1800.0

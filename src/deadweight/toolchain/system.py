@@ -12,7 +12,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError, quoting, wording
 from deadweight._run import Completed, run
 from deadweight.toolchain import tool_cache
-from deadweight.toolchain.pins import Program
+from deadweight.toolchain.catalogue import Program
 
 APT_SECONDS = 1200.0
 _MANAGERS = (("apt", "apt-get"), ("dnf", "dnf"), ("brew", "brew"))

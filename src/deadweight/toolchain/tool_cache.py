@@ -22,7 +22,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.records.store import write_atomically
-from deadweight.toolchain.pins import Program, folder_name, gettable, system_key, wheel_pin
+from deadweight.toolchain.catalogue import Program, folder_name, gettable, system_key, wheel_pin
 from deadweight.toolchain.probe import tools_folder
 
 SEAL = "seal.json"

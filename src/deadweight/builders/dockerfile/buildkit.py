@@ -19,9 +19,8 @@ from deadweight.records.built_image import BuiltImage, kept_name, retire
 from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
-    from deadweight.engine.api import Endpoint
+    from deadweight.engine.api import Endpoint, EngineInfo
     from deadweight.engine.images import Identity
-    from deadweight.engine.info import EngineInfo
 
 _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
 """Variables that decide which engine is meant."""
@@ -108,7 +107,7 @@ def unknown_words() -> frozenset[str]:
 def keeps_no_attestations() -> str:
     """Why attestations of an image would be lost in the engine that runs; empty where they are kept, or where none runs."""
     from deadweight.engine import api
-    from deadweight.engine.info import parse_info
+    from deadweight.engine.api import parse_info
 
     known = _known()
     if known is None:
@@ -202,6 +201,6 @@ def _known() -> _Known | None:
 def _info(endpoint: Endpoint) -> EngineInfo:
     """What an engine tells of its version."""
     from deadweight.engine import api
-    from deadweight.engine.info import parse_info
+    from deadweight.engine.api import parse_info
 
     return parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import UsageError, wording
-from deadweight.engine.info import EngineInfo
+from deadweight.engine.api import EngineInfo
 from deadweight.engine.options import DEFAULT_CAPABILITIES, RunOptions
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.golang import ARCHITECTURES as GO_ARCHITECTURES
