@@ -12,8 +12,7 @@ from typing import Any
 
 from deadweight import _run
 from deadweight._errors import CommandError
-from deadweight.toolchain.find import find
-from deadweight.toolchain.probe import number
+from deadweight.toolchain.find import find, number
 from deadweight_images.errors import Catalogue, Message
 
 wording = Catalogue("deadweight_pool")

@@ -14,8 +14,7 @@ import pytest
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import recorders, tunnel_client
 from deadweight.toolchain import catalogue, crane, golang, tool_cache
-from deadweight.toolchain.find import find, look, looked_once
-from deadweight.toolchain.probe import number
+from deadweight.toolchain.find import find, look, looked_once, number
 from deadweight_attacks import helper
 from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples

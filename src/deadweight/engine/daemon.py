@@ -18,8 +18,7 @@ from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import layout
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.catalogue import NUMBER
-from deadweight.toolchain.find import look
-from deadweight.toolchain.probe import ask, number
+from deadweight.toolchain.find import ask, look, number
 
 cannot_start, remove_data, stop_own = own.cannot_start, own.remove_data, own.stop
 

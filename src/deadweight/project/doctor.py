@@ -19,8 +19,7 @@ from deadweight.engine import daemon
 from deadweight.engine.api import Endpoint, EngineInfo, parse_info
 from deadweight.project.survey import Finding, survey
 from deadweight.records.paths import State, user_cache
-from deadweight.toolchain.find import look
-from deadweight.toolchain.probe import number
+from deadweight.toolchain.find import look, number
 
 SAFE_BUILDKIT = "0.28.1"
 """The first BuildKit without the escapes of CVE-2024-23651, CVE-2026-33747 and CVE-2026-33748 (moby/buildkit advisories)."""

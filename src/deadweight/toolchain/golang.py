@@ -16,8 +16,7 @@ from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 from deadweight.toolchain import tool_cache
 from deadweight.toolchain.catalogue import Program, go_needed
-from deadweight.toolchain.find import Tool, find
-from deadweight.toolchain.probe import number
+from deadweight.toolchain.find import Tool, find, number
 
 BUILD_SECONDS = 1800.0
 COLLECT_PERCENT = "400"

@@ -21,12 +21,17 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight._run import run
+from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.catalogue import Program, folder_name, gettable, system_key, wheel_pin
-from deadweight.toolchain.probe import tools_folder
 
 SEAL = "seal.json"
 LOCK_SECONDS = 1800.0
+
+
+def tools_folder() -> Path:
+    """Where our own copies of tools lie."""
+    return user_cache() / "tools"
 
 
 def folder(entry: Program) -> Path:

@@ -16,7 +16,7 @@ from deadweight.builders.shared import common
 from deadweight.builders.shared.archive import last_built
 from deadweight.builders.variants import DockerfileVariant
 from deadweight.records.built_image import BuiltImage, kept_name, retire
-from deadweight.toolchain.probe import number
+from deadweight.toolchain.find import number
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint, EngineInfo

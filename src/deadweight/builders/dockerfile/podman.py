@@ -25,8 +25,7 @@ from deadweight.engine.dialect import LOOPBACK, ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources import adapt_dockerfile
 from deadweight.sources.adapt_dockerfile import downgraded, heredocs, instructions
-from deadweight.toolchain.find import find
-from deadweight.toolchain.probe import number
+from deadweight.toolchain.find import find, number
 
 if TYPE_CHECKING:
     from deadweight.engine.api import Endpoint
