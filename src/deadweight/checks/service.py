@@ -1,30 +1,32 @@
-"""Start the service under check: a variant's image in a hardened container, started on first use and shared."""
+"""Start the service under check in a hardened container, on first use and shared, and before it the containers that it needs."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _log_excerpt
-from deadweight._errors import DeadweightError, joined, wording
-from deadweight.engine.dependencies import BRIDGE, started_dependencies
-from deadweight.engine.options import RunOptions, hardened_for
+from deadweight._errors import DeadweightError, MissingError, joined, wording
+from deadweight.engine.options import TMPFS_BYTES, Mount, RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp import refused_calls
+from deadweight.suite.values import parse_tmpfs
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container, Readiness
     from deadweight.engine.http import Answer
-    from deadweight.suite.model import Variant
+    from deadweight.suite.model import Need, Variant
 
 
 SHOWN_LINES = 5
 HEARD_LINES = 2000
+NEED, BRIDGE, NEED_PIDS = "need", "bridge", 512
+"""The purpose (a label), the network and the limit on processes of containers that a service needs."""
 MOURNING_SECONDS = 1.0
 
 _stopwatches: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -205,3 +207,65 @@ class RunningService:
     def logs(self) -> list[str]:
         """What it has printed so far."""
         return self.container.logs()
+
+
+# Start the containers that a service needs (database, queue) in order, each up before the next; remove them after it.
+#
+# The service finds them by name through its ``/etc/hosts``, which works on every network, in every image and engine.
+
+
+@contextlib.contextmanager
+def started_dependencies(
+    engine: Callable[[], Engine],
+    needs: Mapping[str, Need],
+    image_of: Callable[[str], str],
+    *,
+    root: Path,
+    variant: str = "",
+    network: str = BRIDGE,
+    up: Callable[[str, Container], None] = lambda _name, _container: None,
+) -> Iterator[Mapping[str, str]]:
+    """Start what a service needs on a network, and give the names with their addresses, for ``RunOptions.hosts``.
+
+    ``image_of`` gives the image of a need in the engine, ``root`` is the folder that its files are relative to. ``up`` is told of
+    each container once it is up. Raises MissingError where one does not come up: then nothing can be said of the service.
+    """
+    with contextlib.ExitStack() as stack:
+        hosts: dict[str, str] = {}
+        for name, need in needs.items():
+            options = _options(need, hosts, network, root)
+            container = engine().start(image_of(name), options, purpose=NEED, variant=f"{variant}/{name}")
+            stack.enter_context(container)
+            _wait(container, name, need)
+            up(name, container)
+            if need.health.kind != "exit":
+                hosts[name] = container.address(network)
+                if not hosts[name]:
+                    raise MissingError(wording("engine.dependency_has_no_address", name=name))
+        yield hosts
+
+
+def _options(need: Need, hosts: Mapping[str, str], network: str, root: Path) -> RunOptions:
+    """Its own image's user and rights: it is no part of what is checked."""
+    return RunOptions(
+        memory_bytes=need.memory,
+        pids=NEED_PIDS,
+        env=dict(need.env),
+        args=need.args,
+        tmpfs=tuple(Tmpfs(path, size or TMPFS_BYTES) for path, size in map(parse_tmpfs, need.tmpfs)),
+        mounts=tuple(Mount(root / path, target) for target, path in need.files.items()),
+        hosts=dict(hosts),
+        network=network,
+        publish=need.port if network == BRIDGE else None,
+    )
+
+
+def _wait(container: Container, name: str, need: Need) -> None:
+    found = container.wait_healthy(need.health, need.port)
+    if found.healthy:
+        return
+    last = _log_excerpt.last_lines(container.last_output(200), SHOWN_LINES)
+    said = wording("engine.last_lines", lines=" | ".join(last)) if last else wording("engine.printed_nothing")
+    raise MissingError(
+        wording("engine.dependency_down", name=name, image=need.image or need.variant, reason=found.reason, output=said)
+    )

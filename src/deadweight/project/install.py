@@ -47,7 +47,7 @@ def install_tasks(findings: Iterable[Finding], say: Say, logs: Path) -> tuple[Ta
     if engine is not None and look("dockerd").tool is None:
         programs.setdefault("dockerd", engine)
     get = _Getting(say, logs)
-    entries = [(catalogue.program(name), _anew(each)) for name, each in programs.items()]
+    entries = [(catalogue.program(name), each.status == "unusable") for name, each in programs.items()]
     tasks = _system_tasks([entry for entry, _ in entries if entry.kind == "system"], get)
     for entry, anew in entries:
         if entry.kind == "deb":  # both ask apt-get for its lists
@@ -143,10 +143,6 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
 def turn(name: str) -> int:
     """When a Go program is built: tools that share packages one after another, all others (a plug-in's, say) after them."""
     return _BUILD_ORDER.index(name) if name in _BUILD_ORDER else len(_BUILD_ORDER)
-
-
-def _anew(finding: Finding) -> bool:
-    return finding.status == "unusable"
 
 
 @dataclass(frozen=True)

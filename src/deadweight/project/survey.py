@@ -65,7 +65,7 @@ def _kind(name: str) -> str:
 def _examine(entry: Program) -> Finding:
     seen = look(entry.name)
     if seen.tool is not None and seen.tool.ours and not tool_cache.sound(entry):
-        seen = Look(entry.name, "unusable", None, seen.path, seen.version, wording("project.damaged", path=seen.path))
+        seen = Look(entry, "unusable", None, seen.path, seen.version, wording("project.damaged", path=seen.path))
     return Finding(
         name=entry.name,
         status=seen.status,
@@ -93,14 +93,14 @@ def _can_get(entry: Program) -> bool:
         return not system.can_install()
     if entry.kind == "deb":
         return system.manager() == "apt"
-    return catalogue.gettable(entry)
+    return entry.gettable
 
 
 def _how(entry: Program) -> str:
     """In words, for the list that setup shows before it asks."""
     if entry.kind == "go":
         return f"go build {entry.source} v{entry.pinned}"
-    if entry.kind == "wheel" and catalogue.gettable(entry):
+    if entry.kind == "wheel" and entry.gettable:
         return f"wheel {entry.source} {catalogue.wheel_pin(entry.source).version}"
     if entry.kind == "deb" and system.manager() == "apt":
         return f"Debian package {entry.source}, unpacked, not installed"

