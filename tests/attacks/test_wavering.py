@@ -34,7 +34,7 @@ def subject(monkeypatch):
         images=SimpleNamespace(need=lambda _image: SimpleNamespace(user="", healthcheck=())),
         info=SimpleNamespace(podman=False),
         owned=lambda _image, options: options,
-        cut_off=dict,
+        dialect=SimpleNamespace(cut_off={}),
     )
     return SimpleNamespace(
         variant=Variant(name="v", builder="ko"),

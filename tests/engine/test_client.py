@@ -20,7 +20,7 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, labels
+from deadweight.engine import foreground, http, images, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_image_archive_is_refused(engine, tmp_path, content):
 
 
 def test_a_truncated_archive_is_refused_and_an_interrupted_save_leaves_nothing(
-    engine, misbehaving_image, misbehaving_archive, tmp_path
+    engine, misbehaving_image, misbehaving_archive, tmp_path, monkeypatch
 ):
     cut = tmp_path / "cut.tar"
     cut.write_bytes(misbehaving_archive.read_bytes()[:2_000_000])
@@ -141,11 +141,12 @@ def test_a_truncated_archive_is_refused_and_an_interrupted_save_leaves_nothing(
         engine.images.load(cut)
     assert caught.value.code in NOT_LOADED
 
-    def cancel(_done: int) -> None:
+    def cancelled() -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(images, "stop_if_cancelled", cancelled)
     with pytest.raises(KeyboardInterrupt):
-        engine.images.save(misbehaving_image, tmp_path / "out" / "image.tar", cancel)
+        engine.images.save(misbehaving_image, tmp_path / "out" / "image.tar")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -328,6 +329,7 @@ class Inspected:
     """A container that runs, as Podman tells of it: its port is published, on whatever network it is."""
 
     name, id, known_to_run = "c", "c", False
+    address = Container.address
 
     def settled(self):
         return self.inspect()
