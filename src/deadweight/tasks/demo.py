@@ -7,9 +7,14 @@ from functools import partial
 
 from invoke.context import Context
 
+from deadweight.tasks import lazy
 from deadweight.tasks._options import parse_jobs
 from deadweight.tasks._progress import console, say
 from deadweight.tasks._task import task
+from deadweight.tasks.build import build_variants
+from deadweight.tasks.report import write
+from deadweight.tasks.setup import to_prepare
+from deadweight.tasks.verify import conclude, verify_variants
 
 
 @task(
@@ -22,21 +27,11 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
 
     Example: invoke demo
     """
-    from deadweight.project import scan
-    from deadweight.project.build import raise_if_failed
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.report.console import print_comparison
-    from deadweight.tasks.build import build_variants
-    from deadweight.tasks.report import write
-    from deadweight.tasks.setup import to_prepare
-    from deadweight.tasks.verify import conclude, verify_variants
-
     count = parse_jobs(jobs)
     laps = _Laps()
-    with Workspace.open(say) as workspace, locked(workspace.state, say):
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         variants = workspace.suite.variants
-        provide = partial(scan.provide_database, workspace) if scan.wants_database(workspace) else None
+        provide = partial(lazy.scan.provide_database, workspace) if lazy.scan.wants_database(workspace) else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
         laps.end("set-up and build")
@@ -45,10 +40,10 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         laps.end("verify")
         made, written, _ = write(workspace)
         laps.end("report")
-        print_comparison(made, console())
+        lazy.print_comparison(made, console())
         say(f"time: {laps}")
         say(f"report: {written.html}")
-    raise_if_failed(outcomes)
+    lazy.build.raise_if_failed(outcomes)
     conclude(results, then="")
 
 
