@@ -28,7 +28,7 @@ from deadweight.report.model import (
     VariantRecord,
     VulnerabilitiesRecord,
 )
-from deadweight.report.view import view
+from deadweight.report.view import View
 from deadweight.report.write import write_report
 from deadweight_images.findings import FolderFigure, PathFigure
 from tests.support import report_demo
@@ -241,7 +241,7 @@ def test_ladders_stand_apart_and_have_their_own_largest() -> None:
     assert "jib" not in {row.variant for row in go.rows}
     assert go.largest_bytes == 1_131_000_000
     assert java.largest_bytes == 180_000_000
-    assert [found.ladder for found in view(samples.report()).verdict.findings] == ["go"], "one rung is no ladder"
+    assert [found.ladder for found in View(samples.report()).verdict.findings] == ["go"], "one rung is no ladder"
 
 
 def test_a_failed_check_is_told_in_every_form(full_page) -> None:

@@ -17,15 +17,6 @@ from deadweight.records.store import write_where_told
 from deadweight.toolchain import crane
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """``reference`` is what to deploy: the repository with the manifest's digest, which never moves. ``tag`` moves."""
-
-    reference: str
-    digest: str
-    tag: str
-
-
 def destination(repository: str, variant: str, *, several: bool) -> str:
     """Where a variant goes: ``repository`` as given for one variant, ``repository:variant`` where several share it.
 
@@ -39,18 +30,18 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
     return f"{given.name}:{given.tag or (variant if several else 'latest')}"
 
 
-def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: bool = False) -> Pushed:
+def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: bool = False) -> str:
     """Push one archive (docker-save, OCI tar or layout folder) to ``to`` (REGISTRY/REPOSITORY:TAG).
+
+    Returns what to deploy: the repository with the manifest's digest, which never moves.
 
     ``digest_file`` gets one line, ``REPOSITORY@sha256:…``, only after the push succeeded.
     Raises UsageError, ArchiveError, MissingError (no crane), CommandError (the registry refused).
     """
-    name = in_registry(to).name
-    digest = crane.push(archive, to, insecure=insecure)
-    reference = f"{name}@{digest}"
+    reference = f"{in_registry(to).name}@{crane.push(archive, to, insecure=insecure)}"
     if digest_file is not None:
         write_where_told(digest_file, reference + "\n")
-    return Pushed(reference, digest, to)
+    return reference
 
 
 # Attach SBOMs to a pushed image, as OCI referrers (distribution specification 1.1, "Referrers").

@@ -191,13 +191,13 @@ OCI_PREFIX = "oci://"
 HINT = "use a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
 
 
-def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--against") -> Report:
+def earlier(against: str, root: Path, *, flag: str = "--against") -> Report:
     """The earlier report that ``flag`` names.
 
     Raises UsageError for what names none, ConfigError for what is none, CommandError, MissingError.
     """
     if against.startswith(OCI_PREFIX):
-        return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
+        return _from_registry(against)
     if not against.strip():
         raise UsageError(wording("publish.no_report_given", flag=flag), hint=HINT)
     for path in (Path.cwd() / against, root / against):
@@ -209,15 +209,15 @@ def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--
     raise UsageError(wording("publish.no_such_report", flag=flag, path=against), hint=HINT)
 
 
-def _from_registry(reference: str, *, insecure: bool) -> Report:
+def _from_registry(against: str) -> Report:
     from deadweight.publish.push import file_digest
     from deadweight.toolchain import crane
 
-    digest = file_digest(crane.manifest(reference, insecure=insecure), REPORT_FILE)
+    reference = against.removeprefix(OCI_PREFIX)
+    digest = file_digest(crane.manifest(reference), REPORT_FILE)
     if digest is None:
-        raise UsageError(wording("publish.no_report", reference=f"{OCI_PREFIX}{reference}", file=REPORT_FILE))
-    text = crane.text_blob(reference, digest, insecure=insecure)
-    return parse_report(text.encode(), origin=f"{OCI_PREFIX}{reference}")
+        raise UsageError(wording("publish.no_report", reference=against, file=REPORT_FILE))
+    return parse_report(crane.text_blob(reference, digest).encode(), origin=against)
 
 
 def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deadweight._packages import images
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict
-from deadweight.report.view import view
+from deadweight.report.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def print_comparison(report: Report, console: Console) -> None:
     A terminal gets the most telling of the columns that fit its width, and a line that names the others; elsewhere (a pipe, a
     CI log) the ladder's every column is printed.
     """
-    seen = view(report)
+    seen = View(report)
     for text, style in verdict_lines(seen.verdict):
         console.print(
             images.printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal

@@ -33,7 +33,7 @@ from deadweight.report.model import (
     VariantRecord,
 )
 from deadweight.report.table import size_of, title_of
-from deadweight.report.view import View, secret_words, view
+from deadweight.report.view import View, secret_words
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -453,7 +453,7 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
     """``index.html`` of a report; ``pictures`` where they are drawn already; ``changed``: since an earlier report, to be marked."""
     from markupsafe import Markup
 
-    seen = view(report)
+    seen = View(report)
     pictures = pictures or draw(report, seen)
     environment = charts.environment()
     environment.filters.update(_filters())

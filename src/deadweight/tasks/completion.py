@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from invoke.context import Context
@@ -60,11 +60,6 @@ def following(line: str) -> list[str]:
     return []
 
 
-def _variants() -> list[str]:
-    """Names, services and tags: whatever ``--variant`` takes, patterns apart."""
-    return lazy.variant_words(_suite())
-
-
 def _suite() -> lazy.Suite:
     return lazy.load_suite(lazy.find_suite_file())
 
@@ -76,25 +71,13 @@ def _checks() -> list[str]:
     return found
 
 
-def _postures() -> list[str]:
-    return [*lazy.attacks.posture_names(), "all"]
-
-
-def _formats() -> list[str]:
-    return list(lazy.attacks.HARDEN_FORMATS)
-
-
-def _providers() -> list[str]:
-    return list(lazy.pipelines.PROVIDERS)
-
-
-VALUES: dict[str, Callable[[], list[str]]] = {
-    "--variant": _variants,
+VALUES: dict[str, Callable[[], Iterable[str]]] = {
+    "--variant": lambda: lazy.variant_words(_suite()),  # names, services and tags: whatever it takes, patterns apart
     "--check": _checks,
-    "--posture": _postures,
-    "--format": _formats,
-    "--provider": _providers,
-    "--shell": lambda: list(SHELLS),
+    "--posture": lambda: [*lazy.attacks.posture_names(), "all"],
+    "--format": lambda: lazy.attacks.HARDEN_FORMATS,
+    "--provider": lambda: lazy.pipelines.PROVIDERS,
+    "--shell": lambda: SHELLS,
     "--sbom": lambda: ["spdx", "cyclonedx", "both"],
     "--source": lambda: ["auto", "registry", "mirror", "local"],
     "--scan": lambda: ["deep", "plain", "hidden", "no"],

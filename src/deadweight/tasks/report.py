@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -117,35 +117,19 @@ def push(
         if (several := len(chosen) > 1) and digest_file:
             raise UsageError(wording("tasks.digest_file"))
         places = {variant.name: lazy.push.destination(target, variant.name, several=several) for variant in chosen}
+        done: dict[str, dict[str, Any]] = {}
         with lazy.locked(workspace.state, say), pulse("push"):
-            done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
-            wanted = chosen if sbom else ()
-            sboms = {name.name: _attach(workspace, name, done[name.name].reference, sbom, insecure) for name in wanted}
+            archives = [workspace.archive(variant) for variant in chosen]  # all of them, or nothing is pushed
+            for name, archive in zip(places, archives, strict=True):
+                file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
+                reference = lazy.push.push(archive, places[name], digest_file=file, insecure=insecure)
+                say(f"{name}: {reference} (written to {file})")
+                done[name] = {"reference": reference, "digest": reference.partition("@")[2], "sboms": []}
+            for pushed in chosen if sbom else ():
+                row = done[pushed.name]
+                row["sboms"] = _attach(workspace, pushed, row["reference"], sbom, insecure)
     if json:
-        print_json(
-            {
-                name: {"reference": pushed.reference, "digest": pushed.digest, "sboms": sboms.get(name, [])}
-                for name, pushed in done.items()
-            }
-        )
-
-
-def _pushed(
-    workspace: lazy.Workspace,
-    chosen: Sequence[lazy.Variant],
-    places: Mapping[str, str],
-    digest_file: str | None,
-    *,
-    insecure: bool,
-) -> dict[str, lazy.push.Pushed]:
-    """Push each variant to its place, and write its reference by digest to a file."""
-    archives = {variant.name: workspace.archive(variant) for variant in chosen}  # all of them, or nothing is pushed
-    done = {}
-    for name, archive in archives.items():
-        file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
-        done[name] = lazy.push.push(archive, places[name], digest_file=file, insecure=insecure)
-        say(f"{name}: {done[name].reference} (written to {file})")
-    return done
+        print_json(done)
 
 
 def _attach(
@@ -155,10 +139,8 @@ def _attach(
     files = lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form)).files
     attached = lazy.push.attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
-    for attachment in attached:
-        say(
-            f"{variant.name}: {attachment.form} SBOM attached as {attachment.tag}; tools find it {where[attachment.found_by]}"
-        )
+    for each in attached:
+        say(f"{variant.name}: {each.form} SBOM attached as {each.tag}; tools find it {where[each.found_by]}")
     return [asdict(attachment) for attachment in attached]
 
 
@@ -230,19 +212,19 @@ HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up",
 
 def print_history(entries: Sequence[lazy.HistoryEntry], out: lazy.Console) -> None:
     """A table for each variant, from old to new."""
-    for name, found in lazy.history.rows(entries).items():
+    for name in dict.fromkeys(name for entry in entries for name in entry.variants):
         table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
-        for row in found:
-            table.add_row(*_cells(row))
-        out.print(table)
+        for entry, point in lazy.history.of(name, entries):
+            table.add_row(*_cells(entry, point))
+        if table.row_count:
+            out.print(table)
 
 
-def _cells(row: lazy.history.Row) -> list[str]:
-    point = row.point
-    commit = (row.commit or "none")[:10] + ("+" if row.dirty else "")
+def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
+    commit = (entry.commit or "none")[:10] + ("+" if entry.dirty else "")
     held = ", ".join(f"{posture} {each.held}/{each.tried}" for posture, each in point.attacks.items())
     return [
-        row.at[:16].replace("T", " "),
+        entry.at[:16].replace("T", " "),
         commit,
         lazy.figures.size(point.size_bytes) + (f" ({lazy.figures.STAND_IN})" if point.stand_in else ""),
         lazy.figures.count(point.findings),
