@@ -146,7 +146,7 @@ def fitted(text: str, room: int) -> str:
 
 
 def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:
-    from deadweight.publish.push import Artifact, ArtifactFile, lay_out
+    from deadweight.publish.push import ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     in_registry(reference)
@@ -165,7 +165,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
         }
         layout = Path(temporary) / "layout"
         layout.mkdir()
-        lay_out(Artifact(ARTIFACT_TYPE, files, annotations), layout)
+        lay_out(layout, ARTIFACT_TYPE, files, annotations)
         digest = crane.push(layout, reference)
     return Published(f"{OCI_PREFIX}{reference}", digest)
 

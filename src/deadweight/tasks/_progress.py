@@ -13,6 +13,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
+from deadweight._packages import images
 from deadweight.tasks import lazy
 from deadweight.tasks._task import colour
 
@@ -25,7 +26,7 @@ def say(line: str) -> None:
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
-    print(lazy.images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
+    print(images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
@@ -33,7 +34,7 @@ def print_utf8(document: str) -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
-    print(lazy.images.harmless(document))
+    print(images.harmless(document))
 
 
 def console(*, to_stderr: bool = False) -> lazy.Console:
@@ -154,14 +155,11 @@ def stand_in_rows(workspace: lazy.Workspace, results: Sequence[lazy.Evidence]) -
     return [{**asdict(result), "stand_in": workspace.stand_in(result.variant)} for result in results]
 
 
-def stand_in_note(workspace: lazy.Workspace, variants: Iterable[str]) -> str | None:
-    """The line for the end of a text output, None where nothing of these variants rests on a stand-in."""
+def tell_stand_ins(workspace: lazy.Workspace, variants: Iterable[str], tell: Callable[[str], None] = say) -> None:
+    """The line for the end of a text output, where anything of these variants rests on a stand-in."""
     names = tuple(dict.fromkeys(variants))
-    resting = tuple(name for name in names if workspace.stand_in(name))
-    if not resting:
-        return None
-
-    return f"Stand-ins: {lazy.stand_ins_said(resting, len(names))}"
+    if resting := tuple(name for name in names if workspace.stand_in(name)):
+        tell(f"Stand-ins: {lazy.stand_ins_said(resting, len(names))}")
 
 
 # A sign of life while a step says nothing: one line on a terminal, rewritten each second; elsewhere a line now and then.

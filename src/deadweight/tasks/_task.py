@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import errno
 import functools
-import gc
 import inspect
 import os
 import sys
@@ -100,9 +99,6 @@ def guard(work: Callable[[], None]) -> int:
 
     Ctrl-C, SIGTERM, a closed terminal or a reader that is gone end every child and give 128 and the signal's number.
     """
-    gc.set_threshold(
-        20_000
-    )  # imports make many objects and no garbage: collecting among them is a twentieth of a short task
     with lazy._signals.heeded(), lazy._signals.output_watched():
         _show_what_cannot_be_encoded()
         try:

@@ -13,7 +13,7 @@ from invoke.context import Context
 from deadweight._errors import UsageError, wording
 from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import task
 from deadweight.tasks.verify import raise_if_bad
 
@@ -87,8 +87,7 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
-    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
-        say(resting)
+    tell_stand_ins(workspace, (result.variant for result in results))
     say(f"{total(results)}. Next: invoke report")
 
 

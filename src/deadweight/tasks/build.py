@@ -11,7 +11,7 @@ from invoke.context import Context
 from deadweight._errors import UsageError, wording
 from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import print_json, say, stand_in_note, watcher
+from deadweight.tasks._progress import print_json, say, tell_stand_ins, watcher
 from deadweight.tasks._task import dry, task
 
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
@@ -88,16 +88,10 @@ def build(
 def _conclude(workspace: lazy.Workspace, outcomes: Sequence[lazy.build.VariantOutcome], *, as_json: bool) -> None:
     """Show what became of each variant. Raises BuildFailed, or MissingError, where one was not built."""
     if as_json:
-        print_json(
-            {
-                "suite": workspace.suite.name,
-                "variants": {outcome.variant: _outcome_row(outcome) for outcome in outcomes},
-            }
-        )
-    elif (
-        resting := stand_in_note(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
-    ) is not None:
-        say(resting)
+        rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
+        print_json({"suite": workspace.suite.name, "variants": rows})
+    else:
+        tell_stand_ins(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
     lazy.build.raise_if_failed(outcomes)
 
 
@@ -173,12 +167,8 @@ def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, 
 
 def _digests(image: lazy.BuiltImage | None) -> dict[str, str | None]:
     """What the image goes by: the digests of config, manifest and index, and the id in the engine that built it."""
-    return {
-        "config_digest": image.config_digest if image else None,
-        "manifest_digest": image.manifest_digest if image else None,
-        "index_digest": image.index_digest if image else None,
-        "engine_id": image.engine_id if image else None,
-    }
+    names = ("config_digest", "manifest_digest", "index_digest", "engine_id")
+    return {name: getattr(image, name, None) for name in names}
 
 
 def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:

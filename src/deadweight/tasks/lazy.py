@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deadweight._packages import images
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
     from deadweight import _disk, _run, _signals
     from deadweight._log_excerpt import coloured, plain
-    from deadweight._packages import attacks, images, init
+    from deadweight._packages import attacks, init
     from deadweight.builders.variants import DockerfileVariant
     from deadweight.checks import table
     from deadweight.checks.layers import allow_list
@@ -60,7 +58,7 @@ if TYPE_CHECKING:
     from deadweight.report import figures, history, pull_request, sarif
     from deadweight.report.collect import attack_notes, collect
     from deadweight.report.compare import Comparison, compare
-    from deadweight.report.console import print_comparison
+    from deadweight.report.console import fitting, print_comparison
     from deadweight.report.markdown import comparison_markdown
     from deadweight.report.merge import merged as merged_reports
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
@@ -81,18 +79,4 @@ if TYPE_CHECKING:
     from deadweight_init.prove.proof import Failure
 
 if not TYPE_CHECKING:
-
-    @functools.cache
-    def _homes() -> dict[str, tuple[str, str]]:
-        """Where each name is defined, as the imports above have it."""
-        imports = (
-            node for node in ast.walk(ast.parse(Path(__file__).read_bytes())) if isinstance(node, ast.ImportFrom)
-        )
-        return {one.asname or one.name: (str(node.module), one.name) for node in imports for one in node.names}
-
-    def __getattr__(name: str) -> Any:
-        if name not in _homes():
-            raise AttributeError(name)
-        home, own = _homes()[name]
-        module = import_module(home)
-        return getattr(module, own) if hasattr(module, own) else import_module(f"{home}.{own}")
+    __getattr__ = images.public(__name__)

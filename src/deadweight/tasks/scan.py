@@ -12,7 +12,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
 from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import task
 
 
@@ -94,19 +94,13 @@ def _tell(
     as_json: bool,
 ) -> None:
     if as_json:
-        print_json(
-            {
-                "scans": stand_in_rows(workspace, results),
-                "failed": {name: error.message for name, error in failed.items()},
-                "sboms": sboms,
-            }
-        )
+        problems = {name: error.message for name, error in failed.items()}
+        print_json({"scans": stand_in_rows(workspace, results), "failed": problems, "sboms": sboms})
         return
 
     print_scans(results, console())
     print_sboms(sboms, console())
-    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
-        print(resting)
+    tell_stand_ins(workspace, (result.variant for result in results), print)
     say(f"{total(results)}. Next: invoke report")
 
 
@@ -162,7 +156,7 @@ def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One row for each image; a count stands only where something was looked up."""
     heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", TOUCHED, UNTOUCHED)
     rows = [(result.variant, *_cells(result.data)) for result in results]
-    shown = fitting(heads, rows, out.width)
+    shown = lazy.fitting(heads, rows, map(heads.index, MOST_TELLING), out.width, {})
     table = lazy.Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
     for row in rows:
         table.add_row(*(row[index] for index in shown))
@@ -176,18 +170,6 @@ def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
         out.print(
             f"an exception matches no finding in these images and can be removed: {text}", markup=False, style="yellow"
         )
-
-
-def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The columns that fit, in their order: the most telling are given room first."""
-    chosen, left = list[int](), width
-    for head in MOST_TELLING:
-        index = heads.index(head)
-        needed = 2 + max(len(head), *(len(row[index]) for row in rows)) if rows else 2 + len(head)
-        if not chosen or needed <= left:
-            chosen.append(index)
-            left -= needed
-    return sorted(chosen)
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:

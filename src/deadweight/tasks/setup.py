@@ -95,15 +95,8 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             unmade = lazy.needs.to_make(workspace, workspace.suite.variants)
         lacking = lazy.needs.known_bases(workspace, workspace.suite.variants).error
         if json:
-            making = [asdict(item) for item in unmade]
-            print_json(
-                {
-                    "source": workspace.source.name,
-                    **asdict(found),
-                    "to_make": making,
-                    "lacking": _problems(lacking),
-                }
-            )
+            there = {"source": workspace.source.name, **asdict(found)}
+            print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
         else:
             _print_doctor(found, unmade, workspace.source.name)
         missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
@@ -125,15 +118,14 @@ def prepare(
     chosen: Sequence[lazy.Variant],
     *,
     yes: bool = False,
-    tests: bool = False,
-    bench: bool = False,
     plan: bool = False,
+    **groups: bool,
 ) -> tuple[tuple[lazy.Finding, ...], lazy.NoBase | None]:
     """Install what these variants miss, then prepare their bases and packages. Gives the programs, and which bases are missing.
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    found, missing, chosen = _asked(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=plan)
+    found, missing, chosen = _asked(workspace, chosen, yes=yes, plan=plan, **groups)
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return found, lacking.error
@@ -164,13 +156,12 @@ def _asked(
     chosen: Sequence[lazy.Variant],
     *,
     yes: bool = False,
-    tests: bool = False,
-    bench: bool = False,
     plan: bool = False,
+    **groups: bool,
 ) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
     """What there is and what is missing, shown, and got only if the user wants it; and the variants that can be had."""
     with pulse("set-up: looking for what is there"):
-        found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
+        found, missing, chosen = _survey(workspace, chosen, **groups)
         unmade = lazy.needs.to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
@@ -180,15 +171,15 @@ def _asked(
 
 
 def _survey(
-    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, tests: bool, bench: bool
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **groups: bool
 ) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
     """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
-    found = lazy.survey(lazy.needs.tools_of(workspace, chosen, tests=tests, bench=bench))
+    found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
     engineless = lazy.needs.no_engine(found)
     if engineless:
         say(f"no container engine available ({engineless}); skipping the variants that need one")
         chosen = lazy.needs.without_engine(workspace, chosen)
-        others = set(lazy.needs.tools_of(workspace, chosen, tests=tests, bench=bench)) - set(lazy.needs.ENGINE_TOOLS)
+        others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
         found = (*(each for each in found if each.name in lazy.needs.ENGINE_TOOLS), *lazy.survey(sorted(others)))
     missing = [each for each in found if not each.present and not (engineless and each.name in lazy.needs.ENGINE_TOOLS)]
     return found, missing, chosen

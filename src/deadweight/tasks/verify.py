@@ -10,7 +10,7 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, MissingError, wording
 from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import print_json, pulse, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import colour, task
 
 OUTCOMES = (
@@ -60,8 +60,8 @@ def verify(
         results = verify_variants(workspace, built or chosen, names(check))
     if json:
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
-    elif (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
-        say(resting)
+    else:
+        tell_stand_ins(workspace, (result.variant for result in results))
     left = ", ".join(variant.name for variant in chosen if variant not in built)
     conclude(results, f"not checked because not built: {left}" if left else "")
     refuse_unproven(built)
