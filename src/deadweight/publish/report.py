@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, UsageError, wording
@@ -103,14 +104,8 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
 
 def _foreign(target: Path) -> str | None:
     entries = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
-    strange = [
-        name for name in entries if name not in OURS and not (name.startswith("ladder-") and name.endswith(".svg"))
-    ]
-    if strange:
-        return strange[0]
-    if entries and REPORT_FILE not in entries:
-        return entries[0]
-    return None
+    strange = [name for name in entries if name not in OURS and not fnmatch(name, "ladder-*.svg")]
+    return next(iter(strange or (entries if REPORT_FILE not in entries else [])), None)
 
 
 def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str, str]) -> Published:

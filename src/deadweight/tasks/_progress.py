@@ -8,10 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from deadweight._packages import images
 from deadweight.tasks import lazy
@@ -48,21 +47,25 @@ def watcher() -> LiveWatcher | LineWatcher:
     return LiveWatcher() if colour() else LineWatcher()
 
 
-class LineWatcher:
+class _Watcher:
+    """``display`` is what is shown for as long as the watcher is entered."""
+
+    display: AbstractContextManager[object]
+
+    def __enter__(self) -> Self:
+        self.display.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.display.__exit__(*error)
+
+
+class LineWatcher(_Watcher):
     """One plain line for each start and end, and while there is none, now and then one that names what runs."""
 
     def __init__(self) -> None:
         self._running: dict[str, float] = {}
-        self._pulse = pulse(self._told)
-
-    def __enter__(self) -> LineWatcher:
-        self._pulse.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pulse.__exit__(None, None, None)
+        self.display = pulse(self._told)
 
     def _told(self) -> str:
         now = time.monotonic()
@@ -83,23 +86,16 @@ class LineWatcher:
             say(f"{outcome.task.step.title}: {sentence(outcome)}")
 
 
-class LiveWatcher:
+class LiveWatcher(_Watcher):
     """A table that is drawn anew ten times a second: one row for each running step."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._running: dict[str, tuple[str, float, str]] = {}
         self._console = console(to_stderr=True)
-        self._live = lazy.Live(get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True)
-
-    def __enter__(self) -> LiveWatcher:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+        self.display = lazy.Live(
+            get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True
+        )
 
     def began(self, task: lazy.Task) -> None:
         with self._guard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import pairwise
 
 from invoke.context import Context
 
@@ -28,36 +29,21 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     Example: invoke demo
     """
     count = parse_jobs(jobs)
-    laps = _Laps()
+    laps = [("", time.monotonic())]
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         variants = workspace.suite.variants
         provide = partial(lazy.scan.provide_database, workspace) if lazy.scan.wants_database(workspace) else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
-        laps.end("set-up and build")
+        laps.append(("set-up and build", time.monotonic()))
         built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
         results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
-        laps.end("verify")
+        laps.append(("verify", time.monotonic()))
         made, written, _ = write(workspace)
-        laps.end("report")
+        laps.append(("report", time.monotonic()))
         lazy.print_comparison(made, console())
-        say(f"time: {laps}")
+        took = (f"{name} {end - began:.0f} s" for (_, began), (name, end) in pairwise(laps))
+        say(f"time: {', '.join(took)}")
         say(f"report: {written.html}")
     lazy.build.raise_if_failed(outcomes)
     conclude(results, then="")
-
-
-class _Laps:
-    """The seconds of each stage, one after another."""
-
-    def __init__(self) -> None:
-        self._times: list[tuple[str, float]] = []
-        self._at = time.monotonic()
-
-    def end(self, name: str) -> None:
-        now = time.monotonic()
-        self._times.append((name, now - self._at))
-        self._at = now
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._times)
