@@ -72,17 +72,15 @@ class VariantNode(pytest.Collector):
                 yield CheckItem.from_parent(self, name=name)
 
     @property
-    def built(self) -> bool:
+    def workspace(self) -> Workspace:
         suite_file = self.getparent(SuiteFile)
         assert suite_file is not None
-        return suite_file.workspace.built(self.variant.name) is not None
+        return suite_file.workspace
 
     def subject(self) -> Subject:
         """What is checked; raises MissingError where the variant is not built."""
         if self._subject is None:
-            suite_file = self.getparent(SuiteFile)
-            assert suite_file is not None
-            self._subject = suite_file.workspace.subject(self.variant)
+            self._subject = self.workspace.subject(self.variant)
         return self._subject
 
     def teardown(self) -> None:
@@ -163,7 +161,8 @@ class ApiNode(pytest.Collector):
         variant_node = self.parent
         assert isinstance(variant_node, VariantNode)
         whole = len(self.results) == len(variant_node.variant.checks.api)
-        if not variant_node.built or not (whole or self.down or self.missing):
+        built = variant_node.workspace.built(variant_node.variant.name) is not None
+        if not built or not (whole or self.down or self.missing):
             return
         from deadweight.checks.api import came_down, summed_up
         from deadweight.checks.runner import keep, unmeasured

@@ -28,20 +28,4 @@ if TYPE_CHECKING:
     from deadweight_attacks.walls import names as posture_names
 
 if not TYPE_CHECKING:
-    __getattr__ = public(
-        __name__,
-        {
-            "harden.culprit": "culprits",
-            "harden.search": "kept_or_found as find_posture",
-            "harden.result": "Found",
-            "harden.write": "FORMATS as HARDEN_FORMATS, beside as harden_notes, files as harden_files, written as harden_text",
-            "harden.write.model": "Request as HardenRequest",
-            "host": "sweep_host_folders",
-            "load": "check_gates",
-            "network": "unfence",
-            "check": "Asked, attack_all",
-            "run": "plan_for",
-            "seccomp.model": "lines as seccomp_lines",
-            "walls": "names as posture_names",
-        },
-    )
+    __getattr__ = public(__name__)

@@ -5,24 +5,30 @@ Public names are imported on first use; ``public`` makes the ``__getattr__`` tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ast
+import functools
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 
-def public(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's ``__getattr__``. ``homes`` has what each module of the package offers, as an import statement names it."""
-    found: dict[str, tuple[str, str]] = {}
-    for home, names in homes.items():
-        for name in names.split(", "):
-            own, _, other = name.partition(" as ")
-            found[other or own] = (f"{package}.{home}", own)
+def public(module: str) -> Callable[[str], Any]:
+    """A module's ``__getattr__``: it imports, on first use, what the module imports ``if TYPE_CHECKING``."""
+
+    @functools.cache
+    def homes() -> dict[str, tuple[str, str]]:
+        tree = ast.parse(Path(str(sys.modules[module].__file__)).read_bytes())
+        imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module)
+        return {one.asname or one.name: (str(node.module), one.name) for node in imports for one in node.names}
 
     def get(name: str) -> Any:
-        if name not in found:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home, own = found[name]
-        return getattr(import_module(home), own)
+        if name.startswith("__") or name not in homes():
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        home, own = homes()[name]
+        found = import_module(home)
+        return getattr(found, own) if hasattr(found, own) else import_module(f"{home}.{own}")
 
     return get
 
@@ -61,27 +67,4 @@ if TYPE_CHECKING:
     from deadweight_images.show import judge, print_layers
 
 if not TYPE_CHECKING:
-    __getattr__ = public(
-        __name__,
-        {
-            "archive.archive": "fits, machine_platform, open_archive",
-            "archive.model": "Image, ImageConfig, Layer, Summary, format_bytes, harmless, printable",
-            "archive.pack": "from_tree as pack_tree, Layer as PackedLayer",
-            "cache_files": "user_cache, write_atomically",
-            "contents.entrypoint": "missing_main_class",
-            "errors": "ArchiveError, Catalogue, CheckFailed, DeadweightError, Message, UsageError",
-            "inspect.analyse": "analyse, document",
-            "inspect.engine_store": "analyse_content_store, analyse_engine_store, content_folders",
-            "inspect.extract": "extract, prepare as prepare_folder, read_file",
-            "inspect.registry": "analyse_registry",
-            "inspect.runtime": "runtime",
-            "inspect.stream": "analyse_stream",
-            "inspect.summary": "summary",
-            "secrets.config": "shown_arguments, shown_instruction",
-            "secrets.model": "AllowEntry",
-            "secrets.scanner": "Scanner",
-            "show": "judge, print_layers",
-            "findings": "BaseImage, HiddenFile, LayersReport, Package, PathFigure, Scanned, SecretFinding, SecretMark, placed, "
-            "with_base",
-        },
-    )
+    __getattr__ = public(__name__)

@@ -21,13 +21,4 @@ if TYPE_CHECKING:
     from deadweight_init.tree import look as read_tree
 
 if not TYPE_CHECKING:
-    __getattr__ = public(
-        __name__,
-        {
-            "command": "Outcome, Wanted, init as bring_in",
-            "drift": "drift as drifted",
-            "prove.proof": "Failure, Tools",
-            "services": "find_services",
-            "tree": "look as read_tree",
-        },
-    )
+    __getattr__ = public(__name__)

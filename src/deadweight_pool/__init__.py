@@ -18,12 +18,4 @@ if TYPE_CHECKING:
     from deadweight_pool.settings import engines as check_engines
 
 if not TYPE_CHECKING:
-    __getattr__ = public(
-        __name__,
-        {
-            "dockerfile": "build as build_dockerfile, platform",
-            "engine_pool": "Spread",
-            "pool": "Pool",
-            "settings": "chosen as chosen_pool, engines as check_engines",
-        },
-    )
+    __getattr__ = public(__name__)

@@ -15,11 +15,4 @@ if TYPE_CHECKING:
     from deadweight_standins.source import LocalSource, stop_local_registry
 
 if not TYPE_CHECKING:
-    __getattr__ = public(
-        __name__,
-        {
-            "advisories": "make as make_database",
-            "machine": "this_machine",
-            "source": "LocalSource, stop_local_registry",
-        },
-    )
+    __getattr__ = public(__name__)

@@ -28,7 +28,7 @@ from deadweight.report.model import (
 )
 from deadweight.report.table import ladders, startup_differs
 from deadweight.report.verdict import verdict
-from deadweight.report.view import view
+from deadweight.report.view import View
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_samples as samples
 
@@ -151,16 +151,16 @@ def test_starts_in_a_run_or_an_engine_of_their_own_are_not_compared() -> None:
     assert startup_differs(FAST, apart) is None
     report = samples.report({"a": FAST, "b": apart})
     assert cells_of(report, "startup", "badge")["b"] == "1.00 to 2.00; not compared"
-    assert not any("start" in note for note in view(report).figure_notes)
+    assert not any("start" in note for note in View(report).figure_notes)
 
 
 def test_start_up_is_told_with_its_range() -> None:
     report = samples.report({"a": FAST, "b": ALIKE, "c": started(9.0)})
     assert cells_of(report, "startup") == {"a": "0.22 s", "b": "0.55 s", "c": "9 s"}
     assert cells_of(report, "startup", "badge") == {"a": "0.20 to 0.41", "b": "0.40 to 0.70", "c": "one start"}
-    assert any("no difference" in note for note in view(report).figure_notes)
+    assert any("no difference" in note for note in View(report).figure_notes)
     different = samples.report({"a": FAST, "b": ALIKE, "c": SLOW})
-    assert any("c starts later than a" in note for note in view(different).figure_notes)
+    assert any("c starts later than a" in note for note in View(different).figure_notes)
     for text in everywhere(report):
         assert "no difference" in text
 

@@ -43,10 +43,10 @@ def test_only_what_is_new_is_added(tmp_path):
 
 
 def test_rows_tell_each_figure_of_a_variant_over_time():
-    rows = history.rows((entry(1), entry(2, size=15_000_000)))["apko"]
+    points = [point for _, point in history.of("apko", (entry(1), entry(2, size=15_000_000)))]
     record = samples.report().variants["apko"]
-    assert [row.point.size_bytes for row in rows] == [14_700_000, 15_000_000]
-    point = rows[0].point
+    assert [point.size_bytes for point in points] == [14_700_000, 15_000_000]
+    point = points[0]
     assert (point.findings, point.startup_seconds) == (record.vulnerabilities.total, record.startup_seconds)
     outcomes = {"a": AttackRecord("blocked"), "b": AttackRecord("succeeded"), "c": AttackRecord("not_measured")}
     attacked = replace(at(1), variants={"x": replace(record, attacks={"bare": outcomes, "none": {"c": outcomes["c"]}})})
@@ -57,12 +57,12 @@ def test_what_was_not_measured_is_no_zero():
     bare = replace(at(1), variants={"x": samples.variant(image=None, build=None, attacks={}, startup_seconds=None)})
     point = history.entry_of(bare, None, dirty=False).variants["x"]
     assert (point.size_bytes, point.startup_seconds, point.build_seconds, point.attacks) == (None, None, None, {})
-    assert history.rows((history.entry_of(bare, None, dirty=False),)) == {}
+    assert list(history.of("x", (history.entry_of(bare, None, dirty=False),))) == []
 
 
 def test_a_damaged_line_costs_itself_only(tmp_path):
     file = tmp_path / "history.jsonl"
-    history.write(file, (entry(1), entry(2)))
+    file.write_text(history.text((entry(1), entry(2))))
     lines = file.read_text().splitlines()
     file.write_text(
         "\n".join([lines[0], lines[1][:50], "<<<<<<< ours", "[]", "\udcff".encode("utf-8", "replace").decode()])
@@ -101,7 +101,7 @@ def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
         entries = history.appended(own, history.entry_of(made, f"{number}" * 40, dirty=False))
         write_report(replace(made, history=entries), folder)
         publish(folder, reference, history=own)
-    assert [each.commit for each in earlier(reference, tmp_path, insecure=True).history] == ["0" * 40, "1" * 40]
+    assert [each.commit for each in earlier(reference, tmp_path).history] == ["0" * 40, "1" * 40]
 
 
 def test_a_commit_is_told_and_whether_files_differ_from_it(tmp_path):

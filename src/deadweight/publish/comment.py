@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import http.client
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import requests
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 
@@ -105,15 +104,16 @@ def _github(environment: Mapping[str, str], **api: Any) -> Place:
     head = ((pull.get("head") or {}).get("repo") or {}).get("full_name")
     if head != repository:
         return Place(None, run)
-    token = _token(
-        environment, "GITHUB_TOKEN", "env: GITHUB_TOKEN: ${{ github.token }} and permissions: pull-requests: write"
-    )
+    how = "env: GITHUB_TOKEN: ${{ github.token }} and permissions: pull-requests: write"
+    token = _token(environment, "GITHUB_TOKEN", how)
     headers = {
         "Authorization": f"Bearer {token}",
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    return Place(github(Api(url, headers, **api), repository, int(pull["number"])), run)
+    issues = f"/repos/{repository}/issues"  # comments of a pull request are an issue's
+    listed = f"{issues}/{int(pull['number'])}/comments"
+    return Place(Forge(Api(url, headers, **api), listed, f"{issues}/comments", "PATCH"), run)
 
 
 def _gitlab(environment: Mapping[str, str], **api: Any) -> Place:
@@ -124,10 +124,10 @@ def _gitlab(environment: Mapping[str, str], **api: Any) -> Place:
     if environment.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", project) != project:
         return Place(None, run)
     url = checked(environment.get("CI_API_V4_URL", ""), "CI_API_V4_URL")
-    token = _token(
-        environment, "GITLAB_TOKEN", "a masked variable with a project access token of scope api, role Reporter"
-    )
-    return Place(gitlab(Api(url, {"PRIVATE-TOKEN": token}, **api), project, int(number)), run)
+    how = "a masked variable with a project access token of scope api, role Reporter"
+    token = _token(environment, "GITLAB_TOKEN", how)
+    notes = f"/projects/{project}/merge_requests/{int(number)}/notes"
+    return Place(Forge(Api(url, {"PRIVATE-TOKEN": token}, **api), notes, notes, "PUT"), run)
 
 
 def _token(environment: Mapping[str, str], name: str, hint: str) -> str:
@@ -164,7 +164,6 @@ SECONDS = 20.0
 PAGE, MAX_PAGES = 100, 50
 ATTEMPTS = 6
 NO_ANSWER = 600
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 class Gone(DeadweightError):
@@ -189,13 +188,6 @@ class Comment:
     body: str
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A token is for one host."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 @dataclass(frozen=True)
 class Api:
     """JSON over HTTP with a token. ``patience_seconds`` is how long all waiting of one call may take together."""
@@ -210,44 +202,37 @@ class Api:
 
         A POST is not repeated after a failure, since it may have been done: Unsure says so.
         """
-        left = self.patience_seconds
+        left, request = self.patience_seconds, f"{method} {self.url}{path}"
         for attempt in range(ATTEMPTS):
-            status, headers, answer = self._once(method, path, body)
+            answer = self._answer(method, path, body)
+            status, headers = answer.status_code, answer.headers
             if status in range(200, 300):
-                return answer
-            limited = status == 429 or (status == 403 and _is_limit(headers))
+                return _document(answer)
+            limited = status == 429 or (status == 403 and ("retry-after" in headers or _is_used_up(headers)))
             if not limited and status < 500:
-                raise _refusal(status, method, path, answer)
+                raise _refusal(status, method, path, _document(answer))
             wait = _wait(headers, attempt)
             if wait > left or attempt == ATTEMPTS - 1 or (method == "POST" and not limited):
-                request = f"{method} {self.url}{path}"
                 if limited:
                     raise Busy(wording("publish.rate_limit", request=request))
-                if status < NO_ANSWER:
-                    why = wording("publish.status", request=request, status=status)
-                else:
-                    why = wording("publish.no_answer", request=request, problem=answer)
+                why = wording("publish.status", request=request, status=status)
+                if status == NO_ANSWER:
+                    why = wording("publish.no_answer", request=request, problem=answer.reason)
                 raise Unsure(why) if method == "POST" else Busy(why)
             self.sleep(wait)
             left -= wait
         raise AssertionError
 
-    def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, Mapping[str, str], Any]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "User-Agent": "deadweight", **self.headers}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 - http(s), see ``checked``
-        opener = urllib.request.build_opener(_NoRedirects)
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> requests.Response:
+        headers = {"User-Agent": "deadweight", **self.headers}
+        # A token is for one host. Without an ``auth``, even one that adds nothing, a .netrc of the machine would replace it.
+        options: dict[str, Any] = {"allow_redirects": False, "auth": lambda request: request}
         try:
-            with opener.open(request, timeout=SECONDS) as answer:
-                return answer.status, dict(answer.headers), _json(answer.read(MAX_ANSWER_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                text = b""
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    text = error.read(4096)
-                return error.code, dict(error.headers), _json(text)
-        except (OSError, http.client.HTTPException) as error:
-            return NO_ANSWER, {}, str(getattr(error, "reason", error))
+            return requests.request(method, self.url + path, json=body, headers=headers, timeout=SECONDS, **options)
+        except requests.RequestException as error:
+            failed = requests.Response()
+            failed.status_code, failed.reason = NO_ANSWER, str(error).rpartition(": ")[2].rstrip("')\"")
+            return failed
 
 
 def checked(url: str, variable: str) -> str:
@@ -257,33 +242,27 @@ def checked(url: str, variable: str) -> str:
     return url.rstrip("/")
 
 
-def _json(text: bytes) -> Any:
+def _document(answer: requests.Response) -> Any:
     try:
-        return json.loads(text) if text else None
+        return answer.json() if answer.content else None
     except ValueError:
         return None
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def _is_limit(headers: Mapping[str, str]) -> bool:
-    said = _lower(headers)
-    return "retry-after" in said or said.get("x-ratelimit-remaining") == "0"
+def _is_used_up(headers: Mapping[str, str]) -> bool:
+    return "0" in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining"))
 
 
 def _wait(headers: Mapping[str, str], attempt: int) -> float:
     """Seconds: what the forge asks for, else twice as long each time."""
-    said = _lower(headers)
-    after = said.get("retry-after", "")
+    after = headers.get("retry-after", "")
     if after.isdigit():
         return float(after)
     if after:
         with contextlib.suppress(ValueError, TypeError):
             return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
-    reset = said.get("x-ratelimit-reset") or said.get("ratelimit-reset") or ""
-    if reset.isdigit() and (said.get("x-ratelimit-remaining") or said.get("ratelimit-remaining")) == "0":
+    reset = headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or ""
+    if reset.isdigit() and _is_used_up(headers):
         return max(1.0, float(reset) - time.time())
     return float(2**attempt)
 
@@ -313,8 +292,7 @@ class Forge:
     def comments(self) -> Iterator[Comment]:
         """Oldest first."""
         for page in range(1, MAX_PAGES + 1):
-            query = f"per_page={PAGE}&page={page}"
-            found = self.api.call("GET", f"{self.listed}?{query}")
+            found = self.api.call("GET", f"{self.listed}?per_page={PAGE}&page={page}")
             if not isinstance(found, list):
                 raise Busy(wording("publish.no_list", path=self.listed))
             yield from (Comment(int(one["id"]), str(one.get("body") or "")) for one in found)
@@ -332,14 +310,3 @@ class Forge:
 
     def delete(self, comment: Comment) -> None:
         self.api.call("DELETE", f"{self.each}/{comment.id}")
-
-
-def github(api: Api, repository: str, number: int) -> Forge:
-    """Comments of a pull request are an issue's."""
-    issues = f"/repos/{repository}/issues"
-    return Forge(api, f"{issues}/{number}/comments", f"{issues}/comments", "PATCH")
-
-
-def gitlab(api: Api, project: str, number: int) -> Forge:
-    notes = f"/projects/{project}/merge_requests/{number}/notes"
-    return Forge(api, notes, notes, "PUT")

@@ -6,8 +6,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from deadweight._errors import CommandError, DeadweightError, UsageError, wording
@@ -15,15 +16,6 @@ from deadweight.checks.scan.sbom import MEDIA_TYPES, SbomFile
 from deadweight.records.reference import in_registry, split
 from deadweight.records.store import write_where_told
 from deadweight.toolchain import crane
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """``reference`` is what to deploy: the repository with the manifest's digest, which never moves. ``tag`` moves."""
-
-    reference: str
-    digest: str
-    tag: str
 
 
 def destination(repository: str, variant: str, *, several: bool) -> str:
@@ -39,18 +31,18 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
     return f"{given.name}:{given.tag or (variant if several else 'latest')}"
 
 
-def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: bool = False) -> Pushed:
+def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: bool = False) -> str:
     """Push one archive (docker-save, OCI tar or layout folder) to ``to`` (REGISTRY/REPOSITORY:TAG).
+
+    Returns what to deploy: the repository with the manifest's digest, which never moves.
 
     ``digest_file`` gets one line, ``REPOSITORY@sha256:…``, only after the push succeeded.
     Raises UsageError, ArchiveError, MissingError (no crane), CommandError (the registry refused).
     """
-    name = in_registry(to).name
-    digest = crane.push(archive, to, insecure=insecure)
-    reference = f"{name}@{digest}"
+    reference = f"{in_registry(to).name}@{crane.push(archive, to, insecure=insecure)}"
     if digest_file is not None:
         write_where_told(digest_file, reference + "\n")
-    return Pushed(reference, digest, to)
+    return reference
 
 
 # Attach SBOMs to a pushed image, as OCI referrers (distribution specification 1.1, "Referrers").
@@ -73,17 +65,16 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
     repository, _, digest = split(image)
     if described["digest"] != digest:
         raise DeadweightError(wording("publish.other_image", image=image, digest=described["digest"]))
-    subject = Subject(described["digest"], described["size"], described["mediaType"])
     plain = digest.replace(":", "-")
-    return tuple(_attach(repository, plain, subject, file, insecure) for file in files)
+    return tuple(_attach(repository, plain, described, file, insecure) for file in files)
 
 
-def _attach(repository: str, plain: str, subject: Subject, file: SbomFile, insecure: bool) -> Attached:
+def _attach(repository: str, plain: str, subject: Mapping[str, Any], file: SbomFile, insecure: bool) -> Attached:
     content, kind = Path(file.path).read_bytes(), MEDIA_TYPES[file.form]
-    artifact = Artifact(kind, (ArtifactFile(Path(file.path).name, kind, content),), {}, subject)
+    files = (ArtifactFile(Path(file.path).name, kind, content),)
     tag = f"{repository}:{plain}.{file.form}"
     with tempfile.TemporaryDirectory(prefix="deadweight-attach-") as folder:
-        lay_out(artifact, Path(folder))
+        lay_out(Path(folder), kind, files, subject=subject)
         digest = crane.push(Path(folder), tag, insecure=insecure)
     return Attached(f"{repository}@{digest}", tag, file.form, _found_by(f"{repository}:{plain}", digest, insecure))
 
@@ -114,43 +105,31 @@ class ArtifactFile:
     content: bytes
 
 
-@dataclass(frozen=True)
-class Subject:
-    """The image that an artifact belongs to (an OCI referrer; registries without that API get a tag from crane)."""
+def lay_out(
+    folder: Path,
+    kind: str,
+    files: Sequence[ArtifactFile],
+    annotations: Mapping[str, str] = MappingProxyType({}),
+    subject: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the layout of an artifact of this ``kind`` into an empty folder; returns the manifest's digest.
 
-    digest: str
-    size_bytes: int
-    media_type: str = MANIFEST
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """Files and what they are. ``annotations`` go into the manifest."""
-
-    artifact_type: str
-    files: tuple[ArtifactFile, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    subject: Subject | None = None
-
-
-def lay_out(artifact: Artifact, folder: Path) -> str:
-    """Write the layout into an empty folder; returns the manifest's digest."""
+    ``annotations`` go into the manifest, and the descriptor of the image that it belongs to (``subject``: an OCI referrer;
+    registries without that API get a tag from crane).
+    """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
-    layers = [
-        {**_blob(blobs, file.media_type, file.content), "annotations": {TITLE: file.name}} for file in artifact.files
-    ]
+    layers = [{**_blob(blobs, file.media_type, file.content), "annotations": {TITLE: file.name}} for file in files]
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "artifactType": artifact.artifact_type,
+        "artifactType": kind,
         "config": _blob(blobs, EMPTY, b"{}"),
         "layers": layers,
-        "annotations": dict(sorted(artifact.annotations.items())),
+        "annotations": dict(sorted(annotations.items())),
     }
-    if artifact.subject is not None:
-        subject = artifact.subject
-        manifest["subject"] = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size_bytes}
+    if subject is not None:
+        manifest["subject"] = subject
     described = _blob(blobs, MANIFEST, _json(manifest))
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [described]}))

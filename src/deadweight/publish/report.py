@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, UsageError, wording
@@ -103,14 +104,8 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
 
 def _foreign(target: Path) -> str | None:
     entries = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
-    strange = [
-        name for name in entries if name not in OURS and not (name.startswith("ladder-") and name.endswith(".svg"))
-    ]
-    if strange:
-        return strange[0]
-    if entries and REPORT_FILE not in entries:
-        return entries[0]
-    return None
+    strange = [name for name in entries if name not in OURS and not fnmatch(name, "ladder-*.svg")]
+    return next(iter(strange or (entries if REPORT_FILE not in entries else [])), None)
 
 
 def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str, str]) -> Published:
@@ -146,7 +141,7 @@ def fitted(text: str, room: int) -> str:
 
 
 def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:
-    from deadweight.publish.push import Artifact, ArtifactFile, lay_out
+    from deadweight.publish.push import ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     in_registry(reference)
@@ -165,7 +160,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
         }
         layout = Path(temporary) / "layout"
         layout.mkdir()
-        lay_out(Artifact(ARTIFACT_TYPE, files, annotations), layout)
+        lay_out(layout, ARTIFACT_TYPE, files, annotations)
         digest = crane.push(layout, reference)
     return Published(f"{OCI_PREFIX}{reference}", digest)
 
@@ -191,13 +186,13 @@ OCI_PREFIX = "oci://"
 HINT = "use a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
 
 
-def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--against") -> Report:
+def earlier(against: str, root: Path, *, flag: str = "--against") -> Report:
     """The earlier report that ``flag`` names.
 
     Raises UsageError for what names none, ConfigError for what is none, CommandError, MissingError.
     """
     if against.startswith(OCI_PREFIX):
-        return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
+        return _from_registry(against)
     if not against.strip():
         raise UsageError(wording("publish.no_report_given", flag=flag), hint=HINT)
     for path in (Path.cwd() / against, root / against):
@@ -209,15 +204,15 @@ def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--
     raise UsageError(wording("publish.no_such_report", flag=flag, path=against), hint=HINT)
 
 
-def _from_registry(reference: str, *, insecure: bool) -> Report:
+def _from_registry(against: str) -> Report:
     from deadweight.publish.push import file_digest
     from deadweight.toolchain import crane
 
-    digest = file_digest(crane.manifest(reference, insecure=insecure), REPORT_FILE)
+    reference = against.removeprefix(OCI_PREFIX)
+    digest = file_digest(crane.manifest(reference), REPORT_FILE)
     if digest is None:
-        raise UsageError(wording("publish.no_report", reference=f"{OCI_PREFIX}{reference}", file=REPORT_FILE))
-    text = crane.text_blob(reference, digest, insecure=insecure)
-    return parse_report(text.encode(), origin=f"{OCI_PREFIX}{reference}")
+        raise UsageError(wording("publish.no_report", reference=against, file=REPORT_FILE))
+    return parse_report(crane.text_blob(reference, digest).encode(), origin=against)
 
 
 def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _disk
 from deadweight._errors import DeadweightError, wording
@@ -91,7 +91,8 @@ def held_since(state: State) -> float | None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return _since(state)
+        since = _facts(state).get("since")
+        return since if isinstance(since, float) else None
     except OSError:  # who cannot write here cannot tell
         return None
     lock.release()
@@ -100,19 +101,21 @@ def held_since(state: State) -> float | None:
 
 def holder(state: State) -> str:
     """Who holds the lock, for a message: ``invoke build (pid 123, since 12:04:05)``."""
+    facts = _facts(state)
     try:
-        facts = json.loads(_holder_file(state).read_text())
-        since = time.strftime("%H:%M:%S", time.localtime(float(facts["since"])))
-        return f"{facts['command']} (pid {int(facts['pid'])}, since {since})"
-    except (OSError, ValueError, KeyError, TypeError):
+        since = time.strftime("%H:%M:%S", time.localtime(facts["since"]))
+        return f"{facts['command']} (pid {facts['pid']}, since {since})"
+    except (KeyError, TypeError):
         return "another invocation"
 
 
-def _since(state: State) -> float | None:
+def _facts(state: State) -> dict[str, Any]:
+    """What the holder noted; nothing where that is not there, or damaged."""
     try:
-        return float(json.loads(_holder_file(state).read_text())["since"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        found = json.loads(_holder_file(state).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _hide_from_git(state: State) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import re
 from collections import Counter
@@ -231,8 +230,7 @@ def _record(seen: Summary, instructions: list[str | None], entrypoint: tuple[str
 
 
 def _from_budget(built: BuiltImage, evidence: Evidence) -> ImageFigures:
-    figures = evidence.data.get("figures")
-    known: Mapping[str, Any] = figures if isinstance(figures, dict) else {}
+    known = _mapping(evidence.data.get("figures"))
     size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
     record = ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
     return ImageFigures(record, evidence.provenance if size is not None else None)
@@ -283,18 +281,8 @@ def collect(
 
 
 def _read_evidence(state: State, variant: str) -> dict[str, Evidence]:
-    folder = state.evidence(variant, "any").parent
-    found: dict[str, Evidence] = {}
-    for file in _files(folder):
-        evidence = load(Evidence, file)
-        if evidence is not None:
-            found[evidence.check] = evidence
-    return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    with contextlib.suppress(OSError):
-        yield from sorted(folder.glob("*.json"))
+    files = sorted(state.evidence(variant, "any").parent.glob("*.json"))
+    return {found.check: found for file in files if (found := load(Evidence, file)) is not None}
 
 
 def _variant(
@@ -309,9 +297,13 @@ def _variant(
     failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
     changed = {name for name, item in evidence.items() if item.asked not in ("", criteria_of(variant, name))}
-    check_notes = _check_notes(variant.name, all_evidence if built else {}, evidence, wanted, changed)
-    measured = _measured(variant, evidence, set(wanted) - changed)
-    absent = dict(_absent(variant.name, all_evidence, evidence, wanted, changed)) if built else {}
+    results = _Results(variant.name, all_evidence if built else {}, evidence, wanted, changed)
+    measured = {
+        name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
+        for name, item in evidence.items()
+        if name in wanted and name not in changed
+    }
+    absent = dict(results.absent()) if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, samples, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
@@ -332,20 +324,12 @@ def _variant(
         runtime=runtime,
         reference=_reference(variant.reference),
         provenance=_provenance(built, figures, startup_provenance, evidence),
-        notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
+        notes=(*results.notes(), *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
         startup_samples=samples,
         startup_alone="runs" in evidence and bool(evidence["runs"].data.get("startup_alone")),
     )
-
-
-def _measured(variant: Variant, evidence: Mapping[str, Evidence], wanted: Collection[str]) -> dict[str, CheckRecord]:
-    return {
-        name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
-        for name, item in evidence.items()
-        if name in wanted
-    }
 
 
 def _provenance(
@@ -364,55 +348,49 @@ def _provenance(
     return {name: item for name, item in known.items() if item is not None}
 
 
-def _absent(
-    variant: str,
-    all_evidence: Collection[str],
-    fresh: Collection[str],
-    wanted: Collection[str],
-    changed: Collection[str],
-) -> Iterator[tuple[str, CheckRecord]]:
-    """Checks that are asked for and have no result of this image, by what is asked now: they count, and not as passed."""
-    verify = f"`invoke verify --variant {variant}`"
-    for name in wanted:
-        if name not in all_evidence:
-            reason = f"not run on this image; {verify} runs it"
-            yield name, CheckRecord("not_measured", True, reason, why_not="not_run")
-        elif name not in fresh:
-            reason = f"stale: measured on an earlier image; {verify} measures this one"
-            yield name, CheckRecord("not_measured", True, reason, why_not="stale")
-        elif name in changed:
-            reason = f"stale: the suite has changed since; {verify} checks it again"
-            yield name, CheckRecord("not_measured", True, reason, why_not="stale")
+@dataclass(frozen=True)
+class _Results:
+    """The checks of a variant: all that have evidence, those whose evidence is of this image (``fresh``), those that the suite asks
+    for (``wanted``), and those of which it asks something else now (``changed``)."""
 
+    variant: str
+    every: Collection[str]
+    fresh: Collection[str]
+    wanted: Collection[str]
+    changed: Collection[str]
 
-def _check_notes(
-    variant: str,
-    all_evidence: Collection[str],
-    fresh: Collection[str],
-    wanted: Collection[str],
-    changed: Collection[str],
-) -> Iterator[str]:
-    """Which results are left out, and why. All but the first are names of checks."""
-    for name in all_evidence:
-        if name not in fresh:
-            yield wording("report.check_of_earlier_image", check=name, variant=variant)
-    for name in fresh:
-        if name not in wanted and name not in OWN_SECTIONS:
-            yield wording("report.check_not_in_suite", check=name)
-        if name in wanted and name in changed:
-            yield wording("report.suite_changed", check=name, variant=variant)
+    def absent(self) -> Iterator[tuple[str, CheckRecord]]:
+        """Checks that are asked for and have no result of this image, by what is asked now: they count, and not as passed."""
+        verify = f"`invoke verify --variant {self.variant}`"
+        for name in self.wanted:
+            if name not in self.every:
+                reason = f"not run on this image; {verify} runs it"
+                yield name, CheckRecord("not_measured", True, reason, why_not="not_run")
+            elif name not in self.fresh or name in self.changed:
+                earlier = f"measured on an earlier image; {verify} measures this one"
+                why = earlier if name not in self.fresh else f"the suite has changed since; {verify} checks it again"
+                yield name, CheckRecord("not_measured", True, f"stale: {why}", why_not="stale")
+
+    def notes(self) -> Iterator[str]:
+        """Which results are left out, and why."""
+        for name in self.every:
+            if name not in self.fresh:
+                yield wording("report.check_of_earlier_image", check=name, variant=self.variant)
+        for name in self.fresh:
+            if name not in self.wanted and name not in OWN_SECTIONS:
+                yield wording("report.check_not_in_suite", check=name)
+            if name in self.wanted and name in self.changed:
+                yield wording("report.suite_changed", check=name, variant=self.variant)
 
 
 def _build_notes(
     variant: str, built: BuiltImage | None, failed: FailedBuild | None, figures: ImageFigures | None
 ) -> Iterator[str]:
     """Why there is no image, or not the one that was asked for, or no figures of it."""
-    if failed is not None:
-        yield (
-            wording("report.figures_of_earlier_build", failure=failed, built_at=built.built_at)
-            if built
-            else str(failed)
-        )
+    if failed is not None and built is not None:
+        yield wording("report.figures_of_earlier_build", failure=failed, built_at=built.built_at)
+    elif failed is not None:
+        yield str(failed)
     if built is None:
         yield wording("report.not_built", variant=variant)
     if figures and figures.note:
@@ -427,23 +405,13 @@ def _fresh(evidence: Evidence, built: BuiltImage) -> bool:
 def _base(built: BuiltImage | None) -> BaseRecord | None:
     if built is None or built.base is None:
         return None
-    base = built.base
-    return BaseRecord(reference=base.reference, digest=base.digest, stand_in=base.stand_in, resolved=base.resolved)
+    return BaseRecord(built.base.reference, built.base.digest, built.base.stand_in, built.base.resolved)
 
 
 def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
-    return BuildRecord(
-        built.seconds,
-        built.cached,
-        built.built_at,
-        built.tool,
-        failed.at if failed else None,
-        built.cache,
-        built.fingerprint,
-        built.built_on,
-        built.decisions,
-        built.alone,
-    )
+    same = ("seconds", "cached", "tool", "cache", "fingerprint", "built_on", "decisions", "alone")
+    copied = {name: getattr(built, name) for name in same}
+    return BuildRecord(at=built.built_at, failed_at=failed.at if failed else None, **copied)
 
 
 def _build_provenance(built: BuiltImage) -> Provenance:
@@ -455,21 +423,12 @@ def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, tuple[floa
     for name in ("runs", "budget"):
         if name in evidence:
             data = evidence[name].data
-            value = data.get("startup_seconds", _figures(data).get("startup_seconds"))
+            value = data.get("startup_seconds", _mapping(data.get("figures")).get("startup_seconds"))
             if isinstance(value, (int, float)) and value > 0:
-                samples = data.get("startup_samples")
-                known = (
-                    [each for each in samples if isinstance(each, (int, float)) and each > 0]
-                    if isinstance(samples, list)
-                    else []
-                )
-                return float(value), tuple(map(float, known)), evidence[name].provenance
+                samples = data.get("startup_samples") or ()
+                known = tuple(float(each) for each in samples if isinstance(each, (int, float)) and each > 0)
+                return float(value), known, evidence[name].provenance
     return None, (), None
-
-
-def _figures(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    figures = data.get("figures")
-    return figures if isinstance(figures, dict) else {}
 
 
 def _check(evidence: Evidence) -> CheckRecord:

@@ -16,7 +16,7 @@ from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
-from deadweight.report.model import Finding, LayerRecord, Report, VariantRecord
+from deadweight.report.model import BaseRecord, Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, not_measured_word, size_of, startup_differs
 from deadweight.report.verdict import stand_ins_said
 from deadweight.suite.model import ReportThresholds
@@ -51,19 +51,33 @@ NAMED = 20
 Key = tuple[str, str, str]
 
 
-def scan_changes(
-    name: str, old: VariantRecord, new: VariantRecord, grave: Sequence[str], notes: list[str]
-) -> Iterator[Change]:
+@dataclass(frozen=True)
+class _Pair:
+    """One variant in both reports. ``notes`` and ``lost`` gather what could not be compared, and what is no longer measured."""
+
+    name: str
+    old: VariantRecord
+    new: VariantRecord
+    limits: ReportThresholds
+    notes: list[str]
+    lost: list[str]
+
+    def change(self, kind: Kind, text: str, direction: Direction = "other", regression: bool = False) -> Change:
+        return Change(self.name, kind, text, direction, regression)
+
+
+def _vulnerabilities(pair: _Pair) -> Iterator[Change]:
     """Findings fixed and new. New ones of a ``grave`` severity are regressions, unless only the database learnt of them.
 
     A finding is the same if id and package are, whatever the package's version. A new finding in a package version that was
     there already is news of the database if the two scans used databases of different dates.
     """
+    old, new = pair.old, pair.new
     before, after = old.vulnerabilities, new.vulnerabilities
     if before.status != "scanned" or after.status != "scanned":
         if before.status != after.status:
             then, since = before.status.replace("_", " "), after.status.replace("_", " ")
-            notes.append(wording("report.scans_not_compared", variant=name, before=then, after=since))
+            pair.notes.append(wording("report.scans_not_compared", variant=pair.name, before=then, after=since))
         return
     moved = before.database.updated_at != after.database.updated_at
     was, now = _by_key(before.findings), _by_key(after.findings)
@@ -73,12 +87,12 @@ def scan_changes(
     if not fixed and not fresh and before.copies and after.copies and before.copies != after.copies:
         more = after.copies > before.copies
         text = f"the same vulnerabilities in {'more' if more else 'fewer'} places: {before.copies} → {after.copies}"
-        yield Change(name, "vulnerabilities", text, "worse" if more else "better")
-    yield from _listed(name, fixed, "fixed: ", "better", [])
+        yield pair.change("vulnerabilities", text, "worse" if more else "better")
+    yield from _listed(pair, fixed, "fixed: ", "better")
     learnt = [f for f in fresh if moved and (same_image(old, new) or (f.kind, f.package, f.version) in known)]
     caused = [finding for finding in fresh if finding not in learnt]
-    yield from _listed(name, caused, "new: ", "worse", grave)
-    yield from _listed(name, learnt, "newly known to the database: ", "worse", [])
+    yield from _listed(pair, caused, "new: ", "worse", pair.limits.grave)
+    yield from _listed(pair, learnt, "newly known to the database: ", "worse")
 
 
 def _by_key(findings: Sequence[Finding]) -> dict[Key, Finding]:
@@ -100,17 +114,17 @@ def same_image(old: VariantRecord, new: VariantRecord) -> bool:
 
 
 def _listed(
-    name: str, findings: Sequence[Finding], prefix: str, direction: Direction, grave: Sequence[str]
+    pair: _Pair, findings: Sequence[Finding], prefix: str, direction: Direction, grave: Sequence[str] = ()
 ) -> Iterator[Change]:
     ordered = sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id, finding.package))
     for finding in ordered[:NAMED]:
         package = f"{finding.package} {finding.version}" if finding.version else finding.package
         text = f"{prefix}{finding.id} ({finding.severity}) in {package}"
-        yield Change(name, "vulnerabilities", text, direction, finding.severity in grave)
+        yield pair.change("vulnerabilities", text, direction, finding.severity in grave)
     rest = ordered[NAMED:]
     if rest:
         text = f"{prefix}{figures.plural(len(rest), 'more finding')}"
-        yield Change(name, "vulnerabilities", text, direction, any(finding.severity in grave for finding in rest))
+        yield pair.change("vulnerabilities", text, direction, any(finding.severity in grave for finding in rest))
 
 
 PACKAGES_NAMED = 5
@@ -174,20 +188,13 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
         if name not in old.variants:
             changes.append(Change(name, "variant", f"new variant, {figures.size(size_of(record))}"))
             continue
-        before = old.variants[name]
-        changes += _build(name, before, record, lost)
+        pair = _Pair(name, old.variants[name], record, limits, notes, lost)
+        changes += _build(pair)
         if record.build is None:
             continue  # that says all there is to say
-        comparable = _comparable(name, before, record, notes)
-        changes += _base(name, before, record)
-        changes += _checks(name, before, record, lost)
-        changes += _attacks(name, before, record, notes)
-        if comparable:
-            changes += _size(name, before, record, limits, notes)
-            changes += _layers(name, before, record, limits, lost)
-            changes += _packages(name, before, record)
-            changes += _startup(name, before, record, limits, notes)
-            changes += scan_changes(name, before, record, limits.grave, notes)
+        kinds = [_base, _checks, _attacks]
+        kinds += [_size, _layers, _packages, _startup, _vulnerabilities] if _comparable(pair) else []
+        changes += [change for kind in kinds for change in kind(pair)]
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
     changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
@@ -196,42 +203,40 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
     return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
 
 
-def _build(name: str, old: VariantRecord, new: VariantRecord, lost: list[str]) -> Iterator[Change]:
+def _build(pair: _Pair) -> Iterator[Change]:
     """A build that came to nothing is no image to be compared, whatever lies there of an earlier one."""
-    if new.failed is not None:
-        shown = "; the previous image and figures are compared" if new.build else ""
-        yield Change(name, "build", f"{new.failed}{shown}", "worse", regression=True)
-    elif new.build is None and old.build is not None:
-        lost.append(f"{name}: not built; `invoke build --variant {name}` builds it")
+    if pair.new.failed is not None:
+        shown = "; the previous image and figures are compared" if pair.new.build else ""
+        yield pair.change("build", f"{pair.new.failed}{shown}", "worse", regression=True)
+    elif pair.new.build is None and pair.old.build is not None:
+        pair.lost.append(f"{pair.name}: not built; `invoke build --variant {pair.name}` builds it")
 
 
-def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> bool:
-    if old.build is None or new.build is None or old.stand_in == new.stand_in:
+def _comparable(pair: _Pair) -> bool:
+    if pair.old.build is None or pair.new.build is None or pair.old.stand_in == pair.new.stand_in:
         return True
-    which = "earlier" if old.stand_in else "new"
-    notes.append(wording("report.one_on_stand_in", variant=name, report=which, stand_in=figures.STAND_IN))
+    which = "earlier" if pair.old.stand_in else "new"
+    pair.notes.append(wording("report.one_on_stand_in", variant=pair.name, report=which, stand_in=figures.STAND_IN))
     return False
 
 
-def _size(
-    name: str, old: VariantRecord, new: VariantRecord, limits: ReportThresholds, notes: list[str]
-) -> Iterator[Change]:
+def _size(pair: _Pair) -> Iterator[Change]:
     pairs: tuple[tuple[Kind, str, int | None, int | None], ...] = (
-        ("size", "size", size_of(old), size_of(new)),
-        ("compressed", "compressed size", compressed_of(old), compressed_of(new)),
+        ("size", "size", size_of(pair.old), size_of(pair.new)),
+        ("compressed", "compressed size", compressed_of(pair.old), compressed_of(pair.new)),
     )
     for kind, word, before, after in pairs:
         if before is None or after is None:
             if (before is None) != (after is None):
                 which = "new" if before is None else "earlier"
-                notes.append(wording("report.measured_in_one", variant=name, figure=word, report=which))
+                pair.notes.append(wording("report.measured_in_one", variant=pair.name, figure=word, report=which))
             continue
         delta = after - before
-        if not _beyond(abs(delta), before, limits.noise_bytes, limits.noise_percent):
+        if not _beyond(abs(delta), before, pair.limits.noise_bytes, pair.limits.noise_percent):
             continue
-        worse = _beyond(delta, before, limits.ratchet_bytes, limits.ratchet_percent)
+        worse = _beyond(delta, before, pair.limits.ratchet_bytes, pair.limits.ratchet_percent)
         text = f"{word} {figures.size(before)} → {figures.size(after)} ({figures.signed_size(delta)}, {_percent(delta, before)})"
-        yield Change(name, kind, text, _direction(-delta), worse)
+        yield pair.change(kind, text, _direction(-delta), worse)
 
 
 def _beyond(delta: float, before: float, amount: float, percent: float) -> bool:
@@ -246,29 +251,24 @@ def _direction(gain: float) -> Direction:
     return "better" if gain > 0 else "worse" if gain < 0 else "other"
 
 
-def _layers(
-    name: str, old: VariantRecord, new: VariantRecord, limits: ReportThresholds, lost: list[str]
-) -> Iterator[Change]:
-    before, after = layer_count(old), layer_count(new)
+def _layers(pair: _Pair) -> Iterator[Change]:
+    before, after = layer_count(pair.old), layer_count(pair.new)
     if before is not None and after is None:
-        why = new.notes[-1] if new.notes else "no image archive"
-        lost.append(f"{name}: its image can no longer be read: {why}")
+        why = pair.new.notes[-1] if pair.new.notes else "no image archive"
+        pair.lost.append(f"{pair.name}: its image can no longer be read: {why}")
     if before is None or after is None:
         return
     if before != after:
-        worse = after - before > limits.ratchet_layers
-        yield Change(name, "layers", f"layers {before} → {after}", _direction(before - after), worse)
-    elif old.image is not None and new.image is not None:
-        pairs = list(zip(old.image.layers, new.image.layers, strict=True))
+        worse = after - before > pair.limits.ratchet_layers
+        yield pair.change("layers", f"layers {before} → {after}", _direction(before - after), worse)
+    elif pair.old.image is not None and pair.new.image is not None:
+        pairs = list(zip(pair.old.image.layers, pair.new.image.layers, strict=True))
         changed = [
-            (one, other) for one, other in pairs if one.diff_id and other.diff_id and one.diff_id != other.diff_id
+            _layer(*two) for two in pairs if None not in (ids := [each.diff_id for each in two]) and len(set(ids)) > 1
         ]
         if changed:
-            said = ", ".join(_layer(one, other) for one, other in changed[:PACKAGES_NAMED])
-            more = " …" if len(changed) > PACKAGES_NAMED else ""
-            yield Change(
-                name, "layers", f"{len(changed)} of {figures.plural(len(pairs), 'layer')} changed: {said}{more}"
-            )
+            count = figures.plural(len(pairs), "layer")
+            yield pair.change("layers", f"{len(changed)} of {count} changed: {_some(changed)}")
 
 
 def _layer(old: LayerRecord, new: LayerRecord) -> str:
@@ -278,11 +278,11 @@ def _layer(old: LayerRecord, new: LayerRecord) -> str:
     return f"{short} {figures.digest(old.diff_id)} → {figures.digest(new.diff_id)}"
 
 
-def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
+def _packages(pair: _Pair) -> Iterator[Change]:
     """Packages that came, went, or changed, heaviest difference first: these name the culprit of a growth."""
-    if old.layers is None or new.layers is None or not (old.layers.packages and new.layers.packages):
+    before, after = (_by_name(each.layers.packages if each.layers else ()) for each in (pair.old, pair.new))
+    if not before or not after:
         return
-    before, after = _by_name(old.layers.packages), _by_name(new.layers.packages)
     found = [
         (_weight(after.get(key)) - _weight(before.get(key)), key)
         for key in sorted(before.keys() | after.keys())
@@ -290,9 +290,9 @@ def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Cha
     ]
     found.sort(key=lambda item: (-abs(item[0]), item[1]))
     for delta, key in found[:PACKAGES_NAMED]:
-        yield Change(name, "packages", _package_text(before.get(key), after.get(key), delta), _direction(-delta))
+        yield pair.change("packages", _package_text(before.get(key), after.get(key), delta), _direction(-delta))
     if len(found) > PACKAGES_NAMED:
-        yield Change(name, "packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
+        yield pair.change("packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
 
 
 def _by_name(packages: tuple[images.Package, ...]) -> dict[tuple[str, str], images.Package]:
@@ -305,86 +305,76 @@ def _weight(package: images.Package | None) -> int:
 
 def _package_text(old: images.Package | None, new: images.Package | None, delta: int) -> str:
     weight = figures.signed_size(delta)
-    if old is None and new is not None:
-        return f"package {new.name} {new.version} added ({weight})"
-    if new is None and old is not None:
-        return f"package {old.name} {old.version} removed ({weight})"
-    assert old is not None
-    assert new is not None
+    if old is None or new is None:
+        there = new or old
+        return f"package {there.name} {there.version} {'added' if new else 'removed'} ({weight})" if there else ""
     if old.version == new.version:
         return f"package {new.name} changed size ({weight})"
     return f"package {new.name} {old.version} → {new.version} ({weight})"
 
 
-def _base(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
+def _base(pair: _Pair) -> Iterator[Change]:
     """Base drift: the same reference under another digest, or another reference."""
-    if old.build is None or new.build is None or old.base == new.base:
+    if pair.old.build is None or pair.new.build is None or pair.old.base == pair.new.base:
         return
-    before, after = old.base, new.base
-    if before is None or after is None:
-        yield Change(
-            name, "base", f"base {before.reference if before else 'none'} → {after.reference if after else 'none'}"
-        )
-    elif before.reference != after.reference or before.stand_in != after.stand_in:
-        yield Change(
-            name,
-            "base",
-            f"base {_named(before.reference, before.stand_in)} → {_named(after.reference, after.stand_in)}",
-        )
+    before, after = pair.old.base, pair.new.base
+    if before is None or after is None or (before.reference, before.stand_in) != (after.reference, after.stand_in):
+        yield pair.change("base", f"base {_named(before)} → {_named(after)}")
     elif before.digest and after.digest and before.digest != after.digest:
-        yield Change(name, "base", f"base {after.reference} moved: {before.digest} → {after.digest}")
+        yield pair.change("base", f"base {after.reference} moved: {before.digest} → {after.digest}")
 
 
-def _named(reference: str, stand_in: bool) -> str:
-    return f"{reference} ({figures.STAND_IN})" if stand_in else reference
+def _named(base: BaseRecord | None) -> str:
+    if base is None:
+        return "none"
+    return f"{base.reference} ({figures.STAND_IN})" if base.stand_in else base.reference
 
 
-def _startup(
-    name: str, old: VariantRecord, new: VariantRecord, limits: ReportThresholds, notes: list[str]
-) -> Iterator[Change]:
-    before, after = old.startup_seconds, new.startup_seconds
+def _startup(pair: _Pair) -> Iterator[Change]:
+    before, after = pair.old.startup_seconds, pair.new.startup_seconds
     if before is None or after is None:
         if before is not None:
-            notes.append(wording("report.measured_in_one", variant=name, figure="start-up", report="earlier"))
+            pair.notes.append(wording("report.measured_in_one", variant=pair.name, figure="start-up", report="earlier"))
         return
     delta = after - before
-    if startup_differs(old, new) is False:
+    if startup_differs(pair.old, pair.new) is False:
         return  # the ranges of their starts overlap
-    if not _beyond(abs(delta), before, limits.noise_seconds, limits.noise_startup_percent):
+    if not _beyond(abs(delta), before, pair.limits.noise_seconds, pair.limits.noise_startup_percent):
         return
-    ratchet = limits.ratchet_startup_percent
-    worse = ratchet is not None and _beyond(delta, before, limits.noise_seconds, ratchet)
+    ratchet = pair.limits.ratchet_startup_percent
+    worse = ratchet is not None and _beyond(delta, before, pair.limits.noise_seconds, ratchet)
     text = f"start-up {figures.seconds(before)} → {figures.seconds(after)} ({_percent(delta, before)})"
-    yield Change(name, "startup", text, _direction(-delta), worse)
+    yield pair.change("startup", text, _direction(-delta), worse)
 
 
-def _checks(name: str, old: VariantRecord, new: VariantRecord, lost: list[str]) -> Iterator[Change]:
-    for check in sorted(old.checks.keys() | new.checks.keys()):
-        before, after = old.checks.get(check), new.checks.get(check)
+def _checks(pair: _Pair) -> Iterator[Change]:
+    for check in sorted(pair.old.checks.keys() | pair.new.checks.keys()):
+        before, after = pair.old.checks.get(check), pair.new.checks.get(check)
         if before is None or before.status == "not_measured":
             if after is not None and after.status != "not_measured":
-                yield Change(
-                    name, "checks", f"check {check}: now {after.status} ({after.reason})", regression=not after.expected
-                )
+                text = f"check {check}: now {after.status} ({after.reason})"
+                yield pair.change("checks", text, regression=not after.expected)
         elif after is None:
             text = f"check {check}: {before.status} → no longer in the suite"
-            yield Change(name, "checks", text, "worse", regression=before.expected)
+            yield pair.change("checks", text, "worse", regression=before.expected)
         elif after.status == "not_measured":
             word = not_measured_word(after)
-            lost.append(f"{name}: check {check}: {before.status} → {word}: {after.reason.removeprefix(f'{word}: ')}")
+            reason = after.reason.removeprefix(f"{word}: ")
+            pair.lost.append(f"{pair.name}: check {check}: {before.status} → {word}: {reason}")
         elif before.status != after.status or before.expected != after.expected:
             gain = GRADES[after.status] - GRADES[before.status]
             text = f"check {check}: {before.status} → {after.status} ({after.reason})"
-            yield Change(name, "checks", text, _direction(gain), regression=before.expected and not after.expected)
+            yield pair.change("checks", text, _direction(gain), regression=before.expected and not after.expected)
 
 
-def _attacks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> Iterator[Change]:
-    for posture, before in sorted(old.attacks.items()):
-        after = new.attacks.get(posture, {})
+def _attacks(pair: _Pair) -> Iterator[Change]:
+    for posture, before in sorted(pair.old.attacks.items()):
+        after = pair.new.attacks.get(posture, {})
         known = {payload: item.outcome for payload, item in before.items() if item.outcome != "not_measured"}
         now_of = {payload: after[payload].outcome if payload in after else "not_measured" for payload in known}
         if gone := [payload for payload, now in now_of.items() if now == "not_measured"]:
-            notes.append(wording("report.attacks_not_measured", variant=name, posture=posture, attacks=_some(gone)))
+            lacking = {"variant": pair.name, "posture": posture, "attacks": _some(gone)}
+            pair.notes.append(wording("report.attacks_not_measured", **lacking))
         for payload, was in sorted(known.items()):
             now = now_of[payload]
             if now in (was, "not_measured"):
@@ -393,7 +383,7 @@ def _attacks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]
             better = was in {"succeeded", "crashed"} and now not in {"succeeded", "crashed"}
             text = f"attack {payload} in {posture}: {was.replace('_', ' ')} → {now.replace('_', ' ')}"
             # In `open` there are no walls to lose: an attack that works there now is news about the image, not a regression.
-            yield Change(name, "attacks", text, _direction(better - worse), worse and posture != "open")
+            yield pair.change("attacks", text, _direction(better - worse), worse and posture != "open")
 
 
 def _some(names: Sequence[str]) -> str:

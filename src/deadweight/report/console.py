@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from deadweight._packages import images
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.verdict import Verdict
-from deadweight.report.view import view
+from deadweight.report.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def print_comparison(report: Report, console: Console) -> None:
     A terminal gets the most telling of the columns that fit its width, and a line that names the others; elsewhere (a pipe, a
     CI log) the ladder's every column is printed.
     """
-    seen = view(report)
+    seen = View(report)
     for text, style in verdict_lines(seen.verdict):
         console.print(
             images.printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal
@@ -84,7 +84,10 @@ def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> 
         [_in_table(row, column, cell) for column, cell in zip(columns, row.cells, strict=True)] for row in ladder.rows
     ]
     grid = Table(title=f"{ladder.title} ladder", title_justify="left", title_style="bold", box=None, padding=(0, 1))
-    shown = _fitting(columns, heads, rows, console.width)
+    place = {column.key: index for index, column in enumerate(columns)}
+    order = [place[key] for key in MOST_TELLING if key in place]
+    folded = {index: FOLDED[key] for key, index in place.items() if key in FOLDED}
+    shown = fitting(heads, rows, order, console.width, folded)
     for index in shown:
         column = columns[index]
         grid.add_column(
@@ -112,14 +115,17 @@ def _in_table(row: Row, column: Column, cell: Cell) -> str:
     return _text(cell) + label
 
 
-def _fitting(columns: Sequence[Column], heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Which columns fit side by side, in their order. The variant's name is always among them."""
-    place = {column.key: index for index, column in enumerate(columns)}
-    chosen: list[int] = []
-    left = width
-    for index in (place[key] for key in MOST_TELLING if key in place):
+def fitting(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], order: Iterable[int], width: int, folded: Mapping[int, int]
+) -> list[int]:
+    """The columns that fit side by side, from left to right; ``order`` tells which get their room first. The first always does.
+
+    ``folded`` are the widths of those that may take several lines.
+    """
+    chosen, left = list[int](), width
+    for index in order:
         needed = max(len(line) for text in (heads[index], *(row[index] for row in rows)) for line in text.split("\n"))
-        needed = 2 + min(needed, FOLDED.get(columns[index].key, needed))
+        needed = 2 + min(needed, folded.get(index, needed))
         if not chosen or needed <= left:
             chosen.append(index)
             left -= needed

@@ -5,16 +5,16 @@ It is stored in the state folder and next to a published page, so static hosting
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deadweight._errors import ConfigError, DeadweightError, wording
-from deadweight.records.store import write_atomically
+from deadweight.records.store import adapter, write_atomically
+from deadweight.report.attacks import held
 from deadweight.report.model import (
     REPORT_FILE,
     SCHEMA,
-    AttackRecord,
     HeldRecord,
     HistoryEntry,
     HistoryPoint,
@@ -30,22 +30,20 @@ MAX_REPORT_BYTES = 64 * 1024 * 1024
 
 def to_json(report: Report) -> bytes:
     """The report as indented JSON. Raises ConfigError if a record breaks its own schema (validated before it is written)."""
-    from pydantic import TypeAdapter
-
-    adapter = TypeAdapter(Report)
-    content = adapter.dump_json(report, indent=2, warnings="none") + b"\n"
+    content = adapter(Report).dump_json(report, indent=2, warnings="none") + b"\n"
     parse_report(content, origin=REPORT_FILE)
     return content
 
 
 def parse_report(content: bytes, *, origin: str | Path) -> Report:
     """Read a report. ``origin`` is named in the error. Raises ConfigError for anything that is not a schema-1 report."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     if len(content) > MAX_REPORT_BYTES:
         raise ConfigError(wording("report.too_large", limit=MAX_REPORT_BYTES), file=origin)
     try:
-        return TypeAdapter(Report).validate_json(content, strict=True)
+        found: Report = adapter(Report).validate_json(content, strict=True)
+        return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None
@@ -72,30 +70,17 @@ IN_REPORT = 30
 """How many of the last entries a report carries, for the page."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One variant at one time: ``at`` is ISO 8601 in UTC, ``commit`` git's (with ``dirty`` where files differed from it)."""
-
-    at: str
-    commit: str | None
-    dirty: bool
-    point: HistoryPoint
-
-
 def entry_of(report: Report, commit: str | None, *, dirty: bool) -> HistoryEntry:
     """What of a report is kept."""
     points = {name: _point(record) for name, record in report.variants.items()}
     return HistoryEntry(report.generated_at, commit, dirty, report.suite, report.tool_version, points)
 
 
-def rows(entries: Iterable[HistoryEntry]) -> dict[str, tuple[Row, ...]]:
-    """Each variant's figures over time, from old to new; times at which it was not built are left out."""
-    found: dict[str, list[Row]] = {}
+def of(variant: str, entries: Iterable[HistoryEntry]) -> Iterator[tuple[HistoryEntry, HistoryPoint]]:
+    """One variant's figures over time, from old to new; times at which it was not built are left out."""
     for entry in entries:
-        for name, point in entry.variants.items():
-            if point.image is not None:
-                found.setdefault(name, []).append(Row(entry.at, entry.commit, entry.dirty, point))
-    return {name: tuple(each) for name, each in found.items()}
+        if (point := entry.variants.get(variant)) is not None and point.image is not None:
+            yield entry, point
 
 
 def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
@@ -104,14 +89,11 @@ def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
     Raises DeadweightError where the disk refuses.
     """
     entries = read(file, entry.suite)
-    if entries and (entries[-1].commit, entries[-1].dirty, entries[-1].variants) == (
-        entry.commit,
-        entry.dirty,
-        entry.variants,
-    ):
+    last = entries[-1] if entries else None
+    if last and (last.commit, last.dirty, last.variants) == (entry.commit, entry.dirty, entry.variants):
         return entries
     entries = merged(entries, (entry,))
-    write(file, entries)
+    write_atomically(file, text(entries))
     return entries
 
 
@@ -130,7 +112,13 @@ def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
 
 def parse(text: str, suite: str) -> tuple[HistoryEntry, ...]:
     """Entries of this suite, from old to new. A damaged line (half written, merged by hand) costs itself only."""
-    return merged((), (entry for entry in _parsed(text) if entry.suite == suite))
+    from pydantic import ValidationError
+
+    entries = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValidationError):
+            entries.append(adapter(HistoryEntry).validate_json(line))
+    return merged((), (entry for entry in entries if entry.suite == suite))
 
 
 def merged(left: Iterable[HistoryEntry], right: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
@@ -139,28 +127,9 @@ def merged(left: Iterable[HistoryEntry], right: Iterable[HistoryEntry]) -> tuple
     return tuple(sorted(by_content.values(), key=lambda entry: entry.at)[-MOST_LINES:])
 
 
-def write(file: Path, entries: Sequence[HistoryEntry]) -> None:
-    """Put a history there, whole or not at all. Raises DeadweightError."""
-    write_atomically(file, text(entries))
-
-
 def text(entries: Iterable[HistoryEntry]) -> str:
     """As it stands in the file: a JSON document a line."""
-    from pydantic import TypeAdapter
-
-    adapter = TypeAdapter(HistoryEntry)
-    return "".join(f"{adapter.dump_json(entry).decode()}\n" for entry in entries)
-
-
-def _parsed(content: str) -> Iterator[HistoryEntry]:
-    from pydantic import TypeAdapter, ValidationError
-
-    adapter = TypeAdapter(HistoryEntry)
-    for line in content.splitlines():
-        try:
-            yield adapter.validate_json(line)
-        except ValidationError:
-            continue
+    return "".join(f"{adapter(HistoryEntry).dump_json(entry).decode()}\n" for entry in entries)
 
 
 def _point(record: VariantRecord) -> HistoryPoint:
@@ -170,13 +139,12 @@ def _point(record: VariantRecord) -> HistoryPoint:
         size_bytes=size_of(record),
         findings=scan.total if scan.status == "scanned" else None,
         dead_weight=scan.reachability.dead_weight if scan.status == "scanned" else None,
-        attacks={name: held for name, each in record.attacks.items() if (held := _held(each.values())) is not None},
+        attacks={
+            name: HeldRecord(sum_of.stopped, sum_of.tried)
+            for name in record.attacks
+            if (sum_of := held(record, name)) is not None
+        },
         startup_seconds=record.startup_seconds,
         build_seconds=build.seconds if build else None,
         stand_in=record.stand_in,
     )
-
-
-def _held(outcomes: Iterable[AttackRecord]) -> HeldRecord | None:
-    tried = [each.outcome for each in outcomes if each.outcome in ("blocked", "succeeded", "crashed")]
-    return HeldRecord(tried.count("blocked"), len(tried)) if tried else None

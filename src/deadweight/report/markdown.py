@@ -13,7 +13,7 @@ from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.model import Report
 from deadweight.report.table import not_measured_word
-from deadweight.report.view import View, secret_words, view
+from deadweight.report.view import View, secret_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,7 +27,7 @@ _PART = "\f"
 
 def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, limit: int = LIMIT_BYTES) -> str:
     """``report.md``, at most ``limit`` bytes. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
-    seen = view(report)
+    seen = View(report)
     text = filled(
         "report.md.j2",
         part=_PART,

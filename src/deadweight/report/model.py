@@ -143,15 +143,10 @@ class VulnerabilitiesRecord:
 
     def __post_init__(self) -> None:
         if self.coverage.language == "not_covered":
-            nothing: dict[str, Any] = {
-                "total": None,
-                "copies": None,
-                "fixable": None,
-                "by_severity": {},
-                "reachability": Reachability(),
-            }
-            for name, value in nothing.items():
-                object.__setattr__(self, name, value)
+            for name in ("total", "copies", "fixable"):
+                object.__setattr__(self, name, None)
+            object.__setattr__(self, "by_severity", {})
+            object.__setattr__(self, "reachability", Reachability())
 
 
 SCHEMA: Literal[1] = 1

@@ -66,7 +66,7 @@ def sarif_run(findings: Iterable[SarifFinding], automation_id: str = "") -> dict
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "deadweight", "semanticVersion": version, "rules": list(rules.values())}},
         "columnKind": "utf16CodeUnits",
-        "results": [_result(one, ids.index(one.rule), _number(one.fingerprint, seen)) for one in given],
+        "results": [_result(one, ids.index(one.rule), seen) for one in given],
     }
     if automation_id:
         run["automationDetails"] = {"id": f"deadweight/{automation_id}"}
@@ -87,13 +87,9 @@ def _rule(one: SarifFinding) -> dict[str, Any]:
     return entry
 
 
-def _number(fingerprint: str, seen: Counter[str]) -> int:
-    seen[fingerprint] += 1
-    return seen[fingerprint]
-
-
-def _result(one: SarifFinding, index: int, number: int) -> dict[str, Any]:
-    """``number`` is the finding's among those with its fingerprint."""
+def _result(one: SarifFinding, index: int, seen: Counter[str]) -> dict[str, Any]:
+    seen[one.fingerprint] += 1
+    number = f"{one.fingerprint}:{seen[one.fingerprint]}"
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(one.path)}}
     if one.line is not None:
         physical["region"] = {"startLine": one.line}
@@ -106,10 +102,7 @@ def _result(one: SarifFinding, index: int, number: int) -> dict[str, Any]:
         "level": one.level,
         "message": {"text": one.message},
         "locations": [location],
-        "partialFingerprints": {
-            FINGERPRINT: one.fingerprint if number == 1 else f"{one.fingerprint}:{number}",
-            GITHUB: f"{one.fingerprint}:{number}",
-        },
+        "partialFingerprints": {FINGERPRINT: number.removesuffix(":1"), GITHUB: number},
     }
     if one.suppressed is not None:
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": one.suppressed}]
@@ -228,32 +221,31 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
     ``config`` or ``history`` for a path, its index in ``place``: an instruction more moves it."""
     for file in report.hidden:
         for mark in file.secrets:
-            yield SarifFinding(
-                rule=mark.rule,
-                message=f"{mark.description or mark.rule} ({mark.redacted}) in a file that layer {file.hidden_index + 1} hides: "
-                f"added by {file.added_by or 'unknown'}; hidden by {file.hidden_by or 'unknown'}; "
-                f"fingerprint {mark.fingerprint}",
-                path=file.path.lstrip("/"),
-                fingerprint=_id(mark.fingerprint, "hidden", file.path, mark.inner),
-                line=None if mark.inner else mark.line,
-                place=images.placed(f"layer {file.index + 1}", mark.inner),
-                suppressed=mark.allowed or _unsure(mark.confidence),
-                properties={"description": mark.description or mark.rule, "fingerprint": mark.fingerprint},
-                description=mark.description or mark.rule,
-            )
+            where = f" in a file that layer {file.hidden_index + 1} hides: added by {file.added_by or 'unknown'}; "
+            where += f"hidden by {file.hidden_by or 'unknown'}"
+            key, place = ("hidden", file.path), f"layer {file.index + 1}"
+            yield _secret(mark, where, file.path.lstrip("/"), place, key)
     for each in report.secrets:
-        yield SarifFinding(
-            rule=each.rule,
-            message=f"{each.description or each.rule} ({each.redacted}) in "
-            f"{images.placed(each.path or each.where, each.inner)}; fingerprint {each.fingerprint}",
-            path=each.path.lstrip("/") if each.path else re.split(r"[.\[]", each.where)[0],
-            fingerprint=_id(each.fingerprint, each.where.partition("[")[0], each.path or "", each.inner),
-            line=None if each.inner else each.line,
-            place=images.placed(each.where, each.inner),
-            suppressed=each.allowed or _unsure(each.confidence),
-            properties={"description": each.description or each.rule, "fingerprint": each.fingerprint},
-            description=each.description or each.rule,
-        )
+        path = each.path.lstrip("/") if each.path else re.split(r"[.\[]", each.where)[0]
+        key = (each.where.partition("[")[0], each.path or "")
+        yield _secret(each, f" in {images.placed(each.path or each.where, each.inner)}", path, each.where, key)
+
+
+def _secret(
+    mark: images.SecretMark | images.SecretFinding, where: str, path: str, place: str, key: tuple[str, str]
+) -> SarifFinding:
+    description = mark.description or mark.rule
+    return SarifFinding(
+        rule=mark.rule,
+        message=f"{description} ({mark.redacted}){where}; fingerprint {mark.fingerprint}",
+        path=path,
+        fingerprint=_id(mark.fingerprint, *key, mark.inner),
+        line=None if mark.inner else mark.line,
+        place=images.placed(place, mark.inner),
+        suppressed=mark.allowed or _unsure(mark.confidence),
+        properties={"description": description, "fingerprint": mark.fingerprint},
+        description=description,
+    )
 
 
 def _unsure(confidence: str) -> str | None:

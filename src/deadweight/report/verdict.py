@@ -32,7 +32,6 @@ class Finding:
 class _Figure:
     """One way to be better: less is better. ``better`` says it of one that has less, ``but`` of one that has more."""
 
-    key: str
     of: Callable[[VariantRecord], float | None]
     better: Callable[[VariantRecord], str]
     but: Callable[[VariantRecord], str]
@@ -112,13 +111,10 @@ def _against(winner: str, records: dict[str, VariantRecord], among: Shared | Non
     own = records[winner]
     largest = max(records, key=lambda name: size_of(records[name]) or 0)
     other = records[largest]
-    parts = []
-    if largest != winner:
-        parts.append(
-            f"({figures.size(size_of(own))}) is {smaller(size_of(other) or 0, size_of(own) or 1)} than {largest}"
-        )
-    else:
-        parts.append(f"has the best figures at {figures.size(size_of(own))}, though it is the largest")
+    size, ratio = figures.size(size_of(own)), smaller(size_of(other) or 0, size_of(own) or 1)
+    parts = [f"({size}) is {ratio} than {largest}"]
+    if largest == winner:
+        parts = [f"has the best figures at {size}, though it is the largest"]
     few, many = own.vulnerabilities, other.vulnerabilities
     if few.status == "scanned" and few.total is None:
         parts.append(f"carries {figures.NOTHING} findings ({few.coverage.lacks()})")
@@ -188,22 +184,18 @@ def _measures(among: Shared | None) -> list[_Figure]:
         found = split(record, among)
         return f"stops {found.stopped} of {found.of} attacks" if found else "stops more attacks"
 
+    def found(record: VariantRecord) -> str:
+        return f"carries {figures.plural(counted(record) or 0, 'finding')}"
+
+    def size(record: VariantRecord) -> str:
+        return figures.size(size_of(record))
+
     return [
-        _Figure(
-            "size",
-            size_of,
-            lambda r: f"is smaller ({figures.size(size_of(r))})",
-            lambda r: f"weighs {figures.size(size_of(r))}",
-        ),
-        _Figure("tools", tools, lambda _: "leaves fewer tools for an intruder", lambda r: f"keeps {tools_said(r)}"),
-        _Figure("attacks", through, holds, lambda r: holds(r).replace("stops", "stops only", 1)),
-        _Figure(
-            "vulnerabilities",
-            counted,
-            lambda r: f"carries {figures.plural(counted(r) or 0, 'finding')}",
-            lambda r: f"carries {figures.plural(counted(r) or 0, 'finding')}",
-        ),
-        _Figure("root", _root, lambda _: "does not run as root", lambda _: "runs as root"),
+        _Figure(size_of, lambda r: f"is smaller ({size(r)})", lambda r: f"weighs {size(r)}"),
+        _Figure(tools, lambda _: "leaves fewer tools for an intruder", lambda r: f"keeps {tools_said(r)}"),
+        _Figure(through, holds, lambda r: holds(r).replace("stops", "stops only", 1)),
+        _Figure(counted, found, found),
+        _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
     ]
 
 
@@ -214,23 +206,24 @@ def counted(record: VariantRecord) -> int | None:
     return scan.total if scan.status == "scanned" and not scan.coverage.lacks(partly=False) else None
 
 
-def tools(record: VariantRecord) -> int | None:
-    """Kinds of tools that an intruder would find: a shell, a package manager, set-user-id programs."""
+def _tools(record: VariantRecord) -> list[str] | None:
+    """The kinds of tools that an intruder would find; None where nobody looked."""
     found = record.layers
-    return None if found is None else sum(map(bool, (found.shells, found.package_managers, found.setuid)))
+    if found is None:
+        return None
+    kinds = {"a shell": found.shells, "a package manager": found.package_managers, "set-user-id programs": found.setuid}
+    return [word for word, items in kinds.items() if items]
+
+
+def tools(record: VariantRecord) -> int | None:
+    """How many kinds of tools an intruder would find: a shell, a package manager, set-user-id programs."""
+    kinds = _tools(record)
+    return None if kinds is None else len(kinds)
 
 
 def tools_said(record: VariantRecord) -> str:
-    found = record.layers
-    if found is None:
-        return figures.NOT_MEASURED
-    kinds = (
-        ("a shell", found.shells),
-        ("a package manager", found.package_managers),
-        ("set-user-id programs", found.setuid),
-    )
-    there = [word for word, items in kinds if items]
-    return " and ".join(there) or "none"
+    kinds = _tools(record)
+    return figures.NOT_MEASURED if kinds is None else " and ".join(kinds) or "none"
 
 
 def _root(record: VariantRecord) -> int | None:
@@ -295,19 +288,10 @@ class Verdict:
 
 def verdict(report: Report) -> Verdict:
     """All of it, for any report."""
-    failures = tuple(_failures(report))
-    gaps = tuple(_gaps(report))
+    failures, gaps = tuple(_failures(report)), tuple(_gaps(report))
+    title, stories = _title(report, failures, gaps), tuple(_stories(report))
     status: Literal["pass", "gaps", "fail"] = "fail" if failures else "gaps" if gaps else "pass"
-    return Verdict(
-        status=status,
-        title=_title(report, failures, gaps),
-        counts=counts(report),
-        failures=failures,
-        gaps=gaps,
-        findings=findings(report),
-        stories=tuple(_stories(report)),
-        stand_ins=stand_ins(report),
-    )
+    return Verdict(status, title, counts(report), failures, gaps, findings(report), stories, stand_ins(report))
 
 
 def _failures(report: Report) -> Iterator[Point]:

@@ -3,73 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from deadweight._packages import images
 from deadweight.report import attacks, figures
-from deadweight.report.model import CheckRecord, HistoryEntry, Report, VariantRecord
-from deadweight.report.table import Ladder, ladders, reference_sources, startup_differs
-from deadweight.report.verdict import Verdict, verdict
+from deadweight.report.model import Report, VariantRecord
+from deadweight.report.table import ladders, reference_sources, startup_differs
+from deadweight.report.verdict import verdict
 
 HISTORY_COLUMNS = 6
 """Of so many reports the page shows figures side by side; one alone is no history."""
 
 
-@dataclass(frozen=True)
 class View:
     """A report, ready to be put into words. Sections without evidence are empty and not shown."""
 
-    ladders: tuple[Ladder, ...]
-    sources: tuple[str, ...]
-    build_note: str
-    figure_notes: tuple[str, ...]
-    verdict: Verdict
-    stand_ins: tuple[str, ...]
-    checks: tuple[tuple[str, VariantRecord, tuple[tuple[str, CheckRecord], ...]], ...]
-    layers: tuple[tuple[str, VariantRecord, images.LayersReport], ...]
-    attacked: tuple[tuple[str, VariantRecord], ...]
-    postures: tuple[str, ...]
-    payloads: tuple[str, ...]
-    attack_notes: tuple[str, ...]
-    sums: Mapping[str, Mapping[str, attacks.Held | None]]
-    scans: tuple[tuple[str, VariantRecord], ...]
-    history: tuple[HistoryEntry, ...]
-    sections: tuple[tuple[str, str], ...]
-
-
-def view(report: Report) -> View:
-    """Sort a report's contents into the sections that are shown."""
-    variants = report.variants
-    stand_ins = tuple(name for name, record in variants.items() if record.stand_in)
-    checks = tuple((name, record, tuple(record.checks.items())) for name, record in variants.items() if record.checks)
-    layers = tuple((name, record, record.layers) for name, record in variants.items() if record.layers is not None)
-    attacked = tuple((name, record) for name, record in variants.items() if record.attacks)
-    scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
-    history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
-    sections = [("comparison", "Comparison")]
-    sections += [("history", "History")] if history else []
-    sections += [("attacks", "Attacks")] if attacked else []
-    sections += [("layers", "Layers")] if layers else []
-    sections += [("vulnerabilities", "Vulnerabilities")] if scanned else []
-    sections.append(("checks", "Variants"))
-    return View(
-        ladders=ladders(report),
-        sources=reference_sources(report),
-        build_note=build_note(report),
-        figure_notes=tuple(figure_notes(report)),
-        verdict=verdict(report),
-        stand_ins=stand_ins,
-        checks=checks,
-        layers=layers,
-        attacked=attacked,
-        postures=attacks.main_postures(report),
-        payloads=attacks.payloads(report),
-        attack_notes=shared_notes({name: record.attack_notes for name, record in variants.items()}),
-        sums=attacks.sums(report, attacks.main_postures(report)),
-        scans=tuple(variants.items()) if scanned else (),
-        history=history,
-        sections=tuple(sections),
-    )
+    def __init__(self, report: Report) -> None:
+        variants = report.variants
+        scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
+        self.ladders = ladders(report)
+        self.sources = reference_sources(report)
+        self.build_note = build_note(report)
+        self.figure_notes = tuple(figure_notes(report))
+        self.verdict = verdict(report)
+        self.stand_ins = tuple(name for name, record in variants.items() if record.stand_in)
+        self.checks = tuple(
+            (name, record, tuple(record.checks.items())) for name, record in variants.items() if record.checks
+        )
+        self.layers = tuple(
+            (name, record, record.layers) for name, record in variants.items() if record.layers is not None
+        )
+        self.attacked = tuple((name, record) for name, record in variants.items() if record.attacks)
+        self.postures = attacks.main_postures(report)
+        self.payloads = attacks.payloads(report)
+        self.attack_notes = shared_notes({name: record.attack_notes for name, record in variants.items()})
+        self.sums = attacks.sums(report, self.postures)
+        self.scans = tuple(variants.items()) if scanned else ()
+        self.history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
+        shown = {
+            "comparison": True, "history": self.history, "attacks": self.attacked, "layers": self.layers,
+            "vulnerabilities": scanned, "checks": True,
+        }  # fmt: skip
+        titles = {"checks": "Variants"}
+        self.sections = tuple((name, titles.get(name, name.capitalize())) for name, content in shown.items() if content)
 
 
 def figure_notes(report: Report) -> Iterator[str]:

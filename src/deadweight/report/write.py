@@ -14,7 +14,7 @@ from deadweight.report.html import draw, render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, Report
 from deadweight.report.table import ladders, size_of
-from deadweight.report.view import view
+from deadweight.report.view import View
 
 # Badges as JSON for shields.io's endpoint badge (schemaVersion 1): a size for each variant, and the ladder's ratio.
 
@@ -63,7 +63,7 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     Raises DeadweightError where the disk refuses.
     """
     content = to_json(report)
-    pictures = draw(report, view(report))
+    pictures = draw(report, View(report))
     names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
     for ladder, name in names.items():
         write_atomically(folder / name, pictures.ladders[ladder])

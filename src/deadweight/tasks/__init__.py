@@ -13,6 +13,7 @@ import sys
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 from invoke.collection import Collection  # noqa: E402 - what is imported from here on is kept
+from invoke.tasks import Task  # noqa: E402
 
 from deadweight.tasks import (  # noqa: E402
     attack,
@@ -35,30 +36,8 @@ gc.set_threshold(50_000)
 end_quietly_without_reader()
 
 namespace = Collection()
-for _task in (
-    demo.demo,
-    init.init,
-    setup.setup,
-    setup.doctor,
-    build.variants,
-    build.build,
-    verify.verify,
-    layers.layers,
-    attack.attack,
-    attack.harden,
-    scan.scan,
-    report.report,
-    report.publish,
-    report.push,
-    ci.merge,
-    ci.verdict,
-    ci.ci,
-    run.run,
-    run.shell,
-    run.logs,
-    setup.clean,
-    completion.completion,
-):
-    namespace.add_task(_task)
+for _module in (attack, build, ci, completion, demo, init, layers, report, run, scan, setup, verify):
+    for _task in [value for value in vars(_module).values() if isinstance(value, Task)]:
+        namespace.add_task(_task)
 
 __all__ = ["namespace"]

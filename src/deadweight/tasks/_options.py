@@ -5,18 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from deadweight._errors import UsageError, wording
+from deadweight.tasks import lazy
 from deadweight.tasks._progress import say
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from deadweight.project.changed import Selection
-    from deadweight.project.workspace import Workspace
-    from deadweight.report.model import Report
-
 
 MAX_JOBS = 256
 
@@ -70,7 +63,7 @@ def names(values: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def chosen(
-    workspace: Workspace,
+    workspace: lazy.Workspace,
     variant: Sequence[str] | None,
     *,
     shard: str | None,
@@ -78,13 +71,11 @@ def chosen(
     since: str | None,
     changed_from: str | None,
     note: bool = True,
-) -> Selection:
+) -> lazy.Selection:
     """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
-    from deadweight.project.changed import choose
-
     root = workspace.suite.root
     named = times if times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
-    found = choose(
+    found = lazy.choose(
         workspace,
         names(variant),
         os.environ,
@@ -101,7 +92,5 @@ def chosen(
     return found
 
 
-def _earlier(named: str, root: Path, flag: str) -> Report:
-    from deadweight.publish.report import earlier  # the report's modules take a while to import
-
-    return earlier(named, root, flag=flag)
+def _earlier(named: str, root: Path, flag: str) -> lazy.Report:
+    return lazy.earlier(named, root, flag=flag)

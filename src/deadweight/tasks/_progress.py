@@ -8,53 +8,38 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from typing import Any, Self
 
+from deadweight._packages import images
+from deadweight.tasks import lazy
 from deadweight.tasks._task import colour
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from deadweight.plan.graph import Task
-    from deadweight.plan.scheduler import Outcome
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.evidence import Evidence
 
 
 def say(line: str) -> None:
     """One line of progress, as a terminal may show it; colours in it are ours."""
-    from deadweight._log_excerpt import coloured
-
-    sys.stderr.write(f"{cleared()}{coloured(line)}\n")  # in one piece: several threads tell what they do
+    sys.stderr.write(f"{cleared()}{lazy.coloured(line)}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
-    from deadweight._packages import images
-
     print(images.harmless(json.dumps(document, indent=2, sort_keys=True, default=str)))
 
 
 def print_utf8(document: str) -> None:
     """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
-    from deadweight._packages import images
-
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8")
     print(images.harmless(document))
 
 
-def console(*, to_stderr: bool = False) -> Console:
+def console(*, to_stderr: bool = False) -> lazy.Console:
     """A rich console; colours only on a terminal, and wide enough elsewhere that no table is cut."""
-    from rich.console import Console
-
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(stderr=to_stderr, width=None if stream.isatty() else 160, highlight=False, soft_wrap=False)
+    return lazy.Console(stderr=to_stderr, width=None if stream.isatty() else 160, highlight=False, soft_wrap=False)
 
 
 def watcher() -> LiveWatcher | LineWatcher:
@@ -62,107 +47,93 @@ def watcher() -> LiveWatcher | LineWatcher:
     return LiveWatcher() if colour() else LineWatcher()
 
 
-class LineWatcher:
+class _Watcher:
+    """``display`` is what is shown for as long as the watcher is entered."""
+
+    display: AbstractContextManager[object]
+
+    def __enter__(self) -> Self:
+        self.display.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.display.__exit__(*error)
+
+
+class LineWatcher(_Watcher):
     """One plain line for each start and end, and while there is none, now and then one that names what runs."""
 
     def __init__(self) -> None:
         self._running: dict[str, float] = {}
-        self._pulse = pulse(self._told)
-
-    def __enter__(self) -> LineWatcher:
-        self._pulse.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pulse.__exit__(None, None, None)
+        self.display = pulse(self._told)
 
     def _told(self) -> str:
         now = time.monotonic()
         running = [f"{title} ({now - began:.0f} s)" for title, began in list(self._running.items())]
         return f"building {', '.join(running)}" if running else "build"
 
-    def began(self, task: Task) -> None:
+    def began(self, task: lazy.Task) -> None:
         self._running[task.step.title] = time.monotonic()
         if not _is_set_up(task):
             say(f"{task.step.title}: building ({task.reason})")
 
-    def said(self, task: Task, line: str) -> None:
+    def said(self, task: lazy.Task, line: str) -> None:
         del task, line  # it is in the log
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: lazy.Outcome) -> None:
         self._running.pop(outcome.task.step.title, None)
         if not _is_set_up(outcome.task):
             say(f"{outcome.task.step.title}: {sentence(outcome)}")
 
 
-class LiveWatcher:
+class LiveWatcher(_Watcher):
     """A table that is drawn anew ten times a second: one row for each running step."""
 
     def __init__(self) -> None:
-        from rich.live import Live
-
         self._guard = threading.Lock()
         self._running: dict[str, tuple[str, float, str]] = {}
         self._console = console(to_stderr=True)
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True)
+        self.display = lazy.Live(
+            get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True
+        )
 
-    def __enter__(self) -> LiveWatcher:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def began(self, task: Task) -> None:
+    def began(self, task: lazy.Task) -> None:
         with self._guard:
             self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
 
-    def said(self, task: Task, line: str) -> None:
-        from deadweight._log_excerpt import plain
-
+    def said(self, task: lazy.Task, line: str) -> None:
         with self._guard:
             if task.step.key in self._running:
                 title, started, _ = self._running[task.step.key]
-                self._running[task.step.key] = (title, started, plain(line))
+                self._running[task.step.key] = (title, started, lazy.plain(line))
 
-    def ended(self, outcome: Outcome) -> None:
-        from rich.text import Text
-
+    def ended(self, outcome: lazy.Outcome) -> None:
         with self._guard:
             self._running.pop(outcome.task.step.key, None)
         if _is_set_up(outcome.task):
             return
         style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
         # left to the terminal to wrap: a path that is broken by a line's end cannot be copied
-        self._console.print(Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style), soft_wrap=True)
+        self._console.print(lazy.Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style), soft_wrap=True)
 
-    def _table(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, show_header=False, padding=(0, 1))
+    def _table(self) -> lazy.Table:
+        table = lazy.Table(box=None, show_header=False, padding=(0, 1))
         for _ in ("title", "seconds"):
             table.add_column(no_wrap=True)
         with self._guard:
             rows = list(self._running.values())
         for title, started, line in rows:
-            said = Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
+            said = lazy.Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
             table.add_row(title, f"{time.monotonic() - started:5.1f} s", said)
         return table
 
 
-def _is_set_up(task: Task) -> bool:
+def _is_set_up(task: lazy.Task) -> bool:
     """Such a task says itself what it gets."""
-    from deadweight.plan.graph import Preparation
-
-    return isinstance(task.step, Preparation)
+    return isinstance(task.step, lazy.Preparation)
 
 
-def sentence(outcome: Outcome) -> str:
+def sentence(outcome: lazy.Outcome) -> str:
     """How a step ended, in a few words."""
     if outcome.result == "cached":
         return "up to date"
@@ -175,22 +146,16 @@ def sentence(outcome: Outcome) -> str:
 
 
 # What rests on local stand-ins of public bases: said wherever figures of such images are shown.
-def stand_in_rows(workspace: Workspace, results: Sequence[Evidence]) -> list[dict[str, Any]]:
+def stand_in_rows(workspace: lazy.Workspace, results: Sequence[lazy.Evidence]) -> list[dict[str, Any]]:
     """Evidence for ``--json``, each piece with ``stand_in``: null where the variant is not built."""
-    from dataclasses import asdict
-
     return [{**asdict(result), "stand_in": workspace.stand_in(result.variant)} for result in results]
 
 
-def stand_in_note(workspace: Workspace, variants: Iterable[str]) -> str | None:
-    """The line for the end of a text output, None where nothing of these variants rests on a stand-in."""
+def tell_stand_ins(workspace: lazy.Workspace, variants: Iterable[str], tell: Callable[[str], None] = say) -> None:
+    """The line for the end of a text output, where anything of these variants rests on a stand-in."""
     names = tuple(dict.fromkeys(variants))
-    resting = tuple(name for name in names if workspace.stand_in(name))
-    if not resting:
-        return None
-    from deadweight.report.verdict import stand_ins_said
-
-    return f"Stand-ins: {stand_ins_said(resting, len(names))}"
+    if resting := tuple(name for name in names if workspace.stand_in(name)):
+        tell(f"Stand-ins: {lazy.stand_ins_said(resting, len(names))}")
 
 
 # A sign of life while a step says nothing: one line on a terminal, rewritten each second; elsewhere a line now and then.

@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import errno
 import functools
-import gc
 import inspect
 import os
 import sys
@@ -22,7 +21,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from deadweight._errors import DeadweightError, Interrupted, wording
+from deadweight._errors import ConfigError, DeadweightError, Interrupted, wording
+from deadweight.tasks import lazy
 
 P = ParamSpec("P")
 Body = Callable[Concatenate[Context, P], None]
@@ -83,18 +83,10 @@ def task(
 
 def _first_what_was_left() -> None:
     """Before any task, also one that only looks: what a killed run left running can be attacked for as long as it is there."""
-    from deadweight._errors import ConfigError
-    from deadweight.records import runs
-    from deadweight.records.paths import State
-    from deadweight.suite.load import find_suite_file
-
     with contextlib.suppress(ConfigError):  # where there is no suite, nothing was started
-        state = State(find_suite_file().parent)
-        if runs.there(state):
-            from deadweight._log_excerpt import plain
-            from deadweight.project.clean import remove_what_was_left
-
-            remove_what_was_left(state, lambda line: print(plain(line), file=sys.stderr))
+        state = lazy.State(lazy.find_suite_file().parent)
+        if lazy.runs.there(state):
+            lazy.remove_what_was_left(state, lambda line: print(lazy.plain(line), file=sys.stderr))
 
 
 def dry(c: Context) -> bool:
@@ -107,12 +99,7 @@ def guard(work: Callable[[], None]) -> int:
 
     Ctrl-C, SIGTERM, a closed terminal or a reader that is gone end every child and give 128 and the signal's number.
     """
-    from deadweight import _run, _signals
-
-    gc.set_threshold(
-        20_000
-    )  # imports make many objects and no garbage: collecting among them is a twentieth of a short task
-    with _signals.heeded(), _signals.output_watched():
+    with lazy._signals.heeded(), lazy._signals.output_watched():
         _show_what_cannot_be_encoded()
         try:
             try:
@@ -120,26 +107,24 @@ def guard(work: Callable[[], None]) -> int:
             finally:
                 sys.stdout.flush()  # what waits in it must not fail behind our back
         except (KeyboardInterrupt, Interrupted):
-            _run.cancel_all()
-            print(_signals.told(), end="", file=sys.stderr)
+            lazy._run.cancel_all()
+            print(lazy._signals.told(), end="", file=sys.stderr)
             # An interrupt within an exec() (every dataclass has one) is remembered, handled or not: at its end Python would kill
             # itself with SIGINT, whatever our exit code. The next exec() forgets it (run_eval_code_obj in CPython's pythonrun.c).
             exec("")  # noqa: S102
-            return _signals.exit_code()
+            return lazy._signals.exit_code()
         except DeadweightError as error:
             show_error(str(error))
             return error.exit_code
         except OSError as error:
-            from deadweight import _disk
-
-            if _disk.no_temporary(error):
-                show_error(f"no temporary folder can be written to\n  hint: {_disk.hint('')}")
+            if lazy._disk.no_temporary(error):
+                show_error(f"no temporary folder can be written to\n  hint: {lazy._disk.hint('')}")
                 return 1
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             if isinstance(error.__context__, DeadweightError):  # what could not be written was told of before it ended
                 show_error(str(error.__context__))
-            advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
+            advice = f"\n  hint: {lazy._disk.hint_of(error)}" if error.filename else ""
             message = wording("records.unwritable", path=error.filename or "standard output", problem=error.strerror)
             show_error(f"{message}{advice}")
             _drop_output()

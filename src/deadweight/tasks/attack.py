@@ -6,22 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.context import Context
 
-from deadweight.tasks import _options
+from deadweight._errors import UsageError, wording
+from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.evidence import Evidence
-    from deadweight_attacks import HardenRequest
-    from deadweight_attacks.harden.result import Found
+from deadweight.tasks.verify import raise_if_bad
 
 
 @task(
@@ -47,15 +41,9 @@ def attack(
     Example: invoke attack --variant apko --posture hardened
     Example: invoke attack --since origin/main
     """
-    from deadweight._errors import UsageError, wording
-    from deadweight._packages import attacks
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.tasks.verify import raise_if_bad
-
     postures = names(posture)
-    attacks.plan_for(postures, ())
-    with Workspace.open(say, since=since) as workspace:
+    lazy.attacks.plan_for(postures, ())
+    with lazy.Workspace.open(say, since=since) as workspace:
         selection = _options.chosen(
             workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
         )
@@ -67,11 +55,11 @@ def attack(
         if not chosen:
             raise UsageError(wording("tasks.no_service"))
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
-        with locked(workspace.state, say), pulse("attack"):
+        with lazy.locked(workspace.state, say), pulse("attack"):
             if workspace.spread is not None:
                 results = workspace.spread.attack(built or chosen, postures, say)
             else:
-                results = attacks.attack_all(
+                results = lazy.attacks.attack_all(
                     [workspace.subject(variant) for variant in built or chosen], postures, told=say
                 )
     _show(workspace, results, as_json=json)
@@ -79,10 +67,7 @@ def attack(
     raise_if_bad(results, f"not attacked, since not built: {left}" if left else "")
 
 
-def _show(workspace: Workspace, results: Sequence[Evidence], *, as_json: bool) -> None:
-    from deadweight.report.collect import attack_notes
-    from deadweight.report.view import shared_notes
-
+def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_json: bool) -> None:
     if as_json:
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
     else:
@@ -90,20 +75,19 @@ def _show(workspace: Workspace, results: Sequence[Evidence], *, as_json: bool) -
         for line in amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
         print_attacks(results, out)
-    for line in () if as_json else shared_notes({result.variant: holes(result) for result in results}):
+    for line in () if as_json else lazy.shared_notes({result.variant: holes(result) for result in results}):
         say(f"hole: {line}")
-    notes = {result.variant: attack_notes(result.data) for result in results}
-    for told in shared_notes(notes):
+    notes = {result.variant: lazy.attack_notes(result.data) for result in results}
+    for told in lazy.shared_notes(notes):
         say(f"note: {told}")
-    for line in () if as_json else shared_notes({result.variant: unmeasured(result) for result in results}):
+    for line in () if as_json else lazy.shared_notes({result.variant: unmeasured(result) for result in results}):
         say(f"not measured: {line}")
     for each in results:
         reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
-    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
-        say(resting)
+    tell_stand_ins(workspace, (result.variant for result in results))
     say(f"{total(results)}. Next: invoke report")
 
 
@@ -121,7 +105,7 @@ STYLES = {
 DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 
-def print_attacks(results: Sequence[Evidence], out: Console) -> None:
+def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
     tried = tried_now(results)
     if len(results) == 1:
@@ -135,7 +119,7 @@ def print_attacks(results: Sequence[Evidence], out: Console) -> None:
         _print_table(f"{posture}: how many walls stop each attack", columns, _depth, results, out)
 
 
-def amiss(results: Sequence[Evidence]) -> list[str]:
+def amiss(results: Sequence[lazy.Evidence]) -> list[str]:
     """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
     about: dict[str, list[str]] = {}
     for each in results:
@@ -146,7 +130,7 @@ def amiss(results: Sequence[Evidence]) -> list[str]:
     return [f"{', '.join(who)}: {told}" for told, who in about.items()]
 
 
-def total(results: Sequence[Evidence]) -> str:
+def total(results: Sequence[lazy.Evidence]) -> str:
     """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``. As in the
     report, those on what is only there if it is handed in are not counted."""
     sums, everywhere = [], list[str]()
@@ -164,7 +148,7 @@ def total(results: Sequence[Evidence]) -> str:
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
 
 
-def unmeasured(each: Evidence) -> list[str]:
+def unmeasured(each: lazy.Evidence) -> list[str]:
     """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
     open_cells = each.data.get("postures", {}).get("open", {})
     by_reason: dict[tuple[str, str], list[str]] = {}
@@ -179,14 +163,14 @@ def unmeasured(each: Evidence) -> list[str]:
     ]
 
 
-def holes(each: Evidence) -> list[str]:
+def holes(each: lazy.Evidence) -> list[str]:
     """Of one variant, where the service itself lets each attack through: ``http-command: GET /ping query host: ; echo …``."""
     cells = each.data.get("postures", {}).get("open", {})
     found = {name: (cell["evidence"] or {}).get("at") for name, cell in cells.items() if cell["outcome"] == "succeeded"}
     return [f"{name}: {at}" for name, at in found.items() if at]
 
 
-def tried_now(results: Sequence[Evidence]) -> list[str]:
+def tried_now(results: Sequence[lazy.Evidence]) -> list[str]:
     """Those in which something was measured now; what an earlier run found of others is for the report."""
     return list(
         dict.fromkeys(
@@ -201,7 +185,7 @@ def tried_now(results: Sequence[Evidence]) -> list[str]:
     )
 
 
-def by_delivery(results: Iterable[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
+def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
     """Each attack once, those through the service first; before the first of each way its name, where there are both."""
     known = {name: told.get("delivery") for result in results for name, told in result.data.get("payloads", {}).items()}
     ordered = sorted(dict.fromkeys(names), key=lambda name: known.get(name) == "breach")
@@ -217,12 +201,10 @@ def _print_table(
     title: str,
     columns: Mapping[str, Mapping[str, Any]],
     word: Callable[[Mapping[str, Any]], str],
-    known: Sequence[Evidence],
-    out: Console,
+    known: Sequence[lazy.Evidence],
+    out: lazy.Console,
 ) -> None:
     """Attacks by columns, in as many parts as the terminal needs to keep names whole."""
-    from rich.table import Table
-
     payloads = by_delivery(known, (name for cells in columns.values() for name in cells))
     widths = [max(len(name), *(len(word(cell)) for cell in cells.values())) + 2 for name, cells in columns.items()]
     room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(columns)
@@ -230,7 +212,7 @@ def _print_table(
         count = max(1, sum(width <= room for width in accumulate(widths)))
         part, left, widths = left[:count], left[count:], widths[count:]
         out.print(title, style="italic", markup=False)
-        table = Table(box=None, padding=(0, 1), pad_edge=False)
+        table = lazy.Table(box=None, padding=(0, 1), pad_edge=False)
         table.add_column("attack", no_wrap=True)
         for name in part:
             table.add_column(name, overflow="fold")
@@ -289,27 +271,22 @@ def harden(
     Example: invoke harden --variant apko --format kubernetes
     Example: invoke harden --variant apko --format compose --to deploy
     """
-    from deadweight._packages import attacks
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.suite.load import select_one
-
-    _options.one_of(format, "--format", attacks.HARDEN_FORMATS)
-    with Workspace.open(say) as workspace:
-        chosen = select_one(workspace.suite, variant)
-        with locked(workspace.state, say), pulse("harden"):
-            found = attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+    _options.one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
+    with lazy.Workspace.open(say) as workspace:
+        chosen = lazy.select_one(workspace.suite, variant)
+        with lazy.locked(workspace.state, say), pulse("harden"):
+            found = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
         named = chosen.run.seccomp if found.seccomp is None else None
         root = workspace.suite.root
         profile = root / named if named else workspace.state.seccomp(chosen.name)
-    for line in (*found.warnings(), *(attacks.seccomp_lines(found.seccomp) if found.seccomp else ())):
+    for line in (*found.warnings(), *(lazy.attacks.seccomp_lines(found.seccomp) if found.seccomp else ())):
         say(f"{chosen.name}: {line}")
     if json:
         print_json(found.document())
         return
     names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
     names = names if to is None else (f"./{found.suite}.seccomp.json", _way(to, root))
-    _give(found, format, profile, attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+    _give(found, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
 
 
 def _way(folder: str, root: Path) -> str:
@@ -317,26 +294,24 @@ def _way(folder: str, root: Path) -> str:
     return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
-def _give(found: Found, format: str, profile: Path, given: HardenRequest, to: str | None) -> None:
+def _give(
+    found: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: str | None
+) -> None:
     """Print the text, or write it and its profile to a folder."""
-    from deadweight._packages import attacks
-    from deadweight.engine.seccomp.profile import write
-    from deadweight.records.store import write_atomically
-
-    for line in attacks.harden_notes(found, format, given):
+    for line in lazy.attacks.harden_notes(found, format, given):
         say(f"{found.variant.name}: {line}")
     if to is None:
-        print(attacks.harden_text(found, format, given), end="")
+        print(lazy.attacks.harden_text(found, format, given), end="")
         return
     folder = Path(to)
-    for name, text in attacks.harden_files(found, format, given).items():
-        write_atomically(folder / name, text)
+    for name, text in lazy.attacks.harden_files(found, format, given).items():
+        lazy.write_atomically(folder / name, text)
         say(f"written: {folder / name}")
     if not found.profiled or format == "ecs":
         return
     beside_it = folder / Path(given.profile).name
     if found.seccomp:
-        write(beside_it, found.seccomp.profile())
+        lazy.write_profile(beside_it, found.seccomp.profile())
     else:
-        write_atomically(beside_it, profile.read_bytes())
+        lazy.write_atomically(beside_it, profile.read_bytes())
     say(f"written: {beside_it}")

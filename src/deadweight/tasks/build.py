@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from invoke.context import Context
 
-from deadweight.tasks import _options
+from deadweight._errors import UsageError, wording
+from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import print_json, say, stand_in_note, watcher
+from deadweight.tasks._progress import print_json, say, tell_stand_ins, watcher
 from deadweight.tasks._task import dry, task
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deadweight.plan.graph import Plan
-    from deadweight.project.build import Preparations, VariantOutcome
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.built_image import BuiltImage
-    from deadweight.suite.model import Variant
 
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
 
@@ -30,10 +23,7 @@ def variants(c: Context, json: bool = False) -> None:
 
     Example: invoke variants --json
     """
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import holder
-
-    workspace = Workspace.open(say)
+    workspace = lazy.Workspace.open(say)
     rows = [_variant_row(workspace, variant) for variant in workspace.suite.variants]
     if json:
         print_json({"suite": workspace.suite.name, "variants": rows})
@@ -43,7 +33,7 @@ def variants(c: Context, json: bool = False) -> None:
         print(f"{row['name']:<{width}}  {row['builder']:<{wide}}  {row['state']:<9}  {row['description']}".rstrip())
     for row in rows:
         if row["state"] == "building":
-            say(f"{row['name']}: {holder(workspace.state)} builds it (log {row['log']})")
+            say(f"{row['name']}: {lazy.holder(workspace.state)} builds it (log {row['log']})")
         elif row["state"] == "failed" and (failed := workspace.failed(row["name"])) is not None:
             say(f"{row['name']}: {failed}")
 
@@ -77,10 +67,8 @@ def build(
     Example: invoke build --variant apko --variant ko --jobs 2
     Example: invoke build --since origin/main --shard 2/5
     """
-    from deadweight.project.workspace import Workspace
-
     count = parse_jobs(jobs)
-    with contextlib.closing(Workspace.open(say, since=since)) as workspace:
+    with contextlib.closing(lazy.Workspace.open(say, since=since)) as workspace:
         only_plan = plan or dry(c)
         if rebase:
             _rebase(workspace, keep=not only_plan)
@@ -91,68 +79,50 @@ def build(
         if only_plan:
             _show_plan(workspace, chosen, force=force, as_json=json)
             return
-        outcomes: tuple[VariantOutcome, ...] = ()
+        outcomes: tuple[lazy.build.VariantOutcome, ...] = ()
         if chosen or not selection.narrowed:
             outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
         _conclude(workspace, outcomes, as_json=json)
 
 
-def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_json: bool) -> None:
+def _conclude(workspace: lazy.Workspace, outcomes: Sequence[lazy.build.VariantOutcome], *, as_json: bool) -> None:
     """Show what became of each variant. Raises BuildFailed, or MissingError, where one was not built."""
-    from deadweight.project.build import raise_if_failed
-
     if as_json:
-        print_json(
-            {
-                "suite": workspace.suite.name,
-                "variants": {outcome.variant: _outcome_row(outcome) for outcome in outcomes},
-            }
-        )
-    elif (
-        resting := stand_in_note(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
-    ) is not None:
-        say(resting)
-    raise_if_failed(outcomes)
+        rows = {outcome.variant: _outcome_row(outcome) for outcome in outcomes}
+        print_json({"suite": workspace.suite.name, "variants": rows})
+    else:
+        tell_stand_ins(workspace, (outcome.variant for outcome in outcomes if outcome.result == "built"))
+    lazy.build.raise_if_failed(outcomes)
 
 
-def _rebase(workspace: Workspace, *, keep: bool) -> None:
+def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
     """Take the nearest base where one cannot be had, from now on or (``keep`` is False) for this look only."""
-    from deadweight._errors import UsageError, wording
-    from deadweight.sources import settings
-    from deadweight.sources.choose import choose
-
     if workspace.source.name != "local":
         raise UsageError(wording("tasks.rebase_of_local", source=workspace.source.name))
     if keep:
-        settings.record(workspace.state, rebase=True)
-    workspace.source = choose(workspace.suite, workspace.state, say, {"rebase": True})
+        lazy.settings.record(workspace.state, rebase=True)
+    workspace.source = lazy.choose_source(workspace.suite, workspace.state, say, {"rebase": True})
 
 
 def build_variants(
-    workspace: Workspace,
-    chosen: Sequence[Variant],
+    workspace: lazy.Workspace,
+    chosen: Sequence[lazy.Variant],
     *,
     jobs: int,
     fail_fast: bool = False,
     force: bool = False,
-    preparations: Preparations | None = None,
-) -> tuple[VariantOutcome, ...]:
+    preparations: lazy.build.Preparations | None = None,
+) -> tuple[lazy.build.VariantOutcome, ...]:
     """Build under the state folder's lock, with progress on stderr; ``preparations`` are done meanwhile."""
-    from deadweight.project.build import build as build_stage
-    from deadweight.records.lock import locked
-
-    with locked(workspace.state, say), watcher() as shown:
-        return build_stage(
+    with lazy.locked(workspace.state, say), watcher() as shown:
+        return lazy.build.build(
             workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force, preparations=preparations
         )
 
 
-def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, as_json: bool) -> None:
-    from deadweight.project.build import plan as make_plan
-    from deadweight.project.needs import known_bases
-
-    found = known_bases(workspace, chosen)
-    work = make_plan(workspace, found.able, force=force)
+def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, force: bool, as_json: bool) -> None:
+    found = lazy.needs.known_bases(workspace, chosen)
+    work = lazy.build.plan(workspace, found.able, force=force)
     if as_json:
         lacking = {name: error.message for name, error in found.lacking.items()}
         print_json({"suite": workspace.suite.name, "steps": _plan_rows(work), "lacking": lacking})
@@ -165,7 +135,7 @@ def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, 
         raise found.error
 
 
-def _plan_rows(work: Plan) -> list[dict[str, Any]]:
+def _plan_rows(work: lazy.Plan) -> list[dict[str, Any]]:
     return [
         {
             "key": each.step.key,
@@ -179,7 +149,7 @@ def _plan_rows(work: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _variant_row(workspace: Workspace, variant: Variant) -> dict[str, Any]:
+def _variant_row(workspace: lazy.Workspace, variant: lazy.Variant) -> dict[str, Any]:
     built, failed = workspace.built(variant.name), workspace.failed(variant.name)
     building = failed is not None and workspace.building(failed)
     return {
@@ -195,17 +165,13 @@ def _variant_row(workspace: Workspace, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _digests(image: BuiltImage | None) -> dict[str, str | None]:
+def _digests(image: lazy.BuiltImage | None) -> dict[str, str | None]:
     """What the image goes by: the digests of config, manifest and index, and the id in the engine that built it."""
-    return {
-        "config_digest": image.config_digest if image else None,
-        "manifest_digest": image.manifest_digest if image else None,
-        "index_digest": image.index_digest if image else None,
-        "engine_id": image.engine_id if image else None,
-    }
+    names = ("config_digest", "manifest_digest", "index_digest", "engine_id")
+    return {name: getattr(image, name, None) for name in names}
 
 
-def _outcome_row(outcome: VariantOutcome) -> dict[str, Any]:
+def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:
     image = outcome.image
     return {
         "result": outcome.result,

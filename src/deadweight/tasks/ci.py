@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
+from deadweight.tasks import lazy
 from deadweight.tasks._options import names, one
 from deadweight.tasks._progress import print_json, pulse, say
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from deadweight._errors import DeadweightError
-    from deadweight.project.workspace import Workspace
-    from deadweight.publish.comment import Place
-    from deadweight.report.model import Report
-    from deadweight.report.pull_request import Verdict
+from deadweight.tasks.report import write
 
 
 @task(
@@ -43,14 +39,15 @@ def ci(
 
     Example: invoke ci --provider github --shards 6 > .github/workflows/images.yml
     """
-    from dataclasses import replace
-
-    from deadweight.project.pipelines import PLACEHOLDER, Pipeline, parse_shards, render
-
-    asked = Pipeline(one(provider, "--provider"), parse_shards(shards), install or PLACEHOLDER, scan=scan)
-    print(render(asked if image is None else replace(asked, image=image)), end="")
+    asked = lazy.pipelines.Pipeline(
+        one(provider, "--provider"),
+        lazy.pipelines.parse_shards(shards),
+        install or lazy.pipelines.PLACEHOLDER,
+        scan=scan,
+    )
+    print(lazy.pipelines.render(asked if image is None else replace(asked, image=image)), end="")
     if install is None and asked.provider != "kubernetes":
-        say(f"replace {PLACEHOLDER!r} with where your team keeps Deadweight, or use --install")
+        say(f"replace {lazy.pipelines.PLACEHOLDER!r} with where your team keeps Deadweight, or use --install")
 
 
 # ``merge``: one report of what several machines made.
@@ -69,29 +66,21 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     Example: invoke merge --report shards
     Example: invoke merge --report shard-1/report.json --report shard-2/report.json
     """
-    from deadweight._errors import UsageError, wording
-    from deadweight.records.store import write_atomically
-    from deadweight.report.history import load_report
-    from deadweight.report.merge import merged
-    from deadweight.report.sarif import joined_junit, joined_sarif
-    from deadweight.report.write import write_report
-    from deadweight.suite.load import find_suite_file
-
     if not report:
         raise UsageError(wording("tasks.flag_missing", flag="--report"), hint="invoke merge --report FOLDER")
     places = [place for name in names(report) for place in _reports(Path(name))]
-    made = merged({str(place): load_report(place) for place in places})
-    target = Path(to) if to else find_suite_file().parent / ".deadweight" / "merged"
+    made = lazy.merged_reports({str(place): lazy.history.load_report(place) for place in places})
+    target = Path(to) if to else lazy.find_suite_file().parent / ".deadweight" / "merged"
     folders = [place if place.is_dir() else place.parent for place in places]
-    kinds = {"junit.xml": ("*.xml", joined_junit), "findings.sarif": ("*.sarif", joined_sarif)}
+    kinds = {"junit.xml": ("*.xml", lazy.sarif.joined_junit), "findings.sarif": ("*.sarif", lazy.sarif.joined_sarif)}
     files = {
         name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
     }
     texts = {name: kinds[name][1](found) for name, found in files.items() if found}
     with pulse("merge"):
-        written = write_report(made, target)
+        written = lazy.write_report(made, target)
     for name, text in texts.items():
-        write_atomically(target / name, text)
+        lazy.write_atomically(target / name, text)
     if json:
         print_json({"report": str(written.json), "variants": list(made.variants), "files": sorted(texts)})
         return
@@ -101,11 +90,9 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
 
 def _reports(place: Path) -> list[Path]:
     """A report, or all that lie in folders of this one."""
-    from deadweight.report.model import REPORT_FILE
-
-    if not place.is_dir() or (place / REPORT_FILE).exists():
+    if not place.is_dir() or (place / lazy.REPORT_FILE).exists():
         return [place]
-    found = sorted(file.parent for file in place.rglob(REPORT_FILE))
+    found = sorted(file.parent for file in place.rglob(lazy.REPORT_FILE))
     return found or [place]
 
 
@@ -132,19 +119,13 @@ def verdict(
     Example: invoke verdict --against published/report.json
     Example: invoke verdict --against base/report.json --report .deadweight/merged --post github
     """
-    from deadweight._errors import CheckFailed, MissingError
-    from deadweight.project.workspace import Workspace
-    from deadweight.publish.comment import place
-    from deadweight.publish.report import earlier
-    from deadweight.report.pull_request import first_line, markdown
-
     named = one(against, "--against")
-    where = None if post is None else place(post, os.environ)
-    with Workspace.open(say) as workspace:
-        before = earlier(named, workspace.suite.root)
+    where = None if post is None else lazy.comment.place(post, os.environ)
+    with lazy.Workspace.open(say) as workspace:
+        before = lazy.earlier(named, workspace.suite.root)
         found = _judged(workspace, before, report, since, named)
     run = where.run if where else 0
-    text = markdown(found, run)
+    text = lazy.pull_request.markdown(found, run)
     if json:
         print_json(document(found))
     else:
@@ -153,28 +134,25 @@ def verdict(
     if found.level == "stop":
         if refused is not None:
             say(f"the verdict was not posted: {refused}")
-        raise CheckFailed(first_line(found))
+        raise CheckFailed(lazy.pull_request.first_line(found))
     if refused is not None:
         raise refused
     if found.unmeasured:
-        raise MissingError(first_line(found), hint="; ".join(found.unmeasured[:5]))
+        raise MissingError(lazy.pull_request.first_line(found), hint="; ".join(found.unmeasured[:5]))
 
 
-def _judged(workspace: Workspace, before: Report, report: str | None, since: str | None, named: str) -> Verdict:
-    from deadweight.publish.report import earlier
-    from deadweight.records.lock import locked
-    from deadweight.report.pull_request import verdict as judge
-    from deadweight.tasks.report import write
-
+def _judged(
+    workspace: lazy.Workspace, before: lazy.Report, report: str | None, since: str | None, named: str
+) -> lazy.pull_request.Verdict:
     if report is not None:
-        made = earlier(report, workspace.suite.root, flag="--report")
+        made = lazy.earlier(report, workspace.suite.root, flag="--report")
     else:
-        with locked(workspace.state, say):
+        with lazy.locked(workspace.state, say):
             made, _, _ = write(workspace, before)
     names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
     chosen = f" --variant {names}" if names else ""
     again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")
-    return judge(
+    return lazy.pull_request.verdict(
         before,
         made,
         workspace.suite.report.thresholds,
@@ -184,16 +162,13 @@ def _judged(workspace: Workspace, before: Report, report: str | None, since: str
     )
 
 
-def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[str, str] | None:
+def _touched(workspace: lazy.Workspace, before: lazy.Report, since: str | None) -> dict[str, str] | None:
     """The variants whose inputs this change touched; None where git cannot tell."""
-    from deadweight._errors import UsageError
-    from deadweight.project import changed
-
     revision = since or (before.scope.commit if before.scope else None)
     if revision is None:
         return None
     try:
-        return changed.since(workspace, revision, workspace.suite.variants)
+        return lazy.changed.since(workspace, revision, workspace.suite.variants)
     except UsageError:
         if since is not None:
             raise
@@ -201,12 +176,10 @@ def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[st
         return None
 
 
-def _dockerfiles(workspace: Workspace) -> dict[str, tuple[str, str]]:
-    from deadweight.builders.variants import DockerfileVariant
-
+def _dockerfiles(workspace: lazy.Workspace) -> dict[str, tuple[str, str]]:
     found = {}
     for variant in workspace.suite.variants:
-        if not isinstance(variant, DockerfileVariant) or not variant.dockerfile:
+        if not isinstance(variant, lazy.DockerfileVariant) or not variant.dockerfile:
             continue
         file = workspace.suite.root / variant.dockerfile
         if file.is_file():
@@ -214,18 +187,14 @@ def _dockerfiles(workspace: Workspace) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _post(where: Place, found: Verdict, text: str) -> DeadweightError | None:
+def _post(where: lazy.comment.Place, found: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
     """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
-    from deadweight._errors import DeadweightError
-    from deadweight.publish.comment import post
-    from deadweight.report.pull_request import MARKER
-
     if where.forge is None:
         _summary(text)
         say("a fork's job cannot write comments; see the verdict in the step summary and the log")
         return None
     try:
-        done = post(where, f"{MARKER}{found.suite} run ", text, silent=found.silent)
+        done = lazy.comment.post(where, f"{lazy.pull_request.MARKER}{found.suite} run ", text, silent=found.silent)
     except DeadweightError as error:
         _summary(text)
         return error
@@ -245,15 +214,11 @@ def _summary(text: str) -> None:
             stream.write(text)
 
 
-def document(found: Verdict) -> dict[str, object]:
+def document(found: lazy.pull_request.Verdict) -> dict[str, object]:
     """The verdict as JSON."""
-    from dataclasses import asdict
-
-    from deadweight.report.pull_request import first_line
-
     return {
         "verdict": found.level,
-        "summary": first_line(found),
+        "summary": lazy.pull_request.first_line(found),
         "items": [{"cause": item.cause, "by": list(item.by), **asdict(item.change)} for item in found.items],
         "unmeasured": list(found.unmeasured),
         "notes": list(found.notes),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from deadweight.tasks import lazy
 from deadweight.tasks._options import one, one_of
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from deadweight.suite.model import Suite
 
 SHELLS = ("bash", "zsh", "fish")
 """Their scripts ask us for the values of a flag, invoke itself (``--complete``) for tasks and flags, a project's own among them."""
@@ -63,54 +60,24 @@ def following(line: str) -> list[str]:
     return []
 
 
-def _variants() -> list[str]:
-    """Names, services and tags: whatever ``--variant`` takes, patterns apart."""
-    from deadweight.suite.load import words
-
-    return words(_suite())
-
-
-def _suite() -> Suite:
-    from deadweight.project.load_suite import load_suite
-    from deadweight.suite.load import find_suite_file
-
-    return load_suite(find_suite_file())
+def _suite() -> lazy.Suite:
+    return lazy.load_suite(lazy.find_suite_file())
 
 
 def _checks() -> list[str]:
-    from deadweight.checks.table import names
-
-    found = list(names())
+    found = list(lazy.check_names())
     with contextlib.suppress(Exception):  # our own are known without a suite
         found += dict.fromkeys(name for variant in _suite().variants for name in variant.checks.other)
     return found
 
 
-def _postures() -> list[str]:
-    from deadweight._packages import attacks
-
-    return [*attacks.posture_names(), "all"]
-
-
-def _formats() -> list[str]:
-    from deadweight._packages import attacks
-
-    return list(attacks.HARDEN_FORMATS)
-
-
-def _providers() -> list[str]:
-    from deadweight.project.pipelines import PROVIDERS
-
-    return list(PROVIDERS)
-
-
-VALUES: dict[str, Callable[[], list[str]]] = {
-    "--variant": _variants,
+VALUES: dict[str, Callable[[], Iterable[str]]] = {
+    "--variant": lambda: lazy.variant_words(_suite()),  # names, services and tags: whatever it takes, patterns apart
     "--check": _checks,
-    "--posture": _postures,
-    "--format": _formats,
-    "--provider": _providers,
-    "--shell": lambda: list(SHELLS),
+    "--posture": lambda: [*lazy.attacks.posture_names(), "all"],
+    "--format": lambda: lazy.attacks.HARDEN_FORMATS,
+    "--provider": lambda: lazy.pipelines.PROVIDERS,
+    "--shell": lambda: SHELLS,
     "--sbom": lambda: ["spdx", "cyclonedx", "both"],
     "--source": lambda: ["auto", "registry", "mirror", "local"],
     "--scan": lambda: ["deep", "plain", "hidden", "no"],

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import pairwise
 
 from invoke.context import Context
 
+from deadweight.tasks import lazy
 from deadweight.tasks._options import parse_jobs
 from deadweight.tasks._progress import console, say
 from deadweight.tasks._task import task
+from deadweight.tasks.build import build_variants
+from deadweight.tasks.report import write
+from deadweight.tasks.setup import to_prepare
+from deadweight.tasks.verify import conclude, verify_variants
 
 
 @task(
@@ -22,47 +28,22 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
 
     Example: invoke demo
     """
-    from deadweight.project import scan
-    from deadweight.project.build import raise_if_failed
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.report.console import print_comparison
-    from deadweight.tasks.build import build_variants
-    from deadweight.tasks.report import write
-    from deadweight.tasks.setup import to_prepare
-    from deadweight.tasks.verify import conclude, verify_variants
-
     count = parse_jobs(jobs)
-    laps = _Laps()
-    with Workspace.open(say) as workspace, locked(workspace.state, say):
+    laps = [("", time.monotonic())]
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         variants = workspace.suite.variants
-        provide = partial(scan.provide_database, workspace) if scan.wants_database(workspace) else None
+        provide = partial(lazy.scan.provide_database, workspace) if lazy.scan.wants_database(workspace) else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
-        laps.end("set-up and build")
+        laps.append(("set-up and build", time.monotonic()))
         built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
         results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
-        laps.end("verify")
+        laps.append(("verify", time.monotonic()))
         made, written, _ = write(workspace)
-        laps.end("report")
-        print_comparison(made, console())
-        say(f"time: {laps}")
+        laps.append(("report", time.monotonic()))
+        lazy.print_comparison(made, console())
+        took = (f"{name} {end - began:.0f} s" for (_, began), (name, end) in pairwise(laps))
+        say(f"time: {', '.join(took)}")
         say(f"report: {written.html}")
-    raise_if_failed(outcomes)
+    lazy.build.raise_if_failed(outcomes)
     conclude(results, then="")
-
-
-class _Laps:
-    """The seconds of each stage, one after another."""
-
-    def __init__(self) -> None:
-        self._times: list[tuple[str, float]] = []
-        self._at = time.monotonic()
-
-    def end(self, name: str) -> None:
-        now = time.monotonic()
-        self._times.append((name, now - self._at))
-        self._at = now
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._times)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from invoke.context import Context
 
+from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError, UsageError, wording
+from deadweight.tasks import lazy
 from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import print_json, say
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from deadweight.project.workspace import Workspace
-    from deadweight.suite.model import Variant
-    from deadweight_init.command import Outcome
-    from deadweight_init.prove.proof import Failure
+from deadweight.tasks.build import build_variants
+from deadweight.tasks.setup import prepare
 
 
 @task(
@@ -56,20 +53,18 @@ def init(
     Before there is a tasks.py it is: deadweight init
     Example: invoke init --yes
     """
-    from deadweight._packages import init
-
     root = _folder(dir)
     if check:
         _check(root)
         return
-    wanted = init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
+    wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = (
-        init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
+        lazy.init.Tools(say, _build, most, lambda workspace, variants: _prepare(workspace, variants, yes=yes))
         if prove
         else None
     )
-    outcome = init.bring_in(
+    outcome = lazy.init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )
     if json:
@@ -77,40 +72,31 @@ def init(
     _show(outcome)
 
 
-def _prepare(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) -> None:
+def _prepare(workspace: lazy.Workspace, variants: Sequence[lazy.Variant], *, yes: bool) -> None:
     """Get what these variants need."""
-    from deadweight.tasks.setup import prepare
-
     prepare(workspace, variants, yes=yes)
 
 
-def _build(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Failure]:
+def _build(workspace: lazy.Workspace, variants: Sequence[lazy.Variant]) -> dict[str, lazy.Failure]:
     """Build these variants side by side. Gives why some of them cannot be, by their names."""
-    from deadweight._errors import DeadweightError, Interrupted
-    from deadweight._packages import init
-    from deadweight.tasks.build import build_variants
-
     outcomes = build_variants(workspace, variants, jobs=len(variants))
     failed = {each.variant: each.error for each in outcomes if each.error is not None}
     for error in failed.values():
         if not isinstance(error, DeadweightError) or isinstance(error, Interrupted):
             raise error
-    return {name: init.Failure.of(error) for name, error in failed.items() if isinstance(error, DeadweightError)}
+    return {name: lazy.init.Failure.of(error) for name, error in failed.items() if isinstance(error, DeadweightError)}
 
 
 def _check(root: Path) -> None:
     """Raises CheckFailed where anything has drifted."""
-    from deadweight._errors import CheckFailed, wording
-    from deadweight._packages import init
-
-    tree = init.read_tree(root)
-    found = list(init.drifted(tree, init.find_services(tree)))
+    tree = lazy.init.read_tree(root)
+    found = list(lazy.init.drifted(tree, lazy.init.find_services(tree)))
     if found:
         raise CheckFailed(wording("tasks.drifted", changes="\n".join(found)))
     say("the suite matches the repository")
 
 
-def _document(outcome: Outcome) -> dict[str, Any]:
+def _document(outcome: lazy.InitOutcome) -> dict[str, Any]:
     services = [
         {
             "service": draft.service.name,
@@ -127,10 +113,8 @@ def _document(outcome: Outcome) -> dict[str, Any]:
     return {"services": services, "written": list(outcome.written), "left_out": dict(outcome.left_out)}
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: lazy.InitOutcome) -> None:
     """Say what was found. Raises MissingError (exit 3) where what runs proves too little."""
-    from deadweight._errors import MissingError, wording
-
     for draft in outcome.drafts:
         if draft.proven and draft.known:
             name = f"{draft.service.name}: " if draft.suite else ""
@@ -159,10 +143,6 @@ def _show(outcome: Outcome) -> None:
 
 
 def _folder(given: str) -> Path:
-    from pathlib import Path
-
-    from deadweight._errors import UsageError, wording
-
     root = Path(given).resolve()
     if not root.is_dir():
         raise UsageError(wording("tasks.no_folder", flag="--dir", folder=given))
@@ -170,20 +150,15 @@ def _folder(given: str) -> Path:
 
 
 def _path(given: str | None) -> str | None:
-    from deadweight._errors import UsageError, wording
-    from deadweight.suite.values import plain_url_path
-
     if given is None:
         return None
     try:
-        return plain_url_path(given)
+        return lazy.plain_url_path(given)
     except ValueError as error:
         raise UsageError(wording("tasks.expected", flag="--health-path", expected=error.args[0], value=given)) from None
 
 
 def _minutes(given: str) -> float:
-    from deadweight._errors import UsageError, wording
-
     if not re.fullmatch(r"\d+(\.\d+)?", given, re.ASCII):
         raise UsageError(wording("tasks.minutes", value=given))
     return float(given)

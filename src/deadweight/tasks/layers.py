@@ -9,21 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from json import dumps, loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.context import Context
 
+from deadweight._errors import CheckFailed, ConfigError, UsageError, wording
 from deadweight._packages import images
+from deadweight.tasks import lazy
 from deadweight.tasks._options import one_of
 from deadweight.tasks._progress import console, print_utf8, pulse, say
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from deadweight.sources.settings import Access
-    from deadweight_images.findings import LayersReport
-    from deadweight_images.secrets.model import AllowEntry
-
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -87,9 +84,7 @@ def _show(report: images.LayersReport, subject: LookedAt, *, as_json: bool) -> N
         return
     images.print_layers(report, subject.title, console())
     if subject.stand_in:
-        from deadweight.report.verdict import stand_ins_said
-
-        print(f"Stand-ins: {stand_ins_said((subject.title,), 1)}")
+        print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
 
 
 def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
@@ -97,10 +92,6 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
 
     ``--json`` is then one document, a report for each platform by its name. Raises CheckFailed at the end, for the first of them.
     """
-    from json import dumps, loads
-
-    from deadweight._errors import CheckFailed, UsageError, wording
-
     if subject.platforms is None:
         raise UsageError(wording("tasks.all_platforms"))
     documents: dict[str, Any] = {}
@@ -124,8 +115,6 @@ def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread
 
 
 def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
-    from deadweight._errors import UsageError, wording
-
     if (variant is None) == (archive is None):
         raise UsageError(wording("tasks.variant_or_archive"))
     one_of(scan, "--scan", SCANS)
@@ -135,8 +124,6 @@ def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, ext
 
 def _refuse_targets(archive: str | None, *targets: str | None) -> None:
     """Findings must replace neither the image nor one another. ``-`` would be a file of that name."""
-    from deadweight._errors import UsageError, wording
-
     taken: list[Path] = []
     image = Path(os.path.realpath(archive)) if archive else None
     for target in (target for target in targets if target is not None):
@@ -162,12 +149,10 @@ def _extract(
 def _write_findings(report: images.LayersReport, title: str, sarif: str | None, junit: str | None) -> None:
     if sarif is None and junit is None:
         return
-    from deadweight.records.store import write_where_told
-    from deadweight.report.sarif import layers_junit, layers_sarif
 
-    for target, text in ((sarif, layers_sarif), (junit, layers_junit)):
+    for target, text in ((sarif, lazy.sarif.layers_sarif), (junit, lazy.sarif.layers_junit)):
         if target is not None:
-            write_where_told(Path(target), text(report, title))
+            lazy.write_where_told(Path(target), text(report, title))
             print(f"wrote {target}", file=sys.stderr)
 
 
@@ -179,11 +164,9 @@ _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")  # more likely a file that i
 
 def named(archive: str | None) -> str | None:
     """Which image is meant: what is no file here and has a registry's host in front is a reference in that registry."""
-    from deadweight.records.reference import names_registry
-
     if archive is None or archive == STDIN or archive.startswith((ENGINE, REGISTRY)) or os.path.lexists(archive):
         return archive
-    return REGISTRY + archive if names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
+    return REGISTRY + archive if lazy.names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +176,7 @@ class LookedAt:
     """
 
     title: str
-    analyse: Callable[..., LayersReport]
+    analyse: Callable[..., images.LayersReport]
     file: Callable[[], AbstractContextManager[Path]]
     platforms: Callable[[], tuple[str, ...]] | None = None
     stand_in: bool | None = None
@@ -203,12 +186,9 @@ class LookedAt:
 @contextlib.contextmanager
 def looked_at(variant: str | None, archive: str | None, platform: str | None) -> Iterator[LookedAt]:
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
-    from deadweight._errors import UsageError, wording
-    from deadweight.records.paths import user_cache
-
     if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
         raise UsageError(wording("tasks.no_image", archive=archive))
-    cache = user_cache() / "layers"
+    cache = lazy.user_cache() / "layers"
     if variant is not None:
         with _in_suite(variant) as found:
             yield found
@@ -227,52 +207,45 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
         yield _in_file(str(archive), file, cache)
 
 
-def _in_file(title: str, file: Path, cache: Path, allow: tuple[AllowEntry, ...] = ()) -> LookedAt:
+def _in_file(title: str, file: Path, cache: Path, allow: tuple[images.AllowEntry, ...] = ()) -> LookedAt:
     analyse = partial(images.analyse, file, cache_dir=cache, allow=allow)
     return LookedAt(title=title, analyse=analyse, file=lambda: contextlib.nullcontext(file))
 
 
 @contextlib.contextmanager
 def _in_suite(variant: str) -> Iterator[LookedAt]:
-    from deadweight.checks.layers import allow_list
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.suite.load import select_one
-
-    with Workspace.open(say) as workspace, locked(workspace.state, say):
-        chosen = select_one(workspace.suite, variant)
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
+        chosen = lazy.select_one(workspace.suite, variant)
         asked, cache = chosen.checks.layers, workspace.state.cache / "image"
         yield replace(
-            _in_file(chosen.name, workspace.archive(chosen), cache, allow_list(chosen)),
+            _in_file(chosen.name, workspace.archive(chosen), cache, lazy.allow_list(chosen)),
             stand_in=workspace.stand_in(chosen.name),
             unread_allowed=asked is not None and "allow" in (asked.unread.mine, asked.unread.base),
         )
 
 
 def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
-    from deadweight.toolchain.crane import Remote, platforms, pulled
-
     way = _access(reference)
     env, insecure = way.environment, way.insecure
 
-    def analyse(*, name: str | None, **asked: Any) -> LayersReport:
+    def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
         del name  # a registry's image has one
         return images.analyse_registry(
-            Remote(reference, insecure=insecure, env=env), reference, cache_dir=cache, **asked
+            lazy.crane.Remote(reference, insecure=insecure, env=env), reference, cache_dir=cache, **asked
         )
 
     return LookedAt(
         title=reference,
         analyse=analyse,
-        platforms=lambda: platforms(reference, insecure=insecure, env=env),
-        file=lambda: pulled(reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env),
+        platforms=lambda: lazy.crane.platforms(reference, insecure=insecure, env=env),
+        file=lambda: lazy.crane.pulled(
+            reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env
+        ),
     )
 
 
 def _refuse_absent(file: Path) -> None:
     """A wrong argument, exit 2: 1 would say that a secret was found. What else is wrong with a file whoever opens it tells."""
-    from deadweight._errors import UsageError, wording
-
     try:
         file.lstat()
     except FileNotFoundError:
@@ -284,13 +257,10 @@ def _refuse_absent(file: Path) -> None:
 @contextlib.contextmanager
 def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
     """Quicker than a stream of it is the engine's own folder, where we may read it."""
-    from deadweight.engine.client import Engine
-    from deadweight.engine.daemon import find_or_start
-
-    with Engine.connect(find_or_start(say)) as engine:
+    with lazy.Engine.connect(lazy.find_or_start(say)) as engine:
         image, root = engine.images.need(reference), Path(engine.info.root_dir)
 
-        def analyse(*, name: str | None, **asked: Any) -> LayersReport:
+        def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
             asked["cache_dir"] = cache
             if engine.info.containerd_store:
                 found = images.analyse_content_store(images.content_folders(root), image.id, **asked)
@@ -311,28 +281,19 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
         yield LookedAt(title=reference, analyse=analyse, file=saved)
 
 
-def _access(reference: str) -> Access:
+def _access(reference: str) -> lazy.settings.Access:
     """How the registry is reached: as the project here says it, if there is one, else as the user's own settings do."""
-    from deadweight._errors import ConfigError
-    from deadweight.project.load_suite import load_suite
-    from deadweight.records.paths import State
-    from deadweight.sources.settings import load, registry_access
-    from deadweight.suite.load import find_suite_file
-
     try:
-        file = find_suite_file()
+        file = lazy.find_suite_file()
     except ConfigError:
-        return registry_access(reference, load(State(Path.cwd())))
-    suite = load_suite(file)
-    return registry_access(reference, load(State(suite.root), suite))
+        return lazy.settings.registry_access(reference, lazy.settings.load(lazy.State(Path.cwd())))
+    suite = lazy.load_suite(file)
+    return lazy.settings.registry_access(reference, lazy.settings.load(lazy.State(suite.root), suite))
 
 
-def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
+def _one_platform(reference: str, platform: str | None, way: lazy.settings.Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
-    from deadweight._errors import UsageError, wording
-    from deadweight.toolchain.crane import platforms
-
-    there = platforms(reference, insecure=way.insecure, env=way.environment)
+    there = lazy.crane.platforms(reference, insecure=way.insecure, env=way.environment)
     if platform is None and len(there) < 2:
         return None
     wanted = platform or images.machine_platform()

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.context import Context
 
+from deadweight._errors import CheckFailed, MissingError, UsageError, wording
+from deadweight.tasks import lazy
 from deadweight.tasks._options import names, one
 from deadweight.tasks._progress import console, print_json, print_utf8, pulse, say
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from deadweight.project.workspace import Workspace
-    from deadweight.publish.push import Pushed
-    from deadweight.report.compare import Comparison
-    from deadweight.report.history import Row
-    from deadweight.report.model import HistoryEntry, Report
-    from deadweight.report.write import Written
-    from deadweight.suite.model import Variant
 
 
 @task(
@@ -40,24 +32,18 @@ def report(
     Example: invoke report --against published/report.json
     Example: invoke report --history
     """
-    from deadweight.project.workspace import Workspace
-    from deadweight.publish.report import earlier
-
     if history:
         _print_history(json, alone=against is None and not open)
         return
-    from deadweight.records.lock import locked
 
-    with Workspace.open(say) as workspace, locked(workspace.state, say):
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         # read first: it may be the one that is replaced now
-        before = None if against is None else earlier(against, workspace.suite.root)
+        before = None if against is None else lazy.earlier(against, workspace.suite.root)
         made, written, changed = write(workspace, before)
         if json:
             print_utf8(written.json.read_text(encoding="utf-8").rstrip())
         elif before is None:
-            from deadweight.report.console import print_comparison
-
-            print_comparison(made, console())
+            lazy.print_comparison(made, console())
         say(f"report: {written.html}")
         if changed is not None:  # last, for it may fail
             _conclude(changed, tell=say if json else print)
@@ -79,20 +65,15 @@ def publish(c: Context, to: str | None = None, against: str | None = None, json:
     Example: invoke publish --to site/ --against site/report.json
     Example: invoke publish --to oci://registry.example.com/team/report:latest
     """
-    from deadweight.project.workspace import Workspace
-    from deadweight.publish.report import earlier
-    from deadweight.publish.report import publish as publish_to
-    from deadweight.records.lock import locked
-
     target = one(to, "--to")
-    with Workspace.open(say) as workspace, locked(workspace.state, say):
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         kept = workspace.state.compared
         if against is None and kept.exists():
             against = str(kept)
-        before = None if against is None else earlier(against, workspace.suite.root)
+        before = None if against is None else lazy.earlier(against, workspace.suite.root)
         _, _, changed = write(workspace, before)
         with pulse("publish"):
-            done = publish_to(workspace.state.report, target, changed=changed, history=workspace.state.history)
+            done = lazy.publish_report(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
         print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
     elif done.output:
@@ -128,86 +109,47 @@ def push(
 
     Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
     """
-    from deadweight._errors import UsageError, wording
-    from deadweight.project.workspace import Workspace
-    from deadweight.publish.push import destination
-    from deadweight.records.lock import locked
-    from deadweight.suite.load import select
-
     target = one(to, "--to")
     if sbom is not None:
-        from deadweight.checks.scan.sbom import forms
-
-        forms(sbom)  # a wrong name is told before anything is pushed
-    with Workspace.open(say) as workspace:
-        chosen = select(workspace.suite, names(variant))
+        lazy.sbom_forms(sbom)  # a wrong name is told before anything is pushed
+    with lazy.Workspace.open(say) as workspace:
+        chosen = lazy.select(workspace.suite, names(variant))
         if (several := len(chosen) > 1) and digest_file:
             raise UsageError(wording("tasks.digest_file"))
-        places = {variant.name: destination(target, variant.name, several=several) for variant in chosen}
-        with locked(workspace.state, say), pulse("push"):
-            done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
-            wanted = chosen if sbom else ()
-            sboms = {name.name: _attach(workspace, name, done[name.name].reference, sbom, insecure) for name in wanted}
+        places = {variant.name: lazy.push.destination(target, variant.name, several=several) for variant in chosen}
+        done: dict[str, dict[str, Any]] = {}
+        with lazy.locked(workspace.state, say), pulse("push"):
+            archives = [workspace.archive(variant) for variant in chosen]  # all of them, or nothing is pushed
+            for name, archive in zip(places, archives, strict=True):
+                file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
+                reference = lazy.push.push(archive, places[name], digest_file=file, insecure=insecure)
+                say(f"{name}: {reference} (written to {file})")
+                done[name] = {"reference": reference, "digest": reference.partition("@")[2], "sboms": []}
+            for pushed in chosen if sbom else ():
+                row = done[pushed.name]
+                row["sboms"] = _attach(workspace, pushed, row["reference"], sbom, insecure)
     if json:
-        print_json(
-            {
-                name: {"reference": pushed.reference, "digest": pushed.digest, "sboms": sboms.get(name, [])}
-                for name, pushed in done.items()
-            }
-        )
-
-
-def _pushed(
-    workspace: Workspace,
-    chosen: Sequence[Variant],
-    places: Mapping[str, str],
-    digest_file: str | None,
-    *,
-    insecure: bool,
-) -> dict[str, Pushed]:
-    """Push each variant to its place, and write its reference by digest to a file."""
-    from deadweight.publish.push import push as push_archive
-
-    archives = {variant.name: workspace.archive(variant) for variant in chosen}  # all of them, or nothing is pushed
-    done = {}
-    for name, archive in archives.items():
-        file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
-        done[name] = push_archive(archive, places[name], digest_file=file, insecure=insecure)
-        say(f"{name}: {done[name].reference} (written to {file})")
-    return done
+        print_json(done)
 
 
 def _attach(
-    workspace: Workspace, variant: Variant, image: str, form: str | None, insecure: bool
+    workspace: lazy.Workspace, variant: lazy.Variant, image: str, form: str | None, insecure: bool
 ) -> list[dict[str, Any]]:
     """Make the SBOMs that ``--sbom`` names and attach them to the pushed image."""
-    from dataclasses import asdict
-
-    from deadweight.checks.scan.sbom import forms, write_sboms
-    from deadweight.publish.push import attach
-
-    files = write_sboms(workspace.subject(variant), forms(form)).files
-    attached = attach(image, files, insecure=insecure)
+    files = lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form)).files
+    attached = lazy.push.attach(image, files, insecure=insecure)
     where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
-    for attachment in attached:
-        say(
-            f"{variant.name}: {attachment.form} SBOM attached as {attachment.tag}; tools find it {where[attachment.found_by]}"
-        )
+    for each in attached:
+        say(f"{variant.name}: {each.form} SBOM attached as {each.tag}; tools find it {where[each.found_by]}")
     return [asdict(attachment) for attachment in attached]
 
 
 def _print_history(json: bool, *, alone: bool) -> None:
-    from deadweight._errors import MissingError, UsageError, wording
-    from deadweight.project.workspace import Workspace
-    from deadweight.report.history import read
-
     if not alone:
         raise UsageError(wording("tasks.history_alone"))
-    with Workspace.open(say) as workspace:
-        entries = read(workspace.state.history, workspace.suite.name)
+    with lazy.Workspace.open(say) as workspace:
+        entries = lazy.history.read(workspace.state.history, workspace.suite.name)
     if json:
-        from dataclasses import asdict
-
         print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
     elif not entries:
         raise MissingError(wording("tasks.no_history"))
@@ -215,36 +157,25 @@ def _print_history(json: bool, *, alone: bool) -> None:
         print_history(entries, console())
 
 
-def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, Written, Comparison | None]:
+def write(
+    workspace: lazy.Workspace, before: lazy.Report | None = None
+) -> tuple[lazy.Report, lazy.Written, lazy.Comparison | None]:
     """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
-    from deadweight.records.store import write_atomically
-    from deadweight.report.compare import compare
-    from deadweight.report.history import to_json
-    from deadweight.report.write import write_report
-
     with pulse("report"):
         made = collected(workspace)
-        changed = None if before is None else compare(before, made, workspace.suite.report.thresholds)
+        changed = None if before is None else lazy.compare(before, made, workspace.suite.report.thresholds)
         if before is None:
             workspace.state.compared.unlink(missing_ok=True)
         else:
-            write_atomically(workspace.state.compared, to_json(before))
-        return made, write_report(made, workspace.state.report, changed), changed
+            lazy.write_atomically(workspace.state.compared, lazy.history.to_json(before))
+        return made, lazy.write_report(made, workspace.state.report, changed), changed
 
 
-def collected(workspace: Workspace) -> Report:
+def collected(workspace: lazy.Workspace) -> lazy.Report:
     """What is on disk as a report, and added to the history.
 
     An archive that cannot be had any more is a note, for the others' sake.
     """
-    from dataclasses import replace
-
-    from deadweight._errors import MissingError
-    from deadweight.checks import table
-    from deadweight.project.git import commit_of
-    from deadweight.report.collect import collect
-    from deadweight.report.history import IN_REPORT, appended, entry_of
-
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
     for variant in workspace.suite.variants:
@@ -254,24 +185,22 @@ def collected(workspace: Workspace) -> Report:
             except MissingError as error:
                 why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
                 lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
-    asked = {variant.name: [check.name for check in table.asked(variant)] for variant in workspace.suite.variants}
-    made = collect(workspace.suite, workspace.state, archives, lost, asked)
-    commit = commit_of(workspace.suite.root)
-    entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))
-    return replace(made, history=entries[-IN_REPORT:])
+    asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in workspace.suite.variants}
+    made = lazy.collect(workspace.suite, workspace.state, archives, lost, asked)
+    commit = lazy.commit_of(workspace.suite.root)
+    entries = lazy.history.appended(
+        workspace.state.history, lazy.history.entry_of(made, commit.name, dirty=commit.dirty)
+    )
+    return replace(made, history=entries[-lazy.history.IN_REPORT :])
 
 
-def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
+def _conclude(found: lazy.Comparison, tell: Callable[[str], None]) -> None:
     """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
-    from deadweight._errors import CheckFailed, MissingError, wording
-    from deadweight.report import figures
-    from deadweight.report.markdown import comparison_markdown
-
-    tell(comparison_markdown(found))
+    tell(lazy.comparison_markdown(found))
     since, lost = found.old_generated_at, len(found.unmeasured)
     if found.regressions:
         told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")
-        count = figures.plural(len(found.regressions), "regression")
+        count = lazy.figures.plural(len(found.regressions), "regression")
         raise CheckFailed(wording("tasks.regressions", count=count, since=since, regressions=told))
     if lost:
         raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since))
@@ -281,31 +210,25 @@ def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
 HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")
 
 
-def print_history(entries: Sequence[HistoryEntry], out: Console) -> None:
+def print_history(entries: Sequence[lazy.HistoryEntry], out: lazy.Console) -> None:
     """A table for each variant, from old to new."""
-    from rich.table import Table
-
-    from deadweight.report.history import rows
-
-    for name, found in rows(entries).items():
-        table = Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
-        for row in found:
-            table.add_row(*_cells(row))
-        out.print(table)
+    for name in dict.fromkeys(name for entry in entries for name in entry.variants):
+        table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
+        for entry, point in lazy.history.of(name, entries):
+            table.add_row(*_cells(entry, point))
+        if table.row_count:
+            out.print(table)
 
 
-def _cells(row: Row) -> list[str]:
-    from deadweight.report import figures
-
-    point = row.point
-    commit = (row.commit or "none")[:10] + ("+" if row.dirty else "")
+def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
+    commit = (entry.commit or "none")[:10] + ("+" if entry.dirty else "")
     held = ", ".join(f"{posture} {each.held}/{each.tried}" for posture, each in point.attacks.items())
     return [
-        row.at[:16].replace("T", " "),
+        entry.at[:16].replace("T", " "),
         commit,
-        figures.size(point.size_bytes) + (f" ({figures.STAND_IN})" if point.stand_in else ""),
-        figures.count(point.findings),
-        held or figures.NOT_MEASURED,
-        figures.seconds(point.startup_seconds),
-        figures.seconds(point.build_seconds),
+        lazy.figures.size(point.size_bytes) + (f" ({lazy.figures.STAND_IN})" if point.stand_in else ""),
+        lazy.figures.count(point.findings),
+        held or lazy.figures.NOT_MEASURED,
+        lazy.figures.seconds(point.startup_seconds),
+        lazy.figures.seconds(point.build_seconds),
     ]

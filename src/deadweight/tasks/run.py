@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 
+from deadweight._errors import DeadweightError, MissingError, wording
+from deadweight.tasks import lazy
 from deadweight.tasks._options import names, parse_port
 from deadweight.tasks._progress import say
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from deadweight.engine.container import Container
-    from deadweight.engine.options import RunOptions
-    from deadweight.project.workspace import Workspace
-    from deadweight.suite.model import Variant
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
 DOCKER_FAILED = 125
@@ -34,17 +32,10 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
 
     Example: invoke run --variant apko
     """
-    from invoke.exceptions import Exit
-
-    from deadweight import _signals
-    from deadweight.engine.foreground import run_in_foreground
-    from deadweight.engine.seccomp.refused_calls import explained
-    from deadweight.project.workspace import Workspace
-
-    with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
+    with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
         chosen, image, options = _prepared(workspace, variant, parse_port(port) or 0)
         options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
-        code = run_in_foreground(
+        code = lazy.foreground.run_in_foreground(
             workspace.engine(),
             image,
             options,
@@ -52,9 +43,9 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
             on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
             on_start=lambda container: _tell_where(chosen.name, container, stack),
         )
-        if code and _signals.received() is None:
+        if code and lazy._signals.received() is None:
             say(f"{chosen.name}: ended with exit code {code}")
-            if why := explained(workspace.engine(), image, options, chosen.health, chosen.port):
+            if why := lazy.refused_calls.explained(workspace.engine(), image, options, chosen.health, chosen.port):
                 say(f"{chosen.name}: {why}")
     if code:
         raise Exit(code=code)
@@ -66,23 +57,15 @@ def shell(c: Context, variant: str | None = None) -> None:
 
     Example: invoke shell --variant apko
     """
-    import os
-    import subprocess
-
-    from deadweight._errors import DeadweightError, wording
-    from deadweight.engine.daemon import docker_cli
-    from deadweight.engine.foreground import shell_in, words_beside, words_inside
-    from deadweight.project.workspace import Workspace
-
-    with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
+    with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
         container = _joined_or_started(workspace, variant, stack)
-        inside = shell_in(container)
+        inside = lazy.foreground.shell_in(container)
         if inside is not None:
-            words = words_inside(container, inside)
+            words = lazy.foreground.words_inside(container, inside)
         else:
             say(f"{variant} has no shell: this shell runs beside it and shares its processes, network and files")
-            words = words_beside(workspace.engine(), container, _tools(workspace))
-        cli = docker_cli(workspace.endpoint)
+            words = lazy.foreground.words_beside(workspace.engine(), container, _tools(workspace))
+        cli = lazy.docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
         raise DeadweightError(wording("tasks.no_shell"))
@@ -100,16 +83,13 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
 
     Example: invoke logs --variant apko
     """
-    from deadweight._errors import MissingError, wording
-    from deadweight.engine.foreground import log_lines, running
-    from deadweight.project.workspace import Workspace
-    from deadweight.suite.load import select
-
-    with Workspace.open(say) as workspace:
-        chosen = select(workspace.suite, names(variant))
+    with lazy.Workspace.open(say) as workspace:
+        chosen = lazy.select(workspace.suite, names(variant))
         wanted = names(variant)
-        if follow or (_engine_runs() and running(workspace.engine(), wanted)):
-            for line in log_lines(workspace.engine(), wanted, follow=follow, lines=200 if follow else None):
+        if follow or (_engine_runs() and lazy.foreground.running(workspace.engine(), wanted)):
+            for line in lazy.foreground.log_lines(
+                workspace.engine(), wanted, follow=follow, lines=200 if follow else None
+            ):
                 print(line, flush=True)
             return
         found = [
@@ -124,46 +104,35 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
-def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) -> None:
+def _tell_where(name: str, container: lazy.Container, stack: contextlib.ExitStack) -> None:
     """A port that is published by an engine elsewhere leads nowhere here: then one of this machine leads to it."""
-    from deadweight.engine.faults import Ended
-    from deadweight.engine.foreground import forwarded
-
-    with contextlib.suppress(Ended):  # at once: its last words come next, and tell more
+    with contextlib.suppress(lazy.Ended):  # at once: its last words come next, and tell more
         route = container.http()
         url = route.base_url
         if route.way == "engine":
-            url = f"http://127.0.0.1:{stack.enter_context(forwarded(route, container.options.host_port))}"
+            url = (
+                f"http://127.0.0.1:{stack.enter_context(lazy.foreground.forwarded(route, container.options.host_port))}"
+            )
         others = (container.http(port) for port in container.options.ports)
         more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
         say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 
-def _prepared(workspace: Workspace, name: str | None, port: int) -> tuple[Variant, str, RunOptions]:
+def _prepared(workspace: lazy.Workspace, name: str | None, port: int) -> tuple[lazy.Variant, str, lazy.RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
-    from deadweight.engine.options import hardened_for
-    from deadweight.engine.seccomp import refused_calls
-    from deadweight.records.lock import locked
-    from deadweight.suite.load import select_one
-
-    chosen = select_one(workspace.suite, name)
-    with locked(workspace.state, say):
+    chosen = lazy.select_one(workspace.suite, name)
+    with lazy.locked(workspace.state, say):
         reference = workspace.engine_image(chosen)
     image = workspace.engine().images.need(reference)
-    options = hardened_for(chosen, image.user)
-    refused_calls.check(workspace.engine(), options)
+    options = lazy.hardened_for(chosen, image.user)
+    lazy.refused_calls.check(workspace.engine(), options)
     return chosen, reference, options.but(host_port=port) if port else options
 
 
-def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib.ExitStack) -> Container:
+def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: contextlib.ExitStack) -> lazy.Container:
     """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
-    from deadweight._errors import DeadweightError, wording
-    from deadweight.checks.service import with_last_lines
-    from deadweight.engine.foreground import started_by_run
-    from deadweight.suite.load import select_one
-
-    chosen = select_one(workspace.suite, name)
-    there = started_by_run(workspace.engine(), chosen.name)
+    chosen = lazy.select_one(workspace.suite, name)
+    there = lazy.foreground.started_by_run(workspace.engine(), chosen.name)
     if there is not None:
         say(f"{chosen.name}: using the container {there.name}, which is already running")
         return there
@@ -172,7 +141,7 @@ def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:
-        problem = with_last_lines(readiness.reason, container)
+        problem = lazy.with_last_lines(readiness.reason, container)
         raise DeadweightError(wording("tasks.not_started", variant=chosen.name, problem=problem))
     if not readiness.healthy:
         say(f"{chosen.name}: {readiness.reason}")
@@ -180,19 +149,14 @@ def _joined_or_started(workspace: Workspace, name: str | None, stack: contextlib
 
 
 def _engine_runs() -> bool:
-    from deadweight._errors import MissingError
-    from deadweight.engine.daemon import find_running
-
     try:
-        return find_running() is not None
+        return lazy.find_running() is not None
     except MissingError:  # the one that is asked for does not answer, so nothing runs in it
         return False
 
 
-def _tools(workspace: Workspace) -> str:
+def _tools(workspace: lazy.Workspace) -> str:
     """A small image with a shell and tools: the source's busybox."""
-    from deadweight.records.lock import locked
-
-    with locked(workspace.state, say):
+    with lazy.locked(workspace.state, say):
         workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
     return workspace.source.base(TOOLS_IMAGE).resolved

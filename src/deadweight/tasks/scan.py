@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke.context import Context
 
-from deadweight.tasks import _options
+from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
+from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import parse_jobs
-from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import console, print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from deadweight._errors import DeadweightError
-    from deadweight.project.changed import Selection
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.evidence import Evidence
-    from deadweight.suite.model import Variant
 
 
 @task(
@@ -53,13 +46,9 @@ def scan(
     Example: invoke scan --changed-from published/report.json
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
-    from deadweight.checks.scan.sbom import forms
-    from deadweight.project.scan import scan_variants
-    from deadweight.project.workspace import Workspace
-
-    forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
+    lazy.sbom_forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
-    with Workspace.open(say, since=since) as workspace:
+    with lazy.Workspace.open(say, since=since) as workspace:
         selection = _options.chosen(
             workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
         )
@@ -69,30 +58,25 @@ def scan(
         chosen = _built(workspace, selection, named=bool(variant))
         _use(database, workspace)
         with pulse("scan"):
-            found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
+            found, failed = lazy.scan.scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)
     _write_sarif(sarif, found)
     _tell(workspace, found, failed, sboms, as_json=json)
     _raise_if_bad(found, failed, strict=strict)
 
 
-def _write_sarif(file: str | None, results: Sequence[Evidence]) -> None:
-    from deadweight.records.store import write_where_told
-    from deadweight.report.sarif import scan_sarif
-
+def _write_sarif(file: str | None, results: Sequence[lazy.Evidence]) -> None:
     if file is None:
         return
-    write_where_told(Path(file), scan_sarif(results))
+    lazy.write_where_told(Path(file), lazy.sarif.scan_sarif(results))
     say(f"wrote {file}")
 
 
-def _use(named: str | None, workspace: Workspace) -> None:
+def _use(named: str | None, workspace: lazy.Workspace) -> None:
     """Take another vulnerability database from now on, where one is named, and say what it covers."""
-    from deadweight.checks.scan import database
-
     if named is None:
         return
-    for line in database.use(named, workspace.suite.scan.database_repository, say).told():
+    for line in lazy.database.use(named, workspace.suite.scan.database_repository, say).told():
         say(line)
 
 
@@ -102,34 +86,26 @@ def _tell_nothing(*, as_json: bool) -> None:
 
 
 def _tell(
-    workspace: Workspace,
-    results: Sequence[Evidence],
+    workspace: lazy.Workspace,
+    results: Sequence[lazy.Evidence],
     failed: Mapping[str, DeadweightError],
     sboms: Sequence[Mapping[str, Any]],
     *,
     as_json: bool,
 ) -> None:
     if as_json:
-        print_json(
-            {
-                "scans": stand_in_rows(workspace, results),
-                "failed": {name: error.message for name, error in failed.items()},
-                "sboms": sboms,
-            }
-        )
+        problems = {name: error.message for name, error in failed.items()}
+        print_json({"scans": stand_in_rows(workspace, results), "failed": problems, "sboms": sboms})
         return
 
     print_scans(results, console())
     print_sboms(sboms, console())
-    if (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
-        print(resting)
+    tell_stand_ins(workspace, (result.variant for result in results), print)
     say(f"{total(results)}. Next: invoke report")
 
 
-def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[Variant, ...]:
+def _built(workspace: lazy.Workspace, selection: lazy.Selection, *, named: bool) -> tuple[lazy.Variant, ...]:
     """The named variants; without names all that are built. Raises MissingError where nothing is."""
-    from deadweight._errors import MissingError, wording
-
     chosen = selection.variants
     if named:
         return chosen
@@ -142,21 +118,16 @@ def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[
     return built
 
 
-def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) -> list[dict[str, Any]]:
+def _sboms(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], form: str | None) -> list[dict[str, Any]]:
     if form is None:
         return []
-    from dataclasses import asdict
 
-    from deadweight.checks.scan.sbom import forms, write_sboms
-
-    return [asdict(write_sboms(workspace.subject(variant), forms(form))) for variant in chosen]
+    return [asdict(lazy.write_sboms(workspace.subject(variant), lazy.sbom_forms(form))) for variant in chosen]
 
 
-def _raise_if_bad(results: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
+def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
     """Exit 1 where a scan failed or a gate is broken; exit 3 where something missing is all that was in the way: an engine, a
     database."""
-    from deadweight._errors import CheckFailed, MissingError, wording
-
     bad = [f"{name}: {error.message}" for name, error in failed.items()]
     bad += [f"{result.variant}: {result.reason}" for result in results if not result.ok]
     if bad:
@@ -181,14 +152,12 @@ MOST_TELLING = ("variant", "total", "critical", "high", TOUCHED, "OS", "fixable"
 """All columns, in the order in which they get the room that a terminal has."""
 
 
-def print_scans(results: Sequence[Evidence], out: Console) -> None:
+def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One row for each image; a count stands only where something was looked up."""
-    from rich.table import Table
-
     heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", TOUCHED, UNTOUCHED)
     rows = [(result.variant, *_cells(result.data)) for result in results]
-    shown = fitting(heads, rows, out.width)
-    table = Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
+    shown = lazy.fitting(heads, rows, map(heads.index, MOST_TELLING), out.width, {})
+    table = lazy.Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
     for row in rows:
         table.add_row(*(row[index] for index in shown))
     out.print(table)
@@ -203,37 +172,23 @@ def print_scans(results: Sequence[Evidence], out: Console) -> None:
         )
 
 
-def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The columns that fit, in their order: the most telling are given room first."""
-    chosen, left = list[int](), width
-    for head in MOST_TELLING:
-        index = heads.index(head)
-        needed = 2 + max(len(head), *(len(row[index]) for row in rows)) if rows else 2 + len(head)
-        if not chosen or needed <= left:
-            chosen.append(index)
-            left -= needed
-    return sorted(chosen)
-
-
-def total(results: Sequence[Evidence]) -> str:
+def total(results: Sequence[lazy.Evidence]) -> str:
     """``3 images scanned: 1,788 findings, 44 of them reached``; what was not scanned or covered is told apart."""
-    from deadweight.report.figures import plural
-
     scanned = [result.data for result in results if result.data.get("status") == "scanned"]
     reached = [data["reachability"] for data in scanned if data["reachability"]["status"] == "measured"]
     counted = [data["total"] for data in scanned if data["total"] is not None]
     untold = len(scanned) - len(counted)
-    parts = [plural(sum(counted), "finding") if counted else "\u2013 findings"]
-    parts += [f"{plural(untold, 'image')} with a language that is not covered"] if untold else []
+    parts = [lazy.figures.plural(sum(counted), "finding") if counted else "\u2013 findings"]
+    parts += [f"{lazy.figures.plural(untold, 'image')} with a language that is not covered"] if untold else []
     if reached:
         known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
         parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")
     other = len(results) - len(scanned)
-    left = f"; {plural(other, 'image')} not scanned or not covered" if other else ""
-    return f"{plural(len(scanned), 'image')} scanned: {', '.join(parts)}{left}"
+    left = f"; {lazy.figures.plural(other, 'image')} not scanned or not covered" if other else ""
+    return f"{lazy.figures.plural(len(scanned), 'image')} scanned: {', '.join(parts)}{left}"
 
 
-def unused(results: Sequence[Evidence]) -> list[str]:
+def unused(results: Sequence[lazy.Evidence]) -> list[str]:
     """Exceptions that none of the scanned images needs."""
     scanned = [result for result in results if result.data.get("status") == "scanned"]
     unneeded = {origin for evidence in scanned for origin in evidence.data["unused_exceptions"]}
@@ -262,10 +217,9 @@ def _words(covered: Mapping[str, Any]) -> list[str]:
     return [str(covered.get(part, "")).replace("_", " ") for part in ("os", "language")]
 
 
-def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
+def print_sboms(sboms: Sequence[Mapping[str, Any]], out: lazy.Console) -> None:
     """Where each SBOM is, and what the builder's claims and the image do not agree on."""
-    from deadweight.report.figures import plural
-
+    plural = lazy.figures.plural
     for sbom in sboms:
         for file in sbom["files"]:
             out.print(

@@ -7,21 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from deadweight._errors import MissingError, quoting, wording
+from deadweight.tasks import lazy
 from deadweight.tasks._options import names, parse_days
-from deadweight.tasks._progress import print_json, pulse, say
+from deadweight.tasks._progress import print_json, pulse, say, watcher
 from deadweight.tasks._task import dry, task
-
-if TYPE_CHECKING:
-    from deadweight.project.build import Preparations
-    from deadweight.project.doctor import Doctor
-    from deadweight.project.survey import Finding
-    from deadweight.project.workspace import Workspace
-    from deadweight.sources.protocol import NoBase, ToMake
-    from deadweight.suite.model import Variant
 
 
 @task(
@@ -54,20 +47,15 @@ def setup(
     Shows the list first and asks once on a terminal. Anything already installed is used.
     Example: invoke setup --source local --yes
     """
-    from deadweight.project.needs import to_make
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.suite.load import select
-
     only_shown = plan or dry(c)
     with contextlib.ExitStack() as held:
-        workspace = held.enter_context(Workspace.open(say))
-        chosen = select(workspace.suite, names(variant))
+        workspace = held.enter_context(lazy.Workspace.open(say))
+        chosen = lazy.select(workspace.suite, names(variant))
         if not only_shown:
-            held.enter_context(locked(workspace.state, say))
+            held.enter_context(lazy.locked(workspace.state, say))
         _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
         found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
-        unmade = to_make(workspace, chosen) if only_shown else ()
+        unmade = lazy.needs.to_make(workspace, chosen) if only_shown else ()
         _tell(workspace, found, unmade, lacking, as_json=json)
         if not only_shown:
             _raise_if_not_buildable(workspace, chosen, found)
@@ -76,7 +64,12 @@ def setup(
 
 
 def _tell(
-    workspace: Workspace, found: Sequence[Finding], unmade: Sequence[ToMake], lacking: NoBase | None, *, as_json: bool
+    workspace: lazy.Workspace,
+    found: Sequence[lazy.Finding],
+    unmade: Sequence[lazy.ToMake],
+    lacking: lazy.NoBase | None,
+    *,
+    as_json: bool,
 ) -> None:
     if all(each.present for each in found) and not unmade and lacking is None:
         say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
@@ -94,30 +87,20 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
     Example: invoke doctor --json
     """
-    from deadweight._errors import MissingError, quoting, wording
-    from deadweight.project.doctor import examine
-    from deadweight.project.needs import hopeless, known_bases, to_make, tools_of
-    from deadweight.project.workspace import Workspace
-
-    with Workspace.open(say) as workspace:
+    with lazy.Workspace.open(say) as workspace:
         with pulse("doctor"):
-            found = examine(tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root)
-            unmade = to_make(workspace, workspace.suite.variants)
-        lacking = known_bases(workspace, workspace.suite.variants).error
-        if json:
-            making = [asdict(item) for item in unmade]
-            print_json(
-                {
-                    "source": workspace.source.name,
-                    **asdict(found),
-                    "to_make": making,
-                    "lacking": _problems(lacking),
-                }
+            found = lazy.examine(
+                lazy.needs.tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root
             )
+            unmade = lazy.needs.to_make(workspace, workspace.suite.variants)
+        lacking = lazy.needs.known_bases(workspace, workspace.suite.variants).error
+        if json:
+            there = {"source": workspace.source.name, **asdict(found)}
+            print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
         else:
             _print_doctor(found, unmade, workspace.source.name)
         missing = [tool.name for tool in found.tools if not tool.present] + [item.name for item in unmade]
-        yours = hopeless(found.tools)
+        yours = lazy.needs.hopeless(found.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
     if found.unwritable:
         missing += [f"a folder that can be written to ({folder})" for folder in found.unwritable]
@@ -131,69 +114,55 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
 
 def prepare(
-    workspace: Workspace,
-    chosen: Sequence[Variant],
+    workspace: lazy.Workspace,
+    chosen: Sequence[lazy.Variant],
     *,
     yes: bool = False,
-    tests: bool = False,
-    bench: bool = False,
     plan: bool = False,
-) -> tuple[tuple[Finding, ...], NoBase | None]:
+    **groups: bool,
+) -> tuple[tuple[lazy.Finding, ...], lazy.NoBase | None]:
     """Install what these variants miss, then prepare their bases and packages. Gives the programs, and which bases are missing.
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    from deadweight.plan.scheduler import run_plan
-    from deadweight.project.build import preparations
-    from deadweight.project.install import raise_if_missing
-    from deadweight.project.needs import known_bases, prepare_bases, split_by_base
-    from deadweight.project.survey import survey
-    from deadweight.sources.protocol import NoBase
-    from deadweight.tasks._progress import watcher
-
-    found, missing, chosen = _asked(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=plan)
-    lacking = known_bases(workspace, chosen)
+    found, missing, chosen = _asked(workspace, chosen, yes=yes, plan=plan, **groups)
+    lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return found, lacking.error
     with watcher() as shown:
-        work = preparations(workspace, chosen, missing)
-        outcomes = run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
-    unmade = [outcome for outcome in outcomes if isinstance(outcome.error, NoBase)]
-    raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
+        work = lazy.build.preparations(workspace, chosen, missing)
+        outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
+    unmade = [outcome for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
+    lazy.raise_if_missing(outcome for outcome in outcomes if outcome not in unmade)
     for error in (item.error for item in unmade):
-        assert isinstance(error, NoBase)
-        lacking = lacking.and_then(split_by_base(lacking.able, workspace.needs(lacking.able), error))
+        assert isinstance(error, lazy.NoBase)
+        lacking = lacking.and_then(lazy.needs.split_by_base(lacking.able, workspace.needs(lacking.able), error))
     with pulse("set-up"):
-        lacking = lacking.and_then(prepare_bases(workspace, lacking.able))
-    return survey([each.name for each in found]) if missing else found, lacking.error
+        lacking = lacking.and_then(lazy.needs.prepare_bases(workspace, lacking.able))
+    return lazy.survey([each.name for each in found]) if missing else found, lacking.error
 
 
 def to_prepare(
-    workspace: Workspace, chosen: Sequence[Variant], *, yes: bool, database: Callable[[], object] | None
-) -> Preparations:
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool, database: Callable[[], object] | None
+) -> lazy.build.Preparations:
     """What is missing for these variants, shown and asked for, to be got while the first are being built."""
-    from deadweight.project.build import preparations
-
     _, missing, able = _asked(workspace, chosen, yes=yes)
-    work = preparations(workspace, able, missing, start_engine=True, database=database)
+    work = lazy.build.preparations(workspace, able, missing, start_engine=True, database=database)
     return replace(work, needs={**dict.fromkeys((variant.name for variant in chosen), frozenset()), **work.needs})
 
 
 def _asked(
-    workspace: Workspace,
-    chosen: Sequence[Variant],
+    workspace: lazy.Workspace,
+    chosen: Sequence[lazy.Variant],
     *,
     yes: bool = False,
-    tests: bool = False,
-    bench: bool = False,
     plan: bool = False,
-) -> tuple[tuple[Finding, ...], list[Finding], Sequence[Variant]]:
+    **groups: bool,
+) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
     """What there is and what is missing, shown, and got only if the user wants it; and the variants that can be had."""
-    from deadweight.project.needs import to_make
-
     with pulse("set-up: looking for what is there"):
-        found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
-        unmade = to_make(workspace, chosen)
+        found, missing, chosen = _survey(workspace, chosen, **groups)
+        unmade = lazy.needs.to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
         if not plan:
@@ -202,53 +171,51 @@ def _asked(
 
 
 def _survey(
-    workspace: Workspace, chosen: Sequence[Variant], *, tests: bool, bench: bool
-) -> tuple[tuple[Finding, ...], list[Finding], Sequence[Variant]]:
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **groups: bool
+) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
     """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
-    from deadweight.project.needs import ENGINE_TOOLS, no_engine, tools_of, without_engine
-    from deadweight.project.survey import survey
-
-    found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
-    engineless = no_engine(found)
+    found = lazy.survey(lazy.needs.tools_of(workspace, chosen, **groups))
+    engineless = lazy.needs.no_engine(found)
     if engineless:
         say(f"no container engine available ({engineless}); skipping the variants that need one")
-        chosen = without_engine(workspace, chosen)
-        others = set(tools_of(workspace, chosen, tests=tests, bench=bench)) - set(ENGINE_TOOLS)
-        found = (*(each for each in found if each.name in ENGINE_TOOLS), *survey(sorted(others)))
-    missing = [each for each in found if not each.present and not (engineless and each.name in ENGINE_TOOLS)]
+        chosen = lazy.needs.without_engine(workspace, chosen)
+        others = set(lazy.needs.tools_of(workspace, chosen, **groups)) - set(lazy.needs.ENGINE_TOOLS)
+        found = (*(each for each in found if each.name in lazy.needs.ENGINE_TOOLS), *lazy.survey(sorted(others)))
+    missing = [each for each in found if not each.present and not (engineless and each.name in lazy.needs.ENGINE_TOOLS)]
     return found, missing, chosen
 
 
-def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], found: Sequence[Finding]) -> None:
-    from deadweight._errors import MissingError, wording
-    from deadweight.project.needs import ENGINE_TOOLS, hopeless, no_engine, without_engine
-
-    engineless = no_engine(found)
+def _raise_if_not_buildable(
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], found: Sequence[lazy.Finding]
+) -> None:
+    engineless = lazy.needs.no_engine(found)
     if not engineless:
         return
-    built = {variant.name for variant in without_engine(workspace, chosen)}
+    built = {variant.name for variant in lazy.needs.without_engine(workspace, chosen)}
     left = [variant.name for variant in chosen if variant.name not in built]
     if left:
-        how = dict.fromkeys(finding.how for finding in hopeless(found) if finding.name in ENGINE_TOOLS)
+        how = dict.fromkeys(
+            finding.how for finding in lazy.needs.hopeless(found) if finding.name in lazy.needs.ENGINE_TOOLS
+        )
         message = wording("tasks.not_buildable", variants=", ".join(left), problem=engineless)
         raise MissingError(message, hint="; ".join(how))
 
 
-def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:
+def _take(
+    workspace: lazy.Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool
+) -> None:
     """Use the source that is asked for, from now on or (``keep`` is False) for this look only; a wrong one is told either way."""
     if source is mirror is ca_bundle is None:
         return
-    from deadweight.sources import settings
-    from deadweight.sources.choose import changes, choose
 
-    asked = changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
+    asked = lazy.source_changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
     if keep:
-        settings.record(workspace.state, **asked, rebase=False)
+        lazy.settings.record(workspace.state, **asked, rebase=False)
     else:
-        workspace.source = choose(workspace.suite, workspace.state, say, asked)
+        workspace.source = lazy.choose_source(workspace.suite, workspace.state, say, asked)
 
 
-def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
+def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> None:
     if missing:
         say("to install:")
     width = max((len(finding.name) for finding in missing), default=0)
@@ -262,8 +229,6 @@ def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
 
 
 def _ask(yes: bool) -> None:
-    from deadweight._errors import MissingError, wording
-
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     sys.stderr.write("install these? [Y/n] ")  # input() would write it to stdout, which is the JSON document's
@@ -275,11 +240,11 @@ def _ask(yes: bool) -> None:
         raise MissingError(wording("tasks.not_installed"))
 
 
-def _problems(lacking: NoBase | None) -> list[str]:
+def _problems(lacking: lazy.NoBase | None) -> list[str]:
     return [text for _, text in lacking.problems] if lacking is not None else []
 
 
-def _print_doctor(found: Doctor, unmade: Sequence[ToMake], source: str) -> None:
+def _print_doctor(found: lazy.Doctor, unmade: Sequence[lazy.ToMake], source: str) -> None:
     for line in found.lines():
         print(line)
     for made in unmade:
@@ -300,18 +265,13 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
 
     Example: invoke clean --project
     """
-    from deadweight._errors import MissingError, wording
-    from deadweight.project.clean import clean as clean_up
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.report.figures import plural
-    from deadweight.suite.values import format_bytes
-
     days = parse_days(older_than)
-    with Workspace.open(say) as workspace, locked(workspace.state, say), pulse("clean"):
-        done = clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
-    freed = format_bytes(done.size_bytes)
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say), pulse("clean"):
+        done = lazy.clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
+    freed = lazy.format_bytes(done.size_bytes)
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
-    say(f"removed {first}, {plural(done.images, 'image')}, {plural(done.files, 'file')} ({freed})")
+    say(
+        f"removed {first}, {lazy.figures.plural(done.images, 'image')}, {lazy.figures.plural(done.files, 'file')} ({freed})"
+    )
     if done.left is not None:
         raise MissingError(wording("tasks.engine_not_cleaned", problem=done.left.message), hint=done.left.hint)

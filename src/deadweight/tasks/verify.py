@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from deadweight.tasks import _options
+from deadweight._errors import CheckFailed, MissingError, wording
+from deadweight.tasks import _options, lazy
 from deadweight.tasks._options import names
-from deadweight.tasks._progress import print_json, pulse, say, stand_in_note, stand_in_rows
+from deadweight.tasks._progress import print_json, pulse, say, stand_in_rows, tell_stand_ins
 from deadweight.tasks._task import colour, task
-
-if TYPE_CHECKING:
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.evidence import Evidence
-    from deadweight.suite.model import Variant
 
 OUTCOMES = (
     "passed",
@@ -51,10 +46,7 @@ def verify(
     Example: invoke verify --variant apko --check api
     Example: invoke verify --shard 2/5
     """
-    from deadweight.checks.table import refuse_unasked
-    from deadweight.project.workspace import Workspace
-
-    with Workspace.open(say, since=since) as workspace:
+    with lazy.Workspace.open(say, since=since) as workspace:
         selection = _options.chosen(
             workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from
         )
@@ -63,57 +55,49 @@ def verify(
             if json:
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
-        refuse_unasked(names(check), chosen)
+        lazy.refuse_unasked(names(check), chosen)
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
         results = verify_variants(workspace, built or chosen, names(check))
     if json:
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
-    elif (resting := stand_in_note(workspace, (result.variant for result in results))) is not None:
-        say(resting)
+    else:
+        tell_stand_ins(workspace, (result.variant for result in results))
     left = ", ".join(variant.name for variant in chosen if variant not in built)
     conclude(results, f"not checked because not built: {left}" if left else "")
     refuse_unproven(built)
 
 
 def verify_variants(
-    workspace: Workspace, chosen: Sequence[Variant], checks: Sequence[str] = (), jobs: int | None = None
-) -> tuple[Evidence, ...]:
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], checks: Sequence[str] = (), jobs: int | None = None
+) -> tuple[lazy.Evidence, ...]:
     """Check these variants, several side by side, telling each outcome on stderr."""
-    from deadweight.checks.runner import verify as verify_stage
-    from deadweight.records.lock import locked
-    from deadweight.report import figures
-
-    with locked(workspace.state, say):
+    with lazy.locked(workspace.state, say):
         told: list[str] = []
 
-        def tell(results: Evidence) -> None:
+        def tell(results: lazy.Evidence) -> None:
             told.append(results.check)
             say(_line(results))
 
-        with pulse(lambda: f"verify, {figures.plural(len(told), 'check')} done"):
+        with pulse(lambda: f"verify, {lazy.figures.plural(len(told), 'check')} done"):
             if workspace.spread is not None:
                 return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
             subjects = [workspace.subject(variant) for variant in chosen]
-            return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=tell))
+            return tuple(lazy.run_checks(subjects, checks, jobs=jobs, on_evidence=tell))
 
 
-def conclude(results: Sequence[Evidence], left: str = "", then: str = "invoke report") -> None:
+def conclude(results: Sequence[lazy.Evidence], left: str = "", then: str = "invoke report") -> None:
     """Say the total and the next command; ``left`` is what was not even tried. Each finding was told when it came.
 
     Raises CheckFailed naming the checks that did not end as the suite expects, MissingError where something was not measured.
     """
-    from deadweight._errors import MissingError, wording
-
     if not results and not left:
         raise MissingError(wording("tasks.no_checks"))
     raise_if_bad(results, left)
     say(tally(results) + (f". Next: {then}" if then else ""))
 
 
-def refuse_unproven(chosen: Sequence[Variant]) -> None:
+def refuse_unproven(chosen: Sequence[lazy.Variant]) -> None:
     """Raises MissingError (exit 3) where the suite says that what was seen of a variant proves little."""
-    from deadweight._errors import MissingError, wording
-
     by_code: dict[str, list[str]] = {}
     for variant in chosen:
         for code in variant.unproven:
@@ -123,13 +107,13 @@ def refuse_unproven(chosen: Sequence[Variant]) -> None:
         raise MissingError(wording("tasks.unproven", doubts=told))
 
 
-def tally(results: Sequence[Evidence]) -> str:
+def tally(results: Sequence[lazy.Evidence]) -> str:
     """How many checks came out how: ``72 passed, 2 failed as expected``."""
     counts = Counter(outcome(result) for result in results)
     return ", ".join(f"{counts[word]} {word}" for word in OUTCOMES if counts[word]) or "no check was run"
 
 
-def outcome(evidence: Evidence) -> str:
+def outcome(evidence: lazy.Evidence) -> str:
     """One of ``OUTCOMES``."""
     if evidence.status == "not_measured":
         return "not measured"
@@ -142,17 +126,14 @@ def outcome(evidence: Evidence) -> str:
     return "passed" if evidence.gated else "measured"
 
 
-def raise_if_bad(results: Sequence[Evidence], left: str = "") -> None:
+def raise_if_bad(results: Sequence[lazy.Evidence], left: str = "") -> None:
     """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be measured,
     or where something was ``left`` for want of a build.
     """
-    from deadweight._errors import CheckFailed, MissingError, wording
-    from deadweight.report import figures
-
     unmeasured = [result for result in results if result.status == "not_measured"]
     bad = [result for result in results if not result.ok and result not in unmeasured]
     tallied = "; ".join(filter(None, (tally(results), left)))
-    checks = figures.plural(len(results), "check")
+    checks = lazy.figures.plural(len(results), "check")
     if bad:
         message = wording("tasks.checks_failed", failed=len(bad), checks=checks, names=_names(bad), tally=tallied)
         raise CheckFailed(message)
@@ -171,11 +152,11 @@ def raise_if_bad(results: Sequence[Evidence], left: str = "") -> None:
         raise MissingError(wording("tasks.not_checked", left=left, tally=tally(results)))
 
 
-def _names(results: Sequence[Evidence]) -> str:
+def _names(results: Sequence[lazy.Evidence]) -> str:
     return ", ".join(f"{result.variant}/{result.check}" for result in results)
 
 
-def _line(evidence: Evidence) -> str:
+def _line(evidence: lazy.Evidence) -> str:
     word = outcome(evidence)
     mark = {"passed": "pass", "warned": "warn", "failed": "FAIL", "failed as expected": "fail, as expected"}.get(
         word, word

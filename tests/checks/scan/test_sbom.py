@@ -325,21 +325,15 @@ def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_regi
     """Found through the registry's referrers, or the list under the fallback tag; and by a tag of their own."""
     made = write_sboms(subject(tmp_path, app, debian_files()))
     pushed = push(tmp_path / "image.tar", f"{local_registry}/team/app:1")
-    attached = attach(pushed.reference, made.files)
+    digest = pushed.partition("@")[2]
+    attached = attach(pushed, made.files)
     assert [each.form for each in attached] == ["spdx", "cyclonedx"]
     for each, file in zip(attached, made.files, strict=True):
         manifest = get(local_registry, f"team/app/manifests/{each.tag.rpartition(':')[2]}")
-        assert (manifest["subject"]["digest"], manifest["artifactType"]) == (
-            pushed.digest,
-            manifest["layers"][0]["mediaType"],
-        )
+        assert (manifest["subject"]["digest"], manifest["artifactType"]) == (digest, manifest["layers"][0]["mediaType"])
         content = get(local_registry, f"team/app/blobs/{manifest['layers'][0]['digest']}")
         assert content == json.loads(Path(file.path).read_text())
-    place = (
-        "referrers/" + pushed.digest
-        if attached[0].found_by == "referrers"
-        else "manifests/" + pushed.digest.replace(":", "-")
-    )
+    place = f"referrers/{digest}" if attached[0].found_by == "referrers" else f"manifests/{digest.replace(':', '-')}"
     listed = {entry["digest"] for entry in get(local_registry, f"team/app/{place}")["manifests"]}
     assert {each.reference.partition("@")[2] for each in attached} <= listed
 

@@ -390,7 +390,7 @@ def test_a_database_argument_that_is_nothing(world, name):
 
 
 def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
-    from deadweight.publish.push import Artifact, ArtifactFile, lay_out
+    from deadweight.publish.push import ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     write_database(world / "db")
@@ -402,7 +402,7 @@ def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
     )
     layout = world / "layout"
     layout.mkdir()
-    lay_out(Artifact("application/vnd.aquasec.trivy.config.v1+json", (layer,)), layout)
+    lay_out(layout, "application/vnd.aquasec.trivy.config.v1+json", (layer,))
     crane.push(layout, f"{local_registry}/mirror/trivy-db:2")
     wanted = database.use(str(world / "db")).identity
     assert database.use(f"oci://{local_registry}/mirror/trivy-db:2").identity == wanted
