@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
+from deadweight.records.reference import split
 from deadweight_images.errors import Catalogue
 
 wording = Catalogue("deadweight_init")
@@ -24,11 +25,6 @@ class Known(Generic[T]):
 
     value: T
     origin: str = GUESSED
-
-
-def first(*found: Known[T] | None) -> Known[T] | None:
-    """The first that is known."""
-    return next((each for each in found if each is not None), None)
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -63,6 +59,11 @@ class ImageWords:
     def words(self) -> tuple[str, ...]:
         """What is started: program and arguments."""
         return (*self.entrypoint, *self.command)
+
+    @property
+    def image(self) -> str:
+        """The last part of its base's name."""
+        return posixpath.basename(split(self.base)[0])
 
     @property
     def program(self) -> tuple[str, ...]:
@@ -136,6 +137,28 @@ class Surroundings:
     needs: tuple[Known[Beside], ...] = ()
     volumes: tuple[Known[str], ...] = ()
     files: Mapping[str, Known[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComposeService:
+    """A service of a Compose file that is built from the repository."""
+
+    file: str
+    name: str
+    context: str
+    dockerfile: str | None
+    target: str | None
+    around: Surroundings
+    command: tuple[str, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+    """Build arguments."""
+    published: bool = False
+    """It starts the repository's own image as it is published; that is no word on how it is built."""
+
+    @property
+    def path(self) -> str:
+        """Its Dockerfile, seen from the root."""
+        return posixpath.normpath(posixpath.join(self.context, self.dockerfile or "Dockerfile"))
 
 
 UNLISTED = "none"

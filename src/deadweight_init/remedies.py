@@ -17,7 +17,7 @@ from deadweight_init.draft import Draft, run_of
 from deadweight_init.languages.table import facts_of
 from deadweight_init.prove.observe import Down, NotUp
 from deadweight_init.records import GUESSED, SEEN, Known, Project, Rung, Service, numbers, wording
-from deadweight_init.tree import Tree, folder_of, line_of
+from deadweight_init.tree import Tree, line_of
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ def advice(error: NotUp, draft: Draft, tree: Tree) -> Message:
     if error.down is Down.ONLY_LOOPBACK:
         place = tree.place_of(folder, _LOOPBACK)
         return wording("advice.loopback", place=place and f" ({place})")
-    texts = ((path, tree.texts[path]) for path in tree.named(r"readme(?:\.\w+)?") if folder_of(path) in (".", folder))
+    texts = (
+        (path, tree.texts[path]) for path in tree.named[r"readme(?:\.\w+)?"] if tree.folders[path] in (".", folder)
+    )
     found = ((path, line_of(text, match.start())) for path, text in texts if (match := _RUN.search(text)))
     shown = next((f" ({path}:{line} shows how it is run)" for path, line in found), "")
     if error.down is Down.ENDED_WITH_0:

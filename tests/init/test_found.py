@@ -14,12 +14,12 @@ from deadweight._errors import UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
 from deadweight_init.command import Wanted, init
-from deadweight_init.dockerfile import missing_sources, read_words, url_paths
 from deadweight_init.draft import first_draft, health_hints
 from deadweight_init.languages.sources import served
 from deadweight_init.prove.proof import nothing_left
 from deadweight_init.prove.recording import _DANGEROUS, described
 from deadweight_init.records import unwrapped
+from deadweight_init.repository.dockerfiles import missing_sources, read_words, url_paths
 from deadweight_init.services import LOOKED_FOR, find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text

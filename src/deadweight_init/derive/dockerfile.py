@@ -20,9 +20,18 @@ from deadweight.records.reference import split
 from deadweight.sources.dockerfile_lines import Instruction, directives
 from deadweight.sources.dockerfile_lines import arguments as arguments_of
 from deadweight_init.derive.runtime import DPKG, RuntimeFiles
-from deadweight_init.dockerfile import Stage, chain_of, env_of, filled, find_stage, flags, reached, stages_of
 from deadweight_init.languages.common import HEADER, flow
 from deadweight_init.records import Change, Code, Ladder, OwnDockerfile, Rung
+from deadweight_init.repository.dockerfiles import (
+    Stage,
+    chain_of,
+    env_of,
+    filled,
+    find_stage,
+    flags,
+    reached,
+    stages_of,
+)
 
 _TAG = re.compile(
     r"(?P<version>\d[\w.]*|lts|latest|current|stable|bookworm|trixie|bullseye)(?P<kind>-(?:fpm|cli|apache|zts))?(?:-[\w.]+)*"

@@ -70,30 +70,24 @@ _FOREIGN = re.compile(
 )
 
 
-def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str]) -> Known[str] | None:
-    """Whether a service takes from the variable PORT where it listens, as most platforms tell it; the value is the variable's name.
+def reads_address(
+    tree: Tree, folder: str, start: Sequence[str], code: Sequence[str]
+) -> tuple[Known[str] | None, Known[str] | None]:
+    """The variables that tell a service where to listen: the port (``PORT``, as on most platforms) and the address.
 
     gunicorn listens on loopback alone if neither its words nor that variable say otherwise. ``code`` are the endings of the
-    service's sources: code in another language is another program's.
+    service's sources: code in another language is another program's. The name of another's host is no address of its own.
     """
-    if {"gunicorn", "gunicorn.app.wsgiapp"} & set(start) and not any(
-        word.startswith(("-b", "--bind")) for word in start
-    ):
-        return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_PORT))
-    return next((Known("PORT", known.origin) for known in read), None)
-
-
-def reads_host(tree: Tree, folder: str, code: Sequence[str]) -> Known[str] | None:
-    """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    read = (known for path in _code(tree, folder, code) for known in tree.values(path, _READS_HOST))
-    return next((known for known in read if not _FOREIGN.search(known.value)), None)
-
-
-def _code(tree: Tree, folder: str, code: Sequence[str]) -> list[str]:
-    """Its own code, without tests, the upper folders first."""
-    files = (path for path in tree.below(folder, "Procfile", *code) if not TESTS.search(path) and not aside(path))
-    return by_depth(files)
+    port = host = None
+    words = {"gunicorn", "gunicorn.app.wsgiapp"}
+    if words & set(start) and not any(word.startswith(("-b", "--bind")) for word in start):
+        port = Known("PORT", "gunicorn's own: without it, it listens on loopback")
+    own = (path for path in tree.inside[folder] if path.endswith(("Procfile", *code)))
+    for path in by_depth(path for path in own if not TESTS.search(path) and not tree.is_aside[path]):
+        port = port or next((Known("PORT", known.origin) for known in tree.values(path, _READS_PORT)), None)
+        named = (known for known in tree.values(path, _READS_HOST) if not _FOREIGN.search(known.value))
+        host = host or next(named, None)
+    return port, host
 
 
 def by_depth(paths: Iterable[str]) -> list[str]:
@@ -145,7 +139,7 @@ def platform_command(tree: Tree, folder: str, kind: str = "web") -> str:
     for name, path in TABLES["platforms"][kind].items():
         file = joined(folder, name)
         match = re.search(rf"^{path[0]}:\s*(.+)$", tree.texts[file], re.MULTILINE) if name == "Procfile" else None
-        command = match[1] if match else _at(tree.data(file), path)
+        command = match[1] if match else _at(tree.data[file], path)
         if isinstance(command, str) and command.strip():
             return command.strip()
     return ""
@@ -176,10 +170,10 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
 
     Documents of tests and examples describe something else.
     """
-    for path in tree.named(_DOCUMENT):
+    for path in tree.named[_DOCUMENT]:
         mine = folder == "." or path.startswith(f"{folder}/")
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
-        if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.texts[path])):
+        if mine and not aside(plain) and tree.data[path].get("paths"):
             return Known(path, f"from {path}: it describes the service")
     return None
 

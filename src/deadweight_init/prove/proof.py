@@ -14,9 +14,9 @@ from deadweight._errors import CommandError, DeadweightError, Interrupted, Missi
 from deadweight.builders.shared.diagnosis import Code
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
-from deadweight_init.dockerfile import stages_of
 from deadweight_init.draft import Draft
 from deadweight_init.records import Rung, wording
+from deadweight_init.repository.dockerfiles import stages_of
 from deadweight_init.tree import Tree, look
 from deadweight_init.write.suite import suite_text
 

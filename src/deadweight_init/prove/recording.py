@@ -85,7 +85,7 @@ def routes(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operatio
 
 
 def _sources(tree: Tree, folder: str) -> Iterator[str]:
-    inside = (path for path in tree.named(_CODE) if folder == "." or path.startswith(f"{folder}/"))
+    inside = (path for path in tree.named[_CODE] if folder == "." or path.startswith(f"{folder}/"))
     plain = (path for path in inside if not aside(path) and not TESTS.search(path))
     yield from (path for _, path in zip(range(_MOST_FILES), plain, strict=False))
 

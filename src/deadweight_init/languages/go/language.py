@@ -243,7 +243,7 @@ def _own_ko(tree: Tree, folder: str) -> dict[str, str]:
     """``config``, ``base`` and ``main`` of the ko.yaml of a module; empty without one. Bases of its own for single programs are
     the suite's to say: such a file is not handed on."""
     path = next((found for name in _KO if (found := joined(folder, name)) in tree.files), None)
-    document = tree.data(path) if path else {}
+    document = tree.data[path] if path else {}
     if path is None or not document:
         return {}
     mains = [str(each.get("main") or ".") for each in mappings(document.get("builds"))]
@@ -264,7 +264,7 @@ def _ko_main(said: Mapping[str, str], mains: Sequence[str], words: ImageWords | 
 class Go:
     """The language Go."""
 
-    facts = Facts((r"go\.mod",), (".go",), "golang", compiled=True)
+    facts = Facts((r"go\.mod",), (".go",), "golang")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> GoProject | None:
         """The module in a folder, with the program that becomes the image."""
@@ -274,7 +274,7 @@ class Go:
         text = tree.texts[file]
         path = re.search(r"^module\s+(\S+)", text, re.MULTILINE)
         name = posixpath.basename(re.sub(r"/v\d+$", "", path[1] if path else "service"))
-        builds = "\n".join(tree.texts[each] for each in tree.named(_BUILDS) if folder_of(each) in (".", folder))
+        builds = "\n".join(tree.texts[each] for each in tree.named[_BUILDS] if folder_of(each) in (".", folder))
         builds = builds.replace("\\\n", " ")
         own_ko = _own_ko(tree, folder)
         mains = tuple(_mains(tree, folder))

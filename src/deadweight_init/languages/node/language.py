@@ -316,7 +316,7 @@ class Node:
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
-        package = tree.data(joined(folder, "package.json"))
+        package = tree.data[joined(folder, "package.json")]
         scripts, needs = mapping(package.get("scripts")), mapping(package.get("dependencies"))
         is_server = (
             words or "start" in scripts or any(name in needs for name in SERVERS) or serves(tree, folder, package)

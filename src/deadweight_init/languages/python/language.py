@@ -20,7 +20,6 @@ from deadweight_init.records import (
     Ladder,
     Project,
     Service,
-    first,
     numbers,
     simple_command,
 )
@@ -226,7 +225,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     asked = tree.values(joined(folder, "pyproject.toml"), _RANGE)
     ranged = (Known(version, known.origin) for known in asked if (version := _within(known.value)))
     supported = (known for known in named if numbers(known.value) >= _OLDEST)
-    return first(base, next(supported, None), next(ranged, None)) or Known(_DEFAULT)
+    return base or next(supported, None) or next(ranged, None) or Known(_DEFAULT)
 
 
 def _within(asked: str) -> str:
