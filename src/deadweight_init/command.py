@@ -74,7 +74,7 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     chosen = [_with_program(tree, each, ask, say) for each in choose(tree, services, wanted, ask, say)]
     drafts = _drafts(root, chosen, wanted, say)
     for each in broken(tree):
-        say(f"passed over: {each}")
+        say(wording("progress.passed_over", what=each))
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
         written.write({SUITE_FILE: suite_text(*drafts), **files})
@@ -104,7 +104,7 @@ def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable
     """One for each service that is brought in: the one that is meant, or all of them."""
     for each in chosen:
         if each.project is not None and each.project.problem and each.dockerfiles:
-            say(f"{each.name}: no images of our own for it: {each.project.problem}")
+            say(wording("progress.no_recipe", name=each.name, reason=each.project.problem))
     if len(chosen) == 1:
         draft = first_draft(chosen[0], PLACE, wanted.port, wanted.health)
         _refuse_nothing(draft)
@@ -114,7 +114,7 @@ def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable
     usable = tuple(draft for draft in drafts if draft.rungs)
     for draft in drafts:
         if draft not in usable:
-            say(f"{draft.service.name}: skipped: nothing of it can be built from a fresh checkout")
+            say(wording("progress.skipped", name=draft.service.name))
     if not usable:
         _refuse_nothing(drafts[0])
     return usable
@@ -129,7 +129,7 @@ def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], N
     answer = ask(f"which program of {service.name}", (main, *project.others))
     if answer is None:
         others = ", ".join(project.others)
-        say(f"{service.name}: the program is ./{main}; also found: {others} (deadweight init --main NAME)")
+        say(wording("progress.program", name=service.name, main=main, others=others))
     again = find_services(tree, answer) if answer not in (None, main) else ()
     return next((each for each in again if each.folder == service.folder), service)
 
@@ -165,7 +165,7 @@ def _proved(proofs: Sequence[Proof], tools: Tools, left_out: dict[str, str]) -> 
                 raise
             name = proof.draft.service.name
             left_out[name] = first_line(error.message)
-            tools.say(f"{name}: left out: {left_out[name]}")
+            tools.say(wording("progress.left_out", name=name, reason=left_out[name]))
     if not done:
         raise DeadweightError(wording("command.none_proved"))
     return tuple(done)
@@ -204,8 +204,7 @@ def choose(
     chosen = labels.get(answer or "") or by_folder.get(answer or "", services[0])
     others = [name for name, each in labels.items() if each is not chosen]
     if wanted.service is None:
-        also = f"also found: {_shortened(others)} (deadweight init --service NAME, or --service {ALL})"
-        say(f"{_label(chosen, services)}: selected; {also}")
+        say(wording("progress.selected", name=_label(chosen, services), others=_shortened(others)))
     return (chosen,)
 
 
@@ -251,19 +250,19 @@ def _all_broken(tree: Tree) -> Iterator[str]:
         if aside(path) or len(text) >= MOST_BYTES:  # of a longer one only the start is read
             continue
         if not os.access(tree.root / path, os.R_OK):
-            yield f"{path}: cannot be read: Permission denied"
+            yield wording("problem.no_permission", path=path)
         elif why := _broken(path, text):
-            yield f"{path}: {why}"
+            yield wording("problem.file", path=path, reason=why)
 
 
 def instead(tree: Tree) -> Iterator[str]:
     """One line for each reason why no service was found that can be told."""
     yield from broken(tree)
     for path in tree.named[r"\.?melange\.ya?ml"]:
-        yield f"{path}: makes a package; the image that holds it needs an apko.yaml"
+        yield wording("problem.package_alone", path=path)
     for path in tree.named[COMPOSE]:
         if not _broken(path, tree.texts[path]):
-            yield f"{path}: starts images, and nothing here builds them"
+            yield wording("problem.starts_images", path=path)
 
 
 def _broken(path: str, text: str) -> str:
@@ -271,10 +270,10 @@ def _broken(path: str, text: str) -> str:
     if read is None:
         of_image = not re.fullmatch(MANIFESTS, posixpath.basename(path), re.IGNORECASE)
         has_from = is_generated(text) or re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE)
-        return "it has no FROM, so it builds no image" if of_image and not has_from else ""
+        return wording("problem.no_from") if of_image and not has_from else ""
     try:
         read(text)
     except NOT_PARSED as error:
         told = " ".join(str(error).split())
-        return f"is not {kind}: {told[:120]}"
+        return wording("problem.not_parsed", kind=kind, error=told[:120])
     return ""

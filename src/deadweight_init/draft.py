@@ -13,13 +13,13 @@ from deadweight_init.derive.dockerfile import ladder as derived_ladder
 from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import Change, Known, Ladder, OwnDockerfile, Rung, Service
+from deadweight_init.records import Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
 
 DEFAULT_PORT = 8080
-UNWATCHED = "what the image runs on is known once it was built and watched"
+UNWATCHED = wording("refused.unwatched")
 MOST_OWN = 4
 
 
@@ -200,7 +200,7 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         while name in taken:
             name += "-2"
         taken.add(name)
-        refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
+        refused = each.refused or ("" if number < MOST_OWN else wording("refused.too_many", most=MOST_OWN))
         yield Rung(name, "dockerfile", f"{each.path}, as it is", _keys(each), (), refused)
     yield from service.more
 

@@ -22,6 +22,7 @@ from deadweight_init.records import (
     Rung,
     Service,
     Surroundings,
+    wording,
 )
 from deadweight_init.repository.compose import commands as compose_commands
 from deadweight_init.repository.compose import (
@@ -93,7 +94,7 @@ def problems_of(tree: Tree) -> Iterator[str]:
     for folder in dict.fromkeys(tree.folders[path] for path in tree.named[MANIFESTS]):
         project = _project(tree, folder, None, None)
         if project is not None and project.problem:
-            yield f"{project.language} ({folder}): {project.problem}"
+            yield wording("problem.of_program", language=project.language, folder=folder, reason=project.problem)
 
 
 def _covers(service: Service, folder: str) -> bool:

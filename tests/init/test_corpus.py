@@ -23,6 +23,7 @@ from deadweight_init.languages.table import NAMES
 from deadweight_init.records import Known, OwnDockerfile, Project, Service
 from deadweight_init.services import find_services
 from deadweight_init.tree import look
+from tests.support.codes import parts as parts_of
 from tests.support.trees import written
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -88,6 +89,12 @@ def summary(service: Service) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value and value != "."}
 
 
+def reason(message: str) -> str:
+    """The code and the fields of what is refused; empty for what is not."""
+    code, fields = parts_of(message) if message else ("", {})
+    return " ".join((code, *map(str, fields.values())))
+
+
 def own_image(own: OwnDockerfile) -> dict[str, Any]:
     """A Dockerfile, with how it is built."""
     facts = {
@@ -97,7 +104,7 @@ def own_image(own: OwnDockerfile) -> dict[str, Any]:
         "args": list(own.args),
         "build_args": dict(own.build_args),
         "base": own.words.base,
-        "refused": own.refused.partition(",")[0],
+        "refused": reason(own.refused),
     }
     return {name: value for name, value in facts.items() if value and value != "."}
 
@@ -136,7 +143,7 @@ FACTS: Mapping[str, Callable[[Found], Any]] = {
     "others": lambda found: list(found.project.others),
     "reads": lambda found: list(found.project.reads),
     "owned": lambda found: found.project.owned,
-    "problem": lambda found: found.project.problem,
+    "problem": lambda found: reason(found.project.problem),
     "variable": lambda found: found.service.port_variable and found.service.port_variable.value,
     "port": lambda found: found.draft.port.value,
     "ports": lambda found: [each.value for each in port_hints(found.service)],

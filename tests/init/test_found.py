@@ -23,7 +23,7 @@ from deadweight_init.repository.dockerfiles import missing_sources, read_words, 
 from deadweight_init.services import LOOKED_FOR, find_services
 from deadweight_init.tree import look
 from deadweight_init.write.suite import suite_text
-from tests.support.codes import raises
+from tests.support.codes import codes, parts, raises
 from tests.support.trees import written
 
 GO = {
@@ -118,7 +118,7 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
     files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
     suite, _, said = brought_in(tmp_path / "one", files)
     assert {each.source for each in suite.variants} == {"cart"}
-    assert said == ["cart: selected; also found: mail (deadweight init --service NAME, or --service all)"]
+    assert [parts(each) for each in said] == [("progress.selected", {"name": "cart", "others": "mail"})]
     suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
     assert {each.source for each in suite.variants} == {"mail"}
     with raises(UsageError, "suite.misspelt", kind="service", name="maul", near="mail"):
@@ -220,7 +220,7 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
     files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
     suite, _, said = brought_in(tmp_path / "a", files)
-    assert said == ["a: the program is ./cmd/one; also found: cmd/two (deadweight init --main NAME)"]
+    assert [parts(each) for each in said] == [("progress.program", {"name": "a", "main": "cmd/one", "others": "cmd/two"})]
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)
@@ -272,8 +272,7 @@ def test_a_repository_that_builds_no_image_is_told_what_its_files_are_for(tmp_pa
 
 def test_a_file_that_is_broken_is_told_also_where_a_service_is_found(tmp_path):
     _, _, said = brought_in(tmp_path, {**GO, "Dockerfile": "FORM golang\n", "tests/Dockerfile": "FORM x\n"})
-    passed = [each for each in said if each.startswith("passed over: ")]
-    assert passed == ["passed over: Dockerfile: it has no FROM, so it builds no image"]
+    assert [codes(each) for each in said] == [["progress.passed_over", "problem.file", "problem.no_from"]]
 
 
 def test_a_dockerfile_that_nobody_may_read_is_named(tmp_path, monkeypatch):

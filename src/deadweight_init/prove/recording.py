@@ -16,7 +16,7 @@ from deadweight.suite import openapi
 from deadweight_init.draft import Doubt, Draft, Recorded
 from deadweight_init.languages.sources import TESTS, served
 from deadweight_init.prove.observe import Health, Seen, all_lines, ask, first_line
-from deadweight_init.records import SEEN, Known
+from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ def doubts_of(health: Health, lines: Iterable[str], declared: Collection[int], w
     errors = (line for line in lines if _ERROR.search(line) and not _NO_ERROR.search(line))
     yield from (Doubt("error_in_log", " ".join(line.split())[:160]) for line in itertools.islice(errors, 1))
     if health.kind != "exit" and health.port not in declared:
-        told = f"; declared: {', '.join(map(str, declared))}" if declared else ""
-        yield Doubt("undeclared_port", f"it listens on {health.port}, which nothing in the repository declares{told}")
+        ports = ", ".join(map(str, declared)) or "none"
+        yield Doubt("undeclared_port", wording("doubt.undeclared_port", port=health.port, declared=ports))
     if health.status >= 400:
-        what = f"GET {health.path} answers {health.status}, and no path that is known answers 2xx"
+        what = wording("doubt.health_is_an_error", path=health.path, status=health.status)
         yield Doubt("health_is_an_error", what)
     if not works and (health.kind == "http" or health.status):
-        yield Doubt("no_operation", "no operation that is known answers 2xx")
+        yield Doubt("no_operation", wording("doubt.no_operation"))
 
 
 Place = tuple[str, int]

@@ -49,12 +49,12 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
             workspace.need_image(variant, need.name)
         except NoBase as error:
             reason = error.message.splitlines()[0]
-            say(f"{need.name}: not started beside the service: {reason}")
+            say(wording("progress.need_not_started", name=need.name, reason=reason))
             plain = as_plain_server(need)
             if plain is None:
                 why.append(f"{need.name} is left out: {reason}")
                 continue
-            say(f"{need.name}: {plain.image} is started in its place")
+            say(wording("progress.need_replaced", name=need.name, image=plain.image))
             why.append(f"{plain.image} takes the place of {need.image}")
             known = replace(known, value=plain)
         needs.append(known)
@@ -72,12 +72,8 @@ def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | 
     job."""
     told = next((each for each in (port, variable) if each is not None and each.origin.startswith("from ")), None)
     if kind == "exit" and told is not None:
-        does = "listens on" if told is port else "takes its port from"
-        said = told.origin.removeprefix("from ")
         raise NotUp(
-            Down.ENDED_WITH_0,
-            f"it ended with exit code 0, but {does} {told.value} by {said}: its command may lack an argument (run.args), or it "
-            "ends where nobody types to it (its standard input is closed)",
+            Down.ENDED_WITH_0, wording("down.ended_with_0", port=told.value, place=told.origin.removeprefix("from "))
         )
 
 
@@ -148,7 +144,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> NotUp | None:
             _learn(proof, rung)
             return None
         except NotUp as error:
-            proof.say(f"{rung.name}: {error.message}")
+            proof.say(wording("progress.of", name=rung.name, what=error.message))
             first = first or error
             again = next_remedy(Case(proof.draft, rung, error.down, proof.tree, log=error.log))
         if again is None or proof.bound.over():
@@ -179,7 +175,7 @@ def _learn(proof: Proof, rung: Rung) -> None:
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
             seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.one, declared)
             refuse_server_that_ends(seen.health.kind, draft.port, draft.service.port_variable)
-            proof.say(f"{rung.name}: {told_of(seen)}")
+            proof.say(wording("progress.of", name=rung.name, what=told_of(seen)))
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             found = tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other)
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
@@ -237,7 +233,7 @@ def _watch(proof: Proof, reference: str) -> None:
         subject = workspace.subject(proof.variant(workspace, reference))
         found, config = _runtime_of(subject), config_of(subject.archive())
     if isinstance(found, str):
-        proof.say(f"{MINIMAL}: left out: {found}")
+        proof.say(wording("progress.left_out", name=MINIMAL, reason=found))
     proof.draft = replace(proof.draft, runtime=found, config=config)
 
 
@@ -246,7 +242,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
 
     base = base_image(subject).layers
     if not base:
-        return "which of its layers are the base's is not known"
+        return wording("refused.unknown_layers")
     try:
         opened, executed = touched(subject)
     except CannotWatch as reason:
@@ -254,7 +250,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     except Interrupted:
         raise
     except DeadweightError as error:
-        return f"it could not be watched: {first_line(error.message)}"
+        return wording("refused.unwatchable", reason=first_line(error.message))
     finally:
         subject.service.close()
     return runtime_files(subject.archive(), base, opened, executed)
@@ -275,7 +271,7 @@ def _gate(proof: Proof, name: str) -> None:
             wrong[LAYERS] = by_owner(wrong[LAYERS], base_image(subject))
     running = next((each for each in wrong.values() if each.check != LAYERS and _wrong(each)), None)
     if running is not None:
-        proof.leave_out(name, f"{running.check}: {running.reason}")
+        proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
     layers, is_killed = wrong.get(LAYERS), "runs" in wrong
     gates = measured(size, layers, killed=is_killed)
@@ -302,7 +298,7 @@ def _attacked(proof: Proof) -> None:
     seconds, own = time.monotonic() - began, proof.draft.own
     described = proof.draft.service.described
     if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
-        why = f"they take {seconds:.0f} s for each variant, so only {proof.draft.full(name)} is attacked"
+        why = wording("refused.long_attacks", seconds=seconds, name=proof.draft.full(name))
         checks = own[name]["checks"]
         attacked = {**checks.value, "attacks": {"openapi": described.value}}
         own = {**own, name: {**own[name], "checks": replace(checks, value=attacked)}}

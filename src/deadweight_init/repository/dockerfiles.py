@@ -13,7 +13,7 @@ from functools import lru_cache
 from deadweight.builders.shared.generated_files import is_generated
 from deadweight.records.ignore import Ignore
 from deadweight.sources.dockerfile_lines import FROM, Instruction, instructions
-from deadweight_init.records import ComposeService, ImageWords, Known, OwnDockerfile
+from deadweight_init.records import ComposeService, ImageWords, Known, OwnDockerfile, wording
 from deadweight_init.tree import TABLES, TREES, Tree, joined
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?([-+?])([^}]*))?\}|(\w+))")
@@ -438,13 +438,13 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     words = read_words(text, path, target, build_args)
     refused = ""
     if absent:
-        refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
+        refused = wording("refused.copies_absent", path=absent[0])
     elif _FOR_TESTS.search(posixpath.basename(path)) or _OF_TESTS.search(tree.folders[path]):
-        refused = "by its name it is for tests"
+        refused = wording("refused.for_tests")
     elif _FOR_IMAGES.search(posixpath.basename(path)) and not words.words:
-        refused = "by its name other images are built with it, and it starts nothing"
+        refused = wording("refused.for_images")
     elif unknown := unknown_bases(text, target, build_args):
-        refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
+        refused = wording("refused.unknown_base", base=unknown[0])
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
     words = replace(words, command=words.command or args, copied=tuple(_copied_files(tree, context, words)))
     ignored = tree.texts[f"{path}.dockerignore"]

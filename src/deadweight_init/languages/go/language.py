@@ -13,7 +13,7 @@ from deadweight.builders.shared import generated_files
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Rung, Service, numbers, unwrapped, wording
 from deadweight_init.tree import Tree, aside, folder_of, joined, mappings
 
 
@@ -149,7 +149,7 @@ def _ko(project: GoProject, given: _Given) -> Rung:
         run["tmpfs"] = ["/tmp", given.workdir]  # noqa: S108 - in the container
     if run:
         keys["run"] = run
-    why = "the module needs cgo, but ko's base images have no C library" if project.cgo else ""
+    why = wording("refused.no_c_library") if project.cgo else ""
     return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), why)
 
 
@@ -327,19 +327,19 @@ class Go:
         files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
         what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
         keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": [f"{place}/melange.yaml"]}
-        why = "the module needs cgo, but the packages to compile it with are unknown" if project.cgo else ""
+        why = wording("refused.no_c_packages") if project.cgo else ""
         apko = Rung("apko", "apko", what, keys, tuple(files), why)
         return Ladder((*made.rungs, _ko(project, given), apko), {**made.files, **files})
 
 
 def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> str:
     if not chosen:
-        return "cannot determine its main package; name it with --main"
+        return wording("problem.no_main_package")
     for each in replaced:
         path = joined(folder, each)
         if path.startswith("..") and (tree.root / path / "go.mod").is_file():
             above = "/".join([".."] * path.split("/").count(".."))
-            return f"its go.mod replaces a module by {each}, above this folder: run deadweight init --dir {above}"
+            return wording("problem.module_above", module=each, folder=above)
     return ""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, platform_command, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, simple_command, wording
 from deadweight_init.tree import TABLES, Tree, joined, mapping
 
 SERVERS: Sequence[str] = TABLES["node"]["servers"]
@@ -349,7 +349,7 @@ class Node:
             compiles=not _NATIVE.isdisjoint(needs),
             before=start.before,
             env=start.env,
-            problem="" if start.words else "cannot determine how it is started: no CMD, no start script, no main",
+            problem="" if start.words else wording("problem.no_start", looked_for="CMD, start script or main"),
         )
 
     def ladder(self, service: Service, project: NodeProject, place: str, port: int) -> Ladder:

@@ -22,6 +22,7 @@ from deadweight_init.records import (
     Service,
     numbers,
     simple_command,
+    wording,
 )
 from deadweight_init.tree import TABLES, Tree, aside, folder_of, joined
 
@@ -374,7 +375,7 @@ class Python:
             inside=inside(tree, folder, start),
             collects=django and any(re.search(r"^STATIC_ROOT\s*=", each, re.MULTILINE) for each in settings),
             before=before,
-            problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
+            problem="" if start else wording("problem.no_start", looked_for="CMD, Procfile, main.py or app"),
         )
 
     def ladder(self, service: Service, project: PythonProject, place: str, port: int) -> Ladder:

@@ -11,7 +11,7 @@ from typing import Any
 from deadweight_init.languages import common
 from deadweight_init.languages.protocol import Facts, Language
 from deadweight_init.languages.sources import by_depth, read_at_run_time, scan
-from deadweight_init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight_init.records import ImageWords, Known, Ladder, Project, Service, wording
 from deadweight_init.tree import TABLES, Tree, joined, mappings, with_above
 
 _LINKS: Mapping[str, str] = TABLES["rust"]["links"]
@@ -104,7 +104,7 @@ class Rust:
         whole = "" if project.links or project.make else "-slim"
         bases = common.bases_of("rust", version=project.version.value, whole=whole)
         needs = (*project.links, *project.installs, *project.make)
-        why = f"its build needs what is not there for musl ({', '.join(needs)})" if needs else ""
+        why = wording("refused.not_for_musl", crates=", ".join(needs)) if needs else ""
         lines = [*common.arguments(bases), *_build_stage(service, project), "", *_run_stage(service, project, port)]
         made = common.one_dockerfile(bases, "the binary alone", place, project.top, lines, ("target",))
         rungs = (replace(rung, refused=why) if rung.name == "alpine" else rung for rung in made.rungs)
