@@ -61,11 +61,10 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     yield from _variants(suite, draft, text)
     yield from _derived(made, draft, tree)
     yield from _needs(suite, draft, text)
-    ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
+    ports = [each for each in port_hints(service) if each.place]
     for variant in suite.variants[:1]:
-        if ports and variant.port not in ports:
-            told = next(each for each in port_hints(service) if each.value in ports)
-            yield wording("drift.port", suite=variant.port, place=told.origin.removeprefix("from "), port=told.value)
+        if ports and variant.port not in [each.value for each in ports]:
+            yield wording("drift.port", suite=variant.port, place=ports[0].place, port=ports[0].value)
 
 
 def _variants(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
@@ -109,16 +108,14 @@ def _other_version(project: Project, then: object, now: object) -> bool:
     Otherwise trials have told which bases these are: an older version where none is named, or a complete one to compile on.
     """
     named = re.compile(rf"(?<![\d.]){re.escape(project.version.value)}(?![\d])")
-    return project.version.origin.startswith("from ") and bool(
-        named.search(_shown(now)) and not named.search(_shown(then))
-    )
+    return bool(project.version.place and named.search(_shown(now)) and not named.search(_shown(then)))
 
 
 def _needs(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
     """What a Compose file starts beside the service. What the suite's text names may have been left out for a reason."""
     there = suite.variants[0].run.needs if suite.variants else {}
     for known in draft.service.around.needs:
-        need, place = known.value, known.origin.removeprefix("from ")
+        need, place = known.value, known.place
         mine = there.get(need.name)
         if mine is None and not re.search(rf"\b{re.escape(need.name)}\b", text):
             yield wording("drift.new_need", place=place, name=need.name, image=need.image)

@@ -26,6 +26,12 @@ class Known(Generic[T]):
     value: T
     origin: str = GUESSED
 
+    @property
+    def place(self) -> str:
+        """The file that says it, with its line; empty for what was seen, given or guessed."""
+        lead, _, place = self.origin.partition(" ")
+        return place if lead == "from" else ""
+
 
 def numbers(version: str) -> tuple[int, ...]:
     """``3.12`` to compare by."""
@@ -194,8 +200,6 @@ class Project:
     owned: bool = False
     compiles: bool = False
     """Packages of it may be compiled, or cloned: it is built on a complete base."""
-    unlocked: bool = False
-    """Its lock file does not fit its manifest, and is no more than a wish."""
     problem: str = ""
     """Why no ladder can be written for it; empty if one can."""
 

@@ -185,7 +185,7 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
     with pytest.raises(NotUp) as caught:
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
-    assert codes(caught.value.message) == ["down.said", "down.ended"]
+    assert codes(caught.value.message) == ["down.said", "down.ended", "engine.ended"]
     assert str(caught.value.fields["lines"]).startswith("misbehave: cannot open /etc/absent.conf")
 
 
@@ -193,7 +193,7 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
 def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image):
     with pytest.raises(NotUp) as caught:
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "speechless", "DIES_AFTER": "3s"}, "v")
-    assert codes(caught.value.message) == ["down.said", "down.listened"]
+    assert codes(caught.value.message) == ["down.said", "down.listened", "engine.ended"]
     assert "misbehave: giving up" in str(caught.value.fields["lines"])
 
 

@@ -70,11 +70,9 @@ def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, s
 def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | None) -> None:
     """Raises NotUp for what ends with 0 although the repository says that it listens, or takes its port from a variable: that is no
     job."""
-    told = next((each for each in (port, variable) if each is not None and each.origin.startswith("from ")), None)
+    told = next((each for each in (port, variable) if each is not None and each.place), None)
     if kind == "exit" and told is not None:
-        raise NotUp(
-            Down.ENDED_WITH_0, wording("down.ended_with_0", port=told.value, place=told.origin.removeprefix("from "))
-        )
+        raise NotUp(Down.ENDED_WITH_0, wording("down.ended_with_0", port=told.value, place=told.place))
 
 
 @contextlib.contextmanager

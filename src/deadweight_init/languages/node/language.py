@@ -33,8 +33,6 @@ class Manager:
     install: str
     prune: str
     lock: str = ""
-    loose: str = ""
-    loose_prune: str = ""
     less: str = ""
     cache: str = "/root/.npm"
     first: str = ""
@@ -72,11 +70,6 @@ def manager_of(tree: Tree, folder: str, package: Mapping[str, Any]) -> tuple[str
     if kind == "berry":  # the base has another yarn
         return kind, replace(manager, first=f"npm install --global --force @yarnpkg/cli-dist{version or '@4'} && ")
     return kind, manager
-
-
-def as_wish(manager: Manager) -> Manager:
-    """The same, for a lock file that does not fit the manifest."""
-    return replace(manager, install=manager.loose or manager.install, prune=manager.loose_prune or manager.prune)
 
 
 def all_needs(package: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,7 +305,7 @@ class NodeProject(Project):
 class Node:
     """JavaScript and TypeScript on Node."""
 
-    facts = Facts((r"package\.json",), (".js", ".ts", ".mjs", ".cjs"), "node", older=("22", "20", "18", "16"))
+    facts = Facts((r"package\.json",), (".js", ".ts", ".mjs", ".cjs"), "node")
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> NodeProject | None:
         """The package of a folder; None if nothing says that it is a server."""
@@ -382,10 +375,7 @@ def _build_of(tree: Tree, folder: str, scripts: Mapping[str, Any], start: Words)
 
 
 def _build_stage(project: NodeProject) -> Iterator[str]:
-    manager, unprepared = (
-        as_wish(project.manager) if project.unlocked else project.manager,
-        _UNPREPARED if project.prepares else "",
-    )
+    manager, unprepared = project.manager, _UNPREPARED if project.prepares else ""
     less = "" if project.build or project.developers else manager.less
     yield "FROM ${BUILD} AS build"
     yield from common.AS_ROOT

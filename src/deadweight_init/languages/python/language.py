@@ -333,7 +333,6 @@ class Python:
         (r"pyproject\.toml", r"requirements\.txt", "Pipfile", r"setup\.(?:py|cfg)", r"manage\.py"),
         (".py",),
         "python",
-        older=("3.12", "3.10", "3.9"),
     )
 
     def find(self, tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> PythonProject | None:
