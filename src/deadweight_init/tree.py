@@ -9,8 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,12 +50,29 @@ class Lazy(dict[str, T]):
         return value
 
 
-@dataclass(frozen=True, eq=False)
 class Tree:
-    """``files`` are relative paths with forward slashes, sorted. A file is read and parsed once, when it is first asked for."""
+    """A repository: ``files`` are relative paths with forward slashes, sorted; what is in them is read once."""
 
-    root: Path
-    files: Collection[str]
+    def __init__(self, root: Path, files: Collection[str]) -> None:
+        self.root, self.files = root, files
+        self.texts: Mapping[str, str] = Lazy(partial(_text, root))
+        """By a file's path. Of a long file it is the start; of one that cannot be read it is empty."""
+        self.documents: Mapping[str, list[dict[str, Any]]] = Lazy(lambda path: _documents(path, self.texts[path]))
+        """The mappings in a JSON, TOML or YAML file; none where it is a template."""
+        self.data: Mapping[str, dict[str, Any]] = Lazy(lambda path: next(iter(self.documents[path]), {}))
+        """The first of these; empty without one."""
+        self.named: Mapping[str, tuple[str, ...]] = Lazy(partial(_named, files))
+        """The files whose name matches a regular expression, those of upper folders first."""
+        self.inside: Mapping[str, tuple[str, ...]] = Lazy(partial(_inside, files))
+        """The files in and below a folder."""
+        self.code: Mapping[str, tuple[str, ...]] = Lazy(partial(_code, self))
+        """Of these, those in which a service may name what it needs."""
+        self.folders: Mapping[str, str] = Lazy(folder_of)
+        """The folder of a file; ``.`` for the root."""
+        self.above: Mapping[str, tuple[str, ...]] = Lazy(with_above)
+        """A folder itself and those that it lies in, the root last."""
+        self.is_aside: Mapping[str, bool] = Lazy(aside)
+        """Whether a file lies in a folder of examples, tests or tools."""
 
     def has_folder(self, path: str) -> bool:
         """Whether there is anything below it that is not passed over, or the folder itself."""
@@ -77,51 +93,6 @@ class Tree:
         for match in pattern.finditer(text):
             group = match.lastindex or 0
             yield Known(match[group], f"{origin}{path}:{line_of(text, match.start(group))}")
-
-    @cached_property
-    def texts(self) -> Mapping[str, str]:
-        """The files' texts by their paths. Of a long file it is the start; of one that cannot be read it is empty."""
-        return Lazy(partial(_text, self.root))
-
-    @cached_property
-    def documents(self) -> Mapping[str, list[dict[str, Any]]]:
-        """The mappings in a JSON, TOML or YAML file; none where it is a template."""
-        return Lazy(lambda path: _documents(posixpath.splitext(path)[1], self.texts[path]))
-
-    @cached_property
-    def data(self) -> Mapping[str, dict[str, Any]]:
-        """The first of these; empty without one."""
-        return Lazy(lambda path: next(iter(self.documents[path]), {}))
-
-    @cached_property
-    def named(self) -> Mapping[str, tuple[str, ...]]:
-        """The files whose name matches a regular expression, those of upper folders first."""
-        return Lazy(partial(_named, self.files))
-
-    @cached_property
-    def folders(self) -> Mapping[str, str]:
-        """The folder of each file; ``.`` for the root."""
-        return Lazy(folder_of)
-
-    @cached_property
-    def above(self) -> Mapping[str, tuple[str, ...]]:
-        """Of each folder itself and those that it lies in, the root last."""
-        return Lazy(with_above)
-
-    @cached_property
-    def inside(self) -> Mapping[str, tuple[str, ...]]:
-        """The files in and below each folder."""
-        return Lazy(partial(_inside, self.files))
-
-    @cached_property
-    def code(self) -> Mapping[str, tuple[str, ...]]:
-        """The files below each folder in which a service may name what it needs."""
-        return Lazy(lambda folder: tuple(path for path in self.below(folder, *_CODE) if not aside(path))[:_MOST_CODE])
-
-    @cached_property
-    def is_aside(self) -> Mapping[str, bool]:
-        """Whether each file lies in a folder of examples, tests or tools."""
-        return Lazy(aside)
 
     @cached_property
     def committed(self) -> frozenset[str]:
@@ -147,6 +118,10 @@ def _text(root: Path, path: str) -> str:
 def _inside(files: Iterable[str], folder: str) -> tuple[str, ...]:
     start = "" if folder == "." else f"{folder}/"
     return tuple(path for path in files if path.startswith(start))
+
+
+def _code(tree: Tree, folder: str) -> tuple[str, ...]:
+    return tuple(path for path in tree.below(folder, *_CODE) if not aside(path))[:_MOST_CODE]
 
 
 def _named(files: Iterable[str], pattern: str) -> tuple[str, ...]:
@@ -180,7 +155,6 @@ def aside(path: str) -> bool:
     return not ASIDE.isdisjoint(part.lower() for part in path.split("/")[:-1])
 
 
-@lru_cache(2**17)
 def folder_of(path: str) -> str:
     """The folder of a file; ``.`` for the root."""
     return posixpath.dirname(path) or "."
@@ -231,10 +205,10 @@ NOT_PARSED = (ValueError, yaml.YAMLError, RecursionError)
 """What parsers raise."""
 
 
-@lru_cache(2**12)
-def _documents(ending: str, text: str) -> list[dict[str, Any]]:
+def _documents(path: str, text: str) -> list[dict[str, Any]]:
+    ending = posixpath.splitext(path)[1]
     try:
         parsed = PARSERS[ending][1](text) if ending in PARSERS else []
     except NOT_PARSED:
         return []
-    return [document for document in parsed if isinstance(document, dict)]
+    return mappings(parsed)

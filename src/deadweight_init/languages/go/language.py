@@ -140,7 +140,7 @@ def _ko(project: GoProject, given: _Given) -> Rung:
         keys["main"] = project.package
     if given.files:
         keys["files"] = {place: joined(project.folder, source) for source, place in given.files}
-    if given.workdir != common.HOME or given.files:
+    if given.workdir != "/" and (given.workdir != common.HOME or given.files):  # that is the base's own
         keys["workdir"] = given.workdir
     run: dict[str, Any] = {"env": given.env} if given.env else {}
     if given.arguments:
