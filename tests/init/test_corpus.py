@@ -1,7 +1,7 @@
 """Repositories as data: a tree of files, and what is found and written for it. Nothing is built here.
 
-One case is one entry of a file in ``corpus/languages``, ``layouts.yaml`` or ``repositories.yaml``: ``files``, what the user says (``main``,
-``port``, ``seen``: a health path that answered), and ``expect``, whose keys are those of ``FACTS``.
+One case is one entry of a file of ``corpus``: ``files``, what the user says (``main``, ``port``, ``seen``: a health path that
+answered), and ``expect``, whose keys are those of ``FACTS``.
 """
 
 from __future__ import annotations
