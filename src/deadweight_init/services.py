@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from deadweight.builders.shared import generated_files
 from deadweight.builders.shared.generated_files import is_generated
-from deadweight_init.languages.common import EVERYWHERE
-from deadweight_init.languages.sources import in_repository, reads_address
+from deadweight_init.languages.sources import in_repository, reads_port
 from deadweight_init.languages.table import LANGUAGES, MANIFESTS, facts_of
 from deadweight_init.records import (
     UNLISTED,
@@ -137,10 +136,10 @@ def _service(tree: Tree, folder: str, ordered: Sequence[OwnDockerfile], main: st
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
     variable, more, described = _told_port(ordered), tuple(_own_apko(tree, home)), in_repository(tree, home)
-    port, host = reads_address(tree, home, project.start if project else (), facts_of(project).code)
+    variable = variable or reads_port(tree, home, project.start if project else (), facts_of(project).code)
     return Service(
-        *(plain_name(name), folder, tuple(ordered), project), port_variable=variable or port, more=more,
-        spare=(Known({host.value: EVERYWHERE}, host.origin),) if host else (), described=described,
+        *(plain_name(name), folder, tuple(ordered), project), port_variable=variable, more=more,
+        described=described,
     )  # fmt: skip
 
 

@@ -61,33 +61,20 @@ _READS_PORT = re.compile(
     r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|(?:environ(?:\.get\(|\[)|ENV(?:\.fetch\(|\[))\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
     r"|\$\{?PORT\b"
 )
-_READS_HOST = re.compile(
-    r"(?i:getenv|lookupenv|env::var|environ(?:\.get\(|\[)|process\.env[.\[])\(?\s*[\"']?"
-    r"((?:[A-Z]+_)?(?:HOST|HOSTNAME|ADDR|ADDRESS|BIND|LISTEN_IP))\b"
-)
-_FOREIGN = re.compile(
-    r"DB|DATABASE|POSTGRES|PG|MYSQL|MARIA|MONGO|REDIS|SMTP|MAIL|KAFKA|RABBIT|AMQP|ELASTIC|PROXY|REMOTE|CACHE"
-)
 
 
-def reads_address(
-    tree: Tree, folder: str, start: Sequence[str], code: Sequence[str]
-) -> tuple[Known[str] | None, Known[str] | None]:
-    """The variables that tell a service where to listen: the port (``PORT``, as on most platforms) and the address.
+def reads_port(tree: Tree, folder: str, start: Sequence[str], code: Sequence[str]) -> Known[str] | None:
+    """Whether a service takes from the variable PORT where it listens, as most platforms tell it; the value is the variable's name.
 
     gunicorn listens on loopback alone if neither its words nor that variable say otherwise. ``code`` are the endings of the
-    service's sources: code in another language is another program's. The name of another's host is no address of its own.
+    service's sources: code in another language is another program's.
     """
-    port = host = None
     words = {"gunicorn", "gunicorn.app.wsgiapp"}
     if words & set(start) and not any(word.startswith(("-b", "--bind")) for word in start):
-        port = Known("PORT", "gunicorn's own: without it, it listens on loopback")
+        return Known("PORT", "gunicorn's own: without it, it listens on loopback")
     own = (path for path in tree.inside[folder] if path.endswith(("Procfile", *code)))
-    for path in by_depth(path for path in own if not TESTS.search(path) and not tree.is_aside[path]):
-        port = port or next((Known("PORT", known.origin) for known in tree.values(path, _READS_PORT)), None)
-        named = (known for known in tree.values(path, _READS_HOST) if not _FOREIGN.search(known.value))
-        host = host or next(named, None)
-    return port, host
+    upper = by_depth(path for path in own if not TESTS.search(path) and not tree.is_aside[path])
+    return next((Known("PORT", known.origin) for path in upper for known in tree.values(path, _READS_PORT)), None)
 
 
 def by_depth(paths: Iterable[str]) -> list[str]:

@@ -43,15 +43,10 @@ def example_file(tree: Tree, folder: str) -> str | None:
 
 
 def shown_environment(tree: Tree, service: Service) -> Iterator[Known[Mapping[str, str]]]:
-    """The variables of an example file, which a service may lack to come up. One by which it is told where to listen is not taken
-    from there if it says this machine alone."""
-    own = {name for each in service.spare for name in each.value}
+    """The variables of an example file, which a service may lack to come up."""
     homes = (service.folder, service.project.folder if service.project else ".", ".")
     if file := next((found for each in homes if (found := example_file(tree, each))), None):
-        shown = {name: value for name, value in dotenv(tree.texts[file]).items() if value}
-        here = [name for name in own if shown.get(name) in ("localhost", "127.0.0.1")]
-        yield Known({name: value for name, value in shown.items() if name not in here}, f"from {file}")
-    yield from service.spare
+        yield Known({name: value for name, value in dotenv(tree.texts[file]).items() if value}, f"from {file}")
 
 
 def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:

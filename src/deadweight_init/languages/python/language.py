@@ -354,8 +354,6 @@ class Python:
         port = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
         settings = [tree.texts[path] for path in files if "settings" in path and not aside(path)]
         django = _manage(tree, folder) is not None
-        if django and not (own or served or before):
-            before = (("manage.py", "migrate", "--noinput"),)
         return PythonProject(
             language="python",
             kind=kind,
