@@ -99,7 +99,7 @@ _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*d
 
 def write_helpers(root: Path, written: Written) -> list[str]:
     """Write those that are missing. Gives what is to be told of those that are there."""
-    told = []
+    told = list[str]()
     for name, text in (("tasks.py", TASKS), ("noxfile.py", NOX)):
         path = root / name
         if not path.exists():
