@@ -290,11 +290,13 @@ def test_nothing_is_derived_of_a_dockerfile_that_does_not_build(tmp_path):
     assert draft.derived_from is not None
 
 
-def test_ko_and_apko_name_what_they_do_not_do(tmp_path):
+@pytest.mark.parametrize("program", ["/shop /shop", "/shop* /"])
+def test_ko_and_apko_name_what_they_do_not_do(tmp_path, program):
     own = (
         "FROM golang:1.22 AS build\nARG VERSION\nWORKDIR /src\nCOPY go.mod ./\nRUN go mod download\nCOPY . .\n"
         'RUN make translations\nRUN go build -ldflags "-X main.version=$VERSION" -o /shop .\n'
-        'FROM alpine:3.20\nLABEL a=b\nCOPY --from=build /shop /shop\nCOPY words words\nHEALTHCHECK CMD true\nENTRYPOINT ["/shop"]\n'
+        f"FROM alpine:3.20\nLABEL a=b\nCOPY --from=build {program}\n"
+        'COPY words words\nHEALTHCHECK CMD true\nENTRYPOINT ["/shop"]\n'
     )
     files = {
         "go.mod": "module x.org/shop\n\ngo 1.22\n",

@@ -5,6 +5,7 @@ What a variant has otherwise than the own image is listed, in any language.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import json
 import posixpath
@@ -368,7 +369,8 @@ def _lost_copies(made: list[Instruction], kept: str, program: str) -> Iterator[t
         said, rest = flags(instruction) if instruction.word in ("COPY", "ADD") else ({}, [])
         names = [word.strip("./") for word in rest[:-1] if word.strip("./")]
         if "from" in said:
-            names = [name for name in names if posixpath.basename(name) != program and not _OF_BASES.search(name)]
+            mine = (name for name in names if not fnmatch.fnmatchcase(program, posixpath.basename(name)))
+            names = [name for name in mine if not _OF_BASES.search(name)]
         if any(name not in kept for name in names):
             yield Code.FILES, instruction.text, instruction
 

@@ -157,6 +157,9 @@ class Recorder:
 
     def one(self, container: Container, health: Health) -> None:
         """Find out what to ask, and ask it: on the port of its health, and at the root of the others that are declared."""
+        self.lines = tuple(
+            all_lines(container)[:FIRST_LINES]
+        )  # before an operation that is asked fails as it is meant to
         if health.kind == "http":
             self.described, document = _described(container, health, self.tree, self.described, self.told)
             listed = described(document, _DANGEROUS) or routes(self.tree, self.folder, _DANGEROUS)
@@ -170,7 +173,6 @@ class Recorder:
             }
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
             self._known = len({(each.method, each.path) for each in listed} | asked)
-        self.lines = tuple(all_lines(container)[:FIRST_LINES])
 
     def other(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""
