@@ -185,9 +185,8 @@ def _with_surroundings(tree: Tree, composed: Sequence[ComposeService], services:
         names = {*_names(service), *([plain_name(tree.root.name)] if whole else [])}
         foreign = {name for each in services if each is not service for name in _names(each)} - {service.name}
         near = [each for each in mine if each.published or tree.folders[each.file] in tree.above[service.folder]]
-        near = near or [
-            each for each in mine if each.path in paths and not tree.is_aside[each.file]
-        ]  # deploy/compose.yaml
+        # else one that lies elsewhere (deploy/compose.yaml)
+        near = near or [each for each in mine if each.path in paths and not tree.is_aside[each.file]]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
         near.sort(key=lambda each: not each.around.ports)
         # the nearest file is the deepest; of those for a published image the one for users lies above those for single cases

@@ -160,7 +160,8 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
     for path in tree.named[_DOCUMENT]:
         mine = folder == "." or path.startswith(f"{folder}/")
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
-        if mine and not aside(plain) and tree.data[path].get("paths"):
+        named = tree.data[path].get("paths") if mine and not aside(plain) else None
+        if named and isinstance(named, dict):
             return Known(path, f"from {path}: it describes the service")
     return None
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from deadweight.records.reference import split
 from deadweight_init.records import Beside, ComposeService, Known, Service, Surroundings
 from deadweight_init.repository.dockerfiles import ANY, FOR_DEVELOPERS, VARIABLE, filled, read_words, url_paths
 from deadweight_init.tree import TREES, Tree, as_list, joined, line_of, mapping
@@ -43,10 +44,14 @@ def example_file(tree: Tree, folder: str) -> str | None:
 
 
 def shown_environment(tree: Tree, service: Service) -> Iterator[Known[Mapping[str, str]]]:
-    """The variables of an example file, which a service may lack to come up."""
+    """The variables of an example file, which a service may lack to come up, but for this machine's name: in a container nobody
+    else is there, and what listens there is reached by nobody."""
     homes = (service.folder, service.project.folder if service.project else ".", ".")
     if file := next((found for each in homes if (found := example_file(tree, each))), None):
-        yield Known({name: value for name, value in dotenv(tree.texts[file]).items() if value}, f"from {file}")
+        shown = dotenv(tree.texts[file]).items()
+        yield Known(
+            {name: value for name, value in shown if value not in ("", "localhost", "127.0.0.1")}, f"from {file}"
+        )
 
 
 def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
@@ -403,7 +408,7 @@ def _as_image(tree: Tree, folder: str, service: dict[str, Any]) -> dict[str, Any
 def as_plain_server(need: Beside) -> Beside | None:
     """A need with the plain image of the server that it is; None for one that is plain, or of which nothing is known."""
     image = next((server.plain for server in SERVERS.values() if server.port == need.port), "")
-    if not image or image_name(need.image) == image_name(image):
+    if not image or split(need.image)[0] == split(image)[0]:
         return None
     return replace(need, image=image, env={**_open_to_all(image, need.env), **need.env})
 
