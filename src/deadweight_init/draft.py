@@ -13,7 +13,7 @@ from deadweight_init.derive.dockerfile import ladder as derived_ladder
 from deadweight_init.derive.dockerfile import lost, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
+from deadweight_init.records import GIVEN, Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
 from deadweight_init.repository.compose import as_data
 
 T = TypeVar("T")
@@ -131,8 +131,8 @@ class Draft:
 def first_draft(service: Service, place: str, port: int | None = None, health: str | None = None) -> Draft:
     """What can be said before anything was run. ``port`` and ``health`` are the user's word."""
     ports, paths = port_hints(service), health_hints(service)
-    chosen = Known(port, "given") if port else next(iter(ports), Known(DEFAULT_PORT))
-    path = Known(health, "given") if health else next(iter(paths), None)
+    chosen = Known(port, GIVEN) if port else next(iter(ports), Known(DEFAULT_PORT))
+    path = Known(health, GIVEN) if health else next(iter(paths), None)
     anything: dict[str, Any] = {"path": "/", "status": ["2xx", "3xx", "4xx"]}
     told = Known({"path": path.value}, path.origin) if path else Known(anything)
     return Draft(service, place, chosen, told, run_of(service, chosen))

@@ -16,12 +16,12 @@ from deadweight_images.errors import Catalogue
 wording = Catalogue("deadweight_init")
 T = TypeVar("T", covariant=True)
 
-SEEN, GUESSED = "seen", "guessed"
+SEEN, GUESSED, GIVEN = "seen", "guessed", "given"
 
 
 @dataclass(frozen=True)
 class Known(Generic[T]):
-    """A value and its origin: ``seen`` (in a run), ``from FILE:LINE``, ``guessed``."""
+    """A value and its origin: ``seen`` (in a run), ``from FILE:LINE``, ``guessed``, or ``given`` by the user."""
 
     value: T
     origin: str = GUESSED

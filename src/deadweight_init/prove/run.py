@@ -28,7 +28,7 @@ from deadweight_init.prove.observe import Down, NotUp, observe, told_of
 from deadweight_init.prove.posture import tightest, with_seen
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
-from deadweight_init.records import Beside, Known, Rung, wording
+from deadweight_init.records import GIVEN, Beside, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_data, as_plain_server
 
@@ -161,7 +161,7 @@ def _learn(proof: Proof, rung: Rung) -> None:
             proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
         )
     ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
-    ports = (draft.port.value, *ports) if draft.port.origin == "given" else ports  # the user's word first
+    ports = (draft.port.value, *ports) if draft.port.origin == GIVEN else ports  # the user's word first
     paths = tuple(each.value for each in health_hints(draft.service))
     with proof.workspace() as workspace:
         variant = proof.variant(workspace, rung.name)
@@ -186,7 +186,7 @@ def _learn(proof: Proof, rung: Rung) -> None:
 def _declared(draft: Draft) -> tuple[int, ...]:
     """The ports that the user, the image or its surroundings name; what code may listen on is a guess."""
     own = [each.value for image in draft.service.dockerfiles[:1] for each in image.words.ports]
-    given = [draft.port.value] if draft.port.origin == "given" else []
+    given = [draft.port.value] if draft.port.origin == GIVEN else []
     return tuple(dict.fromkeys((*given, *own, *(each.value for each in draft.service.around.ports))))
 
 

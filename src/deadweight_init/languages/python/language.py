@@ -381,7 +381,7 @@ class Python:
         whole = "" if project.compiles else "-slim"  # the whole image has compilers, headers and git
         # distroless brings Debian's own Python, so what is compiled for it is compiled with that one
         later = numbers(version) >= (3, 13) or (
-            numbers(version) == (3, 12) and "pyproject.toml" in project.version.origin
+            numbers(version) == (3, 12) and "pyproject.toml" in project.version.place
         )
         release, own = ("13", "3.13") if later else ("12", "3.11")
         bases = common.bases_of("python", version=version, whole=whole, own=own, release=release)
