@@ -64,3 +64,15 @@ def test_a_line_for_information_is_no_cause():
     code, fields = parts(coming_up.with_cause("it ended", said))
     assert (code, fields["reason"]) == ("down.said", "it ended")
     assert fields["lines"].startswith("WARN cannot connect to the database | INFO Mapped")
+
+
+def test_the_exception_below_its_frames_is_the_cause():
+    said = [
+        "[1] [ERROR] Exception in worker process",
+        "Traceback (most recent call last):",
+        '  File "/app/run.py", line 1, in <module>',
+        "ImportError: cannot import name 'escape' from 'jinja2'",
+        *("Worker exiting", "Shutting down: Master", "Reason: Worker failed to boot."),
+    ]
+    lines = parts(coming_up.with_cause("it ended", said))[1]["lines"]
+    assert lines.startswith("ImportError: cannot import name 'escape' from 'jinja2' | Worker exiting | ")

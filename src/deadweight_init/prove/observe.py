@@ -141,13 +141,16 @@ _PLAIN = re.compile(r"\b(?:TRACE|DEBUG|INFO)\b")
 """Lines that name errors without telling of one: ``INFO … Mapped "{[/error]}" onto …``."""
 
 
+_EXCEPTION = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): \S")
+
+
 def with_cause(reason: str, log: Sequence[str]) -> str:
-    """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
+    """A reason with the line that tells the cause, and the last lines. It is the first exception by its name, as Python prints it
+    after its frames, else the first line that names an error, as other runtimes print it before theirs."""
     words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
     lines = [line.strip() for line in log if line.strip()]
-    cause = next(
-        (line for line in lines if not _PLAIN.search(line) and any(word in line.lower() for word in words)), ""
-    )
+    errors = [line for line in lines if not _PLAIN.search(line) and any(word in line.lower() for word in words)]
+    cause = next((line for line in errors if _EXCEPTION.match(line)), next(iter(errors), ""))
     said = " | ".join([*([cause[:300]] if cause else []), *(line for line in lines[-3:] if line != cause)])
     return wording("down.said", reason=reason, lines=said) if said else wording("down.silent", reason=reason)
 
